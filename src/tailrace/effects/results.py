@@ -1,0 +1,30 @@
+"""What a write answers: which of its rows it won, and what became of the others."""
+
+from dataclasses import dataclass
+
+from tailrace.effects.tries import Submission
+from tailrace.planning.plan import RunVerdict, TaskTransition
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The answer to one applied plan. Every part of the plan is in exactly one of these.
+
+    ``won`` landed; ``lost`` found another state than expected; ``deferred`` found no room under the capacity locks;
+    ``stale`` is a verdict, activation or takeover whose facts had changed. All of them end at commit or not at all.
+    """
+
+    won: tuple[TaskTransition, ...] = ()
+    lost: tuple[TaskTransition, ...] = ()
+    deferred: tuple[TaskTransition, ...] = ()
+    activated: tuple[int, ...] = ()
+    taken_over: tuple[int, ...] = ()
+    judged: tuple[RunVerdict, ...] = ()
+    stale: tuple[str, ...] = ()  # what was refused because a fact had changed, one line each
+    backfill_judged: bool = False
+    queued: tuple[Submission, ...] = ()  # the won steps into queued, ready to submit
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything landed."""
+        return bool(self.won or self.activated or self.taken_over or self.judged or self.backfill_judged)

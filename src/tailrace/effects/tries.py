@@ -1,0 +1,100 @@
+"""What is said about one try: the work handed to a worker, the claim it wins, the outcome it reports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TypeAlias
+
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
+from tailrace.model.outcomes import OutcomeKind
+
+Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A queued try, offered to an executor. Offering twice is harmless: only one claim can win."""
+
+    id: int  # the task instance's row
+    key: TryKey
+    priority: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """A worker's wish to start one try. ``task`` is the parked process that will run it, not yet running user code."""
+
+    id: int
+    try_number: int
+    worker: ProcessIdentity
+    task: ProcessIdentity | None
+    code_hash: str
+    lease_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A won claim: the token that every later write of this try names, and what the task needs to run."""
+
+    id: int
+    key: TryKey
+    token: int
+    max_tries: int
+    lost_tries: int
+    logical_date: datetime
+    data_interval: DataInterval
+    run_type: str
+    run_conf: Mapping[str, Json]
+    disable_retry: bool
+    mark_success: bool
+    started_at: datetime
+    previous_logical_date: datetime | None = None
+    previous_success: DataInterval | None = None  # of the newest earlier successful run of the DAG
+
+    @property
+    def task_instance(self) -> TaskInstanceKey:
+        """The task instance the try belongs to."""
+        return self.key.task_instance
+
+
+class RefusalReason(StrEnum):
+    """Why a write about a try was refused. Never an error: somebody else was first, or a person changed it."""
+
+    NOT_QUEUED = "not_queued"
+    OTHER_TRY = "other_try"
+    RUN_NOT_RUNNING = "run_not_running"
+    STALE_TOKEN = "stale_token"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A write about a try that did not land, with what was found instead."""
+
+    reason: RefusalReason
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryOutcome:
+    """The outcome of one try, with what it pushed. XCom values land in the transaction that accepts the outcome."""
+
+    kind: OutcomeKind
+    error: str = ""  # one line: what went wrong
+    xcoms: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    followed: tuple[str, ...] | None = None  # a branch's choice; None: excludes nothing
+
+
+@dataclass(frozen=True, slots=True)
+class XComQuery:
+    """What a running task asks for. An empty ``task_ids`` means every task of the run."""
+
+    dag_id: str
+    run_id: str
+    task_ids: tuple[str, ...]
+    key: str
+    map_index: int | None = None
+

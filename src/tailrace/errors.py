@@ -1,0 +1,53 @@
+"""The one tree of exceptions, split by whose fault it is.
+
+A lost race is a result, never an exception: nothing here reports that another process was faster.
+Every message is one line: what was expected, what was found, and what to do.
+"""
+
+
+class TailraceError(Exception):
+    """Root of all errors that Tailrace raises on purpose.
+
+    ``exit_code`` is the process exit code a command ends with when the error reaches it (DESIGN 8).
+    """
+
+    exit_code = 70
+
+
+class AuthoringError(TailraceError):
+    """The author's DAG file is wrong; the message carries file and line."""
+
+    exit_code = 2
+
+
+class CommandError(TailraceError):
+    """What the person typed cannot be done as typed."""
+
+    exit_code = 2
+
+
+class EnvironmentBroken(TailraceError):
+    """The metastore, the disk or the host does not let us work; nothing was half-written."""
+
+    exit_code = 4
+
+
+class CommitUnknown(EnvironmentBroken):
+    """The connection died during a commit, so the write may or may not have landed.
+
+    Repeat the same write *with the same write id*: a duplicate returns the recorded result (DESIGN 4).
+    """
+
+
+class InternalError(TailraceError):
+    """Our own bug: an invariant did not hold. Please report it with the log."""
+
+    exit_code = 70
+
+
+class TaskSkipped(Exception):
+    """Raised by a task's code to end its try as *skipped*."""
+
+
+class TaskFailed(Exception):
+    """Raised by a task's code to end its task instance as *failed* without another try."""

@@ -1,0 +1,61 @@
+"""The keys by which people, rows and log lines name a run, a task instance and a try."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+UNMAPPED = -1
+
+
+class RunType(StrEnum):
+    """Who asked for a run first; the prefix of its run id."""
+
+    BACKFILL = "backfill"
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+
+
+def run_id_for(run_type: RunType, logical_date: datetime) -> str:
+    """The run id of a run, as Airflow spells it: ``backfill__2016-01-01T00:00:00+00:00``.
+
+    ``logical_date`` is aware and in UTC.
+    """
+    return f"{run_type}__{logical_date.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TaskInstanceKey:
+    """One task of one run (and one map index, -1 where the task is not mapped)."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int = UNMAPPED
+
+    def __str__(self) -> str:
+        index = "" if self.map_index == UNMAPPED else f"[{self.map_index}]"
+        return f"{self.dag_id} / {self.run_id} / {self.task_id}{index}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TryKey:
+    """One try of one task instance; try numbers start at 1 and are never used twice."""
+
+    task_instance: TaskInstanceKey
+    try_number: int
+
+    def __str__(self) -> str:
+        return f"{self.task_instance} try {self.try_number}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ProcessIdentity:
+    """A process beyond doubt: a pid alone is reused, together with boot and start time it is not.
+
+    ``start_time`` is in clock ticks since boot (field 22 of /proc/PID/stat).
+    """
+
+    host: str
+    boot_id: str
+    pid: int
+    start_time: int

@@ -1,0 +1,13 @@
+"""How a try can end, before any retry budget is looked at."""
+
+from enum import StrEnum
+
+
+class OutcomeKind(StrEnum):
+    """How a try's process ended, before any retry budget is looked at."""
+
+    SUCCESS = "success"
+    FAILED = "failed"  # raised, exited non-zero, crashed, or ran out of time
+    FAILED_FOR_GOOD = "failed_for_good"  # asked not to be tried again (TaskFailed)
+    SKIPPED = "skipped"
+    LOST = "lost"  # its process was lost through no fault of the task: spends no retry

@@ -1,0 +1,96 @@
+"""What authoring compiles a DAG into: frozen, JSON-able, free of user code. Planning and the metastore know only this."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from types import MappingProxyType
+
+from tailrace.model.rules import TriggerRule
+
+DEFAULT_POOL = "default_pool"
+
+
+class ScheduleKind(StrEnum):
+    """How a schedule's text is to be read."""
+
+    NONE = "none"  # never by itself
+    ONCE = "once"  # one run, at the start date
+    CRON = "cron"  # five-field cron expression in the DAG's time zone
+    INTERVAL = "interval"  # a fixed number of seconds, counted from the start date
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule: ``expression`` is the cron text, or the seconds of an interval, or empty."""
+
+    kind: ScheduleKind
+    expression: str = ""
+    timezone: str = "UTC"
+
+
+class Decides(StrEnum):
+    """Whether a task's outcome decides which of its downstream tasks are excluded."""
+
+    NOTHING = "nothing"
+    BRANCH = "branch"  # excludes the direct downstream tasks it does not follow
+    SHORT_CIRCUIT = "short_circuit"  # may exclude everything below it, whatever their trigger rules
+    SHORT_CIRCUIT_DIRECT = "short_circuit_direct"  # may exclude its direct downstream tasks only
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """One task. Durations are timedeltas; ``upstream`` and ``downstream`` are sorted task ids."""
+
+    task_id: str
+    operator: str = "EmptyOperator"
+    upstream: tuple[str, ...] = ()
+    downstream: tuple[str, ...] = ()
+    trigger_rule: TriggerRule = TriggerRule.ALL_SUCCESS
+    retries: int = 0
+    retry_delay: timedelta = timedelta(minutes=5)
+    retry_exponential_backoff: bool = False
+    max_retry_delay: timedelta | None = None
+    execution_timeout: timedelta | None = None
+    depends_on_past: bool = False
+    wait_for_downstream: bool = False
+    pool: str = DEFAULT_POOL
+    pool_slots: int = 1
+    priority_weight: int = 1  # already summed up by the weight rule (own, downstream or upstream)
+    max_active_tis_per_dag: int | None = None
+    max_active_tis_per_dagrun: int | None = None
+    decides: Decides = Decides.NOTHING
+
+
+@dataclass(frozen=True)  # no slots: the cached properties below live in __dict__
+class DagSpec:
+    """One DAG, its tasks in topological order (ties by task id)."""
+
+    dag_id: str
+    tasks: tuple[TaskSpec, ...]
+    schedule: Schedule = field(default_factory=lambda: Schedule(ScheduleKind.NONE))
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    catchup: bool = False
+    max_active_runs: int = 16
+    max_active_tasks: int = 16
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    file: str = ""  # where it was read from
+    code_hash: str = ""  # sha256 of that file's bytes, hex
+
+    @cached_property
+    def by_id(self) -> Mapping[str, TaskSpec]:
+        """The tasks by task id, in topological order."""
+        return MappingProxyType({task.task_id: task for task in self.tasks})
+
+    @cached_property
+    def leaves(self) -> frozenset[str]:
+        """Task ids without downstream: a run is judged by them (semantics 9.1)."""
+        return frozenset(task.task_id for task in self.tasks if not task.downstream)
+
+    @cached_property
+    def depends_on_past(self) -> bool:
+        """Whether any task looks at the previous run."""
+        return any(task.depends_on_past or task.wait_for_downstream for task in self.tasks)

@@ -1,0 +1,132 @@
+"""The transition tables, as data: from, to, who may, and why.
+
+Code, the SQL checks, the audit, the docs table and the simulator's coverage report all read these rows;
+nobody assigns a state anywhere else. A change of behaviour starts with a row here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+
+S = TypeVar("S", TaskInstanceState, DagRunState, BackfillState)
+
+
+class Actor(StrEnum):
+    """Who may make a transition."""
+
+    PLANNER = "planner"  # a job, applying a plan
+    WORKER = "worker"  # the holder of a try's token
+    PERSON = "person"  # a command somebody typed
+
+
+class Cause(StrEnum):
+    """Why a transition happened. One word per row family; the reason in words stands beside it in history."""
+
+    CREATED = "created"
+    DEPENDENCIES_MET = "dependencies_met"
+    TRIGGER_RULE = "trigger_rule"
+    BRANCH = "branch"
+    CLAIMED = "claimed"
+    OUTCOME = "outcome"
+    RETRY = "retry"
+    RESCHEDULE = "reschedule"
+    LOST = "lost"
+    REMOVED_FROM_DAG = "removed_from_dag"
+    REPROCESS = "reprocess"
+    CLEARED = "cleared"
+    MARKED = "marked"
+    CANCELLED = "cancelled"
+    ACTIVATED = "activated"
+    JUDGED = "judged"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition(Generic[S]):
+    """One legal step: ``before`` → ``after``, made by ``actor`` for ``cause``."""
+
+    before: S
+    after: S
+    actor: Actor
+    cause: Cause
+
+
+_T = TaskInstanceState
+_R = DagRunState
+_B = BackfillState
+
+
+def _rows(before: Iterable[S], after: Iterable[S], actor: Actor, cause: Cause) -> tuple[Transition[S], ...]:
+    return tuple(Transition(b, a, actor, cause) for b in before for a in after if b is not a)
+
+
+_UNFINISHED_IDLE = (_T.NONE, _T.UP_FOR_RETRY, _T.UP_FOR_RESCHEDULE)
+_DONE = (_T.SUCCESS, _T.FAILED, _T.SKIPPED, _T.UPSTREAM_FAILED, _T.REMOVED)
+_IDLE_OR_DONE = (*_UNFINISHED_IDLE, _T.DEFERRED, *_DONE)
+
+TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
+    # a job decides
+    *_rows(_UNFINISHED_IDLE, (_T.QUEUED,), Actor.PLANNER, Cause.DEPENDENCIES_MET),
+    *_rows((_T.NONE,), (_T.SKIPPED, _T.UPSTREAM_FAILED), Actor.PLANNER, Cause.TRIGGER_RULE),
+    *_rows((_T.NONE,), (_T.SKIPPED,), Actor.PLANNER, Cause.BRANCH),
+    *_rows(_UNFINISHED_IDLE, (_T.REMOVED,), Actor.PLANNER, Cause.REMOVED_FROM_DAG),
+    *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY, _T.FAILED), Actor.PLANNER, Cause.LOST),
+    *_rows((_T.STOPPING,), (_T.NONE, _T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.PLANNER, Cause.LOST),
+    *_rows(_DONE, (_T.NONE,), Actor.PLANNER, Cause.REPROCESS),
+    # the holder of a try
+    *_rows((_T.QUEUED,), (_T.RUNNING,), Actor.WORKER, Cause.CLAIMED),
+    *_rows((_T.RUNNING,), (_T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.WORKER, Cause.OUTCOME),
+    *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY,), Actor.WORKER, Cause.RETRY),
+    *_rows((_T.RUNNING,), (_T.UP_FOR_RESCHEDULE, _T.DEFERRED), Actor.WORKER, Cause.RESCHEDULE),
+    *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY, _T.FAILED), Actor.WORKER, Cause.LOST),
+    *_rows((_T.STOPPING,), (_T.NONE, _T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.WORKER, Cause.OUTCOME),
+    # a person
+    *_rows(_IDLE_OR_DONE, (_T.NONE,), Actor.PERSON, Cause.CLEARED),
+    *_rows((_T.QUEUED,), (_T.NONE,), Actor.PERSON, Cause.CLEARED),
+    *_rows((_T.RUNNING,), (_T.STOPPING,), Actor.PERSON, Cause.CLEARED),
+    *_rows((*_IDLE_OR_DONE, _T.QUEUED), (_T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.PERSON, Cause.MARKED),
+    *_rows((_T.RUNNING,), (_T.STOPPING,), Actor.PERSON, Cause.MARKED),
+    *_rows((_T.QUEUED,), (_T.NONE,), Actor.PERSON, Cause.CANCELLED),
+    *_rows((_T.RUNNING,), (_T.STOPPING,), Actor.PERSON, Cause.CANCELLED),
+)
+
+DAG_RUN_TRANSITIONS: tuple[Transition[DagRunState], ...] = (
+    *_rows((_R.QUEUED,), (_R.RUNNING,), Actor.PLANNER, Cause.ACTIVATED),
+    *_rows((_R.RUNNING,), (_R.SUCCESS, _R.FAILED, _R.DEADLOCKED), Actor.PLANNER, Cause.JUDGED),
+    *_rows((_R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED), (_R.QUEUED,), Actor.PERSON, Cause.REPROCESS),
+    *_rows((_R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED), (_R.QUEUED,), Actor.PERSON, Cause.CLEARED),
+    *_rows((_R.QUEUED, _R.RUNNING), (_R.CANCELLED,), Actor.PERSON, Cause.CANCELLED),
+    *_rows(
+        (_R.QUEUED, _R.RUNNING, _R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED),
+        (_R.SUCCESS, _R.FAILED),
+        Actor.PERSON,
+        Cause.MARKED,
+    ),
+)
+
+BACKFILL_TRANSITIONS: tuple[Transition[BackfillState], ...] = (
+    *_rows((_B.QUEUED,), (_B.RUNNING,), Actor.PLANNER, Cause.ACTIVATED),
+    *_rows((_B.QUEUED, _B.RUNNING), (_B.SUCCESS, _B.FAILED, _B.DEADLOCKED), Actor.PLANNER, Cause.JUDGED),
+    *_rows((_B.QUEUED, _B.RUNNING), (_B.CANCELLED,), Actor.PERSON, Cause.CANCELLED),
+)
+
+_LEGAL_TASK_INSTANCE = frozenset((t.before, t.after, t.actor, t.cause) for t in TASK_INSTANCE_TRANSITIONS)
+_LEGAL_DAG_RUN = frozenset((t.before, t.after, t.actor, t.cause) for t in DAG_RUN_TRANSITIONS)
+_LEGAL_BACKFILL = frozenset((t.before, t.after, t.actor, t.cause) for t in BACKFILL_TRANSITIONS)
+
+
+def task_instance_may(before: TaskInstanceState, after: TaskInstanceState, actor: Actor, cause: Cause) -> bool:
+    """Whether the table has this step for a task instance."""
+    return (before, after, actor, cause) in _LEGAL_TASK_INSTANCE
+
+
+def dag_run_may(before: DagRunState, after: DagRunState, actor: Actor, cause: Cause) -> bool:
+    """Whether the table has this step for a run."""
+    return (before, after, actor, cause) in _LEGAL_DAG_RUN
+
+
+def backfill_may(before: BackfillState, after: BackfillState, actor: Actor, cause: Cause) -> bool:
+    """Whether the table has this step for a backfill."""
+    return (before, after, actor, cause) in _LEGAL_BACKFILL

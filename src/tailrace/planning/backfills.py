@@ -1,0 +1,133 @@
+"""Decides what a backfill command means: which runs to create, attach to, reprocess or leave (DESIGN 5).
+
+The same pure answer is the preview of ``--dry-run`` and what creation writes in its one transaction.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import RunType
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+from tailrace.planning.snapshot import RunOptions
+
+
+class Reprocess(StrEnum):
+    """What a backfill does again in runs that exist."""
+
+    MISSING = "missing"  # task instances without an outcome
+    FAILED = "failed"  # those, and failed, upstream_failed, and the skips they caused
+    ALL = "all"  # everything
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillRequest:
+    """What the person asked for. ``start`` and ``end`` are logical dates, inclusive, aware, in UTC."""
+
+    dag_id: str
+    start: datetime
+    end: datetime
+    reprocess: Reprocess = Reprocess.MISSING
+    new: bool = False
+    conf: str | None = None  # canonical JSON text of an object
+    disable_retry: bool = False
+    mark_success: bool = False
+    ignore_first_depends_on_past: bool = False
+    pool: str | None = None
+    max_active_runs: int | None = None
+    backwards: bool = False
+    stop_on_failure: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """The identity of this backfill: DAG, range and the options that affect outcomes; order and limits do not."""
+        parts = {
+            "dag_id": self.dag_id,
+            "start": self.start.isoformat(),
+            "end": self.end.isoformat(),
+            "reprocess": self.reprocess,
+            "conf": self.conf,
+            "disable_retry": self.disable_retry,
+            "mark_success": self.mark_success,
+            "ignore_first_depends_on_past": self.ignore_first_depends_on_past,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingTaskInstance:
+    """A task instance that exists before a backfill is created; ``cause`` is of its last transition."""
+
+    task_id: str
+    map_index: int
+    state: TaskInstanceState
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingRun:
+    """A run of the range that exists before the backfill is created."""
+
+    id: int
+    run_id: str
+    logical_date: datetime
+    run_type: RunType
+    state: DagRunState
+    version: int
+    conf: str | None
+    options: RunOptions
+    wanted_by: tuple[int, ...] = ()  # unfinished backfills that want it
+    pending_clear: tuple[str, ...] = ()  # task ids already stored to be cleared at its next activation
+    task_instances: tuple[ExistingTaskInstance, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillFacts:
+    """What the metastore knows about the range, read in one transaction."""
+
+    now: datetime
+    dag_paused: bool = False
+    existing: Mapping[datetime, ExistingRun] = field(default_factory=lambda: MappingProxyType({}))
+    open_with_fingerprint: int | None = None  # the unfinished backfill this command continues
+    pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # slots by name
+
+
+class DateAction(StrEnum):
+    """What a backfill does about one date of its range."""
+
+    CREATE = "create"  # no run yet
+    AWAIT = "await"  # its run is queued or running; nothing in flight is reset
+    REPROCESS = "reprocess"  # its run is closed and goes again, in part or whole
+    LEAVE = "leave"  # its run is closed and stays as it is
+
+
+@dataclass(frozen=True, slots=True)
+class DatePlan:
+    """One date of the range: what is done about it, and why."""
+
+    interval: DataInterval
+    action: DateAction
+    reason: str
+    run_id: str
+    existing_id: int | None = None
+    expected_version: int | None = None
+    clear: tuple[str, ...] = ()  # task ids to clear when the run is activated
+    ignore_depends_on_past: bool = False
+    previous: datetime | None = None  # logical date of the previous schedule point
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillCreation:
+    """Everything creation writes, or why it is refused. Applied as a whole or not at all."""
+
+    request: BackfillRequest
+    dates: tuple[DatePlan, ...]  # in activation order
+    continues: int | None = None
+    refusals: tuple[str, ...] = ()  # one line each; not empty: nothing may be written
+    notices: tuple[str, ...] = ()  # one line each, for the person

@@ -1,0 +1,164 @@
+"""What a planning step decides. Plain values: applying them is the metastore's duty, showing them the faces'.
+
+Every part says what it expects to find; a part whose expectation fails is refused, the rest stands. A decision
+not to act is a value too (``Decision`` with verdict WAIT and its reasons): ``explain`` and ``-v`` read those aloud.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
+
+from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.spec import DagSpec
+from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+
+
+class Verdict(StrEnum):
+    """What a planning step makes of one unfinished task instance."""
+
+    RUN = "run"
+    SKIP = "skip"
+    FAIL_UPSTREAM = "fail_upstream"
+    WAIT = "wait"
+
+
+class DependencyStatus(NamedTuple):
+    """One dependency's answer: its name as Airflow logs it, met or not, and why."""
+
+    dependency: str
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about one unfinished task instance, and each dependency's answer."""
+
+    key: TaskInstanceKey
+    state: TaskInstanceState
+    verdict: Verdict
+    statuses: tuple[DependencyStatus, ...]
+    doomed: bool = False  # it can never be met: its blockers are terminal or doomed (DESIGN 6)
+
+    @property
+    def failed(self) -> tuple[DependencyStatus, ...]:
+        """The dependencies that are not met."""
+        return tuple(status for status in self.statuses if not status.passed)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTransition:
+    """One step of one task instance, guarded by the state and try number it was decided from.
+
+    A step into ``queued`` needs room in its pool, its DAG and its task's limits: apply recounts them under the
+    capacity locks and defers it when there is none left.
+    """
+
+    id: int
+    run: int  # the run's row
+    key: TaskInstanceKey
+    before: TaskInstanceState
+    before_try: int
+    after: TaskInstanceState
+    try_number: int
+    cause: Cause
+    reason: str
+    token: int | None = None  # for a lost try: the claim that is declared lost
+    retry_at: datetime | None = None
+    max_tries: int | None = None  # new budget, where the step changes it
+    lost_tries: int | None = None
+
+    @property
+    def takes_slot(self) -> bool:
+        """Whether the step occupies capacity."""
+        return self.after is TaskInstanceState.QUEUED
+
+
+@dataclass(frozen=True, slots=True)
+class RunActivation:
+    """queued → running: creates the run's task instances (and clears those stored for reprocessing)."""
+
+    id: int
+    run_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunTakeover:
+    """An active run without a live owner becomes this job's."""
+
+    id: int
+    run_id: str
+    previous_owner: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """Why one doomed task instance can never run: the facts its proof stands on."""
+
+    key: TaskInstanceKey
+    state: TaskInstanceState
+    reasons: tuple[DependencyStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunVerdict:
+    """running → success, failed or deadlocked.
+
+    ``evidence`` is the state of every task instance of the run as the verdict assumes it (this plan's own
+    transitions included); apply re-reads them and refuses the verdict as stale unless they are equal.
+    ``past_evidence`` is the same for the pinned previous run, where the verdict leans on it.
+    """
+
+    id: int
+    run_id: str
+    version: int
+    state: DagRunState
+    evidence: Mapping[int, TaskInstanceState]
+    blocked: tuple[Blocker, ...] = ()
+    past_evidence: Mapping[int, DagRunState] = field(default_factory=lambda: MappingProxyType({}))
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillVerdict:
+    """The backfill's end: refused as stale while any wanted run is still open."""
+
+    id: int
+    version: int
+    state: BackfillState
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The outcome of one planning step over one snapshot."""
+
+    dag: DagSpec
+    job_id: int
+    transitions: tuple[TaskTransition, ...] = ()  # in the order in which they may take capacity
+    activations: tuple[RunActivation, ...] = ()
+    takeovers: tuple[RunTakeover, ...] = ()
+    run_verdicts: tuple[RunVerdict, ...] = ()
+    backfill_start: int | None = None  # the backfill's row, to go queued → running
+    backfill_verdict: BackfillVerdict | None = None
+    resubmit: tuple[TryKey, ...] = ()  # queued tries that nobody claimed for a while
+    decisions: tuple[Decision, ...] = ()
+    wake_at: datetime | None = None  # when something becomes due by itself
+    activation_limit: int | None = None  # running runs of the DAG that activations may lead to
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to apply."""
+        return bool(
+            self.transitions
+            or self.activations
+            or self.takeovers
+            or self.run_verdicts
+            or self.backfill_start
+            or self.backfill_verdict
+        )

@@ -1,0 +1,81 @@
+"""What becomes of a task instance when a try ends (semantics 8, DESIGN 5): retry, fail, or stand as it is.
+
+The delay is deterministic: the same task instance and try wait the same time in every history.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tailrace.model.keys import TryKey
+from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.spec import TaskSpec
+from tailrace.model.states import TaskInstanceState
+from tailrace.model.transitions import Cause
+
+MAX_LOST_TRIES = 3
+LONGEST_DELAY = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class AfterTry:
+    """The step that ends a try. ``retry_delay`` counts from the metastore's now; None unless up_for_retry."""
+
+    state: TaskInstanceState
+    cause: Cause
+    reason: str
+    max_tries: int
+    lost_tries: int
+    retry_delay: timedelta | None = None
+
+
+def retry_delay(task: TaskSpec, key: TryKey) -> timedelta:
+    """How long the next try waits after ``key`` failed.
+
+    Without backoff it is ``retry_delay``. With it: base = ceil(retry_delay * 2 ** (try - 1)) seconds plus a jitter
+    in [0, base) that is a hash of the task instance and try, capped by ``max_retry_delay`` and 24 hours.
+    """
+    if not task.retry_exponential_backoff:
+        return task.retry_delay
+    cap = min(task.max_retry_delay or LONGEST_DELAY, LONGEST_DELAY)
+    doublings = min(key.try_number - 1, 64)  # beyond that every delay is at its cap
+    base = -int(-task.retry_delay.total_seconds() * 2**doublings // 1)
+    if base <= 0:
+        return min(task.retry_delay, cap)
+    ti = key.task_instance
+    text = f"{ti.dag_id}#{ti.task_id}#{ti.run_id}#{ti.map_index}#{key.try_number}"
+    jitter = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % base
+    return min(timedelta(seconds=min(base + jitter, LONGEST_DELAY.total_seconds())), cap)
+
+
+def after_try(
+    task: TaskSpec,
+    key: TryKey,
+    kind: OutcomeKind,
+    error: str,
+    *,
+    max_tries: int,
+    lost_tries: int,
+    disable_retry: bool,
+) -> AfterTry:
+    """Decide what ``key``'s task instance becomes after an outcome of this kind."""
+    state = {OutcomeKind.SUCCESS: TaskInstanceState.SUCCESS, OutcomeKind.SKIPPED: TaskInstanceState.SKIPPED}.get(kind)
+    if state is not None:
+        return AfterTry(state, Cause.OUTCOME, error or str(kind), max_tries, lost_tries)
+    if kind is OutcomeKind.LOST:
+        return after_loss(error, max_tries=max_tries, lost_tries=lost_tries)
+    if kind is OutcomeKind.FAILED_FOR_GOOD:
+        return AfterTry(TaskInstanceState.FAILED, Cause.OUTCOME, error, max_tries, lost_tries)
+    if disable_retry or key.try_number >= max_tries:
+        return AfterTry(TaskInstanceState.FAILED, Cause.OUTCOME, error, max_tries, lost_tries)
+    delay = retry_delay(task, key)
+    return AfterTry(TaskInstanceState.UP_FOR_RETRY, Cause.RETRY, error, max_tries, lost_tries, delay)
+
+
+def after_loss(error: str, *, max_tries: int, lost_tries: int) -> AfterTry:
+    """A lost try spends its own budget, never a retry, and its successor waits for nothing."""
+    lost = lost_tries + 1
+    if lost >= MAX_LOST_TRIES:
+        reason = f"lost {lost} times (the limit): {error}"
+        return AfterTry(TaskInstanceState.FAILED, Cause.LOST, reason, max_tries, lost)
+    return AfterTry(TaskInstanceState.UP_FOR_RETRY, Cause.LOST, error, max_tries + 1, lost, timedelta(0))

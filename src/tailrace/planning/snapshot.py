@@ -1,0 +1,122 @@
+"""One consistent read of everything a decision needs. Values only: no clock, no connection, no lazy loading.
+
+The metastore builds a snapshot inside one read transaction; ``plan`` turns it into a plan. Times are aware and in
+UTC, read from the metastore's clock, so two planners on two hosts agree about what is due.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import UNMAPPED, ProcessIdentity, RunType
+from tailrace.model.spec import DagSpec
+from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a claimed try: the worker process, and the task's process group leader (its pid is the group id)."""
+
+    worker: ProcessIdentity
+    task: ProcessIdentity | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInstanceView:
+    """A task instance as it stood in the snapshot. ``id`` is its row in the metastore."""
+
+    id: int
+    task_id: str
+    state: TaskInstanceState
+    map_index: int = UNMAPPED
+    try_number: int = 0  # of the current or last try; 0 before the first
+    max_tries: int = 1  # tries the budget allows, lost ones included as they occur
+    lost_tries: int = 0
+    token: int = 0  # fencing token of the last claim; grows with every claim
+    retry_at: datetime | None = None  # set while up_for_retry or up_for_reschedule
+    queued_at: datetime | None = None
+    followed: tuple[str, ...] | None = None  # a branch's choice; None: it excluded nothing
+    holder: Holder | None = None
+    lease_expired: bool = False  # by the metastore's own clock
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Outcome-affecting options of a run, stored with it so that whoever drives it applies them."""
+
+    disable_retry: bool = False
+    mark_success: bool = False
+    ignore_depends_on_past: bool = False  # waives only this run's look at its previous run
+    pool: str | None = None  # stands in for every task's own pool
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run as it stood in the snapshot, with its task instances if it has been activated."""
+
+    id: int
+    run_id: str
+    logical_date: datetime
+    data_interval: DataInterval
+    state: DagRunState
+    version: int  # fact guard: bumped by every command that touches the run
+    run_type: RunType = RunType.BACKFILL
+    owner_job_id: int | None = None
+    owner_alive: bool = False  # by heartbeat, as the metastore judges it
+    previous_id: int | None = None  # the pinned previous run's row
+    options: RunOptions = field(default_factory=RunOptions)
+    task_instances: tuple[TaskInstanceView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousRun:
+    """What depends_on_past needs of a pinned previous run: its state and its tasks' states."""
+
+    id: int
+    run_id: str
+    state: DagRunState
+    states: Mapping[str, tuple[TaskInstanceState, ...]]  # by task id, one entry per map index
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """A pool: ``occupied`` counts the slots of every occupying task instance in the whole metastore."""
+
+    name: str
+    slots: int
+    occupied: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillView:
+    """The backfill a job drives. ``open_runs`` are wanted runs not closed, whoever owns them."""
+
+    id: int
+    state: BackfillState
+    version: int
+    paused: bool = False
+    max_active_runs: int | None = None  # can only lower the DAG's own limit
+    stop_on_failure: bool = False
+    open_runs: int = 0
+    closed_by_state: Mapping[DagRunState, int] = field(default_factory=lambda: MappingProxyType({}))
+    active_runs: int = 0  # wanted runs that are running, whoever owns them
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything one planning step may know."""
+
+    now: datetime
+    job_id: int
+    dag: DagSpec
+    runs: tuple[RunView, ...]  # active and driven by this job: its own, or without a live owner; in plan order
+    candidates: tuple[RunView, ...] = ()  # the next queued runs, in activation order, without task instances
+    previous: Mapping[int, PreviousRun] = field(default_factory=lambda: MappingProxyType({}))
+    pools: Mapping[str, PoolView] = field(default_factory=lambda: MappingProxyType({}))
+    dag_active_runs: int = 0  # running runs of the DAG, over all jobs
+    dag_active_tasks: int = 0  # occupying task instances of the DAG, over all runs and jobs
+    task_active: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # the same, by task id
+    backfill: BackfillView | None = None
+    lost: frozenset[int] = frozenset()  # task-instance rows whose local holder was found dead, group killed

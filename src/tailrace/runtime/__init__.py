@@ -1,0 +1,1 @@
+"""The only place where everything meets: drivers that perform effects, processes, signals, settings, wiring."""

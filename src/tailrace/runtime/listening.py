@@ -1,0 +1,53 @@
+"""What a running backfill tells whoever watches it. Faces implement ``Listener``; nothing here prints."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from tailrace.effects.asks import Note
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.planning.backfills import BackfillCreation
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillStarted:
+    """A backfill was created or continued; ``metastore`` is safe to print."""
+
+    backfill_id: int
+    continued: bool
+    creation: BackfillCreation
+    metastore: str
+    executor: str
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Counts of the whole backfill at one moment; ``seconds`` since this job began, ``recent`` newest first."""
+
+    runs: Mapping[DagRunState, int]
+    task_instances: Mapping[TaskInstanceState, int]  # of activated runs
+    tasks_per_run: int
+    seconds: float
+    running: tuple[str, ...] = ()  # a few running task instances, as "task_id @ logical date"
+
+
+class Listener(Protocol):
+    """Watches one backfill."""
+
+    verbose: bool  # whether every decision's dependency answers are wanted
+
+    def started(self, started: BackfillStarted) -> None:
+        """The backfill exists and its job begins."""
+
+    def noted(self, note: Note) -> None:
+        """A planning step decided and applied something (or, verbose, decided to wait)."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Fresh counts; called a few times a second at most."""
+
+    def draining(self, busy: int) -> None:
+        """A first interrupt: nothing more is started, ``busy`` tries are awaited."""
+
+    def terminating(self, busy: int) -> None:
+        """A second interrupt: running tries are killed."""
