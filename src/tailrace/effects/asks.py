@@ -109,6 +109,11 @@ class Wait(Effect[Woken]):
 
 
 @dataclass(frozen=True, slots=True)
+class StopStarting(Effect[None]):
+    """Tell the executor to forget the tries no worker has begun; they stay queued in the metastore."""
+
+
+@dataclass(frozen=True, slots=True)
 class TerminateTasks(Effect[None]):
     """Tell the executor to kill what it runs and report those tries as lost."""
 

@@ -1,0 +1,154 @@
+"""Performs a job's effects for real: the metastore's answers, the executor's hints, signals, and what people see.
+
+Every effect is performed in exactly one place here; nothing here decides anything.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from tailrace.effects.asks import (
+    ApplyPlan,
+    BuryDeadJobs,
+    Effect,
+    EndJob,
+    FindLost,
+    Heartbeat,
+    Loop,
+    Note,
+    ReadSnapshot,
+    StopStarting,
+    Submit,
+    TerminateTasks,
+    Wait,
+    Woken,
+)
+from tailrace.effects.results import Applied
+from tailrace.errors import InternalError
+from tailrace.execution.executor import Executor
+from tailrace.execution.identity import is_alive, kill_group
+from tailrace.metastore.store import Metastore
+from tailrace.model.keys import ProcessIdentity
+from tailrace.planning.snapshot import Snapshot
+from tailrace.runtime.signals import Interrupts
+
+R = TypeVar("R")
+
+
+def new_write_id() -> str:
+    """A client-made id for one write: the same id repeats the same write, so a lost answer costs nothing."""
+    return uuid.uuid4().hex
+
+
+def drive(loop: Loop[R], perform: Callable[[Effect[Any]], Any]) -> R:
+    """Run a loop to its end, performing each effect it yields and sending the answer back."""
+    answer: Any = None
+    while True:
+        try:
+            effect = loop.send(answer)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+        answer = perform(effect)
+
+
+class JobDriver:
+    """Performs the effects of one job. ``watch`` is called before each wait and after each note, to show progress."""
+
+    def __init__(
+        self,
+        metastore: Metastore,
+        executor: Executor,
+        interrupts: Interrupts,
+        identity: ProcessIdentity,
+        lease_seconds: float,
+        *,
+        noted: Callable[[Note], None],
+        watch: Callable[[Woken], None],
+    ) -> None:
+        self._metastore = metastore
+        self._executor = executor
+        self._interrupts = interrupts
+        self._identity = identity
+        self._lease_seconds = lease_seconds
+        self._noted = noted
+        self._watch = watch
+        self._woken = Woken()
+        self._perform: dict[type, Callable[[Any], Any]] = {
+            ReadSnapshot: self._read_snapshot,
+            ApplyPlan: self._apply,
+            Submit: lambda effect: executor.submit(effect.submissions),
+            FindLost: self._find_lost,
+            BuryDeadJobs: self._bury_dead_jobs,
+            Heartbeat: lambda effect: metastore.heartbeat(effect.job_id, lease_seconds),
+            EndJob: lambda effect: metastore.end_job(effect.job_id, effect.state),
+            Wait: self._wait,
+            StopStarting: lambda effect: executor.drain(),
+            TerminateTasks: lambda effect: executor.terminate(),
+            Note: lambda effect: noted(effect),
+        }
+
+    def perform(self, effect: Effect[Any]) -> Any:
+        """Perform one effect and return its answer."""
+        handler = self._perform.get(type(effect))
+        if handler is None:
+            raise InternalError(f"no driver for the effect {type(effect).__name__}; this is a bug in Tailrace")
+        return handler(effect)
+
+    def _read_snapshot(self, effect: ReadSnapshot) -> Snapshot:
+        return self._metastore.snapshot(effect.job_id, effect.dag, effect.backfill_id)
+
+    def _apply(self, effect: ApplyPlan) -> Applied:
+        return self._metastore.apply(effect.plan, new_write_id())
+
+    def _find_lost(self, effect: FindLost) -> frozenset[int]:
+        """Only a worker of this host whose process is gone, and only once its task's group is killed."""
+        lost = set()
+        for id, holder in effect.held:
+            if holder.worker.host != self._identity.host or is_alive(holder.worker):
+                continue
+            if holder.task is not None:
+                kill_group(holder.task)
+            lost.add(id)
+        return frozenset(lost)
+
+    def _bury_dead_jobs(self, effect: BuryDeadJobs) -> int:
+        dead = [
+            job_id
+            for job_id, identity in self._metastore.jobs_running_on(self._identity.host)
+            if not is_alive(identity)
+        ]
+        for job_id in dead:
+            self._metastore.bury_job(job_id)
+        return len(dead)
+
+    def _wait(self, effect: Wait) -> Woken:
+        self._watch(self._woken)
+        woken = self._executor.wait(effect.seconds)
+        self._woken = Woken(
+            finished=woken.finished,
+            worker_lost=woken.worker_lost,
+            busy=woken.busy,
+            drain=self._interrupts.drain,
+            terminate=self._interrupts.terminate,
+        )
+        return self._woken
+
+
+class Paced:
+    """Calls something at most every so often, and never lets it take more than a twentieth of the time."""
+
+    def __init__(self, call: Callable[[], None], seconds: float) -> None:
+        self._call = call
+        self._seconds = seconds
+        self._due = 0.0
+
+    def __call__(self) -> None:
+        """Call if it is due."""
+        began = time.monotonic()
+        if began < self._due:
+            return
+        self._call()
+        took = time.monotonic() - began
+        self._due = began + max(self._seconds, 20 * took)

@@ -1,0 +1,46 @@
+"""What a worker process is: the worker loop, joined to the metastore and to its task's process. No user code runs here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tailrace.effects.asks import ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
+from tailrace.execution.local import WorkerChannel
+from tailrace.execution.worker import worker_loop
+from tailrace.metastore.store import Metastore
+from tailrace.runtime.driver import drive, new_write_id
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMain:
+    """The body of a worker process: opens its own metastore connection and works until its channel closes."""
+
+    database_url: str
+    sqlite_synchronous: str
+    lease_seconds: float
+
+    def __call__(self, channel: WorkerChannel) -> None:
+        """Serve tries from ``channel`` until no more will come."""
+        metastore = Metastore.open(self.database_url, sqlite_synchronous=self.sqlite_synchronous)
+        drive(worker_loop(self.lease_seconds), worker_performer(metastore, channel.perform))
+        metastore.close()
+
+
+def worker_performer(
+    metastore: Metastore, perform_task_effect: Callable[[Effect[Any]], Any]
+) -> Callable[[Effect[Any]], Any]:
+    """Performs a worker loop's effects: those of the metastore here, all others by the task's port."""
+    handlers: dict[type, Callable[[Any], Any]] = {
+        ClaimTry: lambda effect: metastore.claim(effect.request, new_write_id()),
+        ReadXCom: lambda effect: metastore.read_xcom(effect.query),
+        RenewLease: lambda effect: metastore.renew(effect.claim, effect.lease_seconds),
+        ReportOutcome: lambda effect: metastore.report(
+            effect.claim, effect.outcome, effect.after, new_write_id()
+        ),
+    }
+
+    def perform(effect: Effect[Any]) -> Any:
+        handler = handlers.get(type(effect))
+        return perform_task_effect(effect) if handler is None else handler(effect)
+
+    return perform
