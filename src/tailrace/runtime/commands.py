@@ -1,0 +1,107 @@
+"""What a person asked of a backfill, as typed, and what became of it: the values between the faces and the runtime.
+
+Plain values only: nothing here reads a setting, a file or the metastore, and importing it stays cheap (no SQLAlchemy),
+because the faces build a command before the zygote is forked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.planning.backfills import Reprocess
+from tailrace.planning.plan import Blocker
+
+
+class BackfillEnding(StrEnum):
+    """How a backfill stands when its command ends: the ``state`` of the JSON answer (DESIGN 8)."""
+
+    QUEUED = "queued"
+    RUNNING = "running"  # other jobs go on with it
+    SUCCESS = "success"
+    FAILED = "failed"
+    DEADLOCKED = "deadlocked"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    INTERRUPTED = "interrupted"
+
+
+#: The exit code of each ending; an interrupted command ends with 128 + its signal instead.
+EXIT_CODES: Mapping[BackfillEnding, int] = MappingProxyType(
+    {
+        BackfillEnding.QUEUED: 6,
+        BackfillEnding.RUNNING: 6,
+        BackfillEnding.SUCCESS: 0,
+        BackfillEnding.FAILED: 1,
+        BackfillEnding.DEADLOCKED: 3,
+        BackfillEnding.CANCELLED: 5,
+        BackfillEnding.PAUSED: 6,
+        BackfillEnding.INTERRUPTED: 130,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillCommand:
+    """One ``tailrace backfill`` as typed.
+
+    Dates and conf are still text: their meaning needs the DAG (its time zone, its schedule). Workers, executor,
+    isolation and the DAG path are not here: they are settings, and an option only overrides them there.
+    ``typed`` is the command line to repeat, for messages that say what continues.
+    """
+
+    dag_id: str
+    start: str | None = None
+    end: str | None = None
+    reprocess: Reprocess = Reprocess.MISSING
+    new: bool = False
+    max_active_runs: int | None = None
+    pool: str | None = None
+    backwards: bool = False
+    stop_on_failure: bool = False
+    disable_retry: bool = False
+    mark_success: bool = False
+    ignore_first_depends_on_past: bool = False
+    conf: str | None = None
+    bundled: bool = False  # the DAG is one of the examples that ship with Tailrace
+    typed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RootFailure:
+    """The failure that a failed or deadlocked backfill goes back to: the first in time, in the first run that has one.
+
+    ``log`` is the path of the try's log file as text, or None where no process ever wrote one.
+    """
+
+    try_key: TryKey
+    state: str  # failed, upstream_failed, or the state of a deadlocked task instance
+    reason: str
+    log: str | None = None
+
+    @property
+    def task_instance(self) -> TaskInstanceKey:
+        """The task instance that failed."""
+        return self.try_key.task_instance
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillReport:
+    """How a backfill stands when its command ends.
+
+    ``runs`` counts the wanted runs by state, ``task_instances`` those of these runs by state (states with none left
+    out); ``seconds`` is this command's own time; ``left_failed`` counts runs that had failed before and were left alone.
+    """
+
+    backfill_id: int
+    dag_id: str
+    state: BackfillEnding
+    exit_code: int
+    runs: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    task_instances: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    seconds: float = 0.0
+    blocked: tuple[Blocker, ...] = ()
+    root_failure: RootFailure | None = None
+    left_failed: int = 0
+    notices: tuple[str, ...] = ()
