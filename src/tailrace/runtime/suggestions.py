@@ -1,0 +1,31 @@
+"""Nearest names for what a person mistyped. Only for messages: nothing is ever done under a guessed name."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str], *, most: int = 3) -> tuple[str, ...]:
+    """The known names most like ``name``, best first; none when nothing is close."""
+    by_folded: dict[str, str] = {}
+    for candidate in sorted(known):
+        by_folded.setdefault(candidate.casefold(), candidate)
+    folded = name.casefold()
+    close = difflib.get_close_matches(folded, by_folded, n=most, cutoff=0.6)
+    # A name cut short ("example_b") is not "close" by edit ratio, yet it is what a person types.
+    begun = [candidate for candidate in by_folded if folded and candidate.startswith(folded)]
+    ordered = dict.fromkeys([*close, *begun])
+    return tuple(by_folded[candidate] for candidate in ordered)[:most]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean a or b?"``, or nothing when nothing is close: to be put at the end of a message."""
+    names = nearest(name, known)
+    return f"; did you mean {in_words(names, 'or')}?" if names else ""
+
+
+def in_words(names: Iterable[str], conjunction: str = "and") -> str:
+    """``a, b and c``."""
+    listed = list(names)
+    if len(listed) < 2:
+        return "".join(listed)
+    return f"{', '.join(listed[:-1])} {conjunction} {listed[-1]}"
