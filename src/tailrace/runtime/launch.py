@@ -1,0 +1,45 @@
+"""Starts a backfill in the only order that is safe and fast: zygote first, the metastore's libraries after.
+
+The zygote must be forked while this process is small and has no database library, thread or connection; it loads
+the DAG file while this process imports SQLAlchemy. So nothing here may import the metastore at the top.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from tailrace.execution.zygote import start_zygote
+from tailrace.planning.backfills import BackfillCreation
+from tailrace.runtime.commands import BackfillCommand, BackfillReport
+from tailrace.runtime.listening import Listener
+from tailrace.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def run_backfill(command: BackfillCommand, settings: Settings, listener: Listener) -> BackfillReport:
+    """Create the backfill the command describes, or continue it, and drive it here until it ends.
+
+    Raises ``CommandError`` or ``AuthoringError`` before anything is written, ``EnvironmentBroken`` when the
+    metastore, disk or host does not allow the work.
+    """
+    zygote = start_zygote(settings.dags, settings.home, isolation=settings.isolation)
+    try:
+        report: BackfillReport = _metastore_side().run(command, settings, listener, zygote)
+        return report
+    finally:
+        zygote.stop()
+
+
+def preview_backfill(command: BackfillCommand, settings: Settings) -> BackfillCreation:
+    """What the command would do, date by date. Writes nothing, not even an empty metastore."""
+    zygote = start_zygote(settings.dags, settings.home, isolation=settings.isolation)
+    try:
+        creation: BackfillCreation = _metastore_side().preview(command, settings, zygote)
+        return creation
+    finally:
+        zygote.stop()
+
+
+def _metastore_side() -> "ModuleType":
+    return importlib.import_module("tailrace.runtime.backfill")
