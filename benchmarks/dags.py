@@ -1,0 +1,44 @@
+"""The DAG files the benchmarks run, written out as a user would write them."""
+
+DIAMOND_BASH = '''
+"""example_bash_operator's shape; every task runs ``true`` in bash."""
+from datetime import datetime, timedelta
+from tailrace import DAG, BashOperator
+
+with DAG("diamond_bash", schedule="@daily", start_date=datetime(2016, 1, 1)):
+    last = BashOperator(task_id="run_this_last", bash_command="true")
+    after_loop = BashOperator(task_id="run_after_loop", bash_command="true")
+    for i in range(3):
+        BashOperator(task_id=f"runme_{i}", bash_command="true") >> after_loop
+    also = BashOperator(task_id="also_run_this", bash_command="true")
+    [after_loop, also] >> last
+'''
+
+DIAMOND_PYTHON = '''
+"""example_bash_operator's shape; every task is a Python function that does nothing."""
+from datetime import datetime
+from tailrace import DAG, PythonOperator
+
+def nothing():
+    pass
+
+with DAG("diamond_python", schedule="@daily", start_date=datetime(2016, 1, 1)):
+    last = PythonOperator(task_id="run_this_last", python_callable=nothing)
+    after_loop = PythonOperator(task_id="run_after_loop", python_callable=nothing)
+    for i in range(3):
+        PythonOperator(task_id=f"runme_{i}", python_callable=nothing) >> after_loop
+    also = PythonOperator(task_id="also_run_this", python_callable=nothing)
+    [after_loop, also] >> last
+'''
+
+CHAIN = '''
+"""Fifty tasks, one after another; each is a Python function that does nothing."""
+from datetime import datetime
+from tailrace import DAG, PythonOperator, chain
+
+def nothing():
+    pass
+
+with DAG("chain_python", schedule="@daily", start_date=datetime(2016, 1, 1)):
+    chain(*[PythonOperator(task_id=f"hop_{i:02}", python_callable=nothing) for i in range(50)])
+'''
