@@ -1,0 +1,53 @@
+"""Runs the product as a person does: the real command, in an empty folder, with real processes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """Our environment without any TAILRACE_* setting, plus ``extra``."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return {**kept, **extra}
+
+
+@pytest.fixture
+def tailrace(tmp_path: Path) -> Run:
+    """``tailrace(*arguments)`` run in an empty folder; returns the finished process."""
+
+    def run(
+        *arguments: str, timeout: float = 120, cwd: Path = tmp_path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tailrace", *arguments],
+            cwd=cwd,
+            env=clean_environment(**environment),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+
+    return run
+
+
+@pytest.fixture
+def backfill(tailrace: Run) -> Callable[..., dict[str, Any]]:
+    """``backfill(dag_id, start, end, *options)`` that must exit with ``code``; returns its JSON object."""
+
+    def run(dag_id: str, start: str, end: str, *options: str, code: int = 0, **more: Any) -> dict[str, Any]:
+        done = tailrace("backfill", dag_id, "-s", start, "-e", end, "-o", "json", *options, **more)
+        assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    return run
