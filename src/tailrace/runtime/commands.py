@@ -10,7 +10,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from tailrace.model.keys import TaskInstanceKey, TryKey
-from tailrace.planning.backfills import Reprocess
+from tailrace.model.spec import DagSpec
+from tailrace.planning.backfills import BackfillCreation, Reprocess
 from tailrace.planning.plan import Blocker
 
 
@@ -66,6 +67,15 @@ class BackfillCommand:
     conf: str | None = None
     bundled: bool = False  # the DAG is one of the examples that ship with Tailrace
     typed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillPreview:
+    """What a command would do, date by date. ``metastore`` is safe to print and need not exist yet."""
+
+    creation: BackfillCreation
+    dag: DagSpec
+    metastore: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""One module per command or group of commands; ``cli.lazy`` imports them by name when they are invoked."""

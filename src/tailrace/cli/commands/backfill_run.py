@@ -1,0 +1,175 @@
+"""``tailrace backfill [run] DAG_ID``: reads the options, hands the command to the runtime, shows what came of it.
+
+Nothing here may import SQLAlchemy, directly or not: the runtime forks the zygote first.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from tailrace.authoring.loading import bundled_examples_path
+from tailrace.cli.lazy import Command
+from tailrace.cli.options import dag_argument, dag_names_in, dags_option, output_option, settings_with
+from tailrace.cli.preview import preview_json, preview_text
+from tailrace.cli.progress import choose_listener
+from tailrace.cli.retyping import command_line
+from tailrace.cli.speaking import current_speaker
+from tailrace.cli.summary import report_json, summary
+from tailrace.errors import CommandError
+from tailrace.planning.backfills import Reprocess
+from tailrace.runtime.commands import BackfillCommand, BackfillEnding
+from tailrace.runtime.launch import preview_backfill, run_backfill
+from tailrace.runtime.settings import EXECUTORS, ISOLATIONS, Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+_SETTINGS_OPTIONS = ("dags", "workers", "executor", "isolation")
+
+_RANGE = (
+    click.option("-s", "--start", metavar="DATE", help="First logical date, ISO 8601, inclusive."),
+    click.option("-e", "--end", metavar="DATE", help="Last logical date, inclusive; a date alone is the whole day."),
+    dags_option,
+    click.option(
+        "--reprocess",
+        type=click.Choice([str(each) for each in Reprocess]),
+        default="missing",
+        show_default=True,
+        help="What runs again: only what has no outcome, that and failures, or everything.",
+    ),
+    click.option("--new", is_flag=True, help="Another backfill, even if the same one is unfinished."),
+)
+_LIMITS = (
+    click.option(
+        "--max-active-runs", type=click.IntRange(min=1), metavar="N", help="Lower the DAG's own limit to N."
+    ),
+    click.option("-w", "--workers", type=click.IntRange(min=1), metavar="N", help="How many worker processes."),
+    click.option("--executor", type=click.Choice(EXECUTORS), help="Where tasks run.  [default: local]"),
+    click.option(
+        "--isolation",
+        type=click.Choice(ISOLATIONS),
+        help="A process per try (fork, spawn), or one per worker: fast and trusting.  [default: fork]",
+    ),
+    click.option("--pool", metavar="NAME", help="Use this pool in place of every task's own."),
+)
+_CHOICES = (
+    click.option("--backwards", is_flag=True, help="Newest date first."),
+    click.option("--stop-on-failure", is_flag=True, help="Start no further run once one has failed."),
+    click.option("--disable-retry", is_flag=True, help="A failed try is final."),
+    click.option("--mark-success", is_flag=True, help="Record success without running anything."),
+    click.option(
+        "--ignore-first-depends-on-past", is_flag=True, help="The first date does not look at the run before it."
+    ),
+    click.option("--conf", metavar="JSON", help="A JSON object for every run, `{{ dag_run.conf }}` in templates."),
+    click.option("-n", "--dry-run", is_flag=True, help="Say what would be done about each date; write nothing."),
+    output_option,
+)
+
+
+def _all_options(command: F) -> F:
+    for option in reversed((*_RANGE, *_LIMITS, *_CHOICES)):
+        command = option(command)
+    return command
+
+
+@click.command(
+    cls=Command,
+    epilog="Exit codes: 0 all succeeded or nothing to do, 1 some run failed, 2 wrong command, 3 deadlocked, "
+    "4 broken environment, 5 cancelled, 6 paused, 130/143 interrupted (the same command continues).",
+)
+@dag_argument
+@_all_options
+def run(dag_id: str, dry_run: bool, output: str, **typed: Any) -> int:
+    """Create the backfill of a DAG over a range of dates, or continue it, here, with live progress.
+
+    Dates are logical dates; naive ones are in the DAG's time zone; one alone means that one date. The same command
+    typed again continues its unfinished backfill.
+    """
+    settings_options = {name: typed.pop(name) for name in _SETTINGS_OPTIONS}
+    settings = settings_with(**settings_options)
+    bundled = bundled_file(dag_id, settings)
+    if bundled is not None:
+        settings = settings_with(**{**settings_options, "dags": bundled})
+    command = BackfillCommand(
+        dag_id=dag_id,
+        **{**typed, "reprocess": Reprocess(typed["reprocess"]), "conf": canonical_conf(typed["conf"])},
+        bundled=bundled is not None,
+    )
+    command = _with_line(command, settings_options)
+    if dry_run:
+        return preview(command, settings, output)
+    return carry_out(command, settings, settings_options, output)
+
+
+def carry_out(
+    command: BackfillCommand, settings: Settings, settings_options: Mapping[str, object], output: str
+) -> int:
+    """Run the backfill here with progress on stderr; its summary or JSON goes to stdout. Answers the exit code."""
+    speaker = current_speaker()
+    listener = choose_listener(speaker)
+    try:
+        report = run_backfill(command, settings, listener)
+    finally:
+        listener.close()
+    if output == "json":
+        speaker.answer_json(report_json(report))
+        return report.exit_code
+    for notice in report.notices:
+        speaker.notice(notice)
+    if not speaker.quiet or report.state is not BackfillEnding.SUCCESS:
+        speaker.answer(summary(report, command, settings_options))
+    return report.exit_code
+
+
+def preview(command: BackfillCommand, settings: Settings, output: str) -> int:
+    """Say what the command would do about each date. Writes nothing."""
+    speaker = current_speaker()
+    previewed = preview_backfill(command, settings)
+    if previewed.creation.refusals:
+        raise CommandError("; ".join(previewed.creation.refusals))
+    if output == "json":
+        speaker.answer_json(preview_json(previewed))
+    else:
+        speaker.answer(preview_text(previewed, command.typed))
+    return 0
+
+
+def _with_line(command: BackfillCommand, settings_options: Mapping[str, object]) -> BackfillCommand:
+    return BackfillCommand(
+        **{name: getattr(command, name) for name in BackfillCommand.__slots__ if name != "typed"},
+        typed=command_line(command, settings_options),
+    )
+
+
+def canonical_conf(text: str | None) -> str | None:
+    """The conf as canonical JSON text, so that spacing and key order do not make another backfill.
+
+    Raises CommandError unless it is a JSON object.
+    """
+    if text is None:
+        return None
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except ValueError as mistake:
+        raise CommandError(f"--conf is not JSON: {mistake}; write an object such as '{{\"key\": 1}}'") from None
+    if not isinstance(value, dict):
+        raise CommandError(f"--conf must be a JSON object such as '{{\"key\": 1}}', not {text!r}")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if value else None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not in JSON")
+
+
+def bundled_file(dag_id: str, settings: Settings) -> Path | None:
+    """The bundled example of that name, when no DAG file of the person's own speaks of it.
+
+    The examples load only when named; a person's own DAG of the same name always wins.
+    """
+    example = bundled_examples_path() / f"{os.path.basename(dag_id)}.py"
+    if not example.is_file() or settings.origins["dags"].startswith("option"):
+        return None
+    own = settings.dags.exists() and dag_id in dag_names_in(settings.dags)
+    return None if own else example

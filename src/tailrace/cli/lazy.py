@@ -1,0 +1,110 @@
+"""Groups whose commands are imported only when invoked, and which suggest the nearest name for a mistyped one.
+
+``tailrace --help`` must stay under a quarter of a second: listing a group reads the table given here, never a module.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from tailrace.cli.speaking import Speaker
+from tailrace.runtime.suggestions import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """Where a command is (``module:attribute``) and the line that ``--help`` lists it with."""
+
+    where: str
+    summary: str
+
+
+def _louder(context: click.Context, parameter: click.Parameter, value: int) -> None:
+    speaker = context.find_object(Speaker)
+    if speaker is not None:
+        speaker.verbosity += value
+
+
+def _quieter(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    speaker = context.find_object(Speaker)
+    if speaker is not None and value:
+        speaker.quiet = True
+
+
+def loudness_options() -> list[click.Parameter]:
+    """-v and -q, the same on every command."""
+    return [
+        click.Option(
+            ["-v", "--verbose"],
+            count=True,
+            expose_value=False,
+            callback=_louder,
+            help="Tell each decision and its reasons; -vv adds tracebacks.",
+        ),
+        click.Option(
+            ["-q", "--quiet"],
+            is_flag=True,
+            expose_value=False,
+            callback=_quieter,
+            help="No progress and no notices.",
+        ),
+    ]
+
+
+class Command(click.Command):
+    """A command that also takes -v and -q, wherever on the line they are typed."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(loudness_options())
+
+
+class LazyGroup(click.Group):
+    """A group made from a table of lazy commands."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, Lazy] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = dict(lazy or {})
+        self.params.extend(loudness_options())
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(self.lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module and return it; None for a name that is not in the table."""
+        found = self.lazy.get(cmd_name)
+        if found is None:
+            return None
+        module, _, attribute = found.where.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first argument names, or say which names are near it."""
+        name = args[0]
+        if name not in self.lazy and not name.startswith("-"):
+            guess = did_you_mean(name, self.lazy) or f"; see {ctx.command_path} --help"
+            raise click.UsageError(f"no such command: {ctx.command_path} {name}{guess}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands with their summaries, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, found.summary) for name, found in self.lazy.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["click.shell_completion.CompletionItem"]:
+        """Complete a command's name from the table; options as click does."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            click.shell_completion.CompletionItem(name, help=found.summary)
+            for name, found in self.lazy.items()
+            if name.startswith(incomplete)
+        ]

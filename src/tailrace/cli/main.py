@@ -1,0 +1,141 @@
+"""The entry of the command line: the tree of commands, and what becomes of every error that reaches the top.
+
+An error is one line on stderr and an exit code (DESIGN 8); a traceback is shown with -vv only.
+"""
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from tailrace.cli.lazy import Lazy, LazyGroup
+from tailrace.cli.speaking import Speaker
+from tailrace.errors import EnvironmentBroken, TailraceError
+
+_COMMANDS = {
+    "init": Lazy("tailrace.cli.commands.init:init", "Write one DAG and print the next command."),
+    "demo": Lazy("tailrace.cli.commands.demo:demo", "Backfill the bundled weather example."),
+    "backfill": Lazy("tailrace.cli.commands.backfill:backfill", "Run a DAG over a range of dates; list, show."),
+    "dags": Lazy("tailrace.cli.commands.dags:dags", "List, show, check, pause and count DAGs."),
+    "runs": Lazy("tailrace.cli.commands.runs:runs", "List and show runs."),
+    "tasks": Lazy("tailrace.cli.commands.tasks:tasks", "List tasks, try one out, read its logs."),
+    "pools": Lazy("tailrace.cli.commands.pools:pools", "List, set and delete pools."),
+    "db": Lazy("tailrace.cli.commands.db:db", "Migrate and check the metastore."),
+    "config": Lazy("tailrace.cli.commands.config:config", "Show each setting and where it comes from."),
+    "simulate": Lazy("tailrace.cli.commands.simulate:simulate", "Replay histories in the simulator."),
+}
+
+_ENVIRONMENT_ERRNOS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "a file reached the largest size allowed",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EMFILE: "too many open files",
+    errno.ENFILE: "too many open files",
+    errno.ENOMEM: "out of memory",
+    errno.EAGAIN: "no more processes or memory",
+}
+
+
+@click.group(
+    name="tailrace",
+    cls=LazyGroup,
+    lazy=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Settings: tailrace.toml, then TAILRACE_* variables, then options; see `tailrace config show`.",
+)
+@click.version_option(package_name="tailrace", message="tailrace %(version)s")
+def tailrace() -> None:
+    """Runs DAGs of tasks over ranges of dates, and never lies about what happened.
+
+    Start with `tailrace demo`, or `tailrace init` and then `tailrace backfill`.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code."""
+    code = run(argv)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        code = code or 128 + signal.SIGPIPE
+    except OSError as trouble:
+        _silence_stdout()
+        Speaker().error(f"the answer could not be written: {_in_words(trouble)}")
+        code = EnvironmentBroken.exit_code
+    sys.exit(code)
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and answer its exit code; every error has been told by then."""
+    speaker = Speaker()
+    try:
+        result = tailrace.main(
+            args=None if argv is None else list(argv), prog_name="tailrace", standalone_mode=False, obj=speaker
+        )
+        return result if isinstance(result, int) else 0
+    except BaseException as error:
+        if speaker.verbosity >= 2 and not isinstance(error, (click.exceptions.Exit, SystemExit)):
+            traceback.print_exc()
+        return _tell(error, speaker)
+
+
+def _tell(error: BaseException, speaker: Speaker) -> int:
+    """Say what happened in one line and answer the exit code."""
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else 1
+        case click.exceptions.NoArgsIsHelpError():
+            speaker.note(error.format_message())
+            return 2
+        case click.ClickException():
+            speaker.error(_one_line(error.format_message()))
+            return error.exit_code
+        case KeyboardInterrupt() | click.Abort():
+            speaker.note("interrupted")
+            return 128 + signal.SIGINT
+        case TailraceError():
+            speaker.error(str(error))
+            return error.exit_code
+        case BrokenPipeError():
+            _silence_stdout()
+            return 128 + signal.SIGPIPE
+        case OSError() if error.errno in _ENVIRONMENT_ERRNOS:
+            speaker.error(_in_words(error))
+            return EnvironmentBroken.exit_code
+        case _:
+            said = _one_line(f"{type(error).__name__}: {error}")
+            speaker.error(
+                f"{said} — this is a bug in Tailrace; please report it with the output of the same command and -vv"
+            )
+            return TailraceError.exit_code
+
+
+def _in_words(error: OSError) -> str:
+    what = _ENVIRONMENT_ERRNOS.get(error.errno or 0, error.strerror or str(error))
+    advice = {
+        "the disk is full": "make room and run the same command again",
+        "permission denied": "check the owner and mode, or set TAILRACE_HOME to a folder you may write",
+        "the file system is read-only": "set TAILRACE_HOME to a folder you may write",
+    }.get(what)
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{what}" + (f"; {advice}" if advice else "")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _silence_stdout() -> None:
+    """Nobody reads stdout any more: what is still buffered must not raise again when Python exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,0 +1,74 @@
+"""Options and arguments that several commands share, and the settings they lead to."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from tailrace.errors import TailraceError
+from tailrace.runtime.settings import Settings, load_settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DAG_NAMES = re.compile(
+    rb"""DAG\(\s*(?:dag_id\s*=\s*)?["']([\w.-]+)["']|dag_id\s*=\s*["']([\w.-]+)["']|^@dag\b[^\n]*\n(?:async )?def (\w+)""",
+    re.MULTILINE,
+)
+_MOST_FILES_TO_COMPLETE_FROM = 500
+
+
+def output_option(command: F) -> F:
+    """-o/--output table|json, as ``output``."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help="json prints one value on stdout and nothing else there.",
+    )(command)
+
+
+def dags_option(command: F) -> F:
+    """--dags PATH, as ``dags`` (None when not typed)."""
+    return click.option(
+        "--dags",
+        type=click.Path(path_type=Path),
+        help="A file or folder of DAG files (also TAILRACE_DAGS; default ./dags).",
+    )(command)
+
+
+def dag_argument(command: F) -> F:
+    """DAG_ID, completed from the text of the DAG files, as ``dag_id``."""
+    return click.argument("dag_id", shell_complete=complete_dag_ids)(command)
+
+
+def complete_dag_ids(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """DAG ids found in the text of the DAG files: their code is not run, so that a Tab costs milliseconds."""
+    try:
+        settings = load_settings({"dags": context.params.get("dags")})
+    except TailraceError:
+        return []
+    return [CompletionItem(name) for name in sorted(dag_names_in(settings.dags)) if name.startswith(incomplete)]
+
+
+def dag_names_in(path: Path) -> set[str]:
+    """The DAG ids that a file or folder seems to define, read from the text alone."""
+    files = [path] if path.is_file() else sorted(path.rglob("*.py"))[:_MOST_FILES_TO_COMPLETE_FROM]
+    names: set[str] = set()
+    for file in files:
+        try:
+            text = file.read_bytes()
+        except OSError:
+            continue
+        for found in _DAG_NAMES.findall(text):
+            names.update(part.decode() for part in found if part)
+    return names
+
+
+def settings_with(**options: object) -> Settings:
+    """The settings, with these options over them; None values are options that were not typed."""
+    return load_settings(options)

@@ -1,0 +1,121 @@
+"""What ``--dry-run`` says: dates by what is done about them and why, counts, notices. Text and JSON; decides nothing."""
+
+import sys
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+from tailrace.cli.speaking import bullet_lines, plural, styled
+from tailrace.planning.backfills import DateAction, DatePlan
+from tailrace.runtime.commands import BackfillPreview
+from tailrace.runtime.dates import show_moment
+
+_WORDS = {
+    DateAction.CREATE: "create",
+    DateAction.AWAIT: "await",
+    DateAction.REPROCESS: "run again",
+    DateAction.LEAVE: "leave",
+}
+_SHORTEST_GROUP = 4  # fewer like dates than this are listed one by one
+
+
+def task_instances_of(date: DatePlan, tasks: int) -> int:
+    """How many task instances the backfill would itself bring to an outcome, or back to none, on this date."""
+    if date.action is DateAction.CREATE:
+        return tasks
+    return len(date.clear)
+
+
+def preview_json(previewed: BackfillPreview) -> dict[str, object]:
+    """The preview as one JSON object; ``backfill_id`` is the unfinished backfill that would be continued, or null."""
+    creation, tasks = previewed.creation, len(previewed.dag.tasks)
+    return {
+        "schema": 1,
+        "dry_run": True,
+        "backfill_id": creation.continues,
+        "dag_id": creation.request.dag_id,
+        "metastore": previewed.metastore,
+        "runs": _counts(creation.dates),
+        "task_instances": sum(task_instances_of(date, tasks) for date in creation.dates),
+        "dates": [
+            {
+                "logical_date": date.interval.start.isoformat(),
+                "data_interval": [date.interval.start.isoformat(), date.interval.end.isoformat()],
+                "run_id": date.run_id,
+                "action": str(date.action),
+                "reason": date.reason,
+                "task_instances": task_instances_of(date, tasks),
+                "clear": list(date.clear),
+            }
+            for date in creation.dates
+        ],
+        "notices": list(creation.notices),
+    }
+
+
+def preview_text(previewed: BackfillPreview, typed: str) -> str:
+    """The preview for a person: what would happen to which dates, in the order they would start, and why."""
+    creation, dag = previewed.creation, previewed.dag
+    zone = ZoneInfo(dag.schedule.timezone)
+    head = f"{dag.dag_id}: " + (
+        f"would continue backfill {creation.continues}" if creation.continues else "would create a backfill"
+    )
+    lines = [styled(head, sys.stdout, bold=True) + f" in {previewed.metastore}"]
+    rows = [(_span(group, zone), _what(group[0]), _why(group)) for group in _grouped(creation.dates)]
+    widths = [max((len(row[at]) for row in rows), default=0) for at in (0, 1)]
+    lines += [f"  {span.ljust(widths[0])}  {what.ljust(widths[1])}  {why}".rstrip() for span, what, why in rows]
+    tasks = len(dag.tasks)
+    total = sum(task_instances_of(date, tasks) for date in creation.dates)
+    counts = ", ".join(f"{count:,} to {word}" for word, count in _counted_words(creation.dates))
+    lines.append(f"{plural(len(creation.dates), 'date')}: {counts or 'nothing to do'}")
+    lines.append(f"{plural(total, 'task instance')} to run ({plural(tasks, 'task')} a run)")
+    if creation.notices:
+        lines += ["notes:", bullet_lines(creation.notices)]
+    lines.append("nothing was written; to do it:")
+    lines.append(f"  {typed}")
+    return "\n".join(lines)
+
+
+def _counts(dates: Sequence[DatePlan]) -> dict[str, int]:
+    counts = {str(action): sum(date.action is action for date in dates) for action in DateAction}
+    return {action: count for action, count in counts.items() if count}
+
+
+def _counted_words(dates: Sequence[DatePlan]) -> list[tuple[str, int]]:
+    return [(_WORDS[DateAction(action)], count) for action, count in _counts(dates).items()]
+
+
+def _grouped(dates: Sequence[DatePlan]) -> list[list[DatePlan]]:
+    """Neighbours with the same action, reason and clearing become one line, once there are enough of them."""
+    groups: list[list[DatePlan]] = []
+    for date in dates:
+        alike = groups and _kind(groups[-1][0]) == _kind(date)
+        if alike:
+            groups[-1].append(date)
+        else:
+            groups.append([date])
+    return [
+        part
+        for group in groups
+        for part in ([group] if len(group) >= _SHORTEST_GROUP else [[date] for date in group])
+    ]
+
+
+def _kind(date: DatePlan) -> tuple[object, ...]:
+    return date.action, date.reason, date.clear
+
+
+def _span(group: Sequence[DatePlan], zone: ZoneInfo) -> str:
+    first = show_moment(group[0].interval.start, zone)
+    if len(group) == 1:
+        return first
+    return f"{first} … {show_moment(group[-1].interval.start, zone)} ({len(group):,})"
+
+
+def _what(date: DatePlan) -> str:
+    return _WORDS[date.action]
+
+
+def _why(group: Sequence[DatePlan]) -> str:
+    cleared = group[0].clear
+    tasks = f" ({', '.join(cleared)})" if cleared else ""
+    return f"{group[0].reason}{tasks}"

@@ -1,0 +1,44 @@
+"""The command line that says the same thing again: what a summary tells a person to type next."""
+
+import shlex
+from collections.abc import Mapping
+
+from tailrace.planning.backfills import Reprocess
+from tailrace.runtime.commands import BackfillCommand
+
+_FLAGS = (
+    ("backwards", "--backwards"),
+    ("stop_on_failure", "--stop-on-failure"),
+    ("disable_retry", "--disable-retry"),
+    ("mark_success", "--mark-success"),
+    ("ignore_first_depends_on_past", "--ignore-first-depends-on-past"),
+)
+
+
+def command_line(
+    command: BackfillCommand,
+    settings_options: Mapping[str, object],
+    *,
+    reprocess: Reprocess | None = None,
+    start: str | None = None,
+) -> str:
+    """``tailrace backfill …`` as text for a shell, without --new: typed again, it continues the same backfill.
+
+    ``settings_options`` are the options that only override settings (dags, workers…), by setting name; ``reprocess``
+    and ``start`` stand in for what was typed.
+    """
+    words = ["tailrace", "backfill", command.dag_id]
+    words += _pair("-s", start or command.start) + _pair("-e", command.end)
+    wanted = reprocess or command.reprocess
+    if wanted is not Reprocess.MISSING:
+        words += ["--reprocess", str(wanted)]
+    words += _pair("--max-active-runs", command.max_active_runs) + _pair("--pool", command.pool)
+    words += [flag for name, flag in _FLAGS if getattr(command, name)]
+    words += _pair("--conf", command.conf)
+    for name, value in settings_options.items():
+        words += _pair(f"--{name}", value)
+    return shlex.join(words)
+
+
+def _pair(option: str, value: object | None) -> list[str]:
+    return [] if value is None else [option, str(value)]

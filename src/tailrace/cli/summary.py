@@ -1,0 +1,171 @@
+"""How a backfill ended, for a person and as JSON. Leads with the root failure, its log, and what repairs it."""
+
+import sys
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from tailrace.cli.retyping import command_line
+from tailrace.cli.speaking import bullet_lines, counted, duration, plural, state_styled, styled
+from tailrace.model.keys import UNMAPPED, TaskInstanceKey
+from tailrace.planning.backfills import Reprocess
+from tailrace.planning.plan import Blocker
+from tailrace.runtime.commands import BackfillCommand, BackfillEnding, BackfillReport, RootFailure
+
+LOG_LINES = 10
+_MOST_BLOCKED = 5
+_BAD = (BackfillEnding.FAILED, BackfillEnding.DEADLOCKED)
+
+
+def report_json(report: BackfillReport) -> dict[str, object]:
+    """The JSON object of DESIGN 8."""
+    return {
+        "schema": 1,
+        "backfill_id": report.backfill_id,
+        "dag_id": report.dag_id,
+        "state": str(report.state),
+        "runs": dict(report.runs),
+        "task_instances": dict(report.task_instances),
+        "seconds": round(report.seconds, 2),
+        "blocked": [blocked_json(blocker) for blocker in report.blocked],
+    }
+
+
+def blocked_json(blocker: Blocker) -> dict[str, object]:
+    """One doomed task instance and why nothing can ever start it."""
+    key = blocker.key
+    return {
+        "task_instance": {
+            "dag_id": key.dag_id,
+            "run_id": key.run_id,
+            "task_id": key.task_id,
+            "map_index": key.map_index,
+        },
+        "state": str(blocker.state),
+        "reasons": [{"dependency": why.dependency, "reason": why.reason} for why in blocker.reasons],
+    }
+
+
+def summary(report: BackfillReport, command: BackfillCommand, settings_options: Mapping[str, object]) -> str:
+    """The last words of ``tailrace backfill``."""
+    lines = []
+    if report.state in _BAD and report.root_failure is not None:
+        lines += _root(report.root_failure)
+    lines.append(_head(report))
+    if report.blocked:
+        lines += _blocked(report.blocked)
+    if report.left_failed:
+        lines.append(f"{plural(report.left_failed, 'run')} had failed before and stayed as they were")
+    lines += _next(report, command, settings_options)
+    return "\n".join(lines)
+
+
+def _head(report: BackfillReport) -> str:
+    runs = sum(report.runs.values())
+    name = styled(f"backfill {report.backfill_id} of {report.dag_id}", sys.stdout, bold=True)
+    ended = f"{name}: {state_styled(str(report.state), sys.stdout)}"
+    if not runs:
+        return f"{ended}, nothing to do"
+    return (
+        f"{ended} in {duration(report.seconds)}: {plural(runs, 'run')} ({counted(report.runs)}), "
+        f"task instances: {counted(report.task_instances)}"
+    )
+
+
+def _root(root: RootFailure) -> list[str]:
+    key = root.task_instance
+    lines = [styled(f"{key.task_id}{_index(key)} of {key.run_id} {root.state}: {root.reason}", sys.stdout, fg="red")]
+    tail = log_tail(Path(root.log)) if root.log else []
+    if tail:
+        lines += [f"last lines of its log, {root.log}:", bullet_lines(tail, "  | ")]
+    return lines
+
+
+def _blocked(blocked: tuple[Blocker, ...]) -> list[str]:
+    lines = [f"{plural(len(blocked), 'task instance')} can never run:"]
+    for blocker in blocked[:_MOST_BLOCKED]:
+        key = blocker.key
+        reasons = "; ".join(f"{why.dependency}: {why.reason}" for why in blocker.reasons)
+        lines.append(f"  {key.task_id}{_index(key)} of {key.run_id}: {reasons}")
+    if len(blocked) > _MOST_BLOCKED:
+        lines.append(f"  and {len(blocked) - _MOST_BLOCKED:,} more: -o json lists them all")
+    return lines
+
+
+def _next(report: BackfillReport, command: BackfillCommand, options: Mapping[str, object]) -> list[str]:
+    """What to type now, for every ending that leaves something to do."""
+    again = command_line(command, options)
+    match report.state:
+        case BackfillEnding.FAILED | BackfillEnding.DEADLOCKED:
+            return _repair(report, command, options)
+        case BackfillEnding.INTERRUPTED:
+            return ["what is finished is kept; the same command continues it:", f"  {again}"]
+        case BackfillEnding.PAUSED:
+            return ["the backfill is paused; once it is resumed the same command continues it:", f"  {again}"]
+        case BackfillEnding.RUNNING | BackfillEnding.QUEUED:
+            return ["it is not finished; the same command goes on with it:", f"  {again}"]
+        case BackfillEnding.CANCELLED:
+            return ["a person cancelled it; to start again:", f"  {again} --new"]
+        case _:
+            return []
+
+
+def _repair(report: BackfillReport, command: BackfillCommand, options: Mapping[str, object]) -> list[str]:
+    root = report.root_failure
+    lines = []
+    pool = _pool_too_small(report.blocked)
+    if pool:
+        lines.append(f"{pool}; make it larger with `tailrace pools set`, then:")
+    else:
+        lines.append("mend the cause, then run what failed again:")
+    start = None
+    if root is not None:
+        key = root.task_instance
+        if root.log:
+            lines.insert(0, f"whole log: tailrace tasks logs {key.dag_id} {key.task_id} {key.run_id}")
+        start = _earlier_start(key, command)
+    lines.append(f"  {command_line(command, options, reprocess=_wider(command.reprocess), start=start)}")
+    return lines
+
+
+def _wider(typed: Reprocess) -> Reprocess:
+    """``failed`` repairs; ``all`` was asked for once and has happened, so repeating it would redo what succeeded."""
+    return Reprocess.FAILED
+
+
+def _earlier_start(key: TaskInstanceKey, command: BackfillCommand) -> str | None:
+    """The root failure's own date, where it lies before the range (depends_on_past reaches back out of it)."""
+    _, _, date = key.run_id.partition("__")
+    try:
+        failed = datetime.fromisoformat(date)
+        first = datetime.fromisoformat(command.start or command.end or "")
+    except ValueError:
+        return None
+    if first.tzinfo is None:  # naive text is in the DAG's zone, less than a day from UTC
+        first = first.replace(tzinfo=failed.tzinfo)
+    return date if (first - failed).total_seconds() >= 86400 else None
+
+
+def _pool_too_small(blocked: tuple[Blocker, ...]) -> str | None:
+    for blocker in blocked:
+        for why in blocker.reasons:
+            if "pool" in why.dependency.casefold():
+                return why.reason
+    return None
+
+
+def _index(key: TaskInstanceKey) -> str:
+    return "" if key.map_index == UNMAPPED else f"[{key.map_index}]"
+
+
+def log_tail(path: Path, lines: int = LOG_LINES) -> list[str]:
+    """The last lines of a log file, without reading more than its last 64 KiB; none when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 65_536))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    return list(deque(text.splitlines(), maxlen=lines))

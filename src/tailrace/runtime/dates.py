@@ -1,0 +1,252 @@
+"""What the dates a person types mean: ISO 8601, naive ones in the DAG's zone, ranges inclusive at both ends (DESIGN 8).
+
+Pure: ``now`` comes in, and answers and messages depend on nothing else. Which points a schedule has is ``timetable``'s.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from tailrace.errors import CommandError
+from tailrace.model.intervals import DataInterval
+from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
+from tailrace.timetable import intervals_between, next_interval, previous_interval
+
+#: More runs than this in one command is a mistyped year, not a wish.
+MOST_RUNS = 100_000
+
+_TICK = timedelta(microseconds=1)
+_FORMS = "ISO 8601, such as 2024-05-31, 2024-05-31T06:00 or 2024-05-31T06:00+02:00"
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalRange:
+    """A range of logical dates as meant. ``first`` and ``last`` are its bounds as typed, inclusive, in UTC.
+
+    The bounds do not depend on when they are read, so the same command keeps its identity; ``intervals`` are those
+    of the schedule within them that have ended, oldest first. ``notices`` are lines for the person.
+    """
+
+    first: datetime
+    last: datetime
+    intervals: tuple[DataInterval, ...]
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One typed date: from which instant to which it reaches (equal for an exact time), in UTC."""
+
+    text: str
+    earliest: datetime
+    latest: datetime
+    notice: str | None = None
+
+
+def parse_moment(text: str, zone: ZoneInfo) -> Moment:
+    """What ``text`` means in ``zone``.
+
+    A date alone reaches over its whole local day. A naive time that happens twice (clocks turned back) reaches from
+    its first to its second occurrence; one that never happens (clocks turned forward) is moved on by the jump; both
+    carry a notice. Raises CommandError for anything that is not ISO 8601.
+    """
+    typed = text.strip()
+    try:
+        try:
+            day = date.fromisoformat(typed)
+        except ValueError:
+            return _exact(typed, datetime.fromisoformat(typed), zone)
+        first = _midnight(day, zone)
+        return Moment(typed, first, _midnight(day + timedelta(days=1), zone) - _TICK)
+    except ValueError as mistake:
+        detail = "" if str(mistake).startswith("Invalid isoformat") else f" ({mistake})"
+        raise CommandError(f"not a date: {text!r}{detail}; write it as {_FORMS}") from None
+    except OverflowError:
+        raise CommandError(f"{text!r} is outside the years 1 to 9999 in UTC; write an earlier or later date") from None
+
+
+def _midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The first instant of a local day, also where clocks jump over midnight."""
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def _exact(typed: str, moment: datetime, zone: ZoneInfo) -> Moment:
+    if moment.tzinfo is not None:
+        instant = moment.astimezone(UTC)
+        return Moment(typed, instant, instant)
+    first = moment.replace(tzinfo=zone, fold=0)
+    second = moment.replace(tzinfo=zone, fold=1)
+    if first.utcoffset() == second.utcoffset():
+        instant = first.astimezone(UTC)
+        return Moment(typed, instant, instant)
+    if first.astimezone(UTC) < second.astimezone(UTC):
+        notice = (
+            f"{typed} happens twice in {zone.key} (clocks are turned back): "
+            f"{show_moment(first, zone)} and {show_moment(second, zone)}; both are meant"
+        )
+        return Moment(typed, first.astimezone(UTC), second.astimezone(UTC), notice)
+    instant = first.astimezone(UTC)
+    notice = (
+        f"{typed} does not exist in {zone.key} (clocks are turned forward); "
+        f"taken as {show_moment(instant, zone)}"
+    )
+    return Moment(typed, instant, instant, notice)
+
+
+def show_moment(moment: datetime, zone: ZoneInfo) -> str:
+    """An instant as ISO 8601 in ``zone``: short, and itself a date that can be typed."""
+    local = moment.astimezone(UTC).astimezone(zone)
+    return local.isoformat(timespec="minutes" if not (local.second or local.microsecond) else "auto")
+
+
+def run_reference(text: str, zone: ZoneInfo) -> str | datetime:
+    """What RUN means in a command: a run id (it has ``__`` in it) as it is, else a logical date in UTC."""
+    if "__" in text:
+        return text
+    return parse_moment(text, zone).earliest
+
+
+def range_for(dag: DagSpec, start: str | None, end: str | None, now: datetime) -> LogicalRange:
+    """The logical dates of ``dag`` that ``start`` and ``end`` mean; ``now`` is aware.
+
+    Leaving out one end copies the other. Intervals that have not ended by ``now`` are left out, with a notice. For
+    a DAG without schedule an exact date is a run of that moment, and a range is refused. Raises CommandError with
+    one line when the range means no run.
+    """
+    zone = ZoneInfo(dag.schedule.timezone)
+    one = start if start is not None else end
+    other = end if end is not None else start
+    if one is None or other is None:
+        raise CommandError("no dates given: say -s START, -e END or both (one alone means that one date)")
+    begin, until = parse_moment(one, zone), parse_moment(other, zone)
+    notices = tuple(dict.fromkeys(moment.notice for moment in (begin, until) if moment.notice))
+    if dag.schedule.kind is ScheduleKind.NONE:
+        return _single_moment(dag, begin, until, now, notices)
+    first, last = begin.earliest, until.latest
+    if first > last:
+        raise _upside_down(begin, until, zone)
+    intervals = _intervals(dag, first, last)
+    if not intervals:
+        raise _no_point(dag, first, last, zone)
+    ended = tuple(interval for interval in intervals if interval.end <= now)
+    notices += _about_unended(intervals[len(ended) :], zone)
+    if not ended:
+        soonest = intervals[0]
+        raise CommandError(
+            f"no interval of {dag.dag_id} in this range has ended: the first, {show_moment(soonest.start, zone)}, "
+            f"ends at {show_moment(soonest.end, zone)}; run the command then, or give an earlier range"
+        )
+    return LogicalRange(first, last, ended, notices + _about_lifetime(dag, ended, zone))
+
+
+def _upside_down(begin: Moment, until: Moment, zone: ZoneInfo) -> CommandError:
+    if begin.text == until.text:
+        return CommandError(f"{begin.text} does not exist in {zone.key}: the clocks there jumped over that day")
+    return CommandError(
+        f"the range ends before it begins: start {begin.text} is after end {until.text}; "
+        f"did you mean -s {until.text} -e {begin.text}?"
+    )
+
+
+def _single_moment(
+    dag: DagSpec, begin: Moment, until: Moment, now: datetime, notices: tuple[str, ...]
+) -> LogicalRange:
+    if begin.text != until.text and begin.earliest != until.earliest:
+        raise CommandError(
+            f"{dag.dag_id} has no schedule, so a range holds no dates: give one date with -s and leave out -e; "
+            f"it becomes one run of that moment"
+        )
+    moment = begin.earliest
+    if moment > now:
+        zone = ZoneInfo(dag.schedule.timezone)
+        raise CommandError(
+            f"{show_moment(moment, zone)} is in the future; give a date that has come for {dag.dag_id}"
+        )
+    return LogicalRange(moment, moment, (DataInterval(moment, moment),), notices)
+
+
+def _intervals(dag: DagSpec, first: datetime, last: datetime) -> tuple[DataInterval, ...]:
+    """The schedule's intervals in [first, last], asked for piece by piece so that a mistyped year cannot fill memory."""
+    begun = next_interval(dag.schedule, dag.start_date, first - _TICK if first > _EARLIEST else first)
+    if begun is None or begun.start > last:
+        return intervals_between(dag.schedule, dag.start_date, first, last)
+    piece = max(begun.end - begun.start, timedelta(seconds=1)) * (MOST_RUNS // 10)
+    found: list[DataInterval] = []
+    at = first
+    while at <= last:
+        upto = min(last, at + piece) if last - at > piece else last
+        found.extend(islice(intervals_between(dag.schedule, dag.start_date, at, upto), MOST_RUNS + 1))
+        if len(found) > MOST_RUNS:
+            raise CommandError(
+                f"the range holds more than {MOST_RUNS:,} dates of {dag.dag_id} ({_words(dag.schedule)}); "
+                f"check the years, or backfill it in parts"
+            )
+        if upto == last:
+            break
+        at = upto + _TICK
+    return tuple(found)
+
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(days=2)
+
+
+def _no_point(dag: DagSpec, first: datetime, last: datetime, zone: ZoneInfo) -> CommandError:
+    before = previous_interval(dag.schedule, dag.start_date, first)
+    after = next_interval(dag.schedule, dag.start_date, last)
+    near = [
+        f"{show_moment(interval.start, zone)} ({side})"
+        for side, interval in (("before", before), ("after", after))
+        if interval is not None
+    ]
+    points = f"; the nearest points are {' and '.join(near)}" if near else ""
+    if len(near) == 1:
+        points = points.replace("points are", "point is")
+    return CommandError(
+        f"no schedule point of {dag.dag_id} ({_words(dag.schedule)}) lies between {show_moment(first, zone)} "
+        f"and {show_moment(last, zone)}{points}"
+    )
+
+
+def _words(schedule: Schedule) -> str:
+    if schedule.kind is ScheduleKind.CRON:
+        return f"schedule {schedule.expression!r} in {schedule.timezone}"
+    if schedule.kind is ScheduleKind.ONCE:
+        return "scheduled once, at its start date"
+    return f"every {timedelta(seconds=float(schedule.expression))}, counted from its start date"
+
+
+def _about_unended(unended: tuple[DataInterval, ...], zone: ZoneInfo) -> tuple[str, ...]:
+    if not unended:
+        return ()
+    first, last = unended[0], unended[-1]
+    if len(unended) == 1:
+        return (
+            f"left out {show_moment(first.start, zone)}: its interval has not ended "
+            f"(it ends at {show_moment(first.end, zone)})",
+        )
+    return (
+        f"left out {len(unended):,} dates whose intervals have not ended: {show_moment(first.start, zone)} "
+        f"to {show_moment(last.start, zone)}",
+    )
+
+
+def _about_lifetime(dag: DagSpec, intervals: tuple[DataInterval, ...], zone: ZoneInfo) -> tuple[str, ...]:
+    notices = []
+    if dag.start_date is not None:
+        early = sum(interval.start < dag.start_date for interval in intervals)
+        if early:
+            notices.append(
+                f"{_dates(early)} before the start_date of {dag.dag_id}, {show_moment(dag.start_date, zone)}"
+            )
+    if dag.end_date is not None:
+        late = sum(interval.start > dag.end_date for interval in intervals)
+        if late:
+            notices.append(
+                f"{_dates(late)} after the end_date of {dag.dag_id}, {show_moment(dag.end_date, zone)}"
+            )
+    return tuple(notices)
+
+
+def _dates(count: int) -> str:
+    return "1 date is" if count == 1 else f"{count:,} dates are"
