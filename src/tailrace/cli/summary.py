@@ -125,13 +125,8 @@ def _repair(report: BackfillReport, command: BackfillCommand, options: Mapping[s
         if root.log:
             lines.insert(0, f"whole log: tailrace tasks logs {key.dag_id} {key.task_id} {key.run_id}")
         start = _earlier_start(key, command)
-    lines.append(f"  {command_line(command, options, reprocess=_wider(command.reprocess), start=start)}")
+    lines.append(f"  {command_line(command, options, reprocess=Reprocess.FAILED, start=start)}")
     return lines
-
-
-def _wider(typed: Reprocess) -> Reprocess:
-    """``failed`` repairs; ``all`` was asked for once and has happened, so repeating it would redo what succeeded."""
-    return Reprocess.FAILED
 
 
 def _earlier_start(key: TaskInstanceKey, command: BackfillCommand) -> str | None:

@@ -108,16 +108,18 @@ def carry_out(
 ) -> int:
     """Run the backfill here with progress on stderr; its summary or JSON goes to stdout. Answers the exit code."""
     speaker = current_speaker()
+    os.environ["TAILRACE_HOME"] = str(settings.home)  # tasks that keep something there find it, wherever they run
     listener = choose_listener(speaker)
     try:
         report = run_backfill(command, settings, listener)
     finally:
         listener.close()
+    for notice in report.notices:
+        if notice not in listener.told:
+            speaker.notice(notice)
     if output == "json":
         speaker.answer_json(report_json(report))
         return report.exit_code
-    for notice in report.notices:
-        speaker.notice(notice)
     if not speaker.quiet or report.state is not BackfillEnding.SUCCESS:
         speaker.answer(summary(report, command, settings_options))
     return report.exit_code

@@ -1,0 +1,89 @@
+"""The live display of a backfill, drawn by rich. Redrawn only when told to: no thread of its own runs.
+
+The only module of the command line, with ``tables``, that may import rich.
+"""
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tailrace.cli.meter import Reading, rate_text
+from tailrace.cli.speaking import STYLES, duration
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.runtime.listening import Progress
+
+_BAR = 40
+_NARROW = 60  # columns; below this the bar and the list of running tasks are left out
+
+
+class LiveDisplay:
+    """Figures of one backfill at the foot of the terminal; ``line`` prints above them."""
+
+    def __init__(self, name: str, console: Console | None = None) -> None:
+        self._name = name
+        self._console = console or Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
+        self._live.start()
+
+    def show(self, reading: Reading, progress: Progress) -> None:
+        """Redraw with these figures."""
+        self._live.update(self._drawing(reading, progress), refresh=True)
+
+    def line(self, text: str) -> None:
+        """Print a line above the figures; the text may carry colours of its own."""
+        self._console.print(Text.from_ansi(text), soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the figures off the terminal."""
+        self._live.update(Text(""), refresh=False)
+        self._live.stop()
+
+    def _drawing(self, reading: Reading, progress: Progress) -> Group:
+        wide = self._console.width >= _NARROW
+        parts: list[Table | Text] = [self._bar(reading) if wide else Text(self._counts(reading))]
+        parts.append(_states(progress))
+        parts.append(Text(_pace(reading), style="dim"))
+        if wide and progress.running:
+            parts.append(Text(f"running: {', '.join(progress.running)}", no_wrap=True, overflow="ellipsis"))
+        return Group(*parts)
+
+    def _bar(self, reading: Reading) -> Table:
+        bad = STYLES["failed"] if reading.failed else STYLES["success"]
+        row = Table.grid(padding=(0, 1))
+        width = min(_BAR, self._console.width // 3)
+        bar = ProgressBar(
+            total=max(reading.runs, 1), completed=reading.runs_done, width=width, complete_style=bad, finished_style=bad
+        )
+        row.add_row(bar, Text(self._counts(reading), no_wrap=True, overflow="ellipsis"))
+        return row
+
+    def _counts(self, reading: Reading) -> str:
+        return f"{reading.runs_done:,}/{reading.runs:,} runs, {reading.tasks_done:,}/{reading.tasks:,} tasks"
+
+
+def _states(progress: Progress) -> Text:
+    """Runs and task instances by state, each in its colour, zeros left out."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for label, counts, states in (
+        ("runs: ", progress.runs, DagRunState),
+        ("  tasks: ", progress.task_instances, TaskInstanceState),
+    ):
+        text.append(label, style="dim")
+        said = [state for state in states if counts.get(state)]  # type: ignore[attr-defined,call-overload]
+        for at, state in enumerate(said):
+            text.append(", " if at else "")
+            text.append(f"{counts[state]:,} {state}", style=STYLES.get(str(state), ""))
+        if not said:
+            text.append("none yet")
+    return text
+
+
+def _pace(reading: Reading) -> str:
+    parts = [f"{duration(reading.elapsed)} elapsed"]
+    if reading.rate is not None:
+        parts.insert(0, rate_text(reading.rate))
+    if reading.left is not None:
+        parts.append(f"about {duration(max(1.0, round(reading.left)))} left")
+    return ", ".join(parts)

@@ -1,0 +1,182 @@
+"""What a person sees while a backfill runs: nothing, plain lines, or the live display of ``cli.live``.
+
+All of it goes to stderr. rich is imported only once the backfill has started on a terminal, after the zygote is forked.
+"""
+
+import importlib
+import os
+import sys
+from typing import Protocol
+
+from tailrace.cli.decisions import DecisionTeller
+from tailrace.cli.meter import Meter, Reading, rate_text
+from tailrace.cli.speaking import Speaker, duration, plural, state_styled, styled
+from tailrace.effects.asks import Note
+from tailrace.model.states import DagRunState
+from tailrace.planning.backfills import DateAction
+from tailrace.runtime.listening import BackfillStarted, Listener, Progress
+
+_BAD_RUNS = (DagRunState.FAILED, DagRunState.DEADLOCKED)
+_MOST_BAD_RUNS = 20  # told one by one; the summary counts the rest
+_FIRST_LINE_AFTER = 2.0
+_LINE_EVERY = 10.0
+_LINE_EVERY_LATER = 60.0  # once it has run for ten minutes, nobody wants six lines a minute in a log file
+
+
+class ClosingListener(Listener, Protocol):
+    """A listener that leaves the terminal as it found it. ``told`` are the notices it has said."""
+
+    told: tuple[str, ...]
+
+    def close(self) -> None:
+        """Nothing more will be heard."""
+
+
+class Display(Protocol):
+    """A live display: figures redrawn in place, lines printed above them."""
+
+    def show(self, reading: Reading, progress: Progress) -> None:
+        """Redraw."""
+
+    def line(self, text: str) -> None:
+        """Print a line above the figures."""
+
+    def close(self) -> None:
+        """Take the figures off the terminal."""
+
+
+def choose_listener(speaker: Speaker) -> ClosingListener:
+    """The listener for this terminal and loudness."""
+    if speaker.quiet:
+        return SilentListener()
+    alive = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return TellingListener(speaker, live=alive)
+
+
+class SilentListener:
+    """-q: hears everything, says nothing."""
+
+    verbose = False
+    told: tuple[str, ...] = ()
+
+    def started(self, started: BackfillStarted) -> None:
+        """Say nothing."""
+
+    def noted(self, note: Note) -> None:
+        """Say nothing."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Say nothing."""
+
+    def draining(self, busy: int) -> None:
+        """Say nothing."""
+
+    def terminating(self, busy: int) -> None:
+        """Say nothing."""
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+
+class TellingListener:
+    """Plain lines when ``live`` is False; otherwise a display in place, with the same lines above it."""
+
+    def __init__(self, speaker: Speaker, *, live: bool) -> None:
+        self.verbose = speaker.verbosity >= 1
+        self._speaker = speaker
+        self._live = live
+        self._display: Display | None = None
+        self._meter = Meter()
+        self._teller = DecisionTeller()
+        self._name = "backfill"
+        self._line_due = _FIRST_LINE_AFTER
+        self._bad_runs = 0
+        self.told: tuple[str, ...] = ()
+
+    def started(self, started: BackfillStarted) -> None:
+        """Say what was created or continued, where, and every notice."""
+        creation = started.creation
+        self._name = f"backfill {started.backfill_id} of {creation.request.dag_id}"
+        verb = "continued" if started.continued else "created"
+        workers = "" if started.executor == "sequential" else f" with {plural(started.workers, 'worker')}"
+        self._say(
+            f"{styled(self._name, sys.stderr, bold=True)} {verb}: {plural(len(creation.dates), 'date')}, "
+            f"{started.executor} executor{workers}, metastore {started.metastore}"
+        )
+        left = sum(date.action is DateAction.LEAVE for date in creation.dates)
+        if left and left < len(creation.dates):
+            self._say(f"{plural(left, 'date')} of these need nothing")
+        self.told = creation.notices
+        for notice in creation.notices:
+            self._speaker.notice(notice)
+        if self._live:
+            live = importlib.import_module("tailrace.cli.live")
+            self._display = live.LiveDisplay(self._name)
+
+    def noted(self, note: Note) -> None:
+        """Say which runs ended badly; under -v, what the planner decided and why."""
+        if self.verbose:
+            for line in self._teller.lines(note.decisions):
+                self._say(line)
+        if note.text:
+            self._say(note.text)
+        for verdict in note.applied.judged if note.applied is not None else ():
+            if verdict.state in _BAD_RUNS or self.verbose:
+                self._say_run(verdict.run_id, str(verdict.state), verdict.reason)
+
+    def progressed(self, progress: Progress) -> None:
+        """Redraw, or say a line when it is time for one."""
+        reading = self._meter.read(progress)
+        if self._display is not None:
+            self._display.show(reading, progress)
+        elif progress.seconds >= self._line_due:
+            later = progress.seconds >= 600
+            self._line_due = progress.seconds + (_LINE_EVERY_LATER if later else _LINE_EVERY)
+            self._say(f"{self._name}: {progress_line(reading)}")
+
+    def draining(self, busy: int) -> None:
+        """Say that nothing more is started."""
+        waiting = f"waiting for {plural(busy, 'running task')}; interrupt again to end them" if busy else "ending"
+        self._say(f"interrupted: nothing more is started, {waiting}")
+
+    def terminating(self, busy: int) -> None:
+        """Say that running tries are killed."""
+        self._say(f"interrupted again: ending {plural(busy, 'running task')}; their tries do not count as failures")
+
+    def close(self) -> None:
+        """Take the live display off the terminal."""
+        if self._display is not None:
+            self._display.close()
+            self._display = None
+
+    def _say(self, text: str) -> None:
+        if self._display is not None:
+            self._display.line(text)
+        else:
+            self._speaker.note(text)
+
+    def _say_run(self, run_id: str, state: str, reason: str) -> None:
+        if state in _BAD_RUNS:
+            self._bad_runs += 1
+            if self._bad_runs == _MOST_BAD_RUNS + 1 and not self.verbose:
+                self._say("further runs that end badly are counted, not listed")
+            if self._bad_runs > _MOST_BAD_RUNS and not self.verbose:
+                return
+        self._say(f"run {run_id} {state_styled(state, sys.stderr)}" + (f": {reason}" if reason else ""))
+
+
+def progress_line(reading: Reading) -> str:
+    """The figures on one plain line."""
+    parts = [
+        f"{reading.runs_done:,}/{reading.runs:,} runs",
+        f"{reading.tasks_done:,}/{reading.tasks:,} task instances",
+        f"{reading.running:,} running",
+    ]
+    if reading.failed:
+        parts.append(f"{reading.failed:,} failed")
+    if reading.rate is not None:
+        parts.append(f"{rate_text(reading.rate)}")
+    parts.append(f"{duration(reading.elapsed)} elapsed")
+    if reading.left is not None:
+        parts.append(f"about {duration(max(1.0, round(reading.left)))} left")
+    return ", ".join(parts)
