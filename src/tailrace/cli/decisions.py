@@ -1,12 +1,14 @@
-"""The planner read aloud under -v: each dependency's answer about a task instance, said again only when it changes."""
+"""The planner read aloud under -v: each dependency's answer about a task instance, said again only when it
+changes.
+"""
 
 from collections.abc import Iterable, Iterator
 
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.planning.plan import Decision
 
-#: Their reasons name upstream or earlier task instances: a new reason is news. The others' (pools, limits) count slots
-#: that change with every step, so only met or not met is.
+#: Their reasons name upstream or earlier task instances: a new reason is news. The others' (pools, limits)
+#: count slots that change with every step, so only met or not met is.
 _TELLING = frozenset({"Trigger Rule", "Previous Dagrun State"})
 
 
@@ -17,7 +19,6 @@ class DecisionTeller:
         self._said: dict[TaskInstanceKey, tuple[object, ...]] = {}
 
     def lines(self, decisions: Iterable[Decision]) -> Iterator[str]:
-        """The lines for what is new since the last step. A task instance no longer decided on is forgotten."""
         heard: dict[TaskInstanceKey, tuple[object, ...]] = {}
         for decision in decisions:
             gist = _gist(decision)
@@ -40,7 +41,9 @@ def _gist(decision: Decision) -> tuple[object, ...]:
 
 
 def decision_lines(decision: Decision) -> Iterator[str]:
-    """One decision as Airflow logs it: the dependencies that failed, or that all are met; then those that passed."""
+    """One decision as Airflow logs it: the dependencies that failed, or that all are met; then those that
+    passed.
+    """
     shown = f"<TaskInstance: {_name(decision.key)} {decision.key.run_id} [{decision.state}]>"
     if not decision.failed:
         yield f"Dependencies all met for {shown}"

@@ -1,6 +1,8 @@
-"""Groups whose commands are imported only when invoked, and which suggest the nearest name for a mistyped one.
+"""Groups whose commands are imported only when invoked, and which suggest the nearest name for a mistyped
+one.
 
-``tailrace --help`` must stay under a quarter of a second: listing a group reads the table given here, never a module.
+``tailrace --help`` must stay under a quarter of a second: listing a group reads the table given here, never a
+module.
 """
 
 import importlib

@@ -3,6 +3,8 @@
 The only module of the command line, with ``tables``, that may import rich.
 """
 
+from collections.abc import Mapping
+
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -66,18 +68,20 @@ class LiveDisplay:
 def _states(progress: Progress) -> Text:
     """Runs and task instances by state, each in its colour, zeros left out."""
     text = Text(no_wrap=True, overflow="ellipsis")
-    for label, counts, states in (
-        ("runs: ", progress.runs, DagRunState),
-        ("  tasks: ", progress.task_instances, TaskInstanceState),
-    ):
-        text.append(label, style="dim")
-        said = [state for state in states if counts.get(state)]  # type: ignore[attr-defined,call-overload]
-        for at, state in enumerate(said):
-            text.append(", " if at else "")
-            text.append(f"{counts[state]:,} {state}", style=STYLES.get(str(state), ""))
-        if not said:
-            text.append("none yet")
+    _append_counts(text, "runs: ", {str(state): progress.runs.get(state, 0) for state in DagRunState})
+    tasks = {str(state): progress.task_instances.get(state, 0) for state in TaskInstanceState}
+    _append_counts(text, "  tasks: ", tasks)
     return text
+
+
+def _append_counts(text: Text, label: str, counts: Mapping[str, int]) -> None:
+    text.append(label, style="dim")
+    said = [state for state, count in counts.items() if count]
+    for at, state in enumerate(said):
+        text.append(", " if at else "")
+        text.append(f"{counts[state]:,} {state}", style=STYLES.get(state, ""))
+    if not said:
+        text.append("none yet")
 
 
 def _pace(reading: Reading) -> str:

@@ -1,4 +1,6 @@
-"""Arithmetic of progress: how much is done, how fast, how long it will take. Knows no terminal and reads no clock."""
+"""Arithmetic of progress: how much is done, how fast, how long it will take. Knows no terminal and reads no
+clock.
+"""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -11,7 +13,9 @@ _WINDOW = 60.0  # seconds over which the rate is taken: long enough to be steady
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One moment's figures. ``rate`` is task instances per second, ``left`` seconds; None where not yet known."""
+    """One moment's figures. ``rate`` is task instances per second, ``left`` seconds; None where not yet
+    known.
+    """
 
     runs_done: int
     runs: int
@@ -59,6 +63,7 @@ class Meter:
         if seconds - began < 0.5 or done <= before:
             return None
         return (done - before) / (seconds - began)
+
 
 def rate_text(rate: float) -> str:
     """Task instances per second, or per minute where that reads better."""

@@ -14,7 +14,9 @@ from tailrace.runtime.settings import Settings, load_settings
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DAG_NAMES = re.compile(
-    rb"""DAG\(\s*(?:dag_id\s*=\s*)?["']([\w.-]+)["']|dag_id\s*=\s*["']([\w.-]+)["']|^@dag\b[^\n]*\n(?:async )?def (\w+)""",
+    rb"""DAG\(\s*(?:dag_id\s*=\s*)?["']([\w.-]+)["']"""
+    rb"""|dag_id\s*=\s*["']([\w.-]+)["']"""
+    rb"""|^@dag\b[^\n]*\n(?:async )?def (\w+)""",
     re.MULTILINE,
 )
 _MOST_FILES_TO_COMPLETE_FROM = 500

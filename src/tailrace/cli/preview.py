@@ -1,4 +1,6 @@
-"""What ``--dry-run`` says: dates by what is done about them and why, counts, notices. Text and JSON; decides nothing."""
+"""What ``--dry-run`` says: dates by what is done about them and why, counts, notices. Text and JSON; decides
+nothing.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -19,14 +21,15 @@ _SHORTEST_GROUP = 4  # fewer like dates than this are listed one by one
 
 
 def task_instances_of(date: DatePlan, tasks: int) -> int:
-    """How many task instances the backfill would itself bring to an outcome, or back to none, on this date."""
     if date.action is DateAction.CREATE:
         return tasks
     return len(date.clear)
 
 
 def preview_json(previewed: BackfillPreview) -> dict[str, object]:
-    """The preview as one JSON object; ``backfill_id`` is the unfinished backfill that would be continued, or null."""
+    """The preview as one JSON object; ``backfill_id`` is the unfinished backfill that would be continued, or
+    null.
+    """
     creation, tasks = previewed.creation, len(previewed.dag.tasks)
     return {
         "schema": 1,
@@ -94,9 +97,7 @@ def _grouped(dates: Sequence[DatePlan]) -> list[list[DatePlan]]:
         else:
             groups.append([date])
     return [
-        part
-        for group in groups
-        for part in ([group] if len(group) >= _SHORTEST_GROUP else [[date] for date in group])
+        part for group in groups for part in ([group] if len(group) >= _SHORTEST_GROUP else [[date] for date in group])
     ]
 
 

@@ -1,6 +1,7 @@
 """What a person sees while a backfill runs: nothing, plain lines, or the live display of ``cli.live``.
 
-All of it goes to stderr. rich is imported only once the backfill has started on a terminal, after the zygote is forked.
+All of it goes to stderr. rich is imported only once the backfill has started on a terminal, after the zygote
+is forked.
 """
 
 import importlib

@@ -22,10 +22,11 @@ def command_line(
     reprocess: Reprocess | None = None,
     start: str | None = None,
 ) -> str:
-    """``tailrace backfill …`` as text for a shell, without --new: typed again, it continues the same backfill.
+    """``tailrace backfill …`` as text for a shell, without --new: typed again, it continues the same
+    backfill.
 
-    ``settings_options`` are the options that only override settings (dags, workers…), by setting name; ``reprocess``
-    and ``start`` stand in for what was typed.
+    ``settings_options`` are the options that only override settings (dags, workers…), by setting name;
+    ``reprocess`` and ``start`` stand in for what was typed.
     """
     words = ["tailrace", "backfill", command.dag_id]
     words += _pair("-s", start or command.start) + _pair("-e", command.end)

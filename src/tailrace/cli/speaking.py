@@ -1,6 +1,7 @@
 """Who hears what: answers go to stdout, everything else to stderr, each as loud as the person asked for.
 
-Nothing here knows what is being said. One ``Speaker`` exists per command; click carries it as the context's object.
+Nothing here knows what is being said. One ``Speaker`` exists per command; click carries it as the context's
+object.
 """
 
 import json
@@ -8,7 +9,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any, TextIO
 
 import click
 
@@ -63,17 +64,17 @@ def current_speaker() -> Speaker:
     return found or Speaker()
 
 
-def has_colour(stream: IO[str]) -> bool:
+def has_colour(stream: TextIO) -> bool:
     """Whether colours may be written: a terminal that is not dumb, and no NO_COLOR."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def styled(text: str, stream: IO[str], **style: Any) -> str:
+def styled(text: str, stream: TextIO, **style: Any) -> str:
     """``text`` in a style, where the stream shows styles."""
     return click.style(text, **style) if has_colour(stream) else text
 
 
-def state_styled(state: str, stream: IO[str]) -> str:
+def state_styled(state: str, stream: TextIO) -> str:
     """A state's name in its colour."""
     return styled(state, stream, fg=STYLES.get(state))
 
@@ -106,7 +107,7 @@ def bullet_lines(lines: Sequence[str], indent: str = "  ") -> str:
     return "\n".join(f"{indent}{line}" for line in lines)
 
 
-def _write(stream: IO[str], text: str) -> None:
+def _write(stream: TextIO, text: str) -> None:
     try:
         stream.write(f"{text}\n")
     except UnicodeEncodeError:

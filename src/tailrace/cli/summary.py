@@ -1,5 +1,3 @@
-"""How a backfill ended, for a person and as JSON. Leads with the root failure, its log, and what repairs it."""
-
 import sys
 from collections import deque
 from collections.abc import Mapping
@@ -130,7 +128,6 @@ def _repair(report: BackfillReport, command: BackfillCommand, options: Mapping[s
 
 
 def _earlier_start(key: TaskInstanceKey, command: BackfillCommand) -> str | None:
-    """The root failure's own date, where it lies before the range (depends_on_past reaches back out of it)."""
     _, _, date = key.run_id.partition("__")
     try:
         failed = datetime.fromisoformat(date)
@@ -155,7 +152,6 @@ def _index(key: TaskInstanceKey) -> str:
 
 
 def log_tail(path: Path, lines: int = LOG_LINES) -> list[str]:
-    """The last lines of a log file, without reading more than its last 64 KiB; none when it cannot be read."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)

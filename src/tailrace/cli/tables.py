@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading, whether it holds numbers, whether its values are states (and shown in their colours)."""
+    """A column: its heading, whether it holds numbers, whether its values are states (and shown in their
+    colours).
+    """
 
     heading: str
     number: bool = False

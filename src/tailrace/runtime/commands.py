@@ -1,7 +1,8 @@
-"""What a person asked of a backfill, as typed, and what became of it: the values between the faces and the runtime.
+"""What a person asked of a backfill, as typed, and what became of it: the values between the faces and the
+runtime.
 
-Plain values only: nothing here reads a setting, a file or the metastore, and importing it stays cheap (no SQLAlchemy),
-because the faces build a command before the zygote is forked.
+Plain values only: nothing here reads a setting, a file or the metastore, and importing it stays cheap (no
+SQLAlchemy), because the faces build a command before the zygote is forked.
 """
 
 from collections.abc import Mapping
@@ -47,9 +48,9 @@ EXIT_CODES: Mapping[BackfillEnding, int] = MappingProxyType(
 class BackfillCommand:
     """One ``tailrace backfill`` as typed.
 
-    Dates and conf are still text: their meaning needs the DAG (its time zone, its schedule). Workers, executor,
-    isolation and the DAG path are not here: they are settings, and an option only overrides them there.
-    ``typed`` is the command line to repeat, for messages that say what continues.
+    Dates and conf are still text: their meaning needs the DAG (its time zone, its schedule). Workers,
+    executor, isolation and the DAG path are not here: they are settings, and an option only overrides them
+    there. ``typed`` is the command line to repeat, for messages that say what continues.
     """
 
     dag_id: str
@@ -80,7 +81,8 @@ class BackfillPreview:
 
 @dataclass(frozen=True, slots=True)
 class RootFailure:
-    """The failure that a failed or deadlocked backfill goes back to: the first in time, in the first run that has one.
+    """The failure that a failed or deadlocked backfill goes back to: the first in time, in the first run that
+    has one.
 
     ``log`` is the path of the try's log file as text, or None where no process ever wrote one.
     """
@@ -100,8 +102,9 @@ class RootFailure:
 class BackfillReport:
     """How a backfill stands when its command ends.
 
-    ``runs`` counts the wanted runs by state, ``task_instances`` those of these runs by state (states with none left
-    out); ``seconds`` is this command's own time; ``left_failed`` counts runs that had failed before and were left alone.
+    ``runs`` counts the wanted runs by state, ``task_instances`` those of these runs by state (states with
+    none left out); ``seconds`` is this command's own time; ``left_failed`` counts runs that had failed before
+    and were left alone.
     """
 
     backfill_id: int

@@ -1,6 +1,8 @@
-"""What the dates a person types mean: ISO 8601, naive ones in the DAG's zone, ranges inclusive at both ends (DESIGN 8).
+"""What the dates a person types mean: ISO 8601, naive ones in the DAG's zone, ranges inclusive at both ends
+(DESIGN 8).
 
-Pure: ``now`` comes in, and answers and messages depend on nothing else. Which points a schedule has is ``timetable``'s.
+Pure: ``now`` comes in, and answers and messages depend on nothing else. Which points a schedule has is
+``timetable``'s.
 """
 
 from dataclasses import dataclass
@@ -24,8 +26,8 @@ _FORMS = "ISO 8601, such as 2024-05-31, 2024-05-31T06:00 or 2024-05-31T06:00+02:
 class LogicalRange:
     """A range of logical dates as meant. ``first`` and ``last`` are its bounds as typed, inclusive, in UTC.
 
-    The bounds do not depend on when they are read, so the same command keeps its identity; ``intervals`` are those
-    of the schedule within them that have ended, oldest first. ``notices`` are lines for the person.
+    The bounds do not depend on when they are read, so the same command keeps its identity; ``intervals`` are
+    those of the schedule within them that have ended, oldest first. ``notices`` are lines for the person.
     """
 
     first: datetime
@@ -47,9 +49,9 @@ class Moment:
 def parse_moment(text: str, zone: ZoneInfo) -> Moment:
     """What ``text`` means in ``zone``.
 
-    A date alone reaches over its whole local day. A naive time that happens twice (clocks turned back) reaches from
-    its first to its second occurrence; one that never happens (clocks turned forward) is moved on by the jump; both
-    carry a notice. Raises CommandError for anything that is not ISO 8601.
+    A date alone reaches over its whole local day. A naive time that happens twice (clocks turned back)
+    reaches from its first to its second occurrence; one that never happens (clocks turned forward) is moved
+    on by the jump; both carry a notice. Raises CommandError for anything that is not ISO 8601.
     """
     typed = text.strip()
     try:
@@ -87,10 +89,7 @@ def _exact(typed: str, moment: datetime, zone: ZoneInfo) -> Moment:
         )
         return Moment(typed, first.astimezone(UTC), second.astimezone(UTC), notice)
     instant = first.astimezone(UTC)
-    notice = (
-        f"{typed} does not exist in {zone.key} (clocks are turned forward); "
-        f"taken as {show_moment(instant, zone)}"
-    )
+    notice = f"{typed} does not exist in {zone.key} (clocks are turned forward); taken as {show_moment(instant, zone)}"
     return Moment(typed, instant, instant, notice)
 
 
@@ -110,9 +109,9 @@ def run_reference(text: str, zone: ZoneInfo) -> str | datetime:
 def range_for(dag: DagSpec, start: str | None, end: str | None, now: datetime) -> LogicalRange:
     """The logical dates of ``dag`` that ``start`` and ``end`` mean; ``now`` is aware.
 
-    Leaving out one end copies the other. Intervals that have not ended by ``now`` are left out, with a notice. For
-    a DAG without schedule an exact date is a run of that moment, and a range is refused. Raises CommandError with
-    one line when the range means no run.
+    Leaving out one end copies the other. Intervals that have not ended by ``now`` are left out, with a
+    notice. For a DAG without schedule an exact date is a run of that moment, and a range is refused. Raises
+    CommandError with one line when the range means no run.
     """
     zone = ZoneInfo(dag.schedule.timezone)
     one = start if start is not None else end
@@ -149,9 +148,7 @@ def _upside_down(begin: Moment, until: Moment, zone: ZoneInfo) -> CommandError:
     )
 
 
-def _single_moment(
-    dag: DagSpec, begin: Moment, until: Moment, now: datetime, notices: tuple[str, ...]
-) -> LogicalRange:
+def _single_moment(dag: DagSpec, begin: Moment, until: Moment, now: datetime, notices: tuple[str, ...]) -> LogicalRange:
     if begin.text != until.text and begin.earliest != until.earliest:
         raise CommandError(
             f"{dag.dag_id} has no schedule, so a range holds no dates: give one date with -s and leave out -e; "
@@ -160,14 +157,14 @@ def _single_moment(
     moment = begin.earliest
     if moment > now:
         zone = ZoneInfo(dag.schedule.timezone)
-        raise CommandError(
-            f"{show_moment(moment, zone)} is in the future; give a date that has come for {dag.dag_id}"
-        )
+        raise CommandError(f"{show_moment(moment, zone)} is in the future; give a date that has come for {dag.dag_id}")
     return LogicalRange(moment, moment, (DataInterval(moment, moment),), notices)
 
 
 def _intervals(dag: DagSpec, first: datetime, last: datetime) -> tuple[DataInterval, ...]:
-    """The schedule's intervals in [first, last], asked for piece by piece so that a mistyped year cannot fill memory."""
+    """The schedule's intervals in [first, last], asked for piece by piece so that a mistyped year cannot fill
+    memory.
+    """
     begun = next_interval(dag.schedule, dag.start_date, first - _TICK if first > _EARLIEST else first)
     if begun is None or begun.start > last:
         return intervals_between(dag.schedule, dag.start_date, first, last)
@@ -242,9 +239,7 @@ def _about_lifetime(dag: DagSpec, intervals: tuple[DataInterval, ...], zone: Zon
     if dag.end_date is not None:
         late = sum(interval.start > dag.end_date for interval in intervals)
         if late:
-            notices.append(
-                f"{_dates(late)} after the end_date of {dag.dag_id}, {show_moment(dag.end_date, zone)}"
-            )
+            notices.append(f"{_dates(late)} after the end_date of {dag.dag_id}, {show_moment(dag.end_date, zone)}")
     return tuple(notices)
 
 

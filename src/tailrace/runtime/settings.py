@@ -1,7 +1,7 @@
 """Settings: tailrace.toml, then TAILRACE_* variables, then options; each value remembers where it came from.
 
-Works with no settings at all. Nothing here creates a folder or opens a metastore, and nothing imports SQLAlchemy: the
-settings are read before the zygote is forked.
+Works with no settings at all. Nothing here creates a folder or opens a metastore, and nothing imports
+SQLAlchemy: the settings are read before the zygote is forked.
 """
 
 import os
@@ -14,7 +14,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from tailrace.errors import CommandError
-from tailrace.runtime.suggestions import did_you_mean, in_words
+from tailrace.runtime.suggestions import did_you_mean, in_words, nearest
 
 SETTINGS_FILE = "tailrace.toml"
 HOME_FOLDER = ".tailrace"
@@ -30,7 +30,8 @@ SYNCHRONOUS = ("normal", "full")
 class Settings:
     """Every setting, resolved. Paths are absolute, durations are in seconds.
 
-    ``origins`` says for each field where its value came from: ``default``, ``file …``, ``environment …``, ``option …``.
+    ``origins`` says for each field where its value came from: ``default``, ``file …``, ``environment …``,
+    ``option …``.
     """
 
     project: Path
@@ -87,10 +88,11 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Settings:
-    """Read the settings as they hold in ``cwd`` (default: the working folder) under ``environ`` (default: ours).
+    """Read the settings as they hold in ``cwd`` (default: the working folder) under ``environ`` (default:
+    ours).
 
-    ``options`` are values from the command line by setting name; None values are left out. Raises CommandError, one
-    line that names the place and the key, for an unknown key or a bad value.
+    ``options`` are values from the command line by setting name; None values are left out. Raises
+    CommandError, one line that names the place and the key, for an unknown key or a bad value.
     """
     environ = os.environ if environ is None else environ
     cwd = Path.cwd() if cwd is None else cwd.absolute()
@@ -138,7 +140,7 @@ def find_project(cwd: Path) -> Path:
 
 def mask_password(url: str) -> str:
     """``url`` with any password in it replaced by ``***``: safe to print."""
-    masked = re.sub(r"(?<=//)([^/@:]*):[^/]*@", r"\1:***@", url)
+    masked = re.sub(r"(?<=//)([^/@:]*):.*@", r"\1:***@", url)
     return re.sub(r"(?i)([?&][^=&]*password=)[^&]*", r"\1***", masked)
 
 
@@ -190,9 +192,11 @@ def _from_environment(environ: Mapping[str, str], cwd: Path) -> dict[str, tuple[
             if text:  # an empty variable is an unset one, as in most shells' habits
                 found[names[variable]] = (text, _Place(f"environment {variable}", cwd))
             continue
-        # A variable nobody mistyped is somebody else's (a task's own TAILRACE_* say); only a near miss is a mistake.
-        if guess := did_you_mean(variable, names):
-            raise CommandError(f"environment: unknown setting {variable}{guess}")
+        # A variable nobody mistyped is somebody else's (a task's own TAILRACE_* say); only a near miss is a
+        # mistake.
+        if guess := nearest(variable.removeprefix("TAILRACE_"), _KEYS, most=1):
+            meant = _KEYS[guess[0]].variable
+            raise CommandError(f"environment: unknown setting {variable}; did you mean {meant}?")
     return found
 
 

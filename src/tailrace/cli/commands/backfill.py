@@ -1,4 +1,6 @@
-"""``tailrace backfill``: the group; with a DAG id instead of a command's name it is short for ``backfill run``."""
+"""``tailrace backfill``: the group; with a DAG id instead of a command's name it is short for ``backfill
+run``.
+"""
 
 import click
 

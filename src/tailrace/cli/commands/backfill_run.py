@@ -1,4 +1,5 @@
-"""``tailrace backfill [run] DAG_ID``: reads the options, hands the command to the runtime, shows what came of it.
+"""``tailrace backfill [run] DAG_ID``: reads the options, hands the command to the runtime, shows what came of
+it.
 
 Nothing here may import SQLAlchemy, directly or not: the runtime forks the zygote first.
 """
@@ -42,9 +43,7 @@ _RANGE = (
     click.option("--new", is_flag=True, help="Another backfill, even if the same one is unfinished."),
 )
 _LIMITS = (
-    click.option(
-        "--max-active-runs", type=click.IntRange(min=1), metavar="N", help="Lower the DAG's own limit to N."
-    ),
+    click.option("--max-active-runs", type=click.IntRange(min=1), metavar="N", help="Lower the DAG's own limit to N."),
     click.option("-w", "--workers", type=click.IntRange(min=1), metavar="N", help="How many worker processes."),
     click.option("--executor", type=click.Choice(EXECUTORS), help="Where tasks run.  [default: local]"),
     click.option(
@@ -84,8 +83,8 @@ def _all_options(command: F) -> F:
 def run(dag_id: str, dry_run: bool, output: str, **typed: Any) -> int:
     """Create the backfill of a DAG over a range of dates, or continue it, here, with live progress.
 
-    Dates are logical dates; naive ones are in the DAG's time zone; one alone means that one date. The same command
-    typed again continues its unfinished backfill.
+    Dates are logical dates; naive ones are in the DAG's time zone; one alone means that one date. The same
+    command typed again continues its unfinished backfill.
     """
     settings_options = {name: typed.pop(name) for name in _SETTINGS_OPTIONS}
     settings = settings_with(**settings_options)
@@ -103,10 +102,10 @@ def run(dag_id: str, dry_run: bool, output: str, **typed: Any) -> int:
     return carry_out(command, settings, settings_options, output)
 
 
-def carry_out(
-    command: BackfillCommand, settings: Settings, settings_options: Mapping[str, object], output: str
-) -> int:
-    """Run the backfill here with progress on stderr; its summary or JSON goes to stdout. Answers the exit code."""
+def carry_out(command: BackfillCommand, settings: Settings, settings_options: Mapping[str, object], output: str) -> int:
+    """Run the backfill here with progress on stderr; its summary or JSON goes to stdout. Answers the exit
+    code.
+    """
     speaker = current_speaker()
     os.environ["TAILRACE_HOME"] = str(settings.home)  # tasks that keep something there find it, wherever they run
     listener = choose_listener(speaker)

@@ -46,9 +46,7 @@ def demo(output: str) -> int:
     """
     speaker = current_speaker()
     settings = settings_with(dags=bundled_examples_path() / f"{_DAG}.py")
-    command = BackfillCommand(
-        _DAG, _START, _END, bundled=True, typed=f"tailrace backfill {_DAG} -s {_START} -e {_END}"
-    )
+    command = BackfillCommand(_DAG, _START, _END, bundled=True, typed=f"tailrace backfill {_DAG} -s {_START} -e {_END}")
     code = carry_out(command, settings, {}, output)
     if code == 0 and output != "json":
         speaker.answer("")
