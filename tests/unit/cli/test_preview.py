@@ -1,0 +1,77 @@
+"""--dry-run: dates by action and reason, counts of task instances, and the command that does it."""
+
+from datetime import UTC, datetime, timedelta
+
+from tailrace.cli.preview import preview_json, preview_text
+from tailrace.model.intervals import DataInterval
+from tailrace.model.spec import DagSpec, TaskSpec
+from tailrace.planning.backfills import BackfillCreation, BackfillRequest, DateAction, DatePlan
+from tailrace.runtime.commands import BackfillPreview
+
+FIRST = datetime(2016, 1, 1, tzinfo=UTC)
+DAG = DagSpec("etl", (TaskSpec("a"), TaskSpec("b"), TaskSpec("c")))
+
+
+def date(day: int, action: DateAction, reason: str, clear: tuple[str, ...] = ()) -> DatePlan:
+    start = FIRST + timedelta(days=day)
+    return DatePlan(DataInterval(start, start + timedelta(days=1)), action, reason, f"run{day}", clear=clear)
+
+
+def previewed(*dates: DatePlan, continues: int | None = None, notices: tuple[str, ...] = ()) -> BackfillPreview:
+    request = BackfillRequest("etl", FIRST, FIRST + timedelta(days=9))
+    creation = BackfillCreation(request, dates, continues=continues, notices=notices)
+    return BackfillPreview(creation, DAG, "sqlite:////x.db (not there yet)")
+
+
+def test_like_dates_are_one_line_and_others_stand_alone() -> None:
+    dates = [date(day, DateAction.CREATE, "no run yet") for day in range(5)]
+    dates.append(date(5, DateAction.REPROCESS, "failed before", ("b", "c")))
+    dates.append(date(6, DateAction.LEAVE, "succeeded"))
+    text = preview_text(previewed(*dates, notices=("mind the gap",)), "tailrace backfill etl -s x")
+    assert text.splitlines() == [
+        "etl: would create a backfill in sqlite:////x.db (not there yet)",
+        "  2016-01-01T00:00+00:00 … 2016-01-05T00:00+00:00 (5)  create     no run yet",
+        "  2016-01-06T00:00+00:00                               run again  failed before (b, c)",
+        "  2016-01-07T00:00+00:00                               leave      succeeded",
+        "7 dates: 5 to create, 1 to run again, 1 to leave",
+        "17 task instances to run (3 tasks a run)",
+        "notes:",
+        "  mind the gap",
+        "nothing was written; to do it:",
+        "  tailrace backfill etl -s x",
+    ]
+
+
+def test_continuing_is_said() -> None:
+    text = preview_text(previewed(date(0, DateAction.AWAIT, "running"), continues=4), "x")
+    assert text.startswith("etl: would continue backfill 4 in ")
+
+
+def test_json_has_every_date() -> None:
+    answer = preview_json(
+        previewed(date(0, DateAction.CREATE, "no run yet"), date(1, DateAction.LEAVE, "ok"), notices=("n",))
+    )
+    assert answer["schema"] == 1 and answer["dry_run"] is True
+    assert answer["runs"] == {"create": 1, "leave": 1}
+    assert answer["task_instances"] == 3
+    assert answer["notices"] == ["n"]
+    assert answer["dates"] == [
+        {
+            "logical_date": "2016-01-01T00:00:00+00:00",
+            "data_interval": ["2016-01-01T00:00:00+00:00", "2016-01-02T00:00:00+00:00"],
+            "run_id": "run0",
+            "action": "create",
+            "reason": "no run yet",
+            "task_instances": 3,
+            "clear": [],
+        },
+        {
+            "logical_date": "2016-01-02T00:00:00+00:00",
+            "data_interval": ["2016-01-02T00:00:00+00:00", "2016-01-03T00:00:00+00:00"],
+            "run_id": "run1",
+            "action": "leave",
+            "reason": "ok",
+            "task_instances": 0,
+            "clear": [],
+        },
+    ]

@@ -1,0 +1,154 @@
+"""The summary leads with the root failure and says what to type; the JSON is exactly DESIGN 8's."""
+
+from pathlib import Path
+
+import pytest
+
+from tailrace.cli.retyping import command_line
+from tailrace.cli.summary import log_tail, report_json, summary
+from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.states import TaskInstanceState
+from tailrace.planning.backfills import Reprocess
+from tailrace.planning.plan import Blocker, DependencyStatus
+from tailrace.runtime.commands import BackfillCommand, BackfillEnding, BackfillReport, RootFailure
+
+RUN_ID = "backfill__2016-01-02T00:00:00+00:00"
+COMMAND = BackfillCommand("etl", "2016-01-01", "2016-01-03")
+
+
+def report(state: BackfillEnding, code: int, **more: object) -> BackfillReport:
+    return BackfillReport(
+        backfill_id=7,
+        dag_id="etl",
+        state=state,
+        exit_code=code,
+        runs={"success": 2, "failed": 1},
+        task_instances={"success": 17, "failed": 1},
+        seconds=0.4123,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def failed(log: Path | None, **more: object) -> BackfillReport:
+    key = TryKey(TaskInstanceKey("etl", RUN_ID, "load"), 2)
+    root = RootFailure(key, "failed", "exit code 3", None if log is None else str(log))
+    return report(BackfillEnding.FAILED, 1, root_failure=root, **more)
+
+
+def blocker(dependency: str, reason: str) -> Blocker:
+    key = TaskInstanceKey("etl", RUN_ID, "load")
+    return Blocker(key, TaskInstanceState.NONE, (DependencyStatus(dependency, False, reason),))
+
+
+def test_json_of_success() -> None:
+    answer = report_json(report(BackfillEnding.SUCCESS, 0))
+    assert answer == {
+        "schema": 1,
+        "backfill_id": 7,
+        "dag_id": "etl",
+        "state": "success",
+        "runs": {"success": 2, "failed": 1},
+        "task_instances": {"success": 17, "failed": 1},
+        "seconds": 0.41,
+        "blocked": [],
+    }
+    assert list(answer) == [
+        *("schema", "backfill_id", "dag_id", "state", "runs", "task_instances", "seconds", "blocked")
+    ]
+
+
+def test_json_of_what_is_blocked() -> None:
+    answer = report_json(report(BackfillEnding.DEADLOCKED, 3, blocked=(blocker("Trigger Rule", "never"),)))
+    assert answer["blocked"] == [
+        {
+            "task_instance": {"dag_id": "etl", "run_id": RUN_ID, "task_id": "load", "map_index": -1},
+            "state": "none",
+            "reasons": [{"dependency": "Trigger Rule", "reason": "never"}],
+        }
+    ]
+
+
+def test_failure_leads_with_the_root_its_log_and_ends_with_the_repair(tmp_path: Path) -> None:
+    log = tmp_path / "2.log"
+    log.write_text("".join(f"line {n}\n" for n in range(40)))
+    lines = summary(failed(log), COMMAND, {"dags": "my dags"}).splitlines()
+    assert lines[0] == f"load of {RUN_ID} failed: exit code 3"
+    assert lines[1] == f"last lines of its log, {log}:"
+    assert lines[2:12] == [f"  | line {n}" for n in range(30, 40)]
+    assert lines[12] == (
+        "backfill 7 of etl: failed in 0.41 s: 3 runs (2 success, 1 failed), task instances: 17 success, 1 failed"
+    )
+    assert lines[13] == f"whole log: tailrace tasks logs etl load {RUN_ID}"
+    assert lines[-1] == ("  tailrace backfill etl -s 2016-01-01 -e 2016-01-03 --reprocess failed --dags 'my dags'")
+
+
+def test_failure_whose_log_is_gone(tmp_path: Path) -> None:
+    text = summary(failed(tmp_path / "gone.log"), COMMAND, {})
+    assert "last lines" not in text and "--reprocess failed" in text
+
+
+def test_root_failure_before_the_range_is_reached_by_the_repair() -> None:
+    key = TryKey(TaskInstanceKey("etl", "scheduled__2015-12-20T00:00:00+00:00", "load"), 1)
+    text = summary(report(BackfillEnding.DEADLOCKED, 3, root_failure=RootFailure(key, "failed", "x")), COMMAND, {})
+    assert "  tailrace backfill etl -s 2015-12-20T00:00:00+00:00 -e 2016-01-03 --reprocess failed" in text
+
+
+def test_a_pool_that_is_too_small_is_repaired_by_a_larger_pool() -> None:
+    why = "The task needs 3 slots and pool 'small' has 2 in all."
+    text = summary(report(BackfillEnding.DEADLOCKED, 3, blocked=(blocker("Pool Slots Available", why),)), COMMAND, {})
+    assert "1 task instance can never run:" in text
+    assert f"{why}; make it larger with `tailrace pools set`" in text
+
+
+def test_failures_left_alone_are_named() -> None:
+    text = summary(report(BackfillEnding.FAILED, 1, left_failed=2), COMMAND, {})
+    assert "2 runs had failed before and stayed as they were" in text
+    assert "--reprocess failed" in text
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        (BackfillEnding.INTERRUPTED, "the same command continues it:"),
+        (BackfillEnding.PAUSED, "once it is resumed the same command continues it:"),
+        (BackfillEnding.RUNNING, "the same command goes on with it:"),
+        (BackfillEnding.CANCELLED, "to start again:"),
+    ],
+)
+def test_every_other_ending_says_what_goes_on(state: BackfillEnding, says: str) -> None:
+    text = summary(report(state, 6), COMMAND, {})
+    assert says in text
+    assert "tailrace backfill etl -s 2016-01-01 -e 2016-01-03" in text.splitlines()[-1]
+
+
+def test_success_is_one_line() -> None:
+    assert len(summary(report(BackfillEnding.SUCCESS, 0), COMMAND, {}).splitlines()) == 1
+
+
+def test_log_tail_of_a_long_log_without_line_ends(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_bytes(b"\xff" * 1_000_000)
+    [line] = log_tail(log)
+    assert len(line) == 65_536
+
+
+def test_command_line_repeats_every_option_but_new() -> None:
+    command = BackfillCommand(
+        dag_id="etl",
+        start="2016-01-01",
+        reprocess=Reprocess.ALL,
+        new=True,
+        max_active_runs=2,
+        pool="p",
+        backwards=True,
+        stop_on_failure=True,
+        disable_retry=True,
+        mark_success=True,
+        ignore_first_depends_on_past=True,
+        conf='{"a":1}',
+    )
+    assert command_line(command, {"workers": 3, "dags": None}) == (
+        "tailrace backfill etl -s 2016-01-01 --reprocess all --max-active-runs 2 --pool p --backwards "
+        "--stop-on-failure --disable-retry --mark-success --ignore-first-depends-on-past --conf '{\"a\":1}' "
+        "--workers 3"
+    )
