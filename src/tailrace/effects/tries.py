@@ -97,4 +97,3 @@ class XComQuery:
     task_ids: tuple[str, ...]
     key: str
     map_index: int | None = None
-

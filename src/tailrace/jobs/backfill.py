@@ -152,9 +152,7 @@ def _without_new_work(decided: Plan) -> Plan:
     return replace(decided, transitions=kept, activations=(), takeovers=(), resubmit=())
 
 
-def _to_offer(
-    snapshot: Snapshot, decided: Plan, applied: Applied, memory: _Memory
-) -> tuple[Submission, ...]:
+def _to_offer(snapshot: Snapshot, decided: Plan, applied: Applied, memory: _Memory) -> tuple[Submission, ...]:
     """Queued tries to hand over: those just won, those inherited from a dead job, and those nobody has claimed."""
     repeat = set(decided.resubmit)
     queued = {

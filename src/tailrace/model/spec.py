@@ -94,3 +94,35 @@ class DagSpec:
     def depends_on_past(self) -> bool:
         """Whether any task looks at the previous run."""
         return any(task.depends_on_past or task.wait_for_downstream for task in self.tasks)
+
+    @cached_property
+    def descendants(self) -> Mapping[str, frozenset[str]]:
+        """For each task id, every task id below it, however far."""
+        below: dict[str, frozenset[str]] = {}
+        for task in reversed(self.tasks):
+            found: set[str] = set(task.downstream)
+            for task_id in task.downstream:
+                found |= below.get(task_id, frozenset())
+            below[task.task_id] = frozenset(found)
+        return MappingProxyType(below)
+
+    @cached_property
+    def deciders(self) -> Mapping[str, tuple[str, ...]]:
+        """For each task id, what may exclude it: the branches directly above it and the short circuits that reach it."""
+        deciding: dict[str, list[str]] = {task.task_id: [] for task in self.tasks}
+        for task in self.tasks:
+            if task.decides is Decides.NOTHING:
+                continue
+            far = task.decides is Decides.SHORT_CIRCUIT
+            for task_id in self.descendants[task.task_id] if far else task.downstream:
+                deciding[task_id].append(task.task_id)
+        return MappingProxyType({task_id: tuple(found) for task_id, found in deciding.items()})
+
+    def excludes(self, decider: str, followed: tuple[str, ...] | None, task_id: str) -> bool:
+        """Whether ``decider``, having followed these, excludes ``task_id`` (one of those it decides over).
+
+        A task that is also below a followed one is not excluded: another path of the same branch leads to it.
+        """
+        if followed is None:
+            return False
+        return all(task_id != way and task_id not in self.descendants.get(way, frozenset()) for way in followed)

@@ -69,8 +69,8 @@ _IDLE_OR_DONE = (*_UNFINISHED_IDLE, _T.DEFERRED, *_DONE)
 TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
     # a job decides
     *_rows(_UNFINISHED_IDLE, (_T.QUEUED,), Actor.PLANNER, Cause.DEPENDENCIES_MET),
-    *_rows((_T.NONE,), (_T.SKIPPED, _T.UPSTREAM_FAILED), Actor.PLANNER, Cause.TRIGGER_RULE),
-    *_rows((_T.NONE,), (_T.SKIPPED,), Actor.PLANNER, Cause.BRANCH),
+    *_rows(_UNFINISHED_IDLE, (_T.SKIPPED, _T.UPSTREAM_FAILED), Actor.PLANNER, Cause.TRIGGER_RULE),
+    *_rows(_UNFINISHED_IDLE, (_T.SKIPPED,), Actor.PLANNER, Cause.BRANCH),
     *_rows(_UNFINISHED_IDLE, (_T.REMOVED,), Actor.PLANNER, Cause.REMOVED_FROM_DAG),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY, _T.FAILED), Actor.PLANNER, Cause.LOST),
     *_rows((_T.STOPPING,), (_T.NONE, _T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.PLANNER, Cause.LOST),

@@ -1,6 +1,6 @@
-"""Decides what a backfill command means: which runs to create, attach to, reprocess or leave (DESIGN 5).
+"""What a backfill command asks, what the metastore knows about its range, and what creating it would write.
 
-The same pure answer is the preview of ``--dry-run`` and what creation writes in its one transaction.
+The words only; ``creation`` decides. The same answer is the preview of ``--dry-run`` and what one transaction writes.
 """
 
 import hashlib
@@ -94,6 +94,7 @@ class BackfillFacts:
     now: datetime
     dag_paused: bool = False
     existing: Mapping[datetime, ExistingRun] = field(default_factory=lambda: MappingProxyType({}))
+    earlier_runs: frozenset[datetime] = frozenset()  # logical dates with a run just before the range
     open_with_fingerprint: int | None = None  # the unfinished backfill this command continues
     pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # slots by name
 

@@ -88,6 +88,15 @@ class RunActivation:
 
 
 @dataclass(frozen=True, slots=True)
+class RunAdoption:
+    """An active run lacks task instances of tasks its DAG has now: they are created, with nothing decided."""
+
+    id: int
+    run_id: str
+    task_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunTakeover:
     """An active run without a live owner becomes this job's."""
 
@@ -111,7 +120,8 @@ class RunVerdict:
 
     ``evidence`` is the state of every task instance of the run as the verdict assumes it (this plan's own
     transitions included); apply re-reads them and refuses the verdict as stale unless they are equal.
-    ``past_evidence`` is the same for the pinned previous run, where the verdict leans on it.
+    ``past_evidence`` is the same for the pinned previous run, ``pool_evidence`` for the sizes of pools (None: no
+    such pool), where the verdict leans on them.
     """
 
     id: int
@@ -121,6 +131,7 @@ class RunVerdict:
     evidence: Mapping[int, TaskInstanceState]
     blocked: tuple[Blocker, ...] = ()
     past_evidence: Mapping[int, DagRunState] = field(default_factory=lambda: MappingProxyType({}))
+    pool_evidence: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({}))
     reason: str = ""
 
 
@@ -142,6 +153,7 @@ class Plan:
     job_id: int
     transitions: tuple[TaskTransition, ...] = ()  # in the order in which they may take capacity
     activations: tuple[RunActivation, ...] = ()
+    adoptions: tuple[RunAdoption, ...] = ()
     takeovers: tuple[RunTakeover, ...] = ()
     run_verdicts: tuple[RunVerdict, ...] = ()
     backfill_start: int | None = None  # the backfill's row, to go queued → running
@@ -157,6 +169,7 @@ class Plan:
         return bool(
             self.transitions
             or self.activations
+            or self.adoptions
             or self.takeovers
             or self.run_verdicts
             or self.backfill_start

@@ -59,7 +59,10 @@ def after_try(
     disable_retry: bool,
 ) -> AfterTry:
     """Decide what ``key``'s task instance becomes after an outcome of this kind."""
-    state = {OutcomeKind.SUCCESS: TaskInstanceState.SUCCESS, OutcomeKind.SKIPPED: TaskInstanceState.SKIPPED}.get(kind)
+    state = {
+        OutcomeKind.SUCCESS: TaskInstanceState.SUCCESS,
+        OutcomeKind.SKIPPED: TaskInstanceState.SKIPPED,
+    }.get(kind)
     if state is not None:
         return AfterTry(state, Cause.OUTCOME, error or str(kind), max_tries, lost_tries)
     if kind is OutcomeKind.LOST:

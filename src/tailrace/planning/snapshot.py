@@ -100,6 +100,7 @@ class BackfillView:
     max_active_runs: int | None = None  # can only lower the DAG's own limit
     stop_on_failure: bool = False
     open_runs: int = 0
+    failed_runs: int = 0  # wanted runs that failed or deadlocked since it was created (not those left as they were)
     closed_by_state: Mapping[DagRunState, int] = field(default_factory=lambda: MappingProxyType({}))
     active_runs: int = 0  # wanted runs that are running, whoever owns them
 

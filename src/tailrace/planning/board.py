@@ -1,0 +1,75 @@
+"""One run as a planning step sees it while deciding: the snapshot's states, plus what this step has already decided.
+
+Working memory of ``planner``; made and dropped inside one call of ``plan``. Nothing outside sees it change.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from tailrace.model.spec import DagSpec
+from tailrace.model.states import FINISHED, TaskInstanceState
+from tailrace.planning.plan import Decision
+from tailrace.planning.rules import Counts, count
+from tailrace.planning.snapshot import PoolView, PreviousRun, RunView, TaskInstanceView
+
+
+class Board:
+    """A run's task instances by task id, with the state each has after what this step decided."""
+
+    __slots__ = ("_state", "by_task", "dag", "doomed", "pool_sizes", "previous", "run")
+
+    def __init__(self, run: RunView, dag: DagSpec, previous: PreviousRun | None, pools: Mapping[str, PoolView]) -> None:
+        self.run = run
+        self.dag = dag
+        self.previous = previous
+        self.by_task: dict[str, list[TaskInstanceView]] = {}
+        self.doomed: dict[int, Decision] = {}
+        self.pool_sizes: dict[str, int | None] = {}  # of every pool its tasks use; None: there is no such pool
+        for name in {run.options.pool} if run.options.pool else {task.pool for task in dag.tasks}:
+            pool = pools.get(name)
+            self.pool_sizes[name] = None if pool is None else pool.slots
+        self._state: dict[int, TaskInstanceState] = {}
+        for ti in run.task_instances:
+            self.by_task.setdefault(ti.task_id, []).append(ti)
+            self._state[ti.id] = ti.state
+
+    def state(self, ti: TaskInstanceView) -> TaskInstanceState:
+        """The state after what this step decided."""
+        return self._state[ti.id]
+
+    def decide(self, ti: TaskInstanceView, state: TaskInstanceState) -> None:
+        """Take ``state`` into account for whatever is decided after."""
+        self._state[ti.id] = state
+
+    @property
+    def evidence(self) -> Mapping[int, TaskInstanceState]:
+        """Every task instance's state, by row."""
+        return dict(self._state)
+
+    def missing_tasks(self) -> tuple[str, ...]:
+        """Tasks of the DAG that have no instance in this run."""
+        return tuple(task.task_id for task in self.dag.tasks if task.task_id not in self.by_task)
+
+    def upstream_counts(self, task_id: str) -> Counts:
+        """What became of the direct upstreams; one without an instance is pending."""
+        return count(self.upstream_states(task_id))
+
+    def upstream_states(self, task_id: str) -> Iterator[TaskInstanceState]:
+        """The states of all direct upstream task instances."""
+        for upstream in self.dag.by_id[task_id].upstream:
+            instances = self.by_task.get(upstream)
+            if not instances:
+                yield TaskInstanceState.NONE
+                continue
+            for ti in instances:
+                yield self._state[ti.id]
+
+    def unfinished_of(self, task_ids: tuple[str, ...]) -> Iterator[TaskInstanceView]:
+        """The unfinished instances of these tasks."""
+        for task_id in task_ids:
+            for ti in self.by_task.get(task_id, ()):
+                if self._state[ti.id] not in FINISHED:
+                    yield ti
+
+    def unfinished(self) -> Iterator[TaskInstanceView]:
+        """Every unfinished task instance, in the run's own order."""
+        return (ti for ti in self.run.task_instances if self._state[ti.id] not in FINISHED)

@@ -1,0 +1,61 @@
+"""Room: how many more task instances may be queued, by pool, DAG and task, counting what this step already took.
+
+The counts are the snapshot's. Apply recounts them under the capacity locks: a plan may hope too much, never harm.
+"""
+
+from tailrace.model.spec import TaskSpec
+from tailrace.planning.board import Board
+from tailrace.planning.dependencies import UNLIMITED
+from tailrace.planning.evaluation import pool_of
+from tailrace.planning.plan import DependencyStatus
+from tailrace.planning.snapshot import Snapshot
+
+
+class Capacity:
+    """What is taken so far; ``take`` answers the limit that has no room, or takes the room."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._dag = snapshot.dag
+        self._active_tasks = snapshot.dag_active_tasks
+        self._by_task = dict(snapshot.task_active)
+        self._by_run_task: dict[tuple[int, str], int] = {}
+        self._pools = snapshot.pools
+        self._occupied = {name: pool.occupied for name, pool in snapshot.pools.items()}
+
+    def note_occupied(self, run: int, task_id: str) -> None:
+        """Count an instance that already occupies a slot against its per-run limit."""
+        self._by_run_task[run, task_id] = self._by_run_task.get((run, task_id), 0) + 1
+
+    def take(self, board: Board, task: TaskSpec) -> DependencyStatus | None:
+        """Take room for one instance of ``task``; or, where there is none, say which limit is full."""
+        full = self._full(board, task)
+        if full is not None:
+            return full
+        name = pool_of(board, task)
+        self._active_tasks += 1
+        self._by_task[task.task_id] = self._by_task.get(task.task_id, 0) + 1
+        self.note_occupied(board.run.id, task.task_id)
+        self._occupied[name] += task.pool_slots
+        return None
+
+    def _full(self, board: Board, task: TaskSpec) -> DependencyStatus | None:
+        if self._active_tasks >= self._dag.max_active_tasks:
+            reason = f"{self._active_tasks} of {self._dag.max_active_tasks} active tasks of the DAG (max_active_tasks)."
+            return DependencyStatus("Task Instance Slots Available", False, reason)
+        running, limit = self._by_task.get(task.task_id, 0), task.max_active_tis_per_dag
+        if limit is not None and running >= limit:
+            reason = f"{running} of {limit} active instances of this task over all runs (max_active_tis_per_dag)."
+            return DependencyStatus("Task Concurrency", False, reason)
+        here, limit = self._by_run_task.get((board.run.id, task.task_id), 0), task.max_active_tis_per_dagrun
+        if limit is not None and here >= limit:
+            reason = f"{here} of {limit} active instances of this task in this run (max_active_tis_per_dagrun)."
+            return DependencyStatus("Task Concurrency", False, reason)
+        name = pool_of(board, task)
+        pool = self._pools[name]
+        if pool.slots != UNLIMITED and self._occupied[name] + task.pool_slots > pool.slots:
+            reason = (
+                f"Pool {name!r}: {self._occupied[name]} of {pool.slots} slots are taken and the task needs "
+                f"{task.pool_slots}."
+            )
+            return DependencyStatus("Pool Slots Available", False, reason)
+        return None

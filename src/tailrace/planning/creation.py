@@ -1,0 +1,209 @@
+"""Decides what a backfill command means: which runs to create, await, reprocess or leave (DESIGN 5).
+
+Reprocessing is decided here, per task instance, and stored with the run: what happens between creation and the run's
+turn changes nothing about it. In-flight work is awaited, never reset.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import RunType, run_id_for
+from tailrace.model.spec import DagSpec, ScheduleKind
+from tailrace.model.states import CLOSED, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+from tailrace.planning.backfills import (
+    BackfillCreation,
+    BackfillFacts,
+    BackfillRequest,
+    DateAction,
+    DatePlan,
+    ExistingRun,
+    Reprocess,
+)
+from tailrace.planning.dependencies import UNLIMITED
+from tailrace.planning.snapshot import RunOptions
+from tailrace.timetable import previous_interval
+
+_NO_OUTCOME = frozenset(
+    {
+        TaskInstanceState.NONE,
+        TaskInstanceState.UP_FOR_RETRY,
+        TaskInstanceState.UP_FOR_RESCHEDULE,
+        TaskInstanceState.DEFERRED,
+    }
+)
+_FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
+
+
+def plan_backfill(
+    dag: DagSpec, request: BackfillRequest, intervals: Sequence[DataInterval], facts: BackfillFacts
+) -> BackfillCreation:
+    """Decide every date of the range. ``intervals`` are all points of the schedule in it that have ended, in order."""
+    refusals = [*_pool_refusals(dag, request, facts)]
+    if request.backwards and dag.depends_on_past:
+        tasks = ", ".join(task.task_id for task in dag.tasks if task.depends_on_past or task.wait_for_downstream)
+        refusals.append(
+            f"{dag.dag_id}: --backwards cannot go with depends_on_past ({tasks}): each run would wait for a later "
+            f"one; leave out --backwards"
+        )
+    dates = []
+    before = _before_first(dag, intervals)
+    for interval in intervals:
+        dates.append(_date(dag, request, interval, before, facts, first=interval is intervals[0]))
+        before = interval.start
+    for date in dates:
+        refusals += _conflicts(request, date, facts)
+    ordered = tuple(reversed(dates)) if request.backwards else tuple(dates)
+    continues = None if request.new else facts.open_with_fingerprint
+    return BackfillCreation(request, ordered, continues, tuple(refusals), tuple(_notices(dag, request, dates, facts)))
+
+
+def options_for(request: BackfillRequest, date: DatePlan) -> RunOptions:
+    """The outcome-affecting options a run of this backfill is stored with."""
+    return RunOptions(request.disable_retry, request.mark_success, date.ignore_depends_on_past, request.pool)
+
+
+def _before_first(dag: DagSpec, intervals: Sequence[DataInterval]) -> datetime | None:
+    if not intervals or dag.schedule.kind in (ScheduleKind.NONE, ScheduleKind.ONCE):
+        return None
+    found = previous_interval(dag.schedule, dag.start_date, intervals[0].start)
+    return None if found is None else found.start
+
+
+def _date(
+    dag: DagSpec,
+    request: BackfillRequest,
+    interval: DataInterval,
+    previous: datetime | None,
+    facts: BackfillFacts,
+    first: bool,
+) -> DatePlan:
+    ignore_past = request.ignore_first_depends_on_past and first and dag.depends_on_past
+    existing = facts.existing.get(interval.start)
+    if existing is None:
+        run_id = run_id_for(RunType.BACKFILL, interval.start)
+        return DatePlan(
+            interval, DateAction.CREATE, "no run yet", run_id, ignore_depends_on_past=ignore_past, previous=previous
+        )
+    clear, unfinished = _to_do(dag, request.reprocess, existing)
+    if existing.state not in CLOSED:
+        action, reason = DateAction.AWAIT, f"its run is {existing.state}"
+        clear = existing.pending_clear if existing.state is DagRunState.RUNNING else clear
+    elif clear or unfinished:
+        action = DateAction.REPROCESS
+        parts = [f"{len(clear)} to do again"] if clear else []
+        parts += [f"{unfinished} without an outcome"] if unfinished else []
+        reason = f"its run is {existing.state}: {', '.join(parts)}"
+    else:
+        action, reason = DateAction.LEAVE, f"its run is {existing.state} and nothing of it is {request.reprocess}"
+        if request.reprocess is Reprocess.MISSING:
+            reason = f"its run is {existing.state} already"
+    return DatePlan(
+        interval,
+        action,
+        reason,
+        existing.run_id,
+        existing_id=existing.id,
+        expected_version=existing.version,
+        clear=tuple(dict.fromkeys((*existing.pending_clear, *clear))),
+        ignore_depends_on_past=ignore_past,
+        previous=previous,
+    )
+
+
+def _to_do(dag: DagSpec, reprocess: Reprocess, run: ExistingRun) -> tuple[tuple[str, ...], int]:
+    """Task ids to clear, and how many task instances have no outcome yet."""
+    known = {ti.task_id for ti in run.task_instances}
+    if run.state not in CLOSED and not known:
+        return (), 0  # never activated: everything is still to do, nothing to clear
+    missing = sum(task.task_id not in known for task in dag.tasks)
+    missing += sum(ti.state in _NO_OUTCOME and ti.task_id in dag.by_id for ti in run.task_instances)
+    back = {ti.task_id for ti in run.task_instances if ti.state is TaskInstanceState.REMOVED}
+    if reprocess is Reprocess.ALL:
+        again = known
+    elif reprocess is Reprocess.FAILED:
+        again = back | _failed_and_caused(dag, run)
+    else:
+        again = back
+    return tuple(task.task_id for task in dag.tasks if task.task_id in again), missing
+
+
+def _failed_and_caused(dag: DagSpec, run: ExistingRun) -> set[str]:
+    """What failed, and what trigger rules skipped below a failure."""
+    failed = {ti.task_id for ti in run.task_instances if ti.state in _FAILURES}
+    below = {task_id for failure in failed for task_id in dag.descendants.get(failure, ())}
+    caused = {
+        ti.task_id
+        for ti in run.task_instances
+        if ti.state is TaskInstanceState.SKIPPED and ti.cause is Cause.TRIGGER_RULE and ti.task_id in below
+    }
+    return failed | caused
+
+
+def _pool_refusals(dag: DagSpec, request: BackfillRequest, facts: BackfillFacts) -> Iterable[str]:
+    needed: dict[str, int] = {}
+    for task in dag.tasks:
+        name = request.pool or task.pool
+        needed[name] = max(needed.get(name, 0), task.pool_slots)
+    for name, slots in sorted(needed.items()):
+        size = facts.pools.get(name)
+        if size is None:
+            known = ", ".join(sorted(facts.pools)) or "none"
+            yield f"pool {name!r} does not exist; create it with `tailrace pools set {name} SLOTS`, or use one of: {known}"
+        elif size != UNLIMITED and slots > size:
+            yield (
+                f"a task needs {slots} slots and pool {name!r} has {size} in all; "
+                f"enlarge it with `tailrace pools set {name} {slots}`"
+            )
+
+
+def _conflicts(request: BackfillRequest, date: DatePlan, facts: BackfillFacts) -> Iterable[str]:
+    """Two unfinished backfills may want one run only if they agree about everything that affects its outcome."""
+    run = facts.existing.get(date.interval.start)
+    if run is None or run.state in CLOSED:
+        return
+    others = [str(id) for id in run.wanted_by if id != facts.open_with_fingerprint or request.new]
+    if not others:
+        return
+    wanted = options_for(request, date)
+    differing = [
+        name
+        for name, mine, theirs in (
+            ("--conf", request.conf, run.conf),
+            ("--disable-retry", wanted.disable_retry, run.options.disable_retry),
+            ("--mark-success", wanted.mark_success, run.options.mark_success),
+            (
+                "--ignore-first-depends-on-past",
+                wanted.ignore_depends_on_past,
+                run.options.ignore_depends_on_past,
+            ),
+        )
+        if mine != theirs
+    ]
+    if differing:
+        yield (
+            f"{run.run_id} is wanted by backfill {', '.join(others)} with another {' and '.join(differing)}; "
+            f"wait for it or give the same options"
+        )
+
+
+def _notices(
+    dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts
+) -> Iterable[str]:
+    if facts.dag_paused:
+        yield f"{dag.dag_id} is paused: its schedule stands still, this backfill runs"
+    first = dates[0] if dates else None
+    if first is not None and dag.depends_on_past and not request.ignore_first_depends_on_past:
+        if first.previous is None or (
+            first.previous not in facts.existing and first.previous not in facts.earlier_runs
+        ):
+            yield f"no run before {first.interval.start.isoformat()}: depends_on_past is met for the first date"
+    if request.max_active_runs is not None and request.max_active_runs > dag.max_active_runs:
+        yield f"--max-active-runs can only lower the DAG's own limit, {dag.max_active_runs}"
+    left = [date for date in dates if date.action is DateAction.LEAVE]
+    failed = [
+        date for date in left if facts.existing[date.interval.start].state is not DagRunState.SUCCESS
+    ]
+    if failed:
+        yield f"{len(failed)} runs failed before and are left as they are; --reprocess failed runs them again"

@@ -1,0 +1,86 @@
+"""What becomes of one idle task instance: every dependency asked, the answers joined into one verdict.
+
+Also says whether the task instance is *doomed* (DESIGN 6): it waits, and what it waits for is terminal or doomed
+itself. Evaluated in topological order this is the least fixpoint, because a run's tasks form no cycle. Retry,
+reschedule, limits, pauses and other jobs' work are never doom.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from tailrace.model.keys import TaskInstanceKey
+from tailrace.model.spec import TaskSpec
+from tailrace.model.transitions import Cause
+from tailrace.planning.board import Board
+from tailrace.planning.dependencies import (
+    dagrun_running,
+    not_in_retry_period,
+    not_previously_skipped,
+    pool_can_hold,
+    previous_dagrun_state,
+    ready_to_reschedule,
+    trigger_rule,
+)
+from tailrace.planning.plan import Decision, DependencyStatus, Verdict
+from tailrace.planning.snapshot import PoolView, TaskInstanceView
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A decision with the cause a transition would carry, before limits are looked at."""
+
+    decision: Decision
+    cause: Cause
+
+    @property
+    def reason(self) -> str:
+        """The reasons that decided, in one line."""
+        blocking = self.decision.failed
+        return " ".join(status.reason for status in blocking or self.decision.statuses[-1:])
+
+
+def pool_of(board: Board, task: TaskSpec) -> str:
+    """The pool whose slots the task takes in this run."""
+    return board.run.options.pool or task.pool
+
+
+def evaluate_task_instance(
+    board: Board, task: TaskSpec, ti: TaskInstanceView, pools: Mapping[str, PoolView], now: datetime
+) -> Evaluation:
+    """Ask every dependency of an idle task instance (none, up_for_retry or up_for_reschedule)."""
+    key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
+    statuses: list[DependencyStatus] = [dagrun_running(board)]
+
+    def decided(verdict: Verdict, cause: Cause, doomed: bool = False) -> Evaluation:
+        return Evaluation(Decision(key, ti.state, verdict, tuple(statuses), doomed), cause)
+
+    gate, gate_verdict = not_previously_skipped(board, task)
+    statuses.append(gate)
+    if gate_verdict is Verdict.SKIP:
+        return decided(Verdict.SKIP, Cause.BRANCH)
+    if gate_verdict is Verdict.WAIT:
+        return decided(Verdict.WAIT, Cause.BRANCH, doomed=_all_doomed(board, board.dag.deciders[task.task_id]))
+
+    rule, rule_verdict, counts = trigger_rule(board, task)
+    statuses.append(rule)
+    if rule_verdict in (Verdict.SKIP, Verdict.FAIL_UPSTREAM):
+        return decided(rule_verdict, Cause.TRIGGER_RULE)
+    if rule_verdict is Verdict.WAIT:
+        doomed = counts.pending > 0 and _all_doomed(board, task.upstream)
+        return decided(Verdict.WAIT, Cause.TRIGGER_RULE, doomed=doomed)
+
+    past, past_never = previous_dagrun_state(board, task)
+    name = pool_of(board, task)
+    pool, pool_never = pool_can_hold(name, pools.get(name), task.pool_slots)
+    statuses += (past, not_in_retry_period(ti, now), ready_to_reschedule(ti, now), pool)
+    if all(status.passed for status in statuses):
+        return decided(Verdict.RUN, Cause.DEPENDENCIES_MET)
+    return decided(Verdict.WAIT, Cause.DEPENDENCIES_MET, doomed=past_never or pool_never)
+
+
+def _all_doomed(board: Board, task_ids: tuple[str, ...]) -> bool:
+    """Whether every unfinished instance of these tasks is doomed; a task without an instance yet is not."""
+    if any(task_id not in board.by_task for task_id in task_ids):
+        return False
+    return all(ti.id in board.doomed for ti in board.unfinished_of(task_ids))

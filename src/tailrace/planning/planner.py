@@ -1,0 +1,256 @@
+"""``plan(snapshot) -> Plan``: the whole decision of one step, from one consistent read and nothing else.
+
+Order of thought: take over what nobody owns, settle what was lost, decide every idle task instance in topological
+order (a skip decided here is seen by the tasks below it), give out the room there is, judge the runs, open the window.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.spec import TaskSpec
+from tailrace.model.states import CLAIMED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+from tailrace.planning.board import Board
+from tailrace.planning.capacity import Capacity
+from tailrace.planning.evaluation import Evaluation, evaluate_task_instance
+from tailrace.planning.plan import (
+    Decision,
+    DependencyStatus,
+    Plan,
+    RunActivation,
+    RunAdoption,
+    RunTakeover,
+    TaskTransition,
+    Verdict,
+)
+from tailrace.planning.retries import after_loss
+from tailrace.planning.snapshot import PreviousRun, RunView, Snapshot, TaskInstanceView
+from tailrace.planning.verdicts import judge_backfill, judge_run
+
+#: A queued try that nobody claimed for this long is offered to the executor again.
+RESUBMIT_AFTER = timedelta(seconds=10)
+
+_IDLE = frozenset({TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE})
+_AFTER = {Verdict.SKIP: TaskInstanceState.SKIPPED, Verdict.FAIL_UPSTREAM: TaskInstanceState.UPSTREAM_FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A task instance whose every dependency is met, waiting for room."""
+
+    board: Board
+    task: TaskSpec
+    ti: TaskInstanceView
+    evaluation: Evaluation
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The plan being written; lives inside one call of ``plan``."""
+
+    snapshot: Snapshot
+    transitions: list[TaskTransition] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    ready: list[_Ready] = field(default_factory=list)
+    resubmit: list[TryKey] = field(default_factory=list)
+    wakes: list[datetime] = field(default_factory=list)
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    """Decide everything that follows from ``snapshot``. Pure: the same snapshot gives the same plan, always."""
+    draft = _Draft(snapshot)
+    boards = [Board(run, snapshot.dag, _previous(snapshot, run), snapshot.pools) for run in snapshot.runs]
+    for board in boards:
+        _settle_occupied(draft, board)
+        _decide_idle(draft, board)
+    _give_room(draft, boards)
+    verdicts = tuple(verdict for board in boards if (verdict := judge_run(board)) is not None)
+    backfill = snapshot.backfill
+    return Plan(
+        dag=snapshot.dag,
+        job_id=snapshot.job_id,
+        transitions=tuple(draft.transitions),
+        activations=tuple(_activations(snapshot, closing={verdict.id for verdict in verdicts})),
+        adoptions=tuple(
+            RunAdoption(board.run.id, board.run.run_id, missing)
+            for board in boards
+            if (missing := board.missing_tasks())
+        ),
+        takeovers=tuple(
+            RunTakeover(run.id, run.run_id, run.owner_job_id)
+            for run in snapshot.runs
+            if run.owner_job_id != snapshot.job_id
+        ),
+        run_verdicts=verdicts,
+        backfill_start=backfill.id if backfill and backfill.state is BackfillState.QUEUED else None,
+        backfill_verdict=judge_backfill(backfill) if backfill else None,
+        resubmit=tuple(draft.resubmit),
+        decisions=tuple(draft.decisions),
+        wake_at=min(draft.wakes, default=None),
+        activation_limit=snapshot.dag.max_active_runs,
+    )
+
+
+def _previous(snapshot: Snapshot, run: RunView) -> PreviousRun | None:
+    return None if run.previous_id is None else snapshot.previous.get(run.previous_id)
+
+
+def _settle_occupied(draft: _Draft, board: Board) -> None:
+    """Lost tries get their successor; queued ones that nobody claimed are offered again."""
+    for ti in board.run.task_instances:
+        if ti.state in CLAIMED and (ti.lease_expired or ti.id in draft.snapshot.lost):
+            _lose(draft, board, ti)
+        elif ti.state is TaskInstanceState.QUEUED and ti.queued_at is not None:
+            due = ti.queued_at + RESUBMIT_AFTER
+            if due <= draft.snapshot.now:
+                draft.resubmit.append(TryKey(_key(board, ti), ti.try_number))
+            else:
+                draft.wakes.append(due)
+
+
+def _lose(draft: _Draft, board: Board, ti: TaskInstanceView) -> None:
+    """The holder of a try is gone: its group was killed here, or its lease ran out by the metastore's clock."""
+    how = "its lease ran out" if ti.lease_expired else "its worker is gone"
+    after = after_loss(f"try {ti.try_number} was lost: {how}", max_tries=ti.max_tries, lost_tries=ti.lost_tries)
+    _transition(
+        draft,
+        board,
+        ti,
+        after.state,
+        after.cause,
+        after.reason,
+        token=ti.token,
+        retry_at=draft.snapshot.now if after.retry_delay is not None else None,
+        max_tries=after.max_tries,
+        lost_tries=after.lost_tries,
+    )
+
+
+def _decide_idle(draft: _Draft, board: Board) -> None:
+    snapshot = draft.snapshot
+    for task in snapshot.dag.tasks:
+        for ti in board.by_task.get(task.task_id, ()):
+            if ti.state not in _IDLE:
+                continue
+            found = evaluate_task_instance(board, task, ti, snapshot.pools, snapshot.now)
+            verdict = found.decision.verdict
+            if verdict is Verdict.RUN:
+                draft.ready.append(_Ready(board, task, ti, found))
+                continue
+            draft.decisions.append(found.decision)
+            if verdict is not Verdict.WAIT:
+                _transition(draft, board, ti, _AFTER[verdict], found.cause, found.reason)
+            elif found.decision.doomed:
+                board.doomed[ti.id] = found.decision
+            elif ti.retry_at is not None and ti.retry_at > snapshot.now:
+                draft.wakes.append(ti.retry_at)
+    for ti in board.run.task_instances:
+        if ti.task_id not in snapshot.dag.by_id and ti.state in _IDLE:
+            reason = f"task {ti.task_id} is no longer in the DAG"
+            _transition(draft, board, ti, TaskInstanceState.REMOVED, Cause.REMOVED_FROM_DAG, reason)
+
+
+def _give_room(draft: _Draft, boards: Iterable[Board]) -> None:
+    """Queue what is ready, by priority, then run, then topological order, as far as the limits have room.
+
+    A full limit holds back only the task instances that need it; the others behind it go on.
+    """
+    capacity = Capacity(draft.snapshot)
+    for board in boards:
+        for ti in board.run.task_instances:
+            if ti.state in OCCUPYING:
+                capacity.note_occupied(board.run.id, ti.task_id)
+    backfill = draft.snapshot.backfill
+    paused = backfill is not None and backfill.paused
+    for ready in sorted(draft.ready, key=lambda ready: -ready.task.priority_weight):  # stable: keeps run order
+        decision = ready.evaluation.decision
+        if paused:
+            full: DependencyStatus | None = DependencyStatus("Backfill Not Paused", False, "The backfill is paused.")
+        else:
+            full = capacity.take(ready.board, ready.task)
+        if full is not None:
+            statuses = (*decision.statuses, full)
+            draft.decisions.append(Decision(decision.key, decision.state, Verdict.WAIT, statuses))
+            continue
+        draft.decisions.append(decision)
+        _transition(
+            draft,
+            ready.board,
+            ready.ti,
+            TaskInstanceState.QUEUED,
+            Cause.DEPENDENCIES_MET,
+            "",
+            try_number=ready.ti.try_number + 1,
+        )
+
+
+def _transition(
+    draft: _Draft,
+    board: Board,
+    ti: TaskInstanceView,
+    after: TaskInstanceState,
+    cause: Cause,
+    reason: str,
+    *,
+    try_number: int | None = None,
+    token: int | None = None,
+    retry_at: datetime | None = None,
+    max_tries: int | None = None,
+    lost_tries: int | None = None,
+) -> None:
+    draft.transitions.append(
+        TaskTransition(
+            id=ti.id,
+            run=board.run.id,
+            key=_key(board, ti),
+            before=ti.state,
+            before_try=ti.try_number,
+            after=after,
+            try_number=ti.try_number if try_number is None else try_number,
+            cause=cause,
+            reason=reason,
+            token=token,
+            retry_at=retry_at,
+            max_tries=max_tries,
+            lost_tries=lost_tries,
+        )
+    )
+    board.decide(ti, after)
+
+
+def _key(board: Board, ti: TaskInstanceView) -> TaskInstanceKey:
+    return TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
+
+
+def _activations(snapshot: Snapshot, closing: set[int]) -> Iterable[RunActivation]:
+    """Slide the window: as many queued runs as there is room for, runs that this very plan closes counted out.
+
+    A run that looks at its previous run goes only after that one is active or closed, so that the window cannot
+    fill up with runs that wait for one outside it.
+    """
+    backfill = snapshot.backfill
+    if backfill is not None and (backfill.paused or (backfill.stop_on_failure and backfill.failed_runs)):
+        return
+    room = snapshot.dag.max_active_runs - (snapshot.dag_active_runs - len(closing))
+    if backfill is not None and backfill.max_active_runs is not None:
+        room = min(room, backfill.max_active_runs - (backfill.active_runs - len(closing)))
+    opened: set[int] = set()
+    for run in snapshot.candidates:
+        if room <= 0:
+            return
+        if _waits_for_previous(snapshot, run, opened):
+            continue
+        opened.add(run.id)
+        room -= 1
+        yield RunActivation(run.id, run.run_id, run.version)
+
+
+def _waits_for_previous(snapshot: Snapshot, run: RunView, opened: set[int]) -> bool:
+    if not snapshot.dag.depends_on_past or run.options.ignore_depends_on_past or run.previous_id is None:
+        return False
+    previous = snapshot.previous.get(run.previous_id)
+    if previous is None or run.previous_id in opened:
+        return False
+    return previous.state is DagRunState.QUEUED

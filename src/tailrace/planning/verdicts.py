@@ -1,0 +1,89 @@
+"""When a run, and a backfill, is over, and how: a function of final states alone (semantics 9.1, DESIGN 6).
+
+A run is judged by its leaves once nothing is unfinished. It is deadlocked when every unfinished task instance is
+doomed; the verdict names each of them with its blockers, and apply re-reads the evidence before it writes.
+"""
+
+from tailrace.model.keys import TaskInstanceKey
+from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
+from tailrace.planning.board import Board
+from tailrace.planning.plan import BackfillVerdict, Blocker, RunVerdict
+from tailrace.planning.snapshot import BackfillView
+
+_BAD = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
+
+
+def judge_run(board: Board) -> RunVerdict | None:
+    """The run's verdict after what this step decided, or None while it is open."""
+    run = board.run
+    if run.state is not DagRunState.RUNNING or board.missing_tasks():
+        return None
+    unfinished = list(board.unfinished())
+    if any(ti.id not in board.doomed for ti in unfinished):
+        return None
+    if unfinished:
+        return _deadlock(board)
+    bad = [
+        f"{ti.task_id} is {board.state(ti)}"
+        for task_id in sorted(board.dag.leaves)
+        for ti in board.by_task.get(task_id, ())
+        if board.state(ti) in _BAD
+    ]
+    state = DagRunState.FAILED if bad else DagRunState.SUCCESS
+    reason = "; ".join(bad) or "every leaf succeeded or was skipped"
+    return RunVerdict(run.id, run.run_id, run.version, state, board.evidence, reason=reason)
+
+
+def _deadlock(board: Board) -> RunVerdict:
+    run = board.run
+    blocked = tuple(
+        Blocker(
+            TaskInstanceKey(board.dag.dag_id, run.run_id, ti.task_id, ti.map_index),
+            board.state(ti),
+            board.doomed[ti.id].failed,
+        )
+        for ti in board.unfinished()
+    )
+    names = {status.dependency for blocker in blocked for status in blocker.reasons}
+    previous = board.previous
+    leans_on_past = previous is not None and "Previous Dagrun State" in names
+    return RunVerdict(
+        run.id,
+        run.run_id,
+        run.version,
+        DagRunState.DEADLOCKED,
+        board.evidence,
+        blocked=blocked,
+        past_evidence={previous.id: previous.state} if previous is not None and leans_on_past else {},
+        pool_evidence=dict(board.pool_sizes) if "Pool Slots Available" in names else {},
+        reason=f"{len(blocked)} task instances can never run; first: {_first(blocked)}",
+    )
+
+
+def _first(blocked: tuple[Blocker, ...]) -> str:
+    first = blocked[0]
+    return f"{first.key.task_id}: {' '.join(status.reason for status in first.reasons)}"
+
+
+def judge_backfill(backfill: BackfillView) -> BackfillVerdict | None:
+    """The backfill's verdict, or None while a wanted run is open.
+
+    Every wanted run counts, whoever ran it. After a failure under stop_on_failure it is judged as soon as nothing
+    of it is active: the runs it never started stay queued for the next backfill.
+    """
+    if backfill.state in BACKFILL_CLOSED:
+        return None
+    stopped = backfill.stop_on_failure and backfill.failed_runs > 0 and backfill.active_runs == 0
+    if backfill.open_runs and not stopped:
+        return None
+    counts = backfill.closed_by_state
+    if counts.get(DagRunState.DEADLOCKED, 0):
+        state = BackfillState.DEADLOCKED
+    elif counts.get(DagRunState.FAILED, 0) or counts.get(DagRunState.CANCELLED, 0) or stopped:
+        state = BackfillState.FAILED
+    else:
+        state = BackfillState.SUCCESS
+    parts = [f"{number} {run_state}" for run_state, number in sorted(counts.items()) if number]
+    if backfill.open_runs:
+        parts.append(f"{backfill.open_runs} not started: stopped at the first failure")
+    return BackfillVerdict(backfill.id, backfill.version, state, ", ".join(parts))

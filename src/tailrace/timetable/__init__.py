@@ -1,0 +1,10 @@
+"""Which data intervals a schedule has: pure functions of the schedule, in any time zone, across clock changes.
+
+Cron points are computed in the schedule's own zone and answered in UTC, so a daily interval has 23, 24 or 25 hours.
+The logical date of an interval is its start (as in Airflow 2).
+"""
+
+from tailrace.timetable.intervals import intervals_between, next_interval, previous_interval
+from tailrace.timetable.reading import PRESETS, read_schedule, validate
+
+__all__ = ["PRESETS", "intervals_between", "next_interval", "previous_interval", "read_schedule", "validate"]

@@ -1,0 +1,84 @@
+"""Intervals of a schedule around and between moments. All moments are aware; everything answered is in UTC."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+from tailrace.model.intervals import DataInterval
+from tailrace.model.spec import Schedule, ScheduleKind
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
+
+
+def intervals_between(
+    schedule: Schedule, start_date: datetime | None, first: datetime, last: datetime
+) -> tuple[DataInterval, ...]:
+    """Every interval whose logical date lies in ``[first, last]``, oldest first.
+
+    ``start_date`` anchors a timedelta schedule (the epoch when there is none) and is the one date of ``@once``; it
+    does not limit the answer. A schedule of no kind has no intervals.
+    """
+    points: list[datetime] = []
+    for point in _points_after(schedule, start_date, first - _TICK):
+        points.append(point)
+        if point > last:
+            break
+    found = [DataInterval(start, end) for start, end in pairwise(points)]
+    if schedule.kind is ScheduleKind.ONCE:
+        return tuple(DataInterval(point, point) for point in points if point <= last)
+    return tuple(found)
+
+
+def next_interval(schedule: Schedule, start_date: datetime | None, after: datetime) -> DataInterval | None:
+    """The first interval whose logical date is later than ``after``."""
+    points = _points_after(schedule, start_date, after)
+    start = next(points, None)
+    if start is None:
+        return None
+    end = next(points, None)
+    return DataInterval(start, start if end is None else end)
+
+
+def previous_interval(schedule: Schedule, start_date: datetime | None, before: datetime) -> DataInterval | None:
+    """The last interval whose logical date is earlier than ``before``."""
+    start = _point_before(schedule, start_date, before)
+    return None if start is None else next_interval(schedule, start_date, start - _TICK)
+
+
+def _points_after(schedule: Schedule, start_date: datetime | None, after: datetime) -> Iterator[datetime]:
+    """The schedule's points later than ``after``, in order, without end (or one, or none)."""
+    if schedule.kind is ScheduleKind.CRON:
+        for point in CronSim(schedule.expression, after.astimezone(ZoneInfo(schedule.timezone))):
+            yield point.astimezone(UTC)
+    elif schedule.kind is ScheduleKind.INTERVAL:
+        step = timedelta(seconds=float(schedule.expression))
+        anchor = _anchor(start_date)
+        count = (after - anchor) // step + 1
+        while True:
+            yield anchor + count * step
+            count += 1
+    elif schedule.kind is ScheduleKind.ONCE and start_date is not None and start_date > after:
+        yield start_date.astimezone(UTC)
+
+
+def _point_before(schedule: Schedule, start_date: datetime | None, before: datetime) -> datetime | None:
+    if schedule.kind is ScheduleKind.CRON:
+        backwards = CronSim(schedule.expression, before.astimezone(ZoneInfo(schedule.timezone)), reverse=True)
+        point = next(backwards, None)
+        return None if point is None else point.astimezone(UTC)
+    if schedule.kind is ScheduleKind.INTERVAL:
+        step = timedelta(seconds=float(schedule.expression))
+        anchor = _anchor(start_date)
+        count = -((anchor - before) // step) - 1
+        return anchor + count * step
+    if schedule.kind is ScheduleKind.ONCE and start_date is not None and start_date < before:
+        return start_date.astimezone(UTC)
+    return None
+
+
+def _anchor(start_date: datetime | None) -> datetime:
+    return EPOCH if start_date is None else start_date.astimezone(UTC)
