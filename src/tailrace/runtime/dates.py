@@ -125,7 +125,10 @@ def range_for(dag: DagSpec, start: str | None, end: str | None, now: datetime) -
     first, last = begin.earliest, until.latest
     if first > last:
         raise _upside_down(begin, until, zone)
-    intervals = _intervals(dag, first, last)
+    try:
+        intervals = _intervals(dag, first, last)
+    except OverflowError:
+        raise CommandError(f"{begin.text} to {until.text} reaches outside the years 1 to 9999") from None
     if not intervals:
         raise _no_point(dag, first, last, zone)
     ended = tuple(interval for interval in intervals if interval.end <= now)

@@ -7,14 +7,13 @@ Nothing here may import SQLAlchemy, directly or not: the runtime forks the zygot
 import json
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from tailrace.authoring.loading import bundled_examples_path
+from tailrace.cli.dagfiles import bundled_file
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, dag_names_in, dags_option, output_option, settings_with
+from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.preview import preview_json, preview_text
 from tailrace.cli.progress import choose_listener
 from tailrace.cli.retyping import command_line
@@ -162,15 +161,3 @@ def canonical_conf(text: str | None) -> str | None:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not in JSON")
-
-
-def bundled_file(dag_id: str, settings: Settings) -> Path | None:
-    """The bundled example of that name, when no DAG file of the person's own speaks of it.
-
-    The examples load only when named; a person's own DAG of the same name always wins.
-    """
-    example = bundled_examples_path() / f"{os.path.basename(dag_id)}.py"
-    if not example.is_file() or settings.origins["dags"].startswith("option"):
-        return None
-    own = settings.dags.exists() and dag_id in dag_names_in(settings.dags)
-    return None if own else example

@@ -1,0 +1,141 @@
+"""``tailrace dags list|show|check``: what is in the DAG files. The metastore is not asked."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import click
+
+from tailrace.authoring.loading import LoadedDags
+from tailrace.cli.dagfiles import load, load_one
+from tailrace.cli.lazy import Command
+from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
+from tailrace.cli.speaking import current_speaker, plural
+from tailrace.cli.tables import Column, show_table
+from tailrace.cli.tree import task_tree
+from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
+from tailrace.runtime.dates import show_moment
+
+_MISTAKEN = 2
+
+
+@click.command("list", cls=Command)
+@dags_option
+@output_option
+def list_(dags: Path | None, output: str) -> int:
+    """List the DAGs in the DAG files. Files with mistakes are named on stderr; the others still count."""
+    loaded = load(settings_with(dags=dags))
+    specs = [] if loaded is None else [loaded.specs[dag_id] for dag_id in sorted(loaded.specs)]
+    if output == "json":
+        current_speaker().answer_json([_dag_json(spec) for spec in specs])
+    else:
+        columns = (Column("dag_id"), Column("schedule"), Column("tasks", number=True), Column("file"))
+        rows = [(spec.dag_id, schedule_words(spec.schedule), str(len(spec.tasks)), spec.file) for spec in specs]
+        show_table(columns, rows, empty="no DAGs")
+    _warn(loaded)
+    return 0
+
+
+@click.command(cls=Command)
+@dag_argument
+@dags_option
+@output_option
+def show(dag_id: str, dags: Path | None, output: str) -> None:
+    """Draw one DAG's tasks as a tree, each below what it waits for."""
+    spec = load_one(dag_id, settings_with(dags=dags)).specs[dag_id]
+    if output == "json":
+        current_speaker().answer_json({**_dag_json(spec), "tasks": [_task_json(task) for task in spec.tasks]})
+        return
+    speaker = current_speaker()
+    speaker.answer(f"{spec.dag_id}  {schedule_words(spec.schedule)}, {plural(len(spec.tasks), 'task')}")
+    if spec.description:
+        speaker.answer(spec.description)
+    for line in task_tree(spec):
+        speaker.answer(line)
+
+
+@click.command(cls=Command)
+@dags_option
+@output_option
+def check(dags: Path | None, output: str) -> int:
+    """Load every DAG file and report every mistake with file and line. Exits with 2 if there is any."""
+    loaded = load(settings_with(dags=dags))
+    mistakes = () if loaded is None else loaded.mistakes
+    found = [] if loaded is None else sorted(loaded.specs)
+    speaker = current_speaker()
+    if output == "json":
+        speaker.answer_json(
+            {
+                "dags": found,
+                "mistakes": [
+                    {"file": each.file, "line": each.line, "dag_id": each.dag_id, "message": each.message}
+                    for each in mistakes
+                ],
+            }
+        )
+    else:
+        for mistake in mistakes:
+            speaker.answer(str(mistake))
+        ended = plural(len(mistakes), "mistake") if mistakes else "no mistakes"
+        speaker.note(f"{plural(len(found), 'DAG')} loaded, {ended}")
+    return _MISTAKEN if mistakes else 0
+
+
+def schedule_words(schedule: Schedule) -> str:
+    """A schedule as a person reads it."""
+    match schedule.kind:
+        case ScheduleKind.NONE:
+            return "no schedule"
+        case ScheduleKind.ONCE:
+            return "once"
+        case ScheduleKind.INTERVAL:
+            return f"every {timedelta(seconds=float(schedule.expression))}"
+        case ScheduleKind.CRON:
+            zone = "" if schedule.timezone == "UTC" else f" {schedule.timezone}"
+            return f"{schedule.expression}{zone}"
+
+
+def _warn(loaded: LoadedDags | None) -> None:
+    for mistake in () if loaded is None else loaded.mistakes:
+        current_speaker().notice(str(mistake))
+
+
+def _dag_json(spec: DagSpec) -> dict[str, object]:
+    zone = ZoneInfo(spec.schedule.timezone)
+    return {
+        "dag_id": spec.dag_id,
+        "description": spec.description,
+        "schedule": {
+            "kind": str(spec.schedule.kind),
+            "expression": spec.schedule.expression,
+            "timezone": spec.schedule.timezone,
+        },
+        "start_date": _moment(spec.start_date, zone),
+        "end_date": _moment(spec.end_date, zone),
+        "catchup": spec.catchup,
+        "max_active_runs": spec.max_active_runs,
+        "max_active_tasks": spec.max_active_tasks,
+        "tags": list(spec.tags),
+        "file": spec.file,
+        "task_count": len(spec.tasks),
+    }
+
+
+def _moment(moment: datetime | None, zone: ZoneInfo) -> str | None:
+    return None if moment is None else show_moment(moment, zone)
+
+
+def _task_json(task: TaskSpec) -> dict[str, object]:
+    return {
+        "task_id": task.task_id,
+        "operator": task.operator,
+        "upstream": list(task.upstream),
+        "downstream": list(task.downstream),
+        "trigger_rule": str(task.trigger_rule),
+        "retries": task.retries,
+        "depends_on_past": task.depends_on_past,
+        "wait_for_downstream": task.wait_for_downstream,
+        "pool": task.pool,
+        "pool_slots": task.pool_slots,
+        "priority_weight": task.priority_weight,
+    }

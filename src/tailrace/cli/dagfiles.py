@@ -1,0 +1,61 @@
+"""Loads DAG files in this process, for commands that only describe them, and says plainly what is not there."""
+
+from pathlib import Path
+
+from tailrace.authoring.loading import LoadedDags, bundled_examples_path, load_dags
+from tailrace.cli.options import dag_names_in
+from tailrace.cli.speaking import current_speaker
+from tailrace.errors import AuthoringError, CommandError
+from tailrace.model.spec import DagSpec
+from tailrace.runtime.settings import Settings
+from tailrace.runtime.suggestions import did_you_mean
+
+
+def load(settings: Settings) -> LoadedDags | None:
+    """The DAG files of the settings; None, with a note that says what to do, when the default folder is not there.
+
+    Raises CommandError when a path that somebody named is not there.
+    """
+    if settings.dags.exists():
+        return load_dags(settings.dags)
+    if settings.origins["dags"] == "default":
+        current_speaker().note(f"no DAG files: {settings.dags} does not exist; `tailrace init` writes a first one")
+        return None
+    raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
+
+
+def bundled_file(dag_id: str, settings: Settings) -> Path | None:
+    """The bundled example of that name, when no DAG file of the person's own speaks of it.
+
+    The examples load only when named; a person's own DAG of the same name always wins, and --dags means what it says.
+    """
+    example = bundled_examples_path() / f"{Path(dag_id).name}.py"
+    if not example.is_file() or settings.origins["dags"].startswith("option"):
+        return None
+    own = settings.dags.exists() and dag_id in dag_names_in(settings.dags)
+    return None if own else example
+
+
+def load_one(dag_id: str, settings: Settings) -> LoadedDags:
+    """DAG files that have ``dag_id`` without mistakes; a bundled example of that name will do.
+
+    Raises AuthoringError with the DAG's own mistakes, CommandError with the nearest names when it is nowhere.
+    """
+    bundled = bundled_file(dag_id, settings)
+    loaded = load_dags(bundled) if bundled is not None else load(settings)
+    if loaded is None:
+        raise unknown_dag(dag_id, (), settings.dags)
+    mistakes = [mistake for mistake in loaded.mistakes if mistake.dag_id == dag_id]
+    if mistakes:
+        raise AuthoringError("; ".join(str(mistake) for mistake in mistakes))
+    if dag_id not in loaded.specs:
+        for mistake in loaded.mistakes:
+            current_speaker().notice(str(mistake))
+        raise unknown_dag(dag_id, loaded.specs, settings.dags)
+    return loaded
+
+
+def unknown_dag(dag_id: str, known: "tuple[str, ...] | dict[str, DagSpec]", path: Path) -> CommandError:
+    """No DAG of that name in the files: the nearest names, or the command that lists them."""
+    guess = did_you_mean(dag_id, known) or "; `tailrace dags list` lists what there is"
+    return CommandError(f"no DAG {dag_id!r} in {path}{guess}")
