@@ -3,7 +3,6 @@
 An error is one line on stderr and an exit code (DESIGN 8); a traceback is shown with -vv only.
 """
 
-import errno
 import os
 import signal
 import sys
@@ -12,9 +11,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import click
+from click.shell_completion import shell_complete
 
 from tailrace.cli.lazy import Lazy, LazyGroup
-from tailrace.cli.speaking import Speaker
+from tailrace.cli.speaking import ENVIRONMENT_ERRNOS, Speaker, silence_stdout, trouble_in_words
 from tailrace.errors import EnvironmentBroken, TailraceError
 
 _COMMANDS = {
@@ -30,18 +30,7 @@ _COMMANDS = {
     "simulate": Lazy("tailrace.cli.commands.simulate:simulate", "Replay histories in the simulator."),
 }
 
-_ENVIRONMENT_ERRNOS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "a file reached the largest size allowed",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.EMFILE: "too many open files",
-    errno.ENFILE: "too many open files",
-    errno.ENOMEM: "out of memory",
-    errno.EAGAIN: "no more processes or memory",
-}
+_COMPLETION = "_TAILRACE_COMPLETE"
 
 
 @click.group(
@@ -61,29 +50,24 @@ def tailrace() -> None:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
-    code = run(argv)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
-        code = code or 128 + signal.SIGPIPE
-    except OSError as trouble:
-        _silence_stdout()
-        Speaker().error(f"the answer could not be written: {_in_words(trouble)}")
-        code = EnvironmentBroken.exit_code
-    sys.exit(code)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    instruction = os.environ.get(_COMPLETION)
+    if instruction:
+        sys.exit(shell_complete(tailrace, {}, "tailrace", _COMPLETION, instruction))
+    sys.exit(run(arguments))
 
 
-def run(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and answer its exit code; every error has been told by then."""
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and answer its exit code; every error has been told by then."""
     speaker = Speaker()
     try:
-        result = tailrace.main(
-            args=None if argv is None else list(argv), prog_name="tailrace", standalone_mode=False, obj=speaker
-        )
+        with tailrace.make_context("tailrace", list(arguments), obj=speaker) as context:
+            result = tailrace.invoke(context)
         return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
     except BaseException as error:
-        if speaker.verbosity >= 2 and not isinstance(error, (click.exceptions.Exit, SystemExit)):
+        if speaker.verbosity >= 2:
             traceback.print_exc()
         return _tell(error, speaker)
 
@@ -91,8 +75,6 @@ def run(argv: Sequence[str] | None = None) -> int:
 def _tell(error: BaseException, speaker: Speaker) -> int:
     """Say what happened in one line and answer the exit code."""
     match error:
-        case click.exceptions.Exit():
-            return error.exit_code
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
         case click.exceptions.NoArgsIsHelpError():
@@ -108,10 +90,10 @@ def _tell(error: BaseException, speaker: Speaker) -> int:
             speaker.error(str(error))
             return error.exit_code
         case BrokenPipeError():
-            _silence_stdout()
+            silence_stdout()
             return 128 + signal.SIGPIPE
-        case OSError() if error.errno in _ENVIRONMENT_ERRNOS:
-            speaker.error(_in_words(error))
+        case OSError() if error.errno in ENVIRONMENT_ERRNOS:
+            speaker.error(trouble_in_words(error))
             return EnvironmentBroken.exit_code
         case _:
             said = _one_line(f"{type(error).__name__}: {error}")
@@ -121,21 +103,5 @@ def _tell(error: BaseException, speaker: Speaker) -> int:
             return TailraceError.exit_code
 
 
-def _in_words(error: OSError) -> str:
-    what = _ENVIRONMENT_ERRNOS.get(error.errno or 0, error.strerror or str(error))
-    advice = {
-        "the disk is full": "make room and run the same command again",
-        "permission denied": "check the owner and mode, or set TAILRACE_HOME to a folder you may write",
-        "the file system is read-only": "set TAILRACE_HOME to a folder you may write",
-    }.get(what)
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{what}" + (f"; {advice}" if advice else "")
-
-
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _silence_stdout() -> None:
-    """Nobody reads stdout any more: what is still buffered must not raise again when Python exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

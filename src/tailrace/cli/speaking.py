@@ -4,6 +4,7 @@ Nothing here knows what is being said. One ``Speaker`` exists per command; click
 object.
 """
 
+import errno
 import json
 import os
 import sys
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 import click
+
+from tailrace.errors import EnvironmentBroken
 
 STYLES: Mapping[str, str] = {
     "success": "green",
@@ -36,17 +39,24 @@ class Speaker:
     quiet: bool = False
 
     def answer(self, text: str) -> None:
-        """Say what was asked for, on stdout."""
-        _write(sys.stdout, text)
+        """Say what was asked for, on stdout. Raises EnvironmentBroken when it cannot be written."""
+        try:
+            _write(sys.stdout, f"{text}\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as trouble:
+            silence_stdout()
+            raise EnvironmentBroken(f"the answer could not be written: {trouble_in_words(trouble)}") from trouble
 
     def answer_json(self, value: object) -> None:
         """One JSON value on stdout, and nothing else there."""
-        _write(sys.stdout, json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
+        self.answer(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
 
     def note(self, text: str) -> None:
         """Say something beside the answer, on stderr, unless asked to be quiet."""
         if not self.quiet:
-            _write(sys.stderr, text)
+            _write(sys.stderr, f"{text}\n")
 
     def notice(self, text: str) -> None:
         """The same, for something a person should know before trusting the answer."""
@@ -54,7 +64,7 @@ class Speaker:
 
     def error(self, text: str) -> None:
         """Say what went wrong, on stderr, however quiet."""
-        _write(sys.stderr, f"{styled('error:', sys.stderr, fg='red', bold=True)} {text}")
+        _write(sys.stderr, f"{styled('error:', sys.stderr, fg='red', bold=True)} {text}\n")
 
 
 def current_speaker() -> Speaker:
@@ -107,9 +117,40 @@ def bullet_lines(lines: Sequence[str], indent: str = "  ") -> str:
     return "\n".join(f"{indent}{line}" for line in lines)
 
 
+def silence_stdout() -> None:
+    """Nobody reads stdout any more: what is still buffered must not raise again when Python exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+ENVIRONMENT_ERRNOS: Mapping[int, str] = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "a file reached the largest size allowed",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EMFILE: "too many open files",
+    errno.ENFILE: "too many open files",
+    errno.ENOMEM: "out of memory",
+    errno.EAGAIN: "no more processes or memory",
+}
+
+
+def trouble_in_words(error: OSError) -> str:
+    """What the operating system refused, and what to do about it."""
+    what = ENVIRONMENT_ERRNOS.get(error.errno or 0, error.strerror or str(error))
+    advice = {
+        "the disk is full": "make room and run the same command again",
+        "permission denied": "check the owner and mode, or set TAILRACE_HOME to a folder you may write",
+        "the file system is read-only": "set TAILRACE_HOME to a folder you may write",
+    }.get(what)
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{what}" + (f"; {advice}" if advice else "")
+
+
 def _write(stream: TextIO, text: str) -> None:
     try:
-        stream.write(f"{text}\n")
+        stream.write(text)
     except UnicodeEncodeError:
         encoding = stream.encoding or "ascii"
-        stream.write(f"{text.encode(encoding, 'replace').decode(encoding)}\n")
+        stream.write(text.encode(encoding, "replace").decode(encoding))

@@ -34,7 +34,7 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empt
     if sys.stdout.isatty():
         _drawn(columns, rows)
     else:
-        sys.stdout.write(plain_table(columns, rows))
+        current_speaker().answer(plain_table(columns, rows))
 
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
@@ -47,8 +47,8 @@ def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str
             cell.rjust(width) if column.number else cell.ljust(width)
             for cell, width, column in zip(line, widths, columns, strict=True)
         ]
-        text.append("  ".join(cells).rstrip() + "\n")
-    return "".join(text)
+        text.append("  ".join(cells).rstrip())
+    return "\n".join(text)
 
 
 def _flat(cell: str) -> str:
