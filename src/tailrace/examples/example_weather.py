@@ -21,7 +21,7 @@ from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from tailrace import BranchPythonOperator, DAG, EmptyOperator, PythonOperator
+from tailrace import DAG, BranchPythonOperator, EmptyOperator, PythonOperator
 from tailrace.exceptions import TaskFailed
 
 SOURCE = Path(__file__).parent / "data" / "seattle_weather.csv"

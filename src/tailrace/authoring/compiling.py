@@ -1,0 +1,103 @@
+"""From a DAG as written to a ``DagSpec``: topological order, summed weights, and the mistakes only the whole shows."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC
+from graphlib import CycleError, TopologicalSorter
+
+from tailrace.authoring.dag import DAG
+from tailrace.authoring.operator import BaseOperator
+from tailrace.model.spec import DagSpec, Decides, TaskSpec
+
+
+def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
+    """The DAG compiled, or None with its mistakes noted in ``dag.mistakes``."""
+    cycle = _cycle(dag)
+    if cycle:
+        first = dag.task_dict[cycle[0]]
+        dag.mistake(f"cycle: {' >> '.join(cycle)}", line=first.line, file=first.file)
+    for task in dag.task_dict.values():
+        if task.decides is not Decides.NOTHING and not task.downstream_task_ids:
+            task.mistake("it decides between tasks, and has none downstream")
+    if dag.mistakes:
+        return None
+    specs = {task_id: _task(dag.task_dict[task_id]) for task_id in _topological(dag)}
+    spec = DagSpec(
+        dag_id=dag.dag_id,
+        tasks=tuple(specs.values()),
+        schedule=dag.schedule,
+        start_date=None if dag.start_date is None else dag.start_date.astimezone(UTC),
+        end_date=None if dag.end_date is None else dag.end_date.astimezone(UTC),
+        catchup=dag.catchup,
+        max_active_runs=dag.max_active_runs,
+        max_active_tasks=dag.max_active_tasks,
+        description=dag.description,
+        tags=dag.tags,
+        file=file,
+        code_hash=code_hash,
+    )
+    return replace(spec, tasks=tuple(_weighted(task, spec, dag.task_dict) for task in spec.tasks))
+
+
+def _graph(dag: DAG) -> dict[str, set[str]]:
+    return {
+        task_id: {up for up in task.upstream_task_ids if up in dag.task_dict} for task_id, task in dag.task_dict.items()
+    }
+
+
+def _cycle(dag: DAG) -> list[str]:
+    try:
+        TopologicalSorter(_graph(dag)).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return list(reversed(found))
+    return []
+
+
+def _topological(dag: DAG) -> list[str]:
+    """Upstream first; among those that could come next, by task id, so that the order is always the same."""
+    sorter = TopologicalSorter(_graph(dag))
+    sorter.prepare()
+    order: list[str] = []
+    ready: list[str] = []
+    while sorter.is_active():
+        ready = sorted([*ready, *sorter.get_ready()])
+        task_id = ready.pop(0)
+        order.append(task_id)
+        sorter.done(task_id)
+    return order
+
+
+def _task(task: BaseOperator) -> TaskSpec:
+    return TaskSpec(
+        task_id=task.task_id,
+        operator=type(task).__name__,
+        upstream=tuple(sorted(task.upstream_task_ids)),
+        downstream=tuple(sorted(task.downstream_task_ids)),
+        trigger_rule=task.trigger_rule,
+        retries=task.retries,
+        retry_delay=task.retry_delay,
+        retry_exponential_backoff=bool(task.retry_exponential_backoff),
+        max_retry_delay=task.max_retry_delay,
+        execution_timeout=task.execution_timeout,
+        depends_on_past=bool(task.depends_on_past),
+        wait_for_downstream=bool(task.wait_for_downstream),
+        pool=task.pool,
+        pool_slots=task.pool_slots,
+        priority_weight=task.priority_weight,
+        max_active_tis_per_dag=task.max_active_tis_per_dag,
+        max_active_tis_per_dagrun=task.max_active_tis_per_dagrun,
+        decides=task.decides,
+    )
+
+
+def _weighted(task: TaskSpec, spec: DagSpec, written: Mapping[str, BaseOperator]) -> TaskSpec:
+    """The task with its weight summed up by its weight rule, as Airflow does."""
+    rule = written[task.task_id].weight_rule
+    if rule == "absolute":
+        return task
+    if rule == "downstream":
+        related = spec.descendants[task.task_id]
+    else:
+        related = frozenset(other.task_id for other in spec.tasks if task.task_id in spec.descendants[other.task_id])
+    return replace(task, priority_weight=task.priority_weight + sum(written[each].priority_weight for each in related))

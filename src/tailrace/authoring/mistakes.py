@@ -1,0 +1,44 @@
+"""Mistakes in DAG files: collected while the file loads, each with the line where it was written.
+
+Constructing a DAG or an operator never raises at the first mistake: an author wants to see them all.
+"""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).parent.parent) + "/"
+_EXAMPLES = _PACKAGE + "examples/"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mistake:
+    """One mistake in a DAG file; ``line`` is 1-based, 0 where the file as a whole is meant."""
+
+    file: str
+    line: int
+    dag_id: str | None
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.message}"
+
+
+def where_written() -> tuple[str, int]:
+    """File and line of the nearest caller that is not Tailrace's own code."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_PACKAGE) or file.startswith(_EXAMPLES):
+            break
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean a or b?"``, or nothing when nothing known is close."""
+    close = get_close_matches(name, list(known), n=2, cutoff=0.6)
+    return f"; did you mean {' or '.join(repr(each) for each in close)}?" if close else ""

@@ -1,0 +1,178 @@
+"""BaseOperator: what every task says about itself. Its arguments have Airflow's names; wrong ones become mistakes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from tailrace.authoring.dag import DAG
+from tailrace.authoring.mistakes import nearest, where_written
+from tailrace.authoring.relations import Relations
+from tailrace.authoring.xcom_args import XComArg
+from tailrace.model.rules import OLD_NAMES, TriggerRule
+from tailrace.model.spec import DEFAULT_POOL, Decides
+
+WEIGHT_RULES = ("downstream", "upstream", "absolute")
+
+_DEFAULTS: Mapping[str, Any] = {
+    "retries": 0,
+    "retry_delay": timedelta(minutes=5),
+    "retry_exponential_backoff": False,
+    "max_retry_delay": None,
+    "execution_timeout": None,
+    "depends_on_past": False,
+    "wait_for_downstream": False,
+    "trigger_rule": TriggerRule.ALL_SUCCESS,
+    "pool": DEFAULT_POOL,
+    "pool_slots": 1,
+    "priority_weight": 1,
+    "weight_rule": "downstream",
+    "max_active_tis_per_dag": None,
+    "max_active_tis_per_dagrun": None,
+    "do_xcom_push": True,
+    "owner": "",
+    "doc_md": "",
+}
+
+
+class BaseOperator(Relations):
+    """One task of a DAG. Subclasses define ``execute(context)``; what it returns is JSON and becomes its XCom.
+
+    Durations are timedeltas or seconds. ``wait_for_downstream`` implies ``depends_on_past``.
+    """
+
+    template_fields: ClassVar[Sequence[str]] = ()
+    template_ext: ClassVar[Sequence[str]] = ()  # a templated value with this ending names a file to render
+    decides: ClassVar[Decides] = Decides.NOTHING
+
+    retries: int
+    retry_delay: timedelta
+    retry_exponential_backoff: bool
+    max_retry_delay: timedelta | None
+    execution_timeout: timedelta | None
+    depends_on_past: bool
+    wait_for_downstream: bool
+    trigger_rule: TriggerRule
+    pool: str
+    pool_slots: int
+    priority_weight: int
+    weight_rule: str
+    max_active_tis_per_dag: int | None
+    max_active_tis_per_dagrun: int | None
+    do_xcom_push: bool
+    owner: str
+    doc_md: str
+
+    def __init__(self, *, task_id: str, dag: DAG | None = None, **arguments: Any) -> None:
+        self.file, self.line = where_written()
+        self.upstream_task_ids: set[str] = set()
+        self.downstream_task_ids: set[str] = set()
+        self.task_id = task_id
+        found = dag or DAG.current()
+        # A task outside any DAG is kept in one of its own, whose only mistake says so.
+        self.dag = found or DAG("(no DAG)")
+        if found is None:
+            self.dag.mistakes.clear()
+            self.mistake(f"task {task_id!r} is in no DAG; write it inside `with DAG(…):` or give it dag=")
+        if not isinstance(task_id, str) or not task_id or any(c.isspace() or c == "/" for c in task_id):
+            self.mistake(f"task_id must be a name without spaces or slashes, not {task_id!r}")
+            self.task_id = str(task_id)
+        for name in arguments:
+            if name not in _DEFAULTS:
+                self.mistake(f"{type(self).__name__} has no argument {name!r}{nearest(name, _DEFAULTS)}")
+        given = {**_DEFAULTS, **_known(self.dag.default_args), **_known(arguments)}
+        for name, value in given.items():
+            setattr(self, name, self._read(name, value))
+        if self.wait_for_downstream:
+            self.depends_on_past = True
+        self.dag.add_task(self)
+
+    def execute(self, context: Mapping[str, Any]) -> Any:
+        """Do the task's work in its own process. Raise TaskSkipped to skip, TaskFailed to fail for good."""
+        raise TypeError(f"{type(self).__name__} does not define execute(context)")
+
+    @property
+    def tasks_meant(self) -> "list[BaseOperator]":
+        """An operator stands for itself."""
+        return [self]
+
+    @property
+    def output(self) -> XComArg:
+        """What the task will return, to hand to other tasks."""
+        return XComArg(self)
+
+    def __repr__(self) -> str:
+        return f"<Task({type(self).__name__}): {self.task_id}>"
+
+    def mistake(self, message: str) -> None:
+        """Note a mistake where this task was written."""
+        self.dag.mistake(f"task {self.task_id}: {message}", line=self.line, file=self.file)
+
+    def _read(self, name: str, value: Any) -> Any:
+        reader = _READERS.get(name)
+        if reader is None:
+            return value
+        try:
+            return reader(value)
+        except ValueError as wrong:
+            self.mistake(f"{name} {wrong}")
+            return _DEFAULTS[name]
+
+
+def _known(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name in _DEFAULTS}
+
+
+def _whole(least: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+            return value
+        raise ValueError(f"must be a whole number, at least {least}, not {value!r}")
+
+    return read
+
+
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else read(value)
+
+
+def _duration(value: Any) -> timedelta:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = timedelta(seconds=value)
+    if isinstance(value, timedelta) and value >= timedelta(0):
+        return value
+    raise ValueError(f"must be a timedelta or a number of seconds, not {value!r}")
+
+
+def _trigger_rule(value: Any) -> TriggerRule:
+    known = {str(rule): rule for rule in TriggerRule} | dict(OLD_NAMES)
+    if str(value) in known:
+        return known[str(value)]
+    hint = nearest(str(value), known) or f"; rules are {', '.join(sorted(map(str, TriggerRule)))}"
+    raise ValueError(f"{value!r} is not a trigger rule{hint}")
+
+
+def _weight_rule(value: Any) -> str:
+    if value in WEIGHT_RULES:
+        return str(value)
+    raise ValueError(f"must be one of {', '.join(WEIGHT_RULES)}, not {value!r}")
+
+
+def _pool(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise ValueError(f"must be the name of a pool, not {value!r}")
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "retries": _whole(0),
+    "retry_delay": _duration,
+    "max_retry_delay": _or_none(_duration),
+    "execution_timeout": _or_none(_duration),
+    "trigger_rule": _trigger_rule,
+    "pool": _pool,
+    "pool_slots": _whole(1),
+    "priority_weight": _whole(0),
+    "weight_rule": _weight_rule,
+    "max_active_tis_per_dag": _or_none(_whole(1)),
+    "max_active_tis_per_dagrun": _or_none(_whole(1)),
+}

@@ -1,0 +1,201 @@
+"""The operators that ship with Tailrace: bash, Python, nothing, and the two that decide."""
+
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.relations import relate
+from tailrace.authoring.results import Followed
+from tailrace.authoring.xcom_args import outputs_in, resolve
+from tailrace.errors import TaskFailed, TaskSkipped
+from tailrace.model.spec import Decides
+
+
+class EmptyOperator(BaseOperator):
+    """Does nothing: a place in the graph to join or fork at."""
+
+    def execute(self, context: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+
+class BashOperator(BaseOperator):
+    """Runs ``bash_command`` in bash. Its output goes to the log as it comes; the last line is its XCom.
+
+    A non-zero exit fails the try; ``skip_on_exit_code`` (99, or several, or None) skips instead. ``env`` replaces the
+    environment unless ``append_env``. A command that ends in ``.sh`` or ``.bash`` names a file beside the DAG file.
+    """
+
+    template_fields: ClassVar[Sequence[str]] = ("bash_command", "env", "cwd")
+    template_ext: ClassVar[Sequence[str]] = (".sh", ".bash")
+
+    def __init__(
+        self,
+        *,
+        task_id: str,
+        bash_command: str,
+        env: Mapping[str, str] | None = None,
+        append_env: bool = False,
+        cwd: str | None = None,
+        skip_on_exit_code: int | Sequence[int] | None = 99,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(task_id=task_id, **arguments)
+        self.bash_command = bash_command
+        self.env = env
+        self.append_env = append_env
+        self.cwd = cwd
+        codes = (skip_on_exit_code,) if isinstance(skip_on_exit_code, int) else tuple(skip_on_exit_code or ())
+        self.skip_on_exit_code = codes
+        relate([output.operator for output in outputs_in([bash_command, env])], [self])
+
+    def execute(self, context: Mapping[str, Any]) -> str:
+        """Run the command; answers the last line it printed."""
+        environment = None
+        if self.env is not None:
+            environment = {**(os.environ if self.append_env else {}), **self.env}
+        sys.stdout.flush()
+        last = b""
+        with subprocess.Popen(
+            ["bash", "-c", self.bash_command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self.cwd,
+            env=environment,
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                os.write(1, line)  # straight to the log: nothing may wait in a buffer when the process is killed
+                last = line
+        code = process.returncode
+        if code in self.skip_on_exit_code:
+            raise TaskSkipped(f"bash exited {code}, which skips")
+        if code != 0:
+            how = f"was killed by signal {-code}" if code < 0 else f"exited {code}"
+            raise BashFailed(f"bash {how}" + (f": {last.decode(errors='replace').strip()}" if last.strip() else ""))
+        return last.decode(errors="replace").rstrip("\n")
+
+
+class BashFailed(Exception):
+    """A bash command ended with a non-zero exit code."""
+
+
+class PythonOperator(BaseOperator):
+    """Calls ``python_callable``. Parameters that have the name of a template variable (``ds``, ``ti``…) receive it."""
+
+    template_fields: ClassVar[Sequence[str]] = ("op_args", "op_kwargs", "templates_dict")
+
+    def __init__(
+        self,
+        *,
+        task_id: str,
+        python_callable: Callable[..., Any],
+        op_args: Sequence[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        templates_dict: Mapping[str, Any] | None = None,
+        multiple_outputs: bool = False,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(task_id=task_id, **arguments)
+        written: object = python_callable
+        if not callable(written):
+            self.mistake(f"python_callable must be callable, not {python_callable!r}")
+        self.python_callable = python_callable
+        self.op_args = list(op_args or ())
+        self.op_kwargs = dict(op_kwargs or {})
+        self.templates_dict = dict(templates_dict or {})
+        self.multiple_outputs = multiple_outputs
+        relate([output.operator for output in outputs_in([self.op_args, self.op_kwargs])], [self])
+
+    def execute(self, context: Mapping[str, Any]) -> Any:
+        """Call the function; answers what it returns."""
+        result = self.call(context)
+        if self.multiple_outputs:
+            if not isinstance(result, dict):
+                raise TaskFailed(f"multiple_outputs needs a dict, and {self.task_id} returned {type(result).__name__}")
+            for key, value in result.items():
+                context["ti"].xcom_push(key=str(key), value=value)
+        return result
+
+    def call(self, context: Mapping[str, Any]) -> Any:
+        """Call the function with its own arguments and those template variables it has parameters for."""
+
+        def pull(task_id: str, key: str) -> Any:
+            return context["ti"].xcom_pull(task_ids=task_id, key=key)
+
+        args = resolve(self.op_args, pull)
+        kwargs = resolve(self.op_kwargs, pull)
+        offered = {**context, "templates_dict": self.templates_dict}
+        return self.python_callable(*args, **_accepted(self.python_callable, args, kwargs, offered))
+
+
+def _accepted(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], offered: Mapping[str, Any]
+) -> dict[str, Any]:
+    """``kwargs``, and of what is offered that for which the function has a parameter nobody filled."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return dict(kwargs)  # some built-ins have no signature: they get what was given
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        filled = set(list(parameters)[: len(args)])
+        return {**{name: value for name, value in offered.items() if name not in filled}, **kwargs}
+    positional = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    filled = set(positional[: len(args)])
+    chosen = {
+        name: offered[name]
+        for name, parameter in parameters.items()
+        if name in offered and name not in filled and parameter.kind is not parameter.POSITIONAL_ONLY
+    }
+    return {**chosen, **kwargs}
+
+
+class BranchPythonOperator(PythonOperator):
+    """Follows the direct downstream task ids its function returns (one, several, or None); the others are skipped."""
+
+    decides: ClassVar[Decides] = Decides.BRANCH
+
+    def execute(self, context: Mapping[str, Any]) -> Followed:
+        """Call the function; answers which tasks are followed."""
+        chosen = self.call(context)
+        return Followed(followed_ids(self, chosen), chosen)
+
+
+def followed_ids(task: BaseOperator, chosen: Any) -> tuple[str, ...]:
+    """The task ids a branch chose. Raises TaskFailed unless each is directly downstream."""
+    if chosen is None:
+        return ()
+    ids = [chosen] if isinstance(chosen, str) else chosen
+    if not isinstance(ids, (list, tuple, set)) or not all(isinstance(each, str) for each in ids):
+        raise TaskFailed(f"{task.task_id} must return a task id, several, or None; it returned {chosen!r}")
+    unknown = sorted(set(ids) - task.downstream_task_ids)
+    if unknown:
+        below = ", ".join(sorted(task.downstream_task_ids)) or "none"
+        raise TaskFailed(
+            f"{task.task_id} followed {', '.join(unknown)}, not directly downstream of it; those are: {below}"
+        )
+    return tuple(sorted(set(ids)))
+
+
+class ShortCircuitOperator(PythonOperator):
+    """Goes on only if its function returns something true; else everything below it is skipped.
+
+    With ``ignore_downstream_trigger_rules=False`` only its direct downstream tasks are, and trigger rules decide the rest.
+    """
+
+    def __init__(self, *, ignore_downstream_trigger_rules: bool = True, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        far = ignore_downstream_trigger_rules
+        self.decides = Decides.SHORT_CIRCUIT if far else Decides.SHORT_CIRCUIT_DIRECT  # type: ignore[misc]
+
+    def execute(self, context: Mapping[str, Any]) -> Followed:
+        """Call the function; a false answer follows nothing."""
+        answer = self.call(context)
+        return Followed(None if answer else (), answer)

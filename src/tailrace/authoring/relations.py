@@ -1,0 +1,87 @@
+"""``>>``, ``<<``, ``chain`` and ``cross_downstream``: how an author says what comes before what."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+if TYPE_CHECKING:
+    from tailrace.authoring.operator import BaseOperator
+
+Related: TypeAlias = Union["Relations", Sequence["Relations"]]
+
+
+class Relations:
+    """Anything that stands for a task in ``>>``: an operator, or the output of one."""
+
+    @property
+    def tasks_meant(self) -> "list[BaseOperator]":
+        """The operators this stands for."""
+        raise TypeError(f"{type(self).__name__} stands for no task")
+
+    def set_downstream(self, other: Related) -> None:
+        """This comes before ``other``."""
+        relate(self.tasks_meant, meant(other))
+
+    def set_upstream(self, other: Related) -> None:
+        """This comes after ``other``."""
+        relate(meant(other), self.tasks_meant)
+
+    def __rshift__(self, other: Any) -> Any:
+        self.set_downstream(other)
+        return other
+
+    def __lshift__(self, other: Any) -> Any:
+        self.set_upstream(other)
+        return other
+
+    def __rrshift__(self, other: Any) -> "Relations":
+        self.set_upstream(other)
+        return self
+
+    def __rlshift__(self, other: Any) -> "Relations":
+        self.set_downstream(other)
+        return self
+
+
+def meant(related: object) -> "list[BaseOperator]":
+    """The operators that one side of a ``>>`` stands for. Raises TypeError for anything that is not tasks."""
+    if isinstance(related, Relations):
+        return related.tasks_meant
+    if isinstance(related, Iterable) and not isinstance(related, str):
+        return [task for each in related for task in meant(each)]
+    raise TypeError(f"only tasks and lists of tasks can be related by >> and <<, not {related!r}")
+
+
+def relate(before: "Iterable[BaseOperator]", after: "Iterable[BaseOperator]") -> None:
+    """Every task of ``before`` comes before every task of ``after``."""
+    later = list(after)
+    for upstream in before:
+        for downstream in later:
+            if upstream.dag is not downstream.dag:
+                downstream.mistake(
+                    f"{upstream.task_id} and {downstream.task_id} are in different DAGs and cannot be related"
+                )
+                continue
+            upstream.downstream_task_ids.add(downstream.task_id)
+            downstream.upstream_task_ids.add(upstream.task_id)
+
+
+def chain(*tasks: Related) -> None:
+    """Each argument comes before the next; two lists side by side are joined pair by pair.
+
+    Raises ValueError for two lists of different lengths.
+    """
+    for former, latter in zip(tasks, tasks[1:], strict=False):
+        both = isinstance(former, Sequence) and isinstance(latter, Sequence)
+        if not both:
+            relate(meant(former), meant(latter))
+            continue
+        left, right = meant(former), meant(latter)
+        if len(left) != len(right):
+            raise ValueError(f"chain: two lists side by side must be of one length, not {len(left)} and {len(right)}")
+        for upstream, downstream in zip(left, right, strict=True):
+            relate([upstream], [downstream])
+
+
+def cross_downstream(from_tasks: Sequence[Relations], to_tasks: Sequence[Relations]) -> None:
+    """Every task of ``from_tasks`` comes before every task of ``to_tasks``."""
+    relate(meant(from_tasks), meant(to_tasks))
