@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tailrace.cli.meter import Reading, rate_text
-from tailrace.cli.speaking import STYLES, duration
+from tailrace.cli.speaking import STYLES, duration, rough_duration
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.runtime.listening import Progress
 
@@ -26,7 +26,15 @@ class LiveDisplay:
     def __init__(self, name: str, console: Console | None = None) -> None:
         self._name = name
         self._console = console or Console(stderr=True, highlight=False)
-        self._live = Live(console=self._console, auto_refresh=False, transient=True, vertical_overflow="crop")
+        # No redirection of stdout and stderr: a worker forked meanwhile would inherit rich's stand-ins for them.
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            vertical_overflow="crop",
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
         self._live.start()
 
     def show(self, reading: Reading, progress: Progress) -> None:
@@ -44,8 +52,8 @@ class LiveDisplay:
 
     def _drawing(self, reading: Reading, progress: Progress) -> Group:
         wide = self._console.width >= _NARROW
-        parts: list[Table | Text] = [self._bar(reading) if wide else Text(self._counts(reading))]
-        parts.append(_states(progress))
+        parts: list[Table | Text] = [self._bar(reading) if wide else Text(_counts(reading))]
+        parts += _states(progress, together=wide)
         parts.append(Text(_pace(reading), style="dim"))
         if wide and progress.running:
             parts.append(Text(f"running: {', '.join(progress.running)}", no_wrap=True, overflow="ellipsis"))
@@ -58,20 +66,21 @@ class LiveDisplay:
         bar = ProgressBar(
             total=max(reading.runs, 1), completed=reading.runs_done, width=width, complete_style=bad, finished_style=bad
         )
-        row.add_row(bar, Text(self._counts(reading), no_wrap=True, overflow="ellipsis"))
+        row.add_row(bar, Text(_counts(reading), no_wrap=True, overflow="ellipsis"))
         return row
 
-    def _counts(self, reading: Reading) -> str:
-        return f"{reading.runs_done:,}/{reading.runs:,} runs, {reading.tasks_done:,}/{reading.tasks:,} tasks"
+
+def _counts(reading: Reading) -> str:
+    return f"{reading.runs_done:,}/{reading.runs:,} runs, {reading.tasks_done:,}/{reading.tasks:,} tasks"
 
 
-def _states(progress: Progress) -> Text:
-    """Runs and task instances by state, each in its colour, zeros left out."""
-    text = Text(no_wrap=True, overflow="ellipsis")
-    _append_counts(text, "runs: ", {str(state): progress.runs.get(state, 0) for state in DagRunState})
-    tasks = {str(state): progress.task_instances.get(state, 0) for state in TaskInstanceState}
-    _append_counts(text, "  tasks: ", tasks)
-    return text
+def _states(progress: Progress, *, together: bool) -> list[Text]:
+    """Runs and task instances by state, each in its colour, zeros left out; on one line where there is room."""
+    runs, tasks = (Text(no_wrap=True, overflow="ellipsis") for _ in range(2))
+    _append_counts(runs, "runs: ", {str(state): progress.runs.get(state, 0) for state in DagRunState})
+    by_state = {str(state): progress.task_instances.get(state, 0) for state in TaskInstanceState}
+    _append_counts(tasks, "tasks: ", by_state)
+    return [Text("  ", no_wrap=True, overflow="ellipsis").join([runs, tasks])] if together else [runs, tasks]
 
 
 def _append_counts(text: Text, label: str, counts: Mapping[str, int]) -> None:
@@ -89,5 +98,5 @@ def _pace(reading: Reading) -> str:
     if reading.rate is not None:
         parts.insert(0, rate_text(reading.rate))
     if reading.left is not None:
-        parts.append(f"about {duration(max(1.0, round(reading.left)))} left")
+        parts.append(f"about {rough_duration(reading.left)} left")
     return ", ".join(parts)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tailrace.cli.decisions import DecisionTeller
 from tailrace.cli.meter import Meter, Reading, rate_text
-from tailrace.cli.speaking import Speaker, duration, plural, state_styled, styled
+from tailrace.cli.speaking import Speaker, duration, plural, rough_duration, state_styled, styled
 from tailrace.effects.asks import Note
 from tailrace.model.states import DagRunState
 from tailrace.planning.backfills import DateAction
@@ -179,5 +179,5 @@ def progress_line(reading: Reading) -> str:
         parts.append(f"{rate_text(reading.rate)}")
     parts.append(f"{duration(reading.elapsed)} elapsed")
     if reading.left is not None:
-        parts.append(f"about {duration(max(1.0, round(reading.left)))} left")
+        parts.append(f"about {rough_duration(reading.left)} left")
     return ", ".join(parts)

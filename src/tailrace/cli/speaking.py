@@ -112,6 +112,12 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def rough_duration(seconds: float) -> str:
+    """An estimate, in whole seconds and never nothing: ``9 s``, ``3:05``."""
+    whole = max(1, round(seconds))
+    return f"{whole} s" if whole < 60 else duration(whole)
+
+
 def bullet_lines(lines: Sequence[str], indent: str = "  ") -> str:
     """Lines below one another, indented."""
     return "\n".join(f"{indent}{line}" for line in lines)

@@ -1,0 +1,82 @@
+"""``tailrace pools``: how many slots the tasks of a pool may occupy together."""
+
+import click
+
+from tailrace.cli.lazy import Command, Lazy, LazyGroup
+from tailrace.cli.options import output_option, settings_with
+from tailrace.cli.speaking import current_speaker
+from tailrace.cli.stored import existing, new_write_id, opened
+from tailrace.cli.tables import Column, show_table
+from tailrace.errors import CommandError
+from tailrace.runtime.suggestions import did_you_mean
+
+_HERE = "tailrace.cli.commands.pools"
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "list": Lazy(f"{_HERE}:list_", "List pools: their slots and how many are taken."),
+        "set": Lazy(f"{_HERE}:set_", "Create a pool or change its slots."),
+        "delete": Lazy(f"{_HERE}:delete", "Delete a pool."),
+    },
+)
+def pools() -> None:
+    """Pools: how many slots the tasks of a pool may occupy together, over all DAGs."""
+
+
+@click.command("list", cls=Command)
+@output_option
+def list_(output: str) -> None:
+    """List pools: their slots and how many are taken."""
+    with existing(settings_with()) as metastore:
+        found = () if metastore is None else metastore.list_pools()
+    if output == "json":
+        current_speaker().answer_json(
+            [
+                {
+                    "name": pool.name,
+                    "slots": pool.slots,
+                    "occupied": pool.occupied,
+                    "description": pool.description,
+                }
+                for pool in found
+            ]
+        )
+        return
+    columns = (
+        Column("name"),
+        Column("slots", number=True),
+        Column("taken", number=True),
+        Column("description"),
+    )
+    rows = [(pool.name, slots_text(pool.slots), str(pool.occupied), pool.description) for pool in found]
+    show_table(columns, rows, empty="no pools yet; the first backfill makes default_pool")
+
+
+@click.command("set", cls=Command)
+@click.argument("name")
+@click.argument("slots", type=click.IntRange(min=-1))
+@click.option("--description", default=None, help="What the pool is for.")
+def set_(name: str, slots: int, description: str | None) -> None:
+    """Create pool NAME with SLOTS slots, or change it. -1 means unlimited (write it after `--`)."""
+    with opened(settings_with()) as metastore:
+        metastore.set_pool(name, slots, description, new_write_id())
+    current_speaker().note(f"pool {name} has {slots_text(slots)} slots")
+
+
+@click.command(cls=Command)
+@click.argument("name")
+def delete(name: str) -> None:
+    """Delete pool NAME. Tasks that name it are blocked until it is set again."""
+    with existing(settings_with()) as metastore:
+        known = () if metastore is None else tuple(pool.name for pool in metastore.list_pools())
+        if metastore is None or name not in known:
+            raise CommandError(f"no pool {name!r}{did_you_mean(name, known) or '; `tailrace pools list` lists them'}")
+        metastore.delete_pool(name, new_write_id())
+    current_speaker().note(f"pool {name} is deleted")
+
+
+def slots_text(slots: int) -> str:
+    """Slots as a person reads them."""
+    return "unlimited" if slots < 0 else str(slots)

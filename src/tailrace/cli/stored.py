@@ -1,0 +1,43 @@
+"""Opens the metastore for commands that only ask or set: asking never creates one.
+
+Importing this loads SQLAlchemy: no module that ``backfill run`` needs before the zygote is forked may do so.
+"""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tailrace.cli.speaking import current_speaker
+from tailrace.metastore.store import Metastore
+from tailrace.runtime.settings import Settings
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Metastore]:
+    """The metastore, created if it is not there: for commands that write."""
+    metastore = Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
+    try:
+        yield metastore
+    finally:
+        metastore.close()
+
+
+@contextmanager
+def existing(settings: Settings) -> Iterator[Metastore | None]:
+    """The metastore, or None when it is a SQLite file that is not there yet: for commands that ask."""
+    file = settings.sqlite_file
+    if file is not None and not file.exists():
+        yield None
+        return
+    with opened(settings) as metastore:
+        yield metastore
+
+
+def say_empty(settings: Settings) -> None:
+    """Say that nothing is remembered yet, and what would change that."""
+    current_speaker().note(f"no metastore at {settings.sqlite_file} yet; `tailrace backfill` makes one")
+
+
+def new_write_id() -> str:
+    """A client-made id for one write, so that repeating it is harmless."""
+    return uuid.uuid4().hex
