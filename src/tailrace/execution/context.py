@@ -1,0 +1,145 @@
+"""What templates and Python callables see: Airflow's names, plain values, aware datetimes in UTC."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+from tailrace.authoring.dag import DAG
+from tailrace.authoring.xcom_args import RETURN_VALUE
+from tailrace.execution.jsonable import as_json
+from tailrace.model.keys import UNMAPPED, TryKey
+
+PullXCom = Callable[[str, str, tuple[str, ...], str, int | None], list[Any]]
+"""(dag id, run id, task ids, key, map index) → [task id, map index, value] for each that exists."""
+
+
+class TaskInstance:
+    """The ``ti`` of a running task: its names, and XCom."""
+
+    def __init__(self, key: TryKey, order: Mapping[str, Any], pull: PullXCom) -> None:
+        ti = key.task_instance
+        self.dag_id, self.task_id, self.run_id, self.map_index = ti.dag_id, ti.task_id, ti.run_id, ti.map_index
+        self.try_number = key.try_number
+        self.max_tries: int = order["max_tries"]
+        self.key = ti
+        self.logical_date = self.execution_date = datetime.fromisoformat(order["logical_date"])
+        self.start_date = datetime.fromisoformat(order["started_at"])
+        self.try_token = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}#{order['token']}"
+        self.pushed: dict[str, Any] = {}
+        self._pull = pull
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Give ``value`` (JSON) to other tasks under ``key``; it lands if and when the try succeeds or ends."""
+        self.pushed[str(key)] = as_json(value, f"the XCom {key!r} of {self.task_id}")
+
+    def xcom_pull(
+        self,
+        task_ids: str | Sequence[str] | None = None,
+        key: str = RETURN_VALUE,
+        default: Any = None,
+        *,
+        dag_id: str | None = None,
+        run_id: str | None = None,
+        map_indexes: int | None = None,
+    ) -> Any:
+        """What other tasks of the run gave under ``key``: one value for one task id, a list for several.
+
+        For a mapped task the value is the list of all its map indexes' values, unless ``map_indexes`` names one.
+        """
+        ids = (task_ids,) if isinstance(task_ids, str) else tuple(task_ids or ())
+        found = self._pull(dag_id or self.dag_id, run_id or self.run_id, ids, key, map_indexes)
+        by_task: dict[str, list[tuple[int, Any]]] = {}
+        for task_id, map_index, value in found:
+            by_task.setdefault(task_id, []).append((map_index, value))
+        values = {
+            task_id: entries[0][1]
+            if len(entries) == 1 and (entries[0][0] == UNMAPPED or map_indexes is not None)
+            else [value for _, value in sorted(entries)]
+            for task_id, entries in by_task.items()
+        }
+        if isinstance(task_ids, str):
+            return values.get(task_ids, default)
+        if task_ids is None:
+            return next(iter(values.values()), default)
+        return [values.get(task_id, default) for task_id in ids]
+
+    def __str__(self) -> str:
+        return f"<TaskInstance: {self.dag_id}.{self.task_id} {self.run_id} [running]>"
+
+
+@dataclass(frozen=True, slots=True)
+class _DagRun:
+    """The ``dag_run`` of templates."""
+
+    dag_id: str
+    run_id: str
+    run_type: str
+    logical_date: datetime
+    data_interval_start: datetime
+    data_interval_end: datetime
+    conf: Mapping[str, Any]
+
+
+class _Absent:
+    """A thing of Airflow's that Tailrace does not have; any use of it says what to use instead."""
+
+    def __init__(self, name: str, instead: str) -> None:
+        self._text = f"{name} does not exist in Tailrace; {instead}"
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        raise LookupError(self._text)
+
+
+def ds_add(ds: str, days: int) -> str:
+    """``ds`` moved by whole days: ``ds_add("2024-01-31", 1)`` is ``2024-02-01``."""
+    return (datetime.fromisoformat(ds) + timedelta(days=days)).date().isoformat()
+
+
+def ds_format(ds: str, input_format: str, output_format: str) -> str:
+    """``ds`` read by one strftime format and written by another."""
+    return datetime.strptime(ds, input_format).strftime(output_format)  # noqa: DTZ007  # only its text is used
+
+
+_MACROS = SimpleNamespace(ds_add=ds_add, ds_format=ds_format, datetime=datetime, timedelta=timedelta)
+
+
+def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> dict[str, Any]:
+    """Every variable a template may use, by name."""
+    start, end = (datetime.fromisoformat(text) for text in order["data_interval"])
+    logical = ti.logical_date
+    conf = MappingProxyType(order["run_conf"])
+    run = _DagRun(ti.dag_id, ti.run_id, order["run_type"], logical, start, end, conf)
+    success = [datetime.fromisoformat(text) for text in order["previous_success"] or ()]
+    day = logical.strftime("%Y-%m-%d")
+    stamp = logical.isoformat()
+    return {
+        **dag.user_defined_macros,
+        "dag": dag,
+        "task": dag.task_dict[ti.task_id],
+        "ti": ti,
+        "task_instance": ti,
+        "task_instance_key_str": f"{ti.dag_id}__{ti.task_id}__{logical.strftime('%Y%m%d')}",
+        "dag_run": run,
+        "run_id": ti.run_id,
+        "try_number": ti.try_number,
+        "logical_date": logical,
+        "execution_date": logical,
+        "data_interval_start": start,
+        "data_interval_end": end,
+        "ds": day,
+        "ds_nodash": day.replace("-", ""),
+        "ts": stamp,
+        "ts_nodash": logical.strftime("%Y%m%dT%H%M%S"),
+        "ts_nodash_with_tz": stamp.replace("-", "").replace(":", ""),
+        "prev_data_interval_start_success": success[0] if success else None,
+        "prev_data_interval_end_success": success[1] if success else None,
+        "conf": conf,
+        "params": conf,
+        "macros": _MACROS,
+        "var": _Absent("var (Airflow Variables)", "use an environment variable or dag_run.conf"),
+        "conn": _Absent("conn (Airflow Connections)", "use an environment variable"),
+    }

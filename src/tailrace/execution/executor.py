@@ -1,0 +1,26 @@
+"""The executor port: takes queued tries, gives hints. Nothing it says decides anything."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tailrace.effects.asks import Woken
+from tailrace.effects.tries import Submission
+
+
+class Executor(Protocol):
+    """Runs submitted tries somewhere. Every method may be called again without harm."""
+
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        """Take tries; one it already has in hand is ignored."""
+
+    def wait(self, seconds: float) -> Woken:
+        """Wait for news, at most this long; 0 only looks."""
+
+    def drain(self) -> None:
+        """Forget the tries no worker has begun."""
+
+    def terminate(self) -> None:
+        """Kill what runs; its tries are reported as lost."""
+
+    def stop(self) -> None:
+        """End: workers finish the try in hand and go."""

@@ -1,0 +1,101 @@
+"""The worker loop: take a try, claim it, see its process through, report. Pure: it yields effects and knows no clock.
+
+The simulator drives this same generator. The order is the safety: the process is parked, then the claim (with the
+process's identity in it) is confirmed, and only then does user code start.
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+from tailrace.effects.asks import (
+    AnswerTask,
+    AwaitTask,
+    ClaimTry,
+    DropTask,
+    Effect,
+    KillTask,
+    Loop,
+    NextTry,
+    Parked,
+    ParkTask,
+    ReadXCom,
+    RenewLease,
+    ReportOutcome,
+    StartTask,
+    StillRunning,
+    TellExecutor,
+    ask,
+)
+from tailrace.effects.tries import Claim, ClaimRequest, Refused, Submission, TryOutcome, XComQuery
+from tailrace.model.outcomes import OutcomeKind
+from tailrace.planning.retries import after_try
+
+RENEWALS_PER_LEASE = 3
+
+
+def worker_loop(lease_seconds: float) -> Loop[None]:
+    """Serve tries until no more come."""
+    while True:
+        submission = yield from ask(NextTry())
+        if submission is None:
+            return
+        yield from _serve(submission, lease_seconds)
+        yield from ask(TellExecutor(submission))
+
+
+def _serve(submission: Submission, lease_seconds: float) -> Loop[None]:
+    parked = yield from ask(ParkTask(submission))
+    if parked is None:
+        return  # nothing was claimed: the try stays queued and is offered again
+    claim = yield from ask(
+        ClaimTry(
+            ClaimRequest(
+                submission.id,
+                submission.key.try_number,
+                parked.worker,
+                parked.task,
+                parked.code_hash,
+                lease_seconds,
+            )
+        )
+    )
+    if isinstance(claim, Refused):
+        yield from ask(DropTask())  # somebody else has this try, or a person took it back
+        return
+    if claim.mark_success:
+        yield from ask(DropTask())
+        outcome: TryOutcome | None = TryOutcome(OutcomeKind.SUCCESS, "marked as success without running")
+    else:
+        yield from ask(StartTask(claim, parked.task_spec))
+        outcome = yield from _see_through(claim, lease_seconds)
+    if outcome is not None:
+        yield from _report(claim, parked, outcome)
+
+
+def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], Any, TryOutcome | None]:
+    """Wait for the outcome, renewing the lease and answering XCom queries. None: the try is no longer ours."""
+    pause = lease_seconds / RENEWALS_PER_LEASE
+    while True:
+        news = yield from ask(AwaitTask(pause))
+        if isinstance(news, TryOutcome):
+            return news
+        if isinstance(news, XComQuery):
+            values = yield from ask(ReadXCom(news))
+            yield from ask(AnswerTask(values))
+        elif isinstance(news, StillRunning) and not (yield from ask(RenewLease(claim, lease_seconds))):
+            yield from ask(KillTask())
+            # A stopping try is ours to acknowledge; anything else is refused and recorded as refused.
+            return TryOutcome(OutcomeKind.LOST, "the try was taken back while it ran; its process was killed")
+
+
+def _report(claim: Claim, parked: Parked, outcome: TryOutcome) -> Loop[None]:
+    after = after_try(
+        parked.task_spec,
+        claim.key,
+        outcome.kind,
+        outcome.error,
+        max_tries=claim.max_tries,
+        lost_tries=claim.lost_tries,
+        disable_retry=claim.disable_retry,
+    )
+    yield from ask(ReportOutcome(claim, outcome, after))
