@@ -164,11 +164,13 @@ def test_dags_list_show_and_check(tailrace: Run, project: Path) -> None:
 
 
 def test_pausing(tailrace: Run, project: Path) -> None:
-    assert tailrace("dags", "pause", "etl").returncode == 0
-    [stats] = answer(tailrace("dags", "stats", "-o", "json"))
-    assert stats["paused"] is True
     (project / "mended").touch()
-    done = tailrace("backfill", "etl", "-s", "2024-01-01")
+    unknown = tailrace("dags", "pause", "etl")
+    assert unknown.returncode == 2 and "etl" in unknown.stderr
+    assert tailrace("backfill", "etl", "-s", "2024-01-01").returncode == 0
+    assert tailrace("dags", "pause", "etl").returncode == 0
+    assert answer(tailrace("dags", "stats", "-o", "json"))[0]["paused"] is True
+    done = tailrace("backfill", "etl", "-s", "2024-01-02")
     assert done.returncode == 0 and "paused" in done.stderr
     assert tailrace("dags", "unpause", "etl").returncode == 0
     assert answer(tailrace("dags", "stats", "-o", "json"))[0]["paused"] is False

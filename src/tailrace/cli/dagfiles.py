@@ -29,8 +29,8 @@ def bundled_file(dag_id: str, settings: Settings) -> Path | None:
 
     The examples load only when named; a person's own DAG of the same name always wins, and --dags means what it says.
     """
-    example = bundled_examples_path() / f"{Path(dag_id).name}.py"
-    if not example.is_file() or settings.origins["dags"].startswith("option"):
+    example = bundled_examples_path() / f"{dag_id}.py"
+    if Path(dag_id).name != dag_id or not example.is_file() or settings.origins["dags"].startswith("option"):
         return None
     own = settings.dags.exists() and dag_id in dag_names_in(settings.dags)
     return None if own else example

@@ -192,9 +192,8 @@ def _from_environment(environ: Mapping[str, str], cwd: Path) -> dict[str, tuple[
             if text:  # an empty variable is an unset one, as in most shells' habits
                 found[names[variable]] = (text, _Place(f"environment {variable}", cwd))
             continue
-        # A variable nobody mistyped is somebody else's (a task's own TAILRACE_* say); only a near miss is a
-        # mistake.
-        if guess := nearest(variable.removeprefix("TAILRACE_"), _KEYS, most=1):
+        # Others are somebody else's (tasks find TAILRACE_DAG_ID and more in theirs); only a near miss is a mistake.
+        if guess := nearest(variable.removeprefix("TAILRACE_"), _KEYS, most=1, likeness=0.8):
             meant = _KEYS[guess[0]].variable
             raise CommandError(f"environment: unknown setting {variable}; did you mean {meant}?")
     return found

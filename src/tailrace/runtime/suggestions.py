@@ -4,13 +4,13 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(name: str, known: Iterable[str], *, most: int = 3) -> tuple[str, ...]:
-    """The known names most like ``name``, best first; none when nothing is close."""
+def nearest(name: str, known: Iterable[str], *, most: int = 3, likeness: float = 0.6) -> tuple[str, ...]:
+    """The known names most like ``name``, best first; none when nothing reaches ``likeness`` (0 to 1)."""
     by_folded: dict[str, str] = {}
     for candidate in sorted(known):
         by_folded.setdefault(candidate.casefold(), candidate)
     folded = name.casefold()
-    close = difflib.get_close_matches(folded, by_folded, n=most, cutoff=0.6)
+    close = difflib.get_close_matches(folded, by_folded, n=most, cutoff=likeness)
     # A name cut short ("example_b") is not "close" by edit ratio, yet it is what a person types.
     begun = [candidate for candidate in by_folded if folded and candidate.startswith(folded)]
     ordered = dict.fromkeys([*close, *begun])

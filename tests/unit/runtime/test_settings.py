@@ -110,7 +110,12 @@ def test_unknown_key_far_from_all_lists_them(tmp_path: Path) -> None:
 
 def test_mistyped_variable_is_refused_but_a_foreign_one_is_left_alone(tmp_path: Path) -> None:
     assert "did you mean TAILRACE_WORKERS?" in mistake(tmp_path, TAILRACE_WORKER="3")
-    assert load(tmp_path, TAILRACE_CTX_LOGICAL="x", TAILRACE_WORKERS="").origins["workers"] == "default"
+    assert load(tmp_path, TAILRACE_WORKERS="").origins["workers"] == "default"
+
+
+@pytest.mark.parametrize("name", ["DAG_ID", "RUN_ID", "TASK_ID", "TRY_NUMBER", "TRY_TOKEN", "LOGICAL_DATE", "COMPLETE"])
+def test_a_command_typed_by_a_task_is_not_disturbed_by_the_tasks_own_variables(tmp_path: Path, name: str) -> None:
+    assert load(tmp_path, **{f"TAILRACE_{name}": "x"}).workers >= 2
 
 
 @pytest.mark.parametrize(

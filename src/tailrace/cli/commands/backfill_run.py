@@ -5,7 +5,6 @@ Nothing here may import SQLAlchemy, directly or not: the runtime forks the zygot
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -106,7 +105,6 @@ def carry_out(command: BackfillCommand, settings: Settings, settings_options: Ma
     code.
     """
     speaker = current_speaker()
-    os.environ["TAILRACE_HOME"] = str(settings.home)  # tasks that keep something there find it, wherever they run
     listener = choose_listener(speaker)
     try:
         report = run_backfill(command, settings, listener)

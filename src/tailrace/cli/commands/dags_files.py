@@ -44,7 +44,7 @@ def show(dag_id: str, dags: Path | None, output: str) -> None:
     """Draw one DAG's tasks as a tree, each below what it waits for."""
     spec = load_one(dag_id, settings_with(dags=dags)).specs[dag_id]
     if output == "json":
-        current_speaker().answer_json({**_dag_json(spec), "tasks": [_task_json(task) for task in spec.tasks]})
+        current_speaker().answer_json({**_dag_json(spec), "tasks": [task_json(task) for task in spec.tasks]})
         return
     speaker = current_speaker()
     speaker.answer(f"{spec.dag_id}  {schedule_words(spec.schedule)}, {plural(len(spec.tasks), 'task')}")
@@ -125,7 +125,8 @@ def _moment(moment: datetime | None, zone: ZoneInfo) -> str | None:
     return None if moment is None else show_moment(moment, zone)
 
 
-def _task_json(task: TaskSpec) -> dict[str, object]:
+def task_json(task: TaskSpec) -> dict[str, object]:
+    """One task as JSON."""
     return {
         "task_id": task.task_id,
         "operator": task.operator,

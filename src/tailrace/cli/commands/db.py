@@ -7,7 +7,8 @@ from tailrace.cli.options import output_option, settings_with
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.connection import Database
-from tailrace.metastore.schema import HEAD, migrate as migrate_schema, revision
+from tailrace.metastore.schema import HEAD, revision
+from tailrace.metastore.schema import migrate as migrate_schema
 from tailrace.runtime.settings import Settings
 
 _HERE = "tailrace.cli.commands.db"

@@ -4,7 +4,7 @@ import click
 
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import output_option, settings_with
-from tailrace.cli.speaking import current_speaker
+from tailrace.cli.speaking import current_speaker, plural
 from tailrace.cli.stored import existing, new_write_id, opened
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
@@ -16,7 +16,7 @@ _HERE = "tailrace.cli.commands.pools"
 @click.group(
     cls=LazyGroup,
     lazy={
-        "list": Lazy(f"{_HERE}:list_", "List pools: their slots and how many are taken."),
+        "list": Lazy(f"{_HERE}:list_", "List pools: their slots and who takes them."),
         "set": Lazy(f"{_HERE}:set_", "Create a pool or change its slots."),
         "delete": Lazy(f"{_HERE}:delete", "Delete a pool."),
     },
@@ -28,7 +28,7 @@ def pools() -> None:
 @click.command("list", cls=Command)
 @output_option
 def list_(output: str) -> None:
-    """List pools: their slots and how many are taken."""
+    """List pools: their slots and who takes them."""
     with existing(settings_with()) as metastore:
         found = () if metastore is None else metastore.list_pools()
     if output == "json":
@@ -37,7 +37,9 @@ def list_(output: str) -> None:
                 {
                     "name": pool.name,
                     "slots": pool.slots,
-                    "occupied": pool.occupied,
+                    "running": pool.running,
+                    "queued": pool.queued,
+                    "open": pool.open,
                     "description": pool.description,
                 }
                 for pool in found
@@ -47,36 +49,37 @@ def list_(output: str) -> None:
     columns = (
         Column("name"),
         Column("slots", number=True),
-        Column("taken", number=True),
+        Column("running", number=True),
+        Column("queued", number=True),
+        Column("open", number=True),
         Column("description"),
     )
-    rows = [(pool.name, slots_text(pool.slots), str(pool.occupied), pool.description) for pool in found]
+    rows = [
+        (pool.name, str(pool.slots), str(pool.running), str(pool.queued), str(pool.open), pool.description)
+        for pool in found
+    ]
     show_table(columns, rows, empty="no pools yet; the first backfill makes default_pool")
 
 
 @click.command("set", cls=Command)
 @click.argument("name")
-@click.argument("slots", type=click.IntRange(min=-1))
+@click.argument("slots", type=click.IntRange(min=0))
 @click.option("--description", default=None, help="What the pool is for.")
 def set_(name: str, slots: int, description: str | None) -> None:
-    """Create pool NAME with SLOTS slots, or change it. -1 means unlimited (write it after `--`)."""
+    """Create pool NAME with SLOTS slots, or change it. What runs goes on."""
     with opened(settings_with()) as metastore:
         metastore.set_pool(name, slots, description, new_write_id())
-    current_speaker().note(f"pool {name} has {slots_text(slots)} slots")
+    current_speaker().note(f"pool {name} has {plural(slots, 'slot')}")
 
 
 @click.command(cls=Command)
 @click.argument("name")
 def delete(name: str) -> None:
-    """Delete pool NAME. Tasks that name it are blocked until it is set again."""
+    """Delete pool NAME. Refused while anything unfinished uses it."""
     with existing(settings_with()) as metastore:
         known = () if metastore is None else tuple(pool.name for pool in metastore.list_pools())
         if metastore is None or name not in known:
-            raise CommandError(f"no pool {name!r}{did_you_mean(name, known) or '; `tailrace pools list` lists them'}")
+            guess = did_you_mean(name, known) or "; `tailrace pools list` lists them"
+            raise CommandError(f"no pool {name!r}{guess}")
         metastore.delete_pool(name, new_write_id())
     current_speaker().note(f"pool {name} is deleted")
-
-
-def slots_text(slots: int) -> str:
-    """Slots as a person reads them."""
-    return "unlimited" if slots < 0 else str(slots)

@@ -1,0 +1,17 @@
+"""``tailrace tasks``: the group. Trying a task out and reading what is stored are in modules of their own."""
+
+import click
+
+from tailrace.cli.lazy import Lazy, LazyGroup
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "list": Lazy("tailrace.cli.commands.tasks_files:list_", "List a DAG's tasks in topological order."),
+        "test": Lazy("tailrace.cli.commands.tasks_files:test", "Run one task here and now; no state is written."),
+        "logs": Lazy("tailrace.cli.commands.tasks_logs:logs", "Print the log of a try; the latest by default."),
+    },
+)
+def tasks() -> None:
+    """Tasks of a DAG, and what their tries said."""

@@ -1,0 +1,104 @@
+"""``tailrace tasks list|test``: needs only the DAG files. ``test`` runs user code in this process, on purpose."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import click
+
+from tailrace.cli.commands.dags_files import task_json
+from tailrace.cli.dagfiles import load_one
+from tailrace.cli.lazy import Command
+from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
+from tailrace.cli.speaking import current_speaker
+from tailrace.cli.tables import Column, show_table
+from tailrace.effects.tries import Claim, TryOutcome
+from tailrace.errors import CommandError
+from tailrace.execution.trial import run_task_once
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import RunType, TaskInstanceKey, TryKey, run_id_for
+from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.spec import DagSpec
+from tailrace.runtime.dates import parse_moment, show_moment
+from tailrace.runtime.suggestions import did_you_mean
+from tailrace.timetable import intervals_between
+
+_FAILED = 1
+_WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
+
+
+@click.command("list", cls=Command)
+@dag_argument
+@dags_option
+@output_option
+def list_(dag_id: str, dags: Path | None, output: str) -> None:
+    """List a DAG's tasks in topological order."""
+    spec = load_one(dag_id, settings_with(dags=dags)).specs[dag_id]
+    if output == "json":
+        current_speaker().answer_json([task_json(task) for task in spec.tasks])
+        return
+    columns = (Column("task_id"), Column("operator"), Column("trigger_rule"), Column("upstream"))
+    rows = [(task.task_id, task.operator, str(task.trigger_rule), ", ".join(task.upstream)) for task in spec.tasks]
+    show_table(columns, rows, empty=f"{dag_id} has no tasks")
+
+
+@click.command(cls=Command)
+@dag_argument
+@click.argument("task_id")
+@click.argument("run")
+@dags_option
+def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
+    """Run one task for RUN, a logical date or a run id, here and now, and write no state.
+
+    Its dependencies are not looked at, its output goes to this terminal, XCom pulls find nothing. Exits with 1 if it
+    fails.
+    """
+    settings = settings_with(dags=dags)
+    loaded = load_one(dag_id, settings)
+    spec = loaded.specs[dag_id]
+    if task_id not in spec.by_id:
+        guess = did_you_mean(task_id, spec.by_id) or f"; `tailrace tasks list {dag_id}` lists them"
+        raise CommandError(f"no task {task_id!r} in DAG {dag_id}{guess}")
+    claim = trial_claim(spec, task_id, run, datetime.now(UTC))
+    outcome = run_task_once(loaded, claim, settings.home, os.environ.update)
+    _tell(claim, outcome)
+    return 0 if outcome.kind in _WELL else _FAILED
+
+
+def trial_claim(dag: DagSpec, task_id: str, run: str, now: datetime) -> Claim:
+    """A claim nobody holds: what the task of that run would be told, without any metastore.
+
+    A date alone means that day's first schedule point; a moment that is no point is a run about that moment.
+    """
+    _, _, dated = run.rpartition("__")
+    day = parse_moment(dated, ZoneInfo(dag.schedule.timezone))
+    points = intervals_between(dag.schedule, dag.start_date, day.earliest, day.latest)
+    interval = points[0] if points else DataInterval(day.earliest, day.earliest)
+    run_type, run_id = RunType.MANUAL, run if "__" in run else run_id_for(RunType.MANUAL, interval.start)
+    key = TryKey(TaskInstanceKey(dag.dag_id, run_id, task_id), 1)
+    return Claim(
+        id=0,
+        key=key,
+        token=0,
+        max_tries=1,
+        lost_tries=0,
+        logical_date=interval.start,
+        data_interval=interval,
+        run_type=str(run_type),
+        run_conf={},
+        disable_retry=True,
+        mark_success=False,
+        started_at=now,
+    )
+
+
+def _tell(claim: Claim, outcome: TryOutcome) -> None:
+    speaker = current_speaker()
+    when = show_moment(claim.logical_date, ZoneInfo("UTC"))
+    said = f"{claim.task_instance.task_id} @ {when}: {outcome.kind}"
+    if outcome.error:
+        said += f": {outcome.error}"
+    speaker.note(f"{said} (nothing was recorded)")
+    for key, value in outcome.xcoms.items():
+        speaker.note(f"would push {key} = {value!r}")
