@@ -11,13 +11,14 @@ class Applied:
     """The answer to one applied plan. Every part of the plan is in exactly one of these.
 
     ``won`` landed; ``lost`` found another state than expected; ``deferred`` found no room under the capacity locks;
-    ``stale`` is a verdict, activation or takeover whose facts had changed. All of them end at commit or not at all.
+    ``stale`` is a verdict, activation, adoption or takeover whose facts had changed. All of them land or none does.
     """
 
     won: tuple[TaskTransition, ...] = ()
     lost: tuple[TaskTransition, ...] = ()
     deferred: tuple[TaskTransition, ...] = ()
     activated: tuple[int, ...] = ()
+    adopted: tuple[int, ...] = ()  # active runs that were given the task instances they lacked
     taken_over: tuple[int, ...] = ()
     judged: tuple[RunVerdict, ...] = ()
     stale: tuple[str, ...] = ()  # what was refused because a fact had changed, one line each
@@ -27,4 +28,11 @@ class Applied:
     @property
     def changed(self) -> bool:
         """Whether anything landed."""
-        return bool(self.won or self.activated or self.taken_over or self.judged or self.backfill_judged)
+        return bool(
+            self.won
+            or self.activated
+            or self.adopted
+            or self.taken_over
+            or self.judged
+            or self.backfill_judged
+        )

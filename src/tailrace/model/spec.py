@@ -10,6 +10,7 @@ from types import MappingProxyType
 from tailrace.model.rules import TriggerRule
 
 DEFAULT_POOL = "default_pool"
+DEFAULT_POOL_SLOTS = 128
 
 
 class ScheduleKind(StrEnum):

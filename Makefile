@@ -1,0 +1,59 @@
+# One page: what this project can do from a fresh checkout. `make` alone lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+SEEDS ?= 2000
+REPEATS ?= 1000
+VENV := .venv
+BIN := $(VENV)/bin
+# Compiled modules make every start several times faster; some shells forbid them.
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH
+
+.PHONY: help demo test check format soak simulate bench wheel clean
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.developing: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(VENV)/.installed $@
+
+demo: $(VENV)/.installed ## a month of real weather, backfilled before your eyes
+	$(BIN)/tailrace demo
+
+test: $(VENV)/.developing ## the whole test suite, PostgreSQL included (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest -m 'not soak'
+
+check: $(VENV)/.developing ## format, lint, types, import contracts, fast tests (under a minute)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/unit tests/architecture
+
+format: $(VENV)/.developing ## write the code the way we write it
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+soak: $(VENV)/.developing ## the flaky test of 2016, REPEATS times (1000: within an hour)
+	$(BIN)/python -m pytest tests/acceptance/test_soak.py -m soak --soak-repeats=$(REPEATS)
+
+simulate: $(VENV)/.developing ## explore SEEDS simulated histories (2000)
+	$(BIN)/tailrace simulate --seeds $(SEEDS)
+
+bench: $(VENV)/.developing ## every promised figure beside its target and a floor of the same run
+	$(BIN)/python -m benchmarks
+
+wheel: $(VENV)/.developing ## build the wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,220 @@
+"""Lets runs begin: creates or clears their task instances, gives them an owner. Which run begins is the planner's.
+
+Task instances exist only from here on, so a range of thousands of dates costs nothing until its runs are driven.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from tailrace.metastore.columns import from_json
+from tailrace.metastore.connection import Transaction
+from tailrace.metastore.locking import LockedRun, Workspace, set_wanted_state
+from tailrace.metastore.records import run_row, task_instance_row
+from tailrace.metastore.rows import job_alive
+from tailrace.metastore.tables import dag_run, job, task_instance, xcom
+from tailrace.model.keys import UNMAPPED, TaskInstanceKey
+from tailrace.model.spec import DagSpec, TaskSpec
+from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Actor, Cause
+
+_ACTIVATE = (
+    update(dag_run)
+    .where(dag_run.c.id == bindparam("run"), dag_run.c.state == DagRunState.QUEUED)
+    .values(
+        state=DagRunState.RUNNING,
+        owner_job_id=bindparam("owner"),
+        started_at=bindparam("at"),
+        ended_at=None,
+        reason="",
+        blocked=None,
+        clear_on_activation=None,
+        dag_version_id=bindparam("structure"),
+    )
+)
+_INSERT = insert(task_instance)
+_CLEAR = (
+    update(task_instance)
+    .where(task_instance.c.id == bindparam("task_instance"))
+    .values(
+        state=TaskInstanceState.NONE,
+        max_tries=bindparam("most"),
+        lost_tries=0,
+        retry_at=None,
+        queued_at=None,
+        started_at=None,
+        ended_at=None,
+        followed=None,
+        cause=Cause.REPROCESS,
+        reason=bindparam("why"),
+    )
+)
+_DROP_XCOMS = delete(xcom).where(xcom.c.task_instance_id == bindparam("task_instance"))
+_CREATED_IDS = (
+    select(task_instance.c.id, task_instance.c.dag_run_id, task_instance.c.task_id, task_instance.c.map_index)
+    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
+    .order_by(task_instance.c.id)
+)
+_TAKE_OVER = (
+    update(dag_run).where(dag_run.c.id == bindparam("run")).values(owner_job_id=bindparam("owner"))
+)
+_JOBS = select(job.c.id, job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds).where(
+    job.c.id.in_(bindparam("jobs", expanding=True))
+)
+
+
+def activate_runs(work: Workspace, running: int, structure: int) -> None:
+    """queued → running for as many as the window allows; ``running`` counts the DAG's running runs under its lock.
+
+    ``structure`` is the row of the DAG version that the runs are activated with.
+    """
+    limit = work.plan.dag.max_active_runs if work.plan.activation_limit is None else work.plan.activation_limit
+    begun: list[LockedRun] = []
+    for activation in work.plan.activations:
+        run = work.runs.get(activation.id)
+        name = f"{work.plan.dag.dag_id} / {activation.run_id}"
+        if run is None:
+            work.stale.append(f"{name}: activation refused: the run is gone")
+        elif run.state != DagRunState.QUEUED or run.version != activation.version:
+            work.stale.append(
+                f"{name}: activation refused: expected queued version {activation.version}, "
+                f"found {run.state} version {run.version}"
+            )
+        elif running >= limit:
+            work.stale.append(f"{name}: activation refused: {running} runs are running (the limit is {limit})")
+        else:
+            running += 1
+            begun.append(run)
+    if not begun:
+        return
+    at, job_id = work.author.at, work.plan.job_id
+    work.tx.change_many(
+        _ACTIVATE, [{"run": run.id, "owner": job_id, "at": at, "structure": structure} for run in begun]
+    )
+    for run in begun:
+        work.history.append(
+            run_row(work.author, run.dag_id, run.run_id, run.state, DagRunState.RUNNING, Cause.ACTIVATED, "")
+        )
+        run.state, run.owner = DagRunState.RUNNING, job_id
+        work.activated.append(run.id)
+    set_wanted_state(work.tx, {run.id: DagRunState.RUNNING for run in begun})
+    _clear(work, begun)
+    _create(work, [(run, work.plan.dag.tasks) for run in begun])
+
+
+def adopt_tasks(work: Workspace) -> None:
+    """Create the task instances an active run lacks, because its DAG has more tasks now."""
+    lacking: list[tuple[LockedRun, Iterable[TaskSpec]]] = []
+    for adoption in work.plan.adoptions:
+        run = work.runs.get(adoption.id)
+        if run is None or run.state != DagRunState.RUNNING:
+            found = "nothing" if run is None else run.state
+            work.stale.append(
+                f"{work.plan.dag.dag_id} / {adoption.run_id}: adoption refused: expected running, found {found}"
+            )
+            continue
+        lacking.append((run, [work.plan.dag.by_id[task_id] for task_id in adoption.task_ids]))
+        work.adopted.append(run.id)
+    _create(work, lacking)
+
+
+def take_over_runs(work: Workspace) -> None:
+    """Make active runs whose owner is dead this job's."""
+    owners = _alive(work, {takeover.previous_owner for takeover in work.plan.takeovers} - {None})
+    taken: list[LockedRun] = []
+    for takeover in work.plan.takeovers:
+        run = work.runs.get(takeover.id)
+        name = f"{work.plan.dag.dag_id} / {takeover.run_id}"
+        if run is None or run.state != DagRunState.RUNNING or run.owner != takeover.previous_owner:
+            found = "nothing" if run is None else f"{run.state}, owned by job {run.owner}"
+            work.stale.append(
+                f"{name}: takeover refused: expected running, owned by job {takeover.previous_owner}, found {found}"
+            )
+        elif run.owner is not None and run.owner != work.plan.job_id and owners.get(run.owner, False):
+            work.stale.append(f"{name}: takeover refused: its owner, job {run.owner}, is alive")
+        else:
+            taken.append(run)
+    work.tx.change_many(_TAKE_OVER, [{"run": run.id, "owner": work.plan.job_id} for run in taken])
+    for run in taken:
+        run.owner = work.plan.job_id
+        work.taken_over.append(run.id)
+
+
+def _alive(work: Workspace, jobs: Iterable[int | None]) -> Mapping[int, bool]:
+    ids = sorted(id for id in jobs if id is not None)
+    if not ids:
+        return {}
+    now = work.tx.moment
+    return {row[0]: job_alive(*row[1:], now) for row in work.tx.rows(_JOBS, {"jobs": ids})}
+
+
+def _clear(work: Workspace, runs: Iterable[LockedRun]) -> None:
+    """Clear what creation stored to be reprocessed. What is in flight or has no outcome is left as it is."""
+    changes: list[dict[str, Any]] = []
+    for run in runs:
+        wanted = set(from_json(run.clear)) if run.clear else set()
+        for columns in work.of_run(run.id) if wanted else ():
+            if columns["task_id"] not in wanted or TaskInstanceState(columns["state"]) not in FINISHED:
+                continue
+            task = work.plan.dag.by_id.get(columns["task_id"])
+            most = columns["try_number"] + (task.retries if task is not None else 0) + 1
+            why = "cleared for reprocessing"
+            changes.append({"task_instance": columns["id"], "most": most, "why": why})
+            work.history.append(
+                task_instance_row(
+                    work.author,
+                    TaskInstanceKey(run.dag_id, run.run_id, columns["task_id"], columns["map_index"]),
+                    columns["id"],
+                    columns["state"],
+                    TaskInstanceState.NONE,
+                    Cause.REPROCESS,
+                    why,
+                    try_number=columns["try_number"],
+                )
+            )
+            columns["state"] = TaskInstanceState.NONE.value
+    work.tx.change_many(_CLEAR, changes)
+    work.tx.change_many(_DROP_XCOMS, [{"task_instance": change["task_instance"]} for change in changes])
+
+
+def _create(work: Workspace, lacking: Iterable[tuple[LockedRun, Iterable[TaskSpec]]]) -> None:
+    """Create the task instances that do not exist yet, in topological order, so that rows follow it."""
+    rows: list[dict[str, Any]] = []
+    runs: dict[int, LockedRun] = {}
+    for run, tasks in lacking:
+        existing = {columns["task_id"] for columns in work.of_run(run.id)}
+        missing = [task for task in tasks if task.task_id not in existing]
+        rows.extend(_new_row(run, task) for task in missing)
+        if missing:
+            runs[run.id] = run
+    if not rows:
+        return
+    work.tx.change_many(_INSERT, rows)
+    for id, run_row_id, task_id, map_index in work.tx.rows(_CREATED_IDS, {"runs": sorted(runs)}):
+        if id in work.task_instances:
+            continue
+        run = runs[run_row_id]
+        key = TaskInstanceKey(run.dag_id, run.run_id, task_id, map_index)
+        work.history.append(
+            task_instance_row(work.author, key, id, None, TaskInstanceState.NONE, Cause.CREATED, "")
+        )
+
+
+def _new_row(run: LockedRun, task: TaskSpec) -> dict[str, Any]:
+    return {
+        "dag_run_id": run.id,
+        "dag_id": run.dag_id,
+        "task_id": task.task_id,
+        "map_index": UNMAPPED,
+        "state": TaskInstanceState.NONE,
+        "try_number": 0,
+        "max_tries": task.retries + 1,
+        "lost_tries": 0,
+        "token": 0,
+        "pool": run.pool or task.pool,
+        "pool_slots": task.pool_slots,
+        "priority": task.priority_weight,
+        "cause": Cause.CREATED,
+        "reason": "",
+    }

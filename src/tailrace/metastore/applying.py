@@ -1,0 +1,223 @@
+"""Applies one plan in one write transaction: every part of it lands, or is refused with what was found instead.
+
+The order is the lock order: guards (the DAG, its pools, the backfill), runs, task instances. Transitions come first,
+so that verdicts are checked against what this plan itself does; verdicts come before activations, so that a closed
+run's place in the window can be taken at once.
+"""
+
+from typing import Any
+
+from sqlalchemy import bindparam, update
+
+from tailrace.effects.results import Applied
+from tailrace.effects.tries import Submission
+from tailrace.errors import InternalError
+from tailrace.metastore.activation import activate_runs, adopt_tasks, take_over_runs
+from tailrace.metastore.capacity import Occupancy, count_occupants, lock_dag, lock_pools, running_runs
+from tailrace.metastore.connection import Transaction
+from tailrace.metastore.locking import Workspace, lock_task_instances, read_runs
+from tailrace.metastore.records import Author, insert_history, record, task_instance_row
+from tailrace.metastore.structures import Structures
+from tailrace.metastore.tables import task_instance
+from tailrace.metastore.verdicts import judge_backfill, judge_runs, lock_backfill, start_backfill
+from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Actor, task_instance_may
+from tailrace.planning.plan import Plan, TaskTransition
+
+_OCCUPYING = frozenset(state.value for state in OCCUPYING)
+
+#: What a planner's transition may set; its values come from the locked row, changed where the step changes them.
+_SET = (
+    "state",
+    "try_number",
+    "max_tries",
+    "lost_tries",
+    "pool",
+    "pool_slots",
+    "priority",
+    "queued_at",
+    "started_at",
+    "ended_at",
+    "retry_at",
+    "followed",
+    "holder",
+    "stopping_to",
+    "lease_until",
+    "cause",
+    "reason",
+)
+_STEP = (
+    update(task_instance)
+    .where(
+        task_instance.c.id == bindparam("step_id"),
+        task_instance.c.state == bindparam("step_before"),
+        task_instance.c.try_number == bindparam("step_try"),
+    )
+    .values({name: bindparam(f"to_{name}") for name in _SET})
+)
+
+
+def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -> dict[str, Any]:
+    """Apply the plan; the answer is the record of what happened (see ``applied_from``), stored under ``write_id``."""
+    work = _begin(tx, plan, write_id)
+    occupancy = count_occupants(tx, plan.dag) if any(step.takes_slot for step in plan.transitions) else None
+    _take_steps(work, occupancy)
+    judge_runs(work)
+    if plan.activations:
+        running = running_runs(tx, plan.dag.dag_id)
+        activate_runs(work, running, structures.row_of(tx, plan.dag))
+    if plan.adoptions:
+        adopt_tasks(work)
+    if plan.takeovers:
+        take_over_runs(work)
+    start_backfill(work)
+    judge_backfill(work)
+    insert_history(tx, work.history)
+    result = {
+        "won": work.won,
+        "lost": work.lost,
+        "deferred": work.deferred,
+        "activated": work.activated,
+        "adopted": work.adopted,
+        "taken_over": work.taken_over,
+        "judged": work.judged,
+        "stale": work.stale,
+        "backfill_judged": work.backfill_judged,
+    }
+    record(tx, write_id, result)
+    return result
+
+
+def applied_from(plan: Plan, result: dict[str, Any]) -> Applied:
+    """The answer to a plan, from the record of applying it."""
+    won = tuple(plan.transitions[place] for place in result["won"])
+    return Applied(
+        won=won,
+        lost=tuple(plan.transitions[place] for place in result["lost"]),
+        deferred=tuple(plan.transitions[place] for place in result["deferred"]),
+        activated=tuple(result["activated"]),
+        adopted=tuple(result["adopted"]),
+        taken_over=tuple(result["taken_over"]),
+        judged=tuple(plan.run_verdicts[place] for place in result["judged"]),
+        stale=tuple(result["stale"]),
+        backfill_judged=result["backfill_judged"],
+        queued=tuple(_submission(plan, step) for step in won if step.takes_slot),
+    )
+
+
+def _submission(plan: Plan, step: TaskTransition) -> Submission:
+    return Submission(step.id, TryKey(step.key, step.try_number), plan.dag.by_id[step.key.task_id].priority_weight)
+
+
+def _begin(tx: Transaction, plan: Plan, write_id: str) -> Workspace:
+    """Lock everything the plan is about, in lock order."""
+    work = Workspace(tx, plan, Author(tx.moment.wall, write_id, Actor.PLANNER, plan.job_id))
+    named = {step.run for step in plan.transitions}
+    for part in (*plan.activations, *plan.adoptions, *plan.takeovers, *plan.run_verdicts):
+        named.add(part.id)
+    for verdict in plan.run_verdicts:
+        named.update(verdict.past_evidence)
+    queueing = [step for step in plan.transitions if step.takes_slot]
+    if tx.postgres:
+        _lock_guards(work, queueing)
+    work.runs = read_runs(tx, named, lock=True)
+    whole = {part.id for part in (*plan.activations, *plan.adoptions, *plan.run_verdicts)}
+    lock_task_instances(work, whole, (step.id for step in plan.transitions))
+    return work
+
+
+def _lock_guards(work: Workspace, queueing: list[TaskTransition]) -> None:
+    """Lock what guards the limits this plan counts against, and the pools whose size a verdict leans on."""
+    plan, tx = work.plan, work.tx
+    pools = {name for verdict in plan.run_verdicts for name in verdict.pool_evidence}
+    if queueing or plan.activations:
+        lock_dag(tx, plan.dag.dag_id)
+        # A run may name its own pool. That is fixed at creation, so it may be read before the run is locked.
+        runs = read_runs(tx, {step.run for step in queueing}, lock=False)
+        pools |= {_pool(work, step, runs[step.run].pool) for step in queueing if step.run in runs}
+    lock_pools(tx, pools)
+    lock_backfill(work)
+
+
+def _pool(work: Workspace, step: TaskTransition, of_run: str | None) -> str:
+    return of_run or work.plan.dag.by_id[step.key.task_id].pool
+
+
+def _take_steps(work: Workspace, occupancy: Occupancy | None) -> None:
+    """Take the plan's transitions in its order: those that find what they expect and, to be queued, have room."""
+    changes: list[dict[str, Any]] = []
+    for place, step in enumerate(work.plan.transitions):
+        if not task_instance_may(step.before, step.after, Actor.PLANNER, step.cause):
+            raise InternalError(f"{step.key}: a planner may not step {step.before} → {step.after} for {step.cause}")
+        columns = _as_expected(work, step)
+        if columns is None:
+            work.lost.append(place)
+            continue
+        if step.takes_slot and occupancy is not None:
+            pool_name = _pool(work, step, work.runs[step.run].pool)
+            task = work.plan.dag.by_id[step.key.task_id]
+            if not occupancy.admit(work.plan.dag, task, pool_name, step.run):
+                work.deferred.append(place)
+                continue
+            columns.update(pool=pool_name, pool_slots=task.pool_slots, priority=task.priority_weight)
+        elif occupancy is not None and columns["state"] in _OCCUPYING:
+            occupancy.release(columns["pool"], columns["pool_slots"], step.run, step.key.task_id)
+        changes.append(_step(work, step, columns))
+        work.won.append(place)
+    landed = work.tx.change_many(_STEP, changes)
+    if landed != len(changes):
+        raise InternalError(f"{len(changes)} locked task instances were to change, {landed} did")
+
+
+def _as_expected(work: Workspace, step: TaskTransition) -> dict[str, Any] | None:
+    """The locked row, if the run is active and the row is still as the step was decided from."""
+    run = work.runs.get(step.run)
+    columns = work.task_instances.get(step.id)
+    if run is None or run.state != DagRunState.RUNNING or columns is None or columns["dag_run_id"] != step.run:
+        return None
+    if columns["state"] != step.before or columns["try_number"] != step.before_try:
+        return None
+    if step.token is not None and columns["token"] != step.token:
+        return None
+    return columns
+
+
+def _step(work: Workspace, step: TaskTransition, columns: dict[str, Any]) -> dict[str, Any]:
+    """Change the columns as the step says, write its history row, and answer the values of its UPDATE."""
+    at = work.author.at
+    guard = {"step_id": step.id, "step_before": columns["state"], "step_try": columns["try_number"]}
+    work.history.append(
+        task_instance_row(
+            work.author,
+            TaskInstanceKey(step.key.dag_id, step.key.run_id, columns["task_id"], columns["map_index"]),
+            step.id,
+            columns["state"],
+            step.after,
+            step.cause,
+            step.reason,
+            try_number=step.try_number,
+            token=step.token,
+        )
+    )
+    columns.update(
+        state=step.after.value,
+        try_number=step.try_number,
+        retry_at=step.retry_at,
+        holder=None,
+        lease_until=None,
+        stopping_to=None,
+        cause=step.cause,
+        reason=step.reason,
+    )
+    if step.max_tries is not None:
+        columns["max_tries"] = step.max_tries
+    if step.lost_tries is not None:
+        columns["lost_tries"] = step.lost_tries
+    if step.takes_slot:
+        columns.update(queued_at=at, started_at=None, ended_at=None, followed=None)
+    elif step.after is TaskInstanceState.NONE:
+        columns.update(queued_at=None, started_at=None, ended_at=None, followed=None)
+    else:
+        columns["ended_at"] = at
+    return {**guard, **{f"to_{name}": columns[name] for name in _SET}}

@@ -1,0 +1,252 @@
+"""One process's connection to the metastore, and the two kinds of transaction. No table is known here.
+
+The driver is in autocommit and every BEGIN is explicit: a read is one snapshot that always ends in a rollback, a write
+takes its lock when it begins (SQLite) and commits as a whole. One connection per process is enough: a process does
+one thing at a time, and a pool would only hide a transaction left open. A connection never survives a fork.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+from sqlalchemy.sql.expression import Executable
+
+from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken
+from tailrace.metastore.clock import Clock, MachineClock, Moment, of_server, read
+from tailrace.metastore.failures import ConnectionLost, of_driver
+
+R = TypeVar("R")
+
+_SERVER_CLOCK = "SELECT clock_timestamp(), pg_postmaster_start_time()"
+_SECRET_OPTIONS = frozenset({"password", "passfile", "sslpassword", "sslkey"})
+
+#: Connections of a parent process, kept so that collecting them cannot close what the parent still uses.
+_inherited: list[Connection] = []
+
+
+class Transaction:
+    """One open transaction: runs statements and knows the time. Valid only inside the callable it was given to."""
+
+    __slots__ = ("_connection", "_moment", "_read_moment", "postgres")
+
+    def __init__(self, connection: Connection, postgres: bool, read_moment: Callable[[Connection], Moment]) -> None:
+        self._connection = connection
+        self._read_moment = read_moment
+        self._moment: Moment | None = None
+        self.postgres = postgres
+
+    @property
+    def moment(self) -> Moment:
+        """The time of this transaction: one reading, taken at its first use."""
+        if self._moment is None:
+            self._moment = self._read_moment(self._connection)
+        return self._moment
+
+    def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        """Every row the statement answers."""
+        return self._connection.execute(statement, values).all()
+
+    def row(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
+        """The first row, or None."""
+        return self._connection.execute(statement, values).first()
+
+    def change(self, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
+        """How many rows the statement changed."""
+        return self._connection.execute(statement, values).rowcount
+
+    def change_many(self, statement: Executable, values: Sequence[Mapping[str, Any]]) -> int:
+        """The same statement once for each mapping; how many rows they changed together."""
+        return self._connection.execute(statement, values).rowcount if values else 0
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, for schema work only."""
+        return self._connection
+
+
+class Database:
+    """Where the metastore lives, and this process's one connection to it (opened at first use)."""
+
+    def __init__(self, url: str, *, sqlite_synchronous: str, clock: Clock | None, wait_seconds: float) -> None:
+        self.url = _parsed(url)
+        self.postgres = self.url.get_backend_name() == "postgresql"
+        self.where = _describe(self.url)
+        self._synchronous = sqlite_synchronous
+        self._wait_seconds = wait_seconds
+        self._clock = clock if clock is not None or self.postgres else MachineClock()
+        self._connection: Connection | None = None
+        self._pid = os.getpid()
+        self._engine = self._create_engine()
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file, or None."""
+        return None if self.postgres else Path(str(self.url.database))
+
+    def read(self, work: Callable[[Transaction], R]) -> R:
+        """Do ``work`` over one consistent snapshot, then roll back. Raises EnvironmentBroken."""
+        connection = self._connected()
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if self.postgres else "BEGIN"
+        try:
+            connection.exec_driver_sql(begin)
+            result = work(Transaction(connection, self.postgres, self._moment))
+            connection.exec_driver_sql("ROLLBACK")
+        except DBAPIError as error:
+            raise self._failed(error) from error
+        except BaseException:
+            self._roll_back()
+            raise
+        return result
+
+    def write(self, work: Callable[[Transaction], R]) -> R:
+        """Do ``work`` and commit it, or leave nothing.
+
+        Raises CommitUnknown when the connection died while committing, ConnectionLost or Contended when nothing landed
+        and it may be repeated, EnvironmentBroken otherwise; a constraint's IntegrityError is let through.
+        """
+        connection = self._connected()
+        begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE" if self.postgres else "BEGIN IMMEDIATE"
+        committing = False
+        try:
+            connection.exec_driver_sql(begin)
+            result = work(Transaction(connection, self.postgres, self._moment))
+            committing = True
+            connection.exec_driver_sql("COMMIT")
+        except sqlalchemy.exc.IntegrityError:
+            self._roll_back()
+            raise
+        except DBAPIError as error:
+            failure = self._failed(error)
+            if committing and isinstance(failure, ConnectionLost):
+                raise CommitUnknown(f"{failure}; the last write may or may not have landed") from error
+            raise failure from error
+        except BaseException:
+            self._roll_back()
+            raise
+        return result
+
+    def connected(self) -> Connection:
+        """The open connection in autocommit, for schema work."""
+        return self._connected()
+
+    def release(self) -> None:
+        """Close the connection; the next use opens a new one. SQLite needs this before any fork (its locks)."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._pid != os.getpid():
+            _inherited.append(connection)
+            return
+        try:
+            connection.close()
+        except DBAPIError:
+            connection.invalidate()
+        self._engine.dispose()
+
+    def _connected(self) -> Connection:
+        if self._pid != os.getpid():
+            self.release()
+            self._engine.dispose(close=False)
+            self._pid = os.getpid()
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _open(self) -> Connection:
+        connection: Connection | None = None
+        try:
+            if self.file is not None:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+            connection = self._engine.connect()
+            if not self.postgres:
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+                connection.exec_driver_sql(f"PRAGMA synchronous = {self._synchronous.upper()}")
+                connection.exec_driver_sql("PRAGMA foreign_keys = ON")
+        except DBAPIError as error:
+            if connection is not None:
+                connection.invalidate()
+                connection.close()
+            raise of_driver(
+                error, self.where, postgres=self.postgres, wait_seconds=self._wait_seconds
+            ) from error
+        except OSError as error:
+            raise EnvironmentBroken(
+                f"metastore {self.where}: its folder cannot be made ({error.strerror}); "
+                "make it writable or set TAILRACE_HOME to another folder"
+            ) from error
+        return connection
+
+    def _moment(self, connection: Connection) -> Moment:
+        if self._clock is not None:
+            return read(self._clock)
+        now, started = connection.exec_driver_sql(_SERVER_CLOCK).one()
+        return of_server(now, started)
+
+    def _failed(self, error: DBAPIError) -> EnvironmentBroken:
+        failure = of_driver(error, self.where, postgres=self.postgres, wait_seconds=self._wait_seconds)
+        self._roll_back()
+        return failure
+
+    def _roll_back(self) -> None:
+        """End a failed transaction; a connection that cannot even do that is dropped, which ends it for us."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            if self.postgres or connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+                connection.exec_driver_sql("ROLLBACK")
+        except Exception:
+            self._connection = None
+            connection.invalidate()
+            connection.close()
+
+    def _create_engine(self) -> Engine:
+        if self._synchronous not in ("normal", "full"):
+            raise CommandError(f"sqlite_synchronous is 'normal' or 'full', not {self._synchronous!r}")
+        if self.postgres:
+            wait = int(self._wait_seconds * 1000)
+            # A stuck session must not hold a guard row for ever: the server ends a transaction left idle.
+            options = f"-c lock_timeout={wait} -c idle_in_transaction_session_timeout={2 * wait} -c timezone=UTC"
+            arguments: dict[str, Any] = {"options": options, "connect_timeout": 10}
+        else:
+            arguments = {"timeout": self._wait_seconds}
+        try:
+            return sqlalchemy.create_engine(
+                self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool, connect_args=arguments
+            )
+        except ModuleNotFoundError as error:
+            raise EnvironmentBroken(
+                f"metastore {self.where}: the PostgreSQL driver is not installed; pip install 'tailrace[postgres]'"
+            ) from error
+
+
+def _parsed(text: str) -> URL:
+    try:
+        url = sqlalchemy.make_url(text)
+        name = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}.get(url.drivername)
+        url = url if name is None else url.set(drivername=name)
+        url.get_dialect()
+    except ArgumentError:
+        raise CommandError(
+            "the metastore's address is not a URL; expected sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
+        ) from None
+    except NoSuchModuleError:
+        raise CommandError("the metastore is sqlite:///PATH or postgresql+psycopg://…; no other kind is known") from None
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise CommandError(f"the metastore is SQLite or PostgreSQL, not {url.get_backend_name()}")
+    if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database):
+        raise CommandError("a metastore in memory cannot be shared with workers; expected sqlite:///PATH")
+    return url
+
+
+def _describe(url: URL) -> str:
+    """The address, safe to print."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    open_to_all = {key: value for key, value in url.query.items() if key.lower() not in _SECRET_OPTIONS}
+    return url.set(password=None, query=open_to_all).render_as_string()

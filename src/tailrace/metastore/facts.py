@@ -1,0 +1,147 @@
+"""Reads what exists of a range before a backfill is planned: runs, their task instances, who wants them. Read only."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import bindparam, select
+
+from tailrace.metastore.columns import from_json
+from tailrace.metastore.connection import Transaction
+from tailrace.metastore.rows import RUN_STATES, STATES
+from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, pool, task_instance
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import RunType
+from tailrace.model.spec import DagSpec
+from tailrace.model.states import BACKFILL_CLOSED, BackfillState
+from tailrace.model.transitions import Cause
+from tailrace.planning.backfills import (
+    BackfillFacts,
+    BackfillRequest,
+    ExistingRun,
+    ExistingTaskInstance,
+)
+from tailrace.planning.snapshot import RunOptions
+
+T = TypeVar("T")
+
+#: How many values one IN list carries, well under every database's limit.
+BATCH = 500
+
+UNFINISHED_BACKFILL = [state.value for state in BackfillState if state not in BACKFILL_CLOSED]
+
+_DAG = select(dag.c.paused).where(dag.c.dag_id == bindparam("dag_id"))
+_POOLS = select(pool.c.name, pool.c.slots).order_by(pool.c.name)
+_OPEN_BACKFILL = (
+    select(backfill.c.id)
+    .where(backfill.c.fingerprint == bindparam("fingerprint"), backfill.c.state.in_(UNFINISHED_BACKFILL))
+    .order_by(backfill.c.id.desc())
+    .limit(1)
+)
+_RUNS = (
+    select(
+        dag_run.c.id,
+        dag_run.c.run_id,
+        dag_run.c.logical_date,
+        dag_run.c.run_type,
+        dag_run.c.state,
+        dag_run.c.version,
+        dag_run.c.conf,
+        dag_run.c.disable_retry,
+        dag_run.c.mark_success,
+        dag_run.c.ignore_depends_on_past,
+        dag_run.c.pool,
+        dag_run.c.clear_on_activation,
+    )
+    .where(dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date.in_(bindparam("dates", expanding=True)))
+    .order_by(dag_run.c.logical_date)
+)
+_TASK_INSTANCES = (
+    select(
+        task_instance.c.dag_run_id,
+        task_instance.c.task_id,
+        task_instance.c.map_index,
+        task_instance.c.state,
+        task_instance.c.cause,
+    )
+    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
+    .order_by(task_instance.c.dag_run_id, task_instance.c.id)
+)
+_JUST_BEFORE = (
+    select(dag_run.c.logical_date)
+    .where(dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date < bindparam("first"))
+    .order_by(dag_run.c.logical_date.desc())
+    .limit(1)
+)
+_WANTED_BY = (
+    select(backfill_run.c.dag_run_id, backfill_run.c.backfill_id)
+    .join(backfill, backfill.c.id == backfill_run.c.backfill_id)
+    .where(
+        backfill_run.c.dag_run_id.in_(bindparam("runs", expanding=True)), backfill.c.state.in_(UNFINISHED_BACKFILL)
+    )
+    .order_by(backfill_run.c.dag_run_id, backfill_run.c.backfill_id)
+)
+
+
+def in_batches(values: Sequence[T], size: int = BATCH) -> Iterator[list[T]]:
+    """The values in lists of at most ``size``."""
+    for start in range(0, len(values), size):
+        yield list(values[start : start + size])
+
+
+def open_backfill(tx: Transaction, fingerprint: str) -> int | None:
+    """The newest unfinished backfill of this fingerprint."""
+    row = tx.row(_OPEN_BACKFILL, {"fingerprint": fingerprint})
+    return None if row is None else int(row[0])
+
+
+def read_facts(
+    tx: Transaction, dag_spec: DagSpec, request: BackfillRequest, intervals: Iterable[DataInterval]
+) -> BackfillFacts:
+    """What exists of these dates. Everything is of one moment, told in ``now``."""
+    dates = [interval.start for interval in intervals]
+    paused = tx.row(_DAG, {"dag_id": dag_spec.dag_id})
+    return BackfillFacts(
+        now=tx.moment.wall,
+        dag_paused=paused is not None and bool(paused[0]),
+        existing=_existing(tx, dag_spec.dag_id, dates),
+        earlier_runs=frozenset(_just_before(tx, dag_spec.dag_id, dates)),
+        open_with_fingerprint=open_backfill(tx, request.fingerprint),
+        pools={name: slots for name, slots in tx.rows(_POOLS)},
+    )
+
+
+def _existing(tx: Transaction, dag_id: str, dates: Sequence[datetime]) -> dict[datetime, ExistingRun]:
+    rows = [row for batch in in_batches(dates) for row in tx.rows(_RUNS, {"dag_id": dag_id, "dates": batch})]
+    ids = [row.id for row in rows]
+    wanted_by: dict[int, tuple[int, ...]] = {}
+    task_instances: dict[int, list[ExistingTaskInstance]] = {}
+    for batch in in_batches(ids):
+        for run, backfill_id in tx.rows(_WANTED_BY, {"runs": batch}):
+            wanted_by[run] = (*wanted_by.get(run, ()), backfill_id)
+        for run, task_id, map_index, state, cause in tx.rows(_TASK_INSTANCES, {"runs": batch}):
+            found = ExistingTaskInstance(task_id, map_index, STATES[state], Cause(cause))
+            task_instances.setdefault(run, []).append(found)
+    return {row.logical_date: _run(row, wanted_by.get(row.id, ()), task_instances.get(row.id, ())) for row in rows}
+
+
+def _just_before(tx: Transaction, dag_id: str, dates: Sequence[datetime]) -> Iterable[datetime]:
+    if not dates:
+        return ()
+    return (row[0] for row in tx.rows(_JUST_BEFORE, {"dag_id": dag_id, "first": min(dates)}))
+
+
+def _run(row: Any, wanted_by: tuple[int, ...], task_instances: Iterable[ExistingTaskInstance]) -> ExistingRun:
+    return ExistingRun(
+        id=row.id,
+        run_id=row.run_id,
+        logical_date=row.logical_date,
+        run_type=RunType(row.run_type),
+        state=RUN_STATES[row.state],
+        version=row.version,
+        conf=row.conf,
+        options=RunOptions(row.disable_retry, row.mark_success, row.ignore_depends_on_past, row.pool),
+        wanted_by=wanted_by,
+        pending_clear=() if row.clear_on_activation is None else tuple(from_json(row.clear_on_activation)),
+        task_instances=tuple(task_instances),
+    )

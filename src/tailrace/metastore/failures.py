@@ -1,0 +1,94 @@
+"""Turns what a database driver says into one line that says what to do. Nothing here retries or decides.
+
+The line names the metastore without its password; the driver's own words are kept where they help.
+"""
+
+from sqlalchemy.exc import DBAPIError
+
+from tailrace.errors import EnvironmentBroken
+
+
+class ConnectionLost(EnvironmentBroken):
+    """The connection died before its commit was sent: nothing landed, the same work can simply be done again."""
+
+
+class Contended(EnvironmentBroken):
+    """The store ended this transaction so that another could go on: nothing landed, it can be done again."""
+
+
+#: What SQLite says, and what to do about it. First match wins.
+_SQLITE = (
+    ("locked", "another process has kept it locked for {wait:g} s; find it (`fuser` on the file) and end it, then retry"),
+    ("unable to open", "it cannot be opened; check that its folder exists and that you may write there"),
+    ("readonly", "it is read-only; make the file and its folder writable, or set TAILRACE_HOME to another folder"),
+    ("is full", "the disk is full; free some space and type the same command again"),
+    ("not a database", "the file is not a SQLite database; move it away or set TAILRACE_HOME to another folder"),
+    ("malformed", "the file is damaged; restore it from a backup copy"),
+    ("disk i/o", "the disk failed to read or write; check its space and health, then type the same command again"),
+    ("no such table", "a table is missing; run `tailrace db check`"),
+)
+
+#: The same for PostgreSQL, by SQLSTATE.
+_POSTGRES_CODES = {
+    "28P01": "the password was refused; check the user and password in TAILRACE_DATABASE_URL",
+    "28000": "the server does not let this user in; check the user in TAILRACE_DATABASE_URL and the server's pg_hba.conf",
+    "3D000": "that database does not exist; create it (`createdb`) or correct TAILRACE_DATABASE_URL",
+    "42501": "this user may not do that there; grant it the rights on the schema",
+    "25006": "the server is read-only (a standby?); name the primary in TAILRACE_DATABASE_URL",
+    "53100": "the server's disk is full; free some space and type the same command again",
+    "53300": "the server has no connection left; raise its max_connections or use fewer workers",
+    "55P03": "another session has kept a row locked for {wait:g} s; end it (see pg_stat_activity), then retry",
+    "57P03": "the server is starting or stopping; try again in a moment",
+    "42P01": "a table is missing; run `tailrace db check`",
+}
+
+#: Codes that mean "somebody else went first, do it again".
+_CONTENDED_CODES = frozenset({"40001", "40P01"})
+
+#: What libpq says before there is a session, and so without a SQLSTATE.
+_POSTGRES_WORDS = (
+    ("password authentication failed", _POSTGRES_CODES["28P01"]),
+    ("no password supplied", _POSTGRES_CODES["28P01"]),
+    ("does not exist", "{words}; create it or correct TAILRACE_DATABASE_URL"),
+    ("could not translate host", "its host is unknown; check TAILRACE_DATABASE_URL"),
+    ("failed to resolve host", "its host is unknown; check TAILRACE_DATABASE_URL"),
+    ("name or service not known", "its host is unknown; check TAILRACE_DATABASE_URL"),
+    ("connection refused", "nobody listens there; start the server or check host and port in TAILRACE_DATABASE_URL"),
+    ("timeout", "the server did not answer in time; check that it runs and that the network lets you through"),
+    ("too many clients", _POSTGRES_CODES["53300"]),
+)
+
+
+def of_driver(error: DBAPIError, where: str, *, postgres: bool, wait_seconds: float) -> EnvironmentBroken:
+    """The environment error that a driver's error means; ``where`` names the metastore and is safe to print."""
+    words = _one_line(error)
+    code = getattr(error.orig, "sqlstate", None)
+    if postgres and code in _CONTENDED_CODES:
+        return Contended(f"metastore {where}: too many jobs wrote at once ({words}); type the same command again")
+    advice = _postgres_advice(code, words) if postgres else _sqlite_advice(words)
+    text = (advice or "{words}").format(words=words, wait=wait_seconds)
+    if postgres and error.connection_invalidated:
+        return ConnectionLost(f"metastore {where}: the connection broke: {text}")
+    return EnvironmentBroken(f"metastore {where}: {text}")
+
+
+def is_constraint(error: DBAPIError) -> bool:
+    """Whether a unique key or check refused the write."""
+    return type(error).__name__ == "IntegrityError"
+
+
+def _one_line(error: DBAPIError) -> str:
+    lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
+    return " ".join(lines[-1].split()).replace("{", "(").replace("}", ")") if lines else type(error.orig).__name__
+
+
+def _sqlite_advice(words: str) -> str | None:
+    said = words.lower()
+    return next((advice for part, advice in _SQLITE if part in said), None)
+
+
+def _postgres_advice(code: str | None, words: str) -> str | None:
+    if code in _POSTGRES_CODES:
+        return _POSTGRES_CODES[code]
+    said = words.lower()
+    return next((advice for part, advice in _POSTGRES_WORDS if part in said), None)

@@ -1,0 +1,82 @@
+"""The rows of jobs: who drives work, and until when they are believed alive. Who is dead is decided by the callers."""
+
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, text, update
+
+from tailrace.metastore.connection import Transaction
+from tailrace.metastore.records import record
+from tailrace.metastore.tables import job
+from tailrace.model.keys import ProcessIdentity
+from tailrace.model.states import JobState
+
+_START = insert(job).returning(job.c.id)
+_BEAT = (
+    update(job)
+    .where(job.c.id == bindparam("job"), job.c.state == JobState.RUNNING)
+    .values(
+        heartbeat_at=bindparam("at"),
+        lease_until=bindparam("until"),
+        lease_epoch=bindparam("epoch"),
+        lease_seconds=bindparam("seconds"),
+    )
+)
+_END = (
+    update(job)
+    .where(job.c.id == bindparam("job"), job.c.state == JobState.RUNNING)
+    .values(state=bindparam("after"), ended_at=bindparam("at"))
+)
+_RUNNING_ON = (
+    select(job.c.id, job.c.host, job.c.boot_id, job.c.pid, job.c.start_time)
+    .where(text(f"job.state = '{JobState.RUNNING}'"), job.c.host == bindparam("on_host"))
+    .order_by(job.c.id)
+)
+
+
+def start_job(
+    tx: Transaction,
+    kind: str,
+    identity: ProcessIdentity,
+    dag_id: str | None,
+    backfill_id: int | None,
+    lease_seconds: float,
+    write_id: str,
+) -> dict[str, Any]:
+    """Record a running job; the answer holds its row."""
+    now = tx.moment
+    values = {
+        "kind": kind,
+        "state": JobState.RUNNING,
+        "dag_id": dag_id,
+        "backfill_id": backfill_id,
+        "host": identity.host,
+        "boot_id": identity.boot_id,
+        "pid": identity.pid,
+        "start_time": identity.start_time,
+        "started_at": now.wall,
+        "heartbeat_at": now.wall,
+        "lease_until": now.lease + lease_seconds,
+        "lease_epoch": now.epoch,
+        "lease_seconds": lease_seconds,
+    }
+    result = {"id": tx.rows(_START, values)[0][0]}
+    record(tx, write_id, result)
+    return result
+
+
+def beat(tx: Transaction, job_id: int, lease_seconds: float) -> bool:
+    """Whether the job is still believed alive; its lease then lasts ``lease_seconds`` from now."""
+    now = tx.moment
+    until = now.lease + lease_seconds
+    values = {"job": job_id, "at": now.wall, "until": until, "epoch": now.epoch, "seconds": lease_seconds}
+    return tx.change(_BEAT, values) == 1
+
+
+def end_job(tx: Transaction, job_id: int, state: JobState) -> None:
+    """Record how a running job ended; one that has ended is left as it is."""
+    tx.change(_END, {"job": job_id, "after": state, "at": tx.moment.wall})
+
+
+def jobs_running_on(tx: Transaction, host: str) -> tuple[tuple[int, ProcessIdentity], ...]:
+    """Jobs of this host that have not said that they ended."""
+    return tuple((id, ProcessIdentity(*identity)) for id, *identity in tx.rows(_RUNNING_ON, {"on_host": host}))

@@ -1,0 +1,116 @@
+"""Pools and the pause of a DAG: what people set to shape what runs. Counting who occupies is ``capacity``'s."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, delete, func, insert, select, text, update
+
+from tailrace.errors import CommandError
+from tailrace.metastore.connection import Transaction
+from tailrace.metastore.records import record
+from tailrace.metastore.tables import OCCUPYING_SQL, backfill, dag, dag_run, pool, task_instance
+from tailrace.model.spec import DEFAULT_POOL
+from tailrace.planning.dependencies import UNLIMITED
+from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState, TaskInstanceState
+
+_UNOCCUPIED = (TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE)
+
+_POOLS = select(pool.c.name, pool.c.slots, pool.c.description).order_by(pool.c.name)
+_LOCK_POOL = select(pool.c.slots).where(pool.c.name == bindparam("pool")).with_for_update()
+_OCCUPIED = (
+    select(task_instance.c.pool, task_instance.c.state, func.sum(task_instance.c.pool_slots))
+    .where(text(f"task_instance.{OCCUPYING_SQL}"))
+    .group_by(task_instance.c.pool, task_instance.c.state)
+)
+_INSERT = insert(pool)
+_UPDATE = update(pool).where(pool.c.name == bindparam("pool")).values(slots=bindparam("size"))
+_DESCRIBE = update(pool).where(pool.c.name == bindparam("pool")).values(description=bindparam("words"))
+_DELETE = delete(pool).where(pool.c.name == bindparam("pool"))
+_WANTING = (
+    select(func.count())
+    .select_from(task_instance.join(dag_run, dag_run.c.id == task_instance.c.dag_run_id))
+    .where(
+        task_instance.c.pool == bindparam("pool"),
+        task_instance.c.state.in_([state.value for state in TaskInstanceState if state in _UNOCCUPIED]),
+        dag_run.c.state.in_([state.value for state in DagRunState if state not in CLOSED]),
+    )
+)
+_OCCUPYING = select(func.count()).where(
+    text(f"task_instance.{OCCUPYING_SQL}"), task_instance.c.pool == bindparam("pool")
+)
+_OPEN_BACKFILLS = select(func.count()).where(
+    backfill.c.pool == bindparam("pool"),
+    backfill.c.state.in_([state.value for state in BackfillState if state not in BACKFILL_CLOSED]),
+)
+_PAUSE = (
+    update(dag).where(dag.c.dag_id == bindparam("id")).values(paused=bindparam("pause"), version=dag.c.version + 1)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSummary:
+    """A pool and what occupies it, in slots: those of running (and stopping) and of queued task instances."""
+
+    name: str
+    slots: int
+    running: int
+    queued: int
+    description: str
+
+    @property
+    def open(self) -> int:
+        """Slots nobody holds; negative after the pool was made smaller than what runs."""
+        return self.slots - self.running - self.queued
+
+
+def list_pools(tx: Transaction) -> tuple[PoolSummary, ...]:
+    """Every pool, by name."""
+    queued: dict[str, int] = {}
+    running: dict[str, int] = {}
+    for name, state, slots in tx.rows(_OCCUPIED):
+        counts = queued if state == TaskInstanceState.QUEUED else running
+        counts[name] = counts.get(name, 0) + int(slots)
+    return tuple(
+        PoolSummary(name, slots, running.get(name, 0), queued.get(name, 0), description)
+        for name, slots, description in tx.rows(_POOLS)
+    )
+
+
+def set_pool(tx: Transaction, name: str, slots: int, description: str | None, write_id: str) -> dict[str, Any]:
+    """Create the pool or change it; a description of None leaves it as it is. What runs goes on."""
+    if not name or slots < UNLIMITED:
+        raise CommandError(f"pool {name!r}: expected a name and 0 slots or more (-1: no limit), found {slots}")
+    created = tx.row(_LOCK_POOL, {"pool": name}) is None
+    if created:
+        tx.change(_INSERT, {"name": name, "slots": slots, "description": description or ""})
+    else:
+        tx.change(_UPDATE, {"pool": name, "size": slots})
+        if description is not None:
+            tx.change(_DESCRIBE, {"pool": name, "words": description})
+    result = {"created": created}
+    record(tx, write_id, result)
+    return result
+
+
+def delete_pool(tx: Transaction, name: str, write_id: str) -> dict[str, Any]:
+    """Delete a pool that nothing uses. Raises CommandError for any other, saying what uses it."""
+    if name == DEFAULT_POOL:
+        raise CommandError(f"pool {name!r} is where tasks go that name no pool; it can be resized, not deleted")
+    if tx.row(_LOCK_POOL, {"pool": name}) is None:
+        raise CommandError(f"there is no pool {name!r}; see `tailrace pools list`")
+    using = tx.rows(_OCCUPYING, {"pool": name})[0][0] + tx.rows(_WANTING, {"pool": name})[0][0]
+    if using:
+        raise CommandError(f"pool {name!r} is used by {using} unfinished task instances; wait for them, or resize it")
+    if tx.rows(_OPEN_BACKFILLS, {"pool": name})[0][0]:
+        raise CommandError(f"pool {name!r} is used by an unfinished backfill; wait for it, or resize the pool")
+    tx.change(_DELETE, {"pool": name})
+    result = {"deleted": True}
+    record(tx, write_id, result)
+    return result
+
+
+def set_paused(tx: Transaction, dag_id: str, paused: bool, write_id: str) -> dict[str, Any]:
+    """Pause or resume a DAG's schedule. ``known`` is False when the metastore has never seen the DAG."""
+    result = {"known": tx.change(_PAUSE, {"id": dag_id, "pause": paused}) == 1}
+    record(tx, write_id, result)
+    return result

@@ -1,0 +1,152 @@
+"""What every write leaves beside its change: history rows, and the record that makes repeating it harmless.
+
+History is only ever inserted here; no statement anywhere updates or deletes it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select
+
+from tailrace.metastore.columns import from_json, to_json
+from tailrace.metastore.connection import Transaction
+from tailrace.metastore.tables import history, write_record
+from tailrace.model.keys import TaskInstanceKey
+from tailrace.model.transitions import Actor, Cause
+
+#: What a history row is about.
+TASK_INSTANCE = "task_instance"
+DAG_RUN = "dag_run"
+BACKFILL = "backfill"
+REFUSED = "refused"  # a worker's late outcome: nothing changed, ``after`` is what it would have become
+
+_INSERT_HISTORY = insert(history)
+_INSERT_RECORD = insert(write_record)
+_FIND_RECORD = select(write_record.c.result).where(write_record.c.write_id == bindparam("write_id"))
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who makes the changes of one transaction, and when: the part its history rows share."""
+
+    at: datetime
+    write_id: str
+    actor: Actor
+    job_id: int | None = None
+
+
+def task_instance_row(
+    author: Author,
+    key: TaskInstanceKey,
+    id: int,
+    before: str | None,
+    after: str,
+    cause: Cause,
+    reason: str,
+    *,
+    try_number: int = 0,
+    token: int | None = None,
+    kind: str = TASK_INSTANCE,
+    evidence: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One history row about a task instance; ``before`` is None for its creation."""
+    return {
+        "at": author.at,
+        "write_id": author.write_id,
+        "kind": kind,
+        "dag_id": key.dag_id,
+        "run_id": key.run_id,
+        "task_id": key.task_id,
+        "map_index": key.map_index,
+        "task_instance_id": id,
+        "backfill_id": None,
+        "before": before,
+        "after": after,
+        "actor": author.actor,
+        "cause": cause,
+        "try_number": try_number,
+        "token": token,
+        "reason": reason,
+        "job_id": author.job_id,
+        "evidence": None if evidence is None else to_json(evidence),
+    }
+
+
+def run_row(
+    author: Author,
+    dag_id: str,
+    run_id: str,
+    before: str | None,
+    after: str,
+    cause: Cause,
+    reason: str,
+    *,
+    backfill_id: int | None = None,
+    evidence: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One history row about a run."""
+    return {
+        **_BLANK,
+        "at": author.at,
+        "write_id": author.write_id,
+        "kind": DAG_RUN,
+        "dag_id": dag_id,
+        "run_id": run_id,
+        "backfill_id": backfill_id,
+        "before": before,
+        "after": after,
+        "actor": author.actor,
+        "cause": cause,
+        "reason": reason,
+        "job_id": author.job_id,
+        "evidence": None if evidence is None else to_json(evidence),
+    }
+
+
+def backfill_row(
+    author: Author,
+    dag_id: str,
+    backfill_id: int,
+    before: str | None,
+    after: str,
+    cause: Cause,
+    reason: str,
+    evidence: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One history row about a backfill."""
+    return {
+        **_BLANK,
+        "at": author.at,
+        "write_id": author.write_id,
+        "kind": BACKFILL,
+        "dag_id": dag_id,
+        "backfill_id": backfill_id,
+        "before": before,
+        "after": after,
+        "actor": author.actor,
+        "cause": cause,
+        "reason": reason,
+        "job_id": author.job_id,
+        "evidence": None if evidence is None else to_json(evidence),
+    }
+
+
+_BLANK: dict[str, Any] = {column.name: None for column in history.columns if column.name != "id"}
+
+
+def insert_history(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append the rows, in order."""
+    tx.change_many(_INSERT_HISTORY, rows)
+
+
+def record(tx: Transaction, write_id: str, result: Any) -> None:
+    """Store the result of this write under its id; a second insert of the same id violates the key."""
+    tx.change(_INSERT_RECORD, {"write_id": write_id, "at": tx.moment.wall, "result": to_json(result)})
+
+
+def recorded(tx: Transaction, write_id: str) -> tuple[Any] | None:
+    """The result stored under this id, in a tuple of one; None when no such write has landed."""
+    row = tx.row(_FIND_RECORD, {"write_id": write_id})
+    return None if row is None else (from_json(row[0]),)

@@ -1,0 +1,196 @@
+"""Reads one snapshot: everything a planning step may know, in one transaction and a handful of queries.
+
+Its cost is bounded by what is active. Nothing here may walk over the runs of a range or over what is finished; the
+one exception, the counts behind a backfill's verdict, is read once, when nothing of it is left to do. Until then
+``open_runs`` and ``failed_runs`` say truly whether there is any, not how many.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, func, literal_column, select, text
+
+from tailrace.metastore.capacity import RUNNING_SQL, count_occupants, limited
+from tailrace.metastore.clock import Moment
+from tailrace.metastore.connection import Transaction
+from tailrace.metastore.rows import (
+    RUN_STATES,
+    STATES,
+    TASK_INSTANCE_COLUMNS,
+    run_view,
+    runs_with_owner,
+    task_instance_view,
+)
+from tailrace.metastore.tables import backfill, backfill_run, dag_run, task_instance
+from tailrace.model.spec import DagSpec
+from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
+from tailrace.planning.backfills import DateAction
+from tailrace.planning.snapshot import BackfillView, PreviousRun, RunView, Snapshot, TaskInstanceView
+
+#: Queued runs read per step, at most. A wider window fills over several steps.
+MOST_CANDIDATES = 16
+
+_BACKFILL = select(
+    backfill.c.state,
+    backfill.c.version,
+    backfill.c.paused,
+    backfill.c.max_active_runs,
+    backfill.c.stop_on_failure,
+).where(backfill.c.id == bindparam("backfill_id"))
+
+_RUNNING = (
+    runs_with_owner()
+    .add_columns(
+        select(backfill_run.c.ordinal)
+        .where(backfill_run.c.backfill_id == bindparam("backfill_id"), backfill_run.c.dag_run_id == dag_run.c.id)
+        .scalar_subquery()
+        .label("ordinal")
+    )
+    .where(dag_run.c.dag_id == bindparam("dag_id"), text(RUNNING_SQL))
+    .order_by(dag_run.c.logical_date, dag_run.c.id)
+)
+
+_CANDIDATES = (
+    runs_with_owner()
+    .join(backfill_run, backfill_run.c.dag_run_id == dag_run.c.id)
+    .where(backfill_run.c.backfill_id == bindparam("backfill_id"), backfill_run.c.run_state == DagRunState.QUEUED)
+    .order_by(backfill_run.c.ordinal)
+    .limit(bindparam("most"))
+)
+
+_TASK_INSTANCES = (
+    select(*TASK_INSTANCE_COLUMNS)
+    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
+    .order_by(task_instance.c.dag_run_id, task_instance.c.id)
+)
+
+_PREVIOUS = select(dag_run.c.id, dag_run.c.run_id, dag_run.c.state).where(
+    dag_run.c.id.in_(bindparam("runs", expanding=True))
+)
+_PREVIOUS_STATES = (
+    select(task_instance.c.dag_run_id, task_instance.c.task_id, task_instance.c.state)
+    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
+    .order_by(task_instance.c.dag_run_id, task_instance.c.id)
+)
+
+_COUNTS = (
+    select(backfill_run.c.run_state, func.count())
+    .where(backfill_run.c.backfill_id == bindparam("backfill_id"))
+    .group_by(backfill_run.c.run_state)
+)
+_FAILED_SINCE = (
+    select(literal_column("1"))
+    .where(
+        backfill_run.c.backfill_id == bindparam("backfill_id"),
+        backfill_run.c.run_state.in_([DagRunState.FAILED.value, DagRunState.DEADLOCKED.value]),
+        backfill_run.c.action != DateAction.LEAVE,
+    )
+    .limit(1)
+)
+
+
+def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int | None) -> Snapshot:
+    """The snapshot for one step of this job over this DAG and backfill.
+
+    ``runs`` are the running runs that the backfill wants (all of the DAG when it is None) and that this job owns or no
+    live job owns.
+    """
+    now = tx.moment
+    running = tx.rows(_RUNNING, {"backfill_id": backfill_id, "dag_id": dag.dag_id})
+    wanted = [row for row in running if backfill_id is None or row.ordinal is not None]
+    if backfill_id is not None:
+        wanted.sort(key=lambda row: row.ordinal)
+    views = [run_view(row, now) for row in wanted]
+    driven = [view for view in views if view.owner_job_id == job_id or not view.owner_alive]
+    task_instances = _task_instances(tx, [view.id for view in driven], now)
+    runs = tuple(_with(view, task_instances.get(view.id, ())) for view in driven)
+    view, candidates = _backfill(tx, dag, backfill_id, len(wanted), now)
+    occupancy = count_occupants(tx, dag)
+    return Snapshot(
+        now=now.wall,
+        job_id=job_id,
+        dag=dag,
+        runs=runs,
+        candidates=candidates,
+        previous=_previous(tx, runs, candidates) if dag.depends_on_past else {},
+        pools=occupancy.views(),
+        dag_active_runs=len(running),
+        dag_active_tasks=occupancy.dag_active,
+        task_active=limited(dag, occupancy.task_active),
+        backfill=view,
+    )
+
+
+def _with(view: RunView, task_instances: tuple[TaskInstanceView, ...]) -> RunView:
+    return RunView(
+        view.id,
+        view.run_id,
+        view.logical_date,
+        view.data_interval,
+        view.state,
+        view.version,
+        view.run_type,
+        view.owner_job_id,
+        view.owner_alive,
+        view.previous_id,
+        view.options,
+        task_instances,
+    )
+
+
+def _task_instances(tx: Transaction, runs: Sequence[int], now: Moment) -> Mapping[int, tuple[TaskInstanceView, ...]]:
+    if not runs:
+        return {}
+    found: dict[int, list[TaskInstanceView]] = {}
+    for row in tx.rows(_TASK_INSTANCES, {"runs": list(runs)}):
+        found.setdefault(row[0], []).append(task_instance_view(row, now))
+    return {run: tuple(views) for run, views in found.items()}
+
+
+def _backfill(
+    tx: Transaction, dag: DagSpec, backfill_id: int | None, active: int, now: Moment
+) -> tuple[BackfillView | None, tuple[RunView, ...]]:
+    row = None if backfill_id is None else tx.row(_BACKFILL, {"backfill_id": backfill_id})
+    if row is None:
+        return None, ()
+    state, version, paused, max_active_runs, stop_on_failure = row
+    window = dag.max_active_runs if max_active_runs is None else min(dag.max_active_runs, max_active_runs)
+    most = max(1, min(window, MOST_CANDIDATES))
+    candidates = tuple(
+        run_view(row, now) for row in tx.rows(_CANDIDATES, {"backfill_id": backfill_id, "most": most})
+    )
+    open_runs = active + len(candidates)
+    failed = stop_on_failure and tx.row(_FAILED_SINCE, {"backfill_id": backfill_id}) is not None
+    closed: dict[DagRunState, int] = {}
+    if open_runs == 0 or (failed and active == 0):
+        counts = tx.rows(_COUNTS, {"backfill_id": backfill_id})
+        closed = {RUN_STATES[state]: count for state, count in counts if RUN_STATES[state] in CLOSED}
+    view = BackfillView(
+        id=int(backfill_id or 0),
+        state=BackfillState(state),
+        version=version,
+        paused=paused,
+        max_active_runs=max_active_runs,
+        stop_on_failure=stop_on_failure,
+        open_runs=open_runs,
+        failed_runs=int(failed),
+        closed_by_state=closed,
+        active_runs=active,
+    )
+    return view, candidates
+
+
+def _previous(
+    tx: Transaction, runs: Iterable[RunView], candidates: Iterable[RunView]
+) -> Mapping[int, PreviousRun]:
+    pinned = {view.previous_id for view in (*runs, *candidates) if view.previous_id is not None}
+    if not pinned:
+        return {}
+    ids = sorted(pinned)
+    states: dict[int, dict[str, tuple[TaskInstanceState, ...]]] = {id: {} for id in ids}
+    for run, task_id, state in tx.rows(_PREVIOUS_STATES, {"runs": ids}):
+        states[run][task_id] = (*states[run].get(task_id, ()), STATES[state])
+    return {
+        id: PreviousRun(id, run_id, RUN_STATES[state], states[id])
+        for id, run_id, state in tx.rows(_PREVIOUS, {"runs": ids})
+    }

@@ -1,0 +1,261 @@
+"""The metastore as everyone else sees it: open it, read snapshots and views, apply plans, claim and report tries.
+
+Every write is one transaction under a client-made id and is repeated under the same id when its commit is unknown.
+Nothing is decided here, and no caller sees a connection, a statement or a table.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import IntegrityError
+
+from tailrace.effects.asks import Accepted
+from tailrace.effects.results import Applied
+from tailrace.effects.tries import Claim, ClaimRequest, Json, Refused, TryOutcome, XComQuery
+from tailrace.errors import CommitUnknown, EnvironmentBroken, InternalError
+from tailrace.metastore import applying, creation, facts, job_rows, pools, schema, snapshots, tries, xcoms
+from tailrace.metastore.clock import Clock
+from tailrace.metastore.connection import Database, Transaction
+from tailrace.metastore.failures import ConnectionLost, Contended
+from tailrace.metastore.pools import PoolSummary
+from tailrace.metastore.records import recorded
+from tailrace.metastore.structures import Structures
+from tailrace.metastore.views import Views
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import ProcessIdentity
+from tailrace.model.spec import DagSpec
+from tailrace.model.states import JobState
+from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
+from tailrace.planning.plan import Plan
+from tailrace.planning.retries import AfterTry
+from tailrace.planning.snapshot import Snapshot
+
+R = TypeVar("R")
+
+#: Seconds between the attempts of one write or read whose connection broke; their number bounds the attempts.
+PAUSES = (0.0, 0.1, 0.4, 1.5, 4.0)
+
+#: How long a statement waits for a lock before the environment counts as broken, in seconds.
+LOCK_WAIT = 30.0
+
+
+class MetastoreStale:
+    """A creation's facts have changed since they were read, and nothing was written: read them, decide again."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return f"MetastoreStale({self.reason!r})"
+
+
+class Metastore(Views):
+    """One process's way to the metastore. Not for several threads; a fork gets its own connection by itself.
+
+    Every method raises EnvironmentBroken when the store is out of reach or does not let us write. A method that takes
+    a ``write_id`` answers the recorded result when that id has landed before.
+    """
+
+    def __init__(self, database: Database, pauses: Iterable[float] = PAUSES) -> None:
+        self._database = database
+        self._pauses = tuple(pauses)
+        self._structures = Structures()
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        sqlite_synchronous: str = "normal",
+        clock: Clock | None = None,
+        lock_wait: float = LOCK_WAIT,
+    ) -> "Metastore":
+        """Open the metastore at this SQLAlchemy URL; create it, or migrate it (SQLite), if need be.
+
+        ``clock`` stands in for the store's own clocks. Raises CommandError for a URL that names no metastore and
+        EnvironmentBroken when it is out of reach, newer than this Tailrace, or older and may not be migrated now.
+        """
+        database = Database(url, sqlite_synchronous=sqlite_synchronous, clock=clock, wait_seconds=lock_wait)
+        metastore = cls(database)
+        metastore._repeat(lambda: schema.prepare(database))
+        return metastore
+
+    @staticmethod
+    def migrate(url: str, *, sqlite_synchronous: str = "normal", lock_wait: float = LOCK_WAIT) -> schema.SchemaReport:
+        """Create the metastore or bring it to the newest schema, after a backup copy (SQLite)."""
+        database = Database(url, sqlite_synchronous=sqlite_synchronous, clock=None, wait_seconds=lock_wait)
+        try:
+            return schema.migrate(database)
+        finally:
+            database.release()
+
+    @staticmethod
+    def check(url: str, *, lock_wait: float = LOCK_WAIT) -> schema.SchemaCheck:
+        """Look at the metastore's schema and soundness. Changes nothing, and creates nothing on PostgreSQL."""
+        database = Database(url, sqlite_synchronous="normal", clock=None, wait_seconds=lock_wait)
+        try:
+            return schema.check(database)
+        finally:
+            database.release()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._database.release()
+
+    def release(self) -> None:
+        """Close the connection before a fork; the next use opens it again."""
+        self._database.release()
+
+    def describe(self) -> str:
+        """Where the metastore is, safe to print."""
+        return self._database.where
+
+    # --- planning ------------------------------------------------------------------------------------------
+
+    def snapshot(self, job_id: int, dag: DagSpec, backfill_id: int | None) -> Snapshot:
+        """Everything the next planning step of this job may know, of one moment."""
+        return self.read(lambda tx: snapshots.read_snapshot(tx, job_id, dag, backfill_id))
+
+    def apply(self, plan: Plan, write_id: str) -> Applied:
+        """Apply the plan in one transaction; each part of it lands or is refused by itself."""
+        result = self._write(lambda tx: applying.apply_plan(tx, plan, write_id, self._structures), write_id)
+        return applying.applied_from(plan, result)
+
+    def backfill_facts(
+        self, dag: DagSpec, request: BackfillRequest, intervals: Iterable[DataInterval]
+    ) -> BackfillFacts:
+        """What exists of the request's dates, of one moment."""
+        dates = tuple(intervals)
+        return self.read(lambda tx: facts.read_facts(tx, dag, request, dates))
+
+    def create_backfill(
+        self, dag: DagSpec, plan: BackfillCreation, command: str, write_id: str
+    ) -> int | MetastoreStale:
+        """Write the backfill, its runs and its intents as a whole, or continue one; answers the backfill's row.
+
+        Answers MetastoreStale, having written nothing, when the facts that ``plan`` was decided from have changed.
+        """
+        try:
+            result = self._write(
+                lambda tx: creation.write_backfill(tx, dag, plan, command, write_id, self._structures), write_id
+            )
+        except creation.StaleFacts as stale:
+            return MetastoreStale(str(stale))
+        return int(result["id"])
+
+    # --- tries ---------------------------------------------------------------------------------------------
+
+    def claim(self, request: ClaimRequest, write_id: str) -> Claim | Refused:
+        """queued → running for this worker, if nobody was first. User code may start only on a Claim."""
+        result = self._write(lambda tx: tries.claim_try(tx, request, write_id), write_id)
+        return tries.claimed_from(request.id, result)
+
+    def renew(self, claim: Claim, lease_seconds: float) -> bool:
+        """Renew the try's lease. False: it is somebody else's now, or must stop; kill the task."""
+        return self._repeat(lambda: self._database.write(lambda tx: tries.renew_lease(tx, claim, lease_seconds)))
+
+    def report(self, claim: Claim, outcome: TryOutcome, after: AfterTry, write_id: str) -> Accepted | Refused:
+        """End the try, its XComs included. Refused: the try is no longer this claim's; history says so."""
+        result = self._write(lambda tx: tries.report_outcome(tx, claim, outcome, after, write_id), write_id)
+        return tries.reported_from(result)
+
+    def read_xcom(self, query: XComQuery) -> tuple[tuple[str, int, Json], ...]:
+        """The values asked for, as (task id, map index, value), in topological then index order."""
+        return self.read(lambda tx: xcoms.read_xcoms(tx, query))
+
+    # --- jobs ----------------------------------------------------------------------------------------------
+
+    def start_job(
+        self,
+        kind: str,
+        identity: ProcessIdentity,
+        dag_id: str | None,
+        backfill_id: int | None,
+        lease_seconds: float,
+        write_id: str,
+    ) -> int:
+        """Record a job of this process as running; answers its row."""
+
+        def work(tx: Transaction) -> dict[str, Any]:
+            return job_rows.start_job(tx, kind, identity, dag_id, backfill_id, lease_seconds, write_id)
+
+        return int(self._write(work, write_id)["id"])
+
+    def heartbeat(self, job_id: int, lease_seconds: float) -> bool:
+        """Renew the job's lease. False: others took it for dead; it must not start anything more."""
+        return self._repeat(lambda: self._database.write(lambda tx: job_rows.beat(tx, job_id, lease_seconds)))
+
+    def end_job(self, job_id: int, state: JobState) -> None:
+        """Record how the job ended; one that has ended already is left as it is."""
+        self._repeat(lambda: self._database.write(lambda tx: job_rows.end_job(tx, job_id, state)))
+
+    def bury_job(self, job_id: int) -> None:
+        """Record a job whose process is gone as failed: what it owns is free from now on."""
+        self.end_job(job_id, JobState.FAILED)
+
+    def jobs_running_on(self, host: str) -> tuple[tuple[int, ProcessIdentity], ...]:
+        """Jobs of this host that have not said that they ended."""
+        return self.read(lambda tx: job_rows.jobs_running_on(tx, host))
+
+    # --- settings people change ----------------------------------------------------------------------------
+
+    def set_paused(self, dag_id: str, paused: bool, write_id: str) -> bool:
+        """Pause or resume the DAG's schedule. False: the metastore has never seen that DAG."""
+        return bool(self._write(lambda tx: pools.set_paused(tx, dag_id, paused, write_id), write_id)["known"])
+
+    def list_pools(self) -> tuple[PoolSummary, ...]:
+        """Every pool, by name, with what occupies it."""
+        return self.read(pools.list_pools)
+
+    def set_pool(self, name: str, slots: int, description: str | None, write_id: str) -> bool:
+        """Create the pool (True) or change it (False). Raises CommandError for a bad name or size."""
+        return bool(self._write(lambda tx: pools.set_pool(tx, name, slots, description, write_id), write_id)["created"])
+
+    def delete_pool(self, name: str, write_id: str) -> None:
+        """Delete a pool that nothing uses. Raises CommandError for any other."""
+        self._write(lambda tx: pools.delete_pool(tx, name, write_id), write_id)
+
+    # --- transactions --------------------------------------------------------------------------------------
+
+    def read(self, work: Callable[[Transaction], R]) -> R:
+        """Do ``work`` over one snapshot; again, if the connection breaks."""
+        return self._repeat(lambda: self._database.read(work))
+
+    def _write(self, work: Callable[[Transaction], Any], write_id: str) -> Any:
+        """Do ``work`` once under this id, however often the connection breaks; its recorded result."""
+        doubtful = False
+
+        def attempt() -> Any:
+            nonlocal doubtful
+            if doubtful:
+                landed = self._database.read(lambda tx: recorded(tx, write_id))
+                if landed is not None:
+                    return landed[0]
+            doubtful = True
+            try:
+                return self._database.write(work)
+            except IntegrityError as error:
+                # The id's own row, or a key that this same write took when it landed first.
+                landed = self._database.read(lambda tx: recorded(tx, write_id))
+                if landed is not None:
+                    return landed[0]
+                raise Contended(f"metastore {self._database.where}: {error.orig}") from error
+
+        return self._repeat(attempt)
+
+    def _repeat(self, attempt: Callable[[], R]) -> R:
+        """Repeat what broke with the connection, or gave way to another transaction, with growing pauses."""
+        failure: EnvironmentBroken | None = None
+        for pause in self._pauses:
+            if failure is not None:
+                time.sleep(pause)
+            try:
+                return attempt()
+            except (ConnectionLost, CommitUnknown, Contended) as error:
+                failure = error
+        if failure is None:
+            raise InternalError("a metastore needs at least one attempt")
+        raise failure

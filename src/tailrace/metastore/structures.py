@@ -1,0 +1,40 @@
+"""Keeps each structure a DAG has had, once, so that a run can name the one it was activated with."""
+
+from sqlalchemy import bindparam, insert, select
+
+from tailrace.metastore.connection import Transaction
+from tailrace.metastore.specs import spec_hash, spec_text
+from tailrace.metastore.tables import dag_version
+from tailrace.model.spec import DagSpec
+
+_FIND = select(dag_version.c.id).where(
+    dag_version.c.dag_id == bindparam("dag_id"), dag_version.c.spec_hash == bindparam("spec_hash")
+)
+_INSERT = insert(dag_version).returning(dag_version.c.id)
+
+
+class Structures:
+    """Finds the row of a DAG's structure, or writes it; remembers the last one found, which is nearly always asked."""
+
+    def __init__(self) -> None:
+        self._last: tuple[DagSpec, int] | None = None
+
+    def row_of(self, tx: Transaction, dag: DagSpec) -> int:
+        """The row of this structure; the DAG's guard row must be locked, so that two writers do not both insert it."""
+        if self._last is not None and self._last[0] is dag:
+            return self._last[1]
+        text = spec_text(dag)
+        digest = spec_hash(text)
+        row = tx.row(_FIND, {"dag_id": dag.dag_id, "spec_hash": digest})
+        if row is not None:
+            # Only what has been read is remembered: an insert may yet be rolled back.
+            self._last = (dag, int(row[0]))
+            return int(row[0])
+        values = {
+            "dag_id": dag.dag_id,
+            "spec_hash": digest,
+            "code_hash": dag.code_hash,
+            "spec": text,
+            "created_at": tx.moment.wall,
+        }
+        return int(tx.rows(_INSERT, values)[0][0])

@@ -1,0 +1,365 @@
+"""The writes of one try: claimed once, renewed, reported once. What an outcome leads to is decided before it gets here.
+
+Every statement names the try: its row, state, try number and, once claimed, its token. With the state alone, a stale
+worker could finish somebody else's try.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, delete, null, select, update
+
+from tailrace.effects.asks import Accepted
+from tailrace.effects.tries import Claim, ClaimRequest, RefusalReason, Refused, TryOutcome
+from tailrace.errors import InternalError
+from tailrace.metastore.columns import from_json, to_json
+from tailrace.metastore.connection import Transaction
+from tailrace.metastore.records import REFUSED, Author, insert_history, record, task_instance_row
+from tailrace.metastore.rows import STATES, holder_text
+from tailrace.metastore.tables import dag_run, task_instance, xcom
+from tailrace.metastore.xcoms import write_xcoms
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.model.transitions import Actor, Cause, task_instance_may
+from tailrace.planning.retries import AfterTry
+
+_previous = dag_run.alias("previous")
+_succeeded = dag_run.alias("succeeded")
+_earlier = dag_run.alias("earlier")
+
+_NEWEST_SUCCESS = (
+    select(_earlier.c.id)
+    .where(
+        _earlier.c.dag_id == dag_run.c.dag_id,
+        _earlier.c.logical_date < dag_run.c.logical_date,
+        _earlier.c.state == DagRunState.SUCCESS,
+    )
+    .order_by(_earlier.c.logical_date.desc())
+    .limit(1)
+    .correlate(dag_run)
+    .scalar_subquery()
+)
+
+#: The run is locked against being ended or cancelled meanwhile; any number of claims may share that lock.
+_RUN_OF_TRY = (
+    select(
+        task_instance.c.task_id,
+        task_instance.c.map_index,
+        task_instance.c.state.label("task_instance_state"),
+        task_instance.c.try_number,
+        dag_run.c.dag_id,
+        dag_run.c.run_id,
+        dag_run.c.state,
+        dag_run.c.logical_date,
+        dag_run.c.interval_start,
+        dag_run.c.interval_end,
+        dag_run.c.run_type,
+        dag_run.c.conf,
+        dag_run.c.disable_retry,
+        dag_run.c.mark_success,
+        _previous.c.logical_date.label("previous_logical_date"),
+        _succeeded.c.interval_start.label("success_start"),
+        _succeeded.c.interval_end.label("success_end"),
+    )
+    .select_from(
+        task_instance.join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
+        .outerjoin(_previous, _previous.c.id == dag_run.c.previous_id)
+        .outerjoin(_succeeded, _succeeded.c.id == _NEWEST_SUCCESS)
+    )
+    .where(task_instance.c.id == bindparam("task_instance"))
+    .with_for_update(read=True, of=dag_run)
+)
+
+_CLAIM = (
+    update(task_instance)
+    .where(
+        task_instance.c.id == bindparam("task_instance"),
+        task_instance.c.state == TaskInstanceState.QUEUED,
+        task_instance.c.try_number == bindparam("number"),
+    )
+    .values(
+        state=TaskInstanceState.RUNNING,
+        token=task_instance.c.token + 1,
+        started_at=bindparam("at"),
+        ended_at=None,
+        holder=bindparam("holds"),
+        code_hash=bindparam("code"),
+        lease_until=bindparam("until"),
+        lease_epoch=bindparam("epoch"),
+        lease_seconds=bindparam("seconds"),
+        stopping_to=None,
+        cause=Cause.CLAIMED,
+        reason="",
+    )
+    .returning(task_instance.c.token, task_instance.c.max_tries, task_instance.c.lost_tries)
+)
+
+_RENEW = (
+    update(task_instance)
+    .where(
+        task_instance.c.id == bindparam("task_instance"),
+        task_instance.c.state == TaskInstanceState.RUNNING,
+        task_instance.c.try_number == bindparam("number"),
+        task_instance.c.token == bindparam("held"),
+    )
+    .values(lease_until=bindparam("until"), lease_epoch=bindparam("epoch"), lease_seconds=bindparam("seconds"))
+)
+
+_END = (
+    update(task_instance)
+    .where(
+        task_instance.c.id == bindparam("task_instance"),
+        task_instance.c.state == bindparam("from_state"),
+        task_instance.c.try_number == bindparam("number"),
+        task_instance.c.token == bindparam("held"),
+    )
+    .values(
+        state=bindparam("after"),
+        max_tries=bindparam("most"),
+        lost_tries=bindparam("lost"),
+        retry_at=bindparam("again_at"),
+        ended_at=bindparam("at"),
+        followed=bindparam("ways"),
+        holder=None,
+        lease_until=None,
+        stopping_to=null(),
+        cause=bindparam("why"),
+        reason=bindparam("words"),
+    )
+)
+
+_FOUND = (
+    select(
+        task_instance.c.state,
+        task_instance.c.try_number,
+        task_instance.c.token,
+        task_instance.c.stopping_to,
+        task_instance.c.max_tries,
+        task_instance.c.lost_tries,
+    )
+    .where(task_instance.c.id == bindparam("task_instance"))
+    .with_for_update(key_share=True)
+)
+
+_DROP_XCOMS = delete(xcom).where(xcom.c.task_instance_id == bindparam("task_instance"))
+
+
+def claim_try(tx: Transaction, request: ClaimRequest, write_id: str) -> dict[str, Any]:
+    """queued → running for one worker, once; the answer is recorded under ``write_id`` (see ``claimed_from``)."""
+    row = tx.row(_RUN_OF_TRY, {"task_instance": request.id})
+    if row is None:
+        return _refusal(RefusalReason.GONE, "no such task instance")
+    key = TaskInstanceKey(row.dag_id, row.run_id, row.task_id, row.map_index)
+    if row.state != DagRunState.RUNNING:
+        return _refusal(RefusalReason.RUN_NOT_RUNNING, f"{key}: expected its run running, found it {row.state}")
+    now = tx.moment
+    won = tx.rows(
+        _CLAIM,
+        {
+            "task_instance": request.id,
+            "number": request.try_number,
+            "at": now.wall,
+            "holds": holder_text(request.worker, request.task),
+            "code": request.code_hash,
+            "until": now.lease + request.lease_seconds,
+            "epoch": now.epoch,
+            "seconds": request.lease_seconds,
+        },
+    )
+    if not won:
+        found = tx.row(_FOUND, {"task_instance": request.id})
+        reason = (
+            RefusalReason.OTHER_TRY
+            if found.state == TaskInstanceState.QUEUED and found.try_number != request.try_number
+            else RefusalReason.NOT_QUEUED
+        )
+        expected = f"expected queued try {request.try_number}"
+        return _refusal(reason, f"{key}: {expected}, found {found.state} try {found.try_number}")
+    token, max_tries, lost_tries = won[0]
+    if request.try_number > 1:
+        tx.change(_DROP_XCOMS, {"task_instance": request.id})
+    author = Author(now.wall, write_id, Actor.WORKER)
+    before, after = TaskInstanceState.QUEUED, TaskInstanceState.RUNNING
+    history = task_instance_row(
+        author,
+        key,
+        request.id,
+        before,
+        after,
+        Cause.CLAIMED,
+        f"worker {request.worker.pid} on {request.worker.host}",
+        try_number=request.try_number,
+        token=token,
+    )
+    insert_history(tx, [history])
+    result = _claim_record(row, key, request.try_number, token, max_tries, lost_tries, now.wall)
+    record(tx, write_id, result)
+    return result
+
+
+def _claim_record(
+    row: Any, key: TaskInstanceKey, number: int, token: int, max_tries: int, lost_tries: int, at: datetime
+) -> dict[str, Any]:
+    success = None if row.success_start is None else [row.success_start.isoformat(), row.success_end.isoformat()]
+    previous = row.previous_logical_date
+    return {
+        "key": [key.dag_id, key.run_id, key.task_id, key.map_index],
+        "try_number": number,
+        "token": token,
+        "max_tries": max_tries,
+        "lost_tries": lost_tries,
+        "logical_date": row.logical_date.isoformat(),
+        "interval": [row.interval_start.isoformat(), row.interval_end.isoformat()],
+        "run_type": row.run_type,
+        "conf": None if row.conf is None else from_json(row.conf),
+        "disable_retry": row.disable_retry,
+        "mark_success": row.mark_success,
+        "started_at": at.isoformat(),
+        "previous_logical_date": None if previous is None else previous.isoformat(),
+        "previous_success": success,
+    }
+
+
+def claimed_from(id: int, result: dict[str, Any]) -> Claim | Refused:
+    """The answer to a claim, from its record."""
+    if "refused" in result:
+        return Refused(RefusalReason(result["refused"]), result["found"])
+    previous, success = result["previous_logical_date"], result["previous_success"]
+    return Claim(
+        id=id,
+        key=TryKey(TaskInstanceKey(*result["key"]), result["try_number"]),
+        token=result["token"],
+        max_tries=result["max_tries"],
+        lost_tries=result["lost_tries"],
+        logical_date=datetime.fromisoformat(result["logical_date"]),
+        data_interval=DataInterval(*(datetime.fromisoformat(text) for text in result["interval"])),
+        run_type=result["run_type"],
+        run_conf=result["conf"] or {},
+        disable_retry=result["disable_retry"],
+        mark_success=result["mark_success"],
+        started_at=datetime.fromisoformat(result["started_at"]),
+        previous_logical_date=None if previous is None else datetime.fromisoformat(previous),
+        previous_success=None if success is None else DataInterval(*(datetime.fromisoformat(text) for text in success)),
+    )
+
+
+def renew_lease(tx: Transaction, claim: Claim, lease_seconds: float) -> bool:
+    """Whether the try is still this claim's and may go on; its lease then lasts ``lease_seconds`` from now."""
+    now = tx.moment
+    values = {
+        "task_instance": claim.id,
+        "number": claim.key.try_number,
+        "held": claim.token,
+        "until": now.lease + lease_seconds,
+        "epoch": now.epoch,
+        "seconds": lease_seconds,
+    }
+    return tx.change(_RENEW, values) == 1
+
+
+def report_outcome(
+    tx: Transaction, claim: Claim, outcome: TryOutcome, after: AfterTry, write_id: str
+) -> dict[str, Any]:
+    """End the try as ``after`` says, XComs included; or, while it is stopping, as the person who stopped it intended.
+
+    A late result changes nothing and is recorded in history as refused.
+    """
+    author = Author(tx.moment.wall, write_id, Actor.WORKER)
+    before, step = TaskInstanceState.RUNNING, after
+    if not _end_try(tx, claim, before, step, outcome):
+        found = tx.row(_FOUND, {"task_instance": claim.id})
+        before, stopped = TaskInstanceState.STOPPING, _as_intended(found, claim)
+        if stopped is None or not _end_try(tx, claim, before, stopped, None):
+            return _refuse_late(tx, claim, found, after, author)
+        step = stopped
+    elif outcome.xcoms:
+        write_xcoms(tx, claim.id, outcome.xcoms)
+    if not task_instance_may(before, step.state, Actor.WORKER, step.cause):
+        raise InternalError(f"{claim.key}: a worker may not step {before} → {step.state} for {step.cause}")
+    insert_history(tx, [_history(author, claim, before, step.state, step.cause, step.reason)])
+    result = {"accepted": step.state.value}
+    record(tx, write_id, result)
+    return result
+
+
+def reported_from(result: dict[str, Any]) -> Accepted | Refused:
+    """The answer to a report, from its record."""
+    if "refused" in result:
+        return Refused(RefusalReason(result["refused"]), result["found"])
+    return Accepted(result["accepted"])
+
+
+def _end_try(
+    tx: Transaction, claim: Claim, before: TaskInstanceState, after: AfterTry, outcome: TryOutcome | None
+) -> bool:
+    at = tx.moment.wall
+    ways = None if outcome is None or outcome.followed is None else to_json(list(outcome.followed))
+    values = {
+        "task_instance": claim.id,
+        "from_state": before,
+        "number": claim.key.try_number,
+        "held": claim.token,
+        "after": after.state,
+        "most": after.max_tries,
+        "lost": after.lost_tries,
+        "again_at": None if after.retry_delay is None else at + after.retry_delay,
+        "at": at,
+        "ways": ways,
+        "why": after.cause,
+        "words": after.reason,
+    }
+    return tx.change(_END, values) == 1
+
+
+def _as_intended(found: Any, claim: Claim) -> AfterTry | None:
+    """What a stopping try of this claim becomes: what the person wanted, whatever its process still did."""
+    if found is None or found.state != TaskInstanceState.STOPPING:
+        return None
+    if found.try_number != claim.key.try_number or found.token != claim.token:
+        return None
+    intent = STATES[found.stopping_to or TaskInstanceState.NONE.value]
+    return AfterTry(intent, Cause.OUTCOME, "stopped as asked", found.max_tries, found.lost_tries)
+
+
+def _refuse_late(tx: Transaction, claim: Claim, found: Any, after: AfterTry, author: Author) -> dict[str, Any]:
+    expected = f"expected running with token {claim.token}"
+    if found is None:
+        refused = _refusal(RefusalReason.GONE, f"{claim.key}: {expected}, found no such task instance")
+        record(tx, author.write_id, refused)
+        return refused
+    other = found.try_number != claim.key.try_number
+    words = f"{claim.key}: {expected}, found {found.state} try {found.try_number} with token {found.token}"
+    refused = _refusal(RefusalReason.OTHER_TRY if other else RefusalReason.STALE_TOKEN, words)
+    row = _history(author, claim, STATES[found.state], after.state, after.cause, words, kind=REFUSED)
+    insert_history(tx, [row])
+    record(tx, author.write_id, refused)
+    return refused
+
+
+def _history(
+    author: Author,
+    claim: Claim,
+    before: TaskInstanceState,
+    after: TaskInstanceState,
+    cause: Cause,
+    reason: str,
+    **more: Any,
+) -> dict[str, Any]:
+    number = claim.key.try_number
+    return task_instance_row(
+        author,
+        claim.task_instance,
+        claim.id,
+        before,
+        after,
+        cause,
+        reason,
+        try_number=number,
+        token=claim.token,
+        **more,
+    )
+
+
+def _refusal(reason: RefusalReason, found: str) -> dict[str, Any]:
+    return {"refused": reason.value, "found": found}

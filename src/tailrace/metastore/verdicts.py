@@ -1,0 +1,216 @@
+"""Writes verdicts, each only if everything it stands on is still true. What the verdict should be is the planner's.
+
+A run verdict carries the state of every task instance it was drawn from; they are read again under lock, after this
+plan's own transitions, and must be equal. A backfill verdict needs every wanted run closed.
+"""
+
+from typing import Any
+
+from sqlalchemy import bindparam, literal_column, select, update
+
+from tailrace.errors import InternalError
+from tailrace.metastore.capacity import pool_sizes
+from tailrace.metastore.columns import to_json
+from tailrace.metastore.locking import LockedRun, Workspace, set_wanted_state
+from tailrace.metastore.records import backfill_row, run_row
+from tailrace.metastore.tables import backfill, backfill_run, dag_run
+from tailrace.model.states import CLOSED, BackfillState, DagRunState
+from tailrace.model.transitions import Actor, Cause, backfill_may, dag_run_may
+from tailrace.planning.backfills import DateAction
+from tailrace.planning.plan import Blocker, RunVerdict
+
+_CLOSE_RUN = (
+    update(dag_run)
+    .where(dag_run.c.id == bindparam("run"), dag_run.c.state == DagRunState.RUNNING)
+    .values(
+        state=bindparam("after"),
+        owner_job_id=None,
+        ended_at=bindparam("at"),
+        reason=bindparam("why"),
+        blocked=bindparam("blockers"),
+    )
+)
+_LOCK_BACKFILL = (
+    select(backfill.c.dag_id, backfill.c.state, backfill.c.version, backfill.c.stop_on_failure)
+    .where(backfill.c.id == bindparam("backfill_id"))
+    .with_for_update(key_share=True)
+)
+_START_BACKFILL = (
+    update(backfill)
+    .where(backfill.c.id == bindparam("backfill"), backfill.c.state == BackfillState.QUEUED)
+    .values(state=BackfillState.RUNNING, started_at=bindparam("at"))
+)
+_CLOSE_BACKFILL = (
+    update(backfill)
+    .where(backfill.c.id == bindparam("backfill"))
+    .values(state=bindparam("after"), ended_at=bindparam("at"), reason=bindparam("why"))
+)
+_ANY_WANTED = (
+    select(literal_column("1"))
+    .where(
+        backfill_run.c.backfill_id == bindparam("backfill_id"),
+        backfill_run.c.run_state.in_(bindparam("states", expanding=True)),
+    )
+    .limit(1)
+)
+
+_ANY_FAILED = (
+    select(literal_column("1"))
+    .where(
+        backfill_run.c.backfill_id == bindparam("backfill_id"),
+        backfill_run.c.run_state.in_([DagRunState.FAILED.value, DagRunState.DEADLOCKED.value]),
+        backfill_run.c.action != DateAction.LEAVE,
+    )
+    .limit(1)
+)
+
+_OPEN = [state.value for state in DagRunState if state not in CLOSED]
+
+
+def lock_backfill(work: Workspace) -> None:
+    """Lock the row of the backfill that the plan starts or judges: it is a guard, so it comes before the runs."""
+    verdict = work.plan.backfill_verdict
+    id = verdict.id if verdict is not None else work.plan.backfill_start
+    if id is not None:
+        work.tx.rows(_LOCK_BACKFILL, {"backfill_id": id})
+
+
+def judge_runs(work: Workspace) -> None:
+    """Close the runs whose evidence still holds; the others are stale."""
+    closed: dict[int, DagRunState] = {}
+    for place, verdict in enumerate(work.plan.run_verdicts):
+        run = work.runs.get(verdict.id)
+        doubt = _doubt(work, run, verdict)
+        if run is None or doubt is not None:
+            work.stale.append(f"{work.plan.dag.dag_id} / {verdict.run_id}: verdict {verdict.state} refused: {doubt}")
+            continue
+        if not dag_run_may(DagRunState(run.state), verdict.state, Actor.PLANNER, Cause.JUDGED):
+            raise InternalError(f"{run}: a planner may not judge a run {run.state} → {verdict.state}")
+        _close(work, run, verdict)
+        closed[run.id] = verdict.state
+        work.judged.append(place)
+    set_wanted_state(work.tx, closed)
+
+
+def _doubt(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> str | None:
+    """The first fact that is no longer as the verdict assumes, or None."""
+    if run is None:
+        return "the run is gone"
+    if run.state != DagRunState.RUNNING or run.version != verdict.version:
+        return f"expected running version {verdict.version}, found {run.state} version {run.version}"
+    found = {columns["id"]: columns["state"] for columns in work.of_run(run.id)}
+    for id in sorted(found.keys() | verdict.evidence.keys()):
+        expected = verdict.evidence.get(id)
+        if found.get(id) != expected:
+            name = work.task_instances[id]["task_id"] if id in found else f"task instance {id}"
+            return f"{name}: expected {expected or 'nothing'}, found {found.get(id, 'nothing')}"
+    for id, state in sorted(verdict.past_evidence.items()):
+        past = work.runs.get(id)
+        if past is None or past.state != state:
+            return f"previous run: expected {state}, found {past.state if past else 'nothing'}"
+    if verdict.pool_evidence:
+        sizes = pool_sizes(work.tx)
+        for name, slots in sorted(verdict.pool_evidence.items()):
+            if sizes.get(name) != slots:
+                return f"pool {name}: expected {slots} slots, found {sizes.get(name)}"
+    return None
+
+
+def _close(work: Workspace, run: LockedRun, verdict: RunVerdict) -> None:
+    blocked = [blocker_json(blocker) for blocker in verdict.blocked]
+    work.tx.change(
+        _CLOSE_RUN,
+        {
+            "run": run.id,
+            "after": verdict.state,
+            "at": work.author.at,
+            "why": verdict.reason,
+            "blockers": to_json(blocked) if blocked else None,
+        },
+    )
+    evidence: dict[str, Any] = {
+        "task_instances": {str(id): state for id, state in verdict.evidence.items()},
+        "previous": {str(id): state for id, state in verdict.past_evidence.items()},
+        "pools": dict(verdict.pool_evidence),
+        "blocked": blocked,
+    }
+    work.history.append(
+        run_row(
+            work.author,
+            run.dag_id,
+            run.run_id,
+            run.state,
+            verdict.state,
+            Cause.JUDGED,
+            verdict.reason,
+            evidence=evidence,
+        )
+    )
+    run.state, run.owner = verdict.state, None
+
+
+def blocker_json(blocker: Blocker) -> dict[str, Any]:
+    """A blocked task instance as it is stored and shown."""
+    key = blocker.key
+    return {
+        "task_instance": {
+            "dag_id": key.dag_id,
+            "run_id": key.run_id,
+            "task_id": key.task_id,
+            "map_index": key.map_index,
+        },
+        "state": blocker.state,
+        "reasons": [{"dependency": status.dependency, "reason": status.reason} for status in blocker.reasons],
+    }
+
+
+def start_backfill(work: Workspace) -> None:
+    """queued → running, once; a backfill already started is left as it is."""
+    id = work.plan.backfill_start
+    if id is None or work.tx.change(_START_BACKFILL, {"backfill": id, "at": work.author.at}) == 0:
+        return
+    before, after = BackfillState.QUEUED, BackfillState.RUNNING
+    work.history.append(
+        backfill_row(work.author, work.plan.dag.dag_id, id, before, after, Cause.ACTIVATED, "a job drives it")
+    )
+
+
+def judge_backfill(work: Workspace) -> None:
+    """Close the backfill if nothing it wants is still open; the locks are those of the backfill's own row."""
+    verdict = work.plan.backfill_verdict
+    if verdict is None:
+        return
+    row = work.tx.row(_LOCK_BACKFILL, {"backfill_id": verdict.id})
+    doubt: str | None
+    if row is None:
+        doubt = "the backfill is gone"
+    elif row.version != verdict.version:
+        doubt = f"expected version {verdict.version}, found {row.version}"
+    elif not backfill_may(BackfillState(row.state), verdict.state, Actor.PLANNER, Cause.JUDGED):
+        doubt = f"found it {row.state}"
+    else:
+        doubt = _open_doubt(work, verdict.id, bool(row.stop_on_failure) and verdict.state is not BackfillState.SUCCESS)
+    if doubt is not None:
+        work.stale.append(f"backfill {verdict.id}: verdict {verdict.state} refused: {doubt}")
+        return
+    work.tx.change(
+        _CLOSE_BACKFILL,
+        {"backfill": verdict.id, "after": verdict.state, "at": work.author.at, "why": verdict.reason},
+    )
+    work.history.append(
+        backfill_row(
+            work.author, row.dag_id, verdict.id, row.state, verdict.state, Cause.JUDGED, verdict.reason
+        )
+    )
+    work.backfill_judged = True
+
+
+def _open_doubt(work: Workspace, backfill_id: int, stops: bool) -> str | None:
+    """Why it may not be closed yet. One that stops on failure leaves queued runs undone, never a running one."""
+    tx = work.tx
+    if tx.row(_ANY_WANTED, {"backfill_id": backfill_id, "states": _OPEN}) is None:
+        return None
+    if not stops or tx.row(_ANY_FAILED, {"backfill_id": backfill_id}) is None:
+        return "a wanted run is still open"
+    running = tx.row(_ANY_WANTED, {"backfill_id": backfill_id, "states": [DagRunState.RUNNING.value]})
+    return None if running is None else "a wanted run is still running"

@@ -1,0 +1,270 @@
+"""Drives one backfill here: finds the DAG, creates or continues the backfill, runs its job, tells what became of it.
+
+Imported only after the zygote is forked (see ``launch``), because this is where SQLAlchemy comes in.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+from tailrace.effects.asks import Note, Woken
+from tailrace.errors import AuthoringError, CommandError, EnvironmentBroken
+from tailrace.execution.executor import Executor
+from tailrace.execution.identity import own_identity
+from tailrace.execution.local import LocalExecutor
+from tailrace.execution.logs import log_path
+from tailrace.execution.sequential import SequentialExecutor
+from tailrace.execution.worker import worker_loop
+from tailrace.execution.zygote import LoadReport, ZygoteHandle
+from tailrace.jobs.backfill import BackfillEnd, Ending, Pace, backfill_loop
+from tailrace.metastore.store import Metastore
+from tailrace.metastore.views import BackfillSummary
+from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
+from tailrace.model.states import JobState
+from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
+from tailrace.planning.creation import plan_backfill
+from tailrace.runtime.commands import (
+    EXIT_CODES,
+    BackfillCommand,
+    BackfillEnding,
+    BackfillPreview,
+    BackfillReport,
+    RootFailure,
+)
+from tailrace.runtime.dates import LogicalRange, range_for
+from tailrace.runtime.driver import JobDriver, Paced, drive, new_write_id
+from tailrace.runtime.listening import BackfillStarted, Listener, Progress
+from tailrace.runtime.settings import Settings
+from tailrace.runtime.signals import Interrupts
+from tailrace.runtime.suggestions import did_you_mean, in_words
+from tailrace.runtime.worker import WorkerMain, worker_performer
+
+_CREATION_ATTEMPTS = 20
+_PROGRESS_SECONDS = 0.2
+
+
+def run(
+    command: BackfillCommand, settings: Settings, listener: Listener, zygote: ZygoteHandle
+) -> BackfillReport:
+    """Create or continue the backfill and drive it until it ends, or until somebody interrupts."""
+    began = time.monotonic()
+    report = zygote.loaded()
+    dag = find_dag(report, command.dag_id, settings)
+    dates = range_for(dag, command.start, command.end, datetime.now(UTC))
+    request = _request(command, dates)
+    with closing(_open(settings)) as metastore, Interrupts() as interrupts:
+        creation, backfill_id = _create(metastore, dag, request, dates, command.typed)
+        notices = (*dates.notices, *creation.notices, *_load_notices(report))
+        started = BackfillStarted(
+            backfill_id=backfill_id,
+            continued=creation.continues is not None,
+            creation=creation,
+            metastore=metastore.describe(),
+            executor=settings.executor,
+            workers=settings.workers,
+        )
+        listener.started(started)
+        end = _drive(metastore, settings, zygote, dag, backfill_id, listener, interrupts, began)
+        summary = metastore.backfill_summary(backfill_id)
+        return _report(summary, end, interrupts, time.monotonic() - began, settings, notices)
+
+
+def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -> BackfillPreview:
+    """What the command would do. Writes nothing: a metastore that does not exist yet is taken as empty."""
+    report = zygote.loaded()
+    dag = find_dag(report, command.dag_id, settings)
+    dates = range_for(dag, command.start, command.end, datetime.now(UTC))
+    request = _request(command, dates)
+    file = settings.sqlite_file
+    if file is not None and not file.exists():
+        facts = BackfillFacts(datetime.now(UTC), pools={DEFAULT_POOL: DEFAULT_POOL_SLOTS})
+    else:
+        with closing(_open(settings)) as metastore:
+            facts = metastore.backfill_facts(dag, request, dates.intervals)
+    creation = plan_backfill(dag, request, dates.intervals, facts)
+    creation = replace(creation, notices=(*dates.notices, *creation.notices, *_load_notices(report)))
+    return BackfillPreview(creation, dag, settings.safe_database_url)
+
+
+def find_dag(report: LoadReport, dag_id: str, settings: Settings) -> DagSpec:
+    """The DAG as loaded. Raises AuthoringError for one with mistakes, CommandError for one that is not there."""
+    spec = report.specs.get(dag_id)
+    if spec is not None:
+        return spec
+    its_own = [mistake for mistake in report.mistakes if mistake.dag_id == dag_id]
+    if its_own:
+        raise AuthoringError("\n".join(map(str, its_own)))
+    if not report.specs and report.mistakes:
+        raise AuthoringError("\n".join(map(str, report.mistakes)))
+    known = sorted(report.specs)
+    hint = did_you_mean(dag_id, known) or (f"; there are {in_words(known)}" if len(known) <= 8 and known else "")
+    broken = sorted({mistake.file for mistake in report.mistakes})
+    if broken:
+        hint += f"; {in_words(broken)} could not be loaded (`tailrace dags check` says why)"
+    raise CommandError(f"no DAG {dag_id!r} in {settings.dags}{hint}")
+
+
+def _load_notices(report: LoadReport) -> tuple[str, ...]:
+    broken = sorted({mistake.file for mistake in report.mistakes})
+    notices = (report.notice,) if report.notice else ()
+    if broken:
+        notices += (f"{in_words(broken)} could not be loaded (`tailrace dags check` says why)",)
+    return notices
+
+
+def _open(settings: Settings) -> Metastore:
+    return Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
+
+
+def _request(command: BackfillCommand, dates: LogicalRange) -> BackfillRequest:
+    return BackfillRequest(
+        dag_id=command.dag_id,
+        start=dates.first,
+        end=dates.last,
+        reprocess=command.reprocess,
+        new=command.new,
+        conf=command.conf,
+        disable_retry=command.disable_retry,
+        mark_success=command.mark_success,
+        ignore_first_depends_on_past=command.ignore_first_depends_on_past,
+        pool=command.pool,
+        max_active_runs=command.max_active_runs,
+        backwards=command.backwards,
+        stop_on_failure=command.stop_on_failure,
+    )
+
+
+def _create(
+    metastore: Metastore, dag: DagSpec, request: BackfillRequest, dates: LogicalRange, typed: str
+) -> tuple[BackfillCreation, int]:
+    """Read, decide, write; and again when somebody else changed the range in between."""
+    for _ in range(_CREATION_ATTEMPTS):
+        facts = metastore.backfill_facts(dag, request, dates.intervals)
+        creation = plan_backfill(dag, request, dates.intervals, facts)
+        if creation.refusals:
+            raise CommandError("\n".join(creation.refusals))
+        backfill_id = metastore.create_backfill(dag, creation, typed, new_write_id())
+        if isinstance(backfill_id, int):
+            return creation, backfill_id
+    raise EnvironmentBroken(
+        f"others keep changing the runs of {dag.dag_id} in this range; try again when they are done"
+    )
+
+
+def _drive(
+    metastore: Metastore,
+    settings: Settings,
+    zygote: ZygoteHandle,
+    dag: DagSpec,
+    backfill_id: int,
+    listener: Listener,
+    interrupts: Interrupts,
+    began: float,
+) -> BackfillEnd:
+    executor = _executor(metastore, settings, zygote, interrupts)
+    identity = own_identity()
+    try:
+        job_id = metastore.start_job(
+            "backfill", identity, dag.dag_id, backfill_id, settings.lease_seconds, new_write_id()
+        )
+        progress = Paced(partial(_progress, metastore, backfill_id, len(dag.tasks), listener, began), _PROGRESS_SECONDS)
+        driver = JobDriver(
+            metastore,
+            executor,
+            interrupts,
+            identity,
+            settings.lease_seconds,
+            noted=_noted(listener),
+            watch=_watcher(listener, interrupts, progress),
+        )
+        loop = backfill_loop(job_id, dag, backfill_id, Pace(heartbeat=settings.heartbeat_seconds))
+        try:
+            end = drive(loop, driver.perform)
+        except BaseException:
+            metastore.end_job(job_id, JobState.FAILED)
+            raise
+        _progress(metastore, backfill_id, len(dag.tasks), listener, began)
+        return end
+    finally:
+        metastore.release()
+        executor.stop()
+
+
+def _executor(
+    metastore: Metastore, settings: Settings, zygote: ZygoteHandle, interrupts: Interrupts
+) -> Executor:
+    if settings.executor == "sequential":
+        return SequentialExecutor(
+            zygote,
+            worker_loop(settings.lease_seconds),
+            partial(worker_performer, metastore),
+            wakeup=interrupts.wakeup,
+        )
+    worker = WorkerMain(settings.database_url, settings.sqlite_synchronous, settings.lease_seconds)
+    return LocalExecutor(
+        settings.workers, zygote, worker, before_fork=metastore.release, wakeup=interrupts.wakeup
+    )
+
+
+def _noted(listener: Listener) -> Callable[[Note], None]:
+    def noted(note: Note) -> None:
+        if listener.verbose or (note.applied is not None and note.applied.judged):
+            listener.noted(note)
+
+    return noted
+
+
+def _watcher(listener: Listener, interrupts: Interrupts, progress: Paced) -> Callable[[Woken], None]:
+    told = 0
+
+    def watch(woken: Woken) -> None:
+        nonlocal told
+        if interrupts.count > told:
+            told = interrupts.count
+            (listener.terminating if interrupts.terminate else listener.draining)(woken.busy)
+        progress()
+
+    return watch
+
+
+def _progress(metastore: Metastore, backfill_id: int, tasks: int, listener: Listener, began: float) -> None:
+    counts = metastore.backfill_progress(backfill_id)
+    listener.progressed(
+        Progress(counts.runs, counts.task_instances, tasks, time.monotonic() - began, counts.running)
+    )
+
+
+def _report(
+    summary: BackfillSummary,
+    end: BackfillEnd,
+    interrupts: Interrupts,
+    seconds: float,
+    settings: Settings,
+    notices: tuple[str, ...],
+) -> BackfillReport:
+    if end.ending is Ending.JUDGED:
+        state = BackfillEnding(summary.state)
+    elif end.ending is Ending.PAUSED:
+        state = BackfillEnding.PAUSED
+    else:
+        state = BackfillEnding.INTERRUPTED
+    root = summary.root_failure
+    log = None if root is None else log_path(settings.home, root.try_key)
+    return BackfillReport(
+        backfill_id=summary.id,
+        dag_id=summary.dag_id,
+        state=state,
+        exit_code=interrupts.exit_code if state is BackfillEnding.INTERRUPTED else EXIT_CODES[state],
+        runs=summary.runs,
+        task_instances=summary.task_instances,
+        seconds=seconds,
+        blocked=summary.blocked,
+        root_failure=None
+        if root is None
+        else RootFailure(root.try_key, root.state, root.reason, str(log) if log and log.exists() else None),
+        left_failed=summary.left_failed,
+        notices=notices,
+    )
