@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tailrace.authoring.mistakes import Mistake, where_written
@@ -142,6 +142,10 @@ class DAG:
         return 1
 
 
+@overload
+def dag(dag_id: Callable[P, object]) -> Callable[P, DAG]: ...
+@overload
+def dag(dag_id: str | None = None, **arguments: Any) -> Callable[[Callable[P, object]], Callable[P, DAG]]: ...
 def dag(dag_id: str | Callable[..., Any] | None = None, **arguments: Any) -> Any:
     """Make a function into a DAG factory: its body is the ``with`` block; calling it makes the DAG.
 

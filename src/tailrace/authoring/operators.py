@@ -187,7 +187,7 @@ def followed_ids(task: BaseOperator, chosen: Any) -> tuple[str, ...]:
 class ShortCircuitOperator(PythonOperator):
     """Goes on only if its function returns something true; else everything below it is skipped.
 
-    With ``ignore_downstream_trigger_rules=False`` only its direct downstream tasks are, and trigger rules decide the rest.
+    With ``ignore_downstream_trigger_rules=False`` only its direct downstream tasks are; trigger rules decide the rest.
     """
 
     def __init__(self, *, ignore_downstream_trigger_rules: bool = True, **arguments: Any) -> None:

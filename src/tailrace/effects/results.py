@@ -29,10 +29,5 @@ class Applied:
     def changed(self) -> bool:
         """Whether anything landed."""
         return bool(
-            self.won
-            or self.activated
-            or self.adopted
-            or self.taken_over
-            or self.judged
-            or self.backfill_judged
+            self.won or self.activated or self.adopted or self.taken_over or self.judged or self.backfill_judged
         )

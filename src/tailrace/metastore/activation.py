@@ -9,15 +9,14 @@ from typing import Any
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from tailrace.metastore.columns import from_json
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.locking import LockedRun, Workspace, set_wanted_state
 from tailrace.metastore.records import run_row, task_instance_row
 from tailrace.metastore.rows import job_alive
 from tailrace.metastore.tables import dag_run, job, task_instance, xcom
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
-from tailrace.model.spec import DagSpec, TaskSpec
+from tailrace.model.spec import TaskSpec
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
-from tailrace.model.transitions import Actor, Cause
+from tailrace.model.transitions import Cause
 
 _ACTIVATE = (
     update(dag_run)
@@ -56,9 +55,7 @@ _CREATED_IDS = (
     .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
     .order_by(task_instance.c.id)
 )
-_TAKE_OVER = (
-    update(dag_run).where(dag_run.c.id == bindparam("run")).values(owner_job_id=bindparam("owner"))
-)
+_TAKE_OVER = update(dag_run).where(dag_run.c.id == bindparam("run")).values(owner_job_id=bindparam("owner"))
 _JOBS = select(job.c.id, job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds).where(
     job.c.id.in_(bindparam("jobs", expanding=True))
 )
@@ -146,7 +143,7 @@ def _alive(work: Workspace, jobs: Iterable[int | None]) -> Mapping[int, bool]:
     if not ids:
         return {}
     now = work.tx.moment
-    return {row[0]: job_alive(*row[1:], now) for row in work.tx.rows(_JOBS, {"jobs": ids})}
+    return {row[0]: job_alive(row[1], row[2], row[3], row[4], now) for row in work.tx.rows(_JOBS, {"jobs": ids})}
 
 
 def _clear(work: Workspace, runs: Iterable[LockedRun]) -> None:
@@ -196,9 +193,7 @@ def _create(work: Workspace, lacking: Iterable[tuple[LockedRun, Iterable[TaskSpe
             continue
         run = runs[run_row_id]
         key = TaskInstanceKey(run.dag_id, run.run_id, task_id, map_index)
-        work.history.append(
-            task_instance_row(work.author, key, id, None, TaskInstanceState.NONE, Cause.CREATED, "")
-        )
+        work.history.append(task_instance_row(work.author, key, id, None, TaskInstanceState.NONE, Cause.CREATED, ""))
 
 
 def _new_row(run: LockedRun, task: TaskSpec) -> dict[str, Any]:

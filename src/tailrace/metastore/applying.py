@@ -23,7 +23,14 @@ from tailrace.metastore.verdicts import judge_backfill, judge_runs, lock_backfil
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, task_instance_may
-from tailrace.planning.plan import Plan, TaskTransition
+from tailrace.planning.plan import (
+    Plan,
+    RunActivation,
+    RunAdoption,
+    RunTakeover,
+    RunVerdict,
+    TaskTransition,
+)
 
 _OCCUPYING = frozenset(state.value for state in OCCUPYING)
 
@@ -114,15 +121,16 @@ def _begin(tx: Transaction, plan: Plan, write_id: str) -> Workspace:
     """Lock everything the plan is about, in lock order."""
     work = Workspace(tx, plan, Author(tx.moment.wall, write_id, Actor.PLANNER, plan.job_id))
     named = {step.run for step in plan.transitions}
-    for part in (*plan.activations, *plan.adoptions, *plan.takeovers, *plan.run_verdicts):
-        named.add(part.id)
+    parts: list[RunActivation | RunAdoption | RunTakeover | RunVerdict] = [*plan.activations, *plan.adoptions]
+    parts += (*plan.takeovers, *plan.run_verdicts)
+    named.update(part.id for part in parts)
     for verdict in plan.run_verdicts:
         named.update(verdict.past_evidence)
     queueing = [step for step in plan.transitions if step.takes_slot]
     if tx.postgres:
         _lock_guards(work, queueing)
     work.runs = read_runs(tx, named, lock=True)
-    whole = {part.id for part in (*plan.activations, *plan.adoptions, *plan.run_verdicts)}
+    whole = {part.id for part in parts if not isinstance(part, RunTakeover)}
     lock_task_instances(work, whole, (step.id for step in plan.transitions))
     return work
 

@@ -118,7 +118,7 @@ def running_runs(tx: Transaction, dag_id: str) -> int:
 
 def pool_sizes(tx: Transaction) -> dict[str, int]:
     """The slots of every pool, by name."""
-    return {name: slots for name, slots in tx.rows(_POOLS)}
+    return {row.name: row.slots for row in tx.rows(_POOLS)}
 
 
 def limited(dag: DagSpec, counts: Mapping[str, int]) -> Mapping[str, int]:

@@ -171,9 +171,7 @@ class Database:
             if connection is not None:
                 connection.invalidate()
                 connection.close()
-            raise of_driver(
-                error, self.where, postgres=self.postgres, wait_seconds=self._wait_seconds
-            ) from error
+            raise of_driver(error, self.where, postgres=self.postgres, wait_seconds=self._wait_seconds) from error
         except OSError as error:
             raise EnvironmentBroken(
                 f"metastore {self.where}: its folder cannot be made ({error.strerror}); "
@@ -236,7 +234,9 @@ def _parsed(text: str) -> URL:
             "the metastore's address is not a URL; expected sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
         ) from None
     except NoSuchModuleError:
-        raise CommandError("the metastore is sqlite:///PATH or postgresql+psycopg://…; no other kind is known") from None
+        raise CommandError(
+            "the metastore is sqlite:///PATH or postgresql+psycopg://…; no other kind is known"
+        ) from None
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise CommandError(f"the metastore is SQLite or PostgreSQL, not {url.get_backend_name()}")
     if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database):

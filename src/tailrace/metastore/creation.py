@@ -143,7 +143,9 @@ def _doubt_date(date: DatePlan, found: Found | None) -> str | None:
     if date.existing_id is None or found is None:
         if date.existing_id is None and found is None:
             return None
-        return f"expected {'no run' if found is not None else 'a run'}, found {'none' if found is None else found.state}"
+        return (
+            f"expected {'no run' if found is not None else 'a run'}, found {'none' if found is None else found.state}"
+        )
     if found.id != date.existing_id or found.version != date.expected_version:
         return f"expected version {date.expected_version}, found {found.state} version {found.version}"
     closed = DagRunState(found.state) in CLOSED
@@ -209,7 +211,7 @@ def _insert_runs(work: Creating, backfill_id: int) -> None:
     new = [date for date in work.creation.dates if date.existing_id is None and not work.settled(date)]
     if not new:
         return
-    at, dag_id = work.author.at, work.dag.dag_id
+    dag_id = work.dag.dag_id
     work.tx.change_many(_INSERT_RUNS, [_run_values(work, date) for date in new])
     for date in new:
         work.history.append(
@@ -255,7 +257,9 @@ def _run_values(work: Creating, date: DatePlan) -> dict[str, Any]:
 def _rows_by_date(work: Creating, dates: Iterable[datetime]) -> dict[datetime, int]:
     found: dict[datetime, int] = {}
     for batch in in_batches(sorted(set(dates))):
-        found.update((row[0], row[1]) for row in work.tx.rows(_ROWS_BY_DATE, {"dag_id": work.dag.dag_id, "dates": batch}))
+        found.update(
+            (row[0], row[1]) for row in work.tx.rows(_ROWS_BY_DATE, {"dag_id": work.dag.dag_id, "dates": batch})
+        )
     return found
 
 

@@ -76,9 +76,7 @@ _JUST_BEFORE = (
 _WANTED_BY = (
     select(backfill_run.c.dag_run_id, backfill_run.c.backfill_id)
     .join(backfill, backfill.c.id == backfill_run.c.backfill_id)
-    .where(
-        backfill_run.c.dag_run_id.in_(bindparam("runs", expanding=True)), backfill.c.state.in_(UNFINISHED_BACKFILL)
-    )
+    .where(backfill_run.c.dag_run_id.in_(bindparam("runs", expanding=True)), backfill.c.state.in_(UNFINISHED_BACKFILL))
     .order_by(backfill_run.c.dag_run_id, backfill_run.c.backfill_id)
 )
 
@@ -107,7 +105,7 @@ def read_facts(
         existing=_existing(tx, dag_spec.dag_id, dates),
         earlier_runs=frozenset(_just_before(tx, dag_spec.dag_id, dates)),
         open_with_fingerprint=open_backfill(tx, request.fingerprint),
-        pools={name: slots for name, slots in tx.rows(_POOLS)},
+        pools={row.name: row.slots for row in tx.rows(_POOLS)},
     )
 
 

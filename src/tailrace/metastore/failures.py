@@ -18,7 +18,10 @@ class Contended(EnvironmentBroken):
 
 #: What SQLite says, and what to do about it. First match wins.
 _SQLITE = (
-    ("locked", "another process has kept it locked for {wait:g} s; find it (`fuser` on the file) and end it, then retry"),
+    (
+        "locked",
+        "another process has kept it locked for {wait:g} s; find it (`fuser` on the file) and end it, then retry",
+    ),
     ("unable to open", "it cannot be opened; check that its folder exists and that you may write there"),
     ("readonly", "it is read-only; make the file and its folder writable, or set TAILRACE_HOME to another folder"),
     ("is full", "the disk is full; free some space and type the same command again"),
@@ -31,7 +34,7 @@ _SQLITE = (
 #: The same for PostgreSQL, by SQLSTATE.
 _POSTGRES_CODES = {
     "28P01": "the password was refused; check the user and password in TAILRACE_DATABASE_URL",
-    "28000": "the server does not let this user in; check the user in TAILRACE_DATABASE_URL and the server's pg_hba.conf",
+    "28000": "the server does not let this user in; check TAILRACE_DATABASE_URL and the server's pg_hba.conf",
     "3D000": "that database does not exist; create it (`createdb`) or correct TAILRACE_DATABASE_URL",
     "42501": "this user may not do that there; grant it the rights on the schema",
     "25006": "the server is read-only (a standby?); name the primary in TAILRACE_DATABASE_URL",

@@ -85,9 +85,7 @@ def requeue_runs(work: Creating, backfill_id: int) -> None:
             )
         )
         found.state = DagRunState.QUEUED
-    set_wanted_state(
-        work.tx, {work.found[date.interval.start].id: DagRunState.QUEUED for date in reprocessed}
-    )
+    set_wanted_state(work.tx, {work.found[date.interval.start].id: DagRunState.QUEUED for date in reprocessed})
 
 
 def _shared(work: Creating, backfill_id: int, dates: list[DatePlan]) -> set[int]:

@@ -10,8 +10,8 @@ from tailrace.metastore.connection import Transaction
 from tailrace.metastore.records import record
 from tailrace.metastore.tables import OCCUPYING_SQL, backfill, dag, dag_run, pool, task_instance
 from tailrace.model.spec import DEFAULT_POOL
-from tailrace.planning.dependencies import UNLIMITED
 from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState, TaskInstanceState
+from tailrace.planning.dependencies import UNLIMITED
 
 _UNOCCUPIED = (TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE)
 
@@ -42,9 +42,7 @@ _OPEN_BACKFILLS = select(func.count()).where(
     backfill.c.pool == bindparam("pool"),
     backfill.c.state.in_([state.value for state in BackfillState if state not in BACKFILL_CLOSED]),
 )
-_PAUSE = (
-    update(dag).where(dag.c.dag_id == bindparam("id")).values(paused=bindparam("pause"), version=dag.c.version + 1)
-)
+_PAUSE = update(dag).where(dag.c.dag_id == bindparam("id")).values(paused=bindparam("pause"), version=dag.c.version + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def run_view(row: Any, now: Moment, task_instances: tuple[TaskInstanceView, ...]
         version=version,
         run_type=RunType(kind),
         owner_job_id=owner,
-        owner_alive=owner is not None and job_alive(*row[14:18], now),
+        owner_alive=owner is not None and job_alive(row[14], row[15], row[16], row[17], now),
         previous_id=previous,
         options=RunOptions(*options),
         task_instances=task_instances,

@@ -14,13 +14,11 @@ from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, in
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.connection import Database, Transaction
 from tailrace.metastore.tables import metadata, pool
-from tailrace.model.spec import DEFAULT_POOL
+from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS
 
 #: Every revision of the schema, oldest first; the last is what ``tables`` says.
 REVISIONS = ("0001",)
 HEAD = REVISIONS[-1]
-
-DEFAULT_POOL_SLOTS = 128
 
 #: Any two processes that create or migrate one PostgreSQL metastore at once take turns on this advisory lock.
 _SCHEMA_LOCK = text("SELECT pg_advisory_xact_lock(7245117238)")
@@ -126,7 +124,9 @@ def _refuse_unknown(database: Database, found: str) -> None:
 
 def _refuse_live_jobs(database: Database) -> None:
     def alive(tx: Transaction) -> list[int]:
-        return [id for id, until, epoch, seconds in tx.rows(_RUNNING_JOBS) if not tx.moment.expired(until, epoch, seconds)]
+        return [
+            id for id, until, epoch, seconds in tx.rows(_RUNNING_JOBS) if not tx.moment.expired(until, epoch, seconds)
+        ]
 
     jobs = database.read(alive)
     if jobs:

@@ -8,7 +8,7 @@ one exception, the counts behind a backfill's verdict, is read once, when nothin
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, func, literal_column, select, text
+from sqlalchemy import Select, bindparam, func, literal_column, select, text
 
 from tailrace.metastore.capacity import RUNNING_SQL, count_occupants, limited
 from tailrace.metastore.clock import Moment
@@ -78,7 +78,7 @@ _COUNTS = (
     .where(backfill_run.c.backfill_id == bindparam("backfill_id"))
     .group_by(backfill_run.c.run_state)
 )
-_FAILED_SINCE = (
+_FAILED_SINCE: Select[Any] = (
     select(literal_column("1"))
     .where(
         backfill_run.c.backfill_id == bindparam("backfill_id"),
@@ -156,9 +156,7 @@ def _backfill(
     state, version, paused, max_active_runs, stop_on_failure = row
     window = dag.max_active_runs if max_active_runs is None else min(dag.max_active_runs, max_active_runs)
     most = max(1, min(window, MOST_CANDIDATES))
-    candidates = tuple(
-        run_view(row, now) for row in tx.rows(_CANDIDATES, {"backfill_id": backfill_id, "most": most})
-    )
+    candidates = tuple(run_view(row, now) for row in tx.rows(_CANDIDATES, {"backfill_id": backfill_id, "most": most}))
     open_runs = active + len(candidates)
     failed = stop_on_failure and tx.row(_FAILED_SINCE, {"backfill_id": backfill_id}) is not None
     closed: dict[DagRunState, int] = {}
@@ -180,9 +178,7 @@ def _backfill(
     return view, candidates
 
 
-def _previous(
-    tx: Transaction, runs: Iterable[RunView], candidates: Iterable[RunView]
-) -> Mapping[int, PreviousRun]:
+def _previous(tx: Transaction, runs: Iterable[RunView], candidates: Iterable[RunView]) -> Mapping[int, PreviousRun]:
     pinned = {view.previous_id for view in (*runs, *candidates) if view.previous_id is not None}
     if not pinned:
         return {}

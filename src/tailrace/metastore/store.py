@@ -92,15 +92,6 @@ class Metastore(Views):
         finally:
             database.release()
 
-    @staticmethod
-    def check(url: str, *, lock_wait: float = LOCK_WAIT) -> schema.SchemaCheck:
-        """Look at the metastore's schema and soundness. Changes nothing, and creates nothing on PostgreSQL."""
-        database = Database(url, sqlite_synchronous="normal", clock=None, wait_seconds=lock_wait)
-        try:
-            return schema.check(database)
-        finally:
-            database.release()
-
     def close(self) -> None:
         """Close the connection."""
         self._database.release()

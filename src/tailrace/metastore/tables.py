@@ -1,22 +1,14 @@
-# NOTE from the lead (11:51): I overwrote your tables.py by accident, believing this helper dead. Put yours back if you had one;
-# delete this note either way. Everything else in this folder is yours, I touch nothing more here.
 """The schema, as SQLAlchemy Core tables. Checks are generated from the enums; unique keys are guards, not decoration.
 
 A state is text and never NULL. Rows that every loop looks for have partial indexes, so that finding the active few
 costs the same beside ten rows of history and ten million.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from enum import StrEnum
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
-    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -24,11 +16,11 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
 
+from tailrace.metastore.columns import UtcDateTime, one_of, state_check
 from tailrace.model.states import OCCUPYING, BackfillState, DagRunState, JobState, TaskInstanceState
 
 metadata = MetaData(
@@ -45,53 +37,30 @@ metadata = MetaData(
 Id = BigInteger().with_variant(Integer, "sqlite")
 
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment. TIMESTAMPTZ on PostgreSQL; UTC without a zone on SQLite, which has no zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database: in UTC."""
-        if value is None or dialect.name != "sqlite":
-            return value
-        return value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """From the database: aware, in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def _one_of(column: str, states: Iterable[StrEnum]) -> CheckConstraint:
-    listed = ", ".join(f"'{state}'" for state in states)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
-
-
-def _where_state(states: Iterable[StrEnum]) -> str:
-    return f"state IN ({', '.join(sorted(repr(str(state)) for state in states))})"
+#: Which task instances occupy capacity. Literal, because a partial index is used only where its condition is.
+OCCUPYING_SQL = one_of("state", OCCUPYING)
 
 
 dag = Table(
     "dag",
     metadata,
     Column("dag_id", Text, primary_key=True),
-    Column("paused", Boolean, nullable=False, default=False),
-    Column("version", Integer, nullable=False, default=1),
-    Column("spec_hash", Text, nullable=False, default=""),
-    Column("file", Text, nullable=False, default=""),
-    Column("updated_at", UtcDateTime, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("dag_version_id", Id, nullable=False),  # the newest structure; 0 before the first
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 dag_version = Table(
     "dag_version",
     metadata,
-    Column("spec_hash", Text, primary_key=True),
-    Column("dag_id", Text, nullable=False, index=True),
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("dag_id", Text, nullable=False),
+    Column("spec_hash", Text, nullable=False),
     Column("spec", Text, nullable=False),  # JSON
     Column("code_hash", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("dag_id", "spec_hash"),
 )
 
 pool = Table(
@@ -99,7 +68,7 @@ pool = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("slots", Integer, nullable=False),  # -1: unlimited
-    Column("description", Text, nullable=False, default=""),
+    Column("description", Text, nullable=False),
     CheckConstraint("slots >= -1", name="slots"),
 )
 
@@ -119,34 +88,42 @@ job = Table(
     Column("heartbeat_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("lease_until", Double, nullable=False),  # seconds on the metastore's lease clock
-    Column("lease_epoch", Text, nullable=False),  # which clock: boot id on SQLite, empty on PostgreSQL
-    _one_of("state", JobState),
+    Column("lease_epoch", Text, nullable=False),  # which clock: the boot id on SQLite
+    Column("lease_seconds", Double, nullable=False),  # what it was granted for
+    state_check("job", "state", JobState),
 )
-Index("ix_job_running", job.c.host, sqlite_where=text("state = 'running'"), postgresql_where=text("state = 'running'"))
+_RUNNING_JOB = text(f"state = '{JobState.RUNNING}'")
+Index("ix_job_running", job.c.host, sqlite_where=_RUNNING_JOB, postgresql_where=_RUNNING_JOB)
 
 backfill = Table(
     "backfill",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    Column("dag_id", Text, nullable=False, index=True),
-    Column("fingerprint", Text, nullable=False, index=True),
+    Column("dag_id", Text, nullable=False),
+    Column("dag_version_id", Id, nullable=False),
+    Column("fingerprint", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("paused", Boolean, nullable=False, default=False),
-    Column("version", Integer, nullable=False, default=1),
-    Column("from_date", UtcDateTime, nullable=False),
-    Column("to_date", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("range_start", UtcDateTime, nullable=False),
+    Column("range_end", UtcDateTime, nullable=False),
     Column("reprocess", Text, nullable=False),
     Column("conf", Text),
+    Column("disable_retry", Boolean, nullable=False),
+    Column("mark_success", Boolean, nullable=False),
+    Column("ignore_first_depends_on_past", Boolean, nullable=False),
+    Column("pool", Text),
     Column("max_active_runs", Integer),
-    Column("backwards", Boolean, nullable=False, default=False),
-    Column("stop_on_failure", Boolean, nullable=False, default=False),
-    Column("command", Text, nullable=False, default=""),
-    Column("reason", Text, nullable=False, default=""),
+    Column("backwards", Boolean, nullable=False),
+    Column("stop_on_failure", Boolean, nullable=False),
+    Column("command", Text, nullable=False),
+    Column("reason", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
-    _one_of("state", BackfillState),
+    state_check("backfill", "state", BackfillState),
 )
+Index("ix_backfill_fingerprint", backfill.c.fingerprint)
 
 dag_run = Table(
     "dag_run",
@@ -159,93 +136,83 @@ dag_run = Table(
     Column("interval_end", UtcDateTime, nullable=False),
     Column("run_type", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("version", Integer, nullable=False, default=1),
+    Column("version", Integer, nullable=False),
     Column("owner_job_id", Id),
     Column("previous_id", Id),  # pinned when the run is created
     Column("conf", Text),
-    Column("disable_retry", Boolean, nullable=False, default=False),
-    Column("mark_success", Boolean, nullable=False, default=False),
-    Column("ignore_depends_on_past", Boolean, nullable=False, default=False),
+    Column("disable_retry", Boolean, nullable=False),
+    Column("mark_success", Boolean, nullable=False),
+    Column("ignore_depends_on_past", Boolean, nullable=False),
     Column("pool", Text),
-    Column("clear_on_activation", Text, nullable=False, default="[]"),  # JSON list of task ids
-    Column("spec_hash", Text, nullable=False, default=""),
-    Column("reason", Text, nullable=False, default=""),
-    Column("evidence", Text),  # JSON: the proof of its verdict
+    Column("clear_on_activation", Text),  # JSON list of task ids
+    Column("dag_version_id", Id),  # the structure it was last activated with
+    Column("reason", Text, nullable=False),
+    Column("blocked", Text),  # JSON: the blockers of a deadlock
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     UniqueConstraint("dag_id", "run_id"),
     UniqueConstraint("dag_id", "logical_date"),
-    _one_of("state", DagRunState),
+    state_check("dag_run", "state", DagRunState),
 )
-Index(
-    "ix_dag_run_running",
-    dag_run.c.dag_id,
-    sqlite_where=text("state = 'running'"),
-    postgresql_where=text("state = 'running'"),
-)
+_RUNNING_RUN = text(f"state = '{DagRunState.RUNNING}'")
+Index("ix_dag_run_running", dag_run.c.dag_id, sqlite_where=_RUNNING_RUN, postgresql_where=_RUNNING_RUN)
 
-#: Wanted-by: any number of backfills may want a run. ``open`` mirrors "the run is not closed", to find the next few.
+#: Wanted-by: any number of backfills may want a run. ``run_state`` is the run's, copied in the transaction that changes
+#: it, so that the next few open runs of a backfill are found by an index, however long its range.
 backfill_run = Table(
     "backfill_run",
     metadata,
     Column("backfill_id", Id, ForeignKey("backfill.id"), primary_key=True),
-    Column("run", Id, ForeignKey("dag_run.id"), primary_key=True),
+    Column("dag_run_id", Id, ForeignKey("dag_run.id"), primary_key=True),
     Column("ordinal", Integer, nullable=False),
+    Column("run_state", Text, nullable=False),
     Column("action", Text, nullable=False),
-    Column("reason", Text, nullable=False, default=""),
-    Column("open", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("clear", Text, nullable=False),  # JSON list of task ids
+    state_check("backfill_run", "run_state", DagRunState),
 )
-Index("ix_backfill_run_run", backfill_run.c.run)
-Index(
-    "ix_backfill_run_open",
-    backfill_run.c.backfill_id,
-    backfill_run.c.ordinal,
-    sqlite_where=text("open"),
-    postgresql_where=text("open"),
-)
+Index("ix_backfill_run_run", backfill_run.c.dag_run_id)
+Index("ix_backfill_run_next", backfill_run.c.backfill_id, backfill_run.c.run_state, backfill_run.c.ordinal)
 
 task_instance = Table(
     "task_instance",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    Column("run", Id, ForeignKey("dag_run.id"), nullable=False),
+    Column("dag_run_id", Id, ForeignKey("dag_run.id"), nullable=False),
     Column("dag_id", Text, nullable=False),  # of the run; here so that limits are counted without a join
     Column("task_id", Text, nullable=False),
-    Column("map_index", Integer, nullable=False, default=-1),
+    Column("map_index", Integer, nullable=False),
     Column("state", Text, nullable=False),
-    Column("try_number", Integer, nullable=False, default=0),
+    Column("try_number", Integer, nullable=False),
     Column("max_tries", Integer, nullable=False),
-    Column("lost_tries", Integer, nullable=False, default=0),
-    Column("token", Integer, nullable=False, default=0),
+    Column("lost_tries", Integer, nullable=False),
+    Column("token", Integer, nullable=False),
     Column("pool", Text, nullable=False),
     Column("pool_slots", Integer, nullable=False),
+    Column("priority", Integer, nullable=False),
     Column("retry_at", UtcDateTime),
     Column("queued_at", UtcDateTime),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
-    Column("cause", Text, nullable=False, default="created"),
-    Column("reason", Text, nullable=False, default=""),
+    Column("cause", Text, nullable=False),
+    Column("reason", Text, nullable=False),
     Column("followed", Text),  # JSON list: a branch's choice
     Column("stopping_to", Text),  # the state a stopping try ends in
-    Column("host", Text),
-    Column("boot_id", Text),
-    Column("worker_pid", Integer),
-    Column("worker_start", BigInteger),
-    Column("task_pid", Integer),
-    Column("task_start", BigInteger),
-    Column("code_hash", Text, nullable=False, default=""),
+    Column("holder", Text),  # JSON: the identities of the worker and of the task's process
+    Column("code_hash", Text),
     Column("lease_until", Double),
     Column("lease_epoch", Text),
-    UniqueConstraint("run", "task_id", "map_index"),
-    _one_of("state", TaskInstanceState),
+    Column("lease_seconds", Double),
+    UniqueConstraint("dag_run_id", "task_id", "map_index"),
+    state_check("task_instance", "state", TaskInstanceState),
 )
 Index(
     "ix_task_instance_occupying",
-    task_instance.c.pool,
     task_instance.c.dag_id,
-    sqlite_where=text(_where_state(OCCUPYING)),
-    postgresql_where=text(_where_state(OCCUPYING)),
+    task_instance.c.pool,
+    sqlite_where=text(OCCUPYING_SQL),
+    postgresql_where=text(OCCUPYING_SQL),
 )
 
 history = Table(
@@ -259,15 +226,16 @@ history = Table(
     Column("run_id", Text),
     Column("task_id", Text),
     Column("map_index", Integer),
+    Column("task_instance_id", Id),
     Column("backfill_id", Id),
-    Column("before", Text, nullable=False),
+    Column("before", Text),  # NULL for a creation: there was nothing before
     Column("after", Text, nullable=False),
     Column("actor", Text, nullable=False),
     Column("cause", Text, nullable=False),
     Column("try_number", Integer),
     Column("token", Integer),
     Column("job_id", Id),
-    Column("reason", Text, nullable=False, default=""),
+    Column("reason", Text, nullable=False),
     Column("evidence", Text),
 )
 Index("ix_history_task_instance", history.c.dag_id, history.c.run_id, history.c.task_id)
@@ -275,9 +243,10 @@ Index("ix_history_task_instance", history.c.dag_id, history.c.run_id, history.c.
 xcom = Table(
     "xcom",
     metadata,
-    Column("task_instance", Id, ForeignKey("task_instance.id"), primary_key=True),
+    Column("task_instance_id", Id, ForeignKey("task_instance.id"), primary_key=True),
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),  # JSON, never pickle
+    Column("at", UtcDateTime, nullable=False),
 )
 
 #: Every write transaction leaves its client-made id here, with its answer: repeating it is harmless.

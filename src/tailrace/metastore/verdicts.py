@@ -6,7 +6,7 @@ plan's own transitions, and must be equal. A backfill verdict needs every wanted
 
 from typing import Any
 
-from sqlalchemy import bindparam, literal_column, select, update
+from sqlalchemy import Select, bindparam, literal_column, select, update
 
 from tailrace.errors import InternalError
 from tailrace.metastore.capacity import pool_sizes
@@ -45,7 +45,7 @@ _CLOSE_BACKFILL = (
     .where(backfill.c.id == bindparam("backfill"))
     .values(state=bindparam("after"), ended_at=bindparam("at"), reason=bindparam("why"))
 )
-_ANY_WANTED = (
+_ANY_WANTED: Select[Any] = (
     select(literal_column("1"))
     .where(
         backfill_run.c.backfill_id == bindparam("backfill_id"),
@@ -54,7 +54,7 @@ _ANY_WANTED = (
     .limit(1)
 )
 
-_ANY_FAILED = (
+_ANY_FAILED: Select[Any] = (
     select(literal_column("1"))
     .where(
         backfill_run.c.backfill_id == bindparam("backfill_id"),
@@ -198,9 +198,7 @@ def judge_backfill(work: Workspace) -> None:
         {"backfill": verdict.id, "after": verdict.state, "at": work.author.at, "why": verdict.reason},
     )
     work.history.append(
-        backfill_row(
-            work.author, row.dag_id, verdict.id, row.state, verdict.state, Cause.JUDGED, verdict.reason
-        )
+        backfill_row(work.author, row.dag_id, verdict.id, row.state, verdict.state, Cause.JUDGED, verdict.reason)
     )
     work.backfill_judged = True
 

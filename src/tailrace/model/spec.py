@@ -1,4 +1,4 @@
-"""What authoring compiles a DAG into: frozen, JSON-able, free of user code. Planning and the metastore know only this."""
+"""What authoring compiles a DAG into: frozen, JSON-able, free of user code. Planning and metastore know only this."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -109,7 +109,7 @@ class DagSpec:
 
     @cached_property
     def deciders(self) -> Mapping[str, tuple[str, ...]]:
-        """For each task id, what may exclude it: the branches directly above it and the short circuits that reach it."""
+        """For each task id, what may exclude it: branches directly above it, short circuits that reach it."""
         deciding: dict[str, list[str]] = {task.task_id: [] for task in self.tasks}
         for task in self.tasks:
             if task.decides is Decides.NOTHING:

@@ -150,7 +150,8 @@ def _pool_refusals(dag: DagSpec, request: BackfillRequest, facts: BackfillFacts)
         size = facts.pools.get(name)
         if size is None:
             known = ", ".join(sorted(facts.pools)) or "none"
-            yield f"pool {name!r} does not exist; create it with `tailrace pools set {name} SLOTS`, or use one of: {known}"
+            how = f"create it with `tailrace pools set {name} SLOTS`, or use one of: {known}"
+            yield f"pool {name!r} does not exist; {how}"
         elif size != UNLIMITED and slots > size:
             yield (
                 f"a task needs {slots} slots and pool {name!r} has {size} in all; "
@@ -188,22 +189,20 @@ def _conflicts(request: BackfillRequest, date: DatePlan, facts: BackfillFacts) -
         )
 
 
-def _notices(
-    dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts
-) -> Iterable[str]:
+def _notices(dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts) -> Iterable[str]:
     if facts.dag_paused:
         yield f"{dag.dag_id} is paused: its schedule stands still, this backfill runs"
     first = dates[0] if dates else None
-    if first is not None and dag.depends_on_past and not request.ignore_first_depends_on_past:
-        if first.previous is None or (
-            first.previous not in facts.existing and first.previous not in facts.earlier_runs
-        ):
-            yield f"no run before {first.interval.start.isoformat()}: depends_on_past is met for the first date"
+    looks_back = first is not None and dag.depends_on_past and not request.ignore_first_depends_on_past
+    if looks_back and first is not None and not _exists(first.previous, facts):
+        yield f"no run before {first.interval.start.isoformat()}: depends_on_past is met for the first date"
     if request.max_active_runs is not None and request.max_active_runs > dag.max_active_runs:
         yield f"--max-active-runs can only lower the DAG's own limit, {dag.max_active_runs}"
     left = [date for date in dates if date.action is DateAction.LEAVE]
-    failed = [
-        date for date in left if facts.existing[date.interval.start].state is not DagRunState.SUCCESS
-    ]
+    failed = [date for date in left if facts.existing[date.interval.start].state is not DagRunState.SUCCESS]
     if failed:
         yield f"{len(failed)} runs failed before and are left as they are; --reprocess failed runs them again"
+
+
+def _exists(date: datetime | None, facts: BackfillFacts) -> bool:
+    return date is not None and (date in facts.existing or date in facts.earlier_runs)

@@ -46,9 +46,7 @@ _CREATION_ATTEMPTS = 20
 _PROGRESS_SECONDS = 0.2
 
 
-def run(
-    command: BackfillCommand, settings: Settings, listener: Listener, zygote: ZygoteHandle
-) -> BackfillReport:
+def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote: ZygoteHandle) -> BackfillReport:
     """Create or continue the backfill and drive it until it ends, or until somebody interrupts."""
     began = time.monotonic()
     report = zygote.loaded()
@@ -109,7 +107,7 @@ def find_dag(report: LoadReport, dag_id: str, settings: Settings) -> DagSpec:
 
 def _load_notices(report: LoadReport) -> tuple[str, ...]:
     broken = sorted({mistake.file for mistake in report.mistakes})
-    notices = (report.notice,) if report.notice else ()
+    notices: tuple[str, ...] = (report.notice,) if report.notice else ()
     if broken:
         notices += (f"{in_words(broken)} could not be loaded (`tailrace dags check` says why)",)
     return notices
@@ -193,9 +191,7 @@ def _drive(
         executor.stop()
 
 
-def _executor(
-    metastore: Metastore, settings: Settings, zygote: ZygoteHandle, interrupts: Interrupts
-) -> Executor:
+def _executor(metastore: Metastore, settings: Settings, zygote: ZygoteHandle, interrupts: Interrupts) -> Executor:
     if settings.executor == "sequential":
         return SequentialExecutor(
             zygote,
@@ -204,9 +200,7 @@ def _executor(
             wakeup=interrupts.wakeup,
         )
     worker = WorkerMain(settings.database_url, settings.sqlite_synchronous, settings.lease_seconds)
-    return LocalExecutor(
-        settings.workers, zygote, worker, before_fork=metastore.release, wakeup=interrupts.wakeup
-    )
+    return LocalExecutor(settings.workers, zygote, worker, before_fork=metastore.release, wakeup=interrupts.wakeup)
 
 
 def _noted(listener: Listener) -> Callable[[Note], None]:
@@ -232,9 +226,7 @@ def _watcher(listener: Listener, interrupts: Interrupts, progress: Paced) -> Cal
 
 def _progress(metastore: Metastore, backfill_id: int, tasks: int, listener: Listener, began: float) -> None:
     counts = metastore.backfill_progress(backfill_id)
-    listener.progressed(
-        Progress(counts.runs, counts.task_instances, tasks, time.monotonic() - began, counts.running)
-    )
+    listener.progressed(Progress(counts.runs, counts.task_instances, tasks, time.monotonic() - began, counts.running))
 
 
 def _report(

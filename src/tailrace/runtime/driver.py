@@ -93,9 +93,7 @@ class JobDriver:
         """Perform one effect and return its answer."""
         handler = self._perform.get(type(effect))
         if handler is None:
-            raise InternalError(
-                f"no driver for the effect {type(effect).__name__}; this is a bug in Tailrace"
-            )
+            raise InternalError(f"no driver for the effect {type(effect).__name__}; this is a bug in Tailrace")
         return handler(effect)
 
     def _read_snapshot(self, effect: ReadSnapshot) -> Snapshot:

@@ -8,8 +8,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from tailrace.execution.zygote import start_zygote
-from tailrace.planning.backfills import BackfillCreation
-from tailrace.runtime.commands import BackfillCommand, BackfillReport
+from tailrace.runtime.commands import BackfillCommand, BackfillPreview, BackfillReport
 from tailrace.runtime.listening import Listener
 from tailrace.runtime.settings import Settings
 
@@ -31,12 +30,12 @@ def run_backfill(command: BackfillCommand, settings: Settings, listener: Listene
         zygote.stop()
 
 
-def preview_backfill(command: BackfillCommand, settings: Settings) -> BackfillCreation:
+def preview_backfill(command: BackfillCommand, settings: Settings) -> BackfillPreview:
     """What the command would do, date by date. Writes nothing, not even an empty metastore."""
     zygote = start_zygote(settings.dags, settings.home, isolation=settings.isolation)
     try:
-        creation: BackfillCreation = _metastore_side().preview(command, settings, zygote)
-        return creation
+        previewed: BackfillPreview = _metastore_side().preview(command, settings, zygote)
+        return previewed
     finally:
         zygote.stop()
 

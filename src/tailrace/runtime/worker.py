@@ -1,4 +1,4 @@
-"""What a worker process is: the worker loop, joined to the metastore and to its task's process. No user code runs here."""
+"""A worker process: the worker loop, joined to the metastore and to its task's process. No user code runs here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,9 +34,7 @@ def worker_performer(
         ClaimTry: lambda effect: metastore.claim(effect.request, new_write_id()),
         ReadXCom: lambda effect: metastore.read_xcom(effect.query),
         RenewLease: lambda effect: metastore.renew(effect.claim, effect.lease_seconds),
-        ReportOutcome: lambda effect: metastore.report(
-            effect.claim, effect.outcome, effect.after, new_write_id()
-        ),
+        ReportOutcome: lambda effect: metastore.report(effect.claim, effect.outcome, effect.after, new_write_id()),
     }
 
     def perform(effect: Effect[Any]) -> Any:
