@@ -14,7 +14,7 @@ def test_example_bash_operator_never_flakes(
     tmp_path: Path, tailrace: Run, pytestconfig: pytest.Config
 ) -> None:
     failures = []
-    for repeat in range(pytestconfig.getoption("soak_repeats")):
+    for repeat in range(pytestconfig.getoption("--soak-repeats")):
         folder = tmp_path / str(repeat)
         folder.mkdir()
         done = tailrace(

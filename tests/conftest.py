@@ -1,0 +1,25 @@
+"""Fixtures that more than one part of the suite needs. PostgreSQL is imported only where it is asked for."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak-repeats", type=int, default=20, help="how often the soak test repeats")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """One PostgreSQL server for the whole session."""
+    from tests.postgres_server import PostgresServer
+
+    with PostgresServer.running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Any) -> str:
+    """A fresh, empty database."""
+    return str(postgres_server.new_database())
