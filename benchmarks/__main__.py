@@ -57,14 +57,16 @@ def bash_diamond(runs: int) -> list[Figure]:
     return [Figure(name, "times", middle / floor, 3.0, False, "xargs -P2, s", floor, ratios)]
 
 
-def python_diamond(runs: int, url: str | None, target: float) -> list[Figure]:
+def python_diamond(runs: int, new_url: Callable[[], str] | None, target: float) -> list[Figure]:
     """Task instances a second, a process per try, the command's whole wall time counted."""
     floor = statistics.median(floors.forks_per_second(2000) for _ in range(runs))
-    rate: Callable[[], float] = lambda: TASKS / backfill(  # noqa: E731
-        dags.DIAMOND_PYTHON, "diamond_python", DATES, url=url
-    ).seconds
+
+    def rate() -> float:
+        url = new_url() if new_url is not None else None
+        return TASKS / backfill(dags.DIAMOND_PYTHON, "diamond_python", DATES, url=url).seconds
+
     middle, values = median_of(runs, rate)
-    store = "PostgreSQL" if url else "SQLite"
+    store = "PostgreSQL" if new_url is not None else "SQLite"
     return [Figure(f"no-op tasks, {store}", "TI/s", middle, target, True, "bare forks/s", floor, values)]
 
 
@@ -127,11 +129,7 @@ def main() -> int:
             from tests.postgres_server import PostgresServer
 
             server = stack.enter_context(PostgresServer.running())
-            return [
-                figure
-                for _ in range(1)
-                for figure in python_diamond(runs, server.new_database(), 100.0)
-            ]
+            return python_diamond(runs, server.new_database, 100.0)
 
         benches: dict[str, Callable[[], list[Figure]]] = {
             "bash": lambda: bash_diamond(runs),
