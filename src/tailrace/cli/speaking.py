@@ -89,6 +89,11 @@ def state_styled(state: str, stream: TextIO) -> str:
     return styled(state, stream, fg=STYLES.get(state))
 
 
+def state_styled_answer(state: str) -> str:
+    """A state's name in its colour, for stdout."""
+    return state_styled(state, sys.stdout)
+
+
 def counted(counts: Mapping[str, int]) -> str:
     """``3 success, 1 failed``; the order is that of the mapping, zeros are left out."""
     said = [f"{count:,} {name}" for name, count in counts.items() if count]

@@ -9,8 +9,10 @@ from sqlalchemy import ColumnElement, Select, and_, func, select
 
 from tailrace.metastore.columns import from_json
 from tailrace.metastore.connection import Transaction
-from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, task_instance
+from tailrace.metastore.specs import spec_from
+from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, dag_version, task_instance
 from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.plan import Blocker, DependencyStatus
@@ -217,6 +219,24 @@ class Views:
             )
 
         return self.read(work)
+
+    def stored_dag(self, dag_id: str) -> DagSpec | None:
+        """The DAG's newest structure that any job has used; None for a DAG no job has ever run."""
+        wanted = (
+            select(dag_version.c.spec)
+            .join(dag, dag.c.dag_version_id == dag_version.c.id)
+            .where(dag.c.dag_id == dag_id)
+        )
+
+        def work(tx: Transaction) -> DagSpec | None:
+            row = tx.row(wanted)
+            return None if row is None else spec_from(row[0])
+
+        return self.read(work)
+
+    def known_dags(self) -> tuple[str, ...]:
+        """The ids of the DAGs that any job has run."""
+        return self.read(lambda tx: tuple(row[0] for row in tx.rows(select(dag.c.dag_id).order_by(dag.c.dag_id))))
 
     def paused_dags(self) -> frozenset[str]:
         """The ids of the DAGs whose schedule is paused."""

@@ -1,0 +1,77 @@
+"""``tailrace runs``: what became of the runs of a DAG."""
+
+import click
+
+from tailrace.cli.lazy import Command, Lazy, LazyGroup
+from tailrace.cli.options import dag_argument, output_option, settings_with
+from tailrace.cli.speaking import current_speaker, state_styled_answer
+from tailrace.cli.stored import existing, say_empty
+from tailrace.cli.tables import show_table
+from tailrace.cli.views import (
+    RUN_COLUMNS,
+    TASK_INSTANCE_COLUMNS,
+    find_run,
+    moment_text,
+    run_json,
+    run_row,
+    task_instance_json,
+    task_instance_row,
+)
+from tailrace.model.states import DagRunState
+
+_HERE = "tailrace.cli.commands.runs"
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "list": Lazy(f"{_HERE}:list_", "List runs, newest logical date first."),
+        "show": Lazy(f"{_HERE}:show", "Show one run and its task instances."),
+    },
+)
+def runs() -> None:
+    """Runs: one for each logical date of a DAG."""
+
+
+@click.command("list", cls=Command)
+@click.argument("dag_id", required=False)
+@click.option("--state", type=click.Choice([str(state) for state in DagRunState]), help="Only runs in this state.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many.")
+@output_option
+def list_(dag_id: str | None, state: str | None, limit: int, output: str) -> None:
+    """List the runs of DAG_ID, or of every DAG, newest logical date first."""
+    settings = settings_with()
+    with existing(settings) as metastore:
+        found = () if metastore is None else metastore.list_runs(dag_id, state, limit)
+        if metastore is None and output != "json":
+            say_empty(settings)
+            return
+    if output == "json":
+        current_speaker().answer_json([run_json(line) for line in found])
+        return
+    show_table(RUN_COLUMNS, [run_row(line) for line in found], empty=f"no runs{f' of {dag_id}' if dag_id else ''}")
+    if len(found) == limit:
+        current_speaker().note(f"the newest {limit}; --limit shows more")
+
+
+@click.command(cls=Command)
+@dag_argument
+@click.argument("run")
+@output_option
+def show(dag_id: str, run: str, output: str) -> None:
+    """Show one run and its task instances. RUN is a run id or a logical date."""
+    with existing(settings_with()) as metastore:
+        found = find_run(metastore, dag_id, run)
+        instances = () if metastore is None else metastore.task_instances_of(found.id)
+    speaker = current_speaker()
+    if output == "json":
+        speaker.answer_json({**run_json(found), "task_instances": [task_instance_json(line) for line in instances]})
+        return
+    speaker.answer(f"{found.dag_id} / {found.run_id}: {state_styled_answer(found.state)}")
+    if found.reason:
+        speaker.answer(found.reason)
+    if found.started_at is not None:
+        ended = f", ended {moment_text(found.ended_at)}" if found.ended_at else ""
+        speaker.answer(f"started {moment_text(found.started_at)}{ended} (UTC)")
+    rows = [task_instance_row(line) for line in instances]
+    show_table(TASK_INSTANCE_COLUMNS, rows, empty="it has not been activated: no task instances yet")
