@@ -65,7 +65,8 @@ def test_a_failure_leads_with_its_root_and_the_repair_it_names_repairs(tailrace:
     done = tailrace("backfill", "etl", "-s", "2024-01-01", "-e", "2024-01-02")
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("load of backfill__2024-01-01T00:00:00+00:00 failed: ")
+    assert lines[0].startswith("load of backfill__2024-01-0")
+    assert " failed: BashFailed: bash exited 1: looking for mended" in lines[0]
     assert "  | looking for mended" in lines
     assert "2 runs (2 failed)" in done.stdout
     assert "Traceback" not in done.stderr

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import clean_environment
+
+from tests.acceptance.conftest import clean_environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -59,7 +60,10 @@ def untouched(project: Path) -> None:
     ("arguments", "says"),
     [
         (("backfill", "sales_dayly", "-s", "2024-01-01"), ("no DAG 'sales_dayly'", "did you mean sales_daily")),
-        (("backfill", "nothing_like_it", "-s", "2024-01-01"), ("no DAG 'nothing_like_it'", "tailrace dags list")),
+        (
+            ("backfill", "nothing_like_it", "-s", "2024-01-01"),
+            ("no DAG 'nothing_like_it'", "sales_daily and sales_weekly"),
+        ),
         (("backfill", "sales_daily"), ("no dates given", "-s START")),
         (
             ("backfill", "sales_daily", "-s", "2024-02-01", "-e", "2024-01-01"),
@@ -69,7 +73,6 @@ def untouched(project: Path) -> None:
         (("backfill", "sales_daily", "-s", "2024-02-30"), ("not a date: '2024-02-30'", "day")),
         (("backfill", "sales_weekly", "-s", "2024-01-02"), ("no schedule point", "2023-12-31", "2024-01-07")),
         (("backfill", "sales_daily", "-s", "2999-01-01"), ("no interval", "has ended")),
-        ((*COMMAND, "--pool", "nowhere"), ("nowhere", "tailrace pools set nowhere")),
         ((*COMMAND, "--conf", "{bad"), ("--conf is not JSON",)),
         ((*COMMAND, "--conf", "[1]"), ("--conf must be a JSON object",)),
         ((*COMMAND, "--reprocess", "some"), ("--reprocess", "missing")),
@@ -87,6 +90,21 @@ def untouched(project: Path) -> None:
 def test_wrong_commands(tailrace: Run, project: Path, arguments: tuple[str, ...], says: tuple[str, ...]) -> None:
     refused(tailrace(*arguments), 2, *says)
     untouched(project)
+
+
+def test_a_missing_pool_is_refused_before_anything_is_created(tailrace: Run, project: Path) -> None:
+    refused(tailrace(*COMMAND, "--pool", "nowhere"), 2, "nowhere", "tailrace pools set nowhere")
+    assert json.loads(tailrace("backfill", "list", "-o", "json").stdout) == []
+    assert json.loads(tailrace("runs", "list", "-o", "json").stdout) == []
+
+
+def test_no_folder_of_dag_files(tailrace: Run, project: Path) -> None:
+    elsewhere = project / "empty"
+    elsewhere.mkdir()
+    (elsewhere / "tailrace.toml").touch()
+    refused(tailrace(*COMMAND, cwd=elsewhere), 2, "no DAG 'sales_daily'", "does not exist", "tailrace init")
+    guess = "did you mean example_weather"
+    refused(tailrace("backfill", "example_wether", "-s", "2012-01-01", cwd=elsewhere), 2, guess)
 
 
 def test_a_preview_refuses_the_same(tailrace: Run, project: Path) -> None:

@@ -1,12 +1,12 @@
 """Loads DAG files in this process, for commands that only describe them, and says plainly what is not there."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tailrace.authoring.loading import LoadedDags, bundled_examples_path, load_dags
 from tailrace.cli.options import dag_names_in
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import AuthoringError, CommandError
-from tailrace.model.spec import DagSpec
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.suggestions import did_you_mean
 
@@ -55,7 +55,20 @@ def load_one(dag_id: str, settings: Settings) -> LoadedDags:
     return loaded
 
 
-def unknown_dag(dag_id: str, known: "tuple[str, ...] | dict[str, DagSpec]", path: Path) -> CommandError:
-    """No DAG of that name in the files: the nearest names, or the command that lists them."""
-    guess = did_you_mean(dag_id, known) or "; `tailrace dags list` lists what there is"
-    return CommandError(f"no DAG {dag_id!r} in {path}{guess}")
+def require_dags(dag_id: str, settings: Settings) -> None:
+    """Raise CommandError when the folder that ``dag_id`` would be in is not there at all."""
+    if settings.dags.exists():
+        return
+    if settings.origins["dags"] == "default":
+        raise unknown_dag(dag_id, (), settings.dags)
+    raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
+
+
+def unknown_dag(dag_id: str, known: Iterable[str], path: Path) -> CommandError:
+    """No DAG of that name in the files: the nearest names, the bundled examples' included, or what to do instead."""
+    examples = {file.stem for file in bundled_examples_path().glob("example_*.py")}
+    guess = did_you_mean(dag_id, {*known, *examples})
+    if path.exists():
+        return CommandError(f"no DAG {dag_id!r} in {path}{guess or '; `tailrace dags list` lists what there is'}")
+    advice = guess or "; `tailrace init` writes a first one, --dags names another place"
+    return CommandError(f"no DAG {dag_id!r}: {path} does not exist{advice}")

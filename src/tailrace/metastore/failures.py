@@ -22,7 +22,10 @@ _SQLITE = (
         "locked",
         "another process has kept it locked for {wait:g} s; find it (`fuser` on the file) and end it, then retry",
     ),
-    ("unable to open", "it cannot be opened; check that its folder exists and that you may write there"),
+    (
+        "unable to open",
+        "it cannot be opened; check that its folder exists and that you may write there, or set TAILRACE_HOME",
+    ),
     ("readonly", "it is read-only; make the file and its folder writable, or set TAILRACE_HOME to another folder"),
     ("is full", "the disk is full; free some space and type the same command again"),
     ("not a database", "the file is not a SQLite database; move it away or set TAILRACE_HOME to another folder"),
@@ -81,8 +84,8 @@ def is_constraint(error: DBAPIError) -> bool:
 
 
 def _one_line(error: DBAPIError) -> str:
-    lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
-    return " ".join(lines[-1].split()).replace("{", "(").replace("}", ")") if lines else type(error.orig).__name__
+    words = " ".join(str(error.orig).split())
+    return words.replace("{", "(").replace("}", ")") or type(error.orig).__name__
 
 
 def _sqlite_advice(words: str) -> str | None:

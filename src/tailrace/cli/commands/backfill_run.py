@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tailrace.cli.dagfiles import bundled_file
+from tailrace.cli.dagfiles import bundled_file, require_dags
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.preview import preview_json, preview_text
@@ -87,7 +87,9 @@ def run(dag_id: str, dry_run: bool, output: str, **typed: Any) -> int:
     settings_options = {name: typed.pop(name) for name in _SETTINGS_OPTIONS}
     settings = settings_with(**settings_options)
     bundled = bundled_file(dag_id, settings)
-    if bundled is not None:
+    if bundled is None:
+        require_dags(dag_id, settings)
+    else:
         settings = settings_with(**{**settings_options, "dags": bundled})
     command = BackfillCommand(
         dag_id=dag_id,
