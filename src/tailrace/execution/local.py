@@ -10,6 +10,7 @@ import pickle
 import select
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,6 +35,10 @@ from tailrace.execution.zygote import LoadReport, ZygoteHandle
 from tailrace.model.keys import TryKey
 
 _TERMINATE = "terminate"
+
+#: While every worker has more to do, the end of one try waits this long for others to end, so that one planning step
+#: serves several; with little left to do the job is woken at once.
+_GATHER_SECONDS = 0.0
 
 
 class WorkerChannel:
@@ -230,8 +235,11 @@ class LocalExecutor:
         for descriptor in (*by_descriptor, *([self._wakeup] if self._wakeup >= 0 else [])):
             poll.register(descriptor, select.POLLIN)
         timeout = seconds * 1000
+        gathered_by = time.monotonic() + _GATHER_SECONDS
         while True:
             ready = poll.poll(timeout)
+            if ready and not finished:
+                gathered_by = time.monotonic() + _GATHER_SECONDS
             if not ready:
                 return finished, lost
             for descriptor, _ in ready:
@@ -243,9 +251,11 @@ class LocalExecutor:
                 lost = lost or died
                 if died:
                     poll.unregister(descriptor)
-            if finished or lost:
-                timeout = 0  # take what else is here already, then go
             self._feed()
+            if finished or lost:
+                # Take what else is here already, then go; or gather a little while nobody waits for this process.
+                plenty = len(self._in_hand) > self._depth and not self._stopping and not lost
+                timeout = max(0.0, (gathered_by - time.monotonic()) * 1000) if plenty else 0
 
     def _hear(self, worker: _Worker) -> tuple[int, bool]:
         finished = 0

@@ -1,5 +1,6 @@
 """Where a try's log file is, and how its process's output gets there: at descriptor level, children included."""
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -16,14 +17,18 @@ def log_path(home: Path, key: TryKey) -> Path:
     return folder / f"{key.try_number}.log"
 
 
+def write_streams_by_line() -> None:
+    """Make Python's output streams hold back no whole line; done once, before any fork, for every task to inherit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)
+
+
 def send_output_to(path: Path) -> None:
     """From here on, whatever this process and its children write goes to ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    os.makedirs(path.parent, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     if descriptor > 2:
         os.close(descriptor)
-    # The zygote's own stream objects are kept: they write to descriptors 1 and 2, whatever those lead to.
-    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)

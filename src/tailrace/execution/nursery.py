@@ -8,7 +8,6 @@ import ctypes
 import gc
 import json
 import os
-import resource
 import selectors
 import signal
 import socket
@@ -22,6 +21,7 @@ from tailrace.authoring.loading import LoadedDags
 from tailrace.execution import process
 from tailrace.execution.channel import Channel
 from tailrace.execution.identity import start_time
+from tailrace.execution.logs import write_streams_by_line
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -52,9 +52,11 @@ class Nursery:
         self._workers: dict[int, _Worker] = {}
         self._owner: dict[int, _Worker] = {}  # by the child's pid
         self._selector = selectors.DefaultSelector()
+        self._highest = max(map(int, os.listdir("/proc/self/fd")))  # of all descriptors held so far
 
     def run(self) -> None:
         """The zygote's whole life after loading."""
+        write_streams_by_line()
         gc.collect()
         gc.freeze()  # children share these pages: a collection there must not touch them
         gc.disable()
@@ -80,6 +82,7 @@ class Nursery:
             self._control = None
             return
         line = socket.socket(fileno=descriptors[0])
+        self._highest = max(self._highest, line.fileno())
         worker = _Worker(line)
         self._workers[line.fileno()] = worker
         self._selector.register(line, selectors.EVENT_READ, lambda: self._hear_worker(worker))
@@ -116,6 +119,7 @@ class Nursery:
 
     def _park(self, worker: _Worker, channel: socket.socket) -> None:
         parent = os.getpid()
+        self._highest = max(self._highest, channel.fileno())
         pid = os.fork()
         if pid == 0:
             self._be_child(parent, channel)
@@ -123,6 +127,7 @@ class Nursery:
         with suppress(PermissionError, ProcessLookupError):
             os.setpgid(pid, pid)  # both sides do it, so that neither can be too late
         child = _Child(pid, os.pidfd_open(pid))
+        self._highest = max(self._highest, child.pidfd)
         worker.children[pid] = child
         self._owner[pid] = worker
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._child_ended(child))
@@ -136,12 +141,12 @@ class Nursery:
             _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
             if os.getppid() != parent:
                 os._exit(0)  # the zygote died in between
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE):
+            for number in (signal.SIGINT, signal.SIGTERM):  # the zygote ignores them, a task must not
                 signal.signal(number, signal.SIG_DFL)
             os.dup2(channel.fileno(), 3, inheritable=self._isolation == "spawn")
             if channel.fileno() != 3:
                 channel.detach()
-            _close_from(4)
+            os.closerange(4, self._highest + 1)  # a copy kept here would hide that others hung up
             if self._isolation == "spawn":
                 module = "tailrace.execution.spawned"
                 os.execv(sys.executable, [sys.executable, "-m", module, str(self._dags), str(self._home)])
@@ -185,13 +190,3 @@ class Nursery:
         for deadline, pid in self._deadlines():
             if deadline <= now:
                 self._kill(pid)
-
-
-def _close_from(lowest: int) -> None:
-    """Close what the zygote holds for others: a copy kept here would hide that they hung up."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    try:
-        held = max(map(int, os.listdir("/proc/self/fd")), default=lowest) + 1
-    except OSError:
-        held = limit
-    os.closerange(lowest, held)

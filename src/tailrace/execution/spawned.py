@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tailrace.authoring.loading import load_dags
 from tailrace.execution.channel import Channel
+from tailrace.execution.logs import write_streams_by_line
 from tailrace.execution.process import serve
 
 
@@ -18,6 +19,7 @@ def main() -> None:
     dags, home = map(Path, sys.argv[1:3])
     end = socket.socket(fileno=3)
     end.set_inheritable(False)
+    write_streams_by_line()
     os._exit(serve(Channel(end), load_dags(dags), home, serve_again=False))
 
 

@@ -6,9 +6,11 @@ one thing at a time, and a pool would only hide a transaction left open. A conne
 """
 
 import os
+import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import sqlalchemy
 from sqlalchemy.engine import URL, Connection, Engine
@@ -24,6 +26,11 @@ R = TypeVar("R")
 
 _SERVER_CLOCK = "SELECT clock_timestamp(), pg_postmaster_start_time()"
 _SECRET_OPTIONS = frozenset({"password", "passfile", "sslpassword", "sslkey"})
+
+_BEGIN_WRITE = "BEGIN IMMEDIATE"
+
+#: Between two attempts at SQLite's write lock, in seconds.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005
 
 #: Connections of a parent process, kept so that collecting them cannot close what the parent still uses.
 _inherited: list[Connection] = []
@@ -93,9 +100,9 @@ class Database:
         connection = self._connected()
         begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if self.postgres else "BEGIN"
         try:
-            connection.exec_driver_sql(begin)
+            self._control(connection, begin)
             result = work(Transaction(connection, self.postgres, self._moment))
-            connection.exec_driver_sql("ROLLBACK")
+            self._control(connection, "ROLLBACK")
         except DBAPIError as error:
             raise self._failed(error) from error
         except BaseException:
@@ -110,13 +117,13 @@ class Database:
         and it may be repeated, EnvironmentBroken otherwise; a constraint's IntegrityError is let through.
         """
         connection = self._connected()
-        begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE" if self.postgres else "BEGIN IMMEDIATE"
+        begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE" if self.postgres else _BEGIN_WRITE
         committing = False
         try:
-            connection.exec_driver_sql(begin)
+            self._control(connection, begin)
             result = work(Transaction(connection, self.postgres, self._moment))
             committing = True
-            connection.exec_driver_sql("COMMIT")
+            self._control(connection, "COMMIT")
         except sqlalchemy.exc.IntegrityError:
             self._roll_back()
             raise
@@ -129,6 +136,43 @@ class Database:
             self._roll_back()
             raise
         return result
+
+    def _control(self, connection: Connection, statement: str) -> None:
+        """Begin or end a transaction. SQLite's driver is asked directly: these are half the statements there are."""
+        if self.postgres:
+            connection.exec_driver_sql(statement)
+            return
+        driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+        try:
+            if statement == _BEGIN_WRITE:
+                self._take_write_lock(driver)
+            else:
+                driver.execute(statement)
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(statement, None, error, sqlite3.Error) from error
+
+    def _take_write_lock(self, driver: sqlite3.Connection) -> None:
+        """Wait for SQLite's one write lock in short steps.
+
+        SQLite's own waiting sleeps up to 100 ms at a time, and transactions here last one or two: with a few processes
+        writing, everyone would sleep half of the time. The bound is the same.
+        """
+        until = time.monotonic() + self._wait_seconds
+        pause = _SHORTEST_PAUSE
+        driver.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    driver.execute(_BEGIN_WRITE)
+                    return
+                except sqlite3.OperationalError as error:
+                    locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                    if not locked or time.monotonic() >= until:
+                        raise
+                time.sleep(pause)
+                pause = min(pause * 1.5, _LONGEST_PAUSE)
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {int(self._wait_seconds * 1000)}")
 
     def connected(self) -> Connection:
         """The open connection in autocommit, for schema work."""

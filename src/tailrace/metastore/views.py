@@ -223,9 +223,7 @@ class Views:
     def stored_dag(self, dag_id: str) -> DagSpec | None:
         """The DAG's newest structure that any job has used; None for a DAG no job has ever run."""
         wanted = (
-            select(dag_version.c.spec)
-            .join(dag, dag.c.dag_version_id == dag_version.c.id)
-            .where(dag.c.dag_id == dag_id)
+            select(dag_version.c.spec).join(dag, dag.c.dag_version_id == dag_version.c.id).where(dag.c.dag_id == dag_id)
         )
 
         def work(tx: Transaction) -> DagSpec | None:
