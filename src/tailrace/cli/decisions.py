@@ -5,7 +5,7 @@ changes.
 from collections.abc import Iterable, Iterator
 
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
-from tailrace.planning.plan import Decision
+from tailrace.planning.plan import Decision, DependencyStatus
 
 #: Their reasons name upstream or earlier task instances: a new reason is news. The others' (pools, limits)
 #: count slots that change with every step, so only met or not met is.
@@ -16,42 +16,40 @@ class DecisionTeller:
     """Turns the decisions of successive planning steps into log lines, leaving out what has been said."""
 
     def __init__(self) -> None:
-        self._said: dict[TaskInstanceKey, tuple[object, ...]] = {}
+        self._said: dict[TaskInstanceKey, frozenset[object]] = {}
 
     def lines(self, decisions: Iterable[Decision]) -> Iterator[str]:
-        heard: dict[TaskInstanceKey, tuple[object, ...]] = {}
+        """The lines for what is new since the last step. A task instance no longer decided on is forgotten."""
+        heard: dict[TaskInstanceKey, frozenset[object]] = {}
         for decision in decisions:
-            gist = _gist(decision)
-            heard[decision.key] = gist
-            if self._said.get(decision.key) != gist:
-                yield from decision_lines(decision)
+            before = self._said.get(decision.key, frozenset())
+            heard[decision.key] = frozenset(gist for gist, _ in _told(decision))
+            yield from (line for gist, line in _told(decision) if gist not in before)
         if heard:
             self._said = heard
 
 
-def _gist(decision: Decision) -> tuple[object, ...]:
-    return (
-        decision.state,
-        decision.verdict,
-        *(
-            (status.dependency, status.passed, status.reason if status.dependency in _TELLING else "")
-            for status in decision.statuses
-        ),
-    )
-
-
 def decision_lines(decision: Decision) -> Iterator[str]:
-    """One decision as Airflow logs it: the dependencies that failed, or that all are met; then those that
-    passed.
-    """
+    """One decision as Airflow logs it: the dependencies that failed, or that all are met; then those that passed."""
+    return (line for _, line in _told(decision))
+
+
+def _told(decision: Decision) -> Iterator[tuple[object, str]]:
+    """Each line, and beside it what must change for it to be news."""
     shown = f"<TaskInstance: {_name(decision.key)} {decision.key.run_id} [{decision.state}]>"
     if not decision.failed:
-        yield f"Dependencies all met for {shown}"
+        yield (decision.state, "all met"), f"Dependencies all met for {shown}"
     for status in decision.failed:
-        yield f"Dependencies not met for {shown}, dependency '{status.dependency}' FAILED: {status.reason}"
+        line = f"Dependencies not met for {shown}, dependency '{status.dependency}' FAILED: {status.reason}"
+        yield (decision.state, _gist(status)), line
     for status in decision.statuses:
         if status.passed:
-            yield f"{shown} dependency '{status.dependency}' PASSED: True, {status.reason}"
+            line = f"{shown} dependency '{status.dependency}' PASSED: True, {status.reason}"
+            yield (decision.state, _gist(status)), line
+
+
+def _gist(status: DependencyStatus) -> tuple[object, ...]:
+    return status.dependency, status.passed, status.reason if status.dependency in _TELLING else ""
 
 
 def _name(key: TaskInstanceKey) -> str:

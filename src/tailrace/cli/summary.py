@@ -82,13 +82,18 @@ def _root(root: RootFailure) -> list[str]:
 
 def _blocked(blocked: tuple[Blocker, ...]) -> list[str]:
     lines = [f"{plural(len(blocked), 'task instance')} can never run:"]
-    for blocker in blocked[:_MOST_BLOCKED]:
+    for blocker in sorted(blocked, key=_only_follows)[:_MOST_BLOCKED]:
         key = blocker.key
         reasons = "; ".join(f"{why.dependency}: {why.reason}" for why in blocker.reasons)
         lines.append(f"  {key.task_id}{_index(key)} of {key.run_id}: {reasons}")
     if len(blocked) > _MOST_BLOCKED:
         lines.append(f"  and {len(blocked) - _MOST_BLOCKED:,} more: -o json lists them all")
     return lines
+
+
+def _only_follows(blocker: Blocker) -> bool:
+    """Whether a task instance is blocked by those above it in its own run alone: the others tell more."""
+    return all(why.dependency == "Trigger Rule" for why in blocker.reasons)
 
 
 def _next(report: BackfillReport, command: BackfillCommand, options: Mapping[str, object]) -> list[str]:

@@ -58,3 +58,12 @@ def test_a_step_without_decisions_forgets_nothing() -> None:
     assert list(teller.lines([waiting("x")]))
     assert not list(teller.lines([]))
     assert not list(teller.lines([waiting("x")]))
+
+
+def test_only_what_changed_is_said_again() -> None:
+    teller = DecisionTeller()
+    list(teller.lines([waiting("0 of 2 done.")]))
+    assert list(teller.lines([waiting("1 of 2 done.")])) == [
+        f"Dependencies not met for {SHOWN}, dependency 'Trigger Rule' FAILED: 1 of 2 done."
+    ]
+    assert list(teller.lines([ready()])) == [f"Dependencies all met for {SHOWN}"]
