@@ -15,7 +15,7 @@ def postgres_server() -> Iterator[Any]:
     """One PostgreSQL server for the whole session."""
     from tests.postgres_server import PostgresServer
 
-    with PostgresServer.running() as server:
+    with PostgresServer.running(durable=False) as server:
         yield server
 
 

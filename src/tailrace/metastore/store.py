@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 
+from tailrace.audit.records import AuditRecords
 from tailrace.effects.asks import Accepted
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Json, Refused, TryOutcome, XComQuery
 from tailrace.errors import CommitUnknown, EnvironmentBroken, InternalError
 from tailrace.metastore import applying, creation, facts, job_rows, pools, schema, snapshots, tries, xcoms
+from tailrace.metastore.audit_records import read_audit_records
 from tailrace.metastore.clock import Clock
 from tailrace.metastore.connection import Database, Transaction
 from tailrace.metastore.failures import ConnectionLost, Contended
@@ -208,6 +210,10 @@ class Metastore(Views):
     def delete_pool(self, name: str, write_id: str) -> None:
         """Delete a pool that nothing uses. Raises CommandError for any other."""
         self._write(lambda tx: pools.delete_pool(tx, name, write_id), write_id)
+
+    def audit_records(self) -> AuditRecords:
+        """Everything an audit looks at, of one moment."""
+        return self.read(read_audit_records)
 
     # --- transactions --------------------------------------------------------------------------------------
 
