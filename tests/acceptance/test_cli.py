@@ -2,11 +2,14 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.acceptance.conftest import clean_environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -204,6 +207,15 @@ def test_progress_is_plain_and_on_stderr_without_a_terminal(tailrace: Run, proje
     assert done.stdout.startswith("backfill 1 of etl: success in ")
     quiet = tailrace("backfill", "etl", "-s", "2024-01-02", "-q")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("streams", ["> /dev/null 2>&1", "2>&1 > /dev/null | cat", "> out 2>&1", "> /dev/null 2> err"])
+def test_streams_may_lead_anywhere(tailrace: Run, project: Path, streams: str) -> None:
+    """Loading the DAG files sends their stdout to our stderr: whatever kinds of file the two are, it must work."""
+    (project / "mended").touch()
+    typed = f"set -o pipefail; {sys.executable} -m tailrace backfill etl -s 2024-01-01 -e 2024-01-02 {streams}"
+    done = subprocess.run(["bash", "-c", typed], cwd=project, env=clean_environment(), capture_output=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_verbose_reads_the_decisions_aloud(tailrace: Run, project: Path) -> None:

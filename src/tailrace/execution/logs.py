@@ -1,6 +1,5 @@
 """Where a try's log file is, and how its process's output gets there: at descriptor level, children included."""
 
-import io
 import os
 import sys
 from pathlib import Path
@@ -18,10 +17,15 @@ def log_path(home: Path, key: TryKey) -> Path:
 
 
 def write_streams_by_line() -> None:
-    """Make Python's output streams hold back no whole line; done once, before any fork, for every task to inherit."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)
+    """Make Python's output streams hold back no whole line; done once, before any fork, for every task to inherit.
+
+    New streams, not the old ones reconfigured: those remember whether what descriptors 1 and 2 led to when Python
+    started could be sought in, and fail once a descriptor leads to a pipe instead.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
 
 
 def send_output_to(path: Path) -> None:
