@@ -64,8 +64,10 @@ class PostgresServer:
     def start(self) -> None:
         """Start the server again after ``kill`` or ``stop``, at the same address with the same data."""
         pid_file = self._folder / "postmaster.pid"
-        if pid_file.exists() and _ended(self._pid()):  # the wheel takes a zombie for a running server
-            pid_file.unlink()
+        if pid_file.exists() and _ended(self._pid()):
+            # A zombie still answers signal 0, so its locks would be believed until somebody reaps it.
+            for lock in (pid_file, *self._folder.glob(".s.PGSQL.*.lock")):
+                lock.unlink()
         self._server.start()
 
     def stop(self) -> None:
