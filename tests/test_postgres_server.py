@@ -18,8 +18,6 @@ import psycopg, sys
 with psycopg.connect(sys.argv[1]) as connection:
     print(*connection.execute("SELECT n FROM kept").fetchone())
 """
-    "import psycopg, sys\nwith psycopg.connect(sys.argv[1]) as c: print(*c.execute('SELECT n FROM kept').fetchone())"
-)
 
 
 @pytest.fixture
