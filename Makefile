@@ -10,20 +10,22 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test check format soak simulate bench wheel clean
+.PHONY: help venv demo test check format soak simulate bench wheel clean
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.developing: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.installed $@
+
+venv: $(VENV)/.developing ## the virtual environment, with all that development needs
 
 demo: $(VENV)/.installed ## a month of real weather, backfilled before your eyes
 	$(BIN)/tailrace demo
@@ -35,7 +37,7 @@ check: $(VENV)/.developing ## format, lint, types, import contracts, fast tests 
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest tests/unit tests/architecture
 
 format: $(VENV)/.developing ## write the code the way we write it

@@ -1,0 +1,21 @@
+"""The import contracts of pyproject.toml hold, and they are the ones ARCHITECTURE.md promises."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+
+def test_the_import_contracts_are_kept() -> None:
+    done = subprocess.run([sys.executable, "-c", LINT, "--no-logo"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_package_has_its_place() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract for contract in contracts if contract["id"] == "layers")
+    assert layers["exhaustive"]
+    assert {contract["id"] for contract in contracts} >= {"layers", "no-metastore", "pure", "examples", "audit"}

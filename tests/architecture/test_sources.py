@@ -1,0 +1,137 @@
+"""The shape of the code: sizes, names, headers, where imports stand, and what no tracked file may hold."""
+
+import ast
+import subprocess
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+FILE_LINES = 400
+FUNCTION_LINES = 70
+#: Names of a kind of thing, not of a duty.
+KINDS = frozenset({"util", "utils", "common", "helper", "helpers", "base", "manager", "managers", "misc"})
+#: Folders of machines we work on. Written in two halves: this file is tracked too.
+MACHINE = tuple("/" + folder + "/" for folder in ("work", "root"))
+Check = Callable[[Path], Iterator[str]]
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def oversized_files(file: Path) -> Iterator[str]:
+    lines = len(file.read_text().splitlines())
+    if lines >= FILE_LINES:
+        yield f"{lines} lines, the limit is under {FILE_LINES}: split it by duty"
+
+
+def oversized_functions(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, FUNCTIONS) and (lines := (node.end_lineno or 0) - node.lineno + 1) >= FUNCTION_LINES:
+            yield f"line {node.lineno}: {node.name} has {lines} lines, the limit is under {FUNCTION_LINES}"
+
+
+def names_of_a_kind(file: Path) -> Iterator[str]:
+    for part in (file.parent.name, file.stem):  # each folder with a module is seen through its modules
+        if KINDS & set(part.split("_")):
+            yield f"{part!r} names a kind of thing; name the duty"
+
+
+def missing_header(file: Path) -> Iterator[str]:
+    if not ast.get_docstring(ast.parse(file.read_text())):
+        yield "no docstring: open with what the file is for"
+
+
+def imports_in_functions(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, FUNCTIONS):
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Import | ast.ImportFrom):
+                    yield f"line {inner.lineno}: import inside {node.name}; cli loads lazily through importlib"
+
+
+def sleeps(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called == "sleep":
+                yield f"line {node.lineno}: a test sleeps; wait for what it waits for"
+
+
+def machine_paths(file: Path) -> Iterator[str]:
+    for number, line in enumerate(file.read_text(errors="replace").splitlines(), start=1):
+        for path in MACHINE:
+            if path in line:
+                yield f"line {number}: {path} is a folder of one machine"
+
+
+def found(files: list[Path], check: Check) -> list[str]:
+    return [f"{file.relative_to(ROOT)}: {what}" for file in files for what in check(file)]
+
+
+@pytest.mark.parametrize(
+    "check",
+    [oversized_files, oversized_functions, names_of_a_kind, missing_header, imports_in_functions],
+    ids=lambda check: check.__name__,
+)
+def test_the_sources_keep_to_the_house_style(check: Check) -> None:
+    assert found(SOURCES, check) == []
+
+
+def test_only_acceptance_tests_sleep() -> None:
+    waiting = [file for file in TESTS if file.relative_to(ROOT).parts[1] != "acceptance"]
+    assert found(waiting, sleeps) == []
+
+
+def test_no_tracked_file_names_a_folder_of_our_machines() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout: nothing is tracked")
+    files = [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+    assert files
+    assert found(files, machine_paths) == []
+
+
+def test_the_readme_is_the_packages_description() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (ROOT / "README.md").exists() == ("readme" in project), "readme in pyproject.toml and README.md go together"
+
+
+@pytest.mark.parametrize(
+    ("check", "name", "text"),
+    [
+        (oversized_files, "long.py", "x = 1\n" * FILE_LINES),
+        (oversized_functions, "wide.py", "async def f():\n" + "    x = 1\n" * (FUNCTION_LINES - 1)),
+        (names_of_a_kind, "date_utils.py", ""),
+        (names_of_a_kind, "helpers/dates.py", ""),
+        (missing_header, "bare.py", "x = 1\n"),
+        (imports_in_functions, "late.py", "class C:\n    def f(self):\n        from os import path\n"),
+        (sleeps, "tired.py", "import time\ntime.sleep(1)\n"),
+        (sleeps, "asleep.py", "from time import sleep\nsleep(1)\n"),
+        (machine_paths, "here.txt", MACHINE[0] + "main"),
+    ],
+)
+def test_each_check_can_fail(tmp_path: Path, check: Check, name: str, text: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    assert list(check(file))
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        (oversized_files, "x = 1\n" * (FILE_LINES - 1)),
+        (oversized_functions, "def f():\n" + "    x = 1\n" * (FUNCTION_LINES - 2)),
+        (missing_header, '"""A header."""\n'),
+        (imports_in_functions, "from os import path\n"),
+        (sleeps, "COMMAND = 'sleep(1)'\n"),
+    ],
+)
+def test_no_check_fails_at_its_limit(tmp_path: Path, check: Check, text: str) -> None:
+    file = tmp_path / "good.py"
+    file.write_text(text)
+    assert not list(check(file))
