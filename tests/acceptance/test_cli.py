@@ -218,6 +218,14 @@ def test_streams_may_lead_anywhere(tailrace: Run, project: Path, streams: str) -
     assert done.returncode == 0, done.stderr
 
 
+def test_a_reader_of_progress_who_leaves_does_not_stop_the_work(tailrace: Run, project: Path) -> None:
+    (project / "mended").touch()
+    typed = f"{sys.executable} -m tailrace backfill etl -s 2024-01-01 -e 2024-01-31 -v 2>&1 >answer -o json | head -1"
+    done = subprocess.run(["bash", "-c", typed], cwd=project, env=clean_environment(), capture_output=True, text=True)
+    assert done.stdout.startswith("backfill 1 of etl created")
+    assert json.loads((project / "answer").read_text())["runs"] == {"success": 31}
+
+
 def test_verbose_reads_the_decisions_aloud(tailrace: Run, project: Path) -> None:
     (project / "mended").touch()
     said = tailrace("backfill", "etl", "-s", "2024-01-01", "-v").stderr

@@ -14,7 +14,7 @@ import click
 from click.shell_completion import shell_complete
 
 from tailrace.cli.lazy import Lazy, LazyGroup
-from tailrace.cli.speaking import ENVIRONMENT_ERRNOS, Speaker, silence_stdout, trouble_in_words
+from tailrace.cli.speaking import ENVIRONMENT_ERRNOS, ReaderGone, Speaker, trouble_in_words
 from tailrace.errors import EnvironmentBroken, TailraceError
 
 _COMMANDS = {
@@ -87,10 +87,10 @@ def _tell(error: BaseException, speaker: Speaker) -> int:
             speaker.note("interrupted")
             return 128 + signal.SIGINT
         case TailraceError():
-            speaker.error(str(error))
+            for line in str(error).splitlines():
+                speaker.error(line)
             return error.exit_code
-        case BrokenPipeError():
-            silence_stdout()
+        case ReaderGone():
             return 128 + signal.SIGPIPE
         case OSError() if error.errno in ENVIRONMENT_ERRNOS:
             speaker.error(trouble_in_words(error))

@@ -8,7 +8,8 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -31,6 +32,10 @@ STYLES: Mapping[str, str] = {
 }
 
 
+class ReaderGone(Exception):
+    """Whoever read our stdout has left: nothing more to say, and nothing wrong."""
+
+
 @dataclass(slots=True)
 class Speaker:
     """How loud to be. ``verbosity`` counts -v: 1 tells each decision, 2 adds tracebacks."""
@@ -40,14 +45,15 @@ class Speaker:
 
     def answer(self, text: str) -> None:
         """Say what was asked for, on stdout. Raises EnvironmentBroken when it cannot be written."""
-        try:
+        with _answering():
             _write(sys.stdout, f"{text}\n")
             sys.stdout.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as trouble:
-            silence_stdout()
-            raise EnvironmentBroken(f"the answer could not be written: {trouble_in_words(trouble)}") from trouble
+
+    def answer_bytes(self, content: bytes) -> None:
+        """The same for bytes, exactly as they are."""
+        with _answering():
+            sys.stdout.buffer.write(content)
+            sys.stdout.flush()
 
     def answer_json(self, value: object) -> None:
         """One JSON value on stdout, and nothing else there."""
@@ -55,8 +61,12 @@ class Speaker:
 
     def note(self, text: str) -> None:
         """Say something beside the answer, on stderr, unless asked to be quiet."""
-        if not self.quiet:
+        if self.quiet:
+            return
+        try:
             _write(sys.stderr, f"{text}\n")
+        except OSError:  # its reader left, or its disk is full: no reason to give up the work that is reported on
+            self.quiet = True
 
     def notice(self, text: str) -> None:
         """The same, for something a person should know before trusting the answer."""
@@ -64,7 +74,8 @@ class Speaker:
 
     def error(self, text: str) -> None:
         """Say what went wrong, on stderr, however quiet."""
-        _write(sys.stderr, f"{styled('error:', sys.stderr, fg='red', bold=True)} {text}\n")
+        with suppress(OSError):
+            _write(sys.stderr, f"{styled('error:', sys.stderr, fg='red', bold=True)} {text}\n")
 
 
 def current_speaker() -> Speaker:
@@ -128,7 +139,19 @@ def bullet_lines(lines: Sequence[str], indent: str = "  ") -> str:
     return "\n".join(f"{indent}{line}" for line in lines)
 
 
-def silence_stdout() -> None:
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        _silence_stdout()
+        raise ReaderGone from None
+    except OSError as trouble:
+        _silence_stdout()
+        raise EnvironmentBroken(f"the answer could not be written: {trouble_in_words(trouble)}") from trouble
+
+
+def _silence_stdout() -> None:
     """Nobody reads stdout any more: what is still buffered must not raise again when Python exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 

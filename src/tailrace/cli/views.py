@@ -1,7 +1,7 @@
 """The metastore's views as JSON and as table rows: one place that knows their fields, and how a run is named."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from tailrace.cli.speaking import counted, duration
@@ -83,11 +83,23 @@ def backfill_row(line: BackfillLine) -> tuple[str, ...]:
         str(line.id),
         line.dag_id,
         backfill_state(line),
-        show_moment(line.start, _UTC),
-        show_moment(line.end, _UTC),
+        *range_text(line.start, line.end),
         counted(line.runs),
         moment_text(line.created_at),
     )
+
+
+def range_text(first: datetime, last: datetime) -> tuple[str, str]:
+    """The ends of a range as they would be typed: dates alone where it is made of whole days (in UTC)."""
+    after = last + timedelta(microseconds=1)
+    if first.astimezone(_UTC).time() == after.astimezone(_UTC).time() == time(0):
+        return f"{first.astimezone(_UTC):%Y-%m-%d}", f"{last.astimezone(_UTC):%Y-%m-%d}"
+    return show_moment(first, _UTC), show_moment(last.replace(microsecond=0), _UTC)
+
+
+def _why(state: str, reason: str) -> str:
+    """Nobody asks why something succeeded."""
+    return "" if state == "success" else reason
 
 
 def backfill_state(line: BackfillLine) -> str:
@@ -120,7 +132,7 @@ def run_row(line: RunLine) -> tuple[str, ...]:
         moment_text(line.started_at),
         _took(line.started_at, line.ended_at),
         counted(line.task_instances),
-        line.reason,
+        _why(line.state, line.reason),
     )
 
 
@@ -146,7 +158,7 @@ def task_instance_row(line: TaskInstanceLine) -> tuple[str, ...]:
         str(line.try_number),
         moment_text(line.start),
         _took(line.start, line.end),
-        line.reason,
+        _why(line.state, line.reason),
     )
 
 

@@ -59,7 +59,7 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
         started = BackfillStarted(
             backfill_id=backfill_id,
             continued=creation.continues is not None,
-            creation=creation,
+            creation=replace(creation, notices=notices),
             metastore=metastore.describe(),
             executor=settings.executor,
             workers=settings.workers,

@@ -1,7 +1,5 @@
 """``tailrace tasks logs``: the log of one try, as its process wrote it."""
 
-import shutil
-import sys
 from pathlib import Path
 
 import click
@@ -16,6 +14,8 @@ from tailrace.execution.logs import log_path
 from tailrace.metastore.views import RunLine, TaskInstanceLine
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.runtime.suggestions import did_you_mean
+
+_PIECE = 1 << 20
 
 
 @click.command(cls=Command)
@@ -60,8 +60,8 @@ def _why(instance: TaskInstanceLine) -> str:
 
 def _print(path: Path) -> None:
     """Bytes as they are: a log may hold anything."""
-    current_speaker().note(f"{path}:")
-    sys.stdout.flush()
+    speaker = current_speaker()
+    speaker.note(f"{path}:")
     with path.open("rb") as file:
-        shutil.copyfileobj(file, sys.stdout.buffer)
-    sys.stdout.flush()
+        while piece := file.read(_PIECE):
+            speaker.answer_bytes(piece)

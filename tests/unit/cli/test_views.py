@@ -1,0 +1,73 @@
+"""Views as rows and JSON: ranges as they would be typed, states as they stand, no reason where nobody asks."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tailrace.cli.views import backfill_json, backfill_row, range_text, run_json, run_row, task_instance_row
+from tailrace.metastore.views import BackfillLine, RunLine, TaskInstanceLine
+
+FIRST = datetime(2024, 1, 1, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+
+
+def backfill(**more: object) -> BackfillLine:
+    values: dict[str, object] = {
+        "id": 3,
+        "dag_id": "etl",
+        "state": "running",
+        "paused": False,
+        "start": FIRST,
+        "end": FIRST + timedelta(days=7) - TICK,
+        "reprocess": "missing",
+        "command": "tailrace backfill etl",
+        "reason": "",
+        "created_at": FIRST,
+        "started_at": FIRST,
+        "ended_at": None,
+        "runs": {"success": 2, "running": 1},
+    }
+    return BackfillLine(**{**values, **more})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("last", "texts"),
+    [
+        (FIRST + timedelta(days=7) - TICK, ("2024-01-01", "2024-01-07")),
+        (FIRST + timedelta(days=1) - TICK, ("2024-01-01", "2024-01-01")),
+        (FIRST, ("2024-01-01T00:00+00:00", "2024-01-01T00:00+00:00")),
+        (FIRST + timedelta(hours=5), ("2024-01-01T00:00+00:00", "2024-01-01T05:00+00:00")),
+    ],
+)
+def test_ranges(last: datetime, texts: tuple[str, str]) -> None:
+    assert range_text(FIRST, last) == texts
+
+
+def test_backfill_row_and_json() -> None:
+    assert backfill_row(backfill()) == (
+        *("3", "etl", "running", "2024-01-01", "2024-01-07", "2 success, 1 running", "2024-01-01 00:00:00"),
+    )
+    answer = backfill_json(backfill())
+    assert answer["backfill_id"] == 3 and answer["ended"] is None
+    assert answer["runs"] == {"success": 2, "running": 1}
+
+
+def test_paused_is_the_state_only_while_unfinished() -> None:
+    assert backfill_row(backfill(paused=True))[2] == "paused"
+    assert backfill_row(backfill(paused=True, state="success", ended_at=FIRST))[2] == "success"
+
+
+def run(state: str, reason: str) -> RunLine:
+    ended = FIRST + timedelta(seconds=90)
+    return RunLine(1, "etl", "r", FIRST, ended, state, "backfill", FIRST, ended, reason, {"success": 2})
+
+
+def test_reasons_are_shown_unless_it_succeeded() -> None:
+    assert run_row(run("failed", "b is failed"))[-3:] == ("1:30", "2 success", "b is failed")
+    assert run_row(run("success", "every leaf succeeded"))[-1] == ""
+    assert run_json(run("success", "every leaf succeeded"))["reason"] == "every leaf succeeded"
+
+
+def test_task_instances_that_never_started_and_mapped_ones() -> None:
+    line = TaskInstanceLine("a", 2, "upstream_failed", 0, None, None, "b failed")
+    assert task_instance_row(line) == ("a[2]", "upstream_failed", "0", "", "", "b failed")
