@@ -21,6 +21,7 @@ _SHORTEST_GROUP = 4  # fewer like dates than this are listed one by one
 
 
 def task_instances_of(date: DatePlan, tasks: int) -> int:
+    """How many task instances the backfill would bring to an outcome on this date, itself."""
     if date.action is DateAction.CREATE:
         return tasks
     return len(date.clear)

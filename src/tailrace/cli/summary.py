@@ -1,3 +1,5 @@
+"""How a backfill ended, for a person and as JSON: the root failure first, its log, and what repairs it."""
+
 import sys
 from collections import deque
 from collections.abc import Mapping
@@ -92,7 +94,7 @@ def _blocked(blocked: tuple[Blocker, ...]) -> list[str]:
 
 
 def _only_follows(blocker: Blocker) -> bool:
-    """Whether a task instance is blocked by those above it in its own run alone: the others tell more."""
+    """Whether it is blocked by those above it in its own run alone: the others tell more."""
     return all(why.dependency == "Trigger Rule" for why in blocker.reasons)
 
 
@@ -157,6 +159,7 @@ def _index(key: TaskInstanceKey) -> str:
 
 
 def log_tail(path: Path, lines: int = LOG_LINES) -> list[str]:
+    """The last lines of a log file, from its last 64 KiB at most; none when it cannot be read."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)

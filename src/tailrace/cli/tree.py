@@ -11,6 +11,7 @@ _ASCII = ("|- ", "`- ", "|  ", "   ")
 
 
 def task_tree(dag: DagSpec) -> Iterator[str]:
+    """The lines of the tree. A task with several upstream tasks is drawn whole below the first of them only."""
     strokes = _DRAWN if _can_draw() else _ASCII
     drawn: set[str] = set()
     for task in dag.tasks:

@@ -236,10 +236,6 @@ class Views:
         """The ids of the DAGs that any job has run."""
         return self.read(lambda tx: tuple(row[0] for row in tx.rows(select(dag.c.dag_id).order_by(dag.c.dag_id))))
 
-    def paused_dags(self) -> frozenset[str]:
-        """The ids of the DAGs whose schedule is paused."""
-        return self.read(lambda tx: frozenset(row[0] for row in tx.rows(select(dag.c.dag_id).where(dag.c.paused))))
-
 
 def _by_dag(tx: Transaction, counted: Select[Any]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
