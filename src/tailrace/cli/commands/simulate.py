@@ -1,0 +1,171 @@
+"""``tailrace simulate``: histories of the product's own loops in a simulated world, explored, replayed and told."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import click
+
+from tailrace.cli.lazy import Command
+from tailrace.cli.options import output_option
+from tailrace.cli.speaking import bullet_lines, counted, current_speaker, plural, styled
+from tailrace.errors import CommandError
+from tailrace.simulator.canaries import CANARIES, Canary
+from tailrace.simulator.choices import Replayed, Seeded
+from tailrace.simulator.exploring import PRODUCT, Found, every, one, seeds, shorten
+from tailrace.simulator.history import EXIT_CODES, History, Judgement
+from tailrace.simulator.scenario import linear, random_scenario
+
+_SCENARIOS = ("2016",)
+_PIECEMEAL = "piecemeal-reads"
+_CANARY_LIVES = 1
+_TELL_EVERY = 500
+
+
+@click.command(cls=Command)
+@click.option("--seeds", "count", type=click.IntRange(min=1), metavar="N", help="Explore N histories.  [default: 200]")
+@click.option("--first", type=click.IntRange(min=0), default=0, metavar="SEED", help="The first of them.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="SEED", help="One history, told step by step.")
+@click.option("--trace", metavar="N,N,…", help="With --seed: these choices instead of the seed's own.")
+@click.option("--canary", type=click.Choice(sorted(CANARIES)), help="A deliberately broken variant, to be caught.")
+@click.option("--scenario", type=click.Choice(_SCENARIOS), help="2016: the race of the thread, shown, then closed.")
+@click.option("--preemptions", type=click.IntRange(0, 4), default=1, show_default=True, help="With --scenario.")
+@output_option
+def simulate(
+    count: int | None,
+    first: int,
+    seed: int | None,
+    trace: str | None,
+    canary: str | None,
+    scenario: str | None,
+    preemptions: int,
+    output: str,
+) -> int:
+    """Let the product's own loops run in a simulated world, with anyone else going first, and check what they did.
+
+    A failure prints its seed and the shortest trace found. Exit codes: 0 all well, 127 crash, 128 liveness, 129 safety.
+    """
+    variant = PRODUCT if canary is None else CANARIES[canary]
+    if trace is not None and seed is None:
+        raise CommandError("--trace needs --seed: it is a trace through that seed's world")
+    if scenario is not None:
+        return _scenario_2016(preemptions, output)
+    if seed is not None:
+        return _one(seed, trace, variant, output)
+    return _explore(first, count or 200, variant, output)
+
+
+def _one(seed: int, trace: str | None, variant: Canary, output: str) -> int:
+    chooser = Seeded(seed) if trace is None else Replayed(_choices(trace))
+    history = one(random_scenario(seed), chooser, variant)
+    speaker = current_speaker()
+    if output == "json":
+        speaker.answer_json({"schema": 1, **_history_json(history, seed)})
+    else:
+        speaker.answer("\n".join(_told(history)))
+    return EXIT_CODES[history.judgement]
+
+
+def _choices(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise CommandError(f"--trace is whole numbers with commas between them, not {text!r}") from None
+
+
+def _explore(first: int, count: int, variant: Canary, output: str) -> int:
+    """Stops at the first history that fails, and shortens it."""
+    speaker = current_speaker()
+    judged: Counter[str] = Counter()
+    failed: Found | None = None
+    for found in seeds(first, count, variant):
+        judged[str(found.history.judgement)] += 1
+        if found.history.judgement is not Judgement.WELL:
+            failed = found
+            break
+        if found.seed % _TELL_EVERY == _TELL_EVERY - 1:
+            speaker.note(f"{sum(judged.values()):,} of {count:,} histories, all well")
+    told = None if failed is None else shorten(failed.seed, variant)
+    if output == "json":
+        failure = None if failed is None or told is None else _history_json(told, failed.seed)
+        speaker.answer_json({"schema": 1, "variant": variant.name, "histories": dict(judged), "failure": failure})
+    elif failed is None or told is None:
+        speaker.answer(f"{plural(count, 'history', 'histories')} of {variant.name}: all well")
+    else:
+        speaker.answer("\n".join(_told(told)))
+        choices = ",".join(map(str, told.trace))
+        option = "" if variant is PRODUCT else f" --canary {variant.name}"
+        speaker.answer(f"seed {failed.seed} ({counted(judged)} so far); to see it again:")
+        speaker.answer(f"  tailrace simulate --seed {failed.seed} --trace {choices}{option}")
+    return 0 if told is None else EXIT_CODES[told.judgement]
+
+
+# --- the race of 2016 --------------------------------------------------------------------------------------
+
+
+def _scenario_2016(preemptions: int, output: str) -> int:
+    """A → B, the worker finishing between two reads: false deadlock in the loop of 2016, in no interleaving here."""
+    canary = CANARIES[_PIECEMEAL]
+    caught = next((history for history in _every(canary, preemptions) if history.judgement is not Judgement.WELL), None)
+    speaker = current_speaker()
+    if output != "json":
+        speaker.answer(styled("The loop of 2016: it reads one task instance at a time.", sys.stdout, bold=True))
+        speaker.answer("\n".join(_told(caught)) if caught else "it was not caught: the simulator proves nothing")
+        speaker.answer("")
+        speaker.answer(styled("Tailrace in the same world: one snapshot per decision.", sys.stdout, bold=True))
+    judged: Counter[str] = Counter()
+    sample: History | None = None
+    broken: History | None = None
+    for history in _every(PRODUCT, preemptions):
+        judged[str(history.judgement)] += 1
+        sample = sample or history
+        if history.judgement is not Judgement.WELL:
+            broken = history
+            break
+    shown = broken or sample
+    if output == "json":
+        speaker.answer_json(
+            {
+                "schema": 1,
+                "scenario": "2016",
+                "canary": None if caught is None else _history_json(caught, None),
+                "product": {"interleavings": dict(judged), "failure": broken and _history_json(broken, None)},
+            }
+        )
+    elif shown is not None:
+        speaker.answer("\n".join(_told(shown)))
+        total = plural(sum(judged.values()), "interleaving")
+        speaker.answer(f"{total} (at most {plural(preemptions, 'preemption')} each): {counted(judged)}")
+    if broken is not None:
+        return EXIT_CODES[broken.judgement]
+    return 0 if caught is not None else _CANARY_LIVES
+
+
+def _every(variant: Canary, preemptions: int) -> Iterator[History]:
+    return every(linear(), variant, preemptions=preemptions)
+
+
+# --- telling -----------------------------------------------------------------------------------------------
+
+
+def _told(history: History) -> list[str]:
+    """A history step by step, and what was found of it."""
+    lines = [f"{number:4}  {line}" for number, line in enumerate(history.story, start=1)]
+    ending = f"{history.judgement} after {plural(history.steps, 'step')}, digest {history.digest}"
+    colour = "green" if history.judgement is Judgement.WELL else "red"
+    lines.append(styled(ending, sys.stdout, fg=colour, bold=True))
+    if history.findings:
+        lines.append(bullet_lines(history.findings))
+    return lines
+
+
+def _history_json(history: History, seed: int | None) -> dict[str, object]:
+    return {
+        "seed": seed,
+        "judgement": str(history.judgement),
+        "findings": list(history.findings),
+        "steps": history.steps,
+        "digest": history.digest,
+        "trace": list(history.trace),
+        "story": list(history.story),
+    }

@@ -1,0 +1,197 @@
+"""Deliberately broken variants, one for each hole of the 2016 thread. A simulator that misses them
+proves nothing.
+
+Each breaks one rule of the product and nothing else, so that what catches it is the check for that rule.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tailrace.effects.asks import ApplyPlan, BuryDeadJobs, ClaimTry, EndJob, Loop, ReadSnapshot, Submit, Wait, ask
+from tailrace.effects.tries import Claim, Refused
+from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
+from tailrace.model.keys import TaskInstanceKey
+from tailrace.model.spec import DagSpec
+from tailrace.model.states import (
+    BACKFILL_CLOSED,
+    FINISHED,
+    OCCUPYING,
+    BackfillState,
+    DagRunState,
+    JobState,
+    TaskInstanceState,
+)
+from tailrace.model.transitions import Cause
+from tailrace.planning.plan import Plan, RunVerdict, TaskTransition
+from tailrace.planning.planner import plan
+from tailrace.planning.snapshot import RunView, Snapshot
+from tailrace.simulator.actors import Job, Worker
+from tailrace.simulator.performing import Performer
+from tailrace.simulator.world import JobLoop
+
+if TYPE_CHECKING:
+    from tailrace.simulator.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """A broken variant: which hole it is, and the parts it puts in place of the product's."""
+
+    name: str
+    hole: str
+    job_loop: JobLoop = backfill_loop
+    performer: type[Performer] = Performer
+    lock_wait: float = 30.0
+
+
+def piecemeal_loop(job_id: int, dag: DagSpec, backfill_id: int) -> Loop[BackfillEnd]:
+    """The backfill loop of 2016: looks at one task instance at a time, the last of the run first.
+
+    It keeps ``to_run`` in memory and calls the run deadlocked when, in one pass, everything left in it was found not
+    ready. Each look is a read of its own, so the looks of one pass are of different moments.
+    """
+    yield from ask(BuryDeadJobs())
+    offered: set[int] = set()
+    while True:
+        snapshot = yield from ask(ReadSnapshot(job_id, dag, backfill_id))
+        backfill = snapshot.backfill
+        if backfill is None or backfill.state in BACKFILL_CLOSED:
+            yield from ask(EndJob(job_id, JobState.SUCCESS))
+            return BackfillEnd(Ending.JUDGED, BackfillState.SUCCESS if backfill is None else backfill.state)
+        decided = plan(snapshot)
+        frame = Plan(
+            dag,
+            job_id,
+            activations=decided.activations,
+            takeovers=decided.takeovers,
+            run_verdicts=decided.run_verdicts,
+            backfill_start=decided.backfill_start,
+            backfill_verdict=decided.backfill_verdict,
+            activation_limit=decided.activation_limit,
+        )
+        if frame.writes:
+            yield from ask(ApplyPlan(frame))
+        for run in snapshot.runs:
+            yield from _pass_over(job_id, dag, backfill_id, run, offered)
+        yield from ask(Wait(1.0))
+
+
+def _pass_over(job_id: int, dag: DagSpec, backfill_id: int, run: RunView, offered: set[int]) -> Loop[None]:
+    to_run = {ti.id for ti in run.task_instances if ti.state not in FINISHED}
+    not_ready: set[int] = set()
+    for ti in reversed(run.task_instances):
+        if ti.id not in to_run:
+            continue
+        look = yield from ask(ReadSnapshot(job_id, dag, backfill_id))
+        state = _state(look, ti.id)
+        if state is None or state in FINISHED:
+            to_run.discard(ti.id)  # seen to be done: dropped, although what waits for it was judged before
+            continue
+        steps = tuple(step for step in plan(look).transitions if step.id == ti.id)
+        if steps:
+            applied = yield from ask(ApplyPlan(Plan(dag, job_id, transitions=steps)))
+            if applied.queued:
+                yield from ask(Submit(applied.queued))
+        elif state not in OCCUPYING:
+            not_ready.add(ti.id)
+    if not_ready and not_ready == to_run:
+        look = yield from ask(ReadSnapshot(job_id, dag, backfill_id))
+        found = next((each for each in look.runs if each.id == run.id), None)
+        if found is not None:
+            evidence = {ti.id: ti.state for ti in found.task_instances}
+            verdict = RunVerdict(found.id, found.run_id, found.version, DagRunState.DEADLOCKED, evidence)
+            yield from ask(ApplyPlan(Plan(dag, job_id, run_verdicts=(verdict,))))
+
+
+def _state(snapshot: Snapshot, id: int) -> TaskInstanceState | None:
+    return next((ti.state for run in snapshot.runs for ti in run.task_instances if ti.id == id), None)
+
+
+class UnguardedClaim(Performer):
+    """A worker that does not look whether the try is running already: whoever asks gets it."""
+
+    def claim(self, actor: Worker, effect: ClaimTry) -> Claim | Refused:
+        """A refused claim is forced."""
+        answer = super().claim(actor, effect)
+        if isinstance(answer, Claim):
+            return answer
+        self._put_back(effect.request.id, effect.request.try_number)
+        return super().claim(actor, effect)
+
+    def _put_back(self, id: int, try_number: int) -> None:
+        with sqlite3.connect(self.world.file) as connection:
+            connection.execute(
+                "UPDATE task_instance SET state = 'queued' WHERE id = ? AND try_number = ? AND state = 'running'",
+                (id, try_number),
+            )
+        connection.close()
+
+
+class OpenTransaction(Performer):
+    """A refresh that takes the row's lock and returns early, "already running", without ending its transaction."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world)
+        self._held: sqlite3.Connection | None = None
+
+    def claim(self, actor: Worker, effect: ClaimTry) -> Claim | Refused:
+        """A refused claim leaves its lock behind."""
+        answer = super().claim(actor, effect)
+        if isinstance(answer, Refused) and self._held is None:
+            self._held = sqlite3.connect(self.world.file, isolation_level=None)
+            self._held.execute("BEGIN IMMEDIATE")
+        return answer
+
+    def close(self) -> None:
+        """Let go, so that what happened can be read."""
+        if self._held is not None:
+            self._held.close()
+
+
+class TrustingEvents(Performer):
+    """A loop that believes its executor's events: a try said to have ended, whose row says otherwise, is failed."""
+
+    def wait(self, actor: Job, effect: Wait) -> Any:
+        """Reconcile the row with the event, as Airflow does, then go on."""
+        for submission in actor.hints:
+            self._fail(actor, submission.id, submission.key.task_instance)
+        return super().wait(actor, effect)
+
+    def _fail(self, actor: Job, id: int, key: TaskInstanceKey) -> None:
+        snapshot = self.world.metastore.snapshot(actor.id, self.world.scenario.dag, self.world.backfill_id)
+        for run in snapshot.runs:
+            for ti in run.task_instances:
+                if ti.id == id and ti.state is TaskInstanceState.RUNNING:
+                    step = TaskTransition(
+                        id,
+                        run.id,
+                        key,
+                        ti.state,
+                        ti.try_number,
+                        TaskInstanceState.FAILED,
+                        ti.try_number,
+                        Cause.LOST,
+                        "the executor reported that it finished although its state is running",
+                        token=ti.token,
+                    )
+                    self.world.metastore.apply(
+                        Plan(self.world.scenario.dag, actor.id, transitions=(step,)), self.world.write_id()
+                    )
+
+
+CANARIES: Mapping[str, Canary] = {
+    canary.name: canary
+    for canary in (
+        Canary("piecemeal-reads", "task instances are read one by one while workers change them", piecemeal_loop),
+        Canary("unguarded-claim", "nobody checks that the try is already running", performer=UnguardedClaim),
+        Canary(
+            "open-transaction",
+            "a refresh takes a lock and never ends its transaction",
+            performer=OpenTransaction,
+            lock_wait=0.05,
+        ),
+        Canary("trusting-events", "the executor's event is believed over the metastore", performer=TrustingEvents),
+    )
+}
