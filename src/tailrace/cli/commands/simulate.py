@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -73,6 +73,11 @@ def _choices(text: str) -> list[int]:
         raise CommandError(f"--trace is whole numbers with commas between them, not {text!r}") from None
 
 
+def _without_tail(trace: Sequence[int]) -> Sequence[int]:
+    """A replay that runs out of choices takes the first option: trailing zeros say nothing."""
+    return trace[: max((place for place, chosen in enumerate(trace, start=1) if chosen), default=0)]
+
+
 def _explore(first: int, count: int, variant: Canary, output: str) -> int:
     """Stops at the first history that fails, and shortens it."""
     speaker = current_speaker()
@@ -93,7 +98,7 @@ def _explore(first: int, count: int, variant: Canary, output: str) -> int:
         speaker.answer(f"{plural(count, 'history', 'histories')} of {variant.name}: all well")
     else:
         speaker.answer("\n".join(_told(told)))
-        choices = ",".join(map(str, told.trace))
+        choices = ",".join(map(str, _without_tail(told.trace)))
         option = "" if variant is PRODUCT else f" --canary {variant.name}"
         speaker.answer(f"seed {failed.seed} ({counted(judged)} so far); to see it again:")
         speaker.answer(f"  tailrace simulate --seed {failed.seed} --trace {choices}{option}")
