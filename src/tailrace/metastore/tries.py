@@ -14,7 +14,7 @@ from tailrace.effects.tries import Claim, ClaimRequest, RefusalReason, Refused, 
 from tailrace.errors import InternalError
 from tailrace.metastore.columns import from_json, to_json
 from tailrace.metastore.connection import Transaction
-from tailrace.metastore.records import REFUSED, Author, insert_history, record, task_instance_row
+from tailrace.metastore.records import REFUSED, Author, insert_history, record, recorded, task_instance_row
 from tailrace.metastore.rows import STATES, holder_text
 from tailrace.metastore.tables import dag_run, task_instance, xcom
 from tailrace.metastore.xcoms import write_xcoms
@@ -146,7 +146,19 @@ _DROP_XCOMS = delete(xcom).where(xcom.c.task_instance_id == bindparam("task_inst
 
 
 def claim_try(tx: Transaction, request: ClaimRequest, write_id: str) -> dict[str, Any]:
-    """queued → running for one worker, once; the answer is recorded under ``write_id`` (see ``claimed_from``)."""
+    """queued → running for one worker, once; the answer is recorded under ``write_id`` (see ``claimed_from``).
+
+    A refusal writes nothing, so it must not be answered to the repetition of a claim that landed: the worker would
+    drop a try that is its own (found by the simulator, seed 4 with a lost answer).
+    """
+    answer = _claim_or_refusal(tx, request, write_id)
+    if "refused" in answer:
+        landed = recorded(tx, write_id)
+        return answer if landed is None else dict(landed[0])
+    return answer
+
+
+def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> dict[str, Any]:
     row = tx.row(_RUN_OF_TRY, {"task_instance": request.id})
     if row is None:
         return _refusal(RefusalReason.GONE, "no such task instance")

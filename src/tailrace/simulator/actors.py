@@ -1,4 +1,4 @@
-"""Who acts in a world: a job or a worker is one of the product's loops, and the effect it is about to have performed."""
+"""Who acts in a world: a job or a worker is one of the product's loops, and the effect it is at."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -143,7 +143,8 @@ class Performer:
         """What the executor says by now."""
         if effect.seconds > 0 and not actor.hints and not actor.worker_lost:
             actor.idle_polls -= 1
-            self.world.clock.advance(effect.seconds)
+            # While others have something to do, waiting costs little: else a slow draw would cost them their lease.
+            self.world.clock.advance(effect.seconds if self.world.all_wait() else 0.01)
         woken = Woken(finished=len(actor.hints), worker_lost=actor.worker_lost)
         actor.hints.clear()
         actor.worker_lost = False
@@ -174,7 +175,9 @@ class Performer:
         kind, followed = self.world.scenario.ending(claim.task_instance.task_id, date, attempt)
         actor.claim = claim
         actor.ending = TryOutcome(kind, f"as written: {kind}", followed=followed)
-        actor.steps_left = self.world.chooser.pick(("ends at once", "is found running once", "twice"))
+        most = self.world.scenario.found_running
+        found_running = [f"found running {times} times" for times in range(most + 1)]
+        actor.steps_left = self.world.chooser.pick(found_running) if most else 0
         self._false_report(actor)
 
     def _false_report(self, actor: Worker) -> None:

@@ -36,6 +36,7 @@ class Scenario:
     faults: Faults
     workers: int = 2
     pools: tuple[tuple[str, int], ...] = (("small", 1),)
+    found_running: int = 2  # how often a task may be found still running before it ends, at most
     idle_polls: int | None = None  # how often a waiting job may wake for nothing; None: as often as it is chosen
 
     def logical_dates(self) -> tuple[datetime, ...]:
@@ -65,7 +66,7 @@ def linear(seed: int = 0) -> Scenario:
         TaskSpec("a", downstream=("b",)),
         TaskSpec("b", upstream=("a",)),
     )
-    return Scenario(seed, _dag("thread", chain), 1, Faults(), workers=1, idle_polls=1)
+    return Scenario(seed, _dag("thread", chain), 1, Faults(), workers=1, found_running=0, idle_polls=2)
 
 
 def always_succeeds(scenario: Scenario) -> Scenario:

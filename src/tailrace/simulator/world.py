@@ -5,19 +5,15 @@ lost, doubled or false. A crash takes an actor away before or after the effect i
 command again.
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Self
 
-from tailrace.effects.asks import AwaitTask, Effect, NextTry, Wait
+from tailrace.effects.asks import Effect, NextTry, Wait
 from tailrace.effects.tries import Submission
 from tailrace.errors import InternalError, TailraceError
 from tailrace.execution.worker import worker_loop
 from tailrace.jobs.backfill import backfill_loop
-from tailrace.metastore.store import Metastore
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
@@ -25,9 +21,9 @@ from tailrace.planning.backfills import BackfillRequest
 from tailrace.planning.creation import plan_backfill
 from tailrace.simulator.actors import Actor, Job, Worker
 from tailrace.simulator.choices import Chooser
-from tailrace.simulator.clock import FalseClock
 from tailrace.simulator.performing import Performer
 from tailrace.simulator.scenario import Scenario
+from tailrace.simulator.stage import stage as _stage
 
 LEASE_SECONDS = 20.0
 _DAY = timedelta(days=1)
@@ -53,7 +49,8 @@ class World:
     ) -> None:
         self.scenario = scenario
         self.chooser = chooser
-        self.clock = FalseClock()
+        self._stage = _stage(lock_wait)
+        self.clock = self._stage.clock
         self.job_loop = job_loop
         self.faults = scenario.faults
         self.crashes = 0
@@ -65,9 +62,8 @@ class World:
         self.backfill_id = 0
         self._pids = 100
         self._writes = 0
-        self._folder = Path(tempfile.mkdtemp(prefix="tailrace-world-", dir=_memory_folder()))
-        file = self._folder / "world.db"
-        self.metastore = Metastore.open(f"sqlite:///{file}", clock=self.clock, lock_wait=lock_wait)
+        self.file = self._stage.file
+        self.metastore = self._stage.set()
         self.performer = performer(self)
         for name, slots in scenario.pools:
             self.metastore.set_pool(name, slots, "", self.write_id())
@@ -79,14 +75,8 @@ class World:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.metastore.close()
         self.performer.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    @property
-    def file(self) -> Path:
-        """The metastore's file."""
-        return self._folder / "world.db"
+        self.metastore.close()
 
     @property
     def over(self) -> bool:
@@ -145,7 +135,9 @@ class World:
             self.queue.append(self.late.pop(0))
             return
         self._act(able[chosen])
-        if self.chooser.chance("clock jump", self.faults.clock_jump):
+        # A jump costs each running try its lease. Together with crashes there are fewer than a task's lost tries.
+        if self.crashes < self.faults.most_crashes and self.chooser.chance("clock jump", self.faults.clock_jump):
+            self.crashes += 1
             self.clock.advance(LEASE_SECONDS * 1.5)
             self.tell("clock", "jumps", "a lease and a half goes by")
 
@@ -208,11 +200,6 @@ class World:
         """A line of the story."""
         self.story.append(f"{self.clock.seconds:8.2f}  {who:<12} {what:<14} {seen}")
 
-    def is_waiting(self, actor: Actor) -> bool:
-        """Whether an actor only waits."""
-        return isinstance(actor.effect, (Wait, NextTry, AwaitTask))
-
-
-def _memory_folder() -> str | None:
-    """A folder in memory where there is one: a world lives for milliseconds."""
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+    def all_wait(self) -> bool:
+        """Whether nobody has anything to do but wait."""
+        return not self.late and all(isinstance(actor.effect, Wait) or not self._able(actor) for actor in self.actors)

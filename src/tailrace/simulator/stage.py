@@ -1,0 +1,53 @@
+"""Where worlds are played, one after another: a metastore file that is emptied for each, and the false clock.
+
+The connection's engine is kept from world to world: compiling its statements anew would cost more than a world does.
+"""
+
+import functools
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tailrace.metastore.connection import Database
+from tailrace.metastore.store import Metastore
+from tailrace.simulator.clock import FalseClock
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A file, an engine and a clock. One world at a time."""
+
+    folder: "tempfile.TemporaryDirectory[str]"
+    clock: FalseClock
+    database: Database
+    empty: bytes
+
+    @property
+    def file(self) -> Path:
+        """The metastore's file."""
+        return Path(self.folder.name) / "world.db"
+
+    def set(self) -> Metastore:
+        """An empty metastore at the beginning of time."""
+        self.database.release()
+        for leftover in (self.file.with_name("world.db-wal"), self.file.with_name("world.db-shm")):
+            leftover.unlink(missing_ok=True)
+        self.file.write_bytes(self.empty)
+        self.clock.seconds = 0.0
+        return Metastore(self.database)
+
+
+@functools.cache
+def stage(lock_wait: float) -> Stage:
+    """This process's stage for worlds whose statements wait so long for a lock, in seconds."""
+    folder = tempfile.TemporaryDirectory(prefix="tailrace-world-", dir=_memory_folder(), ignore_cleanup_errors=True)
+    clock = FalseClock()
+    file = Path(folder.name) / "world.db"
+    Metastore.open(f"sqlite:///{file}", clock=clock).close()
+    database = Database(f"sqlite:///{file}", sqlite_synchronous="normal", clock=clock, wait_seconds=lock_wait)
+    return Stage(folder, clock, database, file.read_bytes())
+
+
+def _memory_folder() -> str | None:
+    """A folder in memory where there is one: a world lives for milliseconds."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
