@@ -20,6 +20,11 @@ _SCENARIOS = ("2016",)
 _PIECEMEAL = "piecemeal-reads"
 _CANARY_LIVES = 1
 _TELL_EVERY = 500
+_LEGEND_2016 = """\
+One DAG, a → b. A line is one step: its number, the simulated second, who acts, what they ask for, what they are told.
+The loop of 2016 reads b, then a. When the worker finishes a in between, the loop sees b waiting for an unfinished a,
+and then a finished: nothing left that could run, it thinks.
+"""
 
 
 @click.command(cls=Command)
@@ -114,6 +119,7 @@ def _scenario_2016(preemptions: int, output: str) -> int:
     caught = next((history for history in _every(canary, preemptions) if history.judgement is not Judgement.WELL), None)
     speaker = current_speaker()
     if output != "json":
+        speaker.answer(_LEGEND_2016)
         speaker.answer(styled("The loop of 2016: it reads one task instance at a time.", sys.stdout, bold=True))
         speaker.answer("\n".join(_told(caught)) if caught else "it was not caught: the simulator proves nothing")
         speaker.answer("")
