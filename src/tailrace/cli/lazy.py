@@ -91,7 +91,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first argument names, or say which names are near it."""
         name = args[0]
-        if name not in self.lazy and not name.startswith("-"):
+        if name not in self.lazy and not name.startswith("-") and not ctx.resilient_parsing:
             guess = did_you_mean(name, self.lazy) or f"; see {ctx.command_path} --help"
             raise click.UsageError(f"no such command: {ctx.command_path} {name}{guess}", ctx)
         return super().resolve_command(ctx, args)

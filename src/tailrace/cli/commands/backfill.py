@@ -3,8 +3,10 @@ run``.
 """
 
 import click
+from click.shell_completion import CompletionItem
 
 from tailrace.cli.lazy import Lazy, LazyGroup
+from tailrace.cli.options import complete_dag_ids
 
 _COMMANDS = {
     "run": Lazy("tailrace.cli.commands.backfill_run:run", "Create a backfill or continue it (`run` may be left out)."),
@@ -21,6 +23,14 @@ class BackfillGroup(LazyGroup):
         if args and args[0] not in self.lazy and args[0] not in ctx.help_option_names:
             args = ["run", *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, and what ``run`` would complete: DAG ids, or its options."""
+        run = self.get_command(ctx, "run")
+        assert run is not None
+        if incomplete.startswith("-"):
+            return run.shell_complete(ctx, incomplete)
+        return [*super().shell_complete(ctx, incomplete), *complete_dag_ids(ctx, run.params[0], incomplete)]
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The help of ``run``, for that is what people ask about, and the other commands below it."""
