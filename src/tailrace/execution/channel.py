@@ -1,50 +1,119 @@
-"""JSON lines over a socket, between a worker and its task's process. Never pickle: user code is at one end."""
+"""JSON lines over a socket, between a worker and its task's process. Never pickle: user code is at one end.
+
+The task's end blocks; the worker's end never does, so that a task that stops in the middle of a word cannot keep its
+worker from renewing the lease.
+"""
 
 import json
-import select
 import socket
 from typing import Any
 
-#: One message may be this long, XCom values included; more is a mistake of the task, said in one line.
+#: One message may be this many bytes long, XCom values included; more is a mistake of the task, said in one line.
 LONGEST_MESSAGE = 16 * 1024 * 1024
 
+_PIECE = 1 << 16
 
-class Channel:
-    """One end of a conversation; messages are JSON objects."""
+
+class Garbled(Exception):
+    """The task's end sent something that is no message."""
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """One message as it travels."""
+    return json.dumps(message).encode() + b"\n"
+
+
+class TaskEnd:
+    """The task's end of the conversation."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
-        self._buffer = b""
-
-    def fileno(self) -> int:
-        """The socket's descriptor, for select."""
-        return self._end.fileno()
-
-    @property
-    def buffered(self) -> bool:
-        """Whether a whole message is here already."""
-        return b"\n" in self._buffer
+        self._buffer = bytearray()
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send one message. Raises OSError when the other end is gone."""
-        self._end.sendall(json.dumps(message).encode() + b"\n")
+        """Send one message. Raises OSError when the worker is gone."""
+        self._end.sendall(encode(message))
 
-    def receive(self, timeout: float | None = None) -> dict[str, Any] | None:
-        """The next message; None when the other end is gone. Raises TimeoutError."""
-        while b"\n" not in self._buffer:
-            if timeout is not None and not select.select([self._end], [], [], timeout)[0]:
-                raise TimeoutError
+    def receive(self) -> dict[str, Any] | None:
+        """The next message; None when the worker is gone."""
+        looked = 0
+        while (found := self._buffer.find(b"\n", looked)) < 0:
+            looked = len(self._buffer)
             try:
-                piece = self._end.recv(65536)
+                piece = self._end.recv(_PIECE)
             except ConnectionResetError:
                 piece = b""
             if not piece:
                 return None
             self._buffer += piece
-        line, _, self._buffer = self._buffer.partition(b"\n")
+        line = bytes(self._buffer[:found])
+        del self._buffer[: found + 1]
         message: dict[str, Any] = json.loads(line)
         return message
 
+
+class WorkerEnd:
+    """The worker's end: takes what is there and sends what fits, and waits for neither."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        self._end = end
+        self._heard = bytearray()
+        self._looked = 0  # no line ends before this
+        self._unsent = bytearray()
+        self.hung_up = False
+
+    def fileno(self) -> int:
+        """The socket's descriptor, for poll."""
+        return self._end.fileno()
+
+    @property
+    def sending(self) -> bool:
+        """Whether a message is still on its way: poll for writing, and call ``go_on``."""
+        return bool(self._unsent)
+
+    def post(self, message: dict[str, Any]) -> None:
+        """Send a message, now or as the task takes it. One that is gone is noticed by its end, not here."""
+        self._unsent += encode(message)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Send more of what is on its way."""
+        try:
+            while self._unsent:
+                del self._unsent[: self._end.send(self._unsent)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._unsent.clear()
+
+    def hear(self) -> dict[str, Any] | None:
+        """The next message that is whole, or None. Sets ``hung_up`` at the end. Raises Garbled."""
+        while (found := self._heard.find(b"\n", self._looked)) < 0:
+            self._looked = len(self._heard)
+            if self._looked > LONGEST_MESSAGE:
+                raise Garbled(f"a message of more than {LONGEST_MESSAGE:,} bytes")
+            try:
+                piece = self._end.recv(_PIECE)
+            except BlockingIOError:
+                return None
+            except OSError:
+                piece = b""
+            if not piece:
+                self.hung_up = True
+                return None
+            self._heard += piece
+        line = bytes(self._heard[:found])
+        del self._heard[: found + 1]
+        self._looked = 0
+        try:
+            message = json.loads(line)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            raise Garbled("something that is no message of Tailrace's")
+        return message
+
     def close(self) -> None:
-        """Hang up; the other end hears it."""
+        """Hang up; the task hears it."""
         self._end.close()

@@ -1,5 +1,8 @@
 """What templates and Python callables see: Airflow's names, plain values, aware datetimes in UTC."""
 
+import random
+import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +18,12 @@ PullXCom = Callable[[str, str, tuple[str, ...], str, int | None], list[Any]]
 """(dag id, run id, task ids, key, map index) → [task id, map index, value] for each that exists."""
 
 
+def try_token(key: TryKey, token: int) -> str:
+    """The token as user code gets it: unique to this claim of this try, so it can serve as an idempotency key."""
+    ti = key.task_instance
+    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}#{token}"
+
+
 class TaskInstance:
     """The ``ti`` of a running task: its names, and XCom."""
 
@@ -26,7 +35,7 @@ class TaskInstance:
         self.key = ti
         self.logical_date = self.execution_date = datetime.fromisoformat(order["logical_date"])
         self.start_date = datetime.fromisoformat(order["started_at"])
-        self.try_token = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}#{order['token']}"
+        self.try_token = try_token(key, order["token"])
         self.pushed: dict[str, Any] = {}
         self._pull = pull
 
@@ -47,9 +56,15 @@ class TaskInstance:
         """What other tasks of the run gave under ``key``: one value for one task id, a list for several.
 
         For a mapped task the value is the list of all its map indexes' values, unless ``map_indexes`` names one.
+        Without task ids it is the value of the last task, in topological order, that has one.
         """
         ids = (task_ids,) if isinstance(task_ids, str) else tuple(task_ids or ())
-        found = self._pull(dag_id or self.dag_id, run_id or self.run_id, ids, key, map_indexes)
+        asked = dag_id or self.dag_id, run_id or self.run_id
+        found = self._pull(*asked, ids, key, map_indexes)
+        if key in self.pushed and asked == (self.dag_id, self.run_id) and self.task_id in ids:
+            # Its own pushes land with its outcome; until then they are known here only.
+            found = [row for row in found if row[0] != self.task_id]
+            found.append([self.task_id, self.map_index, self.pushed[key]])
         by_task: dict[str, list[tuple[int, Any]]] = {}
         for task_id, map_index, value in found:
             by_task.setdefault(task_id, []).append((map_index, value))
@@ -62,7 +77,7 @@ class TaskInstance:
         if isinstance(task_ids, str):
             return values.get(task_ids, default)
         if task_ids is None:
-            return next(iter(values.values()), default)
+            return next(reversed(values.values()), default)
         return [values.get(task_id, default) for task_id in ids]
 
     def __str__(self) -> str:
@@ -104,7 +119,15 @@ def ds_format(ds: str, input_format: str, output_format: str) -> str:
     return datetime.strptime(ds, input_format).strftime(output_format)  # noqa: DTZ007  # only its text is used
 
 
-_MACROS = SimpleNamespace(ds_add=ds_add, ds_format=ds_format, datetime=datetime, timedelta=timedelta)
+_MACROS = SimpleNamespace(
+    ds_add=ds_add,
+    ds_format=ds_format,
+    datetime=datetime,
+    timedelta=timedelta,
+    time=time,
+    uuid=uuid,
+    random=random.random,
+)
 
 
 def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> dict[str, Any]:

@@ -11,101 +11,31 @@ import select
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, Pipe
-from typing import Any
+from typing import NoReturn
 
-from tailrace.effects.asks import (
-    AnswerTask,
-    AwaitTask,
-    DropTask,
-    Effect,
-    KillTask,
-    NextTry,
-    ParkTask,
-    StartTask,
-    TellExecutor,
-    Woken,
-)
+from tailrace.effects.asks import Woken
 from tailrace.effects.tries import Submission
+from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
 from tailrace.execution.port import TaskPort
+from tailrace.execution.worker_channel import JobLine, News, Order, WorkerChannel
 from tailrace.execution.zygote import LoadReport, ZygoteHandle
 from tailrace.model.keys import TryKey
 
-_TERMINATE = "terminate"
-
-#: While every worker has more to do, the end of one try waits this long for others to end, so that one planning step
-#: serves several; with little left to do the job is woken at once.
-_GATHER_SECONDS = 0.0
-
-
-class WorkerChannel:
-    """What a worker process has of its executor: the queue, a line to the job, and its task's port."""
-
-    def __init__(self, queue: socket.socket, job: Connection, port: TaskPort) -> None:
-        self._queue = queue
-        self._job = job
-        self._perform: dict[type, Callable[[Any], Any]] = {
-            NextTry: self._next,
-            TellExecutor: self._tell,
-            ParkTask: port.park,
-            DropTask: port.drop,
-            StartTask: port.start,
-            AwaitTask: lambda effect: port.wait(effect, self._interrupted()),
-            AnswerTask: port.answer,
-            KillTask: port.kill,
-        }
-        self._terminated = False
-
-    def perform(self, effect: Effect[Any]) -> Any:
-        """Perform an effect that needs no metastore."""
-        return self._perform[type(effect)](effect)
-
-    def _next(self, effect: NextTry) -> Submission | None:
-        """The next try; None once the job hung up, or said terminate."""
-        while not self._terminated:
-            watched: list[Any] = [self._queue, self._job]
-            ready, _, _ = select.select(watched, [], [])
-            if self._job in ready:
-                return None  # terminate, or the job is gone: either way nothing more is begun
-            try:
-                message = self._queue.recv(1 << 20, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                continue  # another worker was faster
-            if not message:
-                return None
-            submission: Submission = pickle.loads(message)  # from our own job
-            with suppress(OSError):
-                self._job.send(("took", submission.key))
-            return submission
-        return None
-
-    def _tell(self, effect: TellExecutor) -> None:
-        with suppress(OSError):  # a job that is gone needs no telling
-            self._job.send(("done", effect.submission.key))
-
-    def _interrupted(self) -> int:
-        """The descriptor that says terminate; -1 when only the job's death could be heard there."""
-        if self._terminated:
-            return -1
-        if not self._job.poll():
-            return self._job.fileno()
-        try:
-            self._job.recv()
-        except EOFError:
-            self._terminated = True
-            return -1  # the job is gone: this try is seen through and reported all the same
-        self._terminated = True
-        return self._job.fileno()
+#: So many workers may fail one after another, with no try ended in between, before the job gives up.
+FAILURES_IN_A_ROW = 4
 
 
 @dataclass(slots=True)
 class _Worker:
     pid: int
-    line: Connection
+    line: socket.socket
     trying: TryKey | None = None
+    failure: str = ""  # what it said as it failed
+    traceback: str = ""
 
 
 @dataclass(slots=True)
@@ -148,8 +78,9 @@ class LocalExecutor:
         self._depth = 2 * workers  # enough that no worker ever waits for this process
         self._workers: list[_Worker] = []
         self._waiting = _Waiting()
-        self._queued: dict[TryKey, Submission] = {}  # in the socket, not yet taken
+        self._queued: set[TryKey] = set()  # in the socket, not yet known to be taken
         self._in_hand: set[TryKey] = set()
+        self._failures = 0
         self._stopping = False
         for _ in range(workers):
             self._start_worker()
@@ -163,125 +94,150 @@ class LocalExecutor:
         self._feed()
 
     def wait(self, seconds: float) -> Woken:
-        """Wait until a try ends, a worker dies or a signal comes."""
-        finished, lost = self._collect(0.0)
-        if not finished and not lost and seconds > 0:
-            finished, lost = self._collect(seconds)
+        """Wait until a try ends, a worker dies or a signal comes. Raises EnvironmentBroken if no worker can live."""
+        heard = self._listen(seconds)
         self._feed()
-        return Woken(finished=finished, worker_lost=lost, busy=len(self._in_hand))
+        return Woken(finished=heard.finished, worker_lost=heard.lost, busy=len(self._in_hand))
 
     def drain(self) -> None:
         """Take back what no worker has begun."""
         self._stopping = True
         while self._waiting.heap:
             self._in_hand.discard(self._waiting.pop().key)
-        with suppress(BlockingIOError):
-            while True:
-                submission: Submission = pickle.loads(self._queue.recv(1 << 20, socket.MSG_DONTWAIT))
-                self._queued.pop(submission.key, None)
-                self._in_hand.discard(submission.key)
+        for submission in self._take_back():
+            self._in_hand.discard(submission.key)
 
     def terminate(self) -> None:
         """Tell every worker to end its task and report it lost."""
-        for worker in self._workers:
-            with suppress(OSError):
-                worker.line.send(_TERMINATE)
+        self._stopping = True
+        self._order(Order.TERMINATE)
 
     def stop(self) -> None:
-        """Hang up on the workers and wait for them: each finishes the try in hand first."""
-        self._stopping = True
+        """Have each worker finish the try in hand and go. A signal meanwhile terminates those tries."""
+        if self._put.fileno() < 0:
+            return
+        self.drain()
+        self._order(Order.FINISH)
+        while self._workers:
+            if self._listen(None).signalled:
+                self.terminate()
         self._put.close()
         self._queue.close()
-        for worker in self._workers:
-            worker.line.close()
-        for worker in self._workers:
-            os.waitpid(worker.pid, 0)
-        self._workers.clear()
 
     # --- workers -------------------------------------------------------------------------------------------
 
     def _start_worker(self) -> None:
         self._before_fork()
-        job, theirs = Pipe()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         line = self._zygote.connect()
         pid = os.fork()
-        if pid:
-            line.close()
-            theirs.close()
-            self._workers.append(_Worker(pid, job))
-            return
+        if pid == 0:
+            self._be_worker(ours, theirs, line)
+        line.close()
+        theirs.close()
+        self._workers.append(_Worker(pid, ours))
+
+    def _be_worker(self, ours: socket.socket, theirs: socket.socket, line: socket.socket) -> NoReturn:
         code = 70
         try:
-            os.setpgid(0, 0)  # Ctrl-C in the terminal is the job's to hear
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            signal.set_wakeup_fd(-1)
-            job.close()
+            os.setpgid(0, 0)  # Ctrl-C in the terminal is the job's to hear
+            ours.close()
             self._put.close()
             self._zygote.disown()
             for other in self._workers:
                 other.line.close()  # a copy kept here would hide that the job hung up on them
-            port = TaskPort(line, self._report.specs, self._report.isolation)
-            self._worker_main(WorkerChannel(self._queue, theirs, port))
-            code = 0
+            job = JobLine(theirs)
+            try:
+                port = TaskPort(line, self._report.specs, self._report.isolation)
+                self._worker_main(WorkerChannel(self._queue, job, port))
+                code = 0
+            except TailraceError as broken:
+                code = broken.exit_code
+                job.tell(News(failure=_first_line(str(broken)), traceback=traceback.format_exc()))
+            except Exception as bug:
+                job.tell(News(failure=_first_line(f"{type(bug).__name__}: {bug}"), traceback=traceback.format_exc()))
         finally:
             os._exit(code)
 
-    def _collect(self, seconds: float) -> tuple[int, bool]:
-        """Read what workers say, waiting for the first word; answers how many tries ended and whether a worker died."""
-        finished, lost = 0, False
+    def _order(self, order: Order) -> None:
+        for worker in self._workers:
+            with suppress(OSError):  # one that is gone is heard of by itself
+                worker.line.send(order.encode(), socket.MSG_DONTWAIT)
+
+    # --- news ----------------------------------------------------------------------------------------------
+
+    def _listen(self, seconds: float | None) -> "_Heard":
+        """Wait for the first end of a try, of a worker, or signal; take with it all that is there by then."""
+        heard = _Heard()
         poll = select.poll()
         by_descriptor = {worker.line.fileno(): worker for worker in self._workers}
         for descriptor in (*by_descriptor, *([self._wakeup] if self._wakeup >= 0 else [])):
             poll.register(descriptor, select.POLLIN)
-        timeout = seconds * 1000
-        gathered_by = time.monotonic() + _GATHER_SECONDS
+        until = None if seconds is None else time.monotonic() + seconds
         while True:
-            ready = poll.poll(timeout)
-            if ready and not finished:
-                gathered_by = time.monotonic() + _GATHER_SECONDS
-            if not ready:
-                return finished, lost
+            if heard.anything:
+                left: float | None = 0.0
+            else:
+                left = None if until is None else max(0.0, until - time.monotonic()) * 1000
+            ready = poll.poll(left)
             for descriptor, _ in ready:
                 if descriptor == self._wakeup:
                     os.read(self._wakeup, 512)
-                    return finished, lost
-                ended, died = self._hear(by_descriptor[descriptor])
-                finished += ended
-                lost = lost or died
-                if died:
-                    poll.unregister(descriptor)
-            self._feed()
-            if finished or lost:
-                # Take what else is here already, then go; or gather a little while nobody waits for this process.
-                plenty = len(self._in_hand) > self._depth and not self._stopping and not lost
-                timeout = max(0.0, (gathered_by - time.monotonic()) * 1000) if plenty else 0
-
-    def _hear(self, worker: _Worker) -> tuple[int, bool]:
-        finished = 0
-        try:
-            while worker.line.poll():
-                word, key = worker.line.recv()
-                self._queued.pop(key, None)
-                if word == "took":
-                    worker.trying = key
+                    heard.signalled = True
                 else:
-                    worker.trying = None
-                    self._in_hand.discard(key)
-                    finished += 1
-        except (EOFError, OSError):
-            self._bury(worker)
-            return finished, True
-        return finished, False
+                    self._hear(by_descriptor[descriptor], heard)
+            if not ready or heard.lost or heard.signalled:
+                return heard
+            self._feed()
+
+    def _hear(self, worker: _Worker, heard: "_Heard") -> None:
+        while True:
+            try:
+                message = worker.line.recv(1 << 16, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                message = b""
+            if not message:
+                heard.lost = True
+                self._bury(worker)
+                return
+            news: News = pickle.loads(message)  # from our own worker
+            worker.failure, worker.traceback = news.failure, news.traceback
+            if news.done is not None:
+                self._in_hand.discard(news.done)
+                worker.trying = None
+                self._failures = 0
+                heard.finished += 1
+            if news.took is not None:
+                self._queued.discard(news.took)
+                self._in_hand.add(news.took)
+                worker.trying = news.took
 
     def _bury(self, worker: _Worker) -> None:
-        """A worker died. Its try is for the planner to find lost; here a new worker takes its place."""
-        os.waitpid(worker.pid, 0)
+        """A worker has ended. Its try is for the planner to find lost; here a new worker takes its place."""
+        _, status = os.waitpid(worker.pid, 0)
         worker.line.close()
         self._workers.remove(worker)
+        for submission in self._take_back():
+            self._waiting.push(submission)
+        # Others were taken without a word yet, perhaps by the dead one: they may be offered again, and claimed once.
+        self._in_hand -= self._queued
+        self._queued.clear()
         if worker.trying is not None:
             self._in_hand.discard(worker.trying)
+        if self._stopping:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        if code > 0:
+            self._failures += 1
+            if self._failures >= FAILURES_IN_A_ROW:
+                raise _failure(worker, code)
         self._start_worker()
+
+    # --- the queue -----------------------------------------------------------------------------------------
 
     def _feed(self) -> None:
         while self._waiting.heap and len(self._queued) < self._depth and not self._stopping:
@@ -291,4 +247,36 @@ class LocalExecutor:
             except BlockingIOError:
                 self._waiting.push(submission)
                 return
-            self._queued[submission.key] = submission
+            self._queued.add(submission.key)
+
+    def _take_back(self) -> list[Submission]:
+        """Empty the queue of what no worker has taken."""
+        back: list[Submission] = []
+        with suppress(BlockingIOError):
+            while True:
+                submission: Submission = pickle.loads(self._queue.recv(1 << 20, socket.MSG_DONTWAIT))
+                self._queued.discard(submission.key)
+                back.append(submission)
+        return back
+
+
+@dataclass(slots=True)
+class _Heard:
+    finished: int = 0
+    lost: bool = False
+    signalled: bool = False
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.finished or self.lost or self.signalled)
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
+
+
+def _failure(worker: _Worker, code: int) -> TailraceError:
+    text = f"the workers cannot work: {worker.failure or f'they end with exit code {code}'}"
+    error = EnvironmentBroken(text) if code == EnvironmentBroken.exit_code else InternalError(text)
+    error.add_note(worker.traceback)
+    return error

@@ -1,5 +1,7 @@
 """Where a try's log file is, and how its process's output gets there: at descriptor level, children included."""
 
+import faulthandler
+import logging
 import os
 import sys
 from pathlib import Path
@@ -9,30 +11,54 @@ from tailrace.model.keys import UNMAPPED, TryKey
 
 def log_path(home: Path, key: TryKey) -> Path:
     """``<home>/logs/<dag_id>/<run_id>/<task_id>[/<map_index>]/<try>.log``."""
+    return Path(_log_file(str(home), key))
+
+
+def _log_file(home: str, key: TryKey) -> str:
     ti = key.task_instance
-    folder = home / "logs" / ti.dag_id / ti.run_id / ti.task_id
-    if ti.map_index != UNMAPPED:
-        folder /= str(ti.map_index)
-    return folder / f"{key.try_number}.log"
+    mapped = "" if ti.map_index == UNMAPPED else f"/{ti.map_index}"
+    return f"{home}/logs/{ti.dag_id}/{ti.run_id}/{ti.task_id}{mapped}/{key.try_number}.log"
 
 
-def write_streams_by_line() -> None:
-    """Make Python's output streams hold back no whole line; done once, before any fork, for every task to inherit.
+def open_streams() -> None:
+    """Give this process its own text streams over descriptors 1 and 2, flushed at each line.
 
-    New streams, not the old ones reconfigured: those remember whether what descriptors 1 and 2 led to when Python
-    started could be sought in, and fail once a descriptor leads to a pipe instead.
+    Done once, before user code loads: whoever keeps a reference to a stream (a logging handler does) writes to
+    whatever the descriptor leads to by then.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
-    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)
+    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    faulthandler.enable(2)  # a segmentation fault leaves its Python traceback in the log
 
 
-def send_output_to(path: Path) -> None:
-    """From here on, whatever this process and its children write goes to ``path``."""
-    os.makedirs(path.parent, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+def show_logging() -> None:
+    """Let ``logging`` write to standard output, from INFO on, unless user code has set it up while loading."""
+    if not logging.root.handlers:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("[%(asctime)s] %(levelname)s %(name)s: %(message)s"))
+        logging.root.addHandler(handler)
+        logging.root.setLevel(logging.INFO)
+
+
+def send_output_to_log(home: str, key: TryKey) -> None:
+    """From here on, whatever this process and its children write goes to the try's log file. Raises OSError."""
+    path = _log_file(home, key)
+    how = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    try:
+        descriptor = os.open(path, how, 0o644)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        descriptor = os.open(path, how, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     if descriptor > 2:
         os.close(descriptor)
+
+
+def flush_streams() -> None:
+    """Write out half lines: the process may end without Python's own farewell."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # a full disk, or user code has closed it: there is nowhere left to say so

@@ -16,15 +16,21 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.execution import process
-from tailrace.execution.channel import Channel
+from tailrace.execution.channel import TaskEnd
 from tailrace.execution.identity import start_time
-from tailrace.execution.logs import write_streams_by_line
+from tailrace.execution.rehearsal import rehearse
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(number: int) -> None:
+    """Have the kernel send this process a signal when its parent dies; 0: no longer."""
+    _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -32,6 +38,7 @@ class _Child:
     pid: int
     pidfd: int
     deadline: float | None = None  # on this process's monotonic clock
+    overdue: bool = False
 
 
 @dataclass(slots=True)
@@ -45,44 +52,44 @@ class Nursery:
 
     def __init__(self, loaded: LoadedDags, dags: Path, home: Path, isolation: str, control: socket.socket) -> None:
         self._loaded = loaded
-        self._dags = dags
-        self._home = home
+        self._dags = str(dags)
+        self._home = str(home)
         self._isolation = isolation
         self._control: socket.socket | None = control
-        self._workers: dict[int, _Worker] = {}
+        self._workers: dict[int, _Worker] = {}  # by their line's descriptor
         self._owner: dict[int, _Worker] = {}  # by the child's pid
         self._selector = selectors.DefaultSelector()
-        self._highest = max(map(int, os.listdir("/proc/self/fd")))  # of all descriptors held so far
+        self._pid = os.getpid()
 
     def run(self) -> None:
         """The zygote's whole life after loading."""
-        write_streams_by_line()
+        if self._isolation != "spawn":
+            rehearse(self._loaded)
         gc.collect()
         gc.freeze()  # children share these pages: a collection there must not touch them
         gc.disable()
         control = self._control
         assert control is not None
         self._selector.register(control, selectors.EVENT_READ, self._hear_job)
-        while self._open_lines():
+        while self._control is not None or self._workers:
             for key, _ in self._selector.select(self._until_next_deadline()):
                 key.data()
             self._kill_overdue()
-
-    def _open_lines(self) -> bool:
-        return self._control is not None or bool(self._workers)
 
     # --- the job and the workers ---------------------------------------------------------------------------
 
     def _hear_job(self) -> None:
         assert self._control is not None
-        message, descriptors, _, _ = socket.recv_fds(self._control, 64, 1)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self._control, 64, 1)
+        except ConnectionResetError:
+            message, descriptors = b"", []
         if not message:
             self._selector.unregister(self._control)
             self._control.close()
             self._control = None
             return
         line = socket.socket(fileno=descriptors[0])
-        self._highest = max(self._highest, line.fileno())
         worker = _Worker(line)
         self._workers[line.fileno()] = worker
         self._selector.register(line, selectors.EVENT_READ, lambda: self._hear_worker(worker))
@@ -96,11 +103,13 @@ class Nursery:
             self._worker_gone(worker)
             return
         order = json.loads(message)
-        if "deadline" in order and (child := worker.children.get(order["pid"])) is not None:
-            child.deadline = time.monotonic() + order["deadline"]
-        if "kill" in order and order["pid"] in worker.children:
-            with suppress(ProcessLookupError):
-                os.killpg(order["pid"], order["kill"])
+        child = worker.children.get(order["pid"])  # one that has ended is in nobody's list any more
+        if child is not None:
+            if "deadline" in order:
+                seconds = order["deadline"]
+                child.deadline = None if seconds is None else time.monotonic() + seconds
+            if "kill" in order:
+                _signal_group(child.pid, order["kill"])
         if descriptors:
             self._park(worker, socket.socket(fileno=descriptors[0]))
 
@@ -108,85 +117,94 @@ class Nursery:
         self._selector.unregister(worker.line)
         self._workers.pop(worker.line.fileno(), None)
         worker.line.close()
-        for child in list(worker.children.values()):
-            self._kill(child.pid)
+        for pid in worker.children:
+            _signal_group(pid, signal.SIGKILL)
 
-    def _tell(self, worker: _Worker, message: dict[str, int | None]) -> None:
+    def _tell(self, worker: _Worker, message: dict[str, int | bool | None]) -> None:
         with suppress(OSError):  # a worker that is gone is heard of by itself
-            worker.line.send(json.dumps(message).encode())
+            worker.line.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
 
     # --- children ------------------------------------------------------------------------------------------
 
     def _park(self, worker: _Worker, channel: socket.socket) -> None:
-        parent = os.getpid()
-        self._highest = max(self._highest, channel.fileno())
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as trouble:  # no memory or no pids left just now: the try stays queued
+            channel.close()
+            self._tell(worker, {"refused": trouble.errno})
+            return
         if pid == 0:
-            self._be_child(parent, channel)
+            self._be_child(channel)
         channel.close()
         with suppress(PermissionError, ProcessLookupError):
             os.setpgid(pid, pid)  # both sides do it, so that neither can be too late
         child = _Child(pid, os.pidfd_open(pid))
-        self._highest = max(self._highest, child.pidfd)
         worker.children[pid] = child
         self._owner[pid] = worker
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._child_ended(child))
         self._tell(worker, {"parked": pid, "start": start_time(pid)})
 
-    def _be_child(self, parent: int, channel: socket.socket) -> None:
+    def _be_child(self, channel: socket.socket) -> NoReturn:
         """The new process: alone, in its own group, waiting for the word before any user code."""
         code = 70
         try:
             os.setpgid(0, 0)
-            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:
+            die_with_parent(signal.SIGKILL)
+            if os.getppid() != self._pid:
                 os._exit(0)  # the zygote died in between
-            for number in (signal.SIGINT, signal.SIGTERM):  # the zygote ignores them, a task must not
-                signal.signal(number, signal.SIG_DFL)
-            os.dup2(channel.fileno(), 3, inheritable=self._isolation == "spawn")
-            if channel.fileno() != 3:
-                channel.detach()
-            os.closerange(4, self._highest + 1)  # a copy kept here would hide that others hung up
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)  # SIGPIPE stays ignored: Python code expects its exception
+            self._let_go()
             if self._isolation == "spawn":
-                module = "tailrace.execution.spawned"
-                os.execv(sys.executable, [sys.executable, "-m", module, str(self._dags), str(self._home)])
-            end = channel if channel.fileno() == 3 else socket.socket(fileno=3)
+                channel.set_inheritable(True)
+                arguments = (self._dags, self._home, str(channel.fileno()))
+                os.execv(sys.executable, [sys.executable, "-m", "tailrace.execution.spawned", *arguments])
             again = self._isolation == "worker"
-            code = process.serve(Channel(end), self._loaded, self._home, serve_again=again)
+            code = process.serve(TaskEnd(channel), self._loaded, self._home, serve_again=again)
         finally:
             os._exit(code)
 
+    def _let_go(self) -> None:
+        """Close what the zygote holds for others: a copy kept in a child would hide that they hung up."""
+        self._selector.close()
+        if self._control is not None:
+            self._control.close()
+        for worker in self._workers.values():
+            worker.line.close()
+            for child in worker.children.values():
+                os.close(child.pidfd)
+
     def _child_ended(self, child: _Child) -> None:
         # Its corpse keeps the pid taken until it is reaped, so the group cannot be another's yet.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
+        _signal_group(child.pid, signal.SIGKILL)
         _, status = os.waitpid(child.pid, 0)
         self._selector.unregister(child.pidfd)
         os.close(child.pidfd)
         worker = self._owner.pop(child.pid)
         worker.children.pop(child.pid, None)
-        self._tell(worker, {"ended": child.pid, "status": os.waitstatus_to_exitcode(status)})
-
-    def _kill(self, pid: int) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(status)
+        self._tell(worker, {"ended": child.pid, "status": code, "overdue": child.overdue})
 
     # --- deadlines -----------------------------------------------------------------------------------------
 
-    def _deadlines(self) -> list[tuple[float, int]]:
-        return [
-            (child.deadline, child.pid)
+    def _until_next_deadline(self) -> float | None:
+        due = [
+            child.deadline
             for worker in self._workers.values()
             for child in worker.children.values()
             if child.deadline is not None
         ]
-
-    def _until_next_deadline(self) -> float | None:
-        due = min(self._deadlines(), default=None)
-        return None if due is None else max(0.0, due[0] - time.monotonic())
+        return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
-        for deadline, pid in self._deadlines():
-            if deadline <= now:
-                self._kill(pid)
+        for worker in self._workers.values():
+            for child in worker.children.values():
+                if child.deadline is not None and child.deadline <= now:
+                    child.deadline, child.overdue = None, True
+                    _signal_group(child.pid, signal.SIGKILL)
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

@@ -3,14 +3,15 @@
 The next process is parked while the current one runs, so that a try never waits for a fork.
 """
 
-import json
+import math
 import select
 import signal
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
 
 from tailrace.effects.asks import (
     AnswerTask,
@@ -22,9 +23,11 @@ from tailrace.effects.asks import (
     StartTask,
     StillRunning,
 )
-from tailrace.effects.tries import Claim, TryOutcome, XComQuery
-from tailrace.execution.channel import Channel
-from tailrace.execution.identity import boot_id, host_name, own_identity
+from tailrace.effects.tries import TryOutcome, XComQuery
+from tailrace.execution.channel import Garbled
+from tailrace.execution.identity import boot_id, host_name, kill_group, own_identity
+from tailrace.execution.line import Child, ZygoteLine
+from tailrace.execution.messages import order_for, outcome_in, query_in
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
@@ -33,35 +36,53 @@ from tailrace.model.spec import DagSpec
 GRACE_SECONDS = 5.0
 #: A process that cannot be parked within this is given up; the try stays queued.
 PARK_SECONDS = 60.0
+#: A killed process has this long to be reported as ended.
+KILL_SECONDS = 10.0
+#: Of a lease (three waits): when the zygote kills the task of a worker that has not come back. Safely before its end.
+_DEADLINE_IN_WAITS = 2.7
+
+
+_TERMINATED = TryOutcome(OutcomeKind.LOST, "terminated by a second interrupt")
+
+
+class Orders(Protocol):
+    """What the job says to a worker while a task runs."""
+
+    def fileno(self) -> int:
+        """The descriptor to poll; -1 when nothing more can come."""
+
+    def terminate(self) -> bool:
+        """Read what has come; whether the running task is to be ended now."""
+
+    @property
+    def come_back(self) -> bool:
+        """Whether the wait is to end, so that the job can go on (it is in this very process)."""
 
 
 @dataclass(slots=True)
-class _Process:
-    """A parked or running process; ``pid`` is known once the zygote has answered."""
+class _Run:
+    """One try under way. Times are of the monotonic clock; None: not at all."""
 
-    channel: Channel
-    pid: int = 0
-    start: int = 0
-    exit_code: int | None = None
+    child: Child
+    timeout: timedelta | None
+    timeout_at: float | None
+    kill_at: float | None = None
+    ending: TryOutcome | None = None  # what a process we are ending will be reported as
+    outcome: TryOutcome | None = None  # heard, while the process has yet to end
 
 
 class TaskPort:
-    """One worker's processes. ``interrupted`` is a descriptor that becomes readable when the job says terminate."""
+    """One worker's processes."""
 
     def __init__(self, line: socket.socket, specs: Mapping[str, DagSpec], isolation: str) -> None:
-        self._line = line
+        self._line = ZygoteLine(line)
         self._specs = specs
         self._keeps_process = isolation == "worker"
         self._worker = own_identity()
-        self._next: _Process | None = None
-        self._running: _Process | None = None
-        self._claim: Claim | None = None
-        self._timeout_at: float | None = None
-        self._kill_at: float | None = None
-        self._ending: TryOutcome | None = None  # what a process we are killing will be reported as
-        self._by_pid: dict[int, _Process] = {}
-        self._unanswered: list[_Process] = []
-        self._deadline_told = False
+        self._next: Child | None = None
+        self._run: _Run | None = None
+        self._lease_from = 0.0  # a moment before the lease was last claimed or renewed
+        self._deadline_told = True
 
     def park(self, effect: ParkTask) -> Parked | None:
         """A process that waits for the word; None when there is no such task, or no process to be had."""
@@ -70,209 +91,188 @@ class TaskPort:
         task = None if spec is None else spec.by_id.get(key.task_id)
         if spec is None or task is None:
             return None
-        if self._next is not None and self._next.exit_code is not None:
-            self._next = None  # it died while it waited
-        if self._next is None:
-            self._order_park()
-        waiting = self._next
-        assert waiting is not None
+        self._line.listen(0)
+        if self._next is not None and self._next.gone:
+            self._forget_next()  # it died while it waited
+        waiting = self._next = self._next or self._line.park()
         give_up = time.monotonic() + PARK_SECONDS
         while not waiting.pid:
-            if not self._hear_zygote(give_up - time.monotonic()):
-                self._next = None
+            left = give_up - time.monotonic()
+            if waiting.gone or left <= 0:
+                self._forget_next()
                 return None
+            self._line.listen(left)
+        self._lease_from = time.monotonic()  # the claim comes next
         identity = ProcessIdentity(host_name(), boot_id(), waiting.pid, waiting.start)
         return Parked(self._worker, identity, task, spec.code_hash)
 
     def drop(self, effect: DropTask) -> None:
-        """The claim was refused: the parked process waits for the next one."""
+        """The claim was refused, or needs no process: the parked one waits for the next."""
 
     def start(self, effect: StartTask) -> None:
         """Give the word: user code runs from here."""
-        assert self._next is not None
-        self._running, self._next = self._next, None
-        self._claim = effect.claim
-        self._ending = self._kill_at = self._timeout_at = None
-        self._deadline_told = False
+        assert self._next is not None, "a try is started only after its process was parked"
+        child, self._next = self._next, None
         timeout = effect.task_spec.execution_timeout
-        if timeout is not None:
-            self._timeout_at = time.monotonic() + timeout.total_seconds()
-        order = order_for(effect.claim, None if timeout is None else timeout.total_seconds())
-        try:
-            self._running.channel.send(order)
-        except OSError:
-            pass  # it is dead already; its end will be heard
-        if not self._keeps_process:
-            self._order_park()
+        seconds = None if timeout is None else timeout.total_seconds()
+        child.end.post(order_for(effect.claim, seconds))
+        self._run = _Run(child, timeout, None if seconds is None else time.monotonic() + seconds)
+        self._deadline_told = False
 
-    def wait(self, effect: AwaitTask, interrupted: int) -> TryOutcome | XComQuery | StillRunning:
-        """Listen at most ``effect.seconds``; a lease's third, so twice missed is still in time."""
-        running = self._running
-        assert running is not None
-        self._renew_deadline(effect.seconds * 2.5)
-        until = time.monotonic() + effect.seconds
+    def wait(
+        self, effect: AwaitTask, orders: Orders, until: float = math.inf
+    ) -> TryOutcome | XComQuery | StillRunning | None:
+        """Listen until the task ends or asks, or its lease is due for renewal (a third of it has passed).
+
+        None: ``until`` has passed, or ``orders`` want the process back, and there is nothing to tell yet.
+        """
+        run = self._run
+        assert run is not None, "only a started try is waited for"
+        due = self._lease_from + effect.seconds
+        self._prepare(run, effect.seconds)
+        if orders.terminate():
+            self._end(run, _TERMINATED)
         while True:
-            if running.channel.buffered:
-                heard = self._hear_task(running)
-                if heard is not None:
-                    return heard
-            now = time.monotonic()
-            self._enforce(now)
-            if running.exit_code is not None:
-                return self._ended_without_outcome(running)
-            limits = [until, *(t for t in (self._timeout_at, self._kill_at) if t is not None)]
-            watched: list[Any] = [running.channel, self._line, *([interrupted] if interrupted >= 0 else [])]
-            ready, _, _ = select.select(watched, [], [], max(0.0, min(limits) - now))
-            if running.channel in ready and (heard := self._hear_task(running)) is not None:
+            heard = self._hear(run)
+            if heard is not None:
                 return heard
-            if self._line in ready:
-                self._hear_zygote(0)
-            if interrupted in ready and self._ending is None:
-                self._end(TryOutcome(OutcomeKind.LOST, "terminated by a second interrupt"), time.monotonic())
-                interrupted = -1
-            if time.monotonic() >= until:
+            now = time.monotonic()
+            if now >= due:
+                self._lease_from, self._deadline_told = now, False  # the renewal comes next
                 return StillRunning()
+            self._enforce(run, now)
+            if now >= until or orders.come_back:
+                return None
+            first = min(at for at in (due, until, run.timeout_at, run.kill_at) if at is not None)
+            if self._listen(run, orders, first - now) and orders.terminate():
+                self._end(run, _TERMINATED)
 
     def answer(self, effect: AnswerTask) -> None:
         """Send a running task the values it asked for."""
-        assert self._running is not None
-        try:
-            self._running.channel.send({"xcom": [list(value) for value in effect.values]})
-        except OSError:
-            pass  # it died while asking; its end will be heard
+        assert self._run is not None, "only a running task asks"
+        self._run.child.end.post({"xcom": [list(value) for value in effect.values]})
 
     def kill(self, effect: KillTask) -> None:
         """Kill the running process's whole group and wait for its end."""
-        running = self._running
-        if running is None:
+        run = self._run
+        if run is None:
             return
-        self._signal(running.pid, signal.SIGKILL)
-        while running.exit_code is None and self._hear_zygote(GRACE_SECONDS):
-            pass
-        self._forget(running)
+        self._line.signal(run.child, signal.SIGKILL)
+        give_up = time.monotonic() + KILL_SECONDS
+        while not run.child.gone and (left := give_up - time.monotonic()) > 0:
+            self._line.listen(left)
+        if not run.child.gone:  # the zygote does not answer: then by our own hand
+            kill_group(ProcessIdentity(host_name(), boot_id(), run.child.pid, run.child.start))
+        self._close(run)
 
     def close(self) -> None:
         """Hang up on the zygote: it ends whatever process of this worker is left."""
         self._line.close()
+        self._forget_next()
+        if self._run is not None:
+            self._run.child.end.close()
 
-    # --- the zygote ----------------------------------------------------------------------------------------
+    # --- while a task runs ---------------------------------------------------------------------------------
 
-    def _order_park(self) -> None:
-        ours, theirs = socket.socketpair()
-        process = _Process(Channel(ours))
-        message: dict[str, Any] = {"park": True}
+    def _prepare(self, run: _Run, wait_seconds: float) -> None:
+        """Tell the zygote how long to believe in this worker, and have it park the next process meanwhile."""
+        deadline = None
+        if not self._deadline_told:
+            passed = time.monotonic() - self._lease_from
+            deadline = max(0.0, wait_seconds * _DEADLINE_IN_WAITS - passed)
+            self._deadline_told = True
+        if self._next is None and not self._keeps_process:
+            self._next = self._line.park(run.child, deadline)
+        elif deadline is not None:
+            self._line.deadline(run.child, deadline)
+
+    def _listen(self, run: _Run, orders: Orders, seconds: float) -> bool:
+        """Wait for any news; answers whether the job has said something."""
+        poll = select.poll()
+        end = run.child.end
+        if not end.hung_up:
+            poll.register(end.fileno(), select.POLLIN | (select.POLLOUT if end.sending else 0))
+        poll.register(self._line.fileno(), select.POLLIN)
+        if (job := orders.fileno()) >= 0:
+            poll.register(job, select.POLLIN)
+        ready = dict(poll.poll(max(0.0, seconds) * 1000 + 1))
+        if self._line.fileno() in ready:
+            self._line.listen(0)
+        if end.sending and ready.get(end.fileno(), 0) & select.POLLOUT:
+            end.go_on()
+        return job in ready
+
+    def _hear(self, run: _Run) -> TryOutcome | XComQuery | None:
+        """What the task says, or how it ended. Its own word counts, if it came before it was told to end."""
+        child = run.child
+        gone = child.gone  # looked at first: what a process said, it said before its end was known
         try:
-            socket.send_fds(self._line, [json.dumps(message).encode()], [theirs.fileno()])
-        except OSError:
-            process.exit_code = -signal.SIGKILL  # no zygote any more
-        theirs.close()
-        self._unanswered.append(process)
-        self._next = process
+            while run.outcome is None and not child.end.hung_up and (message := child.end.hear()) is not None:
+                if "query" in message:
+                    return query_in(message)
+                run.outcome = outcome_in(message)
+        except Garbled as wrong:
+            run.ending = run.ending or TryOutcome(OutcomeKind.FAILED, f"its process sent its worker {wrong}")
+            run.kill_at = 0.0
+        outcome = run.outcome
+        if outcome is not None and run.ending is None and self._need_not_end(outcome):
+            self._close(run)
+            return outcome
+        if gone:
+            self._close(run)
+            return run.ending or outcome or _without_outcome(child)
+        if outcome is not None and self._keeps_process:
+            run.kill_at = 0.0  # it was being ended, and now waits for another try that will not come
+        elif (outcome is not None or child.end.hung_up) and run.kill_at is None:
+            run.kill_at = time.monotonic() + GRACE_SECONDS  # it has nothing more to say: it must end
+        return None
 
-    def _hear_zygote(self, seconds: float) -> bool:
-        """Take one message of the zygote; False when none came in time, or it is gone."""
-        if not select.select([self._line], [], [], max(0.0, seconds))[0]:
-            return False
-        try:
-            message = self._line.recv(4096)
-        except ConnectionResetError:
-            message = b""
-        if not message:
-            raise SystemExit(0)  # without its zygote a worker can do nothing more: its tries are found lost
-        news = json.loads(message)
-        if "parked" in news:
-            process = self._unanswered.pop(0)
-            process.pid, process.start = news["parked"], news["start"] or 0
-            self._by_pid[process.pid] = process
-        elif (ended := self._by_pid.pop(news["ended"], None)) is not None:
-            ended.exit_code = news["status"]
-        return True
+    def _forget_next(self) -> None:
+        if self._next is not None:
+            self._next.end.close()
+            self._next = None
 
-    def _signal(self, pid: int, number: int) -> None:
-        self._line.send(json.dumps({"pid": pid, "kill": int(number)}).encode())
+    def _need_not_end(self, outcome: TryOutcome) -> bool:
+        """After a failure another try may follow at once: not before all of this one's group is gone."""
+        return self._keeps_process or outcome.kind in (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
 
-    def _renew_deadline(self, seconds: float) -> None:
-        assert self._running is not None
-        self._line.send(json.dumps({"pid": self._running.pid, "deadline": seconds}).encode())
+    def _enforce(self, run: _Run, now: float) -> None:
+        if run.kill_at is not None and now >= run.kill_at:
+            self._line.signal(run.child, signal.SIGKILL)
+            run.kill_at = now + GRACE_SECONDS
+        elif run.timeout_at is not None and now >= run.timeout_at and run.outcome is None:
+            run.timeout_at = None
+            self._end(run, TryOutcome(OutcomeKind.FAILED, f"timed out after {run.timeout} (its execution_timeout)"))
 
-    # --- the task ------------------------------------------------------------------------------------------
-
-    def _hear_task(self, running: _Process) -> TryOutcome | XComQuery | None:
-        message = running.channel.receive()
-        if message is None:
-            if running.exit_code is None:
-                while running.exit_code is None and self._hear_zygote(GRACE_SECONDS):
-                    pass
-                if running.exit_code is None:  # it hung up and lives on: nothing more can come of it
-                    self._signal(running.pid, signal.SIGKILL)
-                    self._hear_zygote(GRACE_SECONDS)
-            return self._ended_without_outcome(running)
-        if "query" in message:
-            query = message["query"]
-            return XComQuery(
-                query["dag_id"], query["run_id"], tuple(query["task_ids"]), query["key"], query["map_index"]
-            )
-        if self._ending is not None:
-            return None  # too late: it is being killed
-        self._forget(running)
-        followed = message["followed"]
-        return TryOutcome(
-            OutcomeKind(message["kind"]),
-            message["error"],
-            message["xcoms"],
-            None if followed is None else tuple(followed),
-        )
-
-    def _ended_without_outcome(self, running: _Process) -> TryOutcome:
-        self._forget(running)
-        if self._ending is not None:
-            return self._ending
-        code = running.exit_code
-        if code is None:
-            how = "it could not be ended"
-        elif code < 0:
-            how = f"it was killed by {signal.Signals(-code).name}"
-        else:
-            how = f"it exited with code {code}"
-        return TryOutcome(OutcomeKind.FAILED, f"the task's process ended without an outcome: {how}")
-
-    def _enforce(self, now: float) -> None:
-        assert self._running is not None
-        if self._kill_at is not None and now >= self._kill_at:
-            self._signal(self._running.pid, signal.SIGKILL)
-            self._kill_at = now + GRACE_SECONDS
-        elif self._timeout_at is not None and now >= self._timeout_at and self._ending is None:
-            assert self._claim is not None
-            self._timeout_at = None
-            self._end(TryOutcome(OutcomeKind.FAILED, "timed out: its execution_timeout has passed"), now)
-
-    def _end(self, outcome: TryOutcome, now: float) -> None:
+    def _end(self, run: _Run, outcome: TryOutcome) -> None:
         """Ask the group to end, and kill it when the grace is over."""
-        assert self._running is not None
-        self._ending = outcome
-        self._signal(self._running.pid, signal.SIGTERM)
-        self._kill_at = now + GRACE_SECONDS
+        if run.ending is None:
+            run.ending = outcome
+            self._line.signal(run.child, signal.SIGTERM)
+            run.kill_at = time.monotonic() + GRACE_SECONDS
 
-    def _forget(self, running: _Process) -> None:
-        self._running = None
-        if self._keeps_process and running.exit_code is None and self._ending is None:
-            self._next = running
+    def _close(self, run: _Run) -> None:
+        self._run = None
+        if self._keeps_process and not run.child.gone and run.ending is None:
+            self._next = run.child
+            self._line.no_deadline(run.child)
         else:
-            running.channel.close()
+            run.child.end.close()
 
 
-def order_for(claim: Claim, timeout_seconds: float | None) -> dict[str, Any]:
-    """What a task's process is told: everything its context is made of."""
-    order = asdict(claim)
-    ti = claim.task_instance
-    order["key"] = {**asdict(ti), "try_number": claim.key.try_number}
-    order["logical_date"] = claim.logical_date.isoformat()
-    order["started_at"] = claim.started_at.isoformat()
-    order["data_interval"] = [claim.data_interval.start.isoformat(), claim.data_interval.end.isoformat()]
-    success = claim.previous_success
-    order["previous_success"] = None if success is None else [success.start.isoformat(), success.end.isoformat()]
-    previous = claim.previous_logical_date
-    order["previous_logical_date"] = None if previous is None else previous.isoformat()
-    order["run_conf"] = dict(claim.run_conf)
-    order["timeout_seconds"] = timeout_seconds
-    return order
+def _without_outcome(child: Child) -> TryOutcome:
+    if child.overdue:
+        return TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease, so its process was killed")
+    code = child.exit_code
+    if code is not None and code < 0:
+        how = f"it was killed by {_signal_name(-code)}"
+    else:
+        how = f"it exited with code {code}"
+    return TryOutcome(OutcomeKind.FAILED, f"the task's process ended without an outcome: {how}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

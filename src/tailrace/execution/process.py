@@ -3,6 +3,7 @@
 It has no database connection; what it needs of other tasks it asks its worker for.
 """
 
+import copy
 import gc
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from tailrace.authoring.loading import LoadedDags
@@ -17,11 +19,11 @@ from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.results import Followed
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.errors import TaskFailed, TaskSkipped
-from tailrace.execution.channel import LONGEST_MESSAGE, Channel
-from tailrace.execution.context import TaskInstance, build_context
+from tailrace.execution.channel import LONGEST_MESSAGE, TaskEnd, encode
+from tailrace.execution.context import TaskInstance, build_context, try_token
 from tailrace.execution.jsonable import NotJson
-from tailrace.execution.logs import log_path, send_output_to
-from tailrace.execution.rendering import render_fields
+from tailrace.execution.logs import flush_streams, send_output_to_log
+from tailrace.execution.rendering import RenderingFailed, render_fields
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 
@@ -30,14 +32,24 @@ _EXAMPLES = _OURS + "examples" + os.sep
 _BACKSTOP_SECONDS = 15
 
 
-def serve(channel: Channel, loaded: LoadedDags, home: Path, *, serve_again: bool) -> int:
+class TaskTerminated(BaseException):
+    """SIGTERM came: raised in the task's main thread, so that its ``finally`` blocks run before the group is killed."""
+
+
+def serve(channel: TaskEnd, loaded: LoadedDags, home: str, *, serve_again: bool) -> int:
     """Wait for the word and run the try; with ``serve_again``, the next ones too. Answers the exit code."""
+    leader = os.getpid()
     while True:
         order = channel.receive()
         if order is None:
             return 0
         gc.enable()
+        _heed_termination(leader)
         outcome = run_try(order, loaded, home, channel)
+        flush_streams()
+        if os.getpid() != leader:
+            return 70  # a process the task forked came out of its code: the outcome is not its to tell
+        signal.setitimer(signal.ITIMER_REAL, 0)
         try:
             channel.send(outcome)
         except OSError:
@@ -46,19 +58,30 @@ def serve(channel: Channel, loaded: LoadedDags, home: Path, *, serve_again: bool
             return 0
 
 
-def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: Path, channel: Channel) -> dict[str, Any]:
+def _heed_termination(leader: int) -> None:
+    def terminated(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == leader:
+            raise TaskTerminated
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a process the task forked ends as any other would
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, terminated)
+
+
+def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: TaskEnd) -> dict[str, Any]:
     """Run one try with its output in its log file; answers the outcome as a message."""
     named = order["key"]
     ti = TaskInstanceKey(named["dag_id"], named["run_id"], named["task_id"], named["map_index"])
     key = TryKey(ti, named["try_number"])
     try:
-        send_output_to(log_path(home, key))
+        send_output_to_log(home, key)
     except OSError as trouble:
         return _message(OutcomeKind.FAILED, f"its log file cannot be written: {trouble}")
-    if order["timeout_seconds"] is not None:
+    timeout = order["timeout_seconds"]
+    if timeout is not None:
         # The worker ends the group at the timeout; should no one be left to do that, the kernel ends this process.
-        signal.setitimer(signal.ITIMER_REAL, order["timeout_seconds"] + _BACKSTOP_SECONDS)
-    print(f"--- {key}, started {order['started_at']}", flush=True)
+        signal.setitimer(signal.ITIMER_REAL, timeout + _BACKSTOP_SECONDS)
+    print(f"--- {key}, started {order['started_at']}")
     dag = loaded.dags.get(ti.dag_id)
     if dag is None or ti.task_id not in dag.task_dict:
         return _message(OutcomeKind.FAILED, f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded")
@@ -75,47 +98,48 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: Path, channel: C
 
     task_instance = TaskInstance(key, order, pull)
     outcome = execute(dag.task_dict[ti.task_id], build_context(dag, order, task_instance), task_instance)
-    print(f"--- {outcome['kind']}{': ' + outcome['error'] if outcome['error'] else ''}", flush=True)
+    print(f"--- {outcome['kind']}{': ' + outcome['error'] if outcome['error'] else ''}")
     return outcome
 
 
-def environment_of(key: TryKey, order: Mapping[str, Any], home: Path) -> dict[str, str]:
+def environment_of(key: TryKey, order: Mapping[str, Any], home: str) -> dict[str, str]:
     """The variables a task finds in its environment."""
     ti = key.task_instance
     return {
-        "TAILRACE_HOME": str(home),
+        "TAILRACE_HOME": home,
         "TAILRACE_DAG_ID": ti.dag_id,
         "TAILRACE_RUN_ID": ti.run_id,
         "TAILRACE_TASK_ID": ti.task_id,
+        "TAILRACE_MAP_INDEX": str(ti.map_index),
         "TAILRACE_TRY_NUMBER": str(key.try_number),
         "TAILRACE_TRY_TOKEN": try_token(key, order["token"]),
         "TAILRACE_LOGICAL_DATE": order["logical_date"],
     }
 
 
-def try_token(key: TryKey, token: int) -> str:
-    """The token as user code gets it: unique to this claim of this try, so it can serve as an idempotency key."""
-    ti = key.task_instance
-    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}#{token}"
-
-
-def execute(task: BaseOperator, context: Mapping[str, Any], task_instance: TaskInstance) -> dict[str, Any]:
+def execute(task: BaseOperator, context: dict[str, Any], task_instance: TaskInstance) -> dict[str, Any]:
     """Render the task's templates and run it; whatever it raises becomes an outcome."""
     try:
+        task = context["task"] = copy.copy(task)  # rendering changes it, and this process may run it again
         render_fields(task, context)
         result = task.execute(context)
+        return _finished(task, result, task_instance)
     except TaskSkipped as skipped:
-        return _message(OutcomeKind.SKIPPED, str(skipped) or "skipped", task_instance)
+        return _message(OutcomeKind.SKIPPED, _text(skipped) or "skipped", task_instance)
     except TaskFailed as failed:
         _print_traceback(failed)
-        return _message(OutcomeKind.FAILED_FOR_GOOD, str(failed) or "failed for good", task_instance)
+        return _message(OutcomeKind.FAILED_FOR_GOOD, _text(failed) or "failed for good", task_instance)
+    except (RenderingFailed, NotJson) as wrong:
+        print(wrong, file=sys.stderr)
+        return _message(OutcomeKind.FAILED, str(wrong), task_instance)
+    except TaskTerminated as terminated:
+        _print_traceback(terminated)
+        return _message(OutcomeKind.FAILED, "its process was asked to end by SIGTERM", task_instance)
     except SystemExit as ended:
         return _message(OutcomeKind.FAILED, f"the task called exit({ended.code!r})", task_instance)
     except BaseException as failed:
         _print_traceback(failed)
-        first = f"{type(failed).__name__}: {failed}".strip().splitlines()[0]
-        return _message(OutcomeKind.FAILED, first, task_instance)
-    return _finished(task, result, task_instance)
+        return _message(OutcomeKind.FAILED, f"{type(failed).__name__}: {_text(failed)}".rstrip(": "), task_instance)
 
 
 def _finished(task: BaseOperator, result: Any, task_instance: TaskInstance) -> dict[str, Any]:
@@ -123,19 +147,8 @@ def _finished(task: BaseOperator, result: Any, task_instance: TaskInstance) -> d
     if isinstance(result, Followed):
         followed, result = result.task_ids, result.value
     if result is not None and task.do_xcom_push:
-        try:
-            task_instance.xcom_push(RETURN_VALUE, result)
-        except NotJson as wrong:
-            print(wrong, file=sys.stderr)
-            return _message(OutcomeKind.FAILED, str(wrong), task_instance)
-    message = _message(OutcomeKind.SUCCESS, "", task_instance, followed)
-    size = sum(len(repr(value)) for value in message["xcoms"].values())
-    if size > LONGEST_MESSAGE:
-        text = (
-            f"its XCom values are {size:,} bytes long together; {LONGEST_MESSAGE:,} is the limit: pass a path instead"
-        )
-        return _message(OutcomeKind.FAILED, text)
-    return message
+        task_instance.xcom_push(RETURN_VALUE, result)
+    return _message(OutcomeKind.SUCCESS, "", task_instance, followed)
 
 
 def _message(
@@ -145,15 +158,31 @@ def _message(
     followed: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
     xcoms = {} if task_instance is None else task_instance.pushed
-    return {"kind": str(kind), "error": error, "xcoms": xcoms, "followed": followed}
+    message = {"kind": str(kind), "error": error, "xcoms": xcoms, "followed": followed}
+    if xcoms and (size := len(encode(message))) > LONGEST_MESSAGE:
+        text = (
+            f"its XCom values are {size:,} bytes long together; {LONGEST_MESSAGE:,} is the limit: pass a path instead"
+        )
+        print(text, file=sys.stderr)
+        return _message(OutcomeKind.FAILED, text)
+    return message
+
+
+def _text(raised: BaseException) -> str:
+    """The first line of what an exception says; user code may have broken its ``str`` too."""
+    try:
+        return next(iter(str(raised).strip().splitlines()), "")
+    except Exception as broken:
+        return f"(its text cannot be told: {type(broken).__name__})"
 
 
 def _print_traceback(failed: BaseException) -> None:
     """The author's frames only: Tailrace's own would hide them."""
     summary = traceback.TracebackException.from_exception(failed)
-    own = [
-        frame for frame in summary.stack if not frame.filename.startswith(_OURS) or frame.filename.startswith(_EXAMPLES)
-    ]
-    if own:
-        summary.stack = traceback.StackSummary.from_list(own)
-    print("".join(summary.format()), file=sys.stderr, end="", flush=True)
+    told: traceback.TracebackException | None = summary
+    while told is not None:
+        own = [f for f in told.stack if not f.filename.startswith(_OURS) or f.filename.startswith(_EXAMPLES)]
+        if own:
+            told.stack = traceback.StackSummary.from_list(own)
+        told = told.__cause__ or told.__context__
+    print("".join(summary.format()), file=sys.stderr, end="")

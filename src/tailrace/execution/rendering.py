@@ -1,61 +1,77 @@
-"""Jinja templates in a task's fields. An undefined variable fails the try in one line that names field and variable."""
+"""Which of a task's fields are templates, and replacing them by what they say for one run.
 
-import functools
+The template language itself is in ``templates``, loaded once something needs it: many a DAG has no template, and each
+child of the zygote is the smaller for it.
+"""
+
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import jinja2
+from typing import TYPE_CHECKING, Any
 
 from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.xcom_args import XComArg, resolve
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
 
 class RenderingFailed(Exception):
-    """A template could not be rendered."""
-
-
-@functools.cache
-def _environment(folder: Path) -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined, cache_size=100
-    )
-    environment.filters["ds"] = lambda moment: moment.strftime("%Y-%m-%d")
-    environment.filters["ds_nodash"] = lambda moment: moment.strftime("%Y%m%d")
-    environment.filters["ts"] = lambda moment: moment.isoformat()
-    environment.filters["ts_nodash"] = lambda moment: moment.strftime("%Y%m%dT%H%M%S")
-    return environment
+    """A template could not be rendered; the message names task, field and what is wrong in it."""
 
 
 def render_fields(task: BaseOperator, context: Mapping[str, Any]) -> None:
     """Replace every templated field of ``task`` by its rendering. Raises RenderingFailed."""
     for field in task.template_fields:
         value = getattr(task, field, None)
-        if value is not None:
+        if value:
             setattr(task, field, _render(task, field, value, context))
+
+
+def prepare(task: BaseOperator) -> None:
+    """Compile the templates of a task's fields; what is wrong with one is told when its task runs."""
+    for field in task.template_fields:
+        for text in _texts_in(getattr(task, field, None)):
+            if _is_file(task, text) or _is_template(text):
+                _templates().prepare(Path(task.file).parent, text, is_file=_is_file(task, text))
+
+
+def _texts_in(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return [text for each in value for text in _texts_in(each)]
+    if isinstance(value, dict):
+        return [text for each in value.values() for text in _texts_in(each)]
+    return []
+
+
+def _is_template(text: str) -> bool:
+    return "{" in text  # every mark of the language begins with it
+
+
+def _is_file(task: BaseOperator, text: str) -> bool:
+    return bool(task.template_ext) and text.endswith(tuple(task.template_ext))
 
 
 def _render(task: BaseOperator, field: str, value: Any, context: Mapping[str, Any]) -> Any:
     if isinstance(value, str):
-        return _render_text(task, field, value, context)
+        if not _is_template(value) and not _is_file(task, value):
+            return value
+        what = f"{field} of {task.task_id}"
+        folder = Path(task.file).parent
+        return _templates().render(folder, value, context, is_file=_is_file(task, value), what=what)
     if isinstance(value, XComArg):
         return resolve(value, lambda task_id, key: context["ti"].xcom_pull(task_ids=task_id, key=key))
     if isinstance(value, (list, tuple)):
-        return type(value)(_render(task, field, each, context) for each in value)
+        rendered = [_render(task, field, each, context) for each in value]
+        if type(value) in (list, tuple):
+            return type(value)(rendered)
+        return type(value)(*rendered) if hasattr(value, "_fields") else value
     if isinstance(value, dict):
         return {name: _render(task, field, each, context) for name, each in value.items()}
     return value
 
 
-def _render_text(task: BaseOperator, field: str, text: str, context: Mapping[str, Any]) -> str:
-    is_file = text.endswith(tuple(task.template_ext)) if task.template_ext else False
-    if not is_file and "{" not in text:
-        return text  # most fields hold no template: nothing to compile
-    environment = _environment(Path(task.file).parent)
-    try:
-        template = environment.get_template(text) if is_file else environment.from_string(text)
-        return template.render(context)
-    except jinja2.TemplateNotFound as missing:
-        raise RenderingFailed(f"{field} of {task.task_id}: no template file {missing} beside the DAG file") from None
-    except (jinja2.TemplateError, LookupError) as wrong:
-        raise RenderingFailed(f"{field} of {task.task_id}: {wrong}") from None
+def _templates() -> "ModuleType":
+    return importlib.import_module("tailrace.execution.templates")

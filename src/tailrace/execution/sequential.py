@@ -7,6 +7,7 @@ heartbeat goes on.
 import heapq
 import os
 import select
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,6 @@ from tailrace.effects.asks import (
     NextTry,
     ParkTask,
     StartTask,
-    StillRunning,
     TellExecutor,
     Woken,
 )
@@ -30,11 +30,29 @@ from tailrace.execution.zygote import ZygoteHandle
 from tailrace.model.keys import TryKey
 
 
+class _JobWithin:
+    """The job's orders, when the job is this very process: a signal ends the wait, then the job decides."""
+
+    def __init__(self, wakeup: int) -> None:
+        self._wakeup = wakeup
+        self.to_terminate = False
+        self.come_back = False
+
+    def fileno(self) -> int:
+        return self._wakeup
+
+    def terminate(self) -> bool:
+        if self._wakeup >= 0 and select.select([self._wakeup], [], [], 0)[0]:
+            os.read(self._wakeup, 512)
+            self.come_back = True
+        return self.to_terminate
+
+
 class SequentialExecutor:
     """Runs tries one after another.
 
     ``loop`` is a worker loop, ``perform`` performs those of its effects that need the metastore, and passes the rest to
-    the callable it is given.
+    the callable it is given. ``wakeup`` is a descriptor whose readiness ends a wait; -1 for none.
     """
 
     def __init__(
@@ -49,12 +67,11 @@ class SequentialExecutor:
         self._port = TaskPort(zygote.connect(), report.specs, report.isolation)
         self._perform = perform(self._perform_own)
         self._loop = loop
-        self._wakeup = wakeup
+        self._orders = _JobWithin(wakeup)
         self._waiting: list[tuple[int, int, Submission]] = []
         self._count = 0
         self._in_hand: set[TryKey] = set()
         self._finished = 0
-        self._terminate_read, self._terminate_write = os.pipe()
         self._effect: Effect[Any] = next(loop)
         self._own: dict[type, Callable[[Any], Any]] = {
             TellExecutor: self._tell,
@@ -74,25 +91,20 @@ class SequentialExecutor:
                 self._count += 1
 
     def wait(self, seconds: float) -> Woken:
-        """Run what is waiting; come back when a try has ended or ``seconds`` have passed while one runs."""
-        self._finished = 0
-        if isinstance(self._effect, NextTry) and not self._waiting:
-            if seconds > 0 and select.select([self._wakeup], [], [], seconds)[0]:
-                os.read(self._wakeup, 512)
-            return Woken(busy=len(self._in_hand))
-        while not self._finished:
-            if isinstance(self._effect, NextTry):
-                if not self._waiting:
+        """Run what is waiting; come back when a try has ended, a signal came, or ``seconds`` have passed."""
+        self._finished, self._orders.come_back = 0, False
+        until = time.monotonic() + seconds
+        while not self._finished and not self._orders.come_back:
+            if isinstance(self._effect, AwaitTask):
+                if not self._step_task(self._effect, until):
                     break
-                self._step(heapq.heappop(self._waiting)[2])
-            elif isinstance(self._effect, AwaitTask):
-                news = self._port.wait(AwaitTask(min(seconds, self._effect.seconds)), self._terminate_read)
-                if isinstance(news, StillRunning):
-                    self._step(news)  # renew the lease; the job goes on between two such steps
-                    return Woken(busy=len(self._in_hand))
-                self._step(news)
-            else:
+            elif not isinstance(self._effect, NextTry):
                 self._step(self._perform(self._effect))
+            elif self._waiting:
+                self._step(heapq.heappop(self._waiting)[2])
+            else:
+                self._sleep(until)
+                break
         return Woken(finished=self._finished, busy=len(self._in_hand))
 
     def drain(self) -> None:
@@ -103,17 +115,29 @@ class SequentialExecutor:
 
     def terminate(self) -> None:
         """End the running task; it is reported lost."""
-        os.write(self._terminate_write, b"!")
+        self._orders.to_terminate = True
 
     def stop(self) -> None:
         """Nothing outlives this executor but a task in hand, which the zygote ends with it."""
         self._loop.close()
-        os.close(self._terminate_read)
-        os.close(self._terminate_write)
         self._port.close()
 
     def _step(self, answer: Any) -> None:
         self._effect = self._loop.send(answer)
+
+    def _step_task(self, effect: AwaitTask, until: float) -> bool:
+        """Listen to the running task until then; False when the time is over and there is nothing to tell the loop."""
+        news = self._port.wait(effect, self._orders, until)
+        if news is None:
+            return False
+        self._step(news)
+        return True
+
+    def _sleep(self, until: float) -> None:
+        descriptor = self._orders.fileno()
+        watched = [descriptor] if descriptor >= 0 else []
+        if select.select(watched, [], [], max(0.0, until - time.monotonic()))[0]:
+            self._orders.terminate()
 
     def _perform_own(self, effect: Effect[Any]) -> Any:
         return self._own[type(effect)](effect)

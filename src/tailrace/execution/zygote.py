@@ -9,17 +9,22 @@ import os
 import pickle
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
 
 from tailrace.authoring.loading import load_dags
 from tailrace.authoring.mistakes import Mistake
 from tailrace.errors import EnvironmentBroken
+from tailrace.execution.logs import open_streams, show_logging
 from tailrace.model.spec import DagSpec
+
+_LENGTH = struct.Struct("!Q")  # goes before the report: the pipe's end proves nothing, user code may hold it open
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +41,37 @@ class LoadReport:
 class ZygoteHandle:
     """The job's hold on its zygote."""
 
-    def __init__(self, pid: int, control: socket.socket, report: Connection) -> None:
+    def __init__(self, pid: int, control: socket.socket, report: int) -> None:
         self.pid = pid
         self._control = control
         self._report = report
         self._loaded: LoadReport | None = None
+        self._status: int | None = None
 
     def loaded(self) -> LoadReport:
         """What the DAG files hold; waits until they are loaded. Raises EnvironmentBroken if loading killed it."""
         if self._loaded is None:
-            try:
-                self._loaded = pickle.loads(self._report.recv_bytes())  # our own process, over our own pipe
-            except EOFError:
-                _, status = os.waitpid(self.pid, 0)
-                raise EnvironmentBroken(
-                    f"loading the DAG files ended their process ({_how(status)}); "
-                    f"run `python FILE` on each to see which one does that"
-                ) from None
-            self._report.close()
+            (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
+            self._loaded = pickle.loads(self._read(length))  # from our own process, over our own pipe
+            os.close(self._report)
         assert self._loaded is not None
         return self._loaded
 
     def connect(self) -> socket.socket:
-        """A new line to the zygote, for one worker; when its last copy is closed, that worker's tasks are killed."""
+        """A new line to the zygote, for one worker; when its last copy is closed, that worker's tasks are killed.
+
+        Raises EnvironmentBroken if the zygote is gone.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        socket.send_fds(self._control, [b"worker"], [theirs.fileno()])
-        theirs.close()
+        try:
+            socket.send_fds(self._control, [b"worker"], [theirs.fileno()])
+        except OSError:
+            ours.close()
+            raise EnvironmentBroken(
+                "the process that starts tasks is gone; run the same command again to continue"
+            ) from None
+        finally:
+            theirs.close()
         return ours
 
     def disown(self) -> None:
@@ -71,11 +81,27 @@ class ZygoteHandle:
     def stop(self) -> None:
         """Hang up and wait for its end. It ends once no worker holds a line to it; what still runs is killed."""
         self._control.close()
-        self._report.close()
-        try:
-            os.waitpid(self.pid, 0)
-        except ChildProcessError:
-            pass  # it was reaped when it failed to load
+        if self._loaded is None and self._status is None:
+            os.close(self._report)
+            os.kill(self.pid, signal.SIGKILL)  # in the middle of user code: nothing else would end that
+        self._wait()
+
+    def _read(self, length: int) -> bytes:
+        parts = b""
+        while len(parts) < length:
+            piece = os.read(self._report, length - len(parts))
+            if not piece:
+                raise EnvironmentBroken(
+                    f"loading the DAG files ended their process ({_how(self._wait())}); "
+                    f"run `python FILE` on each to see which one does that"
+                )
+            parts += piece
+        return parts
+
+    def _wait(self) -> int:
+        if self._status is None:
+            _, self._status = os.waitpid(self.pid, 0)
+        return self._status
 
 
 def _how(status: int) -> str:
@@ -85,40 +111,65 @@ def _how(status: int) -> str:
 
 
 def start_zygote(dags: Path, home: Path, *, isolation: str = "fork") -> ZygoteHandle:
-    """Fork the zygote; it loads the DAG files while the caller goes on. ``isolation``: fork, spawn or worker."""
+    """Fork the zygote; it loads the DAG files while the caller goes on. ``isolation``: fork, spawn or worker.
+
+    Raises EnvironmentBroken where the kernel has no pidfds (Linux has them since 5.3).
+    """
+    if not hasattr(os, "pidfd_open"):
+        raise EnvironmentBroken(f"tasks can be run on Linux (5.3 or newer) only; this is {sys.platform}")
     control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    report, their_report = Pipe(duplex=False)
+    report, their_report = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
+    job = os.getpid()
     pid = os.fork()
-    if pid:
-        their_control.close()
-        their_report.close()
-        return ZygoteHandle(pid, control, report)
+    if pid == 0:
+        control.close()
+        os.close(report)
+        _be_zygote(job, dags.absolute(), home.absolute(), isolation, their_control, their_report)
+    their_control.close()
+    os.close(their_report)
+    return ZygoteHandle(pid, control, report)
+
+
+def _be_zygote(job: int, dags: Path, home: Path, isolation: str, control: socket.socket, report: int) -> NoReturn:
     code = 70
     try:
-        control.close()
-        report.close()
-        os.setpgid(0, 0)  # Ctrl-C in the terminal is the job's to hear
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        signal.set_wakeup_fd(-1)
+        os.setpgid(0, 0)  # Ctrl-C in the terminal is the job's to hear
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
         os.dup2(2, 1)  # what DAG files print while loading must not mix with the command's own answer
-        _serve(dags, home, isolation, their_control, their_report)
+        open_streams()
+        # Imported here, after the fork: what only a zygote and its children need is theirs to load.
+        nursery = importlib.import_module("tailrace.execution.nursery")
+        nursery.die_with_parent(signal.SIGKILL)  # a job that dies now has no workers to wait for
+        if os.getppid() != job:
+            os._exit(0)
+        _load_and_serve(nursery, dags, home, isolation, control, report)
         code = 0
     finally:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
         os._exit(code)
 
 
-def _serve(dags: Path, home: Path, isolation: str, control: socket.socket, report: Connection) -> None:
+def _load_and_serve(
+    nursery: ModuleType, dags: Path, home: Path, isolation: str, control: socket.socket, report: int
+) -> None:
     loaded = load_dags(dags)
+    show_logging()
     notice = ""
-    if loaded.threads_started and isolation == "fork":
+    if loaded.threads_started and isolation != "spawn":
+        notice = f"loading the DAG files started threads, so each try gets a fresh interpreter (not {isolation})"
         isolation = "spawn"
-        notice = "loading the DAG files started threads, so each try gets a fresh interpreter (isolation spawn)"
-    told = LoadReport(dict(loaded.specs), loaded.mistakes, loaded.threads_started, isolation, notice)
-    report.send_bytes(pickle.dumps(told))
-    report.close()
-    # Imported here, after the fork: the templates' library is the zygote's and its children's to load.
-    nursery = importlib.import_module("tailrace.execution.nursery")
+    told = pickle.dumps(LoadReport(loaded.specs, loaded.mistakes, loaded.threads_started, isolation, notice))
+    with os.fdopen(report, "wb") as pipe:
+        pipe.write(_LENGTH.pack(len(told)) + told)
+    sys.stdout.flush()
+    sys.stderr.flush()  # a half line left here would come out again in every child
+    nursery.die_with_parent(0)  # from here on it ends with the last worker, which may finish a try after the job
     nursery.Nursery(loaded, dags, home, isolation, control).run()

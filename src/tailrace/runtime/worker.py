@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tailrace.effects.asks import ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
-from tailrace.execution.local import WorkerChannel
 from tailrace.execution.worker import worker_loop
+from tailrace.execution.worker_channel import WorkerChannel
 from tailrace.metastore.store import Metastore
 from tailrace.runtime.driver import drive, new_write_id
 

@@ -1,0 +1,64 @@
+"""What a worker and its task's process say to each other, as values on one side and JSON on the other."""
+
+from datetime import datetime
+from typing import Any
+
+from tailrace.effects.tries import Claim, TryOutcome, XComQuery
+from tailrace.execution.channel import Garbled
+from tailrace.model.intervals import DataInterval
+from tailrace.model.outcomes import OutcomeKind
+
+
+def order_for(claim: Claim, timeout_seconds: float | None) -> dict[str, Any]:
+    """What a task's process is told: everything its context is made of."""
+    ti = claim.task_instance
+    return {
+        "key": {
+            "dag_id": ti.dag_id,
+            "run_id": ti.run_id,
+            "task_id": ti.task_id,
+            "map_index": ti.map_index,
+            "try_number": claim.key.try_number,
+        },
+        "token": claim.token,
+        "max_tries": claim.max_tries,
+        "run_type": claim.run_type,
+        "run_conf": dict(claim.run_conf),
+        "logical_date": claim.logical_date.isoformat(),
+        "started_at": claim.started_at.isoformat(),
+        "data_interval": _interval(claim.data_interval),
+        "previous_logical_date": _moment(claim.previous_logical_date),
+        "previous_success": None if claim.previous_success is None else _interval(claim.previous_success),
+        "timeout_seconds": timeout_seconds,
+    }
+
+
+def query_in(message: dict[str, Any]) -> XComQuery:
+    """The XCom query a task sent. Raises Garbled."""
+    try:
+        query = message["query"]
+        return XComQuery(query["dag_id"], query["run_id"], tuple(query["task_ids"]), query["key"], query["map_index"])
+    except (LookupError, TypeError):
+        raise Garbled("something that is no query") from None
+
+
+def outcome_in(message: dict[str, Any]) -> TryOutcome:
+    """The outcome a task sent. Raises Garbled."""
+    try:
+        followed = message["followed"]
+        return TryOutcome(
+            OutcomeKind(message["kind"]),
+            message["error"],
+            message["xcoms"],
+            None if followed is None else tuple(followed),
+        )
+    except (LookupError, TypeError, ValueError):
+        raise Garbled("something that is no outcome") from None
+
+
+def _interval(interval: DataInterval) -> list[str]:
+    return [interval.start.isoformat(), interval.end.isoformat()]
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

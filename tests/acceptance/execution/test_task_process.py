@@ -1,0 +1,359 @@
+"""A try in a process of its own: whatever it does to itself costs that try alone, and nothing of it stays behind."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tailrace.effects.asks import AnswerTask, KillTask, StillRunning
+from tailrace.effects.tries import XComQuery
+from tailrace.execution.identity import is_alive, kill_group
+from tailrace.model.outcomes import OutcomeKind
+from tests.acceptance.execution.conftest import NewBench, alive, eventually, pid_in, stop_hard
+
+ENDINGS = """
+@work
+def good(): return {"n": 1}
+@work
+def os_exit(): os._exit(3)
+@work
+def os_exit_zero(): os._exit(0)
+@work
+def killed(): os.kill(os.getpid(), signal.SIGKILL)
+@work
+def segfault():
+    import ctypes
+    ctypes.string_at(0)
+@work
+def system_exit(): sys.exit(0)
+@work
+def raises(): raise ValueError("bad row")
+@work
+def asked_to_end():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    finally:
+        print("tidied up")
+@work
+def closes_everything():
+    os.closerange(3, 256)
+@work
+def shouts_into_the_channel():
+    import stat
+    for fd in range(3, 64):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode): os.write(fd, b"no message\\n")
+        except OSError: pass
+    time.sleep(60)
+@work
+def forks_and_returns_twice():
+    os.fork()
+    return os.getpid()
+"""
+
+
+@pytest.mark.parametrize(
+    ("task_id", "kind", "error"),
+    [
+        ("good", OutcomeKind.SUCCESS, ""),
+        ("os_exit", OutcomeKind.FAILED, "the task's process ended without an outcome: it exited with code 3"),
+        ("os_exit_zero", OutcomeKind.FAILED, "the task's process ended without an outcome: it exited with code 0"),
+        ("killed", OutcomeKind.FAILED, "the task's process ended without an outcome: it was killed by SIGKILL"),
+        ("segfault", OutcomeKind.FAILED, "the task's process ended without an outcome: it was killed by SIGSEGV"),
+        ("system_exit", OutcomeKind.FAILED, "the task called exit(0)"),
+        ("raises", OutcomeKind.FAILED, "ValueError: bad row"),
+        ("asked_to_end", OutcomeKind.FAILED, "its process was asked to end by SIGTERM"),
+        ("closes_everything", OutcomeKind.FAILED, "the task's process ended without an outcome: it exited with code 0"),
+        (
+            "shouts_into_the_channel",
+            OutcomeKind.FAILED,
+            "its process sent its worker something that is no message of Tailrace's",
+        ),
+    ],
+)
+def test_every_ending_costs_that_try_alone(bench: NewBench, task_id: str, kind: OutcomeKind, error: str) -> None:
+    desk = bench(ENDINGS)
+    outcome = desk.run(task_id)
+    assert (outcome.kind, outcome.error) == (kind, error)
+    assert desk.run("good", 2).xcoms == {"return_value": {"n": 1}}
+
+
+def test_finally_blocks_run_when_a_task_is_asked_to_end(bench: NewBench) -> None:
+    desk = bench(ENDINGS)
+    desk.run("asked_to_end")
+    assert "tidied up" in desk.log("asked_to_end")
+
+
+def test_a_process_the_task_forked_tells_no_outcome(bench: NewBench) -> None:
+    desk = bench(ENDINGS)
+    parked = desk.start("forks_and_returns_twice")
+    assert parked.task is not None
+    assert desk.outcome().xcoms == {"return_value": parked.task.pid}
+
+
+LEAVES_CHILDREN = """
+@work
+def leaves_a_child(ds):
+    child = subprocess.Popen(["sleep", "1000"])
+    open("pid", "w").write(f"{child.pid}\\n")
+@work
+def fails_and_leaves_a_child():
+    child = subprocess.Popen(["sleep", "1000"])
+    open("pid", "w").write(f"{child.pid}\\n")
+    raise ValueError("no")
+@work
+def waits_with_a_child():
+    child = subprocess.Popen(["bash", "-c", "trap '' TERM; echo $$ > pid; while true; do sleep 0.1; done"])
+    time.sleep(1000)
+@work
+def waits(): time.sleep(1000)
+PythonOperator(task_id="times_out", python_callable=waits_with_a_child, execution_timeout=0.5, dag=dag)
+BashOperator(task_id="bash_times_out", cwd=os.getcwd(), execution_timeout=0.5, dag=dag,
+             bash_command="trap 'echo cleaned > cleaned; exit 1' TERM; echo $$ > pid; sleep 1000 & wait")
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test's folder as the working folder: of the tasks too."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_children_left_behind_end_with_the_try(bench: NewBench, here: Path) -> None:
+    desk = bench(LEAVES_CHILDREN)
+    assert desk.run("leaves_a_child").kind is OutcomeKind.SUCCESS
+    child = pid_in(here / "pid")
+    eventually(lambda: not alive(child))
+
+
+def test_a_failed_try_is_told_only_when_nothing_of_it_runs(bench: NewBench, here: Path) -> None:
+    """Another try may follow at once: code of two tries must not overlap."""
+    desk = bench(LEAVES_CHILDREN)
+    assert desk.run("fails_and_leaves_a_child").error == "ValueError: no"
+    assert not alive(pid_in(here / "pid"))
+
+
+def test_a_timeout_ends_the_whole_group(bench: NewBench, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tailrace.execution.port.GRACE_SECONDS", 0.5)
+    desk = bench(LEAVES_CHILDREN)
+    began = time.monotonic()
+    outcome = desk.run("times_out")
+    assert outcome.kind is OutcomeKind.FAILED
+    assert outcome.error == "timed out after 0:00:00.500000 (its execution_timeout)"
+    assert time.monotonic() - began < 10
+    assert not alive(pid_in(here / "pid"))
+
+
+def test_a_timed_out_bash_command_may_clean_up(bench: NewBench, here: Path) -> None:
+    desk = bench(LEAVES_CHILDREN)
+    assert desk.run("bash_times_out").error.startswith("timed out after")
+    assert (here / "cleaned").read_text() == "cleaned\n"
+
+
+def test_terminate_ends_the_task_as_lost(bench: NewBench, here: Path) -> None:
+    desk = bench(LEAVES_CHILDREN)
+    parked = desk.start("waits")
+    desk.orders.say_terminate()
+    outcome = desk.outcome()
+    assert (outcome.kind, outcome.error) == (OutcomeKind.LOST, "terminated by a second interrupt")
+    assert parked.task is not None and not is_alive(parked.task)
+
+
+def test_terminate_between_claim_and_start_is_heard(bench: NewBench) -> None:
+    desk = bench(LEAVES_CHILDREN)
+    desk.park("waits")
+    desk.orders.say_terminate()
+    desk.start("waits")
+    assert desk.outcome().kind is OutcomeKind.LOST
+
+
+def test_kill_task_ends_the_whole_group(bench: NewBench, here: Path) -> None:
+    desk = bench(LEAVES_CHILDREN)
+    parked = desk.start("waits_with_a_child")
+    assert isinstance(desk.news(0.01), StillRunning)
+    child = pid_in(here / "pid")
+    desk.port.kill(KillTask())
+    assert parked.task is not None and not is_alive(parked.task)
+    assert not alive(child)
+    assert desk.run("leaves_a_child").kind is OutcomeKind.SUCCESS
+
+
+def test_a_worker_that_is_gone_takes_its_task_with_it(bench: NewBench, here: Path) -> None:
+    desk = bench(LEAVES_CHILDREN)
+    parked = desk.start("waits_with_a_child")
+    child = pid_in(here / "pid")
+    desk.port.close()
+    eventually(lambda: parked.task is not None and not is_alive(parked.task) and not alive(child))
+
+
+def test_a_worker_held_up_beyond_its_lease_loses_its_task(bench: NewBench, here: Path) -> None:
+    """SIGSTOP of a worker, as the zygote sees it: no renewal comes."""
+    desk = bench(LEAVES_CHILDREN)
+    parked = desk.start("waits_with_a_child")
+    assert isinstance(desk.news(0.2), StillRunning)
+    assert isinstance(desk.news(0.2), StillRunning)  # each wait renews the deadline: it lives beyond the first
+    child = pid_in(here / "pid")
+    assert parked.task is not None and is_alive(parked.task)
+    eventually(lambda: parked.task is not None and not is_alive(parked.task), within=5.0)
+    assert not alive(child)
+    outcome = desk.outcome()
+    assert outcome.kind is OutcomeKind.LOST
+    assert outcome.error == "its worker was held up beyond the lease, so its process was killed"
+
+
+def test_a_stopped_task_still_times_out(bench: NewBench, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tailrace.execution.port.GRACE_SECONDS", 0.3)
+    desk = bench(LEAVES_CHILDREN)
+    parked = desk.start("times_out")
+    assert parked.task is not None
+    os.kill(parked.task.pid, signal.SIGSTOP)
+    assert desk.outcome().error.startswith("timed out after")
+
+
+def test_a_dead_zygote_leaves_no_task_running(bench: NewBench, here: Path) -> None:
+    """The kernel ends the leader; the rest of the group is ended by whoever finds the try lost."""
+    desk = bench(LEAVES_CHILDREN)
+    parked = desk.start("waits_with_a_child")
+    child = pid_in(here / "pid")
+    os.kill(desk.zygote.pid, signal.SIGKILL)
+    assert parked.task is not None
+    eventually(lambda: parked.task is not None and not is_alive(parked.task))
+    kill_group(parked.task)
+    eventually(lambda: not alive(child))
+    stop_hard(child)
+
+
+XCOMS = """
+@work
+def pulls(ti): return [ti.xcom_pull("other"), ti.xcom_pull(["a", "b"], key="k")]
+@work
+def pushes(ti):
+    ti.xcom_push("k", {"x": [1, 2]})
+    return "done"
+@work
+def pulls_often(ti):
+    began = time.monotonic()
+    while time.monotonic() - began < 1.0: ti.xcom_pull("other")
+@work
+def pulls_much(ti): return len(ti.xcom_pull("other"))
+"""
+
+
+def test_xcoms_there_and_back(bench: NewBench) -> None:
+    desk = bench(XCOMS)
+    assert desk.run("pushes").xcoms == {"k": {"x": [1, 2]}, "return_value": "done"}
+    desk.start("pulls")
+    assert desk.news(5.0) == XComQuery("d", "run", ("other",), "return_value", None)
+    desk.port.answer(AnswerTask((("other", -1, "hello"),)))
+    assert desk.news(5.0) == XComQuery("d", "run", ("a", "b"), "k", None)
+    desk.port.answer(AnswerTask((("b", -1, 2),)))
+    assert desk.outcome().xcoms == {"return_value": ["hello", [None, 2]]}
+
+
+def test_a_large_xcom_passes(bench: NewBench) -> None:
+    desk = bench(XCOMS)
+    desk.start("pulls_much")
+    assert isinstance(desk.news(5.0), XComQuery)
+    desk.port.answer(AnswerTask((("other", -1, "x" * 5_000_000),)))
+    assert desk.outcome().xcoms == {"return_value": 5_000_000}
+
+
+def test_a_task_that_asks_all_the_time_does_not_put_off_the_renewal(bench: NewBench) -> None:
+    desk = bench(XCOMS)
+    desk.start("pulls_often")
+    renewals = 0
+    while True:
+        news = desk.news(0.2)
+        if isinstance(news, XComQuery):
+            desk.port.answer(AnswerTask(()))
+        elif isinstance(news, StillRunning):
+            renewals += 1
+        else:
+            break
+    assert renewals >= 3
+
+
+LOGGING = """
+import logging
+logging.getLogger("at.load").warning("said while loading")
+print("half a line while loading", end="")
+captured = sys.stdout
+@work
+def says():
+    print("by print")
+    print("to stderr", file=sys.stderr)
+    os.write(1, b"by descriptor\\n")
+    subprocess.run(["echo", "by a child"])
+    logging.info("by logging")
+    print("by the stream of loading time", file=captured)
+    print("half a line", end="")
+@work
+def fails():
+    print("half a line", end="")
+    raise ValueError("no")
+@work
+def crashes():
+    print("last words")
+    os._exit(1)
+BashOperator(task_id="shell", dag=dag,
+             bash_command="echo $TAILRACE_DAG_ID $TAILRACE_TRY_NUMBER; echo $TAILRACE_TRY_TOKEN; read x")
+"""
+
+
+def test_everything_a_task_says_is_in_its_log(bench: NewBench) -> None:
+    desk = bench(LOGGING)
+    assert desk.run("says").kind is OutcomeKind.SUCCESS
+    log = desk.log("says")
+    assert log.startswith("--- d / run / says try 1, started 2016-01-01T00:00:00+00:00\n")
+    for words in (
+        "by print",
+        "to stderr",
+        "by descriptor",
+        "by a child",
+        "of loading time",
+        "half a line",
+    ):
+        assert words in log, words
+    assert "while loading" not in log.replace("of loading time", "")
+    assert log.rstrip().endswith("--- success")
+
+
+def test_logging_shows_from_info_on(bench: NewBench) -> None:
+    desk = bench(LOGGING, "spawn")  # a fresh interpreter: this one's logging belongs to pytest
+    desk.run("says")
+    assert "INFO root: by logging\n" in desk.log("says")
+
+
+def test_a_log_per_try_with_the_last_words_of_a_crash(bench: NewBench) -> None:
+    desk = bench(LOGGING)
+    assert desk.run("crashes", 1).kind is OutcomeKind.FAILED
+    assert desk.run("fails", 2).kind is OutcomeKind.FAILED
+    assert "last words" in desk.log("crashes", 1)
+    assert "ValueError: no" in desk.log("fails", 2)
+    assert "half a line" in desk.log("fails", 2)
+
+
+def test_a_segmentation_fault_leaves_its_traceback_in_the_log(bench: NewBench) -> None:
+    desk = bench(ENDINGS)
+    desk.run("segfault")
+    assert "Segmentation fault" in desk.log("segfault")
+    assert "in segfault" in desk.log("segfault")
+
+
+def test_bash_finds_its_try_in_the_environment_and_no_input(bench: NewBench) -> None:
+    desk = bench(LOGGING)
+    outcome = desk.run("shell", 4)
+    assert "d 4\nd/run/shell/-1#1\n" in desk.log("shell", 4)
+    assert outcome.error.startswith("BashFailed: bash exited 1")  # read finds the end of its input at once
+
+
+def test_a_log_that_cannot_be_written_fails_the_try(bench: NewBench) -> None:
+    desk = bench(LOGGING)
+    desk.home.write_text("a file where a folder must be")
+    outcome = desk.run("says")
+    assert outcome.kind is OutcomeKind.FAILED
+    assert outcome.error.startswith("its log file cannot be written: ")

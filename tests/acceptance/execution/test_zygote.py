@@ -1,0 +1,235 @@
+"""The zygote itself: what it loads, what it forks, what it leaves behind (nothing)."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tailrace.effects.asks import ParkTask
+from tailrace.errors import EnvironmentBroken
+from tailrace.execution.port import TaskPort
+from tailrace.execution.zygote import start_zygote
+from tailrace.model.outcomes import OutcomeKind
+from tests.acceptance.execution.conftest import NewBench, alive, eventually, pid_in, submission
+
+NOOP = """
+@work
+def noop(ds): return ds
+"""
+
+
+def children_of(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def test_no_user_code_runs_before_the_word(bench: NewBench, tmp_path: Path) -> None:
+    desk = bench(f'@work\ndef touch(): open({str(tmp_path / "touched")!r}, "w").close()')
+    parked = desk.park("touch")
+    assert parked.task is not None and alive(parked.task.pid)
+    assert os.getpgid(parked.task.pid) == parked.task.pid
+    time.sleep(0.3)
+    assert not (tmp_path / "touched").exists()
+    assert desk.run("touch").kind is OutcomeKind.SUCCESS
+    assert (tmp_path / "touched").exists()
+
+
+def test_a_process_that_was_not_let_go_serves_the_next_try(bench: NewBench) -> None:
+    desk = bench(NOOP)
+    first = desk.park("noop")
+    assert desk.park("noop").task == first.task
+
+
+def test_a_parked_process_that_died_is_replaced(bench: NewBench) -> None:
+    desk = bench(NOOP)
+    first = desk.park("noop").task
+    assert first is not None
+    os.kill(first.pid, signal.SIGKILL)
+    eventually(lambda: not alive(first.pid))
+    second = desk.park("noop").task
+    assert second is not None and second.pid != first.pid
+    assert desk.run("noop").xcoms == {"return_value": "2016-01-01"}
+
+
+def test_an_unknown_task_is_not_parked(bench: NewBench) -> None:
+    assert bench(NOOP).port.park(ParkTask(submission("absent"))) is None
+
+
+def test_hundreds_of_tries_leave_no_corpse_and_no_descriptor(bench: NewBench) -> None:
+    desk = bench(NOOP + "\n@work\ndef crash(): os._exit(1)\n")
+    desk.run("noop")
+
+    def held() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{desk.zygote.pid}/fd"))
+
+    eventually(lambda: len(children_of(desk.zygote.pid)) == 1)
+    before = held()
+    for number in range(200):
+        task_id = "crash" if number % 10 == 0 else "noop"
+        expected = OutcomeKind.FAILED if task_id == "crash" else OutcomeKind.SUCCESS
+        assert desk.run(task_id, number + 1).kind is expected
+    eventually(lambda: len(children_of(desk.zygote.pid)) == 1)  # the one that is parked
+    assert held() == before
+
+
+def test_it_ends_with_the_job_and_takes_everything_along(tmp_path: Path) -> None:
+    """kill -9 of the job and of its worker: the zygote and its children are gone soon after."""
+    file = tmp_path / "dag.py"
+    file.write_text(
+        "from tailrace import DAG, PythonOperator\n"
+        "with DAG('d'):\n    PythonOperator(task_id='a', python_callable=print)\n"
+    )
+    script = (
+        "import sys, time, pathlib\n"
+        "from tailrace.execution.zygote import start_zygote\n"
+        "from tailrace.execution.port import TaskPort\n"
+        "from tests.acceptance.execution.conftest import submission\n"
+        "from tailrace.effects.asks import ParkTask\n"
+        "zygote = start_zygote(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
+        "port = TaskPort(zygote.connect(), zygote.loaded().specs, 'fork')\n"
+        "parked = port.park(ParkTask(submission('a')))\n"
+        "print(zygote.pid, parked.task.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(file), str(tmp_path / "home")], stdout=subprocess.PIPE, text=True
+    ) as job:
+        assert job.stdout is not None
+        pids = [int(pid) for pid in job.stdout.readline().split()]
+        assert len(pids) == 2 and all(map(alive, pids))
+        job.kill()
+    eventually(lambda: not any(map(alive, pids)))
+
+
+def test_loading_that_kills_its_process_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "dag.py"
+    file.write_text("import os; os._exit(3)")
+    zygote = start_zygote(file, tmp_path)
+    with pytest.raises(EnvironmentBroken, match=r"loading the DAG files ended their process \(exit code 3\)"):
+        zygote.loaded()
+    zygote.stop()
+
+
+def test_loading_that_hangs_can_be_left(tmp_path: Path) -> None:
+    file = tmp_path / "dag.py"
+    file.write_text(
+        f"import os, time\nopen({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}}\\n')\ntime.sleep(1000)"
+    )
+    zygote = start_zygote(file, tmp_path)
+    pid = pid_in(tmp_path / "pid")
+    began = time.monotonic()
+    zygote.stop()
+    assert time.monotonic() - began < 5
+    assert not alive(pid)
+
+
+def test_mistakes_are_reported_beside_what_loads(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("def broken(:\n")
+    (tmp_path / "good.py").write_text(
+        "from tailrace import DAG, EmptyOperator\nwith DAG('g'):\n    EmptyOperator(task_id='a')\n"
+    )
+    zygote = start_zygote(tmp_path, tmp_path / "home")
+    report = zygote.loaded()
+    zygote.stop()
+    assert list(report.specs) == ["g"]
+    assert [(Path(mistake.file).name, mistake.line) for mistake in report.mistakes] == [("bad.py", 1)]
+
+
+def test_many_dags_are_reported_whole(tmp_path: Path) -> None:
+    """More than a pipe or a datagram holds."""
+    lines = ["from tailrace import DAG, EmptyOperator"]
+    lines += [f"with DAG('dag{n}', description='{'x' * 5000}'):\n    EmptyOperator(task_id='a')" for n in range(100)]
+    (tmp_path / "many.py").write_text("\n".join(lines))
+    zygote = start_zygote(tmp_path / "many.py", tmp_path / "home")
+    report = zygote.loaded()
+    zygote.stop()
+    assert len(report.specs) == 100
+
+
+def test_it_loads_neither_the_metastores_libraries_nor_the_screens(bench: NewBench) -> None:
+    desk = bench("@work\ndef heavy(): return sorted({'sqlalchemy', 'alembic', 'rich'} & set(sys.modules))\n")
+    script = Path(desk.home.parent / "dag.py")
+    code = (
+        "import pathlib, sys\n"
+        "from tailrace.execution.zygote import start_zygote\n"
+        "import tailrace.execution.nursery\n"
+        f"start_zygote(pathlib.Path({str(script)!r}), pathlib.Path('h')).stop()\n"
+        "print(sorted({'sqlalchemy', 'alembic', 'rich', 'tailrace.metastore'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_gone_zygote_is_said(bench: NewBench) -> None:
+    desk = bench(NOOP)
+    desk.park("noop")
+    os.kill(desk.zygote.pid, signal.SIGKILL)
+    eventually(lambda: not alive(desk.zygote.pid))
+    with pytest.raises(EnvironmentBroken, match="run the same command again"):
+        desk.zygote.connect()
+    with pytest.raises(EnvironmentBroken, match="run the same command again"):
+        desk.port.park(ParkTask(submission("noop")))
+
+
+# --- isolation -----------------------------------------------------------------------------------------------
+
+COUNTS = """
+calls = 0
+@work
+def count():
+    global calls
+    calls += 1
+    return [calls, os.getpid()]
+@work
+def shows(): return os.environ["TAILRACE_TASK_ID"]
+BashOperator(task_id="shell", bash_command="echo {{ ti.try_number }}", dag=dag)
+@work
+def slow(): time.sleep(0.3)
+slow_too = PythonOperator(task_id="limited", python_callable=slow, execution_timeout=1, dag=dag)
+"""
+
+
+@pytest.mark.parametrize("isolation", ["fork", "spawn"])
+def test_each_try_has_a_process_of_its_own(bench: NewBench, isolation: str) -> None:
+    desk = bench(COUNTS, isolation)
+    results = [desk.run("count", number).xcoms["return_value"] for number in (1, 2, 3)]
+    assert [calls for calls, _ in results] == [1, 1, 1]
+    assert len({pid for _, pid in results}) == 3
+
+
+def test_one_process_serves_a_worker_where_asked(bench: NewBench) -> None:
+    desk = bench(COUNTS, "worker")
+    results = [desk.run("count", number).xcoms["return_value"] for number in (1, 2, 3)]
+    assert [calls for calls, _ in results] == [1, 2, 3]
+    assert len({pid for _, pid in results}) == 1
+    assert desk.run("shows").xcoms == {"return_value": "shows"}
+    assert [desk.run("shell", number).xcoms["return_value"] for number in (1, 2)] == ["1", "2"]
+    assert desk.run("limited").kind is OutcomeKind.SUCCESS
+
+
+def test_a_crash_of_the_one_process_costs_that_try_alone(bench: NewBench) -> None:
+    desk = bench(COUNTS + "\n@work\ndef crash(): os._exit(9)\n@work\ndef fails(): raise ValueError('no')\n", "worker")
+    assert desk.run("crash").error.endswith("it exited with code 9")
+    assert desk.run("fails").error == "ValueError: no"
+    assert desk.run("count").kind is OutcomeKind.SUCCESS
+
+
+def test_loading_that_starts_threads_means_fresh_interpreters(tmp_path: Path) -> None:
+    file = tmp_path / "dag.py"
+    file.write_text(
+        "import os, threading, time\nfrom tailrace import DAG, PythonOperator\n"
+        "threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
+        "with DAG('d'):\n    PythonOperator(task_id='a', python_callable=os.getpid)\n"
+    )
+    zygote = start_zygote(file, tmp_path / "home")
+    report = zygote.loaded()
+    assert (report.threads_started, report.isolation) == (True, "spawn")
+    assert "started threads" in report.notice
+    port = TaskPort(zygote.connect(), report.specs, report.isolation)
+    assert port.park(ParkTask(submission("a"))) is not None
+    port.close()
+    zygote.stop()

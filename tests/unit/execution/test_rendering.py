@@ -1,0 +1,140 @@
+"""Templates: Airflow's variables and macros, files beside the DAG file, and mistakes said in one line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.operators import BashOperator, PythonOperator
+from tailrace.execution.rendering import RenderingFailed, prepare, render_fields
+from tests.unit.execution.builders import context_of, dag, nothing, run
+
+
+class Echo(BaseOperator):
+    """Answers its one templated field."""
+
+    template_fields = ("value",)
+    template_ext = (".sql",)
+
+    def __init__(self, *, value: Any, **arguments: Any) -> None:
+        super().__init__(task_id="echo", **arguments)
+        self.value = value
+
+    def execute(self, context: Mapping[str, Any]) -> Any:
+        return self.value
+
+
+def rendered(value: Any, *, pull: Any = nothing, **dag_arguments: Any) -> Any:
+    with dag(**dag_arguments):
+        task = Echo(value=value)
+    render_fields(task, context_of(task, pull))
+    return task.value
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("{{ ds }} {{ ds_nodash }}", "2016-01-31 20160131"),
+        ("{{ ts }}", "2016-01-31T00:00:00+00:00"),
+        ("{{ ts_nodash }} {{ ts_nodash_with_tz }}", "20160131T000000 20160131T000000+0000"),
+        ("{{ logical_date.year }} {{ execution_date.month }}", "2016 1"),
+        ("{{ data_interval_start | ds }} {{ data_interval_end | ds_nodash }}", "2016-01-31 20160201"),
+        ("{{ run_id }}", "backfill__2016-01-31T00:00:00+00:00"),
+        ("{{ task_instance_key_str }}", "example__echo__20160131"),
+        ("{{ dag.dag_id }} {{ task.task_id }} {{ ti.task_id }}", "example echo echo"),
+        ("{{ task_instance.try_number }} {{ ti.max_tries }}", "2 3"),
+        ("{{ dag_run.conf['region'] }} {{ params.region }}", "north north"),
+        ("{{ dag_run.run_type }} {{ dag_run.logical_date | ts }}", "backfill 2016-01-31T00:00:00+00:00"),
+        ("{{ macros.ds_add(ds, 1) }} {{ macros.ds_add(ds, -31) }}", "2016-02-01 2015-12-31"),
+        ("{{ macros.ds_format(ds, '%Y-%m-%d', '%d.%m.%y') }}", "31.01.16"),
+        ("{{ (logical_date + macros.timedelta(days=1)).day }}", "1"),
+        ("{{ macros.datetime(2020, 2, 3) | ds }}", "2020-02-03"),
+        ("{{ prev_data_interval_start_success }}", "None"),
+        ("{{ ti.try_token }}", "example/backfill__2016-01-31T00:00:00+00:00/echo/-1#5"),
+        ("{% for n in range(2) %}{{ n }}{% endfor %}", "01"),
+        ("no template", "no template"),
+    ],
+)
+def test_variables_and_macros(template: str, text: str) -> None:
+    assert rendered(template) == text
+
+
+def test_templates_deep_inside_a_value() -> None:
+    class Pair(NamedTuple):
+        left: str
+        right: int
+
+    value = {"list": ["{{ ds }}", 5], "tuple": ("{{ run_id }}",), "named": Pair("{{ ds }}", 1), "set": {1}}
+    assert rendered(value) == {
+        "list": ["2016-01-31", 5],
+        "tuple": ("backfill__2016-01-31T00:00:00+00:00",),
+        "named": Pair("2016-01-31", 1),
+        "set": {1},
+    }
+
+
+def test_macros_of_the_author() -> None:
+    assert rendered("{{ double(4) }}", user_defined_macros={"double": lambda n: 2 * n}) == "8"
+
+
+def test_a_template_pulls_xcoms() -> None:
+    def pull(dag_id: str, run_id: str, task_ids: tuple[str, ...], key: str, map_index: int | None) -> list[Any]:
+        assert (dag_id, key, map_index) == ("example", "return_value", None)
+        return [[task_id, -1, f"value of {task_id}"] for task_id in task_ids]
+
+    assert rendered("{{ ti.xcom_pull('extract') }}", pull=pull) == "value of extract"
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("{{ nonsense }}", "'nonsense' is undefined"),
+        ("{{ dag_run.conf['absent'] }}", "has no attribute 'absent'"),
+        ("{{ ds", "unexpected end of template"),
+        ("{{ var.value.key }}", "var (Airflow Variables) does not exist in Tailrace; use an environment variable"),
+        ("{{ conn.db }}", "conn (Airflow Connections) does not exist in Tailrace"),
+        ("absent.sql", "no template file absent.sql beside the DAG file"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_field_and_task(template: str, problem: str) -> None:
+    with pytest.raises(RenderingFailed) as failed:
+        rendered(template)
+    assert str(failed.value).startswith("value of echo: ")
+    assert problem in str(failed.value)
+    assert "\n" not in str(failed.value)
+
+
+def test_a_mistake_fails_the_try_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    with dag():
+        outcome = run(BashOperator(task_id="shell", bash_command="echo {{ nonsense }}"))
+    assert (outcome["kind"], outcome["error"]) == ("failed", "bash_command of shell: 'nonsense' is undefined")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_file_beside_the_dag_file(tmp_path: Path) -> None:
+    (tmp_path / "query.sql").write_text("SELECT '{{ ds }}'\n{% include 'part.sql' %}")
+    (tmp_path / "part.sql").write_text("-- part")
+    with dag():
+        task = Echo(value="query.sql")
+    task.file = str(tmp_path / "dag.py")
+    prepare(task)
+    render_fields(task, context_of(task))
+    assert task.value == "SELECT '2016-01-31'\n-- part"
+
+
+def test_preparing_a_wrong_template_says_nothing_yet() -> None:
+    with dag():
+        task = Echo(value=["{{ ds", "absent.sql", 5, {"a": "{{ ds }}"}])
+    prepare(task)
+    with pytest.raises(RenderingFailed):
+        render_fields(task, context_of(task))
+
+
+def test_an_output_in_a_field_becomes_its_value() -> None:
+    with dag():
+        first = PythonOperator(task_id="first", python_callable=lambda: 1)
+        task = Echo(value=[first.output, "{{ ds }}"])
+    render_fields(task, context_of(task, lambda *query: [["first", -1, {"rows": 3}]]))
+    assert task.value == [{"rows": 3}, "2016-01-31"]

@@ -1,0 +1,173 @@
+"""The worker loop as a table of effects: what it asks for, in which order, given which answers."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tailrace.effects.asks import (
+    Accepted,
+    AnswerTask,
+    AwaitTask,
+    ClaimTry,
+    DropTask,
+    Effect,
+    KillTask,
+    NextTry,
+    Parked,
+    ParkTask,
+    ReadXCom,
+    RenewLease,
+    ReportOutcome,
+    StartTask,
+    StillRunning,
+    TellExecutor,
+)
+from tailrace.effects.tries import Claim, RefusalReason, Refused, Submission, TryOutcome, XComQuery
+from tailrace.execution.worker import worker_loop
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
+from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.spec import TaskSpec
+from tailrace.model.states import TaskInstanceState
+
+DAY = datetime(2016, 1, 1, tzinfo=UTC)
+KEY = TryKey(TaskInstanceKey("example", "run", "load"), 1)
+SUBMISSION = Submission(7, KEY)
+WORKER = ProcessIdentity("here", "boot", 10, 100)
+TASK = ProcessIdentity("here", "boot", 11, 101)
+SPEC = TaskSpec("load", retries=1, retry_delay=timedelta(seconds=30))
+PARKED = Parked(WORKER, TASK, SPEC, "hash")
+SUCCESS = TryOutcome(OutcomeKind.SUCCESS)
+QUERY = XComQuery("example", "run", ("extract",), "return_value")
+REFUSED = Refused(RefusalReason.NOT_QUEUED, "running")
+
+
+def claim(**changes: Any) -> Claim:
+    facts: dict[str, Any] = {
+        "id": 7,
+        "key": KEY,
+        "token": 3,
+        "max_tries": 2,
+        "lost_tries": 0,
+        "logical_date": DAY,
+        "data_interval": DataInterval(DAY, DAY + timedelta(days=1)),
+        "run_type": "backfill",
+        "run_conf": {},
+        "disable_retry": False,
+        "mark_success": False,
+        "started_at": DAY,
+    }
+    return Claim(**{**facts, **changes})
+
+
+def drive(answers: Sequence[Any]) -> list[Effect[Any]]:
+    """The effects the loop asks for, given these answers in order; the last answer must end it."""
+    loop = worker_loop(15.0)
+    asked = [next(loop)]
+    for answer in answers:
+        try:
+            asked.append(loop.send(answer))
+        except StopIteration:
+            assert answer is answers[-1], f"ended before the answers did, after {asked}"
+            return asked
+    raise AssertionError(f"still asks for {asked[-1]}")
+
+
+def names(asked: Sequence[Effect[Any]]) -> list[str]:
+    return [type(effect).__name__ for effect in asked]
+
+
+def reported(asked: Sequence[Effect[Any]]) -> ReportOutcome:
+    found = [effect for effect in asked if isinstance(effect, ReportOutcome)]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_nothing_to_do_ends_the_loop() -> None:
+    assert names(drive([None])) == ["NextTry"]
+
+
+def test_the_process_is_parked_then_claimed_then_started() -> None:
+    asked = drive([SUBMISSION, PARKED, claim(), None, SUCCESS, Accepted("success"), None, None])
+    assert asked[:6] == [
+        NextTry(),
+        ParkTask(SUBMISSION),
+        asked[2],
+        StartTask(claim(), SPEC),
+        AwaitTask(5.0),
+        asked[5],
+    ]
+    request = asked[2]
+    assert isinstance(request, ClaimTry)
+    assert (request.request.worker, request.request.task) == (WORKER, TASK)
+    assert (request.request.try_number, request.request.lease_seconds) == (1, 15.0)
+    assert reported(asked).after.state is TaskInstanceState.SUCCESS
+    assert asked[6:] == [TellExecutor(SUBMISSION), NextTry()]
+
+
+def test_a_refused_claim_starts_nothing() -> None:
+    asked = drive([SUBMISSION, PARKED, REFUSED, None, None, None])
+    assert names(asked) == ["NextTry", "ParkTask", "ClaimTry", "DropTask", "TellExecutor", "NextTry"]
+
+
+def test_without_a_process_nothing_is_claimed() -> None:
+    assert names(drive([SUBMISSION, None, None, None])) == ["NextTry", "ParkTask", "TellExecutor", "NextTry"]
+
+
+def test_mark_success_runs_no_user_code() -> None:
+    asked = drive([SUBMISSION, PARKED, claim(mark_success=True), None, Accepted("success"), None, None])
+    assert DropTask() in asked
+    assert not any(isinstance(effect, StartTask | AwaitTask) for effect in asked)
+    assert reported(asked).outcome.kind is OutcomeKind.SUCCESS
+
+
+def test_an_xcom_query_is_answered_and_the_wait_goes_on() -> None:
+    values = (("extract", -1, 5),)
+    asked = drive([SUBMISSION, PARKED, claim(), None, QUERY, values, None, SUCCESS, Accepted("success"), None, None])
+    middle = asked[4:8]
+    assert middle == [AwaitTask(5.0), ReadXCom(QUERY), AnswerTask(values), AwaitTask(5.0)]
+
+
+def test_the_lease_is_renewed_each_time_the_wait_is_over() -> None:
+    still = StillRunning()
+    asked = drive(
+        [SUBMISSION, PARKED, claim(), None, still, True, still, True, SUCCESS, Accepted("success"), None, None]
+    )
+    assert [effect for effect in asked if isinstance(effect, RenewLease)] == [RenewLease(claim(), 15.0)] * 2
+
+
+def test_a_lease_that_cannot_be_renewed_kills_the_task_before_anything_is_said() -> None:
+    asked = drive([SUBMISSION, PARKED, claim(), None, StillRunning(), False, None, REFUSED, None, None])
+    assert names(asked)[5:8] == ["RenewLease", "KillTask", "ReportOutcome"]
+    assert asked[6] == KillTask()
+    assert reported(asked).outcome.kind is OutcomeKind.LOST
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "state"),
+    [
+        (OutcomeKind.FAILED, {}, TaskInstanceState.UP_FOR_RETRY),
+        (OutcomeKind.FAILED, {"disable_retry": True}, TaskInstanceState.FAILED),
+        (OutcomeKind.FAILED, {"max_tries": 1}, TaskInstanceState.FAILED),
+        (OutcomeKind.FAILED_FOR_GOOD, {}, TaskInstanceState.FAILED),
+        (OutcomeKind.SKIPPED, {}, TaskInstanceState.SKIPPED),
+        (OutcomeKind.LOST, {"max_tries": 1}, TaskInstanceState.UP_FOR_RETRY),
+        (OutcomeKind.LOST, {"lost_tries": 2}, TaskInstanceState.FAILED),
+    ],
+)
+def test_what_becomes_of_the_task_instance(
+    kind: OutcomeKind, changes: dict[str, Any], state: TaskInstanceState
+) -> None:
+    outcome = TryOutcome(kind, "it broke")
+    asked = drive([SUBMISSION, PARKED, claim(**changes), None, outcome, Accepted("any"), None, None])
+    report = reported(asked)
+    assert (report.outcome, report.after.state) == (outcome, state)
+    assert report.claim == claim(**changes)
+
+
+def test_a_refused_report_is_no_reason_to_stop_working() -> None:
+    first = [SUBMISSION, PARKED, claim(), None, SUCCESS, Refused(RefusalReason.STALE_TOKEN, "token 4"), None]
+    second = [SUBMISSION, PARKED, REFUSED, None, None, None]
+    assert names(drive(first + second)).count("ParkTask") == 2
