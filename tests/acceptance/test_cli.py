@@ -167,6 +167,29 @@ def test_dags_list_show_and_check(tailrace: Run, project: Path) -> None:
     assert [each["task_id"] for each in answer(tailrace("tasks", "list", "etl", "-o", "json"))] == ["extract", "load"]
 
 
+def test_what_dag_files_print_is_no_part_of_an_answer(tailrace: Run, project: Path) -> None:
+    with (project / "dags" / "etl.py").open("a") as file:
+        file.write("print('loading'); import os; os.system('echo a child')\n")
+    for words in (("dags", "list"), ("dags", "show", "etl"), ("dags", "check"), ("tasks", "list", "etl")):
+        done = tailrace(*words, "-o", "json")
+        answer(done)
+        assert "loading" in done.stderr and "a child" in done.stderr
+    done = tailrace("backfill", "etl", "-s", "2024-01-01", "-o", "json")
+    assert answer(done, code=1)["state"] == "failed"
+
+
+def test_any_encoding_of_stdout_will_do(tailrace: Run, project: Path) -> None:
+    (project / "dags" / "etl.py").write_text(
+        "from tailrace import DAG, EmptyOperator\n"
+        "with DAG('etl', description='Größe →'):\n"
+        "    EmptyOperator(task_id='a')\n"
+    )
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    assert answer(tailrace("dags", "list", "-o", "json", **ascii_only))[0]["description"] == "Größe →"
+    shown = tailrace("dags", "show", "etl", **ascii_only)
+    assert shown.returncode == 0 and "Gr??e ?" in shown.stdout
+
+
 def test_pausing(tailrace: Run, project: Path) -> None:
     (project / "mended").touch()
     unknown = tailrace("dags", "pause", "etl")

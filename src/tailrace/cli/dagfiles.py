@@ -1,5 +1,7 @@
 """Loads DAG files in this process, for commands that only describe them, and says plainly what is not there."""
 
+import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,11 +19,25 @@ def load(settings: Settings) -> LoadedDags | None:
     Raises CommandError when a path that somebody named is not there.
     """
     if settings.dags.exists():
-        return load_dags(settings.dags)
+        return _loaded(settings.dags)
     if settings.origins["dags"] == "default":
         current_speaker().note(f"no DAG files: {settings.dags} does not exist; `tailrace init` writes a first one")
         return None
     raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
+
+
+def _loaded(path: Path) -> LoadedDags:
+    """Load with stdout led to stderr, child processes included: what DAG files print is no part of our answer."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        loaded = load_dags(path)
+        sys.stdout.flush()
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+    return loaded
 
 
 def bundled_file(dag_id: str, settings: Settings) -> Path | None:
@@ -42,7 +58,7 @@ def load_one(dag_id: str, settings: Settings) -> LoadedDags:
     Raises AuthoringError with the DAG's own mistakes, CommandError with the nearest names when it is nowhere.
     """
     bundled = bundled_file(dag_id, settings)
-    loaded = load_dags(bundled) if bundled is not None else load(settings)
+    loaded = _loaded(bundled) if bundled is not None else load(settings)
     if loaded is None:
         raise unknown_dag(dag_id, (), settings.dags)
     mistakes = [mistake for mistake in loaded.mistakes if mistake.dag_id == dag_id]

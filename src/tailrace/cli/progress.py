@@ -107,6 +107,8 @@ class TellingListener:
         left = sum(date.action is DateAction.LEAVE for date in creation.dates)
         if left and left < len(creation.dates):
             self._say(f"{plural(left, 'date')} of these need nothing")
+        elif left:
+            self._say("nothing to do: the runs of these dates have ended (--reprocess runs them again)")
         self.told = creation.notices
         for notice in creation.notices:
             self._speaker.notice(notice)

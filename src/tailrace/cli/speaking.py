@@ -57,7 +57,8 @@ class Speaker:
 
     def answer_json(self, value: object) -> None:
         """One JSON value on stdout, and nothing else there."""
-        self.answer(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
+        indent = 2 if sys.stdout.isatty() else None
+        self.answer(json.dumps(value, indent=indent, ensure_ascii=not speaks_unicode(sys.stdout)))
 
     def note(self, text: str) -> None:
         """Say something beside the answer, on stderr, unless asked to be quiet."""
@@ -88,6 +89,11 @@ def current_speaker() -> Speaker:
 def has_colour(stream: TextIO) -> bool:
     """Whether colours may be written: a terminal that is not dumb, and no NO_COLOR."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def speaks_unicode(stream: TextIO) -> bool:
+    """Whether any character can be written there."""
+    return (stream.encoding or "").casefold().replace("-", "").replace("_", "") in ("utf8", "utf16", "utf32")
 
 
 def styled(text: str, stream: TextIO, **style: Any) -> str:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 
+from tailrace.cli.speaking import speaks_unicode
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DEFAULT_POOL, DagSpec, TaskSpec
 
@@ -12,7 +13,7 @@ _ASCII = ("|- ", "`- ", "|  ", "   ")
 
 def task_tree(dag: DagSpec) -> Iterator[str]:
     """The lines of the tree. A task with several upstream tasks is drawn whole below the first of them only."""
-    strokes = _DRAWN if _can_draw() else _ASCII
+    strokes = _DRAWN if speaks_unicode(sys.stdout) else _ASCII
     drawn: set[str] = set()
     for task in dag.tasks:
         if not task.upstream:
@@ -51,7 +52,3 @@ def describe_task(task: TaskSpec) -> str:
     if task.pool != DEFAULT_POOL or task.pool_slots != 1:
         notes.append(f"pool={task.pool}" + (f"*{task.pool_slots}" if task.pool_slots != 1 else ""))
     return ", ".join(notes)
-
-
-def _can_draw() -> bool:
-    return (sys.stdout.encoding or "").casefold().replace("-", "") in ("utf8", "utf16", "utf32")
