@@ -10,9 +10,7 @@ Run = Callable[..., object]
 
 
 @pytest.mark.soak
-def test_example_bash_operator_never_flakes(
-    tmp_path: Path, tailrace: Run, pytestconfig: pytest.Config
-) -> None:
+def test_example_bash_operator_never_flakes(tmp_path: Path, tailrace: Run, pytestconfig: pytest.Config) -> None:
     failures = []
     for repeat in range(pytestconfig.getoption("--soak-repeats")):
         folder = tmp_path / str(repeat)

@@ -1,0 +1,48 @@
+"""Each hole of the thread, put back on purpose, is caught: a simulator that catches nothing proves nothing."""
+
+import pytest
+
+from tailrace.simulator.canaries import CANARIES
+from tailrace.simulator.exploring import catch, every, shorten
+from tailrace.simulator.history import Judgement
+from tailrace.simulator.scenario import always_succeeds, linear
+
+EXPECTED = {
+    "piecemeal-reads": (Judgement.SAFETY, "false deadlock"),
+    "unguarded-claim": (Judgement.SAFETY, "claim"),
+    "open-transaction": (Judgement.CRASH, "locked"),
+    "trusting-events": (Judgement.SAFETY, "expected"),
+}
+
+
+def test_there_is_a_canary_for_each_hole_of_the_thread() -> None:
+    assert set(CANARIES) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_canary_is_caught(name: str) -> None:
+    found = catch(CANARIES[name], 500)
+    assert found is not None
+    judgement, word = EXPECTED[name]
+    assert found.history.judgement is judgement
+    assert any(word in finding for finding in found.history.findings), found.history.findings
+
+
+def test_the_race_of_2016_is_found_in_the_threads_world() -> None:
+    """A → B, read B then A, the worker finishing in between: a false deadlock, and B could still run."""
+    caught = [
+        history
+        for history in every(always_succeeds(linear()), CANARIES["piecemeal-reads"], preemptions=2)
+        if history.judgement is Judgement.SAFETY
+    ]
+    assert caught
+    assert all("false deadlock" in history.findings[0] for history in caught)
+    assert all("b could still run" in history.findings[0] for history in caught)
+
+
+def test_a_failing_trace_is_shortened() -> None:
+    found = catch(CANARIES["unguarded-claim"], 500)
+    assert found is not None
+    short = shorten(found.seed, CANARIES["unguarded-claim"], attempts=12)
+    assert short.judgement is found.history.judgement
+    assert short.steps <= found.history.steps
