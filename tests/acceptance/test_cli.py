@@ -64,6 +64,19 @@ def test_preview_writes_nothing_at_all(tailrace: Run, project: Path) -> None:
     assert not (project / ".tailrace").exists()
 
 
+def test_preview_leaves_an_empty_postgres_empty(tailrace: Run, project: Path, postgres_url: str) -> None:
+    where = {"TAILRACE_DATABASE_URL": postgres_url}
+    preview = answer(tailrace("backfill", "etl", "-s", "2024-01-01", "-n", "-o", "json", **where))
+    assert preview["runs"] == {"create": 1}
+    check = tailrace("db", "check", **where)
+    assert check.returncode == 4 and "has no tables yet" in check.stderr
+    (project / "mended").touch()
+    assert answer(tailrace("backfill", "etl", "-s", "2024-01-01", "-o", "json", **where))["state"] == "success"
+    assert answer(tailrace("runs", "list", "etl", "-o", "json", **where))[0]["state"] == "success"
+    log = tailrace("tasks", "logs", "etl", "load", "2024-01-01", **where)
+    assert "looking for mended" in log.stdout
+
+
 def test_a_failure_leads_with_its_root_and_the_repair_it_names_repairs(tailrace: Run, project: Path) -> None:
     done = tailrace("backfill", "etl", "-s", "2024-01-01", "-e", "2024-01-02")
     assert done.returncode == 1

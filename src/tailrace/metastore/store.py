@@ -86,6 +86,17 @@ class Metastore(Views):
         return metastore
 
     @staticmethod
+    def is_empty(url: str, *, lock_wait: float = LOCK_WAIT) -> bool:
+        """Whether the metastore has no tables yet. Writes nothing; a SQLite file that is not there is not made."""
+        database = Database(url, sqlite_synchronous="normal", clock=None, wait_seconds=lock_wait)
+        if database.file is not None and not database.file.exists():
+            return True
+        try:
+            return schema.revision(database) is None
+        finally:
+            database.release()
+
+    @staticmethod
     def migrate(url: str, *, sqlite_synchronous: str = "normal", lock_wait: float = LOCK_WAIT) -> schema.SchemaReport:
         """Create the metastore or bring it to the newest schema, after a backup copy (SQLite)."""
         database = Database(url, sqlite_synchronous=sqlite_synchronous, clock=None, wait_seconds=lock_wait)

@@ -76,8 +76,7 @@ def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) 
     dag = find_dag(report, command.dag_id, settings)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
     request = _request(command, dates)
-    file = settings.sqlite_file
-    if file is not None and not file.exists():
+    if Metastore.is_empty(settings.database_url):
         facts = BackfillFacts(datetime.now(UTC), pools={DEFAULT_POOL: DEFAULT_POOL_SLOTS})
     else:
         with closing(_open(settings)) as metastore:

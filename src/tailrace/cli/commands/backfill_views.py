@@ -52,7 +52,7 @@ def show(backfill_id: int | None, output: str) -> None:
         speaker.answer_json(answer)
         return
     speaker.answer(f"backfill {line.id} of {line.dag_id}: {state_styled_answer(backfill_state(line))}")
-    facts = [line.reason] if line.reason else []
+    facts = [line.reason] if line.reason and line.state != "success" else []
     facts += [f"runs: {counted(line.runs)}", f"task instances: {counted(summary.task_instances)}"]
     if line.command:
         facts.append(line.command)
