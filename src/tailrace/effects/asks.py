@@ -179,7 +179,11 @@ class StillRunning:
 
 @dataclass(frozen=True, slots=True)
 class AwaitTask(Effect["TryOutcome | XComQuery | StillRunning"]):
-    """Wait at most ``seconds`` for the task to end or to ask for an XCom."""
+    """Wait for the task to end or to ask for an XCom, until its lease is ``seconds`` old.
+
+    The lease's age counts from its claim or last renewal, not from this wait: a task that asks all the time must not
+    put off the renewal.
+    """
 
     seconds: float
 
