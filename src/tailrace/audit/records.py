@@ -1,4 +1,4 @@
-"""What the audit reads: history in order, the structure the runs were activated with, and the rows as they stand."""
+"""What the audit reads: history in order, the structures the runs were activated with, and the rows as they stand."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,11 @@ from tailrace.model.spec import DagSpec
 
 @dataclass(frozen=True, slots=True)
 class HistoryRecord:
-    """One row of history. ``before`` is None for a creation; kind is task_instance, dag_run, backfill or refused."""
+    """One row of history. ``before`` is None for a creation; kind is task_instance, dag_run, backfill or refused.
+
+    ``followed`` is what a deciding task chose, on the row of its outcome; ``blocked`` the task instances that a
+    deadlock's proof names, as (task id, map index), on the row of the verdict.
+    """
 
     id: int
     kind: str
@@ -23,6 +27,8 @@ class HistoryRecord:
     cause: str
     try_number: int | None
     token: int | None
+    followed: tuple[str, ...] | None = None
+    blocked: tuple[tuple[str, int], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +44,15 @@ class TaskInstanceRecord:
     token: int
     pool: str
     pool_slots: int
-    followed: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run as it stands; ``previous`` is the run id of its pinned previous run."""
+    """A run as it stands.
+
+    ``previous`` is the run id of its pinned previous run, ``structure`` the key (in ``AuditRecords.structures``) of
+    the one it was last activated with; None before its first activation.
+    """
 
     dag_id: str
     run_id: str
@@ -51,16 +60,29 @@ class RunRecord:
     previous: str | None
     ignore_depends_on_past: bool
     pool: str | None
+    structure: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillRecord:
+    """A backfill as it stands, and the run ids it wants."""
+
+    id: int
+    dag_id: str
+    state: str
+    stop_on_failure: bool
+    wanted: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRecords:
-    """Everything one audit looks at, read in one transaction. ``dags`` holds each DAG's newest structure."""
+    """Everything one audit looks at, read in one transaction. ``pools`` are slots by name, -1 for unlimited."""
 
     history: tuple[HistoryRecord, ...]
     task_instances: tuple[TaskInstanceRecord, ...]
     runs: tuple[RunRecord, ...]
-    dags: Mapping[str, DagSpec]
+    backfills: tuple[BackfillRecord, ...]
+    structures: Mapping[int, DagSpec]
     pools: Mapping[str, int]
 
 

@@ -289,7 +289,9 @@ def report_outcome(
         write_xcoms(tx, claim.id, outcome.xcoms)
     if not task_instance_may(before, step.state, Actor.WORKER, step.cause):
         raise InternalError(f"{claim.key}: a worker may not step {before} → {step.state} for {step.cause}")
-    insert_history(tx, [_history(author, claim, before, step.state, step.cause, step.reason)])
+    chose = step is after and outcome.followed is not None
+    evidence = {"followed": list(outcome.followed or ())} if chose else None
+    insert_history(tx, [_history(author, claim, before, step.state, step.cause, step.reason, evidence=evidence)])
     result = {"accepted": step.state.value}
     record(tx, write_id, result)
     return result

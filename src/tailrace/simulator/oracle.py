@@ -5,8 +5,8 @@ task instance and run; every history, however it went, must end there.
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tailrace.audit.replay import below, decides_over
 from tailrace.audit.rules import FAIL, RUN, SKIP, outcome
+from tailrace.audit.structure import Structure
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
@@ -26,12 +26,13 @@ class Expected:
 def expected(scenario: Scenario) -> Expected:
     """Work the dates off one after another, each task once, in topological order."""
     found = Expected()
+    structure = Structure(scenario.dag)
     past: dict[str, TaskInstanceState] | None = None
     for date in scenario.logical_dates():
         states: dict[str, TaskInstanceState] = {}
         followed: dict[str, tuple[str, ...] | None] = {}
         for task in scenario.dag.tasks:
-            states[task.task_id] = _state(scenario, task, date, states, followed, past)
+            states[task.task_id] = _state(scenario, structure, task, date, states, followed, past)
         found.task_instances[date] = states
         found.runs[date] = _run_state(scenario, states)
         past = states
@@ -40,6 +41,7 @@ def expected(scenario: Scenario) -> Expected:
 
 def _state(
     scenario: Scenario,
+    structure: Structure,
     task: TaskSpec,
     date: datetime,
     states: dict[str, TaskInstanceState],
@@ -47,12 +49,10 @@ def _state(
     past: dict[str, TaskInstanceState] | None,
 ) -> TaskInstanceState:
     waiting = False
-    for decider in scenario.dag.tasks:
-        if not decides_over(scenario.dag, decider, task.task_id):
-            continue
-        if states[decider.task_id] not in FINISHED:
+    for gate in structure.gates[task.task_id]:
+        if states[gate] not in FINISHED:
             waiting = True
-        elif states[decider.task_id] is TaskInstanceState.SUCCESS and _excluded(scenario, followed, decider, task):
+        elif states[gate] is TaskInstanceState.SUCCESS and structure.excluded(task.task_id, followed[gate]):
             return TaskInstanceState.SKIPPED
     if waiting:
         return TaskInstanceState.NONE
@@ -64,15 +64,6 @@ def _state(
     if verdict != RUN or _shut_out(scenario, task, past):
         return TaskInstanceState.NONE
     return _tried(scenario, task, date, followed)
-
-
-def _excluded(
-    scenario: Scenario, followed: dict[str, tuple[str, ...] | None], decider: TaskSpec, task: TaskSpec
-) -> bool:
-    ways = followed.get(decider.task_id)
-    if ways is None:
-        return False
-    return not any(way == task.task_id or below(scenario.dag, way, task.task_id) for way in ways)
 
 
 def _shut_out(scenario: Scenario, task: TaskSpec, past: dict[str, TaskInstanceState] | None) -> bool:

@@ -1,0 +1,80 @@
+"""Whether a task instance could run, had to be skipped, or never can, as a run stood at one moment.
+
+A second opinion: written from DESIGN 6 and 7, not from the planner.
+"""
+
+from tailrace.audit.replay import Replay, Run, RunKey
+from tailrace.audit.rules import FAIL, RUN, SKIP, WAIT, outcome
+from tailrace.audit.structure import Structure
+from tailrace.model.spec import TaskSpec
+from tailrace.model.states import CLOSED, FINISHED, TaskInstanceState
+
+_IDLE = (TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE)
+_FINE = (TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED)
+
+
+def by_branch(structure: Structure, run: Run, task_id: str) -> str:
+    """SKIP if a gate above leaves the task out, WAIT while a gate above is open, else RUN."""
+    open_gates = False
+    for gate in structure.gates[task_id]:
+        instances = [instance for (name, _), instance in run.instances.items() if name == gate]
+        open_gates = open_gates or not instances
+        for instance in instances:
+            open_gates = open_gates or instance.state not in FINISHED
+            succeeded = instance.state is TaskInstanceState.SUCCESS
+            if succeeded and structure.excluded(task_id, instance.followed):
+                return SKIP
+    return WAIT if open_gates else RUN
+
+
+def by_rule(structure: Structure, run: Run, task_id: str) -> str:
+    """What the trigger rule makes of the states above."""
+    task = structure.tasks[task_id]
+    return outcome(task.trigger_rule, run.upstream(task.upstream))
+
+
+def past_lets(replay: Replay, key: RunKey, task: TaskSpec) -> str:
+    """RUN if the previous run lets the task run, WAIT while it still may, FAIL if it never will."""
+    record = replay.run_records.get(key)
+    looks_back = task.depends_on_past or task.wait_for_downstream
+    if record is None or not looks_back or record.previous is None or record.ignore_depends_on_past:
+        return RUN
+    past = replay.runs.get((key[0], record.previous), Run())
+    needed = (task.task_id, *(task.downstream if task.wait_for_downstream else ()))
+    if all(state in _FINE for state in past.upstream(needed)):
+        return RUN
+    return FAIL if past.state in CLOSED else WAIT
+
+
+def pool_is_small(replay: Replay, key: RunKey, task: TaskSpec) -> bool:
+    """Whether the task's pool is not there, or can never hold it."""
+    record = replay.run_records.get(key)
+    slots = replay.records.pools.get((record.pool if record is not None else None) or task.pool)
+    return slots is None or (slots != -1 and task.pool_slots > slots)
+
+
+def doomed(replay: Replay, structure: Structure, key: RunKey) -> dict[str, bool]:
+    """For each unfinished task of the run, whether it can never run as things stand: a least fixpoint."""
+    run = replay.runs[key]
+    found: dict[str, bool] = {}
+    for task_id in structure.tasks:
+        unfinished = [state for state in run.states(task_id) if state not in FINISHED]
+        if unfinished:
+            idle = all(state in _IDLE for state in unfinished)
+            found[task_id] = idle and _can_never(replay, structure, key, task_id, found)
+    return found
+
+
+def _can_never(replay: Replay, structure: Structure, key: RunKey, task_id: str, found: dict[str, bool]) -> bool:
+    run, task = replay.runs[key], structure.tasks[task_id]
+    gate = by_branch(structure, run, task_id)
+    if gate == SKIP:
+        return False
+    if gate == WAIT:
+        return all(found[above] for above in structure.gates[task_id] if above in found)
+    rule = by_rule(structure, run, task_id)
+    if rule == WAIT:
+        return all(found[above] for above in task.upstream if above in found)
+    if rule != RUN:
+        return False
+    return past_lets(replay, key, task) == FAIL or pool_is_small(replay, key, task)

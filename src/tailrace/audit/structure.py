@@ -1,0 +1,48 @@
+"""What a DAG's structure says about its tasks, worked out a second time: who may exclude whom, who is below whom."""
+
+from collections.abc import Iterator, Sequence
+
+from tailrace.model.spec import DagSpec, Decides, TaskSpec
+
+
+class Structure:
+    """A DAG as the checks need it."""
+
+    def __init__(self, dag: DagSpec) -> None:
+        self.dag = dag
+        self.tasks: dict[str, TaskSpec] = {task.task_id: task for task in dag.tasks}
+        self._below = {task_id: frozenset(_walk(self.tasks, task_id)) for task_id in self.tasks}
+        self.gates: dict[str, tuple[str, ...]] = {
+            task_id: tuple(other.task_id for other in dag.tasks if self._decides_over(other, task_id))
+            for task_id in self.tasks
+        }
+        self.leaves = tuple(task_id for task_id in self.tasks if not self._below[task_id])
+
+    def excluded(self, task_id: str, followed: Sequence[str] | None) -> bool:
+        """Whether a gate above the task that followed these leaves it out; None means that it left out nothing.
+
+        What lies below a followed task too is not left out: another way of the same branch leads there.
+        """
+        if followed is None:
+            return False
+        return all(task_id != way and task_id not in self._below.get(way, ()) for way in followed)
+
+    def _decides_over(self, gate: TaskSpec, task_id: str) -> bool:
+        match gate.decides:
+            case Decides.NOTHING:
+                return False
+            case Decides.SHORT_CIRCUIT:
+                return task_id in self._below[gate.task_id]
+            case Decides.BRANCH | Decides.SHORT_CIRCUIT_DIRECT:
+                return task_id in gate.downstream
+
+
+def _walk(tasks: dict[str, TaskSpec], task_id: str) -> Iterator[str]:
+    seen: set[str] = set()
+    front = list(tasks[task_id].downstream)
+    while front:
+        reached = front.pop()
+        if reached in tasks and reached not in seen:
+            seen.add(reached)
+            yield reached
+            front.extend(tasks[reached].downstream)

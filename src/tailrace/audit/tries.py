@@ -1,0 +1,141 @@
+"""Checks of one task-instance row: is the step legal, was it justified, and is it the try's own?"""
+
+from collections.abc import Iterator
+
+from tailrace.audit.dependencies import by_branch, by_rule, past_lets
+from tailrace.audit.records import HistoryRecord, Violation
+from tailrace.audit.replay import Replay, groups_of, name_of, place_of
+from tailrace.audit.rules import FAIL, RUN, SKIP
+from tailrace.audit.structure import Structure
+from tailrace.model.states import CLAIMED, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Actor, Cause, task_instance_may
+
+#: DESIGN 5: the third lost try fails the task instance.
+MOST_LOST = 3
+
+
+def check_task_instance(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
+    """Everything wrong with one step, looked at in the world before it."""
+    yield from _chain(replay, row)
+    yield from _try(replay, row)
+    if row.actor == Actor.PLANNER or row.cause == Cause.CLAIMED:
+        state = replay.run(row).state
+        if state is not DagRunState.RUNNING:
+            yield _found("active run", row, f"{row.before} → {row.after} while its run was {state}")
+    structure = replay.structure(row)
+    if structure is None or row.task_id not in structure.tasks:
+        return
+    yield from _budget(replay, row, structure)
+    if row.cause == Cause.DEPENDENCIES_MET:
+        yield from _start(replay, row, structure)
+    elif row.cause == Cause.TRIGGER_RULE:
+        yield from _by_rule(replay, row, structure)
+    elif row.cause == Cause.BRANCH and by_branch(structure, replay.run(row), row.task_id) != SKIP:
+        yield _found("branch", row, "skipped by a branch, and no branch above left it out")
+
+
+def check_limits(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
+    """Every limit that a newly queued task instance counts against, looked at in the world after it."""
+    if row.after != TaskInstanceState.QUEUED:
+        return
+    for name, taken in sorted(replay.pool_slots.items()):
+        slots = replay.records.pools.get(name)
+        if slots is not None and slots != -1 and taken > slots:
+            yield _found("pool", row, f"{taken} of {slots} slots of pool {name} taken")
+    structure = replay.structure(row)
+    task = None if structure is None else structure.tasks.get(row.task_id or "")
+    if structure is None or task is None:
+        return
+    limits = (
+        ("max_active_tasks", structure.dag.max_active_tasks),
+        ("max_active_tis_per_dag", task.max_active_tis_per_dag),
+        ("max_active_tis_per_dagrun", task.max_active_tis_per_dagrun),
+    )
+    for (name, limit), group in zip(limits, groups_of(row), strict=True):
+        if limit is not None and replay.active[group] > limit:
+            yield _found(name, row, f"{replay.active[group]} active, the limit is {limit}")
+
+
+def check_refused(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
+    """A result that was refused was not the holder's."""
+    instance = replay.run(row).instances.get(place_of(row))
+    if instance is None or instance.state not in CLAIMED:
+        return
+    if (row.try_number, row.token) == (instance.try_number, instance.token):
+        yield _found("refused", row, f"the result of try {row.try_number} was refused although it held the token")
+
+
+def _chain(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
+    was = replay.instance(row).state
+    if was != row.before:
+        yield _found("chain", row, f"it was {was}, the row says {row.before} → {row.after}")
+    if row.before is None:
+        if (row.after, row.actor, row.cause) != (TaskInstanceState.NONE, Actor.PLANNER, Cause.CREATED):
+            yield _found("transition", row, f"created {row.after} by {row.actor} for {row.cause}")
+        return
+    step = (TaskInstanceState(row.before), TaskInstanceState(row.after), Actor(row.actor), Cause(row.cause))
+    if not task_instance_may(*step):
+        yield _found("transition", row, f"{row.before} → {row.after} by {row.actor} for {row.cause}")
+
+
+def _try(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
+    """Numbers grow by one, each is claimed once, tokens only grow, and whoever ends a try holds it."""
+    instance = replay.instance(row)
+    if row.after == TaskInstanceState.QUEUED:
+        if row.try_number != instance.try_number + 1:
+            yield _found("try number", row, f"try {row.try_number} was queued after try {instance.try_number}")
+    elif row.cause == Cause.CLAIMED:
+        if row.before != TaskInstanceState.QUEUED or instance.state is not TaskInstanceState.QUEUED:
+            yield _found("claim", row, f"try {row.try_number} was claimed while it was {instance.state}")
+        if row.try_number != instance.try_number:
+            yield _found("claim", row, f"try {row.try_number} was claimed, try {instance.try_number} was queued")
+        if row.token is None or row.token <= instance.token:
+            yield _found("token", row, f"token {row.token} does not grow beyond {instance.token}")
+    elif instance.state in CLAIMED and row.actor != Actor.PERSON:
+        held = (instance.try_number, instance.token)
+        if (row.try_number, row.token) != held:
+            text = f"try {row.try_number} with token {row.token} ended, try {held[0]} with token {held[1]} was running"
+            yield _found("outcome", row, text)
+
+
+def _budget(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
+    instance = replay.instance(row)
+    retries = structure.tasks[row.task_id or ""].retries
+    if row.cause == Cause.RETRY and instance.retried >= retries:
+        yield _found("retries", row, f"retried {instance.retried + 1} times, the task has {retries} retries")
+    if row.cause != Cause.LOST or row.before != TaskInstanceState.RUNNING:
+        return
+    used_up = instance.lost + 1 >= MOST_LOST
+    if used_up != (row.after == TaskInstanceState.FAILED):
+        yield _found("lost tries", row, f"{row.after} after {instance.lost + 1} lost tries, {MOST_LOST} fail it")
+
+
+def _start(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
+    task_id, run = row.task_id or "", replay.run(row)
+    task = structure.tasks[task_id]
+    gate = by_branch(structure, run, task_id)
+    if gate != RUN:
+        word = "a branch above leaves it out" if gate == SKIP else "a branch above had not decided"
+        yield _found("start", row, f"queued although {word}")
+    rule = by_rule(structure, run, task_id)
+    if rule != RUN:
+        states = ", ".join(run.upstream(task.upstream))
+        yield _found("start", row, f"queued under {task.trigger_rule} over {states}, which gives {rule}")
+    if past_lets(replay, (row.dag_id, row.run_id or ""), task) != RUN:
+        yield _found("start", row, "queued although its previous run did not let it")
+
+
+def _by_rule(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
+    task_id, run = row.task_id or "", replay.run(row)
+    task = structure.tasks[task_id]
+    expected = {TaskInstanceState.SKIPPED.value: SKIP, TaskInstanceState.UPSTREAM_FAILED.value: FAIL}.get(row.after)
+    verdict = by_rule(structure, run, task_id)
+    if verdict != expected:
+        states = ", ".join(run.upstream(task.upstream))
+        yield _found("trigger rule", row, f"{row.after} under {task.trigger_rule} over {states}, which gives {verdict}")
+    elif by_branch(structure, run, task_id) != RUN:
+        yield _found("trigger rule", row, f"{row.after} by its rule before the branches above had decided")
+
+
+def _found(check: str, row: HistoryRecord, text: str) -> Violation:
+    return Violation(check, name_of(row), text, row.id)

@@ -1,0 +1,178 @@
+"""DAG files as people write them: what they compile to, and every mistake at once with its line."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tailrace.authoring.loading import LoadedDags, bundled_examples_path, load_dags
+from tailrace.model.rules import TriggerRule
+from tailrace.model.spec import Decides
+
+HEAD = """
+from datetime import datetime, timedelta
+from tailrace import *
+from tailrace import chain, cross_downstream, dag, task
+"""
+
+
+@pytest.fixture
+def load(tmp_path: Path):
+    def load(body: str, name: str = "dag.py") -> LoadedDags:
+        (tmp_path / name).write_text(HEAD + textwrap.dedent(body))
+        return load_dags(tmp_path)
+
+    return load
+
+
+def messages(loaded: LoadedDags) -> list[str]:
+    return [f"{mistake.line} {mistake.message}" for mistake in loaded.mistakes]
+
+
+def test_the_example_of_the_thread() -> None:
+    loaded = load_dags(bundled_examples_path() / "example_bash_operator.py")
+    spec = loaded.specs["example_bash_operator"]
+    assert [task.task_id for task in spec.tasks] == [
+        *("also_run_this", "runme_0", "runme_1", "runme_2", "run_after_loop", "run_this_last")
+    ]
+    assert spec.by_id["run_this_last"].upstream == ("also_run_this", "run_after_loop")
+    assert spec.leaves == {"run_this_last"}
+    assert spec.by_id["runme_0"].priority_weight == 3
+
+
+def test_all_bundled_examples_load() -> None:
+    loaded = load_dags(bundled_examples_path())
+    assert loaded.mistakes == ()
+    assert len(loaded.specs) == 6
+
+
+def test_every_mistake_at_once_with_its_line(load) -> None:
+    loaded = load(
+        """
+        with DAG("x", schedule="61 * * * *", start_date=datetime(2020, 1, 1)):
+            a = EmptyOperator(task_id="a", triger_rule="x")
+            b = EmptyOperator(task_id="b", trigger_rule="all_sucess", retries=-1)
+            EmptyOperator(task_id="a")
+            a >> b >> a
+        """
+    )
+    assert loaded.specs == {}
+    assert messages(loaded) == [
+        "6 bad cron expression '61 * * * *': bad minute",
+        "7 cycle: a >> b >> a",
+        "7 task a: EmptyOperator has no argument 'triger_rule'; did you mean 'trigger_rule' or 'weight_rule'?",
+        "8 task b: retries must be a whole number, at least 0, not -1",
+        "8 task b: trigger_rule 'all_sucess' is not a trigger rule; did you mean 'all_success' or 'one_success'?",
+        "9 duplicate task_id 'a'; the first is at line 7",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "words"),
+    [
+        ("import no_such_module_here", 5, "ModuleNotFoundError"),
+        ("x = (", 5, "syntax error"),
+        ("raise RuntimeError('boom')", 5, "RuntimeError: boom"),
+        ("import sys; sys.exit(3)", 5, "SystemExit"),
+        ("EmptyOperator(task_id='lonely')", 5, "is in no DAG"),
+    ],
+)
+def test_a_broken_file_is_one_mistake_and_the_others_still_load(load, body: str, line: int, words: str) -> None:
+    load('with DAG("fine"): EmptyOperator(task_id="a")', "fine.py")
+    loaded = load(body, "broken.py")
+    assert list(loaded.specs) == ["fine"]
+    assert [(mistake.line, words in mistake.message) for mistake in loaded.mistakes] == [(line, True)]
+
+
+def test_a_dag_id_twice_is_a_mistake_of_the_second(load) -> None:
+    load('with DAG("same"): EmptyOperator(task_id="a")', "one.py")
+    loaded = load('with DAG("same"): EmptyOperator(task_id="b")', "two.py")
+    assert [task.task_id for task in loaded.specs["same"].tasks] == ["a"]
+    assert "duplicate dag_id 'same'" in str(loaded.mistakes[0])
+
+
+def test_lists_chains_and_crosses(load) -> None:
+    spec = load(
+        """
+        with DAG("x"):
+            a, b, c, d, e, f = (EmptyOperator(task_id=name) for name in "abcdef")
+            chain(a, [b, c], [d, e], f)
+            cross_downstream([b], [e])
+        """
+    ).specs["x"]
+    assert {task.task_id: task.upstream for task in spec.tasks} == {
+        "a": (),
+        "b": ("a",),
+        "c": ("a",),
+        "d": ("b",),
+        "e": ("b", "c"),
+        "f": ("d", "e"),
+    }
+
+
+def test_default_args_and_arguments(load) -> None:
+    spec = load(
+        """
+        with DAG("x", default_args={"retries": 3, "retry_delay": 5, "owner": "me"}, timezone="Europe/Berlin",
+                 start_date=datetime(2024, 1, 1), schedule="@daily") as d:
+            EmptyOperator(task_id="a")
+            EmptyOperator(task_id="b", retries=1, wait_for_downstream=True, trigger_rule="none_failed_or_skipped")
+        """
+    ).specs["x"]
+    assert (spec.by_id["a"].retries, spec.by_id["b"].retries) == (3, 1)
+    assert spec.by_id["a"].retry_delay.total_seconds() == 5
+    assert spec.by_id["b"].depends_on_past
+    assert spec.by_id["b"].trigger_rule is TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
+    assert spec.start_date.isoformat() == "2023-12-31T23:00:00+00:00"
+
+
+def test_tasks_from_functions_depend_on_what_they_are_given(load) -> None:
+    loaded = load(
+        """
+        @dag(schedule="@daily")
+        def flow():
+            "What it does"
+            @task
+            def one(): return {"x": 1}
+            @task(retries=2)
+            def two(x, ys): return x
+            @task.branch
+            def way(): return "end"
+            first = one()
+            second = two(first["x"], [first, 3])
+            end = EmptyOperator(task_id="end")
+            second >> way() >> end
+            one()
+        flow()
+        """
+    )
+    spec = loaded.specs["flow"]
+    assert loaded.mistakes == ()
+    assert spec.description == "What it does"
+    assert spec.by_id["two"].upstream == ("one",)
+    assert spec.by_id["way"].decides is Decides.BRANCH
+    assert "one__1" in spec.by_id
+
+
+def test_weights_sum_up_by_their_rule(load) -> None:
+    spec = load(
+        """
+        with DAG("x"):
+            a = EmptyOperator(task_id="a", priority_weight=1)
+            b = EmptyOperator(task_id="b", priority_weight=10, weight_rule="upstream")
+            c = EmptyOperator(task_id="c", priority_weight=100, weight_rule="absolute")
+            a >> b >> c
+        """
+    ).specs["x"]
+    assert {task.task_id: task.priority_weight for task in spec.tasks} == {"a": 111, "b": 11, "c": 100}
+
+
+def test_a_module_beside_the_file_is_found(load, tmp_path: Path) -> None:
+    (tmp_path / "_beside_it.py").write_text("NAME = 'from_beside'\n")
+    assert list(load("from _beside_it import NAME\nwith DAG(NAME): EmptyOperator(task_id='a')").specs) == [
+        "from_beside"
+    ]
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    assert "no such file or folder" in str(load_dags(tmp_path / "nowhere").mistakes[0])
