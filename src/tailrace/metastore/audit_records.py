@@ -87,12 +87,13 @@ def read_audit_records(tx: Transaction) -> AuditRecords:
 
 
 def _history(row: Any) -> HistoryRecord:
-    columns: tuple[Any, ...] = tuple(row)[:-1]
-    evidence = {} if row.evidence is None else from_json(row.evidence)
+    columns: dict[str, Any] = dict(row._mapping)
+    text = columns.pop("evidence")
+    evidence = {} if text is None else from_json(text)
     followed, blocked = evidence.get("followed"), evidence.get("blocked")
-    chosen = None if followed is None else tuple(followed)
-    named = None if blocked is None else tuple(_place(each["task_instance"]) for each in blocked)
-    return HistoryRecord(*columns, chosen, named)
+    columns["followed"] = None if followed is None else tuple(followed)
+    columns["blocked"] = None if blocked is None else tuple(_place(each["task_instance"]) for each in blocked)
+    return HistoryRecord(**columns)
 
 
 def _place(key: dict[str, Any]) -> tuple[str, int]:
