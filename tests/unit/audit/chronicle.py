@@ -1,0 +1,124 @@
+"""Writes a history by hand, row by row, with the final rows that it leads to: what the audit's tests tamper with."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tailrace.audit.records import AuditRecords, BackfillRecord, HistoryRecord, RunRecord, TaskInstanceRecord
+from tailrace.model.spec import DagSpec, TaskSpec
+
+DAG = "d"
+FIRST, SECOND = "r1", "r2"
+
+
+def dag_of(*tasks: TaskSpec, **more: Any) -> DagSpec:
+    """A DAG of these tasks; what is below them follows from what is above."""
+    below = {task.task_id: tuple(each.task_id for each in tasks if task.task_id in each.upstream) for task in tasks}
+    return DagSpec(DAG, tuple(replace(task, downstream=below[task.task_id]) for task in tasks), **more)
+
+
+@dataclass
+class Chronicle:
+    """One DAG's history so far. Every method appends rows; ``records`` is what an audit would read."""
+
+    dag: DagSpec
+    pools: dict[str, int] = field(default_factory=lambda: {"default_pool": 128})
+    previous: dict[str, str] = field(default_factory=dict)
+    stop_on_failure: bool = False
+    rows: list[HistoryRecord] = field(default_factory=list)
+    tokens: dict[tuple[str, str], int] = field(default_factory=dict)
+    tries: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def row(self, kind: str, **values: Any) -> None:
+        """Append any row."""
+        fields: dict[str, Any] = {
+            **dict.fromkeys(("run_id", "task_id", "map_index", "backfill_id", "before", "try_number", "token")),
+            "actor": "planner",
+            **values,
+        }
+        self.rows.append(HistoryRecord(id=len(self.rows) + 1, kind=kind, dag_id=DAG, **fields))
+
+    def backfill(self, before: str | None, after: str, cause: str) -> None:
+        """A step of the one backfill."""
+        self.row("backfill", backfill_id=1, before=before, after=after, cause=cause)
+
+    def run(self, before: str | None, after: str, cause: str, run_id: str = FIRST, **more: Any) -> None:
+        """A step of a run."""
+        self.row("dag_run", run_id=run_id, before=before, after=after, cause=cause, **more)
+
+    def activate(self, run_id: str = FIRST) -> None:
+        """A run begins: its task instances are created."""
+        self.run(None, "queued", "created", run_id)
+        self.run("queued", "running", "activated", run_id)
+        for task in self.dag.tasks:
+            self.step(task.task_id, None, "none", "created", run_id, try_number=0)
+
+    def step(
+        self,
+        task_id: str,
+        before: str | None,
+        after: str,
+        cause: str,
+        run_id: str = FIRST,
+        kind: str = "task_instance",
+        **more: Any,
+    ) -> None:
+        """A step of a task instance; try number and token are its present ones unless given."""
+        values = {"try_number": self.tries.get((run_id, task_id), 0), "token": None, **more}
+        self.row(kind, run_id=run_id, task_id=task_id, map_index=-1, before=before, after=after, cause=cause, **values)
+
+    def queue(self, task_id: str, run_id: str = FIRST, before: str = "none") -> None:
+        """A new try is queued."""
+        self.tries[run_id, task_id] = self.tries.get((run_id, task_id), 0) + 1
+        self.step(task_id, before, "queued", "dependencies_met", run_id)
+
+    def claim(self, task_id: str, run_id: str = FIRST) -> None:
+        """A worker claims the queued try."""
+        token = self.tokens[run_id, task_id] = self.tokens.get((run_id, task_id), 0) + 1
+        self.step(task_id, "queued", "running", "claimed", run_id, actor="worker", token=token)
+
+    def end(self, task_id: str, after: str, run_id: str = FIRST, cause: str = "outcome", **more: Any) -> None:
+        """The holder of the running try reports."""
+        values = {"actor": "worker", "token": self.tokens[run_id, task_id], **more}
+        self.step(task_id, "running", after, cause, run_id, **values)
+
+    def play(self, task_id: str, after: str = "success", run_id: str = FIRST, **more: Any) -> None:
+        """A whole try, from queued to its outcome."""
+        self.queue(task_id, run_id)
+        self.claim(task_id, run_id)
+        self.end(task_id, after, run_id, **more)
+
+    def records(self, structure: int | None = 1) -> AuditRecords:
+        """What an audit reads; the final rows are where the rows lead."""
+        instances: dict[tuple[str, str], HistoryRecord] = {}
+        tokens: dict[tuple[str, str], int] = {}
+        runs: dict[str, str] = {}
+        backfills: dict[int, str] = {}
+        for row in self.rows:
+            if row.kind == "task_instance" and row.run_id and row.task_id:
+                instances[row.run_id, row.task_id] = row
+                if row.cause == "claimed":
+                    tokens[row.run_id, row.task_id] = row.token or 0
+            elif row.kind == "dag_run" and row.run_id:
+                runs[row.run_id] = row.after
+            elif row.backfill_id is not None:
+                backfills[row.backfill_id] = row.after
+        return AuditRecords(
+            history=tuple(self.rows),
+            task_instances=tuple(
+                TaskInstanceRecord(
+                    *(DAG, run_id, task_id, -1, row.after, row.try_number or 0, tokens.get((run_id, task_id), 0)),
+                    pool=self.dag.by_id[task_id].pool,
+                    pool_slots=self.dag.by_id[task_id].pool_slots,
+                )
+                for (run_id, task_id), row in instances.items()
+            ),
+            runs=tuple(
+                RunRecord(DAG, run_id, state, self.previous.get(run_id), False, None, structure)
+                for run_id, state in runs.items()
+            ),
+            backfills=tuple(
+                BackfillRecord(id, DAG, state, self.stop_on_failure, tuple(runs)) for id, state in backfills.items()
+            ),
+            structures={1: self.dag},
+            pools=self.pools,
+        )
