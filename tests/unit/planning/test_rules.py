@@ -23,7 +23,7 @@ SAME = {RUN: Verdict.RUN, SKIP: Verdict.SKIP, FAIL: Verdict.FAIL_UPSTREAM, WAIT:
 RULES = """
 all_success all_failed all_done one_success one_failed one_done none_failed none_failed_min_one_success none_skipped
 all_skipped all_done_min_one_success always
-""".split()  # noqa: SIM905  # the columns of the table below, in its own words
+""".split()
 
 #: semantics 6.1, with the one change of DESIGN 7: under all_success a skip waits for what is pending (S+K is done).
 TABLE = """
