@@ -10,20 +10,20 @@ from tailrace.model.states import TaskInstanceState as T
 from tailrace.planning.plan import Verdict
 from tailrace.planning.rules import count, evaluate
 
-COLUMNS = [
-    "all_success",
-    "all_failed",
-    "all_done",
-    "one_success",
-    "one_failed",
-    "one_done",
-    "none_failed",
-    "none_failed_min_one_success",
-    "none_skipped",
-    "all_skipped",
-    "all_done_min_one_success",
-    "always",
-]
+COLUMNS = (
+    TriggerRule.ALL_SUCCESS,
+    TriggerRule.ALL_FAILED,
+    TriggerRule.ALL_DONE,
+    TriggerRule.ONE_SUCCESS,
+    TriggerRule.ONE_FAILED,
+    TriggerRule.ONE_DONE,
+    TriggerRule.NONE_FAILED,
+    TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+    TriggerRule.NONE_SKIPPED,
+    TriggerRule.ALL_SKIPPED,
+    TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
+    TriggerRule.ALWAYS,
+)
 #: semantics 6.1 with DESIGN 7's change: all_success over {skipped, pending} waits.
 TABLE = """
 S+S RUN SKIP RUN RUN SKIP RUN RUN RUN RUN SKIP RUN RUN
