@@ -25,6 +25,7 @@ from tailrace.execution.identity import start_time
 from tailrace.execution.rehearsal import rehearse
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -33,12 +34,22 @@ def die_with_parent(number: int) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
+#: While killed processes take their time to end, they are looked after this often.
+_DYING_SECONDS = 0.002
+#: One that does not end for so long hangs in the kernel: its try is over all the same.
+_STUCK_SECONDS = 5.0
+
+
 @dataclass(slots=True)
 class _Child:
+    """The leader of a task's group."""
+
     pid: int
     pidfd: int
     deadline: float | None = None  # on this process's monotonic clock
     overdue: bool = False
+    exit_code: int | None = None  # known once it has ended, while others of its group are still ending
+    given_up_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -58,11 +69,14 @@ class Nursery:
         self._control: socket.socket | None = control
         self._workers: dict[int, _Worker] = {}  # by their line's descriptor
         self._owner: dict[int, _Worker] = {}  # by the child's pid
+        self._dying: list[_Child] = []  # the leader is gone, its group not yet
         self._selector = selectors.DefaultSelector()
         self._pid = os.getpid()
 
     def run(self) -> None:
         """The zygote's whole life after loading."""
+        # What a task leaves behind becomes this process's child, so that its end can be awaited.
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         if self._isolation != "spawn":
             rehearse(self._loaded)
         gc.collect()
@@ -72,8 +86,9 @@ class Nursery:
         assert control is not None
         self._selector.register(control, selectors.EVENT_READ, self._hear_job)
         while self._control is not None or self._workers:
-            for key, _ in self._selector.select(self._until_next_deadline()):
+            for key, _ in self._selector.select(_DYING_SECONDS if self._dying else self._until_next_deadline()):
                 key.data()
+            self._bury_dying()
             self._kill_overdue()
 
     # --- the job and the workers ---------------------------------------------------------------------------
@@ -178,12 +193,27 @@ class Nursery:
         # Its corpse keeps the pid taken until it is reaped, so the group cannot be another's yet.
         _signal_group(child.pid, signal.SIGKILL)
         _, status = os.waitpid(child.pid, 0)
+        child.exit_code = os.waitstatus_to_exitcode(status)
         self._selector.unregister(child.pidfd)
         os.close(child.pidfd)
-        worker = self._owner.pop(child.pid)
-        worker.children.pop(child.pid, None)
-        code = os.waitstatus_to_exitcode(status)
-        self._tell(worker, {"ended": child.pid, "status": code, "overdue": child.overdue})
+        self._owner[child.pid].children.pop(child.pid, None)
+        child.given_up_at = time.monotonic() + _STUCK_SECONDS
+        self._dying.append(child)
+
+    def _bury_dying(self) -> None:
+        """Tell the ends of tries of which nothing runs any more: another try may start as soon as it is told."""
+        for child in [child for child in self._dying if _is_empty(child.pid) or time.monotonic() > child.given_up_at]:
+            self._dying.remove(child)
+            news = {"ended": child.pid, "status": child.exit_code, "overdue": child.overdue}
+            self._tell(self._owner.pop(child.pid), news)
+            self._reap_strays()
+
+    def _reap_strays(self) -> None:
+        """Reap what left its task's group and has ended since: by now this process's child, and nobody else's care."""
+        look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        with suppress(ChildProcessError):
+            while (found := os.waitid(os.P_ALL, 0, look)) is not None and found.si_pid not in self._owner:
+                os.waitpid(found.si_pid, 0)
 
     # --- deadlines -----------------------------------------------------------------------------------------
 
@@ -203,6 +233,16 @@ class Nursery:
                 if child.deadline is not None and child.deadline <= now:
                     child.deadline, child.overdue = None, True
                     _signal_group(child.pid, signal.SIGKILL)
+
+
+def _is_empty(group: int) -> bool:
+    """Reap what has ended of a killed group; whether nothing of it is left."""
+    try:
+        while os.waitpid(-group, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
 
 
 def _signal_group(pid: int, number: int) -> None:

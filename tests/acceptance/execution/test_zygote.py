@@ -76,6 +76,22 @@ def test_hundreds_of_tries_leave_no_corpse_and_no_descriptor(bench: NewBench) ->
     assert held() == before
 
 
+def test_what_left_its_group_lives_on_and_is_reaped_in_the_end(bench: NewBench, tmp_path: Path) -> None:
+    """A daemon that a task starts on purpose is left alone; its corpse is the zygote's to take away."""
+    pid_file = tmp_path / "pid"
+    desk = bench(
+        NOOP + f"\n@work\ndef daemon():\n"
+        f"    subprocess.Popen(['bash', '-c', 'echo $$ > {pid_file}; sleep 0.5'], start_new_session=True)\n"
+        f"    time.sleep(0.2)\n"
+    )
+    assert desk.run("daemon").kind is OutcomeKind.SUCCESS
+    daemon = pid_in(pid_file)
+    assert alive(daemon)
+    eventually(lambda: not alive(daemon))
+    desk.run("noop")
+    eventually(lambda: len(children_of(desk.zygote.pid)) == 1)  # the one that is parked
+
+
 def test_it_ends_with_the_job_and_takes_everything_along(tmp_path: Path) -> None:
     """kill -9 of the job and of its worker: the zygote and its children are gone soon after."""
     file = tmp_path / "dag.py"
