@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
+from tailrace.authoring.loading import bundled_examples_path
 from tailrace.effects.asks import Note, Woken
 from tailrace.errors import AuthoringError, CommandError, EnvironmentBroken
 from tailrace.execution.executor import Executor
@@ -97,7 +98,8 @@ def find_dag(report: LoadReport, dag_id: str, settings: Settings) -> DagSpec:
     if not report.specs and report.mistakes:
         raise AuthoringError("\n".join(map(str, report.mistakes)))
     known = sorted(report.specs)
-    hint = did_you_mean(dag_id, known) or (f"; there are {in_words(known)}" if len(known) <= 8 and known else "")
+    bundled = sorted(file.stem for file in bundled_examples_path().glob("example_*.py"))
+    hint = did_you_mean(dag_id, [*known, *bundled]) or (f"; there are {in_words(known)}" if len(known) <= 8 and known else "")
     broken = sorted({mistake.file for mistake in report.mistakes})
     if broken:
         hint += f"; {in_words(broken)} could not be loaded (`tailrace dags check` says why)"
@@ -174,6 +176,7 @@ def _drive(
             interrupts,
             identity,
             settings.lease_seconds,
+            plenty=2 * settings.workers + 2,
             noted=_noted(listener),
             watch=_watcher(listener, interrupts, progress),
         )

@@ -35,6 +35,8 @@ from tailrace.runtime.signals import Interrupts
 
 R = TypeVar("R")
 
+_GATHER_SECONDS = 0.04
+
 
 def new_write_id() -> str:
     """A client-made id for one write: the same id repeats the same write, so a lost answer costs nothing."""
@@ -54,7 +56,11 @@ def drive(loop: Loop[R], perform: Callable[[Effect[Any]], Any]) -> R:
 
 
 class JobDriver:
-    """Performs the effects of one job. ``watch`` is called before each wait and after each note, to show progress."""
+    """Performs the effects of one job.
+
+    ``plenty`` is how many tries in the executor's hand keep its workers busy for a while; ``watch`` is called before
+    each wait, to show progress.
+    """
 
     def __init__(
         self,
@@ -64,6 +70,7 @@ class JobDriver:
         identity: ProcessIdentity,
         lease_seconds: float,
         *,
+        plenty: int,
         noted: Callable[[Note], None],
         watch: Callable[[Woken], None],
     ) -> None:
@@ -72,6 +79,7 @@ class JobDriver:
         self._interrupts = interrupts
         self._identity = identity
         self._lease_seconds = lease_seconds
+        self._plenty = plenty
         self._noted = noted
         self._watch = watch
         self._woken = Woken()
@@ -125,7 +133,7 @@ class JobDriver:
 
     def _wait(self, effect: Wait) -> Woken:
         self._watch(self._woken)
-        woken = self._executor.wait(effect.seconds)
+        woken = self._gathered(self._executor.wait(effect.seconds))
         self._woken = Woken(
             finished=woken.finished,
             worker_lost=woken.worker_lost,
@@ -134,6 +142,21 @@ class JobDriver:
             terminate=self._interrupts.terminate,
         )
         return self._woken
+
+    def _gathered(self, woken: Woken) -> Woken:
+        """While the workers have plenty to do, wait a moment for more tries to end: one planning step serves them all.
+
+        With little left in hand, or anything urgent, the loop is woken at once, so a chain of tasks pays nothing.
+        """
+        until = time.monotonic() + _GATHER_SECONDS
+        while woken.finished and woken.busy > self._plenty and not woken.worker_lost and not self._interrupts.count:
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            more = self._executor.wait(left)
+            finished = woken.finished + more.finished
+            woken = Woken(finished=finished, worker_lost=more.worker_lost, busy=more.busy)
+        return woken
 
 
 class Paced:
