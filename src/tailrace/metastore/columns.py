@@ -50,9 +50,9 @@ def one_of(column: str, states: Iterable[StrEnum]) -> str:
     return f"{column} IN ({sql_list(states)})"
 
 
-def state_check(table: str, column: str, states: type[StrEnum]) -> CheckConstraint:
+def state_check(column: str, states: type[StrEnum]) -> CheckConstraint:
     """The check that the column holds a member of the enum, generated from it."""
-    return CheckConstraint(one_of(column, states), name=f"{table}_{column}_is_known")
+    return CheckConstraint(one_of(column, states), name=f"{column}_is_known")
 
 
 def to_json(value: Any) -> str:

@@ -90,7 +90,7 @@ job = Table(
     Column("lease_until", Double, nullable=False),  # seconds on the metastore's lease clock
     Column("lease_epoch", Text, nullable=False),  # which clock: the boot id on SQLite
     Column("lease_seconds", Double, nullable=False),  # what it was granted for
-    state_check("job", "state", JobState),
+    state_check("state", JobState),
 )
 _RUNNING_JOB = text(f"state = '{JobState.RUNNING}'")
 Index("ix_job_running", job.c.host, sqlite_where=_RUNNING_JOB, postgresql_where=_RUNNING_JOB)
@@ -121,7 +121,7 @@ backfill = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
-    state_check("backfill", "state", BackfillState),
+    state_check("state", BackfillState),
 )
 Index("ix_backfill_fingerprint", backfill.c.fingerprint)
 
@@ -153,10 +153,18 @@ dag_run = Table(
     Column("ended_at", UtcDateTime),
     UniqueConstraint("dag_id", "run_id"),
     UniqueConstraint("dag_id", "logical_date"),
-    state_check("dag_run", "state", DagRunState),
+    state_check("state", DagRunState),
 )
 _RUNNING_RUN = text(f"state = '{DagRunState.RUNNING}'")
 Index("ix_dag_run_running", dag_run.c.dag_id, sqlite_where=_RUNNING_RUN, postgresql_where=_RUNNING_RUN)
+_SUCCEEDED_RUN = text(f"state = '{DagRunState.SUCCESS}'")
+Index(
+    "ix_dag_run_succeeded",  # every claim asks for the newest earlier success, which may be far below failures
+    dag_run.c.dag_id,
+    dag_run.c.logical_date,
+    sqlite_where=_SUCCEEDED_RUN,
+    postgresql_where=_SUCCEEDED_RUN,
+)
 
 #: Wanted-by: any number of backfills may want a run. ``run_state`` is the run's, copied in the transaction that changes
 #: it, so that the next few open runs of a backfill are found by an index, however long its range.
@@ -170,7 +178,7 @@ backfill_run = Table(
     Column("action", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("clear", Text, nullable=False),  # JSON list of task ids
-    state_check("backfill_run", "run_state", DagRunState),
+    state_check("run_state", DagRunState),
 )
 Index("ix_backfill_run_run", backfill_run.c.dag_run_id)
 Index("ix_backfill_run_next", backfill_run.c.backfill_id, backfill_run.c.run_state, backfill_run.c.ordinal)
@@ -205,7 +213,8 @@ task_instance = Table(
     Column("lease_epoch", Text),
     Column("lease_seconds", Double),
     UniqueConstraint("dag_run_id", "task_id", "map_index"),
-    state_check("task_instance", "state", TaskInstanceState),
+    state_check("state", TaskInstanceState),
+    state_check("stopping_to", TaskInstanceState),
 )
 Index(
     "ix_task_instance_occupying",
@@ -256,4 +265,5 @@ write_record = Table(
     Column("write_id", Text, primary_key=True),
     Column("at", UtcDateTime, nullable=False),
     Column("result", Text, nullable=False),  # JSON
+    sqlite_with_rowid=False,
 )

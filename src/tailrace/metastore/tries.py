@@ -7,7 +7,7 @@ worker could finish somebody else's try.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, null, select, update
+from sqlalchemy import bindparam, delete, null, select, text, update
 
 from tailrace.effects.asks import Accepted
 from tailrace.effects.tries import Claim, ClaimRequest, RefusalReason, Refused, TryOutcome
@@ -33,7 +33,7 @@ _NEWEST_SUCCESS = (
     .where(
         _earlier.c.dag_id == dag_run.c.dag_id,
         _earlier.c.logical_date < dag_run.c.logical_date,
-        _earlier.c.state == DagRunState.SUCCESS,
+        text(f"earlier.state = '{DagRunState.SUCCESS}'"),  # literal: the partial index is used only so
     )
     .order_by(_earlier.c.logical_date.desc())
     .limit(1)

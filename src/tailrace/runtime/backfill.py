@@ -99,7 +99,9 @@ def find_dag(report: LoadReport, dag_id: str, settings: Settings) -> DagSpec:
         raise AuthoringError("\n".join(map(str, report.mistakes)))
     known = sorted(report.specs)
     bundled = sorted(file.stem for file in bundled_examples_path().glob("example_*.py"))
-    hint = did_you_mean(dag_id, [*known, *bundled]) or (f"; there are {in_words(known)}" if len(known) <= 8 and known else "")
+    hint = did_you_mean(dag_id, [*known, *bundled]) or (
+        f"; there are {in_words(known)}" if len(known) <= 8 and known else ""
+    )
     broken = sorted({mistake.file for mistake in report.mistakes})
     if broken:
         hint += f"; {in_words(broken)} could not be loaded (`tailrace dags check` says why)"
