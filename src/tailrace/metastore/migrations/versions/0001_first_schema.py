@@ -67,7 +67,7 @@ def _create_pool() -> None:
         sa.Column("slots", sa.Integer(), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_pool"),
-        sa.CheckConstraint("slots >= -1", name="ck_pool_slots"),
+        sa.CheckConstraint("slots >= -1", name=op.f("ck_pool_slots")),
     )
 
 
@@ -90,7 +90,9 @@ def _create_job() -> None:
         sa.Column("lease_epoch", sa.Text(), nullable=False),
         sa.Column("lease_seconds", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_job"),
-        sa.CheckConstraint("state IN ('running', 'success', 'failed', 'interrupted')", name="ck_job_state_is_known"),
+        sa.CheckConstraint(
+            "state IN ('running', 'success', 'failed', 'interrupted')", name=op.f("ck_job_state_is_known")
+        ),
     )
     where = sa.text("state = 'running'")
     op.create_index("ix_job_running", "job", ["host"], sqlite_where=where, postgresql_where=where)
@@ -125,7 +127,7 @@ def _create_backfill() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_backfill"),
         sa.CheckConstraint(
             "state IN ('queued', 'running', 'success', 'failed', 'deadlocked', 'cancelled')",
-            name="ck_backfill_state_is_known",
+            name=op.f("ck_backfill_state_is_known"),
         ),
     )
     op.create_index("ix_backfill_fingerprint", "backfill", ["fingerprint"])
@@ -162,7 +164,7 @@ def _create_dag_run() -> None:
         sa.UniqueConstraint("dag_id", "logical_date", name="uq_dag_run_dag_id_logical_date"),
         sa.CheckConstraint(
             "state IN ('queued', 'running', 'success', 'failed', 'deadlocked', 'cancelled')",
-            name="ck_dag_run_state_is_known",
+            name=op.f("ck_dag_run_state_is_known"),
         ),
     )
     where = sa.text("state = 'running'")
@@ -186,7 +188,7 @@ def _create_backfill_run() -> None:
         sa.PrimaryKeyConstraint("backfill_id", "dag_run_id", name="pk_backfill_run"),
         sa.CheckConstraint(
             "run_state IN ('queued', 'running', 'success', 'failed', 'deadlocked', 'cancelled')",
-            name="ck_backfill_run_run_state_is_known",
+            name=op.f("ck_backfill_run_run_state_is_known"),
         ),
         sa.ForeignKeyConstraint(["backfill_id"], ["backfill.id"], name="fk_backfill_run_backfill_id"),
         sa.ForeignKeyConstraint(["dag_run_id"], ["dag_run.id"], name="fk_backfill_run_dag_run_id"),
@@ -226,8 +228,10 @@ def _create_task_instance() -> None:
         sa.Column("lease_seconds", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_task_instance"),
         sa.UniqueConstraint("dag_run_id", "task_id", "map_index", name="uq_task_instance_dag_run_id_task_id_map_index"),
-        sa.CheckConstraint(f"state IN ({TASK_INSTANCE_STATES})", name="ck_task_instance_state_is_known"),
-        sa.CheckConstraint(f"stopping_to IN ({TASK_INSTANCE_STATES})", name="ck_task_instance_stopping_to_is_known"),
+        sa.CheckConstraint(f"state IN ({TASK_INSTANCE_STATES})", name=op.f("ck_task_instance_state_is_known")),
+        sa.CheckConstraint(
+            f"stopping_to IN ({TASK_INSTANCE_STATES})", name=op.f("ck_task_instance_stopping_to_is_known")
+        ),
         sa.ForeignKeyConstraint(["dag_run_id"], ["dag_run.id"], name="fk_task_instance_dag_run_id"),
     )
     where = sa.text("state IN ('queued', 'running', 'stopping')")
