@@ -1,4 +1,4 @@
-"""The guards, over SQLite and a real PostgreSQL: one winner, no stale write, no limit exceeded, nothing half-created."""
+"""The guards, over SQLite and a real PostgreSQL: one winner, no stale write, no limit exceeded, nothing half-made."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
