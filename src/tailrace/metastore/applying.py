@@ -188,6 +188,9 @@ def _as_expected(work: Workspace, step: TaskTransition) -> dict[str, Any] | None
         return None
     if step.token is not None and columns["token"] != step.token:
         return None
+    lease = (columns["lease_until"], columns["lease_epoch"], columns["lease_seconds"])
+    if step.only_if_expired and not work.tx.moment.expired(*lease):
+        return None
     return columns
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.sql.expression import Executable
 
 from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken
 from tailrace.metastore.clock import Clock, MachineClock, Moment, of_server, read
-from tailrace.metastore.failures import ConnectionLost, of_driver
+from tailrace.metastore.failures import ConnectionLost, Unreachable, of_driver
 
 R = TypeVar("R")
 
@@ -215,7 +215,8 @@ class Database:
             if connection is not None:
                 connection.invalidate()
                 connection.close()
-            raise of_driver(error, self.where, postgres=self.postgres, wait_seconds=self._wait_seconds) from error
+            failure = of_driver(error, self.where, postgres=self.postgres, wait_seconds=self._wait_seconds)
+            raise Unreachable(str(failure)) from error
         except OSError as error:
             raise EnvironmentBroken(
                 f"metastore {self.where}: its folder cannot be made ({error.strerror}); "

@@ -12,6 +12,10 @@ class ConnectionLost(EnvironmentBroken):
     """The connection died before its commit was sent: nothing landed, the same work can simply be done again."""
 
 
+class Unreachable(EnvironmentBroken):
+    """No connection could be opened. Worth another try only to somebody who had one before."""
+
+
 class Contended(EnvironmentBroken):
     """The store ended this transaction so that another could go on: nothing landed, it can be done again."""
 

@@ -54,6 +54,8 @@ _TASK_INSTANCE_COLUMNS = (
     task_instance.c.holder,
     task_instance.c.stopping_to,
     task_instance.c.lease_until,
+    task_instance.c.lease_epoch,
+    task_instance.c.lease_seconds,
 )
 _LOCK_BY_ID = (
     select(*_TASK_INSTANCE_COLUMNS)

@@ -14,12 +14,12 @@ from tailrace.audit.records import AuditRecords
 from tailrace.effects.asks import Accepted
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Json, Refused, TryOutcome, XComQuery
-from tailrace.errors import CommitUnknown, EnvironmentBroken, InternalError
+from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError
 from tailrace.metastore import applying, creation, facts, job_rows, pools, schema, snapshots, tries, xcoms
 from tailrace.metastore.audit_records import read_audit_records
 from tailrace.metastore.clock import Clock
 from tailrace.metastore.connection import Database, Transaction
-from tailrace.metastore.failures import ConnectionLost, Contended
+from tailrace.metastore.failures import ConnectionLost, Contended, Unreachable
 from tailrace.metastore.pools import PoolSummary
 from tailrace.metastore.records import recorded
 from tailrace.metastore.structures import Structures
@@ -245,11 +245,13 @@ class Metastore(Views):
             doubtful = True
             try:
                 return self._database.write(work)
-            except IntegrityError as error:
-                # The id's own row, or a key that this same write took when it landed first.
+            except (IntegrityError, creation.StaleFacts, CommandError) as error:
+                # The id's own row; or what this same write changed when it landed first is in its own way now.
                 landed = self._database.read(lambda tx: recorded(tx, write_id))
                 if landed is not None:
                     return landed[0]
+                if not isinstance(error, IntegrityError):
+                    raise
                 raise Contended(f"metastore {self._database.where}: {error.orig}") from error
 
         return self._repeat(attempt)
@@ -263,6 +265,10 @@ class Metastore(Views):
             try:
                 return attempt()
             except (ConnectionLost, CommitUnknown, Contended) as error:
+                failure = error
+            except Unreachable as error:
+                if failure is None:  # it was never there: say so at once
+                    raise
                 failure = error
         if failure is None:
             raise InternalError("a metastore needs at least one attempt")
