@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tailrace.authoring.operator import BaseOperator
@@ -104,6 +105,7 @@ class PythonOperator(BaseOperator):
         if not callable(written):
             self.mistake(f"python_callable must be callable, not {python_callable!r}")
         self.python_callable = python_callable
+        self._described = python_callable, _parameters_of(python_callable)  # once, not in the process of each try
         self.op_args = list(op_args or ())
         self.op_kwargs = dict(op_kwargs or {})
         self.templates_dict = dict(templates_dict or {})
@@ -129,31 +131,46 @@ class PythonOperator(BaseOperator):
         args = resolve(self.op_args, pull)
         kwargs = resolve(self.op_kwargs, pull)
         offered = {**context, "templates_dict": self.templates_dict}
-        return self.python_callable(*args, **_accepted(self.python_callable, args, kwargs, offered))
+        described, parameters = self._described
+        if described is not self.python_callable:
+            parameters = _parameters_of(self.python_callable)
+        return self.python_callable(*args, **_accepted(parameters, args, kwargs, offered))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """What a function can be given: every name that can be given by name, those that can be given by position."""
+
+    by_name: tuple[str, ...]
+    by_position: tuple[str, ...]
+    anything: bool  # it has **kwargs
+
+
+def _parameters_of(function: Callable[..., Any]) -> _Parameters | None:
+    """None for some built-ins, and for what is not callable: they have no signature, and get what was given."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return _Parameters(
+        tuple(each.name for each in parameters if each.kind in by_name),
+        tuple(each.name for each in parameters if each.kind in by_position),
+        any(each.kind is each.VAR_KEYWORD for each in parameters),
+    )
 
 
 def _accepted(
-    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], offered: Mapping[str, Any]
+    parameters: _Parameters | None, args: Sequence[Any], kwargs: Mapping[str, Any], offered: Mapping[str, Any]
 ) -> dict[str, Any]:
     """``kwargs``, and of what is offered that for which the function has a parameter nobody filled."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return dict(kwargs)  # some built-ins have no signature: they get what was given
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        filled = set(list(parameters)[: len(args)])
+    if parameters is None:
+        return dict(kwargs)
+    filled = set(parameters.by_position[: len(args)])
+    if parameters.anything:
         return {**{name: value for name, value in offered.items() if name not in filled}, **kwargs}
-    positional = [
-        name
-        for name, parameter in parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ]
-    filled = set(positional[: len(args)])
-    chosen = {
-        name: offered[name]
-        for name, parameter in parameters.items()
-        if name in offered and name not in filled and parameter.kind is not parameter.POSITIONAL_ONLY
-    }
+    chosen = {name: offered[name] for name in parameters.by_name if name in offered and name not in filled}
     return {**chosen, **kwargs}
 
 

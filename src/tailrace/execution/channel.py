@@ -18,9 +18,13 @@ class Garbled(Exception):
     """The task's end sent something that is no message."""
 
 
+_encoder = json.JSONEncoder()
+_decoder = json.JSONDecoder()
+
+
 def encode(message: dict[str, Any]) -> bytes:
     """One message as it travels."""
-    return json.dumps(message).encode() + b"\n"
+    return _encoder.encode(message).encode() + b"\n"
 
 
 class TaskEnd:
@@ -46,9 +50,9 @@ class TaskEnd:
             if not piece:
                 return None
             self._buffer += piece
-        line = bytes(self._buffer[:found])
+        text = self._buffer[:found].decode()
         del self._buffer[: found + 1]
-        message: dict[str, Any] = json.loads(line)
+        message: dict[str, Any] = _decoder.raw_decode(text)[0]
         return message
 
 

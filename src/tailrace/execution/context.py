@@ -1,12 +1,10 @@
 """What templates and Python callables see: Airflow's names, plain values, aware datetimes in UTC."""
 
-import random
-import time
-import uuid
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from tailrace.authoring.dag import DAG
@@ -119,15 +117,25 @@ def ds_format(ds: str, input_format: str, output_format: str) -> str:
     return datetime.strptime(ds, input_format).strftime(output_format)  # noqa: DTZ007  # only its text is used
 
 
-_MACROS = SimpleNamespace(
-    ds_add=ds_add,
-    ds_format=ds_format,
-    datetime=datetime,
-    timedelta=timedelta,
-    time=time,
-    uuid=uuid,
-    random=random.random,
-)
+class _Macros:
+    """The ``macros`` of templates: ``ds_add``, ``ds_format``, ``datetime``, ``timedelta``, and three modules.
+
+    The modules (``time``, ``uuid``, ``random``) are loaded by the template that uses them: each would make every task's
+    process larger.
+    """
+
+    ds_add = staticmethod(ds_add)
+    ds_format = staticmethod(ds_format)
+    datetime = datetime
+    timedelta = timedelta
+
+    def __getattr__(self, name: str) -> ModuleType:
+        if name in ("time", "uuid", "random"):
+            return importlib.import_module(name)
+        raise AttributeError(f"macros has no {name!r}")
+
+
+_MACROS = _Macros()
 
 
 def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> dict[str, Any]:

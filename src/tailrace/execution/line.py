@@ -1,13 +1,13 @@
 """A worker's line to the zygote: orders to park, signal and renew; news of what was parked and what has ended."""
 
-import json
+import math
 import select
 import socket
 from dataclasses import dataclass
-from typing import Any
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.execution.channel import WorkerEnd
+from tailrace.execution.zygote_words import ENDED, NEWS, NO_CHANGE, ORDER, PARKED, REFUSED
 
 
 @dataclass(slots=True)
@@ -38,11 +38,9 @@ class ZygoteLine:
         """Order a new process, and in the same breath renew the deadline of the running one."""
         ours, theirs = socket.socketpair()
         child = Child(WorkerEnd(ours))
-        order: dict[str, Any] = {"pid": 0 if running is None else running.pid}
-        if deadline is not None:
-            order["deadline"] = deadline
+        order = ORDER.pack(0 if running is None else running.pid, 0, NO_CHANGE if deadline is None else deadline)
         try:
-            socket.send_fds(self._line, [json.dumps(order).encode()], [theirs.fileno()])
+            socket.send_fds(self._line, [order], [theirs.fileno()])
         except OSError:
             raise _gone() from None
         finally:
@@ -52,46 +50,46 @@ class ZygoteLine:
 
     def deadline(self, child: Child, seconds: float) -> None:
         """Have the process killed in so many seconds, unless this comes again."""
-        self._order({"pid": child.pid, "deadline": seconds})
+        self._order(child.pid, 0, seconds)
 
     def no_deadline(self, child: Child) -> None:
         """Let the process wait for as long as it may take."""
-        self._order({"pid": child.pid, "deadline": None})
+        self._order(child.pid, 0, math.inf)
 
     def signal(self, child: Child, number: int) -> None:
         """Send a signal to the process's whole group, unless it has ended."""
-        self._order({"pid": child.pid, "kill": int(number)})
+        self._order(child.pid, number, NO_CHANGE)
 
     def listen(self, seconds: float) -> None:
         """Take all news that is there; wait this long for the first."""
         while select.select([self._line], [], [], max(0.0, seconds))[0]:
             try:
-                message = self._line.recv(4096)
+                message = self._line.recv(NEWS.size)
             except ConnectionResetError:
                 message = b""
             if not message:
                 raise _gone()
-            self._take(json.loads(message))
+            self._take(*NEWS.unpack(message))
             seconds = 0
 
     def close(self) -> None:
         """Hang up: the zygote ends what is left of this worker's processes."""
         self._line.close()
 
-    def _take(self, news: dict[str, Any]) -> None:
-        if "parked" in news:
+    def _take(self, word: int, pid: int, number: int, overdue: int) -> None:
+        if word == PARKED:
             child = self._unanswered.pop(0)
-            child.pid, child.start = news["parked"], news["start"] or 0
-            self._by_pid[child.pid] = child
-        elif "refused" in news:
+            child.pid, child.start = pid, number
+            self._by_pid[pid] = child
+        elif word == REFUSED:
             self._unanswered.pop(0).gone = True
-        elif news["ended"] in self._by_pid:
-            child = self._by_pid.pop(news["ended"])
-            child.gone, child.exit_code, child.overdue = True, news["status"], news["overdue"]
+        elif word == ENDED and pid in self._by_pid:
+            child = self._by_pid.pop(pid)
+            child.gone, child.exit_code, child.overdue = True, number, bool(overdue)
 
-    def _order(self, order: dict[str, Any]) -> None:
+    def _order(self, pid: int, number: int, deadline: float) -> None:
         try:
-            self._line.send(json.dumps(order).encode())
+            self._line.send(ORDER.pack(pid, number, deadline))
         except OSError:
             raise _gone() from None
 

@@ -6,15 +6,17 @@ ended (whatever it left behind), when its worker has gone away, and when its wor
 
 import ctypes
 import gc
-import json
+import math
 import os
-import selectors
+import select
 import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,16 +25,20 @@ from tailrace.execution import process
 from tailrace.execution.channel import TaskEnd
 from tailrace.execution.identity import start_time
 from tailrace.execution.rehearsal import rehearse
+from tailrace.execution.zygote_words import DESCRIPTOR, ENDED, NEWS, ORDER, PARKED, REFUSED
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_libc = ctypes.CDLL(None, use_errno=True)
+_prctl = ctypes.CDLL(None).prctl
+_prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
 
 
 def die_with_parent(number: int) -> None:
     """Have the kernel send this process a signal when its parent dies; 0: no longer."""
-    _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
+
+_BESIDE = socket.CMSG_LEN(DESCRIPTOR.size)
 
 #: While killed processes take their time to end, they are looked after this often.
 _DYING_SECONDS = 0.002
@@ -48,7 +54,7 @@ class _Child:
     pidfd: int
     deadline: float | None = None  # on this process's monotonic clock
     overdue: bool = False
-    exit_code: int | None = None  # known once it has ended, while others of its group are still ending
+    exit_code: int = 0  # known once it has ended, while others of its group are still ending
     given_up_at: float = 0.0
 
 
@@ -70,13 +76,15 @@ class Nursery:
         self._workers: dict[int, _Worker] = {}  # by their line's descriptor
         self._owner: dict[int, _Worker] = {}  # by the child's pid
         self._dying: list[_Child] = []  # the leader is gone, its group not yet
-        self._selector = selectors.DefaultSelector()
+        self._poll = select.epoll()
+        self._hear: dict[int, Callable[[], None]] = {}  # by the descriptor that has news
         self._pid = os.getpid()
 
     def run(self) -> None:
         """The zygote's whole life after loading."""
+        process.heed_signals(self._pid)
         # What a task leaves behind becomes this process's child, so that its end can be awaited.
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         if self._isolation != "spawn":
             rehearse(self._loaded)
         gc.collect()
@@ -84,12 +92,21 @@ class Nursery:
         gc.disable()
         control = self._control
         assert control is not None
-        self._selector.register(control, selectors.EVENT_READ, self._hear_job)
+        self._listen_to(control.fileno(), self._hear_job)
         while self._control is not None or self._workers:
-            for key, _ in self._selector.select(_DYING_SECONDS if self._dying else self._until_next_deadline()):
-                key.data()
-            self._bury_dying()
+            for descriptor, _ in self._poll.poll(_DYING_SECONDS if self._dying else self._until_next_deadline()):
+                self._hear[descriptor]()
+            if self._dying:
+                self._bury_dying()
             self._kill_overdue()
+
+    def _listen_to(self, descriptor: int, hear: Callable[[], None]) -> None:
+        self._hear[descriptor] = hear
+        self._poll.register(descriptor, select.EPOLLIN)
+
+    def _listen_no_more_to(self, descriptor: int) -> None:
+        self._poll.unregister(descriptor)
+        del self._hear[descriptor]
 
     # --- the job and the workers ---------------------------------------------------------------------------
 
@@ -100,66 +117,67 @@ class Nursery:
         except ConnectionResetError:
             message, descriptors = b"", []
         if not message:
-            self._selector.unregister(self._control)
+            self._listen_no_more_to(self._control.fileno())
             self._control.close()
             self._control = None
             return
         line = socket.socket(fileno=descriptors[0])
         worker = _Worker(line)
         self._workers[line.fileno()] = worker
-        self._selector.register(line, selectors.EVENT_READ, lambda: self._hear_worker(worker))
+        self._listen_to(line.fileno(), partial(self._hear_worker, worker))
 
     def _hear_worker(self, worker: _Worker) -> None:
         try:
-            message, descriptors, _, _ = socket.recv_fds(worker.line, 4096, 1)
+            message, beside, _, _ = worker.line.recvmsg(ORDER.size, _BESIDE)
         except ConnectionResetError:
-            message, descriptors = b"", []
+            message, beside = b"", []
         if not message:
             self._worker_gone(worker)
             return
-        order = json.loads(message)
-        child = worker.children.get(order["pid"])  # one that has ended is in nobody's list any more
+        pid, number, seconds = ORDER.unpack(message)
+        child = worker.children.get(pid)  # one that has ended is in nobody's list any more
         if child is not None:
-            if "deadline" in order:
-                seconds = order["deadline"]
-                child.deadline = None if seconds is None else time.monotonic() + seconds
-            if "kill" in order:
-                _signal_group(child.pid, order["kill"])
-        if descriptors:
-            self._park(worker, socket.socket(fileno=descriptors[0]))
+            if seconds >= 0:
+                child.deadline = None if seconds == math.inf else time.monotonic() + seconds
+            if number:
+                _signal_group(pid, number)
+        for _, _, descriptor in beside:
+            self._park(worker, *DESCRIPTOR.unpack(descriptor))
 
     def _worker_gone(self, worker: _Worker) -> None:
-        self._selector.unregister(worker.line)
+        self._listen_no_more_to(worker.line.fileno())
         self._workers.pop(worker.line.fileno(), None)
         worker.line.close()
         for pid in worker.children:
             _signal_group(pid, signal.SIGKILL)
 
-    def _tell(self, worker: _Worker, message: dict[str, int | bool | None]) -> None:
+    def _tell(self, worker: _Worker, word: int, pid: int, number: int, overdue: bool = False) -> None:
         with suppress(OSError):  # a worker that is gone is heard of by itself
-            worker.line.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
+            worker.line.send(NEWS.pack(word, pid, number, overdue), socket.MSG_DONTWAIT)
 
     # --- children ------------------------------------------------------------------------------------------
 
-    def _park(self, worker: _Worker, channel: socket.socket) -> None:
+    def _park(self, worker: _Worker, channel: int) -> None:
         try:
             pid = os.fork()
         except OSError as trouble:  # no memory or no pids left just now: the try stays queued
-            channel.close()
-            self._tell(worker, {"refused": trouble.errno})
+            os.close(channel)
+            self._tell(worker, REFUSED, 0, trouble.errno or 0)
             return
         if pid == 0:
             self._be_child(channel)
-        channel.close()
-        with suppress(PermissionError, ProcessLookupError):
+        os.close(channel)
+        try:
             os.setpgid(pid, pid)  # both sides do it, so that neither can be too late
+        except (PermissionError, ProcessLookupError):
+            pass  # it was faster
         child = _Child(pid, os.pidfd_open(pid))
         worker.children[pid] = child
         self._owner[pid] = worker
-        self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._child_ended(child))
-        self._tell(worker, {"parked": pid, "start": start_time(pid)})
+        self._listen_to(child.pidfd, partial(self._child_ended, child))
+        self._tell(worker, PARKED, pid, start_time(pid) or 0)
 
-    def _be_child(self, channel: socket.socket) -> NoReturn:
+    def _be_child(self, channel: int) -> NoReturn:
         """The new process: alone, in its own group, waiting for the word before any user code."""
         code = 70
         try:
@@ -167,21 +185,19 @@ class Nursery:
             die_with_parent(signal.SIGKILL)
             if os.getppid() != self._pid:
                 os._exit(0)  # the zygote died in between
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_DFL)  # SIGPIPE stays ignored: Python code expects its exception
             self._let_go()
             if self._isolation == "spawn":
-                channel.set_inheritable(True)
-                arguments = (self._dags, self._home, str(channel.fileno()))
+                os.set_inheritable(channel, True)
+                arguments = (self._dags, self._home, str(channel))
                 os.execv(sys.executable, [sys.executable, "-m", "tailrace.execution.spawned", *arguments])
             again = self._isolation == "worker"
-            code = process.serve(TaskEnd(channel), self._loaded, self._home, serve_again=again)
+            code = process.serve(TaskEnd(socket.socket(fileno=channel)), self._loaded, self._home, serve_again=again)
         finally:
             os._exit(code)
 
     def _let_go(self) -> None:
         """Close what the zygote holds for others: a copy kept in a child would hide that they hung up."""
-        self._selector.close()
+        self._poll.close()
         if self._control is not None:
             self._control.close()
         for worker in self._workers.values():
@@ -194,7 +210,7 @@ class Nursery:
         _signal_group(child.pid, signal.SIGKILL)
         _, status = os.waitpid(child.pid, 0)
         child.exit_code = os.waitstatus_to_exitcode(status)
-        self._selector.unregister(child.pidfd)
+        self._listen_no_more_to(child.pidfd)
         os.close(child.pidfd)
         self._owner[child.pid].children.pop(child.pid, None)
         child.given_up_at = time.monotonic() + _STUCK_SECONDS
@@ -204,8 +220,7 @@ class Nursery:
         """Tell the ends of tries of which nothing runs any more: another try may start as soon as it is told."""
         for child in [child for child in self._dying if _is_empty(child.pid) or time.monotonic() > child.given_up_at]:
             self._dying.remove(child)
-            news = {"ended": child.pid, "status": child.exit_code, "overdue": child.overdue}
-            self._tell(self._owner.pop(child.pid), news)
+            self._tell(self._owner.pop(child.pid), ENDED, child.pid, child.exit_code, child.overdue)
             self._reap_strays()
 
     def _reap_strays(self) -> None:

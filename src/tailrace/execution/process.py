@@ -3,7 +3,6 @@
 It has no database connection; what it needs of other tasks it asks its worker for.
 """
 
-import copy
 import gc
 import os
 import signal
@@ -44,12 +43,12 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str, *, serve_again: bool)
         if order is None:
             return 0
         gc.enable()
-        _heed_termination(leader)
         outcome = run_try(order, loaded, home, channel)
         flush_streams()
         if os.getpid() != leader:
             return 70  # a process the task forked came out of its code: the outcome is not its to tell
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        if order["timeout_seconds"] is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         try:
             channel.send(outcome)
         except OSError:
@@ -58,14 +57,24 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str, *, serve_again: bool)
             return 0
 
 
-def _heed_termination(leader: int) -> None:
-    def terminated(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == leader:
-            raise TaskTerminated
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a process the task forked ends as any other would
-        os.kill(os.getpid(), signal.SIGTERM)
+def heed_signals(zygote: int = 0) -> None:
+    """Set up SIGINT and SIGTERM: in a zygote (its pid) for itself and all its children, else for this process.
 
-    signal.signal(signal.SIGTERM, terminated)
+    The zygote ignores both. SIGTERM raises TaskTerminated in the leader of a task's group; any other process ends as
+    it would without Tailrace.
+    """
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        own = os.getpid()
+        if own == zygote:
+            return
+        if number == signal.SIGTERM and own == os.getpgrp():
+            raise TaskTerminated
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(own, number)
+
+    signal.signal(signal.SIGINT, heard)
+    signal.signal(signal.SIGTERM, heard)
 
 
 def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: TaskEnd) -> dict[str, Any]:
@@ -85,7 +94,8 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
     dag = loaded.dags.get(ti.dag_id)
     if dag is None or ti.task_id not in dag.task_dict:
         return _message(OutcomeKind.FAILED, f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded")
-    os.environ.update(environment_of(key, order, home))
+    for name, value in environment_of(key, order, home).items():
+        os.environ[name] = value
 
     def pull(dag_id: str, run_id: str, task_ids: tuple[str, ...], name: str, map_index: int | None) -> list[Any]:
         query = {"dag_id": dag_id, "run_id": run_id, "task_ids": task_ids, "key": name, "map_index": map_index}
@@ -120,7 +130,7 @@ def environment_of(key: TryKey, order: Mapping[str, Any], home: str) -> dict[str
 def execute(task: BaseOperator, context: dict[str, Any], task_instance: TaskInstance) -> dict[str, Any]:
     """Render the task's templates and run it; whatever it raises becomes an outcome."""
     try:
-        task = context["task"] = copy.copy(task)  # rendering changes it, and this process may run it again
+        task = context["task"] = _copy_of(task)  # rendering changes it, and this process may run it again
         render_fields(task, context)
         result = task.execute(context)
         return _finished(task, result, task_instance)
@@ -140,6 +150,12 @@ def execute(task: BaseOperator, context: dict[str, Any], task_instance: TaskInst
     except BaseException as failed:
         _print_traceback(failed)
         return _message(OutcomeKind.FAILED, f"{type(failed).__name__}: {_text(failed)}".rstrip(": "), task_instance)
+
+
+def _copy_of(task: BaseOperator) -> BaseOperator:
+    copied = object.__new__(type(task))
+    copied.__dict__.update(task.__dict__)
+    return copied
 
 
 def _finished(task: BaseOperator, result: Any, task_instance: TaskInstance) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tailrace.authoring.loading import load_dags
 from tailrace.execution.channel import TaskEnd
 from tailrace.execution.logs import open_streams, show_logging
-from tailrace.execution.process import serve
+from tailrace.execution.process import heed_signals, serve
 
 
 def main() -> None:
@@ -20,6 +20,7 @@ def main() -> None:
     end = socket.socket(fileno=int(descriptor))
     end.set_inheritable(False)
     open_streams()
+    heed_signals()
     loaded = load_dags(Path(dags))
     show_logging()
     os._exit(serve(TaskEnd(end), loaded, home, serve_again=False))

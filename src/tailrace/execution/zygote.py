@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import sys
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -151,6 +152,8 @@ def _be_zygote(job: int, dags: Path, home: Path, isolation: str, control: socket
             os._exit(0)
         _load_and_serve(nursery, dags, home, isolation, control, report)
         code = 0
+    except BaseException:
+        traceback.print_exc()  # ours: whatever is in a DAG file is reported as its mistake
     finally:
         with suppress(OSError, ValueError):
             sys.stderr.flush()

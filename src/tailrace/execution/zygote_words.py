@@ -1,0 +1,24 @@
+"""What the zygote and its workers say to each other: fixed words of a few bytes.
+
+Not JSON: each page of memory that the zygote touches between two forks is copied for it, and a codec touches many.
+"""
+
+import struct
+from typing import Final
+
+#: To the zygote: the pid of a running task's leader (0: none), a signal for its group (0: none), and the seconds it may
+#: go on without another word (negative: no change; infinite: for ever). A descriptor with it: park a process on it.
+ORDER: Final = struct.Struct("=iid")
+
+#: To a worker: what has happened (below), a pid, and two numbers about it.
+NEWS: Final = struct.Struct("=iiqi")
+
+PARKED: Final = 1  # its start time
+REFUSED: Final = 2  # the errno of the fork that failed
+ENDED: Final = 3  # its exit code (negative: the signal), and 1 if it was killed because its deadline had passed
+
+NO_CHANGE: Final = -1.0
+
+
+#: A descriptor as it travels beside an order.
+DESCRIPTOR: Final = struct.Struct("=i")
