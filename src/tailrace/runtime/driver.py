@@ -6,6 +6,7 @@ Every effect is performed in exactly one place here; nothing here decides anythi
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from tailrace.effects.asks import (
@@ -92,7 +93,7 @@ class JobDriver:
             Heartbeat: lambda effect: metastore.heartbeat(effect.job_id, lease_seconds),
             EndJob: lambda effect: metastore.end_job(effect.job_id, effect.state),
             Wait: self._wait,
-            StopStarting: lambda effect: executor.drain(),
+            StopStarting: self._stop_starting,
             TerminateTasks: lambda effect: executor.terminate(),
             Note: lambda effect: noted(effect),
         }
@@ -130,6 +131,10 @@ class JobDriver:
         for job_id in dead:
             self._metastore.bury_job(job_id)
         return len(dead)
+
+    def _stop_starting(self, effect: StopStarting) -> None:
+        self._executor.drain()
+        self._woken = replace(self._woken, busy=self._executor.wait(0).busy)  # people are told what really runs
 
     def _wait(self, effect: Wait) -> Woken:
         self._watch(self._woken)
