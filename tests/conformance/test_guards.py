@@ -1,267 +1,226 @@
-"""The guards, over SQLite and a real PostgreSQL: one winner, no stale write, no limit exceeded, nothing half-made."""
+"""Every part of a plan says what it expects to find, and lands only if it finds it; the rest of the plan stands."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from itertools import count
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from tailrace.audit.checks import audit
-from tailrace.effects.asks import Accepted
-from tailrace.effects.results import Applied
-from tailrace.effects.tries import Claim, ClaimRequest, RefusalReason, Refused, TryOutcome, XComQuery
-from tailrace.metastore.store import Metastore
-from tailrace.model.intervals import DataInterval
-from tailrace.model.keys import ProcessIdentity
+from tailrace.errors import InternalError
+from tailrace.metastore.tables import backfill_run, dag_run, task_instance
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
-from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.states import DagRunState, JobState, TaskInstanceState
 from tailrace.model.transitions import Cause
-from tailrace.planning.backfills import BackfillRequest
-from tailrace.planning.creation import plan_backfill
-from tailrace.planning.plan import Plan, RunVerdict
-from tailrace.planning.planner import plan
-from tailrace.planning.retries import AfterTry
-from tailrace.planning.snapshot import Snapshot
+from tailrace.planning.plan import RunActivation, RunAdoption, RunTakeover
+from tests.conformance.worlds import LEASE, World, dag, places
 
-FIRST = datetime(2024, 1, 1, tzinfo=UTC)
-DAY = timedelta(days=1)
-WORKER = ProcessIdentity("host", "boot", 11, 1)
-TASK = ProcessIdentity("host", "boot", 12, 2)
-SUCCESS = AfterTry(TaskInstanceState.SUCCESS, Cause.OUTCOME, "fine", 1, 0)
+ABC = dag("a b c")
 
 
-@dataclass
-class Place:
-    """A metastore with a backfill of one DAG in it, and a job that drives it."""
-
-    url: str
-    dag: DagSpec
-    dates: int = 1
-    metastore: Metastore = field(init=False)
-    backfill_id: int = field(init=False)
-    job_id: int = field(init=False)
-    ids: Any = field(default_factory=lambda: count(1))
-
-    def __post_init__(self) -> None:
-        self.metastore = Metastore.open(self.url)
-        self.metastore.set_pool("one", 1, "", self.id())
-        self.create()
-        self.job_id = self.metastore.start_job("backfill", WORKER, self.dag.dag_id, self.backfill_id, 20.0, self.id())
-
-    def id(self) -> str:
-        return f"write-{next(self.ids)}"
-
-    def create(self, **options: Any) -> None:
-        intervals = [DataInterval(FIRST + n * DAY, FIRST + (n + 1) * DAY) for n in range(self.dates)]
-        request = BackfillRequest(self.dag.dag_id, intervals[0].start, intervals[-1].start, **options)
-        facts = self.metastore.backfill_facts(self.dag, request, intervals)
-        created = self.metastore.create_backfill(
-            self.dag, plan_backfill(self.dag, request, intervals, facts), "typed", self.id()
-        )
-        assert isinstance(created, int)
-        self.backfill_id = created
-
-    def look(self) -> Snapshot:
-        return self.metastore.snapshot(self.job_id, self.dag, self.backfill_id)
-
-    def step(self) -> Applied:
-        return self.metastore.apply(plan(self.look()), self.id())
-
-    def queue(self) -> Applied:
-        self.step()  # activates
-        return self.step()  # queues what is ready
-
-    def states(self) -> dict[str, str]:
-        return {ti.task_id: str(ti.state) for run in self.look().runs for ti in run.task_instances}
-
-    def request(self, applied: Applied, place: int = 0) -> ClaimRequest:
-        submission = applied.queued[place]
-        return ClaimRequest(submission.id, submission.key.try_number, WORKER, TASK, "code", 20.0)
-
-    def claim(self, applied: Applied, place: int = 0) -> Claim:
-        claimed = self.metastore.claim(self.request(applied, place), self.id())
-        assert isinstance(claimed, Claim)
-        return claimed
+def test_a_transition_lands_with_its_history_and_its_submission(world: World) -> None:
+    _, job = world.begun(ABC)
+    [a, *_] = world.by_task(1).values()
+    applied = world.queue(ABC, job, a)
+    assert [step.id for step in applied.won] == [a]
+    assert [(s.id, s.key.try_number) for s in applied.queued] == [(a, 1)]
+    row = world.row(task_instance, a)
+    assert (row.state, row.try_number, row.queued_at) == ("queued", 1, world.clock.now)
+    [told] = world.history(task_instance_id=a, after="queued")
+    assert (told.before, told.actor, told.cause, told.job_id) == ("none", "planner", "dependencies_met", job)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return (
-        f"sqlite:///{tmp_path}/metastore.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"before": TaskInstanceState.UP_FOR_RETRY},
+        {"before_try": 1, "try_number": 2},
+        {"run": 999},
+        {"id": 999},
+    ],
+)
+def test_a_transition_that_finds_something_else_is_lost(world: World, wrong: dict[str, object]) -> None:
+    _, job = world.begun(ABC)
+    a, b, _ = world.by_task(1).values()
+    wrong_step = replace(world.transition(a), **wrong)
+    before = len(world.history())
+    applied = world.apply(ABC, job, transitions=(wrong_step, world.transition(b)))
+    assert applied.lost == (wrong_step,)
+    assert [step.id for step in applied.won] == [b]
+    assert (world.state(a), world.state(b)) == ("none", "queued")
+    assert len(world.history()) == before + 1
+
+
+def test_nothing_is_queued_in_a_run_that_has_ended(world: World) -> None:
+    _, job = world.begun(ABC)
+    a, b, c = world.by_task(1).values()
+    late = world.transition(c)
+    for id in (a, b, c):
+        world.apply(ABC, job, transitions=(world.transition(id, TaskInstanceState.SKIPPED),))
+    world.set_state(c, state="none")
+    assert world.apply(ABC, job, run_verdicts=(world.verdict(1, DagRunState.FAILED),)).judged
+    assert world.apply(ABC, job, transitions=(late,)).lost == (late,)
+    assert world.state(c) == "none"
+
+
+def test_a_step_the_table_does_not_have_is_our_bug_and_writes_nothing(world: World) -> None:
+    _, job = world.begun(ABC)
+    a, b, _ = world.by_task(1).values()
+    bad = world.transition(a, TaskInstanceState.SUCCESS)
+    with pytest.raises(InternalError, match="may not step none → success"):
+        world.apply(ABC, job, transitions=(world.transition(b), bad))
+    assert world.state(b) == "none"
+
+
+def test_a_lost_try_is_guarded_by_its_token(world: World) -> None:
+    _, job = world.begun(ABC)
+    a = world.by_task(1)["a"]
+    world.queue(ABC, job, a)
+    claim = world.running(a)
+    fields = {"retry_at": world.clock.now, "max_tries": 2, "lost_tries": 1}
+    lose = world.transition(a, TaskInstanceState.UP_FOR_RETRY, Cause.LOST, token=claim.token, **fields)
+    assert world.apply(ABC, job, transitions=(replace(lose, token=claim.token + 1),)).lost
+    assert world.apply(ABC, job, transitions=(lose,)).won
+    row = world.row(task_instance, a)
+    assert (row.state, row.max_tries, row.lost_tries, row.holder, row.lease_until) == ("up_for_retry", 2, 1, None, None)
+
+
+def test_a_lease_renewed_since_the_snapshot_is_not_lost(world: World) -> None:
+    backfill, job = world.begun(ABC)
+    a = world.by_task(1)["a"]
+    world.queue(ABC, job, a)
+    claim = world.running(a)
+    world.clock.advance(LEASE)
+    world.store.heartbeat(job, LEASE)
+    [run] = world.store.snapshot(job, ABC, backfill).runs
+    assert [ti.id for ti in run.task_instances if ti.lease_expired] == [a]
+    lose = world.transition(
+        a, TaskInstanceState.UP_FOR_RETRY, Cause.LOST, token=claim.token, only_if_expired=True, retry_at=world.clock.now
     )
+    assert world.store.renew(claim, LEASE)
+    assert world.apply(ABC, job, transitions=(lose,)).lost
+    world.clock.advance(LEASE)
+    assert world.apply(ABC, job, transitions=(lose,)).won
 
 
-@pytest.fixture
-def chain(url: str) -> Iterator[Place]:
-    tasks = (TaskSpec("a", downstream=("b",), retries=1), TaskSpec("b", upstream=("a",)))
-    place = Place(url, DagSpec("chain", tasks, schedule=Schedule(ScheduleKind.CRON, "0 0 * * *")))
-    yield place
-    assert audit(place.metastore.audit_records()) == ()
-    place.metastore.close()
+def test_activation_creates_the_task_instances_and_takes_the_run(world: World) -> None:
+    backfill = world.backfill(ABC, days=2)
+    job = world.job(ABC, backfill)
+    assert world.rows(task_instance) == []
+    first, second = world.run_rows()
+    assert world.activate(ABC, job, first).activated == (first,)
+    run = world.row(dag_run, first)
+    assert (run.state, run.owner_job_id, run.started_at) == ("running", job, world.clock.now)
+    assert [(ti.task_id, ti.state, ti.max_tries) for ti in world.task_instances(first)] == [
+        ("a", "none", 1),
+        ("b", "none", 1),
+        ("c", "none", 1),
+    ]
+    assert len(world.history(run_id=run.run_id, kind="task_instance", cause="created")) == 3
+    assert world.task_instances(second) == []
 
 
-@pytest.fixture
-def wide(url: str) -> Iterator[Place]:
-    tasks = tuple(TaskSpec(name, pool="one") for name in "abc")
-    place = Place(url, DagSpec("wide", tasks, schedule=Schedule(ScheduleKind.CRON, "0 0 * * *"), max_active_runs=2), 4)
-    yield place
-    assert audit(place.metastore.audit_records()) == ()
-    place.metastore.close()
+@pytest.mark.parametrize("wrong", [{"version": 2}, {"id": 999}])
+def test_an_activation_of_another_version_is_stale(world: World, wrong: dict[str, int]) -> None:
+    backfill = world.backfill(ABC)
+    job = world.job(ABC, backfill)
+    applied = world.apply(ABC, job, activations=(replace(world.activation(1), **wrong),))
+    assert applied.activated == ()
+    assert len(applied.stale) == 1
+    assert world.row(dag_run, 1).state == "queued"
+    assert world.rows(task_instance) == []
 
 
-def test_task_instances_come_with_their_run(chain: Place) -> None:
-    assert chain.look().runs == ()
-    applied = chain.step()
-    assert len(applied.activated) == 1
-    assert chain.states() == {"a": "none", "b": "none"}
+def test_a_run_is_activated_once(world: World) -> None:
+    _, job = world.begun(ABC)
+    applied = world.apply(ABC, job, activations=(RunActivation(1, "run", 1),))
+    assert applied.activated == ()
+    assert "expected queued version 1, found running" in applied.stale[0]
 
 
-def test_a_try_is_claimed_once(chain: Place) -> None:
-    applied = chain.queue()
-    first = chain.claim(applied)
-    second = chain.metastore.claim(chain.request(applied), chain.id())
-    assert first.token == 1
-    assert isinstance(second, Refused)
-    assert second.reason is RefusalReason.NOT_QUEUED
+def test_adoption_creates_only_what_is_missing(world: World) -> None:
+    _, job = world.begun(ABC)
+    more = dag("a b c d")
+    adoption = RunAdoption(1, "run", ("c", "d"))
+    assert world.apply(more, job, adoptions=(adoption,)).adopted == (1,)
+    assert [ti.task_id for ti in world.task_instances(1)] == ["a", "b", "c", "d"]
+    assert len(world.history(task_id="d")) == 1
+    gone = world.apply(more, job, adoptions=(replace(adoption, id=999),))
+    assert (gone.adopted, len(gone.stale)) == ((), 1)
 
 
-def test_another_try_number_is_refused(chain: Place) -> None:
-    applied = chain.queue()
-    refused = chain.metastore.claim(replace(chain.request(applied), try_number=2), chain.id())
-    assert isinstance(refused, Refused)
-    assert refused.reason is RefusalReason.OTHER_TRY
+def test_a_run_is_taken_over_only_from_the_dead(world: World) -> None:
+    backfill, first = world.begun(ABC)
+    second = world.job(ABC, backfill)
+    takeover = RunTakeover(1, "run", first)
+    refused = world.apply(ABC, second, takeovers=(takeover,))
+    assert (refused.taken_over, len(refused.stale)) == ((), 1)
+    assert world.row(dag_run, 1).owner_job_id == first
+    world.store.bury_job(first)
+    assert world.apply(ABC, second, takeovers=(replace(takeover, previous_owner=None),)).taken_over == ()
+    assert world.apply(ABC, second, takeovers=(takeover,)).taken_over == (1,)
+    assert world.row(dag_run, 1).owner_job_id == second
 
 
-def test_a_claim_repeated_under_its_id_is_the_claim(chain: Place) -> None:
-    applied = chain.queue()
-    id = chain.id()
-    assert chain.metastore.claim(chain.request(applied), id) == chain.metastore.claim(chain.request(applied), id)
+def test_a_silent_owner_is_dead_once_its_lease_has_run_out(world: World) -> None:
+    backfill, first = world.begun(ABC)
+    second = world.job(ABC, backfill)
+    takeover = RunTakeover(1, "run", first)
+    world.clock.advance(LEASE - 1)
+    assert world.apply(ABC, second, takeovers=(takeover,)).taken_over == ()
+    world.clock.advance(1)
+    assert world.apply(ABC, second, takeovers=(takeover,)).taken_over == (1,)
 
 
-def test_an_outcome_lands_with_its_xcoms_and_only_under_its_token(chain: Place) -> None:
-    claim = chain.claim(chain.queue())
-    outcome = TryOutcome(OutcomeKind.SUCCESS, xcoms={"return_value": {"rows": 3}})
-    stale = chain.metastore.report(replace(claim, token=claim.token + 1), outcome, SUCCESS, chain.id())
-    assert isinstance(stale, Refused)
-    ti = claim.task_instance
-    query = XComQuery(ti.dag_id, ti.run_id, ("a",), "return_value")
-    assert chain.metastore.read_xcom(query) == ()
-    assert chain.metastore.report(claim, outcome, SUCCESS, chain.id()) == Accepted("success")
-    assert chain.metastore.read_xcom(query) == (("a", -1, {"rows": 3}),)
+def test_every_part_is_in_exactly_one_bucket(world: World) -> None:
+    backfill, job = world.begun(ABC, days=2)
+    world.store.end_job(job, JobState.FAILED)
+    a, b, c = world.by_task(1).values()
+    parts = {
+        "transitions": (
+            world.transition(a),
+            world.transition(b, TaskInstanceState.SKIPPED),
+            replace(world.transition(c), before_try=7),
+        ),
+        "activations": (RunActivation(1, "run", 1), RunActivation(999, "none", 1)),
+        "adoptions": (RunAdoption(1, "run", ("a",)), RunAdoption(999, "none", ("a",))),
+        "takeovers": (RunTakeover(1, "run", job), RunTakeover(2, "run", None)),
+        "run_verdicts": (world.verdict(1, DagRunState.SUCCESS), world.verdict(2, DagRunState.SUCCESS, version=9)),
+    }
+    applied = world.apply(ABC, world.job(ABC, backfill), **parts)
+    assert places(applied) == (3, 8)
 
 
-def test_a_late_result_is_refused_and_recorded_as_refused(chain: Place) -> None:
-    claim = chain.claim(chain.queue())
-    lost = replace(chain.look(), lost=frozenset({claim.id}))
-    chain.metastore.apply(plan(lost), chain.id())
-    late = chain.metastore.report(claim, TryOutcome(OutcomeKind.SUCCESS), SUCCESS, chain.id())
-    assert isinstance(late, Refused)
-    assert chain.states()["a"] == "up_for_retry"
-    assert [row.after for row in chain.metastore.audit_records().history if row.kind == "refused"] == ["success"]
+def test_cleared_task_instances_start_over_with_a_new_budget(world: World) -> None:
+    spec = dag("a>b", a={"retries": 2})
+    _, job = world.begun(spec)
+    ids = world.by_task(1)
+    world.run_try(spec, job, ids["a"], OutcomeKind.FAILED_FOR_GOOD, xcoms={"k": 1}, followed=("b",))
+    failed = world.transition(ids["b"], TaskInstanceState.UPSTREAM_FAILED)
+    assert world.apply(spec, job, transitions=(failed,)).won
+    assert world.apply(spec, job, run_verdicts=(world.verdict(1, DagRunState.FAILED),)).judged
+    world.backfill(spec, reprocess="failed", new=True)
+    run = world.row(dag_run, 1)
+    assert (run.state, run.version, run.ended_at) == ("queued", 2, None)
+    assert world.state(ids["a"]) == "failed", "nothing is cleared before the run's turn"
+    assert world.activate(spec, job, 1).activated == (1,)
+    row = world.row(task_instance, ids["a"])
+    assert (row.state, row.try_number, row.max_tries, row.lost_tries) == ("none", 1, 4, 0)
+    assert (row.followed, row.started_at, row.ended_at, row.queued_at) == (None, None, None, None)
+    assert world.row(dag_run, 1).clear_on_activation is None
+    assert len(world.history(task_instance_id=ids["a"], cause="reprocess")) == 1
+    assert world.queue(spec, job, ids["a"]).queued[0].key.try_number == 2
 
 
-def test_a_lease_is_renewed_only_by_its_holder(chain: Place) -> None:
-    claim = chain.claim(chain.queue())
-    assert chain.metastore.renew(claim, 20.0)
-    assert not chain.metastore.renew(replace(claim, token=9), 20.0)
+def test_the_copies_of_a_runs_state_follow_it(world: World) -> None:
+    _, job = world.begun(ABC)
 
+    def copied() -> set[str]:
+        return {row.run_state for row in world.rows(backfill_run)}
 
-def test_a_plan_repeated_under_its_id_answers_the_same_and_changes_nothing(chain: Place) -> None:
-    chain.step()
-    decided, id = plan(chain.look()), chain.id()
-    first = chain.metastore.apply(decided, id)
-    rows = len(chain.metastore.audit_records().history)
-    assert chain.metastore.apply(decided, id) == first
-    assert len(chain.metastore.audit_records().history) == rows
-
-
-def test_what_was_decided_from_an_old_state_is_lost(chain: Place) -> None:
-    chain.step()
-    decided = plan(chain.look())
-    chain.metastore.apply(decided, chain.id())
-    again = chain.metastore.apply(decided, chain.id())
-    assert (again.won, [step.key.task_id for step in again.lost]) == ((), ["a"])
-
-
-def test_two_planners_with_one_snapshot_cannot_both_take_the_last_slot(wide: Place) -> None:
-    wide.step()
-    seen = wide.look()
-    other = Metastore.open(wide.url)
-    step = plan(seen).transitions[0]
-    rival = next(ti for run in seen.runs for ti in run.task_instances if ti.id != step.id)
-    key = replace(step.key, task_id=rival.task_id)
-    mine = wide.metastore.apply(Plan(wide.dag, wide.job_id, transitions=(step,)), wide.id())
-    theirs = other.apply(Plan(wide.dag, wide.job_id, transitions=(replace(step, id=rival.id, key=key),)), wide.id())
-    other.close()
-    assert (len(mine.won), len(theirs.won), len(theirs.deferred)) == (1, 0, 1)
-
-
-def test_the_window_is_recounted(wide: Place) -> None:
-    decided = plan(wide.look())
-    assert len(decided.activations) == 2
-    first = wide.metastore.apply(decided, wide.id())
-    third = replace(decided, activations=plan(wide.look()).activations)
-    assert len(first.activated) == 2
-    assert third.activations == ()
-    forced = wide.look().candidates[0]
-    greedy = replace(decided, activations=(replace(decided.activations[0], id=forced.id, run_id=forced.run_id),))
-    refused = wide.metastore.apply(greedy, wide.id())
-    assert refused.activated == ()
-    assert "the limit is 2" in refused.stale[0]
-
-
-def test_a_verdict_whose_evidence_changed_is_stale(chain: Place) -> None:
-    """The race of 2016, if it could be decided: the write itself would refuse it."""
-    claim = chain.claim(chain.queue())
-    (run,) = chain.look().runs
-    seen = {ti.id: ti.state for ti in run.task_instances}
-    verdict = RunVerdict(run.id, run.run_id, run.version, DagRunState.DEADLOCKED, seen)
-    chain.metastore.report(claim, TryOutcome(OutcomeKind.SUCCESS), SUCCESS, chain.id())
-    applied = chain.metastore.apply(Plan(chain.dag, chain.job_id, run_verdicts=(verdict,)), chain.id())
-    assert applied.judged == ()
-    assert "expected running, found success" in applied.stale[0]
-
-
-def test_a_run_is_judged_and_the_backfill_after_it(chain: Place) -> None:
-    applied = chain.queue()
-    for _ in range(2):
-        claim = chain.claim(applied)
-        chain.metastore.report(claim, TryOutcome(OutcomeKind.SUCCESS), SUCCESS, chain.id())
-        applied = chain.step()
-    assert [verdict.state for verdict in applied.judged] == [DagRunState.SUCCESS]
-    assert chain.step().backfill_judged
-    assert chain.metastore.backfill_summary(chain.backfill_id).state == BackfillState.SUCCESS
-
-
-def test_the_same_command_continues_and_new_makes_another(chain: Place) -> None:
-    first = chain.backfill_id
-    chain.create()
-    assert chain.backfill_id == first
-    chain.create(new=True)
-    assert chain.backfill_id != first
-
-
-def test_a_creation_from_old_facts_is_stale_and_writes_nothing(chain: Place) -> None:
-    dag = replace(chain.dag, dag_id="other")
-    interval = DataInterval(FIRST, FIRST + DAY)
-    request = BackfillRequest("other", FIRST, FIRST)
-    creation = plan_backfill(dag, request, [interval], chain.metastore.backfill_facts(dag, request, [interval]))
-    chain.metastore.create_backfill(dag, creation, "first", chain.id())
-    rows = len(chain.metastore.audit_records().history)
-    again = chain.metastore.create_backfill(dag, creation, "second", chain.id())
-    assert not isinstance(again, int)
-    assert len(chain.metastore.audit_records().history) == rows
-
-
-def test_a_run_whose_job_is_buried_is_anyones(chain: Place) -> None:
-    chain.step()
-    heir = chain.metastore.start_job("backfill", TASK, chain.dag.dag_id, chain.backfill_id, 20.0, chain.id())
-    assert chain.metastore.snapshot(heir, chain.dag, chain.backfill_id).runs == ()
-    chain.metastore.bury_job(chain.job_id)
-    assert not chain.metastore.heartbeat(chain.job_id, 20.0)
-    chain.job_id = heir
-    assert len(chain.step().taken_over) == 1
+    assert copied() == {"running"}
+    world.backfill(ABC, new=True)
+    for id in world.by_task(1).values():
+        world.apply(ABC, job, transitions=(world.transition(id, TaskInstanceState.SKIPPED),))
+    assert world.apply(ABC, job, run_verdicts=(world.verdict(1, DagRunState.SUCCESS),)).judged
+    assert copied() == {"success"}
+    world.backfill(ABC, new=True, reprocess="all")
+    assert copied() == {"queued"}
+    assert len(world.rows(backfill_run)) == 3

@@ -1,0 +1,223 @@
+"""Sets scenes: a clock that stands still, DAGs in a line, backfills, jobs and tries brought to where a test begins."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Table, select
+
+from tailrace.effects.results import Applied
+from tailrace.effects.tries import Claim, ClaimRequest, Refused, TryOutcome
+from tailrace.metastore.store import Metastore, MetastoreStale
+from tailrace.metastore.tables import dag_run, history, task_instance
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import ProcessIdentity, TaskInstanceKey
+from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+from tailrace.planning.backfills import BackfillCreation, BackfillRequest, Reprocess
+from tailrace.planning.creation import plan_backfill
+from tailrace.planning.plan import Plan, RunActivation, RunVerdict, TaskTransition
+from tailrace.planning.planner import plan
+from tailrace.planning.retries import AfterTry, after_try
+from tests.unit.planning.builders import dag as plain_dag
+
+FIRST = datetime(2024, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+LEASE = 20.0
+
+
+class FalseClock:
+    """Stands still until it is told to move."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2024, 5, 1, 12, tzinfo=UTC)
+        self.seconds = 1000.0
+        self.boot = "boot-1"
+
+    def wall(self) -> datetime:
+        return self.now
+
+    def lease(self) -> float:
+        return self.seconds
+
+    def epoch(self) -> str:
+        return self.boot
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.now += timedelta(seconds=seconds)
+
+
+def dag(edges: str, **of_tasks: Mapping[str, Any]) -> DagSpec:
+    """A daily DAG from ``"a>b b>c d"``; ``a={"retries": 1}`` sets fields of task a, ``_dag`` the DAG's."""
+    return replace(plain_dag(edges, **of_tasks), schedule=Schedule(ScheduleKind.CRON, "0 0 * * *"), start_date=FIRST)
+
+
+def intervals(days: int, first: datetime = FIRST) -> tuple[DataInterval, ...]:
+    """So many daily data intervals."""
+    return tuple(DataInterval(first + n * DAY, first + (n + 1) * DAY) for n in range(days))
+
+
+class World:
+    """One metastore and the shortest way to a scene in it. Every write gets an id of its own."""
+
+    def __init__(self, store: Metastore, clock: FalseClock) -> None:
+        self.store = store
+        self.clock = clock
+        self._numbers = itertools.count(1)
+
+    def write_id(self) -> str:
+        return f"write-{next(self._numbers)}"
+
+    def process(self, host: str = "here") -> ProcessIdentity:
+        number = next(self._numbers)
+        return ProcessIdentity(host, "boot", number, number)
+
+    # --- backfills and jobs --------------------------------------------------------------------------------
+
+    def decide(self, spec: DagSpec, days: int = 1, first: datetime = FIRST, **request: Any) -> BackfillCreation:
+        """What a backfill command over so many days would write."""
+        dates = intervals(days, first)
+        request["reprocess"] = Reprocess(request.get("reprocess", "missing"))
+        asked = BackfillRequest(spec.dag_id, dates[0].start, dates[-1].start, **request)
+        return plan_backfill(spec, asked, dates, self.store.backfill_facts(spec, asked, dates))
+
+    def backfill(self, spec: DagSpec, days: int = 1, first: datetime = FIRST, **request: Any) -> int:
+        """Create (or continue) a backfill; its row."""
+        creation = self.decide(spec, days, first, **request)
+        assert creation.refusals == ()
+        created = self.store.create_backfill(spec, creation, "typed", self.write_id())
+        assert not isinstance(created, MetastoreStale), created.reason
+        return created
+
+    def job(self, spec: DagSpec, backfill: int, process: ProcessIdentity | None = None) -> int:
+        identity = process or self.process()
+        return self.store.start_job("backfill", identity, spec.dag_id, backfill, LEASE, self.write_id())
+
+    def begun(self, spec: DagSpec, days: int = 1, **request: Any) -> tuple[int, int]:
+        """A backfill with all its runs active; the rows of the backfill and of its job."""
+        backfill = self.backfill(spec, days, **request)
+        job = self.job(spec, backfill)
+        applied = self.activate(spec, job, *(row.id for row in self.rows(dag_run) if row.state == "queued"))
+        assert len(applied.activated) == days, applied.stale
+        return backfill, job
+
+    # --- plans ---------------------------------------------------------------------------------------------
+
+    def apply(self, spec: DagSpec, job: int, store: Metastore | None = None, **parts: Any) -> Applied:
+        """Apply a plan of these parts."""
+        return (store or self.store).apply(Plan(spec, job, **parts), self.write_id())
+
+    def step(self, spec: DagSpec, job: int, backfill: int, store: Metastore | None = None) -> Applied:
+        """One whole step: snapshot, the planner's plan, apply."""
+        store = store or self.store
+        return store.apply(plan(store.snapshot(job, spec, backfill)), self.write_id())
+
+    def activate(self, spec: DagSpec, job: int, *runs: int) -> Applied:
+        return self.apply(spec, job, activations=tuple(self.activation(run) for run in runs))
+
+    def activation(self, run: int) -> RunActivation:
+        row = self.row(dag_run, run)
+        return RunActivation(run, row.run_id, row.version)
+
+    def transition(
+        self, id: int, after: TaskInstanceState = TaskInstanceState.QUEUED, cause: Cause | None = None, **more: Any
+    ) -> TaskTransition:
+        """A step of the task instance as it stands; into queued by default, under the next try number."""
+        row = self.row(task_instance, id)
+        run = self.row(dag_run, row.dag_run_id)
+        into_queue = after is TaskInstanceState.QUEUED
+        fields = {
+            "before": TaskInstanceState(row.state),
+            "before_try": row.try_number,
+            "try_number": row.try_number + 1 if into_queue else row.try_number,
+            "cause": cause or (Cause.DEPENDENCIES_MET if into_queue else Cause.TRIGGER_RULE),
+            "reason": "",
+            **more,
+        }
+        key = TaskInstanceKey(row.dag_id, run.run_id, row.task_id, row.map_index)
+        return TaskTransition(id=id, run=row.dag_run_id, key=key, after=after, **fields)
+
+    def queue(self, spec: DagSpec, job: int, *ids: int, store: Metastore | None = None) -> Applied:
+        return self.apply(spec, job, store, transitions=tuple(self.transition(id) for id in ids))
+
+    def verdict(self, run: int, state: DagRunState, **more: Any) -> RunVerdict:
+        """A verdict over the run as it stands."""
+        row = self.row(dag_run, run)
+        evidence = {ti.id: TaskInstanceState(ti.state) for ti in self.task_instances(run)}
+        return replace(RunVerdict(run, row.run_id, row.version, state, evidence), **more)
+
+    # --- tries ---------------------------------------------------------------------------------------------
+
+    def claim(self, id: int, number: int = 1, store: Metastore | None = None, **more: Any) -> Claim | Refused:
+        fields = {"worker": self.process(), "task": self.process(), "code_hash": "hash", "lease_seconds": LEASE, **more}
+        return (store or self.store).claim(ClaimRequest(id, number, **fields), self.write_id())
+
+    def running(self, id: int, number: int = 1) -> Claim:
+        """A won claim of a queued try."""
+        claim = self.claim(id, number)
+        assert isinstance(claim, Claim), claim
+        return claim
+
+    def after(self, spec: DagSpec, claim: Claim, kind: OutcomeKind) -> AfterTry:
+        task = spec.by_id[claim.task_instance.task_id]
+        budget = {"max_tries": claim.max_tries, "lost_tries": claim.lost_tries, "disable_retry": False}
+        return after_try(task, claim.key, kind, "said so", **budget)
+
+    def report(self, spec: DagSpec, claim: Claim, kind: OutcomeKind = OutcomeKind.SUCCESS, **more: Any) -> Any:
+        return self.store.report(claim, TryOutcome(kind, **more), self.after(spec, claim, kind), self.write_id())
+
+    def run_try(self, spec: DagSpec, job: int, id: int, kind: OutcomeKind = OutcomeKind.SUCCESS, **more: Any) -> None:
+        """Queue, claim and report one try of the task instance."""
+        assert self.queue(spec, job, id).won
+        self.report(spec, self.running(id, self.row(task_instance, id).try_number), kind, **more)
+
+    # --- what is there -------------------------------------------------------------------------------------
+
+    def rows(self, table: Table) -> list[Any]:
+        keys = list(table.primary_key)
+        return list(self.store.read(lambda tx: tx.rows(select(table).order_by(*keys))))
+
+    def row(self, table: Table, id: int) -> Any:
+        return self.store.read(lambda tx: tx.row(select(table).where(table.c.id == id)))
+
+    def run_rows(self) -> list[int]:
+        return [row.id for row in self.rows(dag_run)]
+
+    def task_instances(self, run: int) -> list[Any]:
+        wanted = select(task_instance).where(task_instance.c.dag_run_id == run).order_by(task_instance.c.id)
+        return list(self.store.read(lambda tx: tx.rows(wanted)))
+
+    def by_task(self, run: int) -> dict[str, int]:
+        """The rows of a run's task instances, by task id."""
+        return {row.task_id: row.id for row in self.task_instances(run)}
+
+    def state(self, id: int) -> str:
+        return str(self.row(task_instance, id).state)
+
+    def set_state(self, id: int, **columns: Any) -> None:
+        """Put a row into a state no command of today leads to."""
+        self.store._database.write(
+            lambda tx: tx.change(task_instance.update().where(task_instance.c.id == id).values(**columns))
+        )
+
+    def history(self, **wanted: Any) -> list[Any]:
+        rows = self.rows(history)
+        return [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]
+
+
+def places(applied: Applied) -> tuple[int, int]:
+    """How many transitions, and how many other parts, the answer accounts for."""
+    return (
+        len(applied.won) + len(applied.lost) + len(applied.deferred),
+        len(applied.activated)
+        + len(applied.adopted)
+        + len(applied.taken_over)
+        + len(applied.judged)
+        + len(applied.stale)
+        + applied.backfill_judged,
+    )
