@@ -1,6 +1,6 @@
 """Tries a second through zygote and workers alone, no metastore: ``python -m benchmarks.tries [TRIES] [ISOLATION …]``.
 
-Prints processor time a try for each kind of process too: unlike the rate it hardly depends on who else uses the machine.
+Prints processor time a try for each kind of process too: other users of the machine change it less than the rate.
 """
 
 import sys

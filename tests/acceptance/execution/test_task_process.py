@@ -50,7 +50,7 @@ def shouts_into_the_channel():
     time.sleep(60)
 @work
 def forks_and_returns_twice():
-    os.fork()
+    if os.fork(): time.sleep(0.5)  # the copy comes out first
     return os.getpid()
 """
 
