@@ -274,13 +274,13 @@ def _parsed(text: str) -> URL:
         name = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}.get(url.drivername)
         url = url if name is None else url.set(drivername=name)
         url.get_dialect()
-    except ArgumentError:
-        raise CommandError(
-            "the metastore's address is not a URL; expected sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
-        ) from None
     except NoSuchModuleError:
         raise CommandError(
             "the metastore is sqlite:///PATH or postgresql+psycopg://…; no other kind is known"
+        ) from None
+    except ArgumentError:
+        raise CommandError(
+            "the metastore's address is not a URL; expected sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
         ) from None
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise CommandError(f"the metastore is SQLite or PostgreSQL, not {url.get_backend_name()}")
