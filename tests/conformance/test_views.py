@@ -1,0 +1,171 @@
+"""What people are shown is what is there."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tailrace.effects.asks import Accepted
+from tailrace.errors import CommandError
+from tailrace.metastore.tables import dag as dag_table
+from tailrace.metastore.tables import dag_run
+from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.planning.plan import BackfillVerdict
+from tests.conformance.worlds import DAY, FIRST, World, dag
+
+AB = dag("a>b")
+
+
+@pytest.fixture
+def failed(world: World) -> int:
+    """A backfill of three runs: the first succeeded, the second failed at a, the third is queued."""
+    id = world.backfill(AB, days=3)
+    job = world.job(AB, id)
+    world.activate(AB, job, 1, 2)
+    for task_id in ("a", "b"):
+        world.run_try(AB, job, world.by_task(1)[task_id])
+    assert world.apply(AB, job, run_verdicts=(world.verdict(1, DagRunState.SUCCESS),)).judged
+    a, b = world.by_task(2).values()
+    world.queue(AB, job, a)
+    claim = world.running(a)
+    world.clock.advance(5)
+    assert world.report(AB, claim, OutcomeKind.FAILED) == Accepted("failed")
+    failed = world.transition(b, TaskInstanceState.UPSTREAM_FAILED, reason="a failed")
+    verdict = world.verdict(2, DagRunState.FAILED, reason="b is upstream_failed")
+    evidence = {a: TaskInstanceState.FAILED, b: TaskInstanceState.UPSTREAM_FAILED}
+    assert world.apply(AB, job, transitions=(failed,), run_verdicts=(replace(verdict, evidence=evidence),)).judged
+    return id
+
+
+def test_the_summary_of_a_backfill(world: World, failed: int) -> None:
+    summary = world.store.backfill_summary(failed)
+    assert (summary.id, summary.dag_id, summary.state, summary.left_failed) == (failed, "dag", "queued", 0)
+    assert summary.runs == {"success": 1, "failed": 1, "queued": 1}
+    assert summary.task_instances == {"success": 2, "failed": 1, "upstream_failed": 1}
+    root = summary.root_failure
+    assert root is not None
+    run_id = world.row(dag_run, 2).run_id
+    assert root.try_key == TryKey(TaskInstanceKey("dag", run_id, "a"), 1)
+    assert (root.state, root.reason) == ("failed", "said so")
+    with pytest.raises(KeyError):
+        world.store.backfill_summary(999)
+
+
+def test_failures_that_were_left_alone_are_counted(world: World, failed: int) -> None:
+    verdict = BackfillVerdict(failed, 1, BackfillState.FAILED)
+    world.store._database.write(lambda tx: tx.connection.exec_driver_sql("UPDATE backfill SET state = 'cancelled'"))
+    assert not world.apply(AB, 1, backfill_verdict=verdict).backfill_judged
+    second = world.backfill(AB, days=3)
+    assert second != failed
+    assert world.store.backfill_summary(second).left_failed == 1
+
+
+def test_backfills_in_a_list(world: World, failed: int) -> None:
+    world.clock.advance(60)
+    later = world.backfill(replace(AB, dag_id="later"), days=1)
+    first, second = world.store.list_backfills()
+    assert (first.id, second.id) == (later, failed)
+    assert (second.start, second.end, second.command, second.reprocess) == (FIRST, FIRST + 2 * DAY, "typed", "missing")
+    assert second.runs == {"success": 1, "failed": 1, "queued": 1}
+    assert world.store.list_backfills("dag") == (second,)
+    assert world.store.list_backfills(limit=1) == (first,)
+    assert world.store.show_backfill(None) == first
+    assert world.store.show_backfill(failed) == second
+    assert world.store.show_backfill(999) is None
+
+
+def test_progress(world: World, failed: int) -> None:
+    world.activate(AB, 1, 3)
+    a = world.by_task(3)["a"]
+    world.queue(AB, 1, a)
+    world.running(a)
+    progress = world.store.backfill_progress(failed)
+    assert progress.runs == {"success": 1, "failed": 1, "running": 1}
+    assert progress.task_instances == {"success": 2, "failed": 1, "upstream_failed": 1, "running": 1, "none": 1}
+    assert progress.running == (f"a @ {(FIRST + 2 * DAY).isoformat()}",)
+
+
+def test_runs(world: World, failed: int) -> None:
+    third, second, first = world.store.list_runs()
+    assert [run.logical_date for run in (first, second, third)] == [FIRST, FIRST + DAY, FIRST + 2 * DAY]
+    assert (second.state, second.reason, second.run_type) == ("failed", "b is upstream_failed", "backfill")
+    assert (second.task_instances, third.task_instances) == ({"failed": 1, "upstream_failed": 1}, {})
+    assert (second.started_at, second.ended_at) == (world.clock.now - timedelta(seconds=5), world.clock.now)
+    assert world.store.list_runs("dag", "failed") == (second,)
+    assert world.store.list_runs("unknown") == ()
+    assert world.store.list_runs(limit=1) == (third,)
+    assert world.store.runs_of_backfill(failed) == (first, second, third)
+    assert world.store.find_run("dag", second.run_id) == second
+    assert world.store.find_run("dag", FIRST + DAY) == second
+    assert world.store.find_run("dag", FIRST - DAY) is None
+    assert world.store.find_run("another", FIRST) is None
+
+
+def test_task_instances_of_a_run(world: World, failed: int) -> None:
+    a, b = world.store.task_instances_of(2)
+    assert (a.task_id, a.map_index, a.state, a.try_number, a.reason) == ("a", -1, "failed", 1, "said so")
+    assert (a.start, a.end) == (world.clock.now - timedelta(seconds=5), world.clock.now)
+    assert (b.task_id, b.state, b.try_number, b.start, b.reason) == ("b", "upstream_failed", 0, None, "a failed")
+    assert world.store.task_instances_of(3) == ()
+
+
+def test_dags(world: World, failed: int) -> None:
+    world.backfill(replace(AB, dag_id="another"))
+    assert world.store.known_dags() == ("another", "dag")
+    another, mine = world.store.dag_stats()
+    assert (another.dag_id, another.runs, another.task_instances) == ("another", {"queued": 1}, {})
+    assert mine.runs == {"success": 1, "failed": 1, "queued": 1}
+    assert mine.task_instances == {"success": 2, "failed": 1, "upstream_failed": 1}
+    assert world.store.dag_stats("dag") == (mine,)
+    assert world.store.stored_dag("dag") == AB
+    assert world.store.stored_dag("unknown") is None
+
+
+def test_pausing(world: World, failed: int) -> None:
+    version = world.rows(dag_table)[0].version
+    assert world.store.set_paused("dag", True, world.write_id())
+    assert world.store.dag_stats("dag")[0].paused
+    assert world.rows(dag_table)[0].version == version + 1
+    assert world.store.set_paused("dag", False, world.write_id())
+    assert not world.store.dag_stats("dag")[0].paused
+    assert not world.store.set_paused("unknown", True, world.write_id())
+
+
+def test_pools(world: World) -> None:
+    [default] = world.store.list_pools()
+    assert (default.name, default.slots, default.open) == ("default_pool", 128, 128)
+    assert world.store.set_pool("small", 2, "few", world.write_id())
+    assert not world.store.set_pool("small", 3, None, world.write_id())
+    assert [(pool.name, pool.slots, pool.description) for pool in world.store.list_pools()][1] == ("small", 3, "few")
+    assert not world.store.set_pool("small", 3, "fewer", world.write_id())
+    assert world.store.list_pools()[1].description == "fewer"
+    world.store.delete_pool("small", world.write_id())
+    assert len(world.store.list_pools()) == 1
+
+
+@pytest.mark.parametrize(("name", "slots"), [("", 1), ("small", -2)])
+def test_a_pool_nobody_could_use_is_refused(world: World, name: str, slots: int) -> None:
+    with pytest.raises(CommandError, match="expected a name and 0 slots or more"):
+        world.store.set_pool(name, slots, None, world.write_id())
+
+
+def test_a_pool_in_use_is_not_deleted(world: World) -> None:
+    world.store.set_pool("small", 1, None, world.write_id())
+    spec = dag("a", a={"pool": "small"})
+    _, job = world.begun(spec)
+    a = world.by_task(1)["a"]
+    with pytest.raises(CommandError, match="used by 1 unfinished task instances"):
+        world.store.delete_pool("small", world.write_id())
+    world.queue(spec, job, a)
+    with pytest.raises(CommandError, match="used by 1 unfinished task instances"):
+        world.store.delete_pool("small", world.write_id())
+    world.report(spec, world.running(a))
+    world.store.delete_pool("small", world.write_id())
+    world.store.set_pool("small", 1, None, world.write_id())
+    world.backfill(dag("a"), days=2, pool="small")
+    with pytest.raises(CommandError, match="used by an unfinished backfill"):
+        world.store.delete_pool("small", world.write_id())
+    with pytest.raises(CommandError, match="can be resized, not deleted"):
+        world.store.delete_pool("default_pool", world.write_id())
