@@ -66,6 +66,11 @@ def job_alive(state: str | None, until: float | None, epoch: str | None, seconds
     return state == "running" and not now.expired(until, epoch, seconds)
 
 
+def owner_alive(row: Any, now: Moment) -> bool:
+    """Whether the run of a row of RUN_COLUMNS followed by OWNER_COLUMNS has a live owner."""
+    return row[8] is not None and job_alive(row[14], row[15], row[16], row[17], now)
+
+
 def task_instance_view(row: Any, now: Moment) -> TaskInstanceView:
     """The view of one row of TASK_INSTANCE_COLUMNS."""
     (_, id, task_id, text, index, number, most, lost, token, retry_at, queued_at, followed, holder, until, *lease) = row
@@ -98,7 +103,7 @@ def run_view(row: Any, now: Moment, task_instances: tuple[TaskInstanceView, ...]
         version=version,
         run_type=RunType(kind),
         owner_job_id=owner,
-        owner_alive=owner is not None and job_alive(row[14], row[15], row[16], row[17], now),
+        owner_alive=owner_alive(row, now),
         previous_id=previous,
         options=RunOptions(*options),
         task_instances=task_instances,

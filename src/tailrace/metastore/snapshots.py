@@ -6,6 +6,7 @@ one exception, the counts behind a backfill's verdict, is read once, when nothin
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, literal_column, select, text
@@ -17,6 +18,7 @@ from tailrace.metastore.rows import (
     RUN_STATES,
     STATES,
     TASK_INSTANCE_COLUMNS,
+    owner_alive,
     run_view,
     runs_with_owner,
     task_instance_view,
@@ -27,8 +29,13 @@ from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstan
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.snapshot import BackfillView, PreviousRun, RunView, Snapshot, TaskInstanceView
 
+_BY_ID = itemgetter(1)
+
 #: Queued runs read per step, at most. A wider window fills over several steps.
 MOST_CANDIDATES = 16
+
+#: How many of them beyond today's room: as many runs may close in one step and be replaced at once.
+SPARE_CANDIDATES = 4
 
 _BACKFILL = select(
     backfill.c.state,
@@ -47,7 +54,6 @@ _RUNNING = (
         .label("ordinal")
     )
     .where(dag_run.c.dag_id == bindparam("dag_id"), text(RUNNING_SQL))
-    .order_by(dag_run.c.logical_date, dag_run.c.id)
 )
 
 _CANDIDATES = (
@@ -58,10 +64,9 @@ _CANDIDATES = (
     .limit(bindparam("most"))
 )
 
-_TASK_INSTANCES = (
-    select(*TASK_INSTANCE_COLUMNS)
-    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
-    .order_by(task_instance.c.dag_run_id, task_instance.c.id)
+#: Sorted after it is read: a database sorts such wide rows more slowly than it finds them.
+_TASK_INSTANCES = select(*TASK_INSTANCE_COLUMNS).where(
+    task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True))
 )
 
 _PREVIOUS = select(dag_run.c.id, dag_run.c.run_id, dag_run.c.state).where(
@@ -98,13 +103,11 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
     now = tx.moment
     running = tx.rows(_RUNNING, {"backfill_id": backfill_id, "dag_id": dag.dag_id})
     wanted = [row for row in running if backfill_id is None or row.ordinal is not None]
-    if backfill_id is not None:
-        wanted.sort(key=lambda row: row.ordinal)
-    views = [run_view(row, now) for row in wanted]
-    driven = [view for view in views if view.owner_job_id == job_id or not view.owner_alive]
-    task_instances = _task_instances(tx, [view.id for view in driven], now)
-    runs = tuple(_with(view, task_instances.get(view.id, ())) for view in driven)
-    view, candidates = _backfill(tx, dag, backfill_id, len(wanted), now)
+    wanted.sort(key=lambda row: (row.logical_date if backfill_id is None else row.ordinal, row.id))
+    driven = [row for row in wanted if row.owner_job_id == job_id or not owner_alive(row, now)]
+    task_instances = _task_instances(tx, [row.id for row in driven], now)
+    runs = tuple(run_view(row, now, task_instances.get(row.id, ())) for row in driven)
+    view, candidates = _backfill(tx, dag, backfill_id, len(running), len(wanted), now)
     occupancy = count_occupants(tx, dag)
     return Snapshot(
         now=now.wall,
@@ -121,41 +124,26 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
     )
 
 
-def _with(view: RunView, task_instances: tuple[TaskInstanceView, ...]) -> RunView:
-    return RunView(
-        view.id,
-        view.run_id,
-        view.logical_date,
-        view.data_interval,
-        view.state,
-        view.version,
-        view.run_type,
-        view.owner_job_id,
-        view.owner_alive,
-        view.previous_id,
-        view.options,
-        task_instances,
-    )
-
-
 def _task_instances(tx: Transaction, runs: Sequence[int], now: Moment) -> Mapping[int, tuple[TaskInstanceView, ...]]:
     if not runs:
         return {}
     found: dict[int, list[TaskInstanceView]] = {}
-    for row in tx.rows(_TASK_INSTANCES, {"runs": list(runs)}):
+    for row in sorted(tx.rows(_TASK_INSTANCES, {"runs": list(runs)}), key=_BY_ID):
         found.setdefault(row[0], []).append(task_instance_view(row, now))
     return {run: tuple(views) for run, views in found.items()}
 
 
 def _backfill(
-    tx: Transaction, dag: DagSpec, backfill_id: int | None, active: int, now: Moment
+    tx: Transaction, dag: DagSpec, backfill_id: int | None, running: int, active: int, now: Moment
 ) -> tuple[BackfillView | None, tuple[RunView, ...]]:
     row = None if backfill_id is None else tx.row(_BACKFILL, {"backfill_id": backfill_id})
     if row is None:
         return None, ()
     state, version, paused, max_active_runs, stop_on_failure = row
     window = dag.max_active_runs if max_active_runs is None else min(dag.max_active_runs, max_active_runs)
-    most = max(1, min(window, MOST_CANDIDATES))
+    # With depends_on_past the first ones may wait for a run outside this backfill while later ones need not.
+    useful = MOST_CANDIDATES if dag.depends_on_past else max(0, window - running) + SPARE_CANDIDATES
+    most = max(1, min(window, useful, MOST_CANDIDATES))
     candidates = tuple(run_view(row, now) for row in tx.rows(_CANDIDATES, {"backfill_id": backfill_id, "most": most}))
     open_runs = active + len(candidates)
     failed = stop_on_failure and tx.row(_FAILED_SINCE, {"backfill_id": backfill_id}) is not None
