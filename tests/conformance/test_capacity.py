@@ -189,19 +189,3 @@ def test_whoever_activates_holds_the_dags_guard(world: World, other: Metastore, 
     first, second = (Plan(spec, 1, activations=(world.activation(run),)) for run in (1, 2))
     held(spec, first, second)
     assert other.apply(second, "at last").activated == ()
-
-
-def test_a_claim_and_the_runs_verdict_wait_for_each_other(world: World, other: Metastore) -> None:
-    """A run is not closed around a claim that is being written, nor a try claimed in a run that is being closed."""
-    spec = dag("a")
-    _, job = world.begun(spec)
-    a = world.by_task(1)["a"]
-    world.queue(spec, job, a)
-    verdict = world.verdict(1, "failed")  # type: ignore[arg-type]
-
-    def meanwhile() -> None:
-        with pytest.raises(EnvironmentBroken, match="locked for 0.2 s"):
-            world.claim(a, store=other)
-
-    during(world.store, Plan(spec, job, run_verdicts=(verdict,)), meanwhile)
-    assert world.claim(a, store=other).reason == "run_not_running"  # type: ignore[union-attr]

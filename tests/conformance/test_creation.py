@@ -142,6 +142,14 @@ def test_continuing_keeps_what_creation_decided(world: World) -> None:
     assert [run.state for run in world.rows(dag_run)] == ["failed", "queued"]
 
 
+def test_continuing_does_not_mind_what_became_of_its_own_runs(world: World) -> None:
+    first = world.backfill(A, days=2)
+    again = world.decide(A, days=2)
+    bump = dag_run.update().values(version=dag_run.c.version + 1)
+    world.store._database.write(lambda tx: tx.change(bump))
+    assert write(world, A, again) == first
+
+
 # --- runs that exist -------------------------------------------------------------------------------------------
 
 

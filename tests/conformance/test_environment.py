@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -82,14 +83,14 @@ def test_a_read_only_file(sqlite: World, file: Path) -> None:
 
 
 def test_a_write_to_what_is_read_only(sqlite: World) -> None:
-    sqlite.store._database.connected().exec_driver_sql("PRAGMA query_only = ON")
+    sqlite.store._database._connected().exec_driver_sql("PRAGMA query_only = ON")
     with pytest.raises(EnvironmentBroken, match="it is read-only; make the file and its folder writable") as said:
         sqlite.backfill(A)
     one_line(said)
 
 
 def test_a_full_disk_leaves_nothing_half_written(sqlite: World) -> None:
-    connection = sqlite.store._database.connected()
+    connection = sqlite.store._database._connected()
     pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
     connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 5}")
     with pytest.raises(EnvironmentBroken, match="the disk is full; free some space") as said:
@@ -115,7 +116,7 @@ def test_a_transaction_somebody_left_open_is_waited_for_only_so_long(sqlite: Wor
 def test_synchronous_is_as_asked(file: Path) -> None:
     for asked, level in (("normal", 1), ("full", 2)):
         store = Metastore.open(f"sqlite:///{file}", sqlite_synchronous=asked)
-        connection = store._database.connected()
+        connection = store._database._connected()
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == level
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
         store.close()
@@ -252,19 +253,40 @@ def test_a_row_somebody_keeps_locked(postgres: World, postgres_url: str) -> None
     postgres.backfill(A, days=2)
 
 
-def test_a_server_that_comes_back(postgres_server_of_its_own: Any, clock: FalseClock) -> None:
+def test_a_server_that_comes_back(
+    postgres_server_of_its_own: Any, clock: FalseClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who was connected waits for it, in bounds; somebody who was not is told at once."""
     server = postgres_server_of_its_own
-    world = World(Metastore.open(server.new_database(), clock=clock), clock)
+    url = server.new_database()
+    world = World(Metastore.open(url, clock=clock), clock)
     world.backfill(A)
+    pauses: list[float] = []
+
+    def come_back_at(pause: int) -> None:
+        def wait(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == pause:
+                server.start()
+
+        pauses.clear()
+        monkeypatch.setattr("tailrace.metastore.store.time", SimpleNamespace(sleep=wait))
+
     server.kill()
-    server.start()
-    assert len(world.rows(dag_run)) == 1
-    server.kill()
-    with pytest.raises(EnvironmentBroken) as said:
-        world.backfill(A, days=2)
-    one_line(said)
-    server.start()
+    come_back_at(2)
     world.backfill(A, days=2)
+    assert len(world.rows(dag_run)) == 2
+    assert pauses == [0.1, 0.4]
+    server.kill()
+    come_back_at(99)
+    with pytest.raises(EnvironmentBroken) as said:
+        world.backfill(A, days=3)
+    one_line(said)
+    assert pauses == [0.1, 0.4, 1.5, 4.0]
+    with pytest.raises(EnvironmentBroken):
+        Metastore.open(url)
+    assert len(pauses) == 4
+    server.start()
     assert len(world.rows(dag_run)) == 2
     world.store.close()
 

@@ -119,9 +119,11 @@ def test_time_stands_still_within_a_transaction(world: World) -> None:
 
 def test_a_forked_process_gets_a_connection_of_its_own(world: World) -> None:
     id = world.backfill(A)
+    inherited = world.store._database._connected()
     child = os.fork()
     if child == 0:
         try:
+            assert world.store._database._connected() is not inherited
             assert world.store.show_backfill(id) is not None
             world.job(A, id)
             os._exit(0)
@@ -133,6 +135,7 @@ def test_a_forked_process_gets_a_connection_of_its_own(world: World) -> None:
     world.write_id()  # the child's
     world.job(A, id)
     assert len(world.rows(job)) == 2
+    assert world.store._database._connected() is inherited
 
 
 def test_a_released_store_opens_again_by_itself(world: World) -> None:

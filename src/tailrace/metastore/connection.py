@@ -174,10 +174,6 @@ class Database:
         finally:
             driver.execute(f"PRAGMA busy_timeout = {int(self._wait_seconds * 1000)}")
 
-    def connected(self) -> Connection:
-        """The open connection in autocommit, for schema work."""
-        return self._connected()
-
     def release(self) -> None:
         """Close the connection; the next use opens a new one. SQLite needs this before any fork (its locks)."""
         connection, self._connection = self._connection, None

@@ -26,7 +26,6 @@ from tailrace.model.transitions import Actor, Cause
 from tailrace.planning.backfills import BackfillCreation, DateAction, DatePlan
 from tailrace.planning.creation import options_for
 
-_KNOWS_DAG = select(dag.c.dag_id).where(dag.c.dag_id == bindparam("dag_id"))
 _LOCK_DAG = select(dag.c.version).where(dag.c.dag_id == bindparam("dag_id")).with_for_update(key_share=True)
 _INSERT_DAG = insert(dag)
 _RENEW_DAG = (

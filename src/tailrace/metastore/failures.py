@@ -82,11 +82,6 @@ def of_driver(error: DBAPIError, where: str, *, postgres: bool, wait_seconds: fl
     return EnvironmentBroken(f"metastore {where}: {text}")
 
 
-def is_constraint(error: DBAPIError) -> bool:
-    """Whether a unique key or check refused the write."""
-    return type(error).__name__ == "IntegrityError"
-
-
 def _one_line(error: DBAPIError) -> str:
     words = " ".join(str(error.orig).split())
     return words.replace("{", "(").replace("}", ")") or type(error.orig).__name__
