@@ -7,9 +7,11 @@ import pytest
 from tailrace.errors import InternalError
 from tailrace.metastore.tables import backfill_run, dag_run, task_instance
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.states import DagRunState, JobState, TaskInstanceState
+from tailrace.model.rules import TriggerRule
+from tailrace.model.states import FINISHED, DagRunState, JobState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.plan import RunActivation, RunAdoption, RunTakeover
+from tailrace.planning.planner import plan
 from tests.conformance.worlds import LEASE, World, dag, places
 
 ABC = dag("a b c")
@@ -98,6 +100,30 @@ def test_a_lease_renewed_since_the_snapshot_is_not_lost(world: World) -> None:
     assert world.apply(ABC, job, transitions=(lose,)).lost
     world.clock.advance(LEASE)
     assert world.apply(ABC, job, transitions=(lose,)).won
+
+
+@pytest.mark.parametrize("rule", ["all_success", "one_failed"])
+def test_what_builds_on_a_refused_loss_is_refused_with_it(world: World, rule: str) -> None:
+    """A plan declares a lost for good and decides b from that; a's success lands first, so b is to be decided again.
+
+    Found by the simulator (seed 13478): the step of a was refused and that of b landed, so a run whose tasks had all
+    succeeded was judged failed, and under one_failed code started that never should.
+    """
+    spec = dag("a>b", b={"trigger_rule": TriggerRule(rule)})
+    backfill, job = world.begun(spec)
+    a, b = world.by_task(1).values()
+    world.queue(spec, job, a)
+    claim = world.running(a)
+    world.set_state(a, lost_tries=2)
+    world.clock.advance(LEASE)
+    world.store.heartbeat(job, LEASE)
+    decided = plan(world.store.snapshot(job, spec, backfill))
+    assert [step.id for step in decided.transitions] == [a, b]
+    assert decided.transitions[0].after in FINISHED
+    world.report(spec, claim)
+    applied = world.store.apply(decided, world.write_id())
+    assert (applied.won, len(applied.lost)) == ((), 2)
+    assert (world.state(a), world.state(b)) == ("success", "none")
 
 
 def test_activation_creates_the_task_instances_and_takes_the_run(world: World) -> None:

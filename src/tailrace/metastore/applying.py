@@ -21,7 +21,7 @@ from tailrace.metastore.structures import Structures
 from tailrace.metastore.tables import task_instance
 from tailrace.metastore.verdicts import judge_backfill, judge_runs, lock_backfill, start_backfill
 from tailrace.model.keys import TaskInstanceKey, TryKey
-from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
+from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, task_instance_may
 from tailrace.planning.plan import (
     Plan,
@@ -153,13 +153,20 @@ def _pool(work: Workspace, step: TaskTransition, of_run: str | None) -> str:
 
 
 def _take_steps(work: Workspace, occupancy: Occupancy | None) -> None:
-    """Take the plan's transitions in its order: those that find what they expect and, to be queued, have room."""
+    """Take the plan's transitions in its order: those that find what they expect and, to be queued, have room.
+
+    What a plan decides about a run may build on an outcome that it declared itself: a loss, a skip. If that one is
+    lost, so are the run's later steps; they are decided again from what is there.
+    """
     changes: list[dict[str, Any]] = []
+    shaken: set[int] = set()
     for place, step in enumerate(work.plan.transitions):
         if not task_instance_may(step.before, step.after, Actor.PLANNER, step.cause):
             raise InternalError(f"{step.key}: a planner may not step {step.before} → {step.after} for {step.cause}")
-        columns = _as_expected(work, step)
+        columns = None if step.run in shaken else _as_expected(work, step)
         if columns is None:
+            if step.after in FINISHED:
+                shaken.add(step.run)
             work.lost.append(place)
             continue
         if step.takes_slot and occupancy is not None:
