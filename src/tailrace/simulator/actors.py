@@ -1,11 +1,15 @@
-"""Who acts in a world: a job or a worker is one of the product's loops, and the effect it is at."""
+"""Who acts in a world: a job or a worker is one of the product's loops, and the effect it is at.
+
+A job stands for its process: its executor lives and dies with it.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from tailrace.effects.asks import Effect, Loop, Parked
-from tailrace.effects.tries import Claim, Submission
+from tailrace.effects.asks import Effect, Loop, NextTry, Wait
+from tailrace.effects.tries import Claim, Submission, TryOutcome
 from tailrace.model.keys import ProcessIdentity
+from tailrace.simulator.scenario import Command
 
 
 @dataclass(slots=True)
@@ -37,23 +41,46 @@ class Actor:
         """Whether its loop is over."""
         return self.effect is None
 
+    @property
+    def pressing(self) -> bool:
+        """Whether it has something to do but wait."""
+        return True
+
 
 @dataclass(slots=True)
 class Job(Actor):
-    """A backfill job, and what its executor would tell it."""
+    """A backfill job with its executor: what it was handed, and what it would tell."""
 
     id: int = 0
+    backfill_id: int = 0
+    command: Command = field(default_factory=Command)
+    alive: bool = True
+    queue: list[Submission] = field(default_factory=list)  # any of its workers may take the first
     hints: list[Submission] = field(default_factory=list)  # "this try has ended", true or not
     worker_lost: bool = False
-    idle_polls: int = 0
+    draining: bool = False  # told to start nothing more
+    interrupts: int = 0  # how often somebody pressed Ctrl-C
+
+    @property
+    def pressing(self) -> bool:
+        """Whether it has something to do but wait."""
+        if not isinstance(self.effect, Wait):
+            return True
+        return self.effect.seconds == 0 or bool(self.hints) or self.worker_lost
 
 
 @dataclass(slots=True)
 class Worker(Actor):
-    """A worker, and the try it has in hand."""
+    """A worker of a job's executor, and the try it has in hand. It may outlive the job."""
 
-    parked: Parked | None = None
-    claim: Claim | None = None
+    job: Job = field(kw_only=True)
     submission: Submission | None = None
-    steps_left: int = 0  # how often it will still be found running
-    ending: Any = None
+    claim: Claim | None = None
+    ending: TryOutcome | None = None
+    steps_left: int = 0  # how often its task will still be found running
+    terminated: bool = False  # its task was killed
+
+    @property
+    def pressing(self) -> bool:
+        """Whether it has something to do but wait."""
+        return not isinstance(self.effect, NextTry) or bool(self.job.queue) or not self.job.alive

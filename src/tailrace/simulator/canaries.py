@@ -5,14 +5,14 @@ Each breaks one rule of the product and nothing else, so that what catches it is
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tailrace.effects.asks import ApplyPlan, BuryDeadJobs, ClaimTry, EndJob, Loop, ReadSnapshot, Submit, Wait, ask
-from tailrace.effects.tries import Claim, Refused
+from tailrace.effects.asks import ApplyPlan, BuryDeadJobs, ClaimTry, EndJob, Loop, Note, ReadSnapshot, Submit, Wait, ask
+from tailrace.effects.tries import Claim, Refused, Submission
 from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
-from tailrace.model.keys import TaskInstanceKey
+from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import (
     BACKFILL_CLOSED,
@@ -24,7 +24,7 @@ from tailrace.model.states import (
     TaskInstanceState,
 )
 from tailrace.model.transitions import Cause
-from tailrace.planning.plan import Plan, RunVerdict, TaskTransition
+from tailrace.planning.plan import Blocker, Plan, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunView, Snapshot
 from tailrace.simulator.actors import Job, Worker
@@ -53,7 +53,6 @@ def piecemeal_loop(job_id: int, dag: DagSpec, backfill_id: int) -> Loop[Backfill
     ready. Each look is a read of its own, so the looks of one pass are of different moments.
     """
     yield from ask(BuryDeadJobs())
-    offered: set[int] = set()
     while True:
         snapshot = yield from ask(ReadSnapshot(job_id, dag, backfill_id))
         backfill = snapshot.backfill
@@ -73,12 +72,15 @@ def piecemeal_loop(job_id: int, dag: DagSpec, backfill_id: int) -> Loop[Backfill
         )
         if frame.writes:
             yield from ask(ApplyPlan(frame))
+        forgotten = tuple(_unclaimed(snapshot, decided))
+        if forgotten:
+            yield from ask(Submit(forgotten))
         for run in snapshot.runs:
-            yield from _pass_over(job_id, dag, backfill_id, run, offered)
+            yield from _pass_over(job_id, dag, backfill_id, run)
         yield from ask(Wait(1.0))
 
 
-def _pass_over(job_id: int, dag: DagSpec, backfill_id: int, run: RunView, offered: set[int]) -> Loop[None]:
+def _pass_over(job_id: int, dag: DagSpec, backfill_id: int, run: RunView) -> Loop[None]:
     to_run = {ti.id for ti in run.task_instances if ti.state not in FINISHED}
     not_ready: set[int] = set()
     for ti in reversed(run.task_instances):
@@ -88,6 +90,7 @@ def _pass_over(job_id: int, dag: DagSpec, backfill_id: int, run: RunView, offere
         state = _state(look, ti.id)
         if state is None or state in FINISHED:
             to_run.discard(ti.id)  # seen to be done: dropped, although what waits for it was judged before
+            yield from ask(Note((), text=f"{ti.task_id} is {state}: done, off the list"))
             continue
         steps = tuple(step for step in plan(look).transitions if step.id == ti.id)
         if steps:
@@ -96,13 +99,28 @@ def _pass_over(job_id: int, dag: DagSpec, backfill_id: int, run: RunView, offere
                 yield from ask(Submit(applied.queued))
         elif state not in OCCUPYING:
             not_ready.add(ti.id)
+            yield from ask(Note((), text=f"{ti.task_id} is {state}: not ready"))
     if not_ready and not_ready == to_run:
+        yield from ask(Note((), text="all that is left is not ready: deadlocked"))
         look = yield from ask(ReadSnapshot(job_id, dag, backfill_id))
         found = next((each for each in look.runs if each.id == run.id), None)
         if found is not None:
             evidence = {ti.id: ti.state for ti in found.task_instances}
-            verdict = RunVerdict(found.id, found.run_id, found.version, DagRunState.DEADLOCKED, evidence)
+            blocked = tuple(
+                Blocker(TaskInstanceKey(dag.dag_id, found.run_id, ti.task_id, ti.map_index), ti.state, ())
+                for ti in found.task_instances
+                if ti.state not in FINISHED
+            )
+            verdict = RunVerdict(found.id, found.run_id, found.version, DagRunState.DEADLOCKED, evidence, blocked)
             yield from ask(ApplyPlan(Plan(dag, job_id, run_verdicts=(verdict,))))
+
+
+def _unclaimed(snapshot: Snapshot, decided: Plan) -> Iterator[Submission]:
+    for run in snapshot.runs:
+        for ti in run.task_instances:
+            key = TryKey(TaskInstanceKey(snapshot.dag.dag_id, run.run_id, ti.task_id, ti.map_index), ti.try_number)
+            if key in decided.resubmit:
+                yield Submission(ti.id, key)
 
 
 def _state(snapshot: Snapshot, id: int) -> TaskInstanceState | None:
@@ -127,6 +145,17 @@ class UnguardedClaim(Performer):
                 (id, try_number),
             )
         connection.close()
+
+
+class NewWriteId(Performer):
+    """A driver that repeats a write whose answer was lost under a new id: it is done twice, or refused by itself."""
+
+    def acknowledged(self, write: Callable[[str], Any]) -> Any:
+        """What the repetition answers."""
+        answer = write(self.world.write_id())
+        if self.world.chooser.chance("the answer of a commit is lost", self.world.faults.unacknowledged):
+            return write(self.world.write_id())
+        return answer
 
 
 class OpenTransaction(Performer):
@@ -160,7 +189,7 @@ class TrustingEvents(Performer):
         return super().wait(actor, effect)
 
     def _fail(self, actor: Job, id: int, key: TaskInstanceKey) -> None:
-        snapshot = self.world.metastore.snapshot(actor.id, self.world.scenario.dag, self.world.backfill_id)
+        snapshot = self.world.metastore.snapshot(actor.id, self.world.scenario.dag, actor.backfill_id)
         for run in snapshot.runs:
             for ti in run.task_instances:
                 if ti.id == id and ti.state is TaskInstanceState.RUNNING:
@@ -193,5 +222,6 @@ CANARIES: Mapping[str, Canary] = {
             lock_wait=0.05,
         ),
         Canary("trusting-events", "the executor's event is believed over the metastore", performer=TrustingEvents),
+        Canary("new-write-id", "a write whose answer was lost is repeated under a new id", performer=NewWriteId),
     )
 }

@@ -1,8 +1,21 @@
 """Where a world's choices come from: a seed, a recorded trace, or a search that tries them all."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+#: How often one actor goes in a row after the end of a replayed trace, while others have something to do.
+_MOST_IN_A_ROW = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Somebody who may go now. ``weight`` is how likely a seed lets them; one who only waits is not pressing."""
+
+    name: str
+    pressing: bool = True
+    weight: float = 1.0
 
 
 class Chooser(Protocol):
@@ -10,11 +23,18 @@ class Chooser(Protocol):
 
     trace: list[int]
 
-    def pick(self, options: Sequence[str]) -> int:
+    def arrive(self, state: Callable[[], str]) -> None:
+        """A world is between two steps; ``state`` tells its whole state. May raise SeenBefore."""
+
+    def pick(self, options: Sequence[Option]) -> int:
         """The place of the chosen option; there is at least one."""
 
     def chance(self, name: str, probability: float) -> bool:
         """Whether a fault happens."""
+
+
+class SeenBefore(Exception):
+    """A search has been in this state before: nothing that follows would be new."""
 
 
 class Seeded:
@@ -24,93 +44,68 @@ class Seeded:
         self._random = random.Random(f"choices {seed}")
         self.trace: list[int] = []
 
-    def pick(self, options: Sequence[str]) -> int:
-        """One of them, evenly."""
-        chosen = self._random.randrange(len(options))
+    def arrive(self, state: Callable[[], str]) -> None:
+        """A seed remembers nothing."""
+
+    def pick(self, options: Sequence[Option]) -> int:
+        """One of them, by weight."""
+        drawn = self._random.random() * sum(option.weight for option in options)
+        chosen = 0
+        for place, option in enumerate(options):
+            chosen = place
+            drawn -= option.weight
+            if drawn < 0:
+                break
         self.trace.append(chosen)
         return chosen
 
     def chance(self, name: str, probability: float) -> bool:
-        """True that often."""
+        """True that often. What cannot happen is no choice."""
+        if probability <= 0:
+            return False
         happens = self._random.random() < probability
         self.trace.append(int(happens))
         return happens
 
 
 class Replayed:
-    """The choices of a recorded trace; when it ends, the first option and no fault."""
+    """The choices of a recorded trace; when it ends, no fault, and whoever went last goes on while there is reason."""
 
     def __init__(self, recorded: Sequence[int]) -> None:
         self._recorded = list(recorded)
+        self._last = ""
+        self._in_a_row = 0
         self.trace: list[int] = []
 
-    def _next(self) -> int:
-        place = len(self.trace)
-        return self._recorded[place] if place < len(self._recorded) else 0
+    def arrive(self, state: Callable[[], str]) -> None:
+        """A replay remembers nothing."""
 
-    def pick(self, options: Sequence[str]) -> int:
-        """What was chosen then; the last option where that many no longer exist."""
-        chosen = min(self._next(), len(options) - 1)
+    def pick(self, options: Sequence[Option]) -> int:
+        """What was chosen then, or the last option where that many no longer exist."""
+        place = len(self.trace)
+        if place < len(self._recorded):
+            chosen = min(self._recorded[place], len(options) - 1)
+        else:
+            chosen = self._go_on(options)
+        self._in_a_row = self._in_a_row + 1 if options[chosen].name == self._last else 0
+        self._last = options[chosen].name
         self.trace.append(chosen)
         return chosen
 
+    def _go_on(self, options: Sequence[Option]) -> int:
+        """The last one again, but not for ever: everybody with something to do gets a turn."""
+        able = [place for place, option in enumerate(options) if option.pressing] or list(range(len(options)))
+        last = [place for place in able if options[place].name == self._last]
+        if last and self._in_a_row < _MOST_IN_A_ROW:
+            return last[0]
+        after = [place for place in able if last and place > last[0]]
+        return (after or able)[0]
+
     def chance(self, name: str, probability: float) -> bool:
-        """What happened then, if it could happen at all."""
-        happens = bool(self._next()) and probability > 0
+        """What happened then, if it can happen at all."""
+        if probability <= 0:
+            return False
+        place = len(self.trace)
+        happens = place < len(self._recorded) and bool(self._recorded[place])
         self.trace.append(int(happens))
         return happens
-
-
-class Searching:
-    """Follows a prefix, then always the first option, and remembers how many options each choice had.
-
-    A pick of another actor than the last one, while that one could go on, is a preemption; once ``preemptions`` of
-    them are spent only the last actor is offered. Crashes are bounded likewise.
-    """
-
-    def __init__(self, prefix: Sequence[int], preemptions: int, crashes: int) -> None:
-        self._prefix = list(prefix)
-        self._preemptions = preemptions
-        self._crashes = crashes
-        self._last: str | None = None
-        self.trace: list[int] = []
-        self.widths: list[int] = []
-
-    def _follow(self, width: int) -> int:
-        place = len(self.trace)
-        chosen = self._prefix[place] if place < len(self._prefix) else 0
-        self.trace.append(chosen)
-        self.widths.append(width)
-        return chosen
-
-    def pick(self, options: Sequence[str]) -> int:
-        """The next option of the search: staying with the last actor comes first and costs nothing."""
-        order = list(range(len(options)))
-        if self._last in options:
-            stay = options.index(self._last)
-            order.remove(stay)
-            order.insert(0, stay)
-            if self._preemptions == 0:
-                order = [stay]
-        rank = self._follow(len(order))
-        chosen = order[rank]
-        if self._last in options and options[chosen] != self._last:
-            self._preemptions -= 1
-        self._last = options[chosen]
-        return chosen
-
-    def chance(self, name: str, probability: float) -> bool:
-        """No, then yes, while crashes are left."""
-        if probability <= 0 or self._crashes == 0:
-            return False
-        happens = bool(self._follow(2))
-        self._crashes -= int(happens)
-        return happens
-
-
-def next_prefix(trace: Sequence[int], widths: Sequence[int]) -> list[int] | None:
-    """The prefix of the next history of a depth-first search, or None when all have been seen."""
-    for place in range(len(trace) - 1, -1, -1):
-        if trace[place] + 1 < widths[place]:
-            return [*trace[:place], trace[place] + 1]
-    return None

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tailrace.simulator.canaries import Canary
-from tailrace.simulator.choices import Replayed, Searching, Seeded, next_prefix
+from tailrace.simulator.choices import Chooser, Replayed, Seeded
 from tailrace.simulator.history import History, Judgement, run_history
 from tailrace.simulator.scenario import Scenario, random_scenario
+from tailrace.simulator.searching import Search
 
 PRODUCT = Canary("product", "nothing is broken")
 
@@ -19,7 +20,7 @@ class Found:
     seed: int
 
 
-def one(scenario: Scenario, chooser: Seeded | Replayed | Searching, variant: Canary = PRODUCT) -> History:
+def one(scenario: Scenario, chooser: Chooser, variant: Canary = PRODUCT) -> History:
     """One history of a variant."""
     return run_history(
         scenario, chooser, job_loop=variant.job_loop, performer=variant.performer, lock_wait=variant.lock_wait
@@ -37,13 +38,10 @@ def catch(variant: Canary, most: int) -> Found | None:
     return next((found for found in seeds(0, most, variant) if found.history.judgement is not Judgement.WELL), None)
 
 
-def every(scenario: Scenario, variant: Canary = PRODUCT, *, preemptions: int, crashes: int = 0) -> Iterator[History]:
-    """Every history of a small world with at most so many preemptions and crashes."""
-    prefix: list[int] | None = []
-    while prefix is not None:
-        chooser = Searching(prefix, preemptions, crashes)
+def every(scenario: Scenario, search: Search, variant: Canary = PRODUCT) -> Iterator[History]:
+    """Every history of a small world within the bounds of the search; it remembers what it has seen."""
+    for chooser in search.choosers():
         yield one(scenario, chooser, variant)
-        prefix = next_prefix(chooser.trace, chooser.widths)
 
 
 def shorten(seed: int, variant: Canary = PRODUCT, attempts: int = 60) -> History:

@@ -1,19 +1,25 @@
 """Runs one history to its end and judges it: crash, safety, liveness, or all well."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from tailrace.audit.checks import audit
+from tailrace.audit.records import AuditRecords
 from tailrace.jobs.backfill import backfill_loop
-from tailrace.simulator.choices import Chooser
-from tailrace.simulator.oracle import expected
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+from tailrace.simulator.choices import Chooser, SeenBefore
+from tailrace.simulator.oracle import Expected, expected
 from tailrace.simulator.performing import Performer
 from tailrace.simulator.scenario import Scenario
 from tailrace.simulator.world import Crash, JobLoop, World
 
 FAULTY_STEPS = 400
-HEALED_STEPS = 6000
+HEALED_STEPS = 4000
 
 
 class Judgement(StrEnum):
@@ -39,6 +45,7 @@ class History:
     steps: int
     digest: str
     causes: frozenset[tuple[str, str, str, str]]  # transitions that occurred: before, after, actor, cause
+    joined: bool = False  # it ended where another history of the same search had been before
 
 
 def run_history(
@@ -49,48 +56,88 @@ def run_history(
     performer: type[Performer] = Performer,
     lock_wait: float = 30.0,
 ) -> History:
-    """Let a world run: first with faults, then healed until the backfill is judged; then audit what is recorded."""
+    """Let a world run: first with faults, then healed until everything is done; then audit what is recorded."""
     with World(scenario, chooser, job_loop=job_loop, performer=performer, lock_wait=lock_wait) as world:
-        judgement, findings, steps = Judgement.WELL, [], 0
+        judgement, findings, steps, joined = Judgement.WELL, [], 0, False
         try:
-            while not world.over and steps < FAULTY_STEPS + HEALED_STEPS:
+            while not world.over and not world.ledger.violations and steps < FAULTY_STEPS + HEALED_STEPS:
                 if steps == FAULTY_STEPS:
                     world.heal()
                 world.step()
                 steps += 1
+        except SeenBefore:
+            joined = True
         except Crash as crash:
             judgement, findings = Judgement.CRASH, [str(crash)]
         world.performer.close()
         records = world.metastore.audit_records()
-        violations = [str(violation) for violation in audit(records)]
-        if judgement is Judgement.WELL and not world.over:
-            judgement, findings = Judgement.LIVENESS, [f"the job has not ended after {steps} steps"]
-        elif judgement is Judgement.WELL and not violations:
-            violations = _unexpected(world)
+        world.ledger.check(records.history, scenario.mark_success)
+        violations = [*map(str, audit(records)), *world.ledger.violations]
+        if judgement is Judgement.WELL and not joined and not violations:
+            if world.over:
+                violations = [*_lost_for_nothing(records, world.mishaps), *_unexpected(scenario, records)]
+            else:
+                judgement, findings = Judgement.LIVENESS, [f"it has not ended after {steps} steps"]
         if violations:
             judgement, findings = Judgement.SAFETY, violations
         rows = [(row.kind, row.run_id, row.task_id, row.before, row.after, row.cause) for row in records.history]
-        digest = hashlib.sha256(repr((rows, world.story)).encode()).hexdigest()[:16]
         causes = frozenset(
             (row.before or "", row.after, row.actor, row.cause) for row in records.history if row.kind != "refused"
         )
-        trace = tuple(world.chooser.trace)
-        return History(judgement, tuple(findings), tuple(world.story), trace, steps, digest, causes)
+        return History(
+            judgement,
+            tuple(findings),
+            tuple(world.story),
+            tuple(world.chooser.trace),
+            steps,
+            hashlib.sha256(repr((rows, world.story)).encode()).hexdigest()[:16],
+            causes,
+            joined,
+        )
 
 
-def _unexpected(world: World) -> list[str]:
+def _lost_for_nothing(records: AuditRecords, mishaps: int) -> Iterator[str]:
+    """Every mishap costs a task instance at most one try, and nothing else costs it any."""
+    lost = Counter(
+        (row.run_id, row.task_id)
+        for row in records.history
+        if row.kind == "task_instance" and row.cause == Cause.LOST and row.before == TaskInstanceState.RUNNING
+    )
+    for (run_id, task_id), count in sorted(lost.items()):
+        if count > mishaps:
+            yield f"lost: {run_id} / {task_id} lost {count} tries to {mishaps} mishaps"
+
+
+def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
     """Where the history did not end in the oracle's final states."""
-    right = expected(world.scenario)
-    found = []
-    for date in world.scenario.logical_dates():
-        run = world.metastore.find_run(world.scenario.dag.dag_id, date)
+    right = _expected(scenario, records)
+    runs = {_date(run.run_id): run for run in records.runs}
+    states: dict[datetime, dict[str, str]] = {}
+    for ti in records.task_instances:
+        states.setdefault(_date(ti.run_id), {})[ti.task_id] = ti.state
+    may_stop = scenario.stop_on_failure and any(state is not DagRunState.SUCCESS for state in right.runs.values())
+    for date in scenario.logical_dates():
+        run = runs.get(date)
+        if run is not None and run.state == DagRunState.QUEUED and may_stop:
+            continue  # which runs a failure comes too late for is nobody's promise
         if run is None or run.state != right.runs[date]:
-            state = "missing" if run is None else run.state
-            found.append(f"oracle: run of {date.date()}: expected {right.runs[date]}, found {state}")
-            continue
-        states = {line.task_id: line.state for line in world.metastore.task_instances_of(run.id)}
+            found = "missing" if run is None else run.state
+            yield f"oracle: run of {date.date()}: expected {right.runs[date]}, found {found}"
         for task_id, state in right.task_instances[date].items():
-            if states.get(task_id) != state:
-                text = f"expected {state}, found {states.get(task_id, 'missing')}"
-                found.append(f"oracle: {task_id} of {date.date()}: {text}")
-    return found
+            found = states.get(date, {}).get(task_id, "missing")
+            if found != state:
+                yield f"oracle: {task_id} of {date.date()}: expected {state}, found {found}"
+
+
+def _expected(scenario: Scenario, records: AuditRecords) -> Expected:
+    previous = {_date(run.run_id): None if run.previous is None else _date(run.previous) for run in records.runs}
+    lost = frozenset(
+        (_date(row.run_id or ""), row.task_id or "")
+        for row in records.history
+        if row.kind == "task_instance" and row.cause == Cause.LOST and row.after == TaskInstanceState.FAILED
+    )
+    return expected(scenario, previous, lost)
+
+
+def _date(run_id: str) -> datetime:
+    return datetime.fromisoformat(run_id.split("__")[-1])

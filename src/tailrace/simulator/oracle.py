@@ -1,7 +1,11 @@
 """The differential oracle: a small sequential evaluator. For given task results it knows the one final state of each
 task instance and run; every history, however it went, must end there.
+
+What it is told beside the results: which previous run each run was pinned to, and which tasks were lost so often that
+they failed. Neither follows from the results; both stand in the history.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,6 +17,9 @@ from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.simulator.scenario import Scenario
 
 _BAD = (TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED)
+_FINE = (TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED)
+
+States = dict[str, TaskInstanceState]
 
 
 @dataclass(slots=True)
@@ -20,34 +27,44 @@ class Expected:
     """The final states, by logical date (and task id)."""
 
     runs: dict[datetime, DagRunState] = field(default_factory=dict)
-    task_instances: dict[datetime, dict[str, TaskInstanceState]] = field(default_factory=dict)
+    task_instances: dict[datetime, States] = field(default_factory=dict)
 
 
-def expected(scenario: Scenario) -> Expected:
+def expected(
+    scenario: Scenario,
+    previous: Mapping[datetime, datetime | None],
+    lost: frozenset[tuple[datetime, str]] = frozenset(),
+) -> Expected:
     """Work the dates off one after another, each task once, in topological order."""
     found = Expected()
     structure = Structure(scenario.dag)
-    past: dict[str, TaskInstanceState] | None = None
+    ignoring = scenario.dates_of(scenario.commands[0])[0] if scenario.ignore_first_depends_on_past else None
     for date in scenario.logical_dates():
-        states: dict[str, TaskInstanceState] = {}
+        pinned = previous.get(date)
+        past = None if pinned is None or date == ignoring else found.task_instances[pinned]
+        states: States = {}
         followed: dict[str, tuple[str, ...] | None] = {}
         for task in scenario.dag.tasks:
-            states[task.task_id] = _state(scenario, structure, task, date, states, followed, past)
+            state = _undisturbed(scenario, structure, task, states, followed, past)
+            if state is None:
+                state = TaskInstanceState.FAILED
+                if (date, task.task_id) not in lost:
+                    state, followed[task.task_id] = _tried(scenario, task, date)
+            states[task.task_id] = state
         found.task_instances[date] = states
-        found.runs[date] = _run_state(scenario, states)
-        past = states
+        found.runs[date] = _run_state(structure, states)
     return found
 
 
-def _state(
+def _undisturbed(
     scenario: Scenario,
     structure: Structure,
     task: TaskSpec,
-    date: datetime,
-    states: dict[str, TaskInstanceState],
-    followed: dict[str, tuple[str, ...] | None],
-    past: dict[str, TaskInstanceState] | None,
-) -> TaskInstanceState:
+    states: States,
+    followed: Mapping[str, tuple[str, ...] | None],
+    past: States | None,
+) -> TaskInstanceState | None:
+    """The state of a task that is never tried, or None for one that is."""
     waiting = False
     for gate in structure.gates[task.task_id]:
         if states[gate] not in FINISHED:
@@ -63,36 +80,35 @@ def _state(
         return TaskInstanceState.UPSTREAM_FAILED
     if verdict != RUN or _shut_out(scenario, task, past):
         return TaskInstanceState.NONE
-    return _tried(scenario, task, date, followed)
+    return None
 
 
-def _shut_out(scenario: Scenario, task: TaskSpec, past: dict[str, TaskInstanceState] | None) -> bool:
+def _shut_out(scenario: Scenario, task: TaskSpec, past: States | None) -> bool:
     slots = dict(scenario.pools).get(task.pool)
     if slots is not None and task.pool_slots > slots:
         return True
     if past is None or not (task.depends_on_past or task.wait_for_downstream):
         return False
     needed = (task.task_id, *(task.downstream if task.wait_for_downstream else ()))
-    return any(past[each] not in (TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED) for each in needed)
+    return any(past[each] not in _FINE for each in needed)
 
 
-def _tried(
-    scenario: Scenario, task: TaskSpec, date: datetime, followed: dict[str, tuple[str, ...] | None]
-) -> TaskInstanceState:
-    for attempt in range(1, task.retries + 2):
+def _tried(scenario: Scenario, task: TaskSpec, date: datetime) -> tuple[TaskInstanceState, tuple[str, ...] | None]:
+    if scenario.mark_success:
+        return TaskInstanceState.SUCCESS, None
+    for attempt in range(1, 2 if scenario.disable_retry else task.retries + 2):
         kind, ways = scenario.ending(task.task_id, date, attempt)
         if kind is OutcomeKind.SUCCESS:
-            followed[task.task_id] = ways
-            return TaskInstanceState.SUCCESS
+            return TaskInstanceState.SUCCESS, ways
         if kind is OutcomeKind.SKIPPED:
-            return TaskInstanceState.SKIPPED
+            return TaskInstanceState.SKIPPED, None
         if kind is OutcomeKind.FAILED_FOR_GOOD:
             break
-    return TaskInstanceState.FAILED
+    return TaskInstanceState.FAILED, None
 
 
-def _run_state(scenario: Scenario, states: dict[str, TaskInstanceState]) -> DagRunState:
+def _run_state(structure: Structure, states: States) -> DagRunState:
     if any(state not in FINISHED for state in states.values()):
         return DagRunState.DEADLOCKED
-    failed = any(states[leaf] in _BAD for leaf in scenario.dag.leaves)
+    failed = any(states[leaf] in _BAD for leaf in structure.leaves)
     return DagRunState.FAILED if failed else DagRunState.SUCCESS

@@ -35,13 +35,15 @@ from tailrace.effects.asks import (
 )
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Submission, TryOutcome
+from tailrace.model.outcomes import OutcomeKind
 from tailrace.planning.snapshot import Snapshot
 from tailrace.simulator.actors import Actor, Job, Worker
+from tailrace.simulator.ledger import Execution
 
 if TYPE_CHECKING:
     from tailrace.simulator.world import World
 
-_LEASE_SECONDS = 20.0
+LEASE_SECONDS = 20.0
 
 
 class Performer:
@@ -49,22 +51,26 @@ class Performer:
 
     def __init__(self, world: "World") -> None:
         self.world = world
+        self._running: dict[int, Execution] = {}  # by the worker's pid
         self._perform: dict[type, Callable[[Any, Any], Any]] = {
             ReadSnapshot: self.read_snapshot,
             ApplyPlan: self.apply,
             Submit: self.submit,
             FindLost: self.find_lost,
             BuryDeadJobs: self.bury,
-            Heartbeat: lambda actor, effect: world.metastore.heartbeat(effect.job_id, _LEASE_SECONDS),
+            Heartbeat: lambda actor, effect: world.metastore.heartbeat(effect.job_id, LEASE_SECONDS),
             EndJob: lambda actor, effect: world.metastore.end_job(effect.job_id, effect.state),
             Wait: self.wait,
+            StopStarting: self.stop_starting,
+            TerminateTasks: self.terminate,
             NextTry: self.next_try,
             ParkTask: self.park,
             ClaimTry: self.claim,
             StartTask: self.start,
             AwaitTask: self.await_task,
             ReadXCom: lambda actor, effect: world.metastore.read_xcom(effect.query),
-            RenewLease: lambda actor, effect: world.metastore.renew(effect.claim, effect.lease_seconds),
+            RenewLease: self.renew,
+            KillTask: lambda actor, effect: self.task_is_gone(actor),
             ReportOutcome: self.report,
             TellExecutor: self.tell_executor,
         }
@@ -74,30 +80,9 @@ class Performer:
 
     def perform(self, actor: Actor, effect: Effect[Any]) -> Any:
         """The answer to one effect of one actor."""
-        if isinstance(effect, (Note, StopStarting, TerminateTasks, DropTask, KillTask, AnswerTask)):
+        if isinstance(effect, (Note, DropTask, AnswerTask)):
             return None
         return self._perform[type(effect)](actor, effect)
-
-    def words(self, effect: Effect[Any], answer: Any) -> str:
-        """What an effect saw or did, for the story."""
-        if isinstance(answer, Snapshot):
-            states = (f"{ti.task_id} {ti.state}" for run in answer.runs for ti in run.task_instances)
-            return ", ".join(states) or f"{len(answer.candidates)} runs wait"
-        if isinstance(answer, Applied):
-            steps = [f"{step.key.task_id} {step.before} → {step.after}" for step in answer.won]
-            steps += [f"run {verdict.run_id} {verdict.state}" for verdict in answer.judged]
-            steps += [f"{len(answer.activated)} runs activated"] if answer.activated else []
-            steps += [f"lost {step.key.task_id} → {step.after}" for step in answer.lost]
-            return ", ".join([*steps, *answer.stale]) or "nothing landed"
-        if isinstance(answer, Claim):
-            return f"{answer.task_instance.task_id} try {answer.key.try_number}, token {answer.token}"
-        if isinstance(answer, Refused):
-            return f"refused: {answer.found}"
-        if isinstance(answer, Accepted):
-            return answer.state
-        if isinstance(answer, TryOutcome):
-            return answer.kind
-        return ""
 
     # --- jobs ----------------------------------------------------------------------------------------------
 
@@ -107,10 +92,11 @@ class Performer:
 
     def apply(self, actor: Job, effect: ApplyPlan) -> Applied:
         """One write; when its answer is lost it is repeated under the same id."""
-        applied: Applied = self._acknowledged(lambda id: self.world.metastore.apply(effect.plan, id))
+        applied: Applied = self.acknowledged(lambda id: self.world.metastore.apply(effect.plan, id))
         return applied
 
-    def _acknowledged(self, write: Callable[[str], Any]) -> Any:
+    def acknowledged(self, write: Callable[[str], Any]) -> Any:
+        """One write, and again under its id if the answer is lost."""
         id = self.world.write_id()
         answer = write(id)
         if self.world.chooser.chance("the answer of a commit is lost", self.world.faults.unacknowledged):
@@ -119,13 +105,16 @@ class Performer:
 
     def submit(self, actor: Job, effect: Submit) -> None:
         """Each submission arrives, or late, or twice, or never."""
-        world = self.world
+        faults, chance = self.world.faults, self.world.chooser.chance
         for submission in effect.submissions:
-            if world.chooser.chance("a submission is lost", world.faults.lost_submission):
+            if chance("a submission is lost", faults.lost_submission):
                 continue
-            world.queue.append(submission)
-            if world.chooser.chance("a submission comes twice", world.faults.doubled_submission):
-                world.late.append(submission)
+            if chance("a submission is late", faults.late_submission):
+                self.world.send_late(actor.queue, submission)
+            else:
+                actor.queue.append(submission)
+            if chance("a submission comes twice", faults.doubled_submission):
+                self.world.send_late(actor.queue, submission)
 
     def find_lost(self, actor: Job, effect: FindLost) -> frozenset[int]:
         """Those whose worker the world knows to be dead."""
@@ -141,20 +130,36 @@ class Performer:
 
     def wait(self, actor: Job, effect: Wait) -> Woken:
         """What the executor says by now."""
-        if effect.seconds > 0 and not actor.hints and not actor.worker_lost:
-            actor.idle_polls -= 1
-            # While others have something to do, waiting costs little: else a slow draw would cost them their lease.
-            self.world.clock.advance(effect.seconds if self.world.all_wait() else 0.01)
-        woken = Woken(finished=len(actor.hints), worker_lost=actor.worker_lost)
+        world = self.world
+        if world.mishaps < world.faults.most_mishaps and world.chooser.chance("Ctrl-C", world.faults.interrupt):
+            world.mishaps += 1
+            actor.interrupts = 2 if world.chooser.chance("twice", 0.5) else 1
+        woken = Woken(
+            finished=len(actor.hints),
+            worker_lost=actor.worker_lost,
+            drain=actor.interrupts > 0,
+            terminate=actor.interrupts > 1,
+            busy=world.busy(actor),
+        )
         actor.hints.clear()
         actor.worker_lost = False
         return woken
 
+    def stop_starting(self, actor: Job, effect: StopStarting) -> None:
+        """The executor forgets what no worker has begun."""
+        actor.draining = True
+        actor.queue.clear()
+
+    def terminate(self, actor: Job, effect: TerminateTasks) -> None:
+        """The executor kills the tasks of its workers; each reports its try as lost."""
+        for worker in self.world.workers_of(actor):
+            worker.terminated = worker.submission is not None
+
     # --- workers -------------------------------------------------------------------------------------------
 
-    def next_try(self, actor: Worker, effect: NextTry) -> Submission:
-        """The first submission in the queue."""
-        actor.submission = self.world.queue.pop(0)
+    def next_try(self, actor: Worker, effect: NextTry) -> Submission | None:
+        """The first submission in the queue; None when its job is no more."""
+        actor.submission = actor.job.queue.pop(0) if actor.job.alive and actor.job.queue else None
         return actor.submission
 
     def park(self, actor: Worker, effect: ParkTask) -> Parked:
@@ -164,51 +169,69 @@ class Performer:
 
     def claim(self, actor: Worker, effect: ClaimTry) -> Claim | Refused:
         """queued → running, if nobody was first."""
-        answer: Claim | Refused = self._acknowledged(lambda id: self.world.metastore.claim(effect.request, id))
+        answer: Claim | Refused = self.acknowledged(lambda id: self.world.metastore.claim(effect.request, id))
         return answer
 
     def start(self, actor: Worker, effect: StartTask) -> None:
         """The task begins; how it will end is written in the scenario."""
-        claim = effect.claim
+        claim, scenario = effect.claim, self.world.scenario
+        self._running[actor.identity.pid] = self.world.ledger.start(
+            claim, actor.identity.pid, self.world.clock.seconds, LEASE_SECONDS
+        )
         attempt = claim.key.try_number - claim.lost_tries
-        date = claim.logical_date
-        kind, followed = self.world.scenario.ending(claim.task_instance.task_id, date, attempt)
+        kind, followed = scenario.ending(claim.task_instance.task_id, claim.logical_date, attempt)
         actor.claim = claim
         actor.ending = TryOutcome(kind, f"as written: {kind}", followed=followed)
-        most = self.world.scenario.found_running
-        found_running = [f"found running {times} times" for times in range(most + 1)]
-        actor.steps_left = self.world.chooser.pick(found_running) if most else 0
-        self._false_report(actor)
-
-    def _false_report(self, actor: Worker) -> None:
+        actor.steps_left = self.world.drawn("found running", scenario.found_running)
         if self.world.chooser.chance("a false report", self.world.faults.false_report):
             self._hint(actor)
 
     def await_task(self, actor: Worker, effect: AwaitTask) -> TryOutcome | StillRunning:
         """Still running as often as was chosen, then its ending."""
+        if actor.terminated:
+            self.task_is_gone(actor)
+            return TryOutcome(OutcomeKind.LOST, "its task was killed: somebody pressed Ctrl-C twice")
         if actor.steps_left > 0:
             actor.steps_left -= 1
             return StillRunning()
-        ending: TryOutcome = actor.ending
-        return ending
+        self.task_is_gone(actor)
+        assert actor.ending is not None, "a task is awaited that was never started"
+        return actor.ending
+
+    def task_is_gone(self, actor: Worker) -> None:
+        """The task's process is no more."""
+        execution = self._running.pop(actor.identity.pid, None)
+        if execution is not None:
+            execution.over = True
+
+    def renew(self, actor: Worker, effect: RenewLease) -> bool:
+        """The lease is renewed, or the try is somebody else's."""
+        renewed = self.world.metastore.renew(effect.claim, effect.lease_seconds)
+        execution = self._running.get(actor.identity.pid)
+        if renewed and execution is not None:
+            execution.lease_until = self.world.clock.seconds + LEASE_SECONDS
+        return renewed
 
     def report(self, actor: Worker, effect: ReportOutcome) -> Accepted | Refused:
         """The outcome, under the token."""
-        answer: Accepted | Refused = self._acknowledged(
+        answer: Accepted | Refused = self.acknowledged(
             lambda id: self.world.metastore.report(effect.claim, effect.outcome, effect.after, id)
         )
         return answer
 
     def tell_executor(self, actor: Worker, effect: TellExecutor) -> None:
-        """The hint reaches the job once, twice or never."""
-        world = self.world
-        if world.chooser.chance("a report is lost", world.faults.lost_report):
-            return
-        self._hint(actor)
-        if world.chooser.chance("a report comes twice", world.faults.doubled_report):
-            self._hint(actor)
+        """The hint reaches the job once, late, twice or never."""
+        faults, chance = self.world.faults, self.world.chooser.chance
+        if not chance("a report is lost", faults.lost_report):
+            if chance("a report is late", faults.late_report):
+                self.world.send_late(actor.job.hints, effect.submission)
+            else:
+                self._hint(actor)
+            if chance("a report comes twice", faults.doubled_report):
+                self.world.send_late(actor.job.hints, effect.submission)
+        actor.submission = None
+        actor.terminated = False
 
     def _hint(self, actor: Worker) -> None:
-        for job in self.world.actors:
-            if isinstance(job, Job) and actor.submission is not None:
-                job.hints.append(actor.submission)
+        if actor.submission is not None:
+            actor.job.hints.append(actor.submission)

@@ -8,22 +8,41 @@ from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DagSpec, Decides, Schedule, ScheduleKind, TaskSpec
 
+#: So many mishaps may lose a task instance for good; with fewer its results alone decide.
+MOST_LOST = 3
 FIRST_DATE = datetime(2016, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How likely each fault is, drawn anew for every seed so that rare mixes occur."""
+    """How likely each fault is, drawn anew for every seed so that rare mixes occur.
+
+    The first four are *mishaps*: each may cost every running try its life, so there are at most ``most_mishaps``.
+    """
 
     crash: float = 0.0  # of an actor, before or after the effect it is at
-    most_crashes: int = 0
+    fragile: float = 0.0  # the same for a worker whose task is running
+    clock_jump: float = 0.0  # by more than a lease
+    interrupt: float = 0.0  # somebody presses Ctrl-C, once or twice
+    most_mishaps: int = 0
+    orphaned: float = 0.0  # a worker outlives its job
     unacknowledged: float = 0.0  # a commit landed and its answer was lost: the write is repeated under its id
     lost_submission: float = 0.0
+    late_submission: float = 0.0
     doubled_submission: float = 0.0
     lost_report: float = 0.0
+    late_report: float = 0.0
     doubled_report: float = 0.0
     false_report: float = 0.0  # the executor says a try has ended that has not
-    clock_jump: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A backfill command that somebody types, and types again until it is done: days of the world, and limits."""
+
+    first: int = 0
+    days: int = 1
+    max_active_runs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +51,26 @@ class Scenario:
 
     seed: int
     dag: DagSpec
-    dates: int
     faults: Faults
-    workers: int = 2
+    commands: tuple[Command, ...] = (Command(),)  # typed in this order, each a job of its own
+    workers: int = 2  # of each job
     pools: tuple[tuple[str, int], ...] = (("small", 1),)
     found_running: int = 2  # how often a task may be found still running before it ends, at most
-    idle_polls: int | None = None  # how often a waiting job may wake for nothing; None: as often as it is chosen
+    tick: float = 0.01  # seconds that an effect takes; with 0 the clock stands still unless everybody waits
+    patience: float = 4.0  # seconds that pass at least when everybody waits
+    disable_retry: bool = False
+    mark_success: bool = False
+    backwards: bool = False
+    ignore_first_depends_on_past: bool = False
+    stop_on_failure: bool = False
+
+    def dates_of(self, command: Command) -> tuple[datetime, ...]:
+        """The logical dates of a command, in order."""
+        return tuple(FIRST_DATE + timedelta(days=command.first + day) for day in range(command.days))
 
     def logical_dates(self) -> tuple[datetime, ...]:
-        """The dates of the backfill."""
-        return tuple(FIRST_DATE + timedelta(days=day) for day in range(self.dates))
+        """The dates of all commands, in order."""
+        return tuple(sorted({date for command in self.commands for date in self.dates_of(command)}))
 
     def ending(self, task_id: str, date: datetime, attempt: int) -> tuple[OutcomeKind, tuple[str, ...] | None]:
         """How the ``attempt``-th try that is not lost ends, and what a deciding task follows. Always the same."""
@@ -60,16 +89,20 @@ class Scenario:
         return (OutcomeKind.FAILED_FOR_GOOD if draw > 0.97 else OutcomeKind.FAILED), None
 
 
-def linear(seed: int = 0) -> Scenario:
-    """The thread's world of 2016: A → B, one date, one worker, both succeed."""
-    chain = (
-        TaskSpec("a", downstream=("b",)),
-        TaskSpec("b", upstream=("a",)),
+def linear(*, crash: bool = False, jobs: int = 1) -> Scenario:
+    """The thread's world of 2016: A → B, one date, one worker, both succeed.
+
+    ``crash`` lets mishaps happen, as many as whoever explores allows; ``jobs`` is how many drive the one backfill.
+    """
+    chain = (TaskSpec("a", downstream=("b",)), TaskSpec("b", upstream=("a",)))
+    faults = Faults(crash=0.5, fragile=0.5, most_mishaps=1, orphaned=0.5) if crash else Faults()
+    still = Scenario(
+        0, _dag("thread", chain), faults, (Command(),) * jobs, workers=1, found_running=0, tick=0.0, patience=0.0
     )
-    return Scenario(seed, _dag("thread", chain), 1, Faults(), workers=1, found_running=0, idle_polls=2)
+    return _always_succeeds(still)
 
 
-def always_succeeds(scenario: Scenario) -> Scenario:
+def _always_succeeds(scenario: Scenario) -> Scenario:
     """The same world under a seed in which every first try of every task succeeds."""
     for seed in range(10_000):
         tried = replace(scenario, seed=seed)
@@ -80,21 +113,44 @@ def always_succeeds(scenario: Scenario) -> Scenario:
 
 
 def random_scenario(seed: int) -> Scenario:
-    """A small world drawn from a seed: shape, rules, limits, results and faults."""
+    """A small world drawn from a seed: shape, rules, limits, commands, results and faults."""
     draw = random.Random(f"scenario {seed}")
+    dag = _random_dag(draw, seed)
+    days = draw.randint(1, 3)
+    commands = [Command(0, days, draw.choice((None, None, None, 1, 2)))]
+    several = draw.random()
+    if several < 0.2:  # the same command in two windows
+        commands.append(commands[0])
+    elif several < 0.35:  # overlapping ranges
+        commands.append(Command(draw.randint(0, days), draw.randint(1, 2), draw.choice((None, 1))))
+        commands = commands[:: draw.choice((1, -1))]
+    alone = several >= 0.35
+    faults = Faults() if draw.random() < 0.2 else _faults(draw)
+    return Scenario(
+        seed,
+        dag,
+        faults,
+        tuple(commands),
+        workers=draw.randint(1, 3) if alone else draw.randint(1, 2),
+        disable_retry=draw.random() < 0.1,
+        mark_success=draw.random() < 0.03,
+        backwards=draw.random() < 0.1 and not dag.depends_on_past,
+        ignore_first_depends_on_past=alone and draw.random() < 0.1,
+        stop_on_failure=draw.random() < 0.1,
+    )
+
+
+def _random_dag(draw: random.Random, seed: int) -> DagSpec:
     count = draw.randint(2, 5)
     ids = [f"t{number}" for number in range(count)]
     upstream = {task_id: tuple(up for up in ids[:place] if draw.random() < 0.5) for place, task_id in enumerate(ids)}
     downstream = {task_id: tuple(down for down in ids if task_id in upstream[down]) for task_id in ids}
     tasks = tuple(_task(draw, task_id, upstream[task_id], downstream[task_id]) for task_id in ids)
-    dag = replace(
+    return replace(
         _dag(f"random_{seed}", tasks),
         max_active_runs=draw.choice((1, 2, 3, 16)),
         max_active_tasks=draw.choice((1, 2, 16)),
     )
-    quiet = draw.random() < 0.2
-    faults = Faults() if quiet else _faults(draw)
-    return Scenario(seed, dag, draw.randint(1, 3), faults, workers=draw.randint(1, 3))
 
 
 def _task(draw: random.Random, task_id: str, upstream: tuple[str, ...], downstream: tuple[str, ...]) -> TaskSpec:
@@ -108,7 +164,7 @@ def _task(draw: random.Random, task_id: str, upstream: tuple[str, ...], downstre
         downstream=downstream,
         trigger_rule=draw.choice(list(TriggerRule)) if draw.random() < 0.5 else TriggerRule.ALL_SUCCESS,
         retries=draw.choice((0, 0, 1, 2)),
-        retry_delay=timedelta(seconds=draw.choice((0, 1, 30))),
+        retry_delay=timedelta(seconds=draw.choice((0, 1, 8))),
         retry_exponential_backoff=draw.random() < 0.3,
         depends_on_past=past < 0.2,
         wait_for_downstream=past < 0.05,
@@ -123,16 +179,22 @@ def _faults(draw: random.Random) -> Faults:
     def sometimes(most: float) -> float:
         return draw.random() * most if draw.random() < 0.5 else 0.0
 
+    rough = draw.random() < 0.2  # rough enough to lose one try after another
     return Faults(
         crash=sometimes(0.05),
-        most_crashes=2,
+        fragile=0.3 if rough else sometimes(0.05),
+        clock_jump=sometimes(0.02),
+        interrupt=sometimes(0.1),
+        most_mishaps=12 if rough else MOST_LOST - 1,
+        orphaned=sometimes(1.0),
         unacknowledged=sometimes(0.3),
         lost_submission=sometimes(0.3),
+        late_submission=sometimes(0.5),
         doubled_submission=sometimes(0.5),
         lost_report=sometimes(0.5),
+        late_report=sometimes(0.5),
         doubled_report=sometimes(0.5),
         false_report=sometimes(0.3),
-        clock_jump=sometimes(0.02),
     )
 
 

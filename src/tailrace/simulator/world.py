@@ -1,38 +1,53 @@
-"""A world: one metastore, one false clock, a backfill job, workers, and a chooser that says who goes next.
+"""A world: one metastore, one false clock, backfill jobs with their workers, and a chooser that says who goes next.
 
 The loops are the product's; the executor between them is simulated, with submissions and reports that may be late,
 lost, doubled or false. A crash takes an actor away before or after the effect it is at; then somebody types the same
-command again.
+command again, sooner or later.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Self
 
-from tailrace.effects.asks import Effect, NextTry, Wait
+from tailrace.effects.asks import AwaitTask, Effect, Note, Wait
 from tailrace.effects.tries import Submission
 from tailrace.errors import InternalError, TailraceError
 from tailrace.execution.worker import worker_loop
-from tailrace.jobs.backfill import backfill_loop
+from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
 from tailrace.planning.backfills import BackfillRequest
 from tailrace.planning.creation import plan_backfill
 from tailrace.simulator.actors import Actor, Job, Worker
-from tailrace.simulator.choices import Chooser
-from tailrace.simulator.performing import Performer
-from tailrace.simulator.scenario import Scenario
+from tailrace.simulator.choices import Chooser, Option
+from tailrace.simulator.fingerprint import fingerprint
+from tailrace.simulator.ledger import Ledger
+from tailrace.simulator.performing import LEASE_SECONDS, Performer
+from tailrace.simulator.scenario import Command, Scenario
 from tailrace.simulator.stage import stage as _stage
+from tailrace.simulator.telling import line, words
 
-LEASE_SECONDS = 20.0
 _DAY = timedelta(days=1)
+#: How likely a seed lets somebody go who only waits, or types a command again, beside one who has something to do.
+_IDLE_WEIGHT = 0.1
 
 JobLoop = Callable[[int, DagSpec, int], Any]
 
 
 class Crash(Exception):
     """A product error that reached the top of an actor: the history ends here."""
+
+
+@contextmanager
+def _noticing(who: str) -> Iterator[None]:
+    """An error of the product is what a simulation looks for: it ends the history, not the simulator."""
+    try:
+        yield
+    except TailraceError as error:
+        raise Crash(f"{who}: {error}") from error
 
 
 class World:
@@ -53,23 +68,22 @@ class World:
         self.clock = self._stage.clock
         self.job_loop = job_loop
         self.faults = scenario.faults
-        self.crashes = 0
+        self.mishaps = 0
         self.actors: list[Actor] = []
-        self.queue: list[Submission] = []  # with the executor; any worker may take the first
-        self.late: list[Submission] = []  # on their way
+        self.commands: list[Command] = list(scenario.commands)  # to be typed, once more or for the first time
+        self.late: list[tuple[list[Submission], Submission]] = []  # messages on their way, with where they arrive
         self.dead: set[int] = set()  # pids of processes that are gone
+        self.ledger = Ledger()
         self.story: list[str] = []
-        self.backfill_id = 0
         self._pids = 100
         self._writes = 0
+        self._several = len(scenario.logical_dates()) > 1
         self.file = self._stage.file
         self.metastore = self._stage.set()
         self.performer = performer(self)
         for name, slots in scenario.pools:
             self.metastore.set_pool(name, slots, "", self.write_id())
-        self.start_job()
-        for _ in range(scenario.workers):
-            self.start_worker()
+        self._type(self.commands.pop(0))
 
     def __enter__(self) -> Self:
         return self
@@ -80,8 +94,8 @@ class World:
 
     @property
     def over(self) -> bool:
-        """Whether the last job has ended by itself."""
-        return not any(isinstance(actor, Job) for actor in self.actors)
+        """Whether every command has done what it was typed for, and nobody has a try in hand any more."""
+        return not self.actors and not self.commands
 
     def write_id(self) -> str:
         """The next write id of this world."""
@@ -93,29 +107,58 @@ class World:
         self._pids += 1
         return ProcessIdentity("simulated", "simulated", self._pids, self._pids)
 
+    def workers_of(self, job: Job) -> list[Worker]:
+        """The workers of a job's executor."""
+        return [actor for actor in self.actors if isinstance(actor, Worker) and actor.job is job]
+
+    def busy(self, job: Job) -> int:
+        """How many tries a job's executor has in hand."""
+        return sum(worker.submission is not None for worker in self.workers_of(job)) + len(job.queue)
+
+    def drawn(self, name: str, most: int) -> int:
+        """A number from none to ``most``."""
+        return self.chooser.pick([Option(f"{name}: {number}") for number in range(most + 1)]) if most else 0
+
+    def send_late(self, to: list[Submission], submission: Submission) -> None:
+        """Let a message arrive at some other time."""
+        self.late.append((to, submission))
+
     # --- actors --------------------------------------------------------------------------------------------
 
-    def start_job(self) -> None:
-        """Somebody types the command: the backfill is created or continued, and a job begins."""
-        dag, dates = self.scenario.dag, self.scenario.logical_dates()
-        request = BackfillRequest(dag.dag_id, dates[0], dates[-1])
+    def _type(self, command: Command) -> None:
+        """Somebody types the command: the backfill is created or continued, and a job with workers begins."""
+        scenario = self.scenario
+        dag, dates = scenario.dag, scenario.dates_of(command)
+        request = BackfillRequest(
+            dag.dag_id,
+            dates[0],
+            dates[-1],
+            disable_retry=scenario.disable_retry,
+            mark_success=scenario.mark_success,
+            ignore_first_depends_on_past=scenario.ignore_first_depends_on_past,
+            max_active_runs=command.max_active_runs,
+            backwards=scenario.backwards,
+            stop_on_failure=scenario.stop_on_failure,
+        )
         intervals = [DataInterval(date, date + _DAY) for date in dates]
         creation = plan_backfill(dag, request, intervals, self.metastore.backfill_facts(dag, request, intervals))
         if creation.refusals:
-            raise InternalError(f"the scenario is refused: {creation.refusals[0]}")
+            raise Crash(f"a command is refused: {creation.refusals[0]}")
         created = self.metastore.create_backfill(dag, creation, "simulated", self.write_id())
         if not isinstance(created, int):
-            raise InternalError("nobody else writes, yet the creation was stale")
-        self.backfill_id = created
+            raise InternalError("nobody wrote in between, yet the creation was stale")
         identity = self.identity()
         id = self.metastore.start_job("backfill", identity, dag.dag_id, created, LEASE_SECONDS, self.write_id())
+        self.tell("person", "types", f"backfill {created}, driven by job {id}")
         loop = self.job_loop(id, dag, created)
-        self._begin(Job(f"job {id}", loop, identity, id=id, idle_polls=self.scenario.idle_polls or 0))
+        job = Job(f"job {id}", loop, identity, id=id, backfill_id=created, command=command)
+        self._begin(job)
+        for _ in range(scenario.workers):
+            self._start_worker(job)
 
-    def start_worker(self) -> None:
-        """A worker process begins."""
+    def _start_worker(self, job: Job) -> None:
         identity = self.identity()
-        self._begin(Worker(f"worker {identity.pid}", worker_loop(LEASE_SECONDS), identity))
+        self._begin(Worker(f"worker {identity.pid}", worker_loop(LEASE_SECONDS), identity, job=job))
 
     def _begin(self, actor: Actor) -> None:
         actor.begin()
@@ -125,72 +168,93 @@ class World:
 
     def step(self) -> None:
         """Let somebody go: perform the effect an actor is at, or deliver something late, or let a fault happen."""
-        able = [actor for actor in self.actors if self._able(actor)]
-        options = [actor.name for actor in able] + (["network"] if self.late else [])
-        if not options:
+        self.chooser.arrive(partial(fingerprint, self))
+        able = [actor for actor in self.actors if isinstance(actor, Job) or actor.pressing]
+        options = [
+            Option(actor.name) if actor.pressing else Option(actor.name, pressing=False, weight=_IDLE_WEIGHT)
+            for actor in able
+        ]
+        if self.late:
+            options.append(Option("network"))
+        if self.commands:
+            options.append(Option("person", weight=_IDLE_WEIGHT))
+        if not any(option.pressing for option in options):
             self._pass_time()
-            return
         chosen = self.chooser.pick(options)
-        if chosen == len(able):
-            self.queue.append(self.late.pop(0))
-            return
-        self._act(able[chosen])
-        # A jump costs each running try its lease. Together with crashes there are fewer than a task's lost tries.
-        if self.crashes < self.faults.most_crashes and self.chooser.chance("clock jump", self.faults.clock_jump):
-            self.crashes += 1
+        if chosen < len(able):
+            self._act(able[chosen])
+        elif options[chosen].name == "network":
+            to, submission = self.late.pop(0)
+            to.append(submission)
+        else:
+            with _noticing("person"):
+                self._type(self.commands.pop(0))
+        # A jump costs each running try its lease.
+        if self.mishaps < self.faults.most_mishaps and self.chooser.chance("clock jump", self.faults.clock_jump):
+            self.mishaps += 1
             self.clock.advance(LEASE_SECONDS * 1.5)
             self.tell("clock", "jumps", "a lease and a half goes by")
 
-    def _able(self, actor: Actor) -> bool:
-        if isinstance(actor.effect, NextTry):
-            return bool(self.queue)
-        if isinstance(actor.effect, Wait) and isinstance(actor, Job):
-            pressing = actor.effect.seconds == 0 or bool(actor.hints) or actor.worker_lost
-            return pressing or self.scenario.idle_polls is None or actor.idle_polls > 0
-        return True
-
     def _pass_time(self) -> None:
-        """Nobody can do anything but wait: the clock moves on to when the job wants to be woken."""
-        job = next(actor for actor in self.actors if isinstance(actor, Job))
-        assert isinstance(job.effect, Wait)
-        job.idle_polls += 1
-        self.clock.advance(max(job.effect.seconds, 0.1))
+        """Nobody can do anything but wait: the clock moves on to when the first job wants to be woken, or later."""
+        waits = [actor.effect.seconds for actor in self.actors if isinstance(actor.effect, Wait)]
+        self.clock.advance(max(min(waits, default=0.0), 0.1, self.scenario.patience))
 
     def _act(self, actor: Actor) -> None:
         effect = actor.effect
-        assert effect is not None
-        may_crash = self.faults.crash if self.crashes < self.faults.most_crashes else 0.0
+        assert effect is not None, "an actor whose loop is over still acts"
+        may_crash = self.faults.fragile if isinstance(effect, AwaitTask) else self.faults.crash
+        if self.mishaps >= self.faults.most_mishaps:
+            may_crash = 0.0
         if self.chooser.chance(f"{actor.name} crashes before", may_crash):
             self._crash(actor, effect, "before")
             return
-        self.clock.advance(0.01)
-        try:
+        self.clock.advance(self.scenario.tick)
+        with _noticing(f"{actor.name} at {type(effect).__name__}"):
             answer = self.performer.perform(actor, effect)
-        except TailraceError as error:
-            raise Crash(f"{actor.name} at {type(effect).__name__}: {error}") from error
-        self.tell(actor.name, type(effect).__name__, self.performer.words(effect, answer))
+        if not isinstance(effect, Note) or effect.text:
+            self.tell(actor.name, type(effect).__name__, words(effect, answer, self._several))
         if self.chooser.chance(f"{actor.name} crashes after", may_crash):
             self._crash(actor, effect, "after")
             return
         actor.answer(answer)
         if actor.ended:
-            self.actors.remove(actor)
+            self._end(actor)
+
+    def _end(self, actor: Actor) -> None:
+        """A loop is over by itself. Its workers finish what they have in hand; an unfinished command is typed again."""
+        self.actors.remove(actor)
+        self.dead.add(actor.identity.pid)
+        if not isinstance(actor, Job):
+            return
+        actor.alive = False
+        ending = actor.result.ending if isinstance(actor.result, BackfillEnd) else Ending.JUDGED
+        self.tell(actor.name, "ENDS", ending)
+        if ending is not Ending.JUDGED:
+            self.commands.append(actor.command)
 
     def _crash(self, actor: Actor, effect: Effect[Any], when: str) -> None:
-        self.crashes += 1
+        self.mishaps += 1
+        self.tell(actor.name, "CRASH", f"{when} {type(effect).__name__}")
+        self._kill(actor)
+        if isinstance(actor, Job):
+            actor.alive = False
+            for worker in self.workers_of(actor):
+                if not self.chooser.chance("a worker outlives its job", self.faults.orphaned):
+                    self.tell(worker.name, "DIES", "with its job")
+                    self._kill(worker)
+            self.commands.append(actor.command)
+        elif isinstance(actor, Worker) and actor.job.alive:
+            if not self.chooser.chance("nobody hears of it", self.faults.lost_report):
+                actor.job.worker_lost = True
+            self._start_worker(actor.job)
+
+    def _kill(self, actor: Actor) -> None:
         self.actors.remove(actor)
         self.dead.add(actor.identity.pid)
         actor.loop.close()
-        self.tell(actor.name, "CRASH", f"{when} {type(effect).__name__}")
-        if isinstance(actor, Job):
-            self.queue.clear()  # its executor dies with it
-            self.late.clear()
-            self.start_job()
-            return
-        for job in self.actors:
-            if isinstance(job, Job) and not self.chooser.chance("nobody hears of it", self.faults.lost_report):
-                job.worker_lost = True
-        self.start_worker()
+        if isinstance(actor, Worker):
+            self.performer.task_is_gone(actor)
 
     def heal(self) -> None:
         """From here on nothing goes wrong any more."""
@@ -198,8 +262,4 @@ class World:
 
     def tell(self, who: str, what: str, seen: str) -> None:
         """A line of the story."""
-        self.story.append(f"{self.clock.seconds:8.2f}  {who:<12} {what:<14} {seen}")
-
-    def all_wait(self) -> bool:
-        """Whether nobody has anything to do but wait."""
-        return not self.late and all(isinstance(actor.effect, Wait) or not self._able(actor) for actor in self.actors)
+        self.story.append(line(self.clock.seconds, who, what, seen))

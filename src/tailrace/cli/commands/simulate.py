@@ -2,7 +2,9 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import click
 
@@ -14,7 +16,8 @@ from tailrace.simulator.canaries import CANARIES, Canary
 from tailrace.simulator.choices import Replayed, Seeded
 from tailrace.simulator.exploring import PRODUCT, Found, every, one, seeds, shorten
 from tailrace.simulator.history import EXIT_CODES, History, Judgement
-from tailrace.simulator.scenario import linear, random_scenario
+from tailrace.simulator.scenario import Scenario, linear, random_scenario
+from tailrace.simulator.searching import Search
 
 _SCENARIOS = ("2016",)
 _PIECEMEAL = "piecemeal-reads"
@@ -34,7 +37,15 @@ and then a finished: nothing left that could run, it thinks.
 @click.option("--trace", metavar="N,N,…", help="With --seed: these choices instead of the seed's own.")
 @click.option("--canary", type=click.Choice(sorted(CANARIES)), help="A deliberately broken variant, to be caught.")
 @click.option("--scenario", type=click.Choice(_SCENARIOS), help="2016: the race of the thread, shown, then closed.")
-@click.option("--preemptions", type=click.IntRange(0, 4), default=1, show_default=True, help="With --scenario.")
+@click.option(
+    "--preemptions",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="With --scenario: how often somebody may go before the one who could have gone on.",
+)
+@click.option("--crashes", type=click.IntRange(0, 2), default=0, show_default=True, help="With --scenario: at most.")
+@click.option("--jobs", type=click.IntRange(1, 2), default=1, show_default=True, help="With --scenario.")
 @output_option
 def simulate(
     count: int | None,
@@ -44,6 +55,8 @@ def simulate(
     canary: str | None,
     scenario: str | None,
     preemptions: int,
+    crashes: int,
+    jobs: int,
     output: str,
 ) -> int:
     """Let the product's own loops run in a simulated world, with anyone else going first, and check what they did.
@@ -54,7 +67,7 @@ def simulate(
     if trace is not None and seed is None:
         raise CommandError("--trace needs --seed: it is a trace through that seed's world")
     if scenario is not None:
-        return _scenario_2016(preemptions, output)
+        return _scenario_2016(linear(crash=crashes > 0, jobs=jobs), Bounds(preemptions, crashes), output)
     if seed is not None:
         return _one(seed, trace, variant, output)
     return _explore(first, count or 200, variant, output)
@@ -113,10 +126,23 @@ def _explore(first: int, count: int, variant: Canary, output: str) -> int:
 # --- the race of 2016 --------------------------------------------------------------------------------------
 
 
-def _scenario_2016(preemptions: int, output: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far an exhaustive search goes."""
+
+    preemptions: int
+    crashes: int
+
+    def __str__(self) -> str:
+        said = f"at most {plural(self.preemptions, 'preemption')}"
+        return said + (f" and {plural(self.crashes, 'crash', 'crashes')}" if self.crashes else "")
+
+
+def _scenario_2016(world: Scenario, bounds: Bounds, output: str) -> int:
     """A → B, the worker finishing between two reads: false deadlock in the loop of 2016, in no interleaving here."""
     canary = CANARIES[_PIECEMEAL]
-    caught = next((history for history in _every(canary, preemptions) if history.judgement is not Judgement.WELL), None)
+    hunt = Search(max(bounds.preemptions, 2), 0)
+    caught = next((each for each in every(linear(), hunt, canary) if each.judgement is not Judgement.WELL), None)
     speaker = current_speaker()
     if output != "json":
         speaker.answer(_LEGEND_2016)
@@ -127,33 +153,46 @@ def _scenario_2016(preemptions: int, output: str) -> int:
     judged: Counter[str] = Counter()
     sample: History | None = None
     broken: History | None = None
-    for history in _every(PRODUCT, preemptions):
+    search = Search(bounds.preemptions, bounds.crashes)
+    for history in every(world, search):
         judged[str(history.judgement)] += 1
-        sample = sample or history
+        if sample is None or (_raced(history) and not _raced(sample)):
+            sample = history
         if history.judgement is not Judgement.WELL:
             broken = history
             break
-    shown = broken or sample
+    shown = broken or (sample and one(world, Replayed(sample.trace)))  # to its end, joined or not
     if output == "json":
         speaker.answer_json(
             {
                 "schema": 1,
                 "scenario": "2016",
                 "canary": None if caught is None else _history_json(caught, None),
-                "product": {"interleavings": dict(judged), "failure": broken and _history_json(broken, None)},
+                "product": {
+                    "interleavings": dict(judged),
+                    "states": len(search.states),
+                    "failure": broken and _history_json(broken, None),
+                },
             }
         )
     elif shown is not None:
         speaker.answer("\n".join(_told(shown)))
         total = plural(sum(judged.values()), "interleaving")
-        speaker.answer(f"{total} (at most {plural(preemptions, 'preemption')} each): {counted(judged)}")
+        speaker.answer(f"{total} of {plural(len(search.states), 'state')} ({bounds}): {counted(judged)}")
+        speaker.answer("An interleaving that comes to a state another one was in ends there: the rest has been seen.")
     if broken is not None:
         return EXIT_CODES[broken.judgement]
+    if search.trapped():
+        return EXIT_CODES[Judgement.LIVENESS]
     return 0 if caught is not None else _CANARY_LIVES
 
 
-def _every(variant: Canary, preemptions: int) -> Iterator[History]:
-    return every(linear(), variant, preemptions=preemptions)
+def _raced(history: History) -> bool:
+    """Whether the worker finished a task just after the job had read that it runs."""
+    return any(
+        "ReadSnapshot" in before and "a running, b none" in before and "ReportOutcome" in after
+        for before, after in pairwise(history.story)
+    )
 
 
 # --- telling -----------------------------------------------------------------------------------------------

@@ -1,0 +1,68 @@
+"""The whole state of a world as one short text: equal texts, equal futures. A search leans on it.
+
+The rows of the metastore without its history, every loop's frames, and what is under way. The stack inside an
+expression is not part of a frame's variables; the product's loops keep nothing there across an effect.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any
+
+from tailrace.model.spec import DagSpec
+from tailrace.simulator.actors import Job, Worker
+
+if TYPE_CHECKING:
+    from tailrace.simulator.world import World
+
+_TABLES = ("pool", "job", "backfill", "dag_run", "backfill_run", "task_instance", "xcom")
+
+
+def fingerprint(world: "World") -> str:
+    """The state of a world between two steps."""
+    parts = [repr(world.clock.seconds), str(world.mishaps), *_rows(world)]
+    for actor in world.actors:
+        parts.append(f"{actor.name} {actor.effect}")
+        parts += _frames(actor.loop)
+        if isinstance(actor, Worker):
+            parts.append(
+                _text([actor.job.id, actor.submission, actor.claim, actor.ending, actor.steps_left, actor.terminated])
+            )
+        if isinstance(actor, Job):
+            parts.append(_text([actor.queue, actor.hints, actor.worker_lost, actor.draining, actor.interrupts]))
+    parts += [_text(world.late), _text(world.commands), _text(sorted(world.dead))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+def _rows(world: "World") -> Iterator[str]:
+    connection = sqlite3.connect(world.file)
+    for table in _TABLES:
+        yield f"{table} {connection.execute(f'SELECT * FROM {table} ORDER BY rowid').fetchall()}"
+    connection.close()
+
+
+def _frames(loop: Any) -> Iterator[str]:
+    """The loop, and the loops it waits for: where each stands and what its variables hold."""
+    while isinstance(loop, GeneratorType) and loop.gi_frame is not None:
+        frame = loop.gi_frame
+        variables = ", ".join(f"{name}={_text(value)}" for name, value in sorted(frame.f_locals.items()))
+        yield f"{frame.f_code.co_name} {frame.f_lasti} {variables}"
+        loop = loop.gi_yieldfrom
+
+
+def _text(value: Any) -> str:
+    """Like ``repr``, the same in every process: sets in order, a DAG by its name."""
+    if isinstance(value, DagSpec):
+        return value.dag_id
+    if isinstance(value, set | frozenset):
+        return "{" + ", ".join(sorted(map(_text, value))) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_text, value)) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_text(key)}: {_text(item)}" for key, item in value.items()) + "}"
+    if is_dataclass(value) and not isinstance(value, type) and not value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        held = ", ".join(f"{each.name}={_text(getattr(value, each.name))}" for each in fields(value))
+        return f"{type(value).__name__}({held})"
+    return repr(value)

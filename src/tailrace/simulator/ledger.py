@@ -1,0 +1,53 @@
+"""What the tasks themselves would have written down: which code was started, by whom, for which try, and when it ended.
+
+Seen from outside the metastore, so that a metastore that fools itself is caught all the same.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tailrace.audit.records import HistoryRecord
+from tailrace.effects.tries import Claim
+from tailrace.model.transitions import Cause
+
+
+@dataclass(slots=True)
+class Execution:
+    """User code of one try, from its start. ``lease_until`` is how long its worker may believe it has the try."""
+
+    claim: Claim
+    worker: int
+    lease_until: float
+    over: bool = False
+
+
+class Ledger:
+    """Every execution of a history, in order, and what was wrong with them."""
+
+    def __init__(self) -> None:
+        self.executions: list[Execution] = []
+        self.violations: list[str] = []
+
+    def start(self, claim: Claim, worker: int, now: float, lease_seconds: float) -> Execution:
+        """User code of a try starts; twice is once too often, and so is beside another try that keeps its lease."""
+        for other in self.executions:
+            if other.claim.id != claim.id:
+                continue
+            if other.claim.key.try_number == claim.key.try_number:
+                self.violations.append(f"double start: the code of {claim.key} was started twice")
+            elif not other.over and other.lease_until > now:
+                number = other.claim.key.try_number
+                self.violations.append(f"overlap: {claim.key} started while the code of try {number} ran on its lease")
+        execution = Execution(claim, worker, now + lease_seconds)
+        self.executions.append(execution)
+        return execution
+
+    def check(self, history: Iterable[HistoryRecord], marked: bool) -> None:
+        """Every outcome that history accepted is of code that was started; not so where success was only marked."""
+        started = {(each.claim.task_instance, each.claim.key.try_number) for each in self.executions}
+        names = {(key.run_id, key.task_id, number) for key, number in started}
+        for row in history:
+            ends_a_try = row.kind == "task_instance" and row.cause in (Cause.OUTCOME, Cause.RETRY)
+            if ends_a_try and not marked and (row.run_id, row.task_id, row.try_number) not in names:
+                text = f"{row.run_id} / {row.task_id} try {row.try_number}: {row.after}, and its code never ran"
+                self.violations.append(f"ledger: {text}")

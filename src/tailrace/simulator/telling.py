@@ -1,0 +1,85 @@
+"""A history as a person reads it: who did what, and what they saw. Nothing here is part of the history itself."""
+
+from typing import Any
+
+from tailrace.effects.asks import Accepted, Effect, Note, StillRunning, Submit, Woken
+from tailrace.effects.results import Applied
+from tailrace.effects.tries import Claim, Refused, Submission, TryOutcome
+from tailrace.model.keys import TaskInstanceKey
+from tailrace.planning.snapshot import Snapshot
+
+_WIDTHS = (8, 12, 14)
+
+
+def line(seconds: float, who: str, what: str, seen: str) -> str:
+    """One step, in columns: simulated seconds, who acts, what they ask for, what they are told."""
+    return f"{seconds:{_WIDTHS[0]}.2f}  {who:<{_WIDTHS[1]}} {what:<{_WIDTHS[2]}} {seen}".rstrip()
+
+
+def words(effect: Effect[Any], answer: Any, several: bool) -> str:
+    """What an effect saw or did. ``several``: the world has several dates, so that tasks are told with theirs."""
+    match answer:
+        case Snapshot():
+            return _snapshot(answer, several)
+        case Applied():
+            return _applied(answer, several)
+        case Claim():
+            return f"{_name(answer.task_instance, several)} try {answer.key.try_number}, token {answer.token}"
+        case Refused():
+            return f"refused: {answer.found}"
+        case Accepted():
+            return answer.state
+        case Submission():
+            return f"{_name(answer.key.task_instance, several)} try {answer.key.try_number}"
+        case TryOutcome():
+            return str(answer.kind)
+        case StillRunning():
+            return "still running"
+        case Woken():
+            return _woken(answer)
+        case bool():
+            return "" if answer else "no"
+        case frozenset():
+            return f"{len(answer)} lost"
+    if isinstance(effect, Note):
+        return effect.text
+    if isinstance(effect, Submit):
+        return ", ".join(_name(submission.key.task_instance, several) for submission in effect.submissions)
+    return ""
+
+
+def _name(key: TaskInstanceKey, several: bool) -> str:
+    return f"{key.task_id}@{_date(key.run_id)}" if several else key.task_id
+
+
+def _date(run_id: str) -> str:
+    return run_id.split("__")[-1][5:10]
+
+
+def _snapshot(snapshot: Snapshot, several: bool) -> str:
+    seen = [
+        f"{ti.task_id}{'@' + _date(run.run_id) if several else ''} {ti.state}"
+        for run in snapshot.runs
+        for ti in run.task_instances
+    ]
+    if snapshot.candidates:
+        seen.append(f"runs waiting: {len(snapshot.candidates)}")
+    return ", ".join(seen) or (f"backfill {snapshot.backfill.state}" if snapshot.backfill is not None else "nothing")
+
+
+def _applied(applied: Applied, several: bool) -> str:
+    said = [f"{_name(step.key, several)} {step.before} → {step.after}" for step in applied.won]
+    said += [f"run {_date(verdict.run_id)} {verdict.state}" for verdict in applied.judged]
+    said += [f"runs activated: {len(applied.activated)}"] if applied.activated else []
+    said += [f"runs taken over: {len(applied.taken_over)}"] if applied.taken_over else []
+    said += [f"too late for {_name(step.key, several)} → {step.after}" for step in applied.lost]
+    said += [f"no room for {_name(step.key, several)}" for step in applied.deferred]
+    said += ["backfill judged"] if applied.backfill_judged else []
+    return ", ".join([*said, *applied.stale]) or "nothing landed"
+
+
+def _woken(woken: Woken) -> str:
+    said = [f"tries ended: {woken.finished}"] if woken.finished else []
+    said += ["a worker died"] if woken.worker_lost else []
+    said += ["Ctrl-C twice"] if woken.terminate else ["Ctrl-C"] if woken.drain else []
+    return ", ".join(said)
