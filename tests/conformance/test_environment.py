@@ -124,27 +124,27 @@ def test_synchronous_is_as_asked(file: Path) -> None:
         Metastore.open(f"sqlite:///{file}", sqlite_synchronous="off")
 
 
-def test_an_older_schema_is_migrated_after_a_copy_unless_a_job_is_alive(
-    sqlite: World, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_schema_is_migrated_after_a_copy_unless_a_job_is_alive(sqlite: World, file: Path) -> None:
     sqlite.backfill(A)
     job = sqlite.job(A, 1)
-    monkeypatch.setattr(schema, "REVISIONS", ("0001", "0002"))
-    monkeypatch.setattr(schema, "HEAD", "0002")
-    migrated: list[str] = []
-
-    def upgrade(tx: Any, revision: str) -> None:
-        migrated.append(revision)
-        tx.connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
-
-    monkeypatch.setattr("tailrace.metastore.migrating.upgrade", upgrade)
+    sqlite.store.close()
+    with closing(sqlite3.connect(file)) as older:  # what the first revision had, with its rows
+        older.execute("DROP TABLE capacity_wait")
+        older.execute("ALTER TABLE backfill DROP COLUMN detached")
+        older.execute("UPDATE alembic_version SET version_num = '0001'")
+        older.commit()
     with pytest.raises(EnvironmentBroken, match=f"its schema is older and job {job} still runs on it") as said:
         Metastore.open(f"sqlite:///{file}", clock=sqlite.clock)
     one_line(said)
-    assert migrated == []
-    sqlite.store.bury_job(job)
+    with closing(sqlite3.connect(file)) as older:
+        assert older.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        older.execute("UPDATE job SET state = 'failed'")
+        older.commit()
     Metastore.open(f"sqlite:///{file}", clock=sqlite.clock).close()
-    assert migrated == ["0002"]
+    with closing(sqlite3.connect(file)) as migrated:
+        assert migrated.execute("SELECT version_num FROM alembic_version").fetchall() == [(schema.HEAD,)]
+        assert migrated.execute("SELECT id, detached FROM backfill").fetchall() == [(1, 0)]
+        assert migrated.execute("SELECT count(*) FROM capacity_wait").fetchall() == [(0,)]
     with closing(sqlite3.connect(file.with_name("metastore.sqlite.0001.backup"))) as copy:
         assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
         assert copy.execute("SELECT count(*) FROM dag_run").fetchall() == [(1,)]

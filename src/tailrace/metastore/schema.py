@@ -17,7 +17,7 @@ from tailrace.metastore.tables import metadata, pool
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS
 
 #: Every revision of the schema, oldest first; the last is what ``tables`` says.
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 HEAD = REVISIONS[-1]
 
 #: Any two processes that create or migrate one PostgreSQL metastore at once take turns on this advisory lock.
@@ -78,7 +78,13 @@ def migrate(database: Database) -> SchemaReport:
     _refuse_live_jobs(database)
     backup = _back_up(database, found)
     migrating = importlib.import_module("tailrace.metastore.migrating")
-    database.write(lambda tx: migrating.upgrade(tx, HEAD))
+
+    def upgrade(tx: Transaction) -> None:
+        if tx.postgres:
+            tx.rows(_SCHEMA_LOCK)  # another process may be migrating too: the second finds nothing left to do
+        migrating.upgrade(tx, HEAD)
+
+    database.write(upgrade)
     return SchemaReport(database.where, found, HEAD, backup)
 
 

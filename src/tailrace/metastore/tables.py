@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -121,6 +122,7 @@ backfill = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
+    Column("detached", Boolean, nullable=False, server_default=false()),  # a scheduler drives it
     state_check("state", BackfillState),
 )
 Index("ix_backfill_fingerprint", backfill.c.fingerprint)
@@ -256,6 +258,17 @@ xcom = Table(
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),  # JSON, never pickle
     Column("at", UtcDateTime, nullable=False),
+)
+
+#: Who waits for room that others hold, and since when: planners give way to those who have waited longer. ``resource``
+#: is ``pool:NAME``, ``tasks:DAG_ID`` or ``runs:DAG_ID``; ``backfill_id`` is 0 for a scheduler's own runs.
+capacity_wait = Table(
+    "capacity_wait",
+    metadata,
+    Column("job_id", Id, ForeignKey("job.id"), primary_key=True),
+    Column("backfill_id", Id, primary_key=True, autoincrement=False),
+    Column("resource", Text, primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
 )
 
 #: Every write transaction leaves its client-made id here, with its answer: repeating it is harmless.

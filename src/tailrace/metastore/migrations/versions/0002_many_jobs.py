@@ -1,0 +1,26 @@
+"""What several jobs at once need: backfills that a scheduler drives, and who waits for room since when."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+MOMENT = sa.DateTime(timezone=True)
+
+
+def upgrade() -> None:
+    """Add the detached flag and the table of those who wait for room."""
+    op.add_column("backfill", sa.Column("detached", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.create_table(
+        "capacity_wait",
+        sa.Column("job_id", ROW_ID, nullable=False),
+        sa.Column("backfill_id", ROW_ID, nullable=False),
+        sa.Column("resource", sa.Text(), nullable=False),
+        sa.Column("since", MOMENT, nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_capacity_wait_job_id"),
+        sa.PrimaryKeyConstraint("job_id", "backfill_id", "resource", name="pk_capacity_wait"),
+    )
