@@ -13,7 +13,7 @@ from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, in
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.connection import Database, Transaction
-from tailrace.metastore.tables import metadata, pool
+from tailrace.metastore.tables import PARTIAL_INDEXES, metadata, pool
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS
 
 #: Every revision of the schema, oldest first; the last is what ``tables`` says.
@@ -111,6 +111,8 @@ def _create(tx: Transaction) -> str:
             "the SQLite file holds another program's tables; name another file in TAILRACE_DATABASE_URL"
         )
     metadata.create_all(tx.connection, checkfirst=False)
+    for index in PARTIAL_INDEXES:
+        tx.connection.exec_driver_sql(index.sql)
     _stamp_metadata.create_all(tx.connection, checkfirst=False)
     tx.change(insert(alembic_version), {"version_num": HEAD})
     tx.change(

@@ -189,7 +189,7 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
         expected = f"expected queued try {request.try_number}"
         return _refusal(reason, f"{key}: {expected}, found {found.state} try {found.try_number}")
     token, max_tries, lost_tries = won[0]
-    if request.try_number > 1:
+    if token > 1:  # an earlier claim may have left some
         tx.change(_DROP_XCOMS, {"task_instance": request.id})
     author = Author(now.wall, write_id, Actor.WORKER)
     before, after = TaskInstanceState.QUEUED, TaskInstanceState.RUNNING

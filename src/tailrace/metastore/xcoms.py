@@ -3,23 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Select, bindparam, insert, select
 
 from tailrace.effects.tries import Json, XComQuery
 from tailrace.metastore.columns import from_json, to_json
 from tailrace.metastore.connection import Transaction
 from tailrace.metastore.tables import dag_run, task_instance, xcom
 
-_KEY = [xcom.c.task_instance_id, xcom.c.key]
-_insert_sqlite = sqlite.insert(xcom)
-_insert_postgres = postgresql.insert(xcom)
-_UPSERT_SQLITE = _insert_sqlite.on_conflict_do_update(
-    index_elements=_KEY, set_={"value": _insert_sqlite.excluded.value, "at": _insert_sqlite.excluded.at}
-)
-_UPSERT_POSTGRES = _insert_postgres.on_conflict_do_update(
-    index_elements=_KEY, set_={"value": _insert_postgres.excluded.value, "at": _insert_postgres.excluded.at}
-)
+_INSERT = insert(xcom)
 
 _OF_RUN: Select[Any] = (
     select(task_instance.c.task_id, task_instance.c.map_index, xcom.c.value)
@@ -39,12 +30,12 @@ _OF_TASKS = _OF_RUN.where(task_instance.c.task_id.in_(bindparam("tasks", expandi
 
 
 def write_xcoms(tx: Transaction, task_instance_id: int, values: Mapping[str, Json]) -> None:
-    """Store these values of one task instance; a key it has already is replaced."""
+    """Store these values of one task instance. It has none yet: the claim of this try dropped what another left."""
     rows = [
         {"task_instance_id": task_instance_id, "key": key, "value": to_json(value), "at": tx.moment.wall}
         for key, value in sorted(values.items())
     ]
-    tx.change_many(_UPSERT_POSTGRES if tx.postgres else _UPSERT_SQLITE, rows)
+    tx.change_many(_INSERT, rows)
 
 
 def read_xcoms(tx: Transaction, query: XComQuery) -> tuple[tuple[str, int, Json], ...]:
