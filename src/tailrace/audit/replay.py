@@ -27,6 +27,7 @@ class Instance:
     followed: tuple[str, ...] | None = None
     retried: int = 0
     lost: int = 0
+    reported: bool = False  # its newest try has an accepted outcome
 
 
 @dataclass(slots=True)
@@ -113,6 +114,7 @@ class Replay:
             for group in groups_of(row):
                 self.active[group] += change
         instance.state = after
+        instance.reported = row.cause in (Cause.OUTCOME, Cause.RETRY)
         instance.try_number = row.try_number if row.try_number is not None else instance.try_number
         if row.cause == Cause.CLAIMED:
             instance.token = row.token or 0

@@ -59,10 +59,14 @@ def check_limits(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
 def check_refused(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     """A result that was refused was not the holder's."""
     instance = replay.run(row).instances.get(place_of(row))
-    if instance is None or instance.state not in CLAIMED:
+    if instance is None or (row.try_number, row.token) != (instance.try_number, instance.token):
         return
-    if (row.try_number, row.token) == (instance.try_number, instance.token):
+    if instance.state in CLAIMED:
         yield _found("refused", row, f"the result of try {row.try_number} was refused although it held the token")
+    elif instance.reported:
+        yield _found(
+            "refused", row, f"the result of try {row.try_number} was refused: another had been accepted for it"
+        )
 
 
 def _chain(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:

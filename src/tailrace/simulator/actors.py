@@ -21,6 +21,9 @@ class Actor:
     identity: ProcessIdentity
     effect: Effect[Any] | None = None
     result: Any = None
+    stopped_until: float = 0.0  # somebody sent it SIGSTOP; SIGCONT comes then
+    waiting_since: float | None = None  # for the lock of its write
+    parked: int = 0  # how many processes it has had ready
 
     def begin(self) -> None:
         """Run to the first effect."""
@@ -78,6 +81,7 @@ class Worker(Actor):
     claim: Claim | None = None
     ending: TryOutcome | None = None
     steps_left: int = 0  # how often its task will still be found running
+    due: float = 0.0  # when there will be news of its task
     terminated: bool = False  # its task was killed
 
     @property

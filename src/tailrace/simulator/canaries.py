@@ -6,6 +6,7 @@ Each breaks one rule of the product and nothing else, so that what catches it is
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,9 @@ from tailrace.model.transitions import Cause
 from tailrace.planning.plan import Blocker, Plan, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunView, Snapshot
+from tailrace.simulator import broken_writes
 from tailrace.simulator.actors import Job, Worker
+from tailrace.simulator.broken_writes import Replaced
 from tailrace.simulator.performing import Performer
 from tailrace.simulator.world import JobLoop
 
@@ -43,7 +46,12 @@ class Canary:
     hole: str
     job_loop: JobLoop = backfill_loop
     performer: type[Performer] = Performer
+    replaced: Replaced | None = None
     lock_wait: float = 30.0
+
+    def singing(self) -> AbstractContextManager[None]:
+        """The product is broken in this way inside, and whole again after."""
+        return nullcontext() if self.replaced is None else self.replaced.standing_in()
 
 
 def piecemeal_loop(job_id: int, dag: DagSpec, backfill_id: int) -> Loop[BackfillEnd]:
@@ -150,12 +158,11 @@ class UnguardedClaim(Performer):
 class NewWriteId(Performer):
     """A driver that repeats a write whose answer was lost under a new id: it is done twice, or refused by itself."""
 
-    def acknowledged(self, write: Callable[[str], Any]) -> Any:
+    def write(self, write: Callable[[str], Any]) -> Any:
         """What the repetition answers."""
+        before = self.world.broken
         answer = write(self.world.write_id())
-        if self.world.chooser.chance("the answer of a commit is lost", self.world.faults.unacknowledged):
-            return write(self.world.write_id())
-        return answer
+        return answer if self.world.broken == before else write(self.world.write_id())
 
 
 class OpenTransaction(Performer):
@@ -184,7 +191,7 @@ class TrustingEvents(Performer):
 
     def wait(self, actor: Job, effect: Wait) -> Any:
         """Reconcile the row with the event, as Airflow does, then go on."""
-        for submission in actor.hints:
+        for submission in actor.hints if self.world.stuck is None else ():
             self._fail(actor, submission.id, submission.key.task_instance)
         return super().wait(actor, effect)
 
@@ -223,5 +230,26 @@ CANARIES: Mapping[str, Canary] = {
         ),
         Canary("trusting-events", "the executor's event is believed over the metastore", performer=TrustingEvents),
         Canary("new-write-id", "a write whose answer was lost is repeated under a new id", performer=NewWriteId),
+        Canary(
+            "swap-without-try-number", "whatever try is queued is claimed", performer=broken_writes.SwapWithoutTryNumber
+        ),
+        Canary("report-by-state", "a report names no try and no token", performer=broken_writes.ReportByState),
+        Canary("renewed-by-anyone", "a renewal names no try and no token", performer=broken_writes.RenewedByAnyone),
+        Canary(
+            "resubmitted-anew", "a try nobody claimed is offered as a new one", performer=broken_writes.ResubmittedAnew
+        ),
+        Canary("claim-without-token", "a claim takes no token", replaced=broken_writes.claim_without_token),
+        Canary("forgotten-claim", "a repeated claim is refused by itself", replaced=broken_writes.forgotten_claim),
+        Canary(
+            "submitted-before-commit",
+            "tries are handed to workers before they are queued",
+            performer=broken_writes.SubmittedBeforeCommit,
+        ),
+        Canary("created-in-two", "a backfill is created in two transactions", performer=broken_writes.CreatedInTwo),
+        Canary("no-capacity-guard", "limits are not counted again", replaced=broken_writes.no_capacity_guard),
+        Canary("window-without-recount", "runs are not counted again", replaced=broken_writes.window_without_recount),
+        Canary("trusting-owner", "an owner writes without looking", replaced=broken_writes.trusting_owner),
+        Canary("lost-spends-retry", "a lost try spends a retry", replaced=broken_writes.lost_spends_retry),
+        Canary("reclaimed-early", "a lease is over before it ran out", replaced=broken_writes.reclaimed_early),
     )
 }

@@ -22,9 +22,10 @@ class Found:
 
 def one(scenario: Scenario, chooser: Chooser, variant: Canary = PRODUCT) -> History:
     """One history of a variant."""
-    return run_history(
-        scenario, chooser, job_loop=variant.job_loop, performer=variant.performer, lock_wait=variant.lock_wait
-    )
+    with variant.singing():
+        return run_history(
+            scenario, chooser, job_loop=variant.job_loop, performer=variant.performer, lock_wait=variant.lock_wait
+        )
 
 
 def seeds(first: int, count: int, variant: Canary = PRODUCT) -> Iterator[Found]:

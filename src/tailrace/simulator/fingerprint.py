@@ -22,13 +22,24 @@ _TABLES = ("pool", "job", "backfill", "dag_run", "backfill_run", "task_instance"
 
 def fingerprint(world: "World") -> str:
     """The state of a world between two steps."""
-    parts = [repr(world.clock.seconds), str(world.mishaps), *_rows(world)]
+    stuck = None if world.stuck is None else world.stuck.until
+    parts = [f"{world.clock.seconds} {world.mishaps} {stuck}", *_rows(world)]
     for actor in world.actors:
-        parts.append(f"{actor.name} {actor.effect}")
+        parts.append(f"{actor.name} {actor.effect} {actor.stopped_until} {actor.waiting_since} {actor.parked}")
         parts += _frames(actor.loop)
         if isinstance(actor, Worker):
             parts.append(
-                _text([actor.job.id, actor.submission, actor.claim, actor.ending, actor.steps_left, actor.terminated])
+                _text(
+                    [
+                        actor.job.id,
+                        actor.submission,
+                        actor.claim,
+                        actor.ending,
+                        actor.steps_left,
+                        actor.due,
+                        actor.terminated,
+                    ]
+                )
             )
         if isinstance(actor, Job):
             parts.append(_text([actor.queue, actor.hints, actor.worker_lost, actor.draining, actor.interrupts]))

@@ -60,6 +60,7 @@ def run_history(
     with World(scenario, chooser, job_loop=job_loop, performer=performer, lock_wait=lock_wait) as world:
         judgement, findings, steps, joined = Judgement.WELL, [], 0, False
         try:
+            world.begin()
             while not world.over and not world.ledger.violations and steps < FAULTY_STEPS + HEALED_STEPS:
                 if steps == FAULTY_STEPS:
                     world.heal()

@@ -42,6 +42,23 @@ class Ledger:
         self.executions.append(execution)
         return execution
 
+    def renew(self, execution: Execution, until: float) -> None:
+        """The lease of a try is renewed; never while the code of a later try of its task instance runs."""
+        execution.lease_until = until
+        mine = execution.claim
+        for other in self.executions:
+            if other.claim.id == mine.id and not other.over and other.claim.key.try_number > mine.key.try_number:
+                number = other.claim.key.try_number
+                self.violations.append(
+                    f"overlap: the lease of {mine.key} was renewed while the code of try {number} ran"
+                )
+
+    def accept(self, claim: Claim) -> None:
+        """An outcome of this try was accepted; its code has ended by then, or it is not the try's own outcome."""
+        for each in self.executions:
+            if (each.claim.id, each.claim.key.try_number) == (claim.id, claim.key.try_number) and not each.over:
+                self.violations.append(f"outcome: one of {claim.key} was accepted while its code ran")
+
     def check(self, history: Iterable[HistoryRecord], marked: bool) -> None:
         """Every outcome that history accepted is of code that was started; not so where success was only marked."""
         started = {(each.claim.task_instance, each.claim.key.try_number) for each in self.executions}

@@ -1,6 +1,8 @@
 """Performs effects in a simulated world: the metastore is real, all around it is not. Canaries override parts."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tailrace.effects.asks import (
@@ -35,7 +37,10 @@ from tailrace.effects.asks import (
 )
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Submission, TryOutcome
+from tailrace.errors import InternalError
 from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.spec import DagSpec
+from tailrace.planning.backfills import BackfillCreation
 from tailrace.planning.snapshot import Snapshot
 from tailrace.simulator.actors import Actor, Job, Worker
 from tailrace.simulator.ledger import Execution
@@ -44,6 +49,9 @@ if TYPE_CHECKING:
     from tailrace.simulator.world import World
 
 LEASE_SECONDS = 20.0
+
+#: Effects that write to the metastore: while somebody holds its lock, whoever is at one of these waits.
+WRITING = (ApplyPlan, BuryDeadJobs, Heartbeat, EndJob, ClaimTry, RenewLease, ReportOutcome)
 
 
 class Performer:
@@ -58,8 +66,12 @@ class Performer:
             Submit: self.submit,
             FindLost: self.find_lost,
             BuryDeadJobs: self.bury,
-            Heartbeat: lambda actor, effect: world.metastore.heartbeat(effect.job_id, LEASE_SECONDS),
-            EndJob: lambda actor, effect: world.metastore.end_job(effect.job_id, effect.state),
+            Heartbeat: lambda actor, effect: self.write(
+                lambda id: self.world.metastore.heartbeat(effect.job_id, LEASE_SECONDS)
+            ),
+            EndJob: lambda actor, effect: self.write(
+                lambda id: self.world.metastore.end_job(effect.job_id, effect.state)
+            ),
             Wait: self.wait,
             StopStarting: self.stop_starting,
             TerminateTasks: self.terminate,
@@ -87,21 +99,27 @@ class Performer:
     # --- jobs ----------------------------------------------------------------------------------------------
 
     def read_snapshot(self, actor: Job, effect: ReadSnapshot) -> Snapshot:
-        """One read transaction."""
-        return self.world.metastore.snapshot(effect.job_id, effect.dag, effect.backfill_id)
+        """One read transaction; a lawless job sees the runs of every other job too, as if nobody owned them."""
+        metastore = self.world.metastore
+        snapshot = metastore.snapshot(effect.job_id, effect.dag, effect.backfill_id)
+        if not actor.command.ignores_owners:
+            return snapshot
+        runs, previous = {run.id: run for run in snapshot.runs}, dict(snapshot.previous)
+        for other in self.world.actors:  # nobody writes between these reads: they are of one moment
+            if isinstance(other, Job) and other is not actor:
+                theirs = metastore.snapshot(other.id, effect.dag, effect.backfill_id)
+                runs |= {run.id: run for run in theirs.runs}
+                previous |= theirs.previous
+        return replace(snapshot, runs=tuple(sorted(runs.values(), key=lambda run: run.id)), previous=previous)
 
     def apply(self, actor: Job, effect: ApplyPlan) -> Applied:
-        """One write; when its answer is lost it is repeated under the same id."""
-        applied: Applied = self.acknowledged(lambda id: self.world.metastore.apply(effect.plan, id))
+        """One write; when its connection breaks, the metastore repeats it under the same id."""
+        applied: Applied = self.write(lambda id: self.world.metastore.apply(effect.plan, id))
         return applied
 
-    def acknowledged(self, write: Callable[[str], Any]) -> Any:
-        """One write, and again under its id if the answer is lost."""
-        id = self.world.write_id()
-        answer = write(id)
-        if self.world.chooser.chance("the answer of a commit is lost", self.world.faults.unacknowledged):
-            return write(id)
-        return answer
+    def write(self, write: Callable[[str], Any]) -> Any:
+        """One write under an id of its own."""
+        return write(self.world.write_id())
 
     def submit(self, actor: Job, effect: Submit) -> None:
         """Each submission arrives, or late, or twice, or never."""
@@ -125,14 +143,13 @@ class Performer:
         running = self.world.metastore.jobs_running_on("simulated")
         dead = [job_id for job_id, identity in running if identity.pid in self.world.dead]
         for job_id in dead:
-            self.world.metastore.bury_job(job_id)
+            self.write(partial(self._bury, job_id))
         return len(dead)
 
     def wait(self, actor: Job, effect: Wait) -> Woken:
         """What the executor says by now."""
         world = self.world
-        if world.mishaps < world.faults.most_mishaps and world.chooser.chance("Ctrl-C", world.faults.interrupt):
-            world.mishaps += 1
+        if world.mishap("Ctrl-C", world.faults.interrupt):
             actor.interrupts = 2 if world.chooser.chance("twice", 0.5) else 1
         woken = Woken(
             finished=len(actor.hints),
@@ -155,6 +172,13 @@ class Performer:
         for worker in self.world.workers_of(actor):
             worker.terminated = worker.submission is not None
 
+    def create(self, dag: DagSpec, creation: BackfillCreation, write_id: str) -> int:
+        """A person's backfill, with its runs, in one transaction."""
+        created = self.world.metastore.create_backfill(dag, creation, "simulated", write_id)
+        if not isinstance(created, int):
+            raise InternalError("nobody wrote in between, yet the creation was stale")
+        return created
+
     # --- workers -------------------------------------------------------------------------------------------
 
     def next_try(self, actor: Worker, effect: NextTry) -> Submission | None:
@@ -165,11 +189,11 @@ class Performer:
     def park(self, actor: Worker, effect: ParkTask) -> Parked:
         """A process that waits."""
         task = self.world.scenario.dag.by_id[effect.submission.key.task_instance.task_id]
-        return Parked(actor.identity, self.world.identity(), task, "simulated")
+        return Parked(actor.identity, self.world.identity(actor), task, "simulated")
 
     def claim(self, actor: Worker, effect: ClaimTry) -> Claim | Refused:
         """queued → running, if nobody was first."""
-        answer: Claim | Refused = self.acknowledged(lambda id: self.world.metastore.claim(effect.request, id))
+        answer: Claim | Refused = self.write(lambda id: self.world.metastore.claim(effect.request, id))
         return answer
 
     def start(self, actor: Worker, effect: StartTask) -> None:
@@ -191,8 +215,16 @@ class Performer:
         if actor.terminated:
             self.task_is_gone(actor)
             return TryOutcome(OutcomeKind.LOST, "its task was killed: somebody pressed Ctrl-C twice")
-        if actor.steps_left > 0:
+        execution = self._running.get(actor.identity.pid)
+        overdue = execution is not None and execution.lease_until <= self.world.clock.seconds
+        if overdue and actor.steps_left > 0 and not self.world.chooser.chance("it had ended in time", 0.5):
+            self.task_is_gone(actor)
+            return TryOutcome(OutcomeKind.LOST, "its task was killed: its lease had not been renewed")
+        if actor.steps_left > 0 and not overdue:
             actor.steps_left -= 1
+            if self.world.chooser.chance("its executor says that it ended and died", self.world.faults.contradiction):
+                self._hint(actor)
+                actor.job.worker_lost = True
             return StillRunning()
         self.task_is_gone(actor)
         assert actor.ending is not None, "a task is awaited that was never started"
@@ -206,17 +238,19 @@ class Performer:
 
     def renew(self, actor: Worker, effect: RenewLease) -> bool:
         """The lease is renewed, or the try is somebody else's."""
-        renewed = self.world.metastore.renew(effect.claim, effect.lease_seconds)
+        renewed: bool = self.write(lambda id: self.world.metastore.renew(effect.claim, effect.lease_seconds))
         execution = self._running.get(actor.identity.pid)
         if renewed and execution is not None:
-            execution.lease_until = self.world.clock.seconds + LEASE_SECONDS
+            self.world.ledger.renew(execution, self.world.clock.seconds + LEASE_SECONDS)
         return renewed
 
     def report(self, actor: Worker, effect: ReportOutcome) -> Accepted | Refused:
         """The outcome, under the token."""
-        answer: Accepted | Refused = self.acknowledged(
+        answer: Accepted | Refused = self.write(
             lambda id: self.world.metastore.report(effect.claim, effect.outcome, effect.after, id)
         )
+        if isinstance(answer, Accepted):
+            self.world.ledger.accept(effect.claim)
         return answer
 
     def tell_executor(self, actor: Worker, effect: TellExecutor) -> None:
@@ -231,6 +265,9 @@ class Performer:
                 self.world.send_late(actor.job.hints, effect.submission)
         actor.submission = None
         actor.terminated = False
+
+    def _bury(self, job_id: int, write_id: str) -> None:
+        self.world.metastore.bury_job(job_id)
 
     def _hint(self, actor: Worker) -> None:
         if actor.submission is not None:

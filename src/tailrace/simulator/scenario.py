@@ -17,16 +17,19 @@ FIRST_DATE = datetime(2016, 1, 1, tzinfo=UTC)
 class Faults:
     """How likely each fault is, drawn anew for every seed so that rare mixes occur.
 
-    The first four are *mishaps*: each may cost every running try its life, so there are at most ``most_mishaps``.
+    The first six are *mishaps*: each may cost every running try its life, so there are at most ``most_mishaps``.
     """
 
     crash: float = 0.0  # of an actor, before or after the effect it is at
     fragile: float = 0.0  # the same for a worker whose task is running
     clock_jump: float = 0.0  # by more than a lease
     interrupt: float = 0.0  # somebody presses Ctrl-C, once or twice
+    stopped: float = 0.0  # an actor is sent SIGSTOP, and SIGCONT only after its lease
+    open_transaction: float = 0.0  # somebody holds the metastore's write lock and does not go on
     most_mishaps: int = 0
     orphaned: float = 0.0  # a worker outlives its job
     unacknowledged: float = 0.0  # a commit landed and its answer was lost: the write is repeated under its id
+    broken: float = 0.0  # the connection breaks, and nothing has landed yet: it never will, or after a second look
     lost_submission: float = 0.0
     late_submission: float = 0.0
     doubled_submission: float = 0.0
@@ -34,6 +37,7 @@ class Faults:
     late_report: float = 0.0
     doubled_report: float = 0.0
     false_report: float = 0.0  # the executor says a try has ended that has not
+    contradiction: float = 0.0  # it says of a running try both that it ended and that its worker died
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Command:
     first: int = 0
     days: int = 1
     max_active_runs: int | None = None
+    ignores_owners: bool = False  # its job drives every run it wants, whoever owns it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Scenario:
     workers: int = 2  # of each job
     pools: tuple[tuple[str, int], ...] = (("small", 1),)
     found_running: int = 2  # how often a task may be found still running before it ends, at most
+    slow: bool = False  # a task found running runs on until its lease must be renewed; else it takes no time
     tick: float = 0.01  # seconds that an effect takes; with 0 the clock stands still unless everybody waits
     patience: float = 4.0  # seconds that pass at least when everybody waits
     disable_retry: bool = False
@@ -119,12 +125,15 @@ def random_scenario(seed: int) -> Scenario:
     days = draw.randint(1, 3)
     commands = [Command(0, days, draw.choice((None, None, None, 1, 2)))]
     several = draw.random()
-    if several < 0.2:  # the same command in two windows
-        commands.append(commands[0])
-    elif several < 0.35:  # overlapping ranges
-        commands.append(Command(draw.randint(0, days), draw.randint(1, 2), draw.choice((None, 1))))
+    if several < 0.2:  # the same command in two windows, or three
+        commands *= draw.choice((2, 2, 3))
+    elif several < 0.4:  # overlapping ranges
+        for _ in range(draw.choice((1, 1, 2, 3))):
+            commands.append(Command(draw.randint(0, days), draw.randint(1, 2), draw.choice((None, 1))))
         commands = commands[:: draw.choice((1, -1))]
-    alone = several >= 0.35
+    alone = several >= 0.4
+    if not alone and draw.random() < 0.4:
+        commands = [replace(command, ignores_owners=draw.random() < 0.6) for command in commands]
     faults = Faults() if draw.random() < 0.2 else _faults(draw)
     return Scenario(
         seed,
@@ -132,6 +141,7 @@ def random_scenario(seed: int) -> Scenario:
         faults,
         tuple(commands),
         workers=draw.randint(1, 3) if alone else draw.randint(1, 2),
+        slow=draw.random() < 0.5,
         disable_retry=draw.random() < 0.1,
         mark_success=draw.random() < 0.03,
         backwards=draw.random() < 0.1 and not dag.depends_on_past,
@@ -185,9 +195,12 @@ def _faults(draw: random.Random) -> Faults:
         fragile=0.3 if rough else sometimes(0.05),
         clock_jump=sometimes(0.02),
         interrupt=sometimes(0.1),
+        stopped=sometimes(0.02),
+        open_transaction=sometimes(0.01),
         most_mishaps=12 if rough else MOST_LOST - 1,
         orphaned=sometimes(1.0),
         unacknowledged=sometimes(0.3),
+        broken=sometimes(0.3),
         lost_submission=sometimes(0.3),
         late_submission=sometimes(0.5),
         doubled_submission=sometimes(0.5),
@@ -195,6 +208,7 @@ def _faults(draw: random.Random) -> Faults:
         late_report=sometimes(0.5),
         doubled_report=sometimes(0.5),
         false_report=sometimes(0.3),
+        contradiction=sometimes(0.3),
     )
 
 

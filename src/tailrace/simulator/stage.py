@@ -5,12 +5,16 @@ The connection's engine is kept from world to world: compiling its statements an
 
 import functools
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailrace.metastore.connection import Database
-from tailrace.metastore.store import Metastore
+from tailrace.metastore.store import PAUSES, Metastore
+from tailrace.simulator.breaking import Break, BreakingDatabase
 from tailrace.simulator.clock import FalseClock
+
+#: As often as the product repeats a write whose connection broke, without its pauses.
+_PAUSES = (0.0,) * len(PAUSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,7 @@ class Stage:
 
     folder: "tempfile.TemporaryDirectory[str]"
     clock: FalseClock
-    database: Database
+    database: BreakingDatabase
     empty: bytes
 
     @property
@@ -27,14 +31,15 @@ class Stage:
         """The metastore's file."""
         return Path(self.folder.name) / "world.db"
 
-    def set(self) -> Metastore:
-        """An empty metastore at the beginning of time."""
+    def set(self, breaks: Callable[[], Break]) -> Metastore:
+        """An empty metastore at the beginning of time; ``breaks`` says what becomes of each write."""
         self.database.release()
         for leftover in (self.file.with_name("world.db-wal"), self.file.with_name("world.db-shm")):
             leftover.unlink(missing_ok=True)
         self.file.write_bytes(self.empty)
         self.clock.seconds = 0.0
-        return Metastore(self.database)
+        self.database.begin_world(breaks)
+        return Metastore(self.database, pauses=_PAUSES)
 
 
 @functools.cache
@@ -44,7 +49,7 @@ def stage(lock_wait: float) -> Stage:
     clock = FalseClock()
     file = Path(folder.name) / "world.db"
     Metastore.open(f"sqlite:///{file}", clock=clock).close()
-    database = Database(f"sqlite:///{file}", sqlite_synchronous="normal", clock=clock, wait_seconds=lock_wait)
+    database = BreakingDatabase(f"sqlite:///{file}", sqlite_synchronous="normal", clock=clock, wait_seconds=lock_wait)
     return Stage(folder, clock, database, file.read_bytes())
 
 

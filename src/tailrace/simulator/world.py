@@ -1,8 +1,8 @@
 """A world: one metastore, one false clock, backfill jobs with their workers, and a chooser that says who goes next.
 
 The loops are the product's; the executor between them is simulated, with submissions and reports that may be late,
-lost, doubled or false. A crash takes an actor away before or after the effect it is at; then somebody types the same
-command again, sooner or later.
+lost, doubled or false. A crash takes an actor away before or after the effect it is at; SIGSTOP does so for longer than
+a lease; somebody may sit on the metastore's lock. What ended unfinished is typed again, sooner or later.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,21 +11,23 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
-from tailrace.effects.asks import AwaitTask, Effect, Note, Wait
+from tailrace.effects.asks import AwaitTask, Effect, Note, RenewLease, ReportOutcome, Wait
 from tailrace.effects.tries import Submission
-from tailrace.errors import InternalError, TailraceError
+from tailrace.errors import TailraceError
 from tailrace.execution.worker import worker_loop
 from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
+from tailrace.metastore.store import LOCK_WAIT
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
 from tailrace.planning.backfills import BackfillRequest
 from tailrace.planning.creation import plan_backfill
 from tailrace.simulator.actors import Actor, Job, Worker
+from tailrace.simulator.breaking import Break, StuckTransaction
 from tailrace.simulator.choices import Chooser, Option
 from tailrace.simulator.fingerprint import fingerprint
 from tailrace.simulator.ledger import Ledger
-from tailrace.simulator.performing import LEASE_SECONDS, Performer
+from tailrace.simulator.performing import LEASE_SECONDS, WRITING, Performer
 from tailrace.simulator.scenario import Command, Scenario
 from tailrace.simulator.stage import stage as _stage
 from tailrace.simulator.telling import line, words
@@ -33,6 +35,12 @@ from tailrace.simulator.telling import line, words
 _DAY = timedelta(days=1)
 #: How likely a seed lets somebody go who only waits, or types a command again, beside one who has something to do.
 _IDLE_WEIGHT = 0.1
+#: Of two broken connections whose write has not landed, one's lands after all.
+_LANDS_LATER = 0.5
+#: For how long a stuck process keeps the metastore's lock, in seconds: less and more than anybody waits for it.
+_STUCK_SECONDS = (2.0, 15.0, 40.0)
+#: For how long SIGSTOP lasts, in leases: just long enough, and for ever as others see it.
+_STOPPED_LEASES = (1.05, 1.1, 1.2, 1.35, 1.5, 2.5)
 
 JobLoop = Callable[[int, DagSpec, int], Any]
 
@@ -71,41 +79,54 @@ class World:
         self.mishaps = 0
         self.actors: list[Actor] = []
         self.commands: list[Command] = list(scenario.commands)  # to be typed, once more or for the first time
+        self.errands: list[Callable[[], None]] = []  # what else somebody means to do, in this order
         self.late: list[tuple[list[Submission], Submission]] = []  # messages on their way, with where they arrive
         self.dead: set[int] = set()  # pids of processes that are gone
+        self.stuck: StuckTransaction | None = None
+        self.broken = 0  # how often a connection broke
         self.ledger = Ledger()
         self.story: list[str] = []
         self._pids = 100
         self._writes = 0
         self._several = len(scenario.logical_dates()) > 1
         self.file = self._stage.file
-        self.metastore = self._stage.set()
+        self.metastore = self._stage.set(self._break)
         self.performer = performer(self)
-        for name, slots in scenario.pools:
-            self.metastore.set_pool(name, slots, "", self.write_id())
-        self._type(self.commands.pop(0))
+
+    def begin(self) -> None:
+        """Make the pools and type the first command."""
+        with _noticing("person"):
+            for name, slots in self.scenario.pools:
+                self.metastore.set_pool(name, slots, "", self.write_id())
+            self._type(self.commands.pop(0))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.performer.close()
+        self.let_go()
         self.metastore.close()
 
     @property
     def over(self) -> bool:
         """Whether every command has done what it was typed for, and nobody has a try in hand any more."""
-        return not self.actors and not self.commands
+        return not self.actors and not self.commands and not self.errands
 
     def write_id(self) -> str:
         """The next write id of this world."""
         self._writes += 1
         return f"write-{self._writes}"
 
-    def identity(self) -> ProcessIdentity:
-        """A process that did not exist before."""
-        self._pids += 1
-        return ProcessIdentity("simulated", "simulated", self._pids, self._pids)
+    def identity(self, of: Actor | None = None) -> ProcessIdentity:
+        """A process that did not exist before: anybody's, or one that an actor has had ready."""
+        if of is not None:
+            of.parked += 1
+            pid = of.identity.pid * 1000 + of.parked
+        else:
+            self._pids += 1
+            pid = self._pids
+        return ProcessIdentity("simulated", "simulated", pid, pid)
 
     def workers_of(self, job: Job) -> list[Worker]:
         """The workers of a job's executor."""
@@ -144,14 +165,14 @@ class World:
         creation = plan_backfill(dag, request, intervals, self.metastore.backfill_facts(dag, request, intervals))
         if creation.refusals:
             raise Crash(f"a command is refused: {creation.refusals[0]}")
-        created = self.metastore.create_backfill(dag, creation, "simulated", self.write_id())
-        if not isinstance(created, int):
-            raise InternalError("nobody wrote in between, yet the creation was stale")
+        created = self.performer.create(dag, creation, self.write_id())
         identity = self.identity()
         id = self.metastore.start_job("backfill", identity, dag.dag_id, created, LEASE_SECONDS, self.write_id())
         self.tell("person", "types", f"backfill {created}, driven by job {id}")
         loop = self.job_loop(id, dag, created)
         job = Job(f"job {id}", loop, identity, id=id, backfill_id=created, command=command)
+        if command.ignores_owners:
+            self.tell(job.name, "IS LAWLESS", "it drives every run it wants, whoever owns it")
         self._begin(job)
         for _ in range(scenario.workers):
             self._start_worker(job)
@@ -169,17 +190,21 @@ class World:
     def step(self) -> None:
         """Let somebody go: perform the effect an actor is at, or deliver something late, or let a fault happen."""
         self.chooser.arrive(partial(fingerprint, self))
-        able = [actor for actor in self.actors if isinstance(actor, Job) or actor.pressing]
+        able = [actor for actor in self.actors if self._able(actor)]
         options = [
             Option(actor.name) if actor.pressing else Option(actor.name, pressing=False, weight=_IDLE_WEIGHT)
             for actor in able
         ]
         if self.late:
             options.append(Option("network"))
-        if self.commands:
+        if self.commands and self.stuck is None:
             options.append(Option("person", weight=_IDLE_WEIGHT))
+        if self.errands and self.stuck is None:
+            options.append(Option("errand", weight=_IDLE_WEIGHT))
         if not any(option.pressing for option in options):
             self._pass_time()
+        if not options:
+            return
         chosen = self.chooser.pick(options)
         if chosen < len(able):
             self._act(able[chosen])
@@ -188,17 +213,81 @@ class World:
             to.append(submission)
         else:
             with _noticing("person"):
-                self._type(self.commands.pop(0))
-        # A jump costs each running try its lease.
-        if self.mishaps < self.faults.most_mishaps and self.chooser.chance("clock jump", self.faults.clock_jump):
-            self.mishaps += 1
+                if options[chosen].name == "errand":
+                    self.errands.pop(0)()
+                else:
+                    self._type(self.commands.pop(0))
+        if self.mishap("clock jump", self.faults.clock_jump):
             self.clock.advance(LEASE_SECONDS * 1.5)
             self.tell("clock", "jumps", "a lease and a half goes by")
+        if self.stuck is None and self.mishap("a transaction is left open", self.faults.open_transaction):
+            seconds = _STUCK_SECONDS[self.drawn("how long", len(_STUCK_SECONDS) - 1)]
+            self.stuck = StuckTransaction.begun(self.file, self.clock.seconds + seconds)
+            self.tell("somebody", "HOLDS", f"the metastore's write lock, for {seconds:g} s")
+
+    def mishap(self, name: str, probability: float) -> bool:
+        """Whether one of the faults happens that may cost each running try its life; there are only so many."""
+        if self.mishaps >= self.faults.most_mishaps or not self.chooser.chance(name, probability):
+            return False
+        self.mishaps += 1
+        return True
+
+    def let_go(self) -> None:
+        """End the transaction that was left open, if there is one."""
+        if self.stuck is not None:
+            self.stuck.end()
+            self.stuck = None
+            self.tell("somebody", "LETS GO", "of the metastore's write lock")
+
+    def _able(self, actor: Actor) -> bool:
+        """Whether an actor can go: it is not stopped, does not wait for a lock, and is not a worker without work."""
+        if actor.stopped_until > self.clock.seconds:
+            return False
+        if isinstance(actor, Worker) and actor.due > self.clock.seconds and not actor.terminated:
+            return False
+        if self.stuck is not None and isinstance(actor.effect, WRITING):
+            if actor.waiting_since is None:
+                actor.waiting_since = self.clock.seconds
+            return False
+        return isinstance(actor, Job) or actor.pressing
 
     def _pass_time(self) -> None:
-        """Nobody can do anything but wait: the clock moves on to when the first job wants to be woken, or later."""
-        waits = [actor.effect.seconds for actor in self.actors if isinstance(actor.effect, Wait)]
-        self.clock.advance(max(min(waits, default=0.0), 0.1, self.scenario.patience))
+        """Nobody can do anything but wait: the clock moves on to when the first of them goes on, or later."""
+        now = self.clock.seconds
+        able = [actor for actor in self.actors if self._able(actor)]
+        moments = [now + actor.effect.seconds for actor in able if isinstance(actor.effect, Wait)]
+        moments += [actor.stopped_until for actor in self.actors if actor.stopped_until > now]
+        moments += [actor.due for actor in self.actors if isinstance(actor, Worker) and actor.due > now]
+        moments += [] if self.stuck is None else [self.stuck.until]
+        self.clock.advance(max(min(moments, default=now) - now, 0.1, self.scenario.patience))
+        self._look_at_the_lock()
+
+    def _look_at_the_lock(self) -> None:
+        """Whoever has waited too long for it gives up, as the product does: with an error, and the process ends."""
+        if self.stuck is None:
+            return
+        until = min(self.clock.seconds, self.stuck.until)
+        for actor in list(self.actors):
+            if actor in self.actors and actor.waiting_since is not None and until - actor.waiting_since >= LOCK_WAIT:
+                self.tell(actor.name, "GIVES UP", f"the metastore was locked for {LOCK_WAIT:g} s")
+                self._lose(actor)
+        if self.clock.seconds >= self.stuck.until:
+            self.let_go()
+            for actor in self.actors:
+                actor.waiting_since = None
+
+    def _break(self) -> Break:
+        """What becomes of the next write."""
+        fate = self._fate()
+        self.broken += fate is not Break.NONE
+        return fate
+
+    def _fate(self) -> Break:
+        if self.chooser.chance("the answer of a commit is lost", self.faults.unacknowledged):
+            return Break.LANDED
+        if not self.chooser.chance("the connection breaks before a commit lands", self.faults.broken):
+            return Break.NONE
+        return Break.LANDS_LATER if self.chooser.chance("it lands later", _LANDS_LATER) else Break.LOST
 
     def _act(self, actor: Actor) -> None:
         effect = actor.effect
@@ -209,6 +298,13 @@ class World:
         if self.chooser.chance(f"{actor.name} crashes before", may_crash):
             self._crash(actor, effect, "before")
             return
+        # Most of all just before it writes what it is entitled to by a lease that will be over.
+        stopped = self.faults.stopped * (5 if isinstance(effect, (RenewLease, ReportOutcome)) else 1)
+        if self.mishap(f"{actor.name} is stopped", stopped):
+            leases = _STOPPED_LEASES[self.drawn("how many leases", len(_STOPPED_LEASES) - 1)]
+            actor.stopped_until = self.clock.seconds + LEASE_SECONDS * leases
+            self.tell(actor.name, "SIGSTOP", f"before {type(effect).__name__}, for longer than its lease")
+            return
         self.clock.advance(self.scenario.tick)
         with _noticing(f"{actor.name} at {type(effect).__name__}"):
             answer = self.performer.perform(actor, effect)
@@ -218,6 +314,9 @@ class World:
             self._crash(actor, effect, "after")
             return
         actor.answer(answer)
+        if isinstance(actor, Worker) and isinstance(actor.effect, AwaitTask):
+            takes_time = self.scenario.slow and actor.steps_left > 0
+            actor.due = self.clock.seconds + actor.effect.seconds if takes_time else 0.0
         if actor.ended:
             self._end(actor)
 
@@ -236,6 +335,10 @@ class World:
     def _crash(self, actor: Actor, effect: Effect[Any], when: str) -> None:
         self.mishaps += 1
         self.tell(actor.name, "CRASH", f"{when} {type(effect).__name__}")
+        self._lose(actor)
+
+    def _lose(self, actor: Actor) -> None:
+        """A process ends in the middle of things; a job's workers go with it, or outlive it."""
         self._kill(actor)
         if isinstance(actor, Job):
             actor.alive = False
@@ -259,6 +362,7 @@ class World:
     def heal(self) -> None:
         """From here on nothing goes wrong any more."""
         self.faults = type(self.faults)()
+        self.let_go()
 
     def tell(self, who: str, what: str, seen: str) -> None:
         """A line of the story."""

@@ -175,6 +175,21 @@ def test_refusing_the_holder_is_found() -> None:
     assert found(history) == ["refused"]
 
 
+def test_a_second_result_of_a_try_is_found() -> None:
+    """Whoever reported first had borrowed the try: its holder comes too late."""
+    history = begun()
+    history.play("a")
+    history.step("a", "success", "success", "outcome", kind="refused", actor="worker", token=1)
+    assert found(history) == ["refused"]
+
+
+def test_a_result_that_comes_after_its_try_was_lost_is_sound() -> None:
+    history = begun(RETRYING)
+    history.play("a", "up_for_retry", cause="lost")
+    history.step("a", "up_for_retry", "success", "outcome", kind="refused", actor="worker", try_number=1, token=1)
+    assert found(history) == []
+
+
 def test_a_retry_too_many_is_found() -> None:
     history = begun(RETRYING)
     history.play("a", "up_for_retry", cause="retry")
