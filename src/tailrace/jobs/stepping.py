@@ -1,0 +1,198 @@
+"""What every job's loop does: heed interrupts, stay alive, and take one planning step over one snapshot.
+
+A loop has *lanes*: a backfill job one, a scheduler many. A lane's step is read, decide, apply, submit; it remembers
+nothing that a decision leans on. What is remembered (which tries were offered to the executor) only saves work.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from tailrace.effects.asks import (
+    ApplyPlan,
+    Effect,
+    FindLost,
+    Heartbeat,
+    Note,
+    StopStarting,
+    Submit,
+    TerminateTasks,
+    Woken,
+    ask,
+)
+from tailrace.effects.results import Applied
+from tailrace.effects.tries import Submission
+from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.states import CLAIMED, JobState, TaskInstanceState
+from tailrace.planning.plan import Plan
+from tailrace.planning.planner import plan
+from tailrace.planning.snapshot import RunView, Snapshot, TaskInstanceView
+
+
+class Ending(StrEnum):
+    """Why a loop ended."""
+
+    JUDGED = "judged"  # the backfill is closed
+    PAUSED = "paused"  # the backfill is paused and nothing of it runs here
+    DRAINED = "drained"  # asked to stop; what ran has finished
+    TERMINATED = "terminated"  # asked twice; what ran was killed
+    DISOWNED = "disowned"  # others took this job for dead and may have taken its runs
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a loop does what nothing else prompts, in seconds.
+
+    ``poll`` bounds how long a person's command or another job's work goes unnoticed.
+    """
+
+    heartbeat: float = 5.0
+    poll: float = 1.0
+
+
+@dataclass(slots=True)
+class LaneMemory:
+    """What is kept of one lane between two of its steps. Losing all of it costs time, never correctness."""
+
+    offered: set[TryKey] = field(default_factory=set)
+    look_for_lost: bool = True  # at the start, and whenever the executor says a worker died
+
+
+@dataclass(slots=True)
+class JobMemory:
+    """What a job keeps between two steps."""
+
+    lanes: dict[Any, LaneMemory] = field(default_factory=dict)
+    last_heartbeat: datetime | None = None
+    stopping: Ending | None = None
+    woken: Woken = field(default_factory=Woken)
+
+    def lane(self, key: Any) -> LaneMemory:
+        """The memory of this lane, new at first."""
+        return self.lanes.setdefault(key, LaneMemory())
+
+    def look_for_lost(self) -> None:
+        """Have every lane look for workers that are gone, at its next step."""
+        for lane in self.lanes.values():
+            lane.look_for_lost = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What one step decided and whether another can follow at once."""
+
+    plan: Plan
+    progress: bool  # something landed that may let the next step do more at once
+
+
+def step(snapshot: Snapshot, lane: LaneMemory, memory: JobMemory) -> Generator[Effect[Any], Any, Stepped]:
+    """One planning step: decide from the snapshot alone, apply, then offer what is queued to the executor."""
+    snapshot = yield from _with_losses(snapshot, lane)
+    decided = plan(snapshot)
+    if memory.stopping is not None:
+        decided = _without_new_work(decided)
+    applied = Applied()
+    if decided.writes:
+        applied = yield from ask(ApplyPlan(decided))
+    if memory.stopping is None:
+        offers = _to_offer(snapshot, decided, applied, lane)
+        if offers:
+            yield from ask(Submit(offers))
+    yield from ask(Note(decided.decisions, applied))
+    # Queued steps need the executor's answer first; anything else may open the way to more work right now.
+    more = bool(applied.activated or applied.taken_over or applied.judged or applied.backfill_judged)
+    settled = any(step.after is not TaskInstanceState.QUEUED for step in applied.won)
+    return Stepped(decided, more or settled)
+
+
+def _with_losses(snapshot: Snapshot, lane: LaneMemory) -> Generator[Effect[Any], Any, Snapshot]:
+    if not lane.look_for_lost:
+        return snapshot
+    lane.look_for_lost = False
+    held = tuple(
+        (ti.id, ti.holder)
+        for run in snapshot.runs
+        for ti in run.task_instances
+        if ti.state in CLAIMED and ti.holder is not None
+    )
+    if not held:
+        return snapshot
+    lost = yield from ask(FindLost(held))
+    return replace(snapshot, lost=lost)
+
+
+def _without_new_work(decided: Plan) -> Plan:
+    """A stopping job still records what became of things; it starts nothing."""
+    kept = tuple(step for step in decided.transitions if not step.takes_slot)
+    return replace(decided, transitions=kept, activations=(), takeovers=(), resubmit=())
+
+
+def _to_offer(snapshot: Snapshot, decided: Plan, applied: Applied, lane: LaneMemory) -> tuple[Submission, ...]:
+    """Queued tries to hand over: those just won, those inherited from a dead job, and those nobody has claimed."""
+    repeat = set(decided.resubmit)
+    queued = {
+        _try_key(snapshot, run, ti): ti.id
+        for run in snapshot.runs
+        for ti in run.task_instances
+        if ti.state is TaskInstanceState.QUEUED
+    }
+    priorities = snapshot.dag.by_id
+    fresh = tuple(
+        Submission(id, key, priorities[key.task_instance.task_id].priority_weight)
+        for key, id in queued.items()
+        if (key not in lane.offered or key in repeat) and key.task_instance.task_id in priorities
+    )
+    lane.offered &= queued.keys()
+    lane.offered.update(queued.keys())
+    lane.offered.update(submission.key for submission in applied.queued)
+    return fresh + applied.queued
+
+
+def _try_key(snapshot: Snapshot, run: RunView, ti: TaskInstanceView) -> TryKey:
+    key = TaskInstanceKey(snapshot.dag.dag_id, run.run_id, ti.task_id, ti.map_index)
+    return TryKey(key, ti.try_number)
+
+
+def beat(job_id: int, now: datetime, pace: Pace, memory: JobMemory) -> Generator[Effect[Any], Any, bool]:
+    """Renew the job's lease when it is due. A clock that jumped back counts as due."""
+    last = memory.last_heartbeat
+    if last is not None and timedelta(0) <= now - last < timedelta(seconds=pace.heartbeat):
+        return True
+    memory.last_heartbeat = now
+    memory.look_for_lost()
+    return (yield from ask(Heartbeat(job_id)))
+
+
+def in_flight(snapshot: Snapshot) -> bool:
+    """Whether a try of the lane is queued or held."""
+    busy = CLAIMED | {TaskInstanceState.QUEUED}
+    return any(ti.state in busy for run in snapshot.runs for ti in run.task_instances)
+
+
+def patience(snapshot: Snapshot, decided: Plan, pace: Pace) -> float:
+    """How long nothing is expected to change by itself, in seconds, at most the pace's poll."""
+    if decided.wake_at is None:
+        return pace.poll
+    return min(pace.poll, max(0.0, (decided.wake_at - snapshot.now).total_seconds()))
+
+
+def heed(woken: Woken, memory: JobMemory) -> Generator[Effect[Any], Any, None]:
+    """Take in why a wait ended; an interrupt is passed on to the executor once."""
+    memory.woken = woken
+    if woken.worker_lost:
+        memory.look_for_lost()
+    if woken.terminate and memory.stopping is not Ending.TERMINATED:
+        memory.stopping = Ending.TERMINATED
+        yield from ask(StopStarting())
+        yield from ask(TerminateTasks())
+    elif woken.drain and memory.stopping is None:
+        memory.stopping = Ending.DRAINED
+        yield from ask(StopStarting())
+
+
+def job_state(ending: Ending) -> JobState:
+    """How a job that ended so is recorded."""
+    ended = {Ending.JUDGED: JobState.SUCCESS, Ending.PAUSED: JobState.SUCCESS, Ending.DISOWNED: JobState.FAILED}
+    return ended.get(ending, JobState.INTERRUPTED)
