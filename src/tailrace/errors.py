@@ -51,3 +51,7 @@ class TaskSkipped(Exception):
 
 class TaskFailed(Exception):
     """Raised by a task's code to end its task instance as *failed* without another try."""
+
+
+class RenderingFailed(Exception):
+    """A template could not be rendered; the message names task, field and what is wrong in it."""

@@ -17,12 +17,12 @@ from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.results import Followed
 from tailrace.authoring.xcom_args import RETURN_VALUE
-from tailrace.errors import TaskFailed, TaskSkipped
+from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
 from tailrace.execution.channel import LONGEST_MESSAGE, TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context, try_token
 from tailrace.execution.jsonable import NotJson
 from tailrace.execution.logs import flush_streams, send_output_to_log
-from tailrace.execution.rendering import RenderingFailed, render_fields
+from tailrace.execution.rendering import render_fields
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-class RenderingFailed(Exception):
-    """A template could not be rendered; the message names task, field and what is wrong in it."""
-
-
 def render_fields(task: BaseOperator, context: Mapping[str, Any]) -> None:
     """Replace every templated field of ``task`` by its rendering. Raises RenderingFailed."""
     for field in task.template_fields:

@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from tailrace.execution.rendering import RenderingFailed
+from tailrace.errors import RenderingFailed
 
 
 @functools.cache

@@ -8,7 +8,8 @@ import pytest
 
 from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.operators import BashOperator, PythonOperator
-from tailrace.execution.rendering import RenderingFailed, prepare, render_fields
+from tailrace.errors import RenderingFailed
+from tailrace.execution.rendering import prepare, render_fields
 from tests.unit.execution.builders import context_of, dag, nothing, run
 
 
