@@ -57,7 +57,19 @@ def test_only_wanted_runs_are_there(world: World) -> None:
     snapshot = world.store.snapshot(job, A, other)
     assert (snapshot.runs, [run.id for run in snapshot.candidates]) == ((), [2])
     assert [run.id for run in world.store.snapshot(job, A, first).runs] == [1]
-    assert [run.id for run in world.store.snapshot(job, A, None).runs] == [1]
+    assert world.store.snapshot(job, A, None).runs == ()
+
+
+def test_live_runs_are_a_lane_of_their_own(world: World) -> None:
+    _, job = world.begun(A)
+    world.backfill(A, days=2, first=FIRST + DAY)
+    world.set_run(1, live=True)
+    world.set_run(3, live=True)
+    snapshot = world.store.snapshot(job, A, None)
+    assert ([run.id for run in snapshot.runs], [run.id for run in snapshot.candidates]) == ([1], [3])
+    assert (snapshot.dag_active_runs, snapshot.backfill, snapshot.schedule_paused) == (1, None, False)
+    world.store.set_paused(A.dag_id, True, world.write_id())
+    assert world.store.snapshot(job, A, None).schedule_paused
 
 
 def test_candidates_are_the_next_queued_runs_of_the_window(world: World) -> None:

@@ -205,6 +205,10 @@ class World:
             lambda tx: tx.change(task_instance.update().where(task_instance.c.id == id).values(**columns))
         )
 
+    def set_run(self, id: int, **columns: Any) -> None:
+        """Put a run into a state that a test begins from."""
+        self.store._database.write(lambda tx: tx.change(dag_run.update().where(dag_run.c.id == id).values(**columns)))
+
     def history(self, **wanted: Any) -> list[Any]:
         rows = self.rows(history)
         return [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]

@@ -24,6 +24,7 @@ _ACTIVATE = (
     .values(
         state=DagRunState.RUNNING,
         owner_job_id=bindparam("owner"),
+        owner_lane=bindparam("for_lane"),
         started_at=bindparam("at"),
         ended_at=None,
         reason="",
@@ -55,7 +56,11 @@ _CREATED_IDS = (
     .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
     .order_by(task_instance.c.id)
 )
-_TAKE_OVER = update(dag_run).where(dag_run.c.id == bindparam("run")).values(owner_job_id=bindparam("owner"))
+_TAKE_OVER = (
+    update(dag_run)
+    .where(dag_run.c.id == bindparam("run"))
+    .values(owner_job_id=bindparam("owner"), owner_lane=bindparam("for_lane"))
+)
 _JOBS = select(job.c.id, job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds).where(
     job.c.id.in_(bindparam("jobs", expanding=True))
 )
@@ -86,9 +91,8 @@ def activate_runs(work: Workspace, running: int, structure: int) -> None:
     if not begun:
         return
     at, job_id = work.author.at, work.plan.job_id
-    work.tx.change_many(
-        _ACTIVATE, [{"run": run.id, "owner": job_id, "at": at, "structure": structure} for run in begun]
-    )
+    owner = {"owner": job_id, "for_lane": work.plan.lane}
+    work.tx.change_many(_ACTIVATE, [{"run": run.id, **owner, "at": at, "structure": structure} for run in begun])
     for run in begun:
         work.history.append(
             run_row(work.author, run.dag_id, run.run_id, run.state, DagRunState.RUNNING, Cause.ACTIVATED, "")
@@ -132,7 +136,8 @@ def take_over_runs(work: Workspace) -> None:
             work.stale.append(f"{name}: takeover refused: its owner, job {run.owner}, is alive")
         else:
             taken.append(run)
-    work.tx.change_many(_TAKE_OVER, [{"run": run.id, "owner": work.plan.job_id} for run in taken])
+    owner = {"owner": work.plan.job_id, "for_lane": work.plan.lane}
+    work.tx.change_many(_TAKE_OVER, [{"run": run.id, **owner} for run in taken])
     for run in taken:
         run.owner = work.plan.job_id
         work.taken_over.append(run.id)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, literal_column, select, text
+from sqlalchemy import Select, bindparam, case, func, literal_column, select, text
 
 from tailrace.metastore.capacity import RUNNING_SQL, count_occupants, limited
 from tailrace.metastore.clock import Moment
@@ -23,7 +23,8 @@ from tailrace.metastore.rows import (
     runs_with_owner,
     task_instance_view,
 )
-from tailrace.metastore.tables import backfill, backfill_run, dag_run, task_instance
+from tailrace.metastore.tables import OPEN_RUN_SQL, backfill, backfill_run, dag_run, task_instance
+from tailrace.metastore.tables import dag as dag_table
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.backfills import DateAction
@@ -55,6 +56,25 @@ _RUNNING = (
     )
     .where(dag_run.c.dag_id == bindparam("dag_id"), text(RUNNING_SQL))
 )
+
+_RUNNING_BESIDE = (  # for a live lane: ``ordinal`` is not NULL where the run is live
+    runs_with_owner()
+    .add_columns(case((dag_run.c.live, 0)).label("ordinal"))
+    .where(dag_run.c.dag_id == bindparam("dag_id"), text(RUNNING_SQL))
+)
+
+_LIVE_CANDIDATES = (
+    runs_with_owner()
+    .where(
+        dag_run.c.dag_id == bindparam("dag_id"),
+        text(f"dag_run.live AND dag_run.{OPEN_RUN_SQL}"),  # as the partial index has it
+        dag_run.c.state == DagRunState.QUEUED,
+    )
+    .order_by(dag_run.c.logical_date)
+    .limit(bindparam("most"))
+)
+
+_PAUSED = select(dag_table.c.paused).where(dag_table.c.dag_id == bindparam("dag_id"))
 
 _CANDIDATES = (
     runs_with_owner()
@@ -97,17 +117,24 @@ _FAILED_SINCE: Select[Any] = (
 def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int | None) -> Snapshot:
     """The snapshot for one step of this job over this DAG and backfill.
 
-    ``runs`` are the running runs that the backfill wants (all of the DAG when it is None) and that this job owns or no
-    live job owns.
+    ``runs`` are the running runs that the backfill wants (the DAG's live ones when it is None) and that this job owns
+    or no live job owns.
     """
     now = tx.moment
-    running = tx.rows(_RUNNING, {"backfill_id": backfill_id, "dag_id": dag.dag_id})
-    wanted = [row for row in running if backfill_id is None or row.ordinal is not None]
-    wanted.sort(key=lambda row: (row.logical_date if backfill_id is None else row.ordinal, row.id))
+    if backfill_id is None:
+        running = tx.rows(_RUNNING_BESIDE, {"dag_id": dag.dag_id})
+    else:
+        running = tx.rows(_RUNNING, {"backfill_id": backfill_id, "dag_id": dag.dag_id})
+    wanted = [row for row in running if row.ordinal is not None]
+    wanted.sort(key=lambda row: (row.ordinal, row.logical_date, row.id))
     driven = [row for row in wanted if row.owner_job_id == job_id or not owner_alive(row, now)]
     task_instances = _task_instances(tx, [row.id for row in driven], now)
     runs = tuple(run_view(row, now, task_instances.get(row.id, ())) for row in driven)
-    view, candidates = _backfill(tx, dag, backfill_id, len(running), len(wanted), now)
+    if backfill_id is None:
+        view, paused, candidates = None, _is_paused(tx, dag), _live_candidates(tx, dag, len(running), now)
+    else:
+        paused = False
+        view, candidates = _backfill(tx, dag, backfill_id, len(running), len(wanted), now)
     occupancy = count_occupants(tx, dag)
     return Snapshot(
         now=now.wall,
@@ -121,7 +148,25 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         dag_active_tasks=occupancy.dag_active,
         task_active=limited(dag, occupancy.task_active),
         backfill=view,
+        schedule_paused=paused,
     )
+
+
+def _is_paused(tx: Transaction, dag: DagSpec) -> bool:
+    row = tx.row(_PAUSED, {"dag_id": dag.dag_id})
+    return row is not None and bool(row.paused)
+
+
+def _live_candidates(tx: Transaction, dag: DagSpec, running: int, now: Moment) -> tuple[RunView, ...]:
+    most = _useful(dag, dag.max_active_runs, running)
+    return tuple(run_view(row, now) for row in tx.rows(_LIVE_CANDIDATES, {"dag_id": dag.dag_id, "most": most}))
+
+
+def _useful(dag: DagSpec, window: int, running: int) -> int:
+    """How many candidates a step may have use for."""
+    # With depends_on_past the first ones may wait for a run outside this lane while later ones need not.
+    useful = MOST_CANDIDATES if dag.depends_on_past else max(0, window - running) + SPARE_CANDIDATES
+    return max(1, min(window, useful, MOST_CANDIDATES))
 
 
 def _task_instances(tx: Transaction, runs: Sequence[int], now: Moment) -> Mapping[int, tuple[TaskInstanceView, ...]]:
@@ -134,16 +179,14 @@ def _task_instances(tx: Transaction, runs: Sequence[int], now: Moment) -> Mappin
 
 
 def _backfill(
-    tx: Transaction, dag: DagSpec, backfill_id: int | None, running: int, active: int, now: Moment
+    tx: Transaction, dag: DagSpec, backfill_id: int, running: int, active: int, now: Moment
 ) -> tuple[BackfillView | None, tuple[RunView, ...]]:
-    row = None if backfill_id is None else tx.row(_BACKFILL, {"backfill_id": backfill_id})
+    row = tx.row(_BACKFILL, {"backfill_id": backfill_id})
     if row is None:
         return None, ()
     state, version, paused, max_active_runs, stop_on_failure = row
     window = dag.max_active_runs if max_active_runs is None else min(dag.max_active_runs, max_active_runs)
-    # With depends_on_past the first ones may wait for a run outside this backfill while later ones need not.
-    useful = MOST_CANDIDATES if dag.depends_on_past else max(0, window - running) + SPARE_CANDIDATES
-    most = max(1, min(window, useful, MOST_CANDIDATES))
+    most = _useful(dag, window, running)
     candidates = tuple(run_view(row, now) for row in tx.rows(_CANDIDATES, {"backfill_id": backfill_id, "most": most}))
     open_runs = active + len(candidates)
     failed = stop_on_failure and tx.row(_FAILED_SINCE, {"backfill_id": backfill_id}) is not None
@@ -152,7 +195,7 @@ def _backfill(
         counts = tx.rows(_COUNTS, {"backfill_id": backfill_id})
         closed = {RUN_STATES[state]: count for state, count in counts if RUN_STATES[state] in CLOSED}
     view = BackfillView(
-        id=int(backfill_id or 0),
+        id=backfill_id,
         state=BackfillState(state),
         version=version,
         paused=paused,

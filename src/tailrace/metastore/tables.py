@@ -23,7 +23,15 @@ from sqlalchemy import (
 )
 
 from tailrace.metastore.columns import UtcDateTime, one_of, state_check
-from tailrace.model.states import OCCUPYING, BackfillState, DagRunState, JobState, TaskInstanceState
+from tailrace.model.states import (
+    BACKFILL_CLOSED,
+    CLOSED,
+    OCCUPYING,
+    BackfillState,
+    DagRunState,
+    JobState,
+    TaskInstanceState,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -42,6 +50,11 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 #: Which task instances occupy capacity. Literal, because a partial index is used only where its condition is.
 OCCUPYING_SQL = one_of("state", OCCUPYING)
 
+#: The same for live runs that are not closed, and for backfills that are not.
+OPEN_RUN_SQL = one_of("state", frozenset(DagRunState) - CLOSED)
+LIVE_SQL = f"live AND {OPEN_RUN_SQL}"
+OPEN_BACKFILL_SQL = one_of("state", frozenset(BackfillState) - BACKFILL_CLOSED)
+
 
 dag = Table(
     "dag",
@@ -51,6 +64,7 @@ dag = Table(
     Column("version", Integer, nullable=False),
     Column("dag_version_id", Id, nullable=False),  # the newest structure; 0 before the first
     Column("created_at", UtcDateTime, nullable=False),
+    Column("scheduled_until", UtcDateTime),  # every date of the schedule up to here has been looked at by a scheduler
 )
 
 dag_version = Table(
@@ -94,6 +108,7 @@ job = Table(
     Column("lease_seconds", Double, nullable=False),  # what it was granted for
     state_check("state", JobState),
 )
+Index("ix_job_backfill", job.c.backfill_id)
 
 backfill = Table(
     "backfill",
@@ -152,6 +167,9 @@ dag_run = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
+    # Schedulers drive it as live work: scheduled, triggered or reopened by a person, not only for a backfill.
+    Column("live", Boolean, nullable=False, server_default=false()),
+    Column("owner_lane", Id, nullable=False, server_default="0"),  # for which backfill its owner drives it; 0: live
     UniqueConstraint("dag_id", "run_id"),
     UniqueConstraint("dag_id", "logical_date"),
     state_check("state", DagRunState),
@@ -250,7 +268,8 @@ capacity_wait = Table(
     Column("job_id", Id, ForeignKey("job.id"), primary_key=True),
     Column("backfill_id", Id, primary_key=True, autoincrement=False),
     Column("resource", Text, primary_key=True),
-    Column("since", UtcDateTime, nullable=False),
+    Column("since", UtcDateTime, nullable=False),  # it began to wait, or took its last slot
+    Column("taken", Double, nullable=False, server_default="0"),  # slots taken beside others, by their weight
 )
 
 #: Every write transaction leaves its client-made id here, with its answer: repeating it is harmless.
@@ -285,5 +304,7 @@ PARTIAL_INDEXES = (
     PartialIndex("ix_dag_run_running", dag_run, ("dag_id",), f"state = '{DagRunState.RUNNING}'"),
     # Every claim asks for the newest earlier success, which may be far below failures.
     PartialIndex("ix_dag_run_succeeded", dag_run, ("dag_id", "logical_date"), f"state = '{DagRunState.SUCCESS}'"),
+    PartialIndex("ix_dag_run_live", dag_run, ("dag_id", "logical_date"), LIVE_SQL),
+    PartialIndex("ix_backfill_open", backfill, ("dag_id",), OPEN_BACKFILL_SQL),
     PartialIndex("ix_task_instance_occupying", task_instance, ("dag_id", "pool"), OCCUPYING_SQL),
 )

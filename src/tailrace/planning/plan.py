@@ -163,6 +163,7 @@ class Plan:
     decisions: tuple[Decision, ...] = ()
     wake_at: datetime | None = None  # when something becomes due by itself
     activation_limit: int | None = None  # running runs of the DAG that activations may lead to
+    lane: int = 0  # for which backfill the job takes runs; 0: live runs
 
     @property
     def writes(self) -> bool:

@@ -90,6 +90,7 @@ def plan(snapshot: Snapshot) -> Plan:
         decisions=tuple(draft.decisions),
         wake_at=min(draft.wakes, default=None),
         activation_limit=snapshot.dag.max_active_runs,
+        lane=0 if backfill is None else backfill.id,
     )
 
 
@@ -234,6 +235,8 @@ def _activations(snapshot: Snapshot, closing: set[int]) -> Iterable[RunActivatio
     fill up with runs that wait for one outside it.
     """
     backfill = snapshot.backfill
+    if snapshot.schedule_paused:
+        return
     if backfill is not None and (backfill.paused or (backfill.stop_on_failure and backfill.failed_runs)):
         return
     room = snapshot.dag.max_active_runs - (snapshot.dag_active_runs - len(closing))

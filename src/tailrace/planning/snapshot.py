@@ -119,5 +119,6 @@ class Snapshot:
     dag_active_runs: int = 0  # running runs of the DAG, over all jobs
     dag_active_tasks: int = 0  # occupying task instances of the DAG, over all runs and jobs
     task_active: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # the same, by task id
-    backfill: BackfillView | None = None
+    backfill: BackfillView | None = None  # None: the lane of the DAG's live runs
+    schedule_paused: bool = False  # for live runs: the DAG is paused, none of them begins
     lost: frozenset[int] = frozenset()  # task-instance rows whose local holder was found dead, group killed

@@ -11,6 +11,11 @@ depends_on = None
 ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 MOMENT = sa.DateTime(timezone=True)
 
+PARTIAL = (
+    ("ix_backfill_open", "backfill", "dag_id", "state IN ('queued', 'running')"),
+    ("ix_dag_run_live", "dag_run", "dag_id, logical_date", "live AND state IN ('queued', 'running')"),
+)
+
 
 def upgrade() -> None:
     """Add the detached flag and the table of those who wait for room."""
@@ -21,6 +26,13 @@ def upgrade() -> None:
         sa.Column("backfill_id", ROW_ID, nullable=False),
         sa.Column("resource", sa.Text(), nullable=False),
         sa.Column("since", MOMENT, nullable=False),
+        sa.Column("taken", sa.Double(), nullable=False, server_default="0"),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_capacity_wait_job_id"),
         sa.PrimaryKeyConstraint("job_id", "backfill_id", "resource", name="pk_capacity_wait"),
     )
+    op.add_column("dag", sa.Column("scheduled_until", MOMENT))
+    op.add_column("dag_run", sa.Column("live", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("dag_run", sa.Column("owner_lane", ROW_ID, nullable=False, server_default="0"))
+    op.create_index("ix_job_backfill", "job", ["backfill_id"])
+    for name, table, columns, where in PARTIAL:
+        op.execute(f"CREATE INDEX {name} ON {table} ({columns}) WHERE {where}")
