@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tailrace.metastore.store import Metastore
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -20,9 +23,18 @@ def clean_environment(**extra: str) -> dict[str, str]:
     return {**kept, **extra}
 
 
+def assert_sound(home: Path) -> None:
+    """What is recorded in this home, if anything is, stands up to the audit."""
+    file = home / "tailrace.db"
+    if not file.exists() or Metastore.is_empty(f"sqlite:///{file}"):
+        return
+    with closing(Metastore.open(f"sqlite:///{file}", may_migrate=False)) as metastore:
+        assert [str(violation) for violation in metastore.audit().violations] == []
+
+
 @pytest.fixture
-def tailrace(tmp_path: Path) -> Run:
-    """``tailrace(*arguments)`` run in an empty folder; returns the finished process."""
+def tailrace(tmp_path: Path) -> Iterator[Run]:
+    """``tailrace(*arguments)`` run in an empty folder; returns the finished process. Its history is audited after."""
 
     def run(
         *arguments: str, timeout: float = 120, cwd: Path = tmp_path, **environment: str
@@ -37,7 +49,8 @@ def tailrace(tmp_path: Path) -> Run:
             stdin=subprocess.DEVNULL,
         )
 
-    return run
+    yield run
+    assert_sound(tmp_path / ".tailrace")
 
 
 @pytest.fixture

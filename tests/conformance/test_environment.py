@@ -21,6 +21,7 @@ from tailrace.metastore.connection import Database
 from tailrace.metastore.failures import Contended, of_driver
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.tables import dag_run
+from tests.conformance.first_schema import back_to_first_schema
 from tests.conformance.worlds import FalseClock, World, dag
 from tests.postgres_server import PostgresServer
 
@@ -128,11 +129,7 @@ def test_an_older_schema_is_migrated_after_a_copy_unless_a_job_is_alive(sqlite: 
     sqlite.backfill(A)
     job = sqlite.job(A, 1)
     sqlite.store.close()
-    with closing(sqlite3.connect(file)) as older:  # what the first revision had, with its rows
-        older.execute("DROP TABLE capacity_wait")
-        older.execute("ALTER TABLE backfill DROP COLUMN detached")
-        older.execute("UPDATE alembic_version SET version_num = '0001'")
-        older.commit()
+    back_to_first_schema(file)
     with pytest.raises(EnvironmentBroken, match=f"its schema is older and job {job} still runs on it") as said:
         Metastore.open(f"sqlite:///{file}", clock=sqlite.clock)
     one_line(said)

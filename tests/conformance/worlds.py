@@ -210,7 +210,8 @@ class World:
         self.store._database.write(lambda tx: tx.change(dag_run.update().where(dag_run.c.id == id).values(**columns)))
 
     def history(self, **wanted: Any) -> list[Any]:
-        rows = self.rows(history)
+        """The rows of history with these values; those of pools only where they are asked for."""
+        rows = [row for row in self.rows(history) if row.kind != "pool" or wanted.get("kind") == "pool"]
         return [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]
 
 

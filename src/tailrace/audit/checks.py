@@ -1,42 +1,72 @@
-"""``audit``: every check over a whole history. What each check looks at is in ``tries`` and ``verdicts``."""
+"""``examine``: every check over a whole history. What each check looks at is in ``tries``, ``verdicts``, ``pools``."""
 
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias, TypeVar
 
-from tailrace.audit.records import AuditRecords, HistoryRecord, Violation
+from tailrace.audit.final_rows import check_final_rows
+from tailrace.audit.pools import check_pool
+from tailrace.audit.records import BackfillRecord, HistoryRecord, Recorded, Report, Violation
 from tailrace.audit.replay import Replay
 from tailrace.audit.tries import check_limits, check_refused, check_task_instance
-from tailrace.audit.verdicts import check_backfill, check_final_rows, check_run, check_window
+from tailrace.audit.verdicts import check_backfill, check_run, check_window
+from tailrace.audit.words import check_words
 
+T = TypeVar("T")
 Check: TypeAlias = Callable[[Replay, HistoryRecord], Iterator[Violation]]
 
 
-def audit(records: AuditRecords) -> tuple[Violation, ...]:
-    """Everything in this history that must never be; nothing means that it is sound.
+def audit(records: Recorded) -> tuple[Violation, ...]:
+    """Everything in this history that must never be; nothing means that it is sound."""
+    return examine(records).violations
 
-    Two things are taken as they stand now, because history does not tell how they were: the sizes of the pools, and
-    the structure of runs that were activated again after their DAG had changed.
+
+def examine(records: Recorded) -> Report:
+    """Check the whole history once, row by row, then the rows as they stand.
+
+    Rows from before history told which structure a planner decided by, and how large a pool was, are judged by what is
+    known of them; the report's notes say how many there were.
     """
     replay = Replay(records)
     found: list[Violation] = []
     backfills = {backfill.id: backfill for backfill in records.backfills}
-    for row in records.history:
-        match row.kind:
-            case "refused":  # a late result: it changed nothing; were it merged, the chain would break
-                found += check_refused(replay, row)
-            case "task_instance":
-                found += check_task_instance(replay, row)
-                found += _after(replay, row, check_limits)
-            case "dag_run":
-                found += check_run(replay, row)
-                found += _after(replay, row, check_window)
-            case "backfill":
-                found += check_backfill(replay, row, backfills.get(row.backfill_id or 0))
-                replay.take(row)
-            case other:
-                found.append(Violation("kind", f"history row {row.id}", f"nobody knows what {other!r} is", row.id))
-    found += check_final_rows(replay)
-    return tuple(found)
+    counts: Counter[str] = Counter()
+    for row in _counted(records.history, counts, "history rows"):
+        strange = list(check_words(row))
+        found += strange
+        if not strange:
+            found += _row(replay, row, backfills)
+    found += check_final_rows(replay, records, _counted(records.task_instances, counts, "task instances"))
+    counts["runs"], counts["backfills"], counts["pools"] = len(records.runs), len(backfills), len(records.pools)
+    notes = (f"{count} {what} were judged leniently" for what, count in sorted(replay.untold.items()))
+    return Report(tuple(found), counts, tuple(notes))
+
+
+def _counted(items: Iterable[T], counts: Counter[str], name: str) -> Iterator[T]:
+    counts[name] = 0
+    for item in items:
+        counts[name] += 1
+        yield item
+
+
+def _row(replay: Replay, row: HistoryRecord, backfills: dict[int, BackfillRecord]) -> Iterator[Violation]:
+    match row.kind:
+        case "refused":  # a late result: it changed nothing; were it merged, the chain would break
+            yield from check_refused(replay, row)
+        case "task_instance":
+            yield from check_task_instance(replay, row)
+            yield from _after(replay, row, check_limits)
+        case "dag_run":
+            yield from check_run(replay, row)
+            yield from _after(replay, row, check_window)
+        case "backfill":
+            yield from check_backfill(replay, row, backfills.get(row.backfill_id or 0))
+            replay.take(row)
+        case "pool":
+            yield from check_pool(replay, row)
+            replay.take(row)
+        case _:
+            replay.take(row)
 
 
 def _after(replay: Replay, row: HistoryRecord, check: Check) -> Iterator[Violation]:

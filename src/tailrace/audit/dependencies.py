@@ -4,7 +4,7 @@ A second opinion: written from DESIGN 6 and 7, not from the planner.
 """
 
 from tailrace.audit.replay import Replay, Run, RunKey
-from tailrace.audit.rules import FAIL, RUN, SKIP, WAIT, outcome
+from tailrace.audit.rules import FAIL, RUN, SKIP, UNKNOWN, WAIT, outcome
 from tailrace.audit.structure import Structure
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import CLOSED, FINISHED, TaskInstanceState
@@ -17,7 +17,7 @@ def by_branch(structure: Structure, run: Run, task_id: str) -> str:
     """SKIP if a gate above leaves the task out, WAIT while a gate above is open, else RUN."""
     open_gates = False
     for gate in structure.gates[task_id]:
-        instances = [instance for (name, _), instance in run.instances.items() if name == gate]
+        instances = run.of_task(gate)
         open_gates = open_gates or not instances
         for instance in instances:
             open_gates = open_gates or instance.state not in FINISHED
@@ -34,11 +34,18 @@ def by_rule(structure: Structure, run: Run, task_id: str) -> str:
 
 
 def past_lets(replay: Replay, key: RunKey, task: TaskSpec) -> str:
-    """RUN if the previous run lets the task run, WAIT while it still may, FAIL if it never will."""
-    record = replay.run_records.get(key)
-    looks_back = task.depends_on_past or task.wait_for_downstream
-    if record is None or not looks_back or record.previous is None or record.ignore_depends_on_past:
+    """RUN if the previous run lets the task run, WAIT while it still may, FAIL if it never will.
+
+    UNKNOWN if its rows were cleaned away.
+    """
+    record, run = replay.run_records.get(key), replay.runs.get(key)
+    if record is None or not (task.depends_on_past or task.wait_for_downstream):
         return RUN
+    ignores = run.ignores_past if run is not None and run.told else record.ignore_depends_on_past
+    if ignores or (record.previous is None and not record.previous_gone):
+        return RUN
+    if record.previous is None:
+        return UNKNOWN
     past = replay.runs.get((key[0], record.previous), Run())
     needed = (task.task_id, *(task.downstream if task.wait_for_downstream else ()))
     if all(state in _FINE for state in past.upstream(needed)):
@@ -47,9 +54,11 @@ def past_lets(replay: Replay, key: RunKey, task: TaskSpec) -> str:
 
 
 def pool_is_small(replay: Replay, key: RunKey, task: TaskSpec) -> bool:
-    """Whether the task's pool is not there, or can never hold it."""
-    record = replay.run_records.get(key)
-    slots = replay.records.pools.get((record.pool if record is not None else None) or task.pool)
+    """Whether the task's pool is not there, or can never hold it.
+
+    So it may have been where history has not told of the pool yet.
+    """
+    slots = replay.pools.get(replay.pool_of_run(key) or task.pool)
     return slots is None or (slots != -1 and task.pool_slots > slots)
 
 
@@ -77,4 +86,4 @@ def _can_never(replay: Replay, structure: Structure, key: RunKey, task_id: str, 
         return all(found[above] for above in task.upstream if above in found)
     if rule != RUN:
         return False
-    return past_lets(replay, key, task) == FAIL or pool_is_small(replay, key, task)
+    return past_lets(replay, key, task) in (FAIL, UNKNOWN) or pool_is_small(replay, key, task)

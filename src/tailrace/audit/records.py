@@ -1,17 +1,22 @@
 """What the audit reads: history in order, the structures the runs were activated with, and the rows as they stand."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tailrace.model.spec import DagSpec
+
+#: What ``after`` says on the row of a pool that went away.
+DELETED_POOL = "deleted"
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryRecord:
-    """One row of history. ``before`` is None for a creation; kind is task_instance, dag_run, backfill or refused.
+    """One row of history. ``before`` is None for a creation.
 
-    ``followed`` is what a deciding task chose, on the row of its outcome; ``blocked`` the task instances that a
-    deadlock's proof names, as (task id, map index), on the row of the verdict.
+    kind is task_instance, dag_run, backfill, pool (``before`` and ``after`` are its slots), refused or cleaned.
+    ``structure`` is the key (in ``structures``) of what a planner decided by, None where nobody recorded it;
+    ``row_id`` the task instance's row. ``evidence`` is what else was stored with it, as it was read from JSON.
     """
 
     id: int
@@ -27,8 +32,30 @@ class HistoryRecord:
     cause: str
     try_number: int | None
     token: int | None
+    structure: int | None = None
+    row_id: int | None = None
+    pool: str | None = None
+    evidence: "Evidence | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a history row was stored with; None is what it does not speak of.
+
+    ``followed`` is what a deciding task chose. On a verdict, ``blocked`` are the task instances that a deadlock's proof
+    names, as (task id, map index), ``assumed`` the states it was drawn from by row, ``past`` those of previous runs by
+    row, ``pools`` the sizes it leans on. On an activation, ``run_pool`` and ``ignores_past`` are the run's options.
+    ``damaged`` says that it could not be read at all.
+    """
+
     followed: tuple[str, ...] | None = None
     blocked: tuple[tuple[str, int], ...] | None = None
+    assumed: Mapping[int, str] | None = None
+    past: Mapping[int, str] | None = None
+    pools: Mapping[str, int | None] | None = None
+    run_pool: str | None = None
+    ignores_past: bool = False
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +71,15 @@ class TaskInstanceRecord:
     token: int
     pool: str
     pool_slots: int
+    followed: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """A run as it stands.
 
-    ``previous`` is the run id of its pinned previous run, ``structure`` the key (in ``AuditRecords.structures``) of
-    the one it was last activated with; None before its first activation.
+    ``previous`` is the run id of its pinned previous run, ``structure`` the key of the one it was last activated with;
+    None before its first activation. ``previous_gone``: it has a previous run whose rows are not there any more.
     """
 
     dag_id: str
@@ -61,6 +89,9 @@ class RunRecord:
     ignore_depends_on_past: bool
     pool: str | None
     structure: int | None
+    id: int = 0
+    previous_gone: bool = False
+    blocked: tuple[tuple[str, int], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +105,44 @@ class BackfillRecord:
     wanted: tuple[str, ...]
 
 
+class Recorded(Protocol):
+    """Everything one audit looks at, of one moment; history and task instances may come piece by piece.
+
+    ``pools`` are slots by name, -1 for unlimited; ``damaged`` names structures that are not what their hash says.
+    """
+
+    @property
+    def history(self) -> Iterable[HistoryRecord]:
+        """Every row, in order; asked for once."""
+
+    @property
+    def task_instances(self) -> Iterable[TaskInstanceRecord]:
+        """Every task instance; asked for once, after history."""
+
+    @property
+    def runs(self) -> Sequence[RunRecord]:
+        """Every run."""
+
+    @property
+    def backfills(self) -> Sequence[BackfillRecord]:
+        """Every backfill."""
+
+    @property
+    def structures(self) -> Mapping[int, DagSpec]:
+        """What runs were activated with, by key."""
+
+    @property
+    def pools(self) -> Mapping[str, int]:
+        """Slots by name."""
+
+    @property
+    def damaged(self) -> Sequence[str]:
+        """Structures that were changed after they were stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditRecords:
-    """Everything one audit looks at, read in one transaction. ``pools`` are slots by name, -1 for unlimited."""
+    """``Recorded``, with everything in memory."""
 
     history: tuple[HistoryRecord, ...]
     task_instances: tuple[TaskInstanceRecord, ...]
@@ -84,6 +150,7 @@ class AuditRecords:
     backfills: tuple[BackfillRecord, ...]
     structures: Mapping[int, DagSpec]
     pools: Mapping[str, int]
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +165,12 @@ class Violation:
     def __str__(self) -> str:
         where = "" if self.history_id is None else f" (history row {self.history_id})"
         return f"{self.check}: {self.about}: {self.text}{where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an audit found. ``counts`` is how many of what it checked, ``notes`` what it could not judge strictly."""
+
+    violations: tuple[Violation, ...]
+    counts: Mapping[str, int]
+    notes: tuple[str, ...] = ()

@@ -1,13 +1,14 @@
 """Replays history row by row: the world as it was at each moment, for the checks to look at.
 
-Counts are kept as rows go by, so that an audit costs the same for each row however long the history is.
+Counts are kept as rows go by, so that an audit costs the same for each row however long the history is. What is kept
+in memory is the world, never the rows.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tailrace.audit.records import AuditRecords, HistoryRecord, RunRecord
+from tailrace.audit.records import DELETED_POOL, HistoryRecord, Recorded, RunRecord
 from tailrace.audit.structure import Structure
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.states import OCCUPYING, BackfillState, DagRunState, TaskInstanceState
@@ -19,7 +20,10 @@ Place = tuple[str, int]
 
 @dataclass(slots=True)
 class Instance:
-    """A task instance as it was: its state, its newest try, and what its budgets have paid for since it was cleared."""
+    """A task instance as it was: its state, its newest try, and what its budgets have paid for since it was cleared.
+
+    ``held`` is the pool and the slots that its newest try was queued into, ``retries`` its budget, where known.
+    """
 
     state: TaskInstanceState | None = None
     try_number: int = 0
@@ -28,22 +32,34 @@ class Instance:
     retried: int = 0
     lost: int = 0
     reported: bool = False  # its newest try has an accepted outcome
+    row_id: int | None = None
+    cause: str = ""
+    held: tuple[str, int] | None = None
+    retries: int | None = None
 
 
 @dataclass(slots=True)
 class Run:
-    """A run as it was, with its task instances by (task id, map index)."""
+    """A run as it was, with its task instances by (task id, map index), and the options of its newest activation."""
 
     state: DagRunState | None = None
     instances: dict[Place, Instance] = field(default_factory=dict)
+    mapped: bool = False
+    told: bool = False  # whether its activation says its options; rows of the first schema do not
+    pool: str | None = None
+    ignores_past: bool = False
+    blocked: tuple[Place, ...] | None = None
+
+    def of_task(self, task_id: str) -> list[Instance]:
+        """The task's instances."""
+        if not self.mapped:
+            found = self.instances.get((task_id, UNMAPPED))
+            return [] if found is None else [found]
+        return [instance for (name, _), instance in self.instances.items() if name == task_id]
 
     def states(self, task_id: str) -> list[TaskInstanceState]:
         """The states of the task's instances; one without any has none."""
-        found = [
-            instance.state or TaskInstanceState.NONE
-            for (name, _), instance in self.instances.items()
-            if name == task_id
-        ]
+        found = [instance.state or TaskInstanceState.NONE for instance in self.of_task(task_id)]
         return found or [TaskInstanceState.NONE]
 
     def upstream(self, task_ids: Iterable[str]) -> list[TaskInstanceState]:
@@ -54,78 +70,136 @@ class Run:
 class Replay:
     """Everything after some prefix of history."""
 
-    def __init__(self, records: AuditRecords) -> None:
-        self.records = records
+    def __init__(self, records: Recorded) -> None:
         self.runs: dict[RunKey, Run] = {}
         self.backfills: dict[int, BackfillState | None] = {}
         self.run_records: dict[RunKey, RunRecord] = {(run.dag_id, run.run_id): run for run in records.runs}
+        self.keys_by_row: dict[int, RunKey] = {run.id: key for key, run in self.run_records.items()}
         self.running_runs: Counter[str] = Counter()
+        self.pools: dict[str, int | None] = {}  # None: deleted; not in it: history has not told of it yet
         self.pool_slots: Counter[str] = Counter()
         self.active: Counter[tuple[str, ...]] = Counter()  # by (DAG), (DAG, task) and (DAG, task, run)
+        self.cleaned = False
+        self.untold: Counter[str] = Counter()  # what could not be judged strictly, and how often
         self._structures = {key: Structure(dag) for key, dag in records.structures.items()}
         self._versions = Counter(dag.dag_id for dag in records.structures.values())
-        self._activated: dict[RunKey, int] = {}
-        self._taken = {
-            (ti.dag_id, ti.run_id, ti.task_id, ti.map_index): (ti.pool, ti.pool_slots) for ti in records.task_instances
-        }
-        for row in records.history:
-            if row.kind == "dag_run" and row.cause == Cause.ACTIVATED:
-                self._activated[row.dag_id, row.run_id or ""] = row.id
+        self._most_retries: Counter[tuple[str, str]] = Counter()
+        for dag in records.structures.values():
+            for task in dag.tasks:
+                key = dag.dag_id, task.task_id
+                self._most_retries[key] = max(self._most_retries[key], task.retries)
 
     def run(self, row: HistoryRecord) -> Run:
         """The run a row is about."""
-        return self.runs.setdefault((row.dag_id, row.run_id or ""), Run())
+        key = row.dag_id, row.run_id or ""
+        found = self.runs.get(key)
+        if found is None:
+            found = self.runs[key] = Run()
+        return found
 
     def instance(self, row: HistoryRecord) -> Instance:
         """The task instance a row is about."""
-        return self.run(row).instances.setdefault(place_of(row), Instance())
+        run, place = self.run(row), place_of(row)
+        found = run.instances.get(place)
+        if found is None:
+            found = run.instances[place] = Instance()
+            run.mapped = run.mapped or place[1] != UNMAPPED
+        return found
 
     def structure(self, row: HistoryRecord) -> Structure | None:
-        """The structure a row was decided by; None where that is not known any more.
+        """The structure a row was decided by; None where that is not known.
 
-        A run names the structure of its newest activation. Rows from before that may have been decided by another one
-        if the DAG has had several.
+        Rows from before history told it are judged by the one structure their DAG has had, if it is one.
         """
-        key = row.dag_id, row.run_id or ""
-        record = self.run_records.get(key)
-        if record is None or record.structure is None:
-            return None
-        if self._versions[row.dag_id] > 1 and row.id < self._activated.get(key, 0):
+        if row.structure is not None:
+            return self._structures.get(row.structure)
+        record = self.run_records.get((row.dag_id, row.run_id or ""))
+        if record is None or record.structure is None or self._versions[row.dag_id] > 1:
             return None
         return self._structures.get(record.structure)
+
+    def retries(self, row: HistoryRecord) -> int:
+        """How often the task instance may be retried; the most its task ever had where that is not known."""
+        known = self.instance(row).retries
+        return self._most_retries[row.dag_id, row.task_id or ""] if known is None else known
+
+    def pool_of(self, row: HistoryRecord, structure: Structure | None) -> tuple[str, int] | None:
+        """The pool and slots that a task instance queued by this row takes; None where that is not known."""
+        task = None if structure is None else structure.tasks.get(row.task_id or "")
+        if task is None:
+            return None
+        return self.pool_of_run((row.dag_id, row.run_id or "")) or task.pool, task.pool_slots
+
+    def pool_of_run(self, key: RunKey) -> str | None:
+        """The pool that stands in for every task's own in this run, if one does."""
+        run, record = self.runs.get(key), self.run_records.get(key)
+        if run is not None and run.told:
+            return run.pool
+        return None if record is None else record.pool
 
     def take(self, row: HistoryRecord) -> None:
         """Let the row have happened."""
         if row.kind == "task_instance":
             self._take_task_instance(row)
         elif row.kind == "dag_run":
-            run, after = self.run(row), DagRunState(row.after)
-            self.running_runs[row.dag_id] += (after is DagRunState.RUNNING) - (run.state is DagRunState.RUNNING)
-            run.state = after
+            self._take_run(row)
         elif row.kind == "backfill" and row.backfill_id is not None:
             self.backfills[row.backfill_id] = BackfillState(row.after)
+        elif row.kind == "pool":
+            self.pools[row.pool or ""] = slots_from(row.after)
+        elif row.kind == "cleaned":
+            self.cleaned = True
+
+    def _take_run(self, row: HistoryRecord) -> None:
+        run, after = self.run(row), DagRunState(row.after)
+        self.running_runs[row.dag_id] += (after is DagRunState.RUNNING) - (run.state is DagRunState.RUNNING)
+        run.state = after
+        evidence = row.evidence
+        run.blocked = None if evidence is None else evidence.blocked
+        if row.cause == Cause.ACTIVATED:
+            run.told = row.structure is not None
+            run.pool = None if evidence is None else evidence.run_pool
+            run.ignores_past = evidence is not None and evidence.ignores_past
 
     def _take_task_instance(self, row: HistoryRecord) -> None:
         instance, after = self.instance(row), TaskInstanceState(row.after)
-        change = (after in OCCUPYING) - (instance.state in OCCUPYING)
-        if change:
-            pool, slots = self._taken.get((row.dag_id, row.run_id or "", *place_of(row)), ("", 0))
-            self.pool_slots[pool] += change * slots
+        occupied, occupies = instance.state in OCCUPYING, after in OCCUPYING
+        if occupies and not occupied:
+            instance.held = self.pool_of(row, self.structure(row))
+        if occupies != occupied:
+            change = occupies - occupied
+            if instance.held is not None:
+                self.pool_slots[instance.held[0]] += change * instance.held[1]
             for group in groups_of(row):
                 self.active[group] += change
-        instance.state = after
+        instance.state, instance.cause = after, row.cause
         instance.reported = row.cause in (Cause.OUTCOME, Cause.RETRY)
         instance.try_number = row.try_number if row.try_number is not None else instance.try_number
+        instance.row_id = row.row_id if row.row_id is not None else instance.row_id
         if row.cause == Cause.CLAIMED:
             instance.token = row.token or 0
         elif row.cause == Cause.OUTCOME:
-            instance.followed = row.followed
+            instance.followed = None if row.evidence is None else row.evidence.followed
         elif row.cause == Cause.RETRY:
             instance.retried += 1
         elif row.cause == Cause.LOST:
             instance.lost += 1
-        elif after is TaskInstanceState.NONE:
+        if after is TaskInstanceState.NONE:
             instance.followed, instance.retried, instance.lost = None, 0, 0
+            structure = None if row.structure is None else self.structure(row)
+            task = None if structure is None else structure.tasks.get(row.task_id or "")
+            instance.retries = None if task is None else task.retries
+
+    def all_instances(self) -> Iterator[tuple[RunKey, Place, Instance]]:
+        """Every task instance that history led to."""
+        for key, run in self.runs.items():
+            for place, instance in run.instances.items():
+                yield key, place, instance
+
+
+def slots_from(text: str) -> int | None:
+    """The slots that a pool's row says; None for one that is gone. Raises ValueError for anything else."""
+    return None if text == DELETED_POOL else int(text)
 
 
 def place_of(row: HistoryRecord) -> Place:
@@ -143,5 +217,7 @@ def name_of(row: HistoryRecord) -> str:
     """What a row is about, for people."""
     if row.kind == "backfill":
         return f"backfill {row.backfill_id}"
+    if row.kind == "pool":
+        return f"pool {row.pool}"
     task = None if row.task_id is None else row.task_id + ("" if row.map_index in (None, -1) else f"[{row.map_index}]")
     return " / ".join(part for part in (row.dag_id, row.run_id, task) if part)

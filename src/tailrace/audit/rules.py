@@ -7,6 +7,9 @@ from tailrace.model.states import TaskInstanceState as T
 
 RUN, SKIP, FAIL, WAIT = "run", "skip", "upstream_failed", "wait"
 
+#: What it depends on is not recorded any more.
+UNKNOWN = "unknown"
+
 _DONE = (T.SUCCESS, T.FAILED, T.SKIPPED, T.UPSTREAM_FAILED, T.REMOVED)
 _BAD = (T.FAILED, T.UPSTREAM_FAILED)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tailrace.audit.dependencies import by_branch, by_rule, past_lets
 from tailrace.audit.records import HistoryRecord, Violation
 from tailrace.audit.replay import Replay, groups_of, name_of, place_of
-from tailrace.audit.rules import FAIL, RUN, SKIP
+from tailrace.audit.rules import FAIL, RUN, SKIP, UNKNOWN
 from tailrace.audit.structure import Structure
 from tailrace.model.states import CLAIMED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, task_instance_may
@@ -25,7 +25,7 @@ def check_task_instance(replay: Replay, row: HistoryRecord) -> Iterator[Violatio
     structure = replay.structure(row)
     if structure is None or row.task_id not in structure.tasks:
         return
-    yield from _budget(replay, row, structure)
+    yield from _budget(replay, row)
     if row.cause == Cause.DEPENDENCIES_MET:
         yield from _start(replay, row, structure)
     elif row.cause == Cause.TRIGGER_RULE:
@@ -38,10 +38,7 @@ def check_limits(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     """Every limit that a newly queued task instance counts against, looked at in the world after it."""
     if row.after != TaskInstanceState.QUEUED:
         return
-    for name, taken in sorted(replay.pool_slots.items()):
-        slots = replay.records.pools.get(name)
-        if slots is not None and slots != -1 and taken > slots:
-            yield _found("pool", row, f"{taken} of {slots} slots of pool {name} taken")
+    yield from _pool(replay, row)
     structure = replay.structure(row)
     task = None if structure is None else structure.tasks.get(row.task_id or "")
     if structure is None or task is None:
@@ -54,6 +51,23 @@ def check_limits(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     for (name, limit), group in zip(limits, groups_of(row), strict=True):
         if limit is not None and replay.active[group] > limit:
             yield _found(name, row, f"{replay.active[group]} active, the limit is {limit}")
+
+
+def _pool(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
+    """The pool that it was queued into was there and had room, as large as it was then."""
+    held = replay.instance(row).held
+    if held is None:
+        replay.untold["task instances queued by a structure that is not known"] += 1
+        return
+    name, _ = held
+    if name not in replay.pools:
+        replay.untold[f"task instances queued into pool {name} before its size was recorded"] += 1
+        return
+    slots, taken = replay.pools[name], replay.pool_slots[name]
+    if slots is None:
+        yield _found("pool", row, f"queued into pool {name}, which had been deleted")
+    elif slots != -1 and taken > slots:
+        yield _found("pool", row, f"{taken} of {slots} slots of pool {name} taken")
 
 
 def check_refused(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
@@ -102,9 +116,9 @@ def _try(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
             yield _found("outcome", row, text)
 
 
-def _budget(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
+def _budget(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     instance = replay.instance(row)
-    retries = structure.tasks[row.task_id or ""].retries
+    retries = replay.retries(row)
     if row.cause == Cause.RETRY and instance.retried >= retries:
         yield _found("retries", row, f"retried {instance.retried + 1} times, the task has {retries} retries")
     if row.cause != Cause.LOST or row.before != TaskInstanceState.RUNNING:
@@ -125,7 +139,7 @@ def _start(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator
     if rule != RUN:
         states = ", ".join(run.upstream(task.upstream))
         yield _found("start", row, f"queued under {task.trigger_rule} over {states}, which gives {rule}")
-    if past_lets(replay, (row.dag_id, row.run_id or ""), task) != RUN:
+    if past_lets(replay, (row.dag_id, row.run_id or ""), task) not in (RUN, UNKNOWN):
         yield _found("start", row, "queued although its previous run did not let it")
 
 

@@ -22,9 +22,12 @@ def check_run(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
             yield _found("transition", row, f"created {row.after} for {row.cause}")
     elif not dag_run_may(DagRunState(row.before), DagRunState(row.after), Actor(row.actor), Cause(row.cause)):
         yield _found("transition", row, f"{row.before} → {row.after} by {row.actor} for {row.cause}")
+    if row.cause != Cause.JUDGED:
+        return
     structure = replay.structure(row)
-    if row.cause == Cause.JUDGED and structure is not None:
+    if structure is not None:
         yield from _verdict(replay, row, structure)
+    yield from _evidence(replay, row)
 
 
 def check_window(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
@@ -51,36 +54,6 @@ def check_backfill(replay: Replay, row: HistoryRecord, record: BackfillRecord | 
         yield from _backfill_verdict(replay, row, record)
 
 
-def check_final_rows(replay: Replay) -> Iterator[Violation]:
-    """Rows that are not where their history led, and history that led to no row."""
-    for ti in replay.records.task_instances:
-        run = replay.runs.get((ti.dag_id, ti.run_id), Run())
-        instance = run.instances.pop((ti.task_id, ti.map_index), None)
-        about = f"{ti.dag_id} / {ti.run_id} / {ti.task_id}"
-        if instance is None or instance.state != ti.state:
-            led = None if instance is None else instance.state
-            yield Violation("final state", about, f"history leads to {led}, the row says {ti.state}")
-        elif (instance.try_number, instance.token) != (ti.try_number, ti.token):
-            led_to = f"try {instance.try_number} with token {instance.token}"
-            text = f"history leads to {led_to}, the row says try {ti.try_number} with token {ti.token}"
-            yield Violation("final state", about, text)
-    for key, led_run in replay.runs.items():
-        record = replay.run_records.get(key)
-        about = " / ".join(key)
-        if record is None or record.state != led_run.state:
-            found = "there is no such row" if record is None else f"the row says {record.state}"
-            yield Violation("final state", about, f"history leads to {led_run.state}, {found}")
-        for task_id, _ in led_run.instances:
-            yield Violation("final state", f"{about} / {task_id}", "history leads to a task instance without a row")
-    for key in replay.run_records.keys() - replay.runs.keys():
-        yield Violation("final state", " / ".join(key), "a run without history")
-    for backfill in replay.records.backfills:
-        led_backfill = replay.backfills.get(backfill.id)
-        if led_backfill != backfill.state:
-            text = f"history leads to {led_backfill}, the row says {backfill.state}"
-            yield Violation("final state", f"backfill {backfill.id}", text)
-
-
 def _verdict(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
     run = replay.run(row)
     unfinished = [task_id for task_id in structure.tasks if any(state not in FINISHED for state in run.states(task_id))]
@@ -101,10 +74,33 @@ def _deadlock(replay: Replay, row: HistoryRecord, structure: Structure, unfinish
     free = [task_id for task_id in unfinished if not proof[task_id]]
     if free or not unfinished:
         yield _found("false deadlock", row, f"{', '.join(free) or 'nothing'} could still run")
-    named = sorted({task_id for task_id, _ in row.blocked or ()})
-    if not free and row.blocked is not None and named != sorted(unfinished):
+    blocked = None if row.evidence is None else row.evidence.blocked
+    named = sorted({task_id for task_id, _ in blocked or ()})
+    if not free and blocked is not None and named != sorted(unfinished):
         text = f"it names {', '.join(named) or 'nothing'}, unfinished are {', '.join(unfinished)}"
         yield _found("deadlock proof", row, text)
+
+
+def _evidence(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
+    """What the verdict says that it was drawn from is what was there."""
+    evidence = row.evidence
+    if evidence is None:
+        if row.structure is not None:
+            yield _found("evidence", row, "a verdict without evidence")
+        return
+    if evidence.assumed is not None:
+        there = {each.row_id or 0: str(each.state) for each in replay.run(row).instances.values()}
+        for id in sorted(there.keys() | evidence.assumed.keys()):
+            was, named = there.get(id, "nothing"), evidence.assumed.get(id, "nothing")
+            if was != named:
+                yield _found("evidence", row, f"it names task instance {id} as {named}, it was {was}")
+    for id, state in sorted((evidence.past or {}).items()):
+        key = replay.keys_by_row.get(id)
+        if key is not None and replay.runs.get(key, Run()).state != state:
+            yield _found("evidence", row, f"it names {key[1]} as {state}, it was {replay.runs.get(key, Run()).state}")
+    for name, slots in sorted((evidence.pools or {}).items()):
+        if name in replay.pools and replay.pools[name] != slots:
+            yield _found("evidence", row, f"it names pool {name} with {slots} slots, it had {replay.pools[name]}")
 
 
 def _backfill_verdict(replay: Replay, row: HistoryRecord, record: BackfillRecord) -> Iterator[Violation]:

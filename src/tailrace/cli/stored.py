@@ -33,9 +33,24 @@ def existing(settings: Settings) -> Iterator[Metastore | None]:
         yield metastore
 
 
+@contextmanager
+def asked(settings: Settings) -> Iterator[Metastore | None]:
+    """The same, and an older schema is refused, not migrated: for commands that promise to write nothing."""
+    if Metastore.is_empty(settings.database_url):
+        yield None
+        return
+    metastore = Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous, may_migrate=False)
+    try:
+        yield metastore
+    finally:
+        metastore.close()
+
+
 def say_empty(settings: Settings) -> None:
     """Say that nothing is remembered yet, and what would change that."""
-    current_speaker().note(f"no metastore at {settings.sqlite_file} yet; `tailrace backfill` makes one")
+    current_speaker().note(
+        f"no metastore at {settings.sqlite_file or settings.safe_database_url} yet; `tailrace backfill` makes one"
+    )
 
 
 def new_write_id() -> str:

@@ -95,13 +95,29 @@ def activate_runs(work: Workspace, running: int, structure: int) -> None:
     work.tx.change_many(_ACTIVATE, [{"run": run.id, **owner, "at": at, "structure": structure} for run in begun])
     for run in begun:
         work.history.append(
-            run_row(work.author, run.dag_id, run.run_id, run.state, DagRunState.RUNNING, Cause.ACTIVATED, "")
+            run_row(
+                work.author,
+                run.dag_id,
+                run.run_id,
+                run.state,
+                DagRunState.RUNNING,
+                Cause.ACTIVATED,
+                "",
+                evidence=_options(run),
+            )
         )
         run.state, run.owner = DagRunState.RUNNING, job_id
         work.activated.append(run.id)
     set_wanted_state(work.tx, {run.id: DagRunState.RUNNING for run in begun})
     _clear(work, begun)
     _create(work, [(run, work.plan.dag.tasks) for run in begun])
+
+
+def _options(run: LockedRun) -> Mapping[str, Any] | None:
+    """What changes how its tasks are judged, for history: they stay as they are while the run is active."""
+    if run.pool is None and not run.ignores_past:
+        return None
+    return {"pool": run.pool, "ignores_past": run.ignores_past}
 
 
 def adopt_tasks(work: Workspace) -> None:

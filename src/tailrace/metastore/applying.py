@@ -5,6 +5,7 @@ so that verdicts are checked against what this plan itself does; verdicts come b
 run's place in the window can be taken at once.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import bindparam, update
@@ -67,13 +68,15 @@ _STEP = (
 
 def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -> dict[str, Any]:
     """Apply the plan; the answer is the record of what happened (see ``applied_from``), stored under ``write_id``."""
-    work = _begin(tx, plan, write_id)
+    work = _begin(tx, plan, write_id, structures)
     occupancy = count_occupants(tx, plan.dag) if any(step.takes_slot for step in plan.transitions) else None
     _take_steps(work, occupancy)
     judge_runs(work)
     if plan.activations:
         running = running_runs(tx, plan.dag.dag_id)
-        activate_runs(work, running, structures.row_of(tx, plan.dag))
+        structure = structures.row_of(tx, plan.dag)
+        work.author = replace(work.author, structure=structure)
+        activate_runs(work, running, structure)
     if plan.adoptions:
         adopt_tasks(work)
     if plan.takeovers:
@@ -117,9 +120,10 @@ def _submission(plan: Plan, step: TaskTransition) -> Submission:
     return Submission(step.id, TryKey(step.key, step.try_number), plan.dag.by_id[step.key.task_id].priority_weight)
 
 
-def _begin(tx: Transaction, plan: Plan, write_id: str) -> Workspace:
+def _begin(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -> Workspace:
     """Lock everything the plan is about, in lock order."""
-    work = Workspace(tx, plan, Author(tx.moment.wall, write_id, Actor.PLANNER, plan.job_id))
+    author = Author(tx.moment.wall, write_id, Actor.PLANNER, plan.job_id, structures.find(tx, plan.dag))
+    work = Workspace(tx, plan, author)
     named = {step.run for step in plan.transitions}
     parts: list[RunActivation | RunAdoption | RunTakeover | RunVerdict] = [*plan.activations, *plan.adoptions]
     parts += (*plan.takeovers, *plan.run_verdicts)

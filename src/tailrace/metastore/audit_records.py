@@ -1,33 +1,55 @@
-"""Reads what the audit looks at, in one transaction. The checks are ``audit``'s."""
+"""Reads what the audit looks at, in one transaction: history and task instances a page at a time. Checks nothing."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 
-from tailrace.audit.records import AuditRecords, BackfillRecord, HistoryRecord, RunRecord, TaskInstanceRecord
+from tailrace.audit.records import (
+    AuditRecords,
+    BackfillRecord,
+    Evidence,
+    HistoryRecord,
+    RunRecord,
+    TaskInstanceRecord,
+)
 from tailrace.metastore.columns import from_json
 from tailrace.metastore.connection import Transaction
-from tailrace.metastore.specs import spec_from
+from tailrace.metastore.specs import spec_from, spec_hash
 from tailrace.metastore.tables import backfill, backfill_run, dag_run, dag_version, history, pool, task_instance
+from tailrace.model.spec import DagSpec
 
-_HISTORY = select(
-    history.c.id,
-    history.c.kind,
-    history.c.dag_id,
-    history.c.run_id,
-    history.c.task_id,
-    history.c.map_index,
-    history.c.backfill_id,
-    history.c.before,
-    history.c.after,
-    history.c.actor,
-    history.c.cause,
-    history.c.try_number,
-    history.c.token,
-    history.c.evidence,
-).order_by(history.c.id)
+#: Rows read at a time: enough that asking costs nothing beside reading.
+PAGE = 2000
+
+_HISTORY = (
+    select(
+        history.c.id,
+        history.c.kind,
+        history.c.dag_id,
+        history.c.run_id,
+        history.c.task_id,
+        history.c.map_index,
+        history.c.backfill_id,
+        history.c.before,
+        history.c.after,
+        history.c.actor,
+        history.c.cause,
+        history.c.try_number,
+        history.c.token,
+        history.c.dag_version_id,
+        history.c.task_instance_id,
+        history.c.pool,
+        history.c.evidence,
+    )
+    .where(history.c.id > bindparam("after_id"))
+    .order_by(history.c.id)
+    .limit(PAGE)
+)
 _TASK_INSTANCES = (
     select(
+        task_instance.c.id,
         dag_run.c.dag_id,
         dag_run.c.run_id,
         task_instance.c.task_id,
@@ -37,26 +59,25 @@ _TASK_INSTANCES = (
         task_instance.c.token,
         task_instance.c.pool,
         task_instance.c.pool_slots,
+        task_instance.c.followed,
     )
     .select_from(task_instance)
-    .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
+    .outerjoin(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
+    .where(task_instance.c.id > bindparam("after_id"))
     .order_by(task_instance.c.id)
+    .limit(PAGE)
 )
-_previous = dag_run.alias("previous")
-_RUNS = (
-    select(
-        dag_run.c.dag_id,
-        dag_run.c.run_id,
-        dag_run.c.state,
-        _previous.c.run_id,
-        dag_run.c.ignore_depends_on_past,
-        dag_run.c.pool,
-        dag_run.c.dag_version_id,
-    )
-    .select_from(dag_run)
-    .outerjoin(_previous, _previous.c.id == dag_run.c.previous_id)
-    .order_by(dag_run.c.id)
-)
+_RUNS = select(
+    dag_run.c.id,
+    dag_run.c.dag_id,
+    dag_run.c.run_id,
+    dag_run.c.state,
+    dag_run.c.previous_id,
+    dag_run.c.ignore_depends_on_past,
+    dag_run.c.pool,
+    dag_run.c.dag_version_id,
+    dag_run.c.blocked,
+).order_by(dag_run.c.id)
 _BACKFILLS = select(backfill.c.id, backfill.c.dag_id, backfill.c.state, backfill.c.stop_on_failure).order_by(
     backfill.c.id
 )
@@ -65,36 +86,142 @@ _WANTED = (
     .join(dag_run, dag_run.c.id == backfill_run.c.dag_run_id)
     .order_by(backfill_run.c.backfill_id, backfill_run.c.ordinal, dag_run.c.id)
 )
-_STRUCTURES = select(dag_version.c.id, dag_version.c.spec).order_by(dag_version.c.id)
+_STRUCTURES = select(dag_version.c.id, dag_version.c.dag_id, dag_version.c.spec_hash, dag_version.c.spec).order_by(
+    dag_version.c.id
+)
 
 
-def read_audit_records(tx: Transaction) -> AuditRecords:
-    """History, rows, structures and pools, of one moment."""
+@dataclass(frozen=True, slots=True)
+class PagedRecords:
+    """Everything an audit looks at, of one open transaction, with only a page of it in memory."""
+
+    tx: Transaction
+    runs: tuple[RunRecord, ...]
+    backfills: tuple[BackfillRecord, ...]
+    structures: Mapping[int, DagSpec]
+    pools: Mapping[str, int]
+    damaged: tuple[str, ...]
+
+    @property
+    def history(self) -> Iterator[HistoryRecord]:
+        """Every row, in order."""
+        return (_history(row) for row in _pages(self.tx, _HISTORY))
+
+    @property
+    def task_instances(self) -> Iterator[TaskInstanceRecord]:
+        """Every task instance, by row."""
+        return (_task_instance(row) for row in _pages(self.tx, _TASK_INSTANCES))
+
+
+def page_audit_records(tx: Transaction) -> PagedRecords:
+    """What an audit looks at, to be read while this transaction lasts."""
     wanted: dict[int, list[str]] = {}
     for backfill_id, run_id in tx.rows(_WANTED):
         wanted.setdefault(backfill_id, []).append(run_id)
-    return AuditRecords(
-        history=tuple(_history(row) for row in tx.rows(_HISTORY)),
-        task_instances=tuple(TaskInstanceRecord(*row) for row in tx.rows(_TASK_INSTANCES)),
-        runs=tuple(RunRecord(*row) for row in tx.rows(_RUNS)),
+    structures, damaged = _structures(tx)
+    return PagedRecords(
+        tx,
+        runs=_runs(tx),
         backfills=tuple(
             BackfillRecord(row.id, row.dag_id, row.state, row.stop_on_failure, tuple(wanted.get(row.id, ())))
             for row in tx.rows(_BACKFILLS)
         ),
-        structures={row.id: spec_from(row.spec) for row in tx.rows(_STRUCTURES)},
+        structures=structures,
         pools={row.name: row.slots for row in tx.rows(select(pool.c.name, pool.c.slots))},
+        damaged=damaged,
     )
 
 
+def read_audit_records(tx: Transaction) -> AuditRecords:
+    """The same, all of it in memory: for histories that are looked at more than once."""
+    paged = page_audit_records(tx)
+    return AuditRecords(
+        history=tuple(paged.history),
+        task_instances=tuple(paged.task_instances),
+        runs=paged.runs,
+        backfills=paged.backfills,
+        structures=paged.structures,
+        pools=paged.pools,
+        damaged=paged.damaged,
+    )
+
+
+def _pages(tx: Transaction, page: Select[Any]) -> Iterator[Any]:
+    last = 0
+    while rows := tx.rows(page, {"after_id": last}):
+        yield from rows
+        last = rows[-1][0]
+
+
+def _structures(tx: Transaction) -> tuple[dict[int, DagSpec], tuple[str, ...]]:
+    whole: dict[int, DagSpec] = {}
+    damaged: list[str] = []
+    for row in tx.rows(_STRUCTURES):
+        if spec_hash(row.spec) == row.spec_hash:
+            whole[row.id] = spec_from(row.spec)
+        else:
+            damaged.append(f"{row.dag_id} version {row.id}")
+    return whole, tuple(damaged)
+
+
+def _runs(tx: Transaction) -> tuple[RunRecord, ...]:
+    rows = tx.rows(_RUNS)
+    names = {row.id: row.run_id for row in rows}
+    return tuple(
+        RunRecord(
+            dag_id=row.dag_id,
+            run_id=row.run_id,
+            state=row.state,
+            previous=names.get(row.previous_id),
+            ignore_depends_on_past=row.ignore_depends_on_past,
+            pool=row.pool,
+            structure=row.dag_version_id,
+            id=row.id,
+            previous_gone=row.previous_id is not None and row.previous_id not in names,
+            blocked=_evidence(f'{{"blocked":{row.blocked}}}').blocked if row.blocked is not None else None,
+        )
+        for row in rows
+    )
+
+
+def _task_instance(row: Any) -> TaskInstanceRecord:
+    columns: list[Any] = list(row[1:])
+    columns[0], columns[1] = columns[0] or "", columns[1] or "(no run)"
+    columns[-1] = None if columns[-1] is None else tuple(from_json(columns[-1]))
+    return TaskInstanceRecord(*columns)
+
+
 def _history(row: Any) -> HistoryRecord:
-    columns: dict[str, Any] = dict(row._mapping)
-    text = columns.pop("evidence")
-    evidence = {} if text is None else from_json(text)
-    followed, blocked = evidence.get("followed"), evidence.get("blocked")
-    columns["followed"] = None if followed is None else tuple(followed)
-    columns["blocked"] = None if blocked is None else tuple(_place(each["task_instance"]) for each in blocked)
-    return HistoryRecord(**columns)
+    columns: list[Any] = list(row)
+    columns[-1] = None if columns[-1] is None else _evidence(columns[-1])
+    return HistoryRecord(*columns)
 
 
-def _place(key: dict[str, Any]) -> tuple[str, int]:
+def _evidence(text: str) -> Evidence:
+    """What was stored; anything that cannot be read is told by the audit, not raised here."""
+    try:
+        stored = from_json(text)
+        return Evidence(
+            followed=_maybe(stored, "followed", tuple),
+            blocked=_maybe(stored, "blocked", lambda all: tuple(_place(each["task_instance"]) for each in all)),
+            assumed=_maybe(stored, "task_instances", _by_row),
+            past=_maybe(stored, "previous", _by_row),
+            pools=stored.get("pools"),
+            run_pool=stored.get("pool"),
+            ignores_past=bool(stored.get("ignores_past", False)),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Evidence(damaged=True)
+
+
+def _maybe(stored: Mapping[str, Any], name: str, read: Any) -> Any:
+    found = stored.get(name)
+    return None if found is None else read(found)
+
+
+def _by_row(stored: Mapping[str, str]) -> dict[int, str]:
+    return {int(id): state for id, state in stored.items()}
+
+
+def _place(key: Mapping[str, Any]) -> tuple[str, int]:
     return key["task_id"], key["map_index"]

@@ -27,6 +27,7 @@ _RUNS = (
         dag_run.c.previous_id,
         dag_run.c.pool,
         dag_run.c.clear_on_activation,
+        dag_run.c.ignore_depends_on_past,
     )
     .where(dag_run.c.id.in_(bindparam("runs", expanding=True)))
     .order_by(dag_run.c.id)
@@ -87,6 +88,7 @@ class LockedRun:
     previous_id: int | None
     pool: str | None
     clear: str | None
+    ignores_past: bool
 
     def __str__(self) -> str:
         return f"{self.dag_id} / {self.run_id}"

@@ -7,10 +7,11 @@ from sqlalchemy import bindparam, delete, func, insert, select, text, update
 
 from tailrace.errors import CommandError
 from tailrace.metastore.connection import Transaction
-from tailrace.metastore.records import record
+from tailrace.metastore.records import Author, insert_history, pool_row, record
 from tailrace.metastore.tables import OCCUPYING_SQL, backfill, dag, dag_run, pool, task_instance
 from tailrace.model.spec import DEFAULT_POOL
 from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Actor, Cause
 from tailrace.planning.dependencies import UNLIMITED
 
 _UNOCCUPIED = (TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE)
@@ -78,13 +79,18 @@ def set_pool(tx: Transaction, name: str, slots: int, description: str | None, wr
     """Create the pool or change it; a description of None leaves it as it is. What runs goes on."""
     if not name or slots < UNLIMITED:
         raise CommandError(f"pool {name!r}: expected a name and 0 slots or more (-1: no limit), found {slots}")
-    created = tx.row(_LOCK_POOL, {"pool": name}) is None
+    author = Author(tx.moment.wall, write_id, Actor.PERSON)
+    found = tx.row(_LOCK_POOL, {"pool": name})
+    created = found is None
     if created:
         tx.change(_INSERT, {"name": name, "slots": slots, "description": description or ""})
     else:
         tx.change(_UPDATE, {"pool": name, "size": slots})
         if description is not None:
             tx.change(_DESCRIBE, {"pool": name, "words": description})
+    if created or found.slots != slots:
+        before = None if created else found.slots
+        insert_history(tx, [pool_row(author, name, before, slots, Cause.CREATED if created else Cause.RESIZED)])
     result = {"created": created}
     record(tx, write_id, result)
     return result
@@ -94,7 +100,8 @@ def delete_pool(tx: Transaction, name: str, write_id: str) -> dict[str, Any]:
     """Delete a pool that nothing uses. Raises CommandError for any other, saying what uses it."""
     if name == DEFAULT_POOL:
         raise CommandError(f"pool {name!r} is where tasks go that name no pool; it can be resized, not deleted")
-    if tx.row(_LOCK_POOL, {"pool": name}) is None:
+    found = tx.row(_LOCK_POOL, {"pool": name})
+    if found is None:
         raise CommandError(f"there is no pool {name!r}; see `tailrace pools list`")
     using = tx.rows(_OCCUPYING, {"pool": name})[0][0] + tx.rows(_WANTING, {"pool": name})[0][0]
     if using:
@@ -102,6 +109,8 @@ def delete_pool(tx: Transaction, name: str, write_id: str) -> dict[str, Any]:
     if tx.rows(_OPEN_BACKFILLS, {"pool": name})[0][0]:
         raise CommandError(f"pool {name!r} is used by an unfinished backfill; wait for it, or resize the pool")
     tx.change(_DELETE, {"pool": name})
+    author = Author(tx.moment.wall, write_id, Actor.PERSON)
+    insert_history(tx, [pool_row(author, name, found.slots, None, Cause.DELETED)])
     result = {"deleted": True}
     record(tx, write_id, result)
     return result

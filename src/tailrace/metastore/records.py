@@ -21,6 +21,10 @@ TASK_INSTANCE = "task_instance"
 DAG_RUN = "dag_run"
 BACKFILL = "backfill"
 REFUSED = "refused"  # a worker's late outcome: nothing changed, ``after`` is what it would have become
+POOL = "pool"  # ``before`` and ``after`` are slots as text; a pool that goes away ends in DELETED_POOL
+CLEANED = "cleaned"  # old rows were removed by a person's command; ``evidence`` counts them
+
+DELETED_POOL = "deleted"
 
 _INSERT_HISTORY = insert(history)
 _INSERT_RECORD = insert(write_record)
@@ -35,6 +39,7 @@ class Author:
     write_id: str
     actor: Actor
     job_id: int | None = None
+    structure: int | None = None  # the row of the DAG version that a planner decided by
 
 
 def task_instance_row(
@@ -53,6 +58,7 @@ def task_instance_row(
 ) -> dict[str, Any]:
     """One history row about a task instance; ``before`` is None for its creation."""
     return {
+        **_BLANK,
         "at": author.at,
         "write_id": author.write_id,
         "kind": kind,
@@ -61,7 +67,6 @@ def task_instance_row(
         "task_id": key.task_id,
         "map_index": key.map_index,
         "task_instance_id": id,
-        "backfill_id": None,
         "before": before,
         "after": after,
         "actor": author.actor,
@@ -71,6 +76,7 @@ def task_instance_row(
         "reason": reason,
         "job_id": author.job_id,
         "evidence": None if evidence is None else to_json(evidence),
+        "dag_version_id": author.structure,
     }
 
 
@@ -102,6 +108,7 @@ def run_row(
         "reason": reason,
         "job_id": author.job_id,
         "evidence": None if evidence is None else to_json(evidence),
+        "dag_version_id": author.structure,
     }
 
 
@@ -130,6 +137,23 @@ def backfill_row(
         "reason": reason,
         "job_id": author.job_id,
         "evidence": None if evidence is None else to_json(evidence),
+    }
+
+
+def pool_row(author: Author, name: str, before: int | None, after: int | None, cause: Cause) -> dict[str, Any]:
+    """One history row about a pool's slots; None is a pool that is not there."""
+    return {
+        **_BLANK,
+        "at": author.at,
+        "write_id": author.write_id,
+        "kind": POOL,
+        "dag_id": "",
+        "pool": name,
+        "before": None if before is None else str(before),
+        "after": DELETED_POOL if after is None else str(after),
+        "actor": author.actor,
+        "cause": cause,
+        "reason": "",
     }
 
 

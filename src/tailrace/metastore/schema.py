@@ -13,8 +13,10 @@ from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, in
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.connection import Database, Transaction
+from tailrace.metastore.records import Author, insert_history, pool_row
 from tailrace.metastore.tables import PARTIAL_INDEXES, metadata, pool
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS
+from tailrace.model.transitions import Actor, Cause
 
 #: Every revision of the schema, oldest first; the last is what ``tables`` says.
 REVISIONS = ("0001", "0002")
@@ -48,8 +50,8 @@ class SchemaReport:
     backup: Path | None = None
 
 
-def prepare(database: Database) -> SchemaReport:
-    """Make the metastore ready for use: create it, or (SQLite, no live job) migrate it.
+def prepare(database: Database, *, may_migrate: bool = True) -> SchemaReport:
+    """Make the metastore ready for use: create it, or (SQLite, no live job, ``may_migrate``) migrate it.
 
     Raises EnvironmentBroken when it is newer than this Tailrace, or older and may not be migrated now.
     """
@@ -59,7 +61,7 @@ def prepare(database: Database) -> SchemaReport:
     if found is None:
         return SchemaReport(database.where, None, database.write(_create))
     _refuse_unknown(database, found)
-    if database.postgres:
+    if database.postgres or not may_migrate:
         raise EnvironmentBroken(
             f"metastore {database.where}: its schema is {found}, this Tailrace needs {HEAD}; run `tailrace db migrate`"
         )
@@ -119,6 +121,8 @@ def _create(tx: Transaction) -> str:
         insert(pool),
         {"name": DEFAULT_POOL, "slots": DEFAULT_POOL_SLOTS, "description": "where tasks go that name no pool"},
     )
+    author = Author(tx.moment.wall, f"schema-{HEAD}", Actor.PERSON)
+    insert_history(tx, [pool_row(author, DEFAULT_POOL, None, DEFAULT_POOL_SLOTS, Cause.CREATED)])
     return HEAD
 
 

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 
-from tailrace.audit.records import AuditRecords
+from tailrace.audit.checks import examine
+from tailrace.audit.records import AuditRecords, Report
 from tailrace.effects.asks import Accepted
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Json, Refused, TryOutcome, XComQuery
 from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError
 from tailrace.metastore import applying, creation, facts, job_rows, pools, schema, snapshots, tries, xcoms
-from tailrace.metastore.audit_records import read_audit_records
+from tailrace.metastore.audit_records import page_audit_records, read_audit_records
 from tailrace.metastore.clock import Clock
 from tailrace.metastore.connection import Database, Transaction
 from tailrace.metastore.failures import ConnectionLost, Contended, Unreachable
@@ -74,15 +75,16 @@ class Metastore(Views):
         sqlite_synchronous: str = "normal",
         clock: Clock | None = None,
         lock_wait: float = LOCK_WAIT,
+        may_migrate: bool = True,
     ) -> "Metastore":
-        """Open the metastore at this SQLAlchemy URL; create it, or migrate it (SQLite), if need be.
+        """Open the metastore at this SQLAlchemy URL; create it, or migrate it (SQLite, ``may_migrate``), if need be.
 
         ``clock`` stands in for the store's own clocks. Raises CommandError for a URL that names no metastore and
         EnvironmentBroken when it is out of reach, newer than this Tailrace, or older and may not be migrated now.
         """
         database = Database(url, sqlite_synchronous=sqlite_synchronous, clock=clock, wait_seconds=lock_wait)
         metastore = cls(database)
-        metastore._repeat(lambda: schema.prepare(database))
+        metastore._repeat(lambda: schema.prepare(database, may_migrate=may_migrate))
         return metastore
 
     @staticmethod
@@ -222,8 +224,12 @@ class Metastore(Views):
         """Delete a pool that nothing uses. Raises CommandError for any other."""
         self._write(lambda tx: pools.delete_pool(tx, name, write_id), write_id)
 
+    def audit(self) -> Report:
+        """Check the whole history, of one moment, a page at a time; others go on working meanwhile."""
+        return self.read(lambda tx: examine(page_audit_records(tx)))
+
     def audit_records(self) -> AuditRecords:
-        """Everything an audit looks at, of one moment."""
+        """Everything an audit looks at, of one moment, in memory."""
         return self.read(read_audit_records)
 
     # --- transactions --------------------------------------------------------------------------------------

@@ -19,20 +19,26 @@ class Structures:
     def __init__(self) -> None:
         self._last: tuple[DagSpec, int] | None = None
 
-    def row_of(self, tx: Transaction, dag: DagSpec) -> int:
-        """The row of this structure; the DAG's guard row must be locked, so that two writers do not both insert it."""
+    def find(self, tx: Transaction, dag: DagSpec) -> int | None:
+        """The row of this structure, or None where nobody has written it yet."""
         if self._last is not None and self._last[0] is dag:
             return self._last[1]
+        row = tx.row(_FIND, {"dag_id": dag.dag_id, "spec_hash": spec_hash(spec_text(dag))})
+        if row is None:
+            return None
+        # Only what has been read is remembered: an insert may yet be rolled back.
+        self._last = (dag, int(row[0]))
+        return int(row[0])
+
+    def row_of(self, tx: Transaction, dag: DagSpec) -> int:
+        """The row of this structure; the DAG's guard row must be locked, so that two writers do not both insert it."""
+        found = self.find(tx, dag)
+        if found is not None:
+            return found
         text = spec_text(dag)
-        digest = spec_hash(text)
-        row = tx.row(_FIND, {"dag_id": dag.dag_id, "spec_hash": digest})
-        if row is not None:
-            # Only what has been read is remembered: an insert may yet be rolled back.
-            self._last = (dag, int(row[0]))
-            return int(row[0])
         values = {
             "dag_id": dag.dag_id,
-            "spec_hash": digest,
+            "spec_hash": spec_hash(text),
             "code_hash": dag.code_hash,
             "spec": text,
             "created_at": tx.moment.wall,

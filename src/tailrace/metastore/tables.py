@@ -232,8 +232,8 @@ history = Table(
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("at", UtcDateTime, nullable=False),
     Column("write_id", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # task_instance, dag_run, backfill, or refused
-    Column("dag_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # task_instance, dag_run, backfill, pool, refused, or cleaned
+    Column("dag_id", Text, nullable=False),  # empty where no DAG is meant
     Column("run_id", Text),
     Column("task_id", Text),
     Column("map_index", Integer),
@@ -248,6 +248,8 @@ history = Table(
     Column("job_id", Id),
     Column("reason", Text, nullable=False),
     Column("evidence", Text),
+    Column("dag_version_id", Id),  # the structure that a planner decided by
+    Column("pool", Text),
 )
 Index("ix_history_task_instance", history.c.dag_id, history.c.run_id, history.c.task_id)
 

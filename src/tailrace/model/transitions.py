@@ -41,6 +41,10 @@ class Cause(StrEnum):
     CANCELLED = "cancelled"
     ACTIVATED = "activated"
     JUDGED = "judged"
+    RESIZED = "resized"  # a pool, by a person
+    DELETED = "deleted"  # a pool, by a person
+    RECORDED = "recorded"  # a pool that stood before history told of pools
+    CLEANED = "cleaned"  # a person had old rows removed
 
 
 @dataclass(frozen=True, slots=True)

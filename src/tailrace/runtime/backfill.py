@@ -80,7 +80,7 @@ def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) 
     if Metastore.is_empty(settings.database_url):
         facts = BackfillFacts(datetime.now(UTC), pools={DEFAULT_POOL: DEFAULT_POOL_SLOTS})
     else:
-        with closing(_open(settings)) as metastore:
+        with closing(_open(settings, may_migrate=False)) as metastore:
             facts = metastore.backfill_facts(dag, request, dates.intervals)
     creation = plan_backfill(dag, request, dates.intervals, facts)
     creation = replace(creation, notices=(*dates.notices, *creation.notices, *_load_notices(report)))
@@ -116,8 +116,10 @@ def _load_notices(report: LoadReport) -> tuple[str, ...]:
     return notices
 
 
-def _open(settings: Settings) -> Metastore:
-    return Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
+def _open(settings: Settings, *, may_migrate: bool = True) -> Metastore:
+    return Metastore.open(
+        settings.database_url, sqlite_synchronous=settings.sqlite_synchronous, may_migrate=may_migrate
+    )
 
 
 def _request(command: BackfillCommand, dates: LogicalRange) -> BackfillRequest:

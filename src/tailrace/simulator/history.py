@@ -83,7 +83,9 @@ def run_history(
             judgement, findings = Judgement.SAFETY, violations
         rows = [(row.kind, row.run_id, row.task_id, row.before, row.after, row.cause) for row in records.history]
         causes = frozenset(
-            (row.before or "", row.after, row.actor, row.cause) for row in records.history if row.kind != "refused"
+            (row.before or "", row.after, row.actor, row.cause)
+            for row in records.history
+            if row.kind in ("task_instance", "dag_run", "backfill")
         )
         return History(
             judgement,

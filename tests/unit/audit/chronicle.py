@@ -3,11 +3,19 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tailrace.audit.records import AuditRecords, BackfillRecord, HistoryRecord, RunRecord, TaskInstanceRecord
+from tailrace.audit.records import (
+    AuditRecords,
+    BackfillRecord,
+    Evidence,
+    HistoryRecord,
+    RunRecord,
+    TaskInstanceRecord,
+)
 from tailrace.model.spec import DagSpec, TaskSpec
 
 DAG = "d"
 FIRST, SECOND = "r1", "r2"
+EVIDENCE = {"followed", "blocked", "assumed", "past", "pools", "run_pool", "ignores_past", "damaged"}
 
 
 def dag_of(*tasks: TaskSpec, **more: Any) -> DagSpec:
@@ -29,7 +37,9 @@ class Chronicle:
     tries: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def row(self, kind: str, **values: Any) -> None:
-        """Append any row."""
+        """Append any row; words that are parts of the evidence go there."""
+        evidence = {name: values.pop(name) for name in EVIDENCE & values.keys()}
+        values["evidence"] = Evidence(**evidence) if evidence else None
         fields: dict[str, Any] = {
             **dict.fromkeys(("run_id", "task_id", "map_index", "backfill_id", "before", "try_number", "token")),
             "actor": "planner",
@@ -87,28 +97,52 @@ class Chronicle:
         self.claim(task_id, run_id)
         self.end(task_id, after, run_id, **more)
 
+    def resize(self, name: str, before: int | None, after: int | None, cause: str) -> None:
+        """A person creates, changes or deletes a pool; None is no pool."""
+        text = {"before": None if before is None else str(before), "after": "deleted" if after is None else str(after)}
+        self.rows.append(self._pool(len(self.rows) + 1, name, **text, cause=cause))
+
+    def _pool(self, id: int, name: str, before: str | None, after: str, cause: str) -> HistoryRecord:
+        nothing = dict.fromkeys(("run_id", "task_id", "map_index", "backfill_id", "try_number", "token"))
+        return HistoryRecord(
+            id, "pool", "", before=before, after=after, actor="person", cause=cause, pool=name, **nothing
+        )
+
     def records(self, structure: int | None = 1) -> AuditRecords:
-        """What an audit reads; the final rows are where the rows lead."""
+        """What an audit reads: the pools' creation, then the rows; the final rows are where they lead."""
         instances: dict[tuple[str, str], HistoryRecord] = {}
         tokens: dict[tuple[str, str], int] = {}
+        followed: dict[tuple[str, str], tuple[str, ...] | None] = {}
         runs: dict[str, str] = {}
         backfills: dict[int, str] = {}
+        pools = dict(self.pools)
+        first = [
+            self._pool(place - len(self.pools), name, None, str(slots), "created")
+            for place, (name, slots) in enumerate(self.pools.items(), start=1)
+        ]
         for row in self.rows:
-            if row.kind == "task_instance" and row.run_id and row.task_id:
+            if row.kind == "pool" and row.pool:
+                pools.pop(row.pool, None)
+                if row.after != "deleted":
+                    pools[row.pool] = int(row.after)
+            elif row.kind == "task_instance" and row.run_id and row.task_id:
                 instances[row.run_id, row.task_id] = row
                 if row.cause == "claimed":
                     tokens[row.run_id, row.task_id] = row.token or 0
+                elif row.cause == "outcome" and row.evidence is not None:
+                    followed[row.run_id, row.task_id] = row.evidence.followed
             elif row.kind == "dag_run" and row.run_id:
                 runs[row.run_id] = row.after
             elif row.backfill_id is not None:
                 backfills[row.backfill_id] = row.after
         return AuditRecords(
-            history=tuple(self.rows),
+            history=(*first, *self.rows),
             task_instances=tuple(
                 TaskInstanceRecord(
                     *(DAG, run_id, task_id, -1, row.after, row.try_number or 0, tokens.get((run_id, task_id), 0)),
                     pool=self.dag.by_id[task_id].pool,
                     pool_slots=self.dag.by_id[task_id].pool_slots,
+                    followed=followed.get((run_id, task_id)),
                 )
                 for (run_id, task_id), row in instances.items()
             ),
@@ -120,5 +154,5 @@ class Chronicle:
                 BackfillRecord(id, DAG, state, self.stop_on_failure, tuple(runs)) for id, state in backfills.items()
             ),
             structures={1: self.dag},
-            pools=self.pools,
+            pools=pools,
         )

@@ -1,4 +1,8 @@
-"""What several jobs at once need: backfills that a scheduler drives, and who waits for room since when."""
+"""What several jobs at once need: backfills that a scheduler drives, who waits for room since when, a whole history.
+
+History tells from here on by which structure a planner decided, and how large each pool was: pools that stand already
+are recorded as they are.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,9 +20,16 @@ PARTIAL = (
     ("ix_dag_run_live", "dag_run", "dag_id, logical_date", "live AND state IN ('queued', 'running')"),
 )
 
+RECORD_POOLS = """
+    INSERT INTO history (at, write_id, kind, dag_id, pool, before, after, actor, cause, reason)
+    SELECT CURRENT_TIMESTAMP, 'schema-0002', 'pool', '', name, NULL, CAST(slots AS TEXT), 'person', 'recorded',
+           'stood before history told of pools'
+    FROM pool ORDER BY name
+"""
+
 
 def upgrade() -> None:
-    """Add the detached flag and the table of those who wait for room."""
+    """Add the detached flag, the table of those who wait for room, and what history had not told."""
     op.add_column("backfill", sa.Column("detached", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_table(
         "capacity_wait",
@@ -36,3 +47,6 @@ def upgrade() -> None:
     op.create_index("ix_job_backfill", "job", ["backfill_id"])
     for name, table, columns, where in PARTIAL:
         op.execute(f"CREATE INDEX {name} ON {table} ({columns}) WHERE {where}")
+    op.add_column("history", sa.Column("dag_version_id", ROW_ID))
+    op.add_column("history", sa.Column("pool", sa.Text()))
+    op.execute(RECORD_POOLS)

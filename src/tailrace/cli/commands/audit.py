@@ -1,0 +1,71 @@
+"""``tailrace audit``: checks the whole recorded history, and shows every row that must not be."""
+
+import click
+
+from tailrace.audit.records import Report, Violation
+from tailrace.cli.lazy import Command
+from tailrace.cli.options import output_option, settings_with
+from tailrace.cli.speaking import current_speaker, plural
+from tailrace.cli.stored import asked, say_empty
+from tailrace.cli.tables import Column, show_table
+
+_COLUMNS = (Column("history row", number=True), Column("check"), Column("about"), Column("what is wrong"))
+_MOST_SHOWN = 200
+
+
+@click.command(cls=Command)
+@output_option
+def audit(output: str) -> int:
+    """Check the whole recorded history; exit 1 with the offending rows if it is not sound.
+
+    Legal transitions only, one live try at most, tokens in order, limits kept, every skip and upstream_failed
+    justified, every verdict a function of final states. Shares no code with the planner, writes nothing, and works
+    while jobs run.
+    """
+    settings = settings_with()
+    speaker = current_speaker()
+    with asked(settings) as metastore:
+        report = Report((), {}) if metastore is None else metastore.audit()
+    if output == "json":
+        speaker.answer_json([_json(violation) for violation in report.violations])
+    elif report.violations:
+        show_table(_COLUMNS, [_row(violation) for violation in report.violations[:_MOST_SHOWN]], empty="")
+    for note in report.notes:
+        speaker.notice(note)
+    if metastore is None:
+        say_empty(settings)
+        return 0
+    _summarize(report, output)
+    return 1 if report.violations else 0
+
+
+def _summarize(report: Report, output: str) -> None:
+    """One line: the answer itself, unless the answer is JSON."""
+    speaker = current_speaker()
+    checked = ", ".join(_counted(name, count) for name, count in report.counts.items())
+    if report.violations:
+        rest = len(report.violations) - _MOST_SHOWN
+        more = f", {rest:,} of them not shown (-o json has all)" if rest > 0 and output != "json" else ""
+        speaker.error(f"{plural(len(report.violations), 'violation')} in {checked}{more}")
+    elif output == "json":
+        speaker.note(f"sound: {checked}")
+    else:
+        speaker.answer(f"sound: {checked}")
+
+
+def _counted(name: str, count: int) -> str:
+    return plural(count, name.removesuffix("s"))
+
+
+def _json(violation: Violation) -> dict[str, object]:
+    return {
+        "check": violation.check,
+        "about": violation.about,
+        "text": violation.text,
+        "history_id": violation.history_id,
+    }
+
+
+def _row(violation: Violation) -> tuple[str, ...]:
+    place = "" if violation.history_id is None else str(violation.history_id)
+    return (place, violation.check, violation.about, violation.text)
