@@ -1,5 +1,6 @@
 """A try is claimed once and reported once; whoever comes late changes nothing, and history says that he came."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -7,6 +8,7 @@ import pytest
 
 from tailrace.effects.asks import Accepted
 from tailrace.effects.tries import Claim, RefusalReason, Refused, XComQuery
+from tailrace.metastore.store import Metastore
 from tailrace.metastore.tables import dag_run, task_instance, xcom
 from tailrace.model.intervals import DataInterval
 from tailrace.model.outcomes import OutcomeKind
@@ -138,6 +140,20 @@ def test_a_lease_is_renewed_only_by_its_holder(world: World, queued: int) -> Non
     assert not world.store.renew(replace(claim, token=2), LEASE)
     world.report(AB, claim)
     assert not world.store.renew(claim, LEASE)
+
+
+def test_a_lease_of_before_the_server_started_can_still_be_renewed(
+    world: World, queued: int, open_store: Callable[..., Metastore]
+) -> None:
+    """Nobody could renew while it was down: no lease runs out until one lease after its start."""
+    own_clock = open_store(clock=None)
+    claim = world.claim(queued, store=own_clock)
+    assert isinstance(claim, Claim)
+    postgres = own_clock._database.postgres
+    world.set_state(queued, lease_until=0.0, lease_seconds=1e9)
+    assert own_clock.renew(claim, LEASE) is postgres, "a file's clock does not stop with any server"
+    world.set_state(queued, lease_until=0.0, lease_seconds=0.0)
+    assert not own_clock.renew(claim, LEASE)
 
 
 @pytest.mark.parametrize("intent", ["none", "success", "failed", "skipped"])

@@ -64,10 +64,12 @@ class Submit(Effect[None]):
 class FindLost(Effect[frozenset[int]]):
     """Which of these claimed task instances (row, holder) have a worker on this host that is gone.
 
-    The task's process group of each is killed first, by identity; only then is it answered as lost.
+    Of those, and of the ``expired`` ones whose lease has run out whoever lives, the task's process group is killed
+    first, by identity, if it is on this host: what is lost runs no longer.
     """
 
     held: tuple[tuple[int, Holder], ...]
+    expired: tuple[tuple[int, Holder], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,11 @@ class ClaimTry(Effect[Claim | Refused]):
 
 @dataclass(frozen=True, slots=True)
 class StartTask(Effect[None]):
-    """Let the parked process go: user code runs from here."""
+    """Let the parked process go: user code runs from here, and is killed before ``lease_seconds`` pass unrenewed."""
 
     claim: Claim
     task_spec: TaskSpec
+    lease_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

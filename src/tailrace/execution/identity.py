@@ -5,6 +5,9 @@ import functools
 import os
 import signal
 import socket
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from tailrace.model.keys import ProcessIdentity
 
@@ -24,6 +27,17 @@ def boot_id() -> str:
 
 def start_time(pid: int) -> int | None:
     """When the process began, in clock ticks since boot; None if there is no such process, or only its corpse."""
+    found = _stat(pid)
+    return None if found is None or found.is_corpse else found.start
+
+
+class _Stat(NamedTuple):
+    group: int
+    start: int
+    is_corpse: bool
+
+
+def _stat(pid: int) -> _Stat | None:
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)  # open() costs several times as much
     except (FileNotFoundError, ProcessLookupError):
@@ -34,7 +48,7 @@ def start_time(pid: int) -> int | None:
         return None
     finally:
         os.close(descriptor)
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    return _Stat(int(fields[2]), int(fields[19]), fields[0] in (b"Z", b"X"))
 
 
 def identity_of(pid: int) -> ProcessIdentity | None:
@@ -62,10 +76,48 @@ def kill_group(leader: ProcessIdentity) -> None:
     The group may outlive its leader. A pid that now belongs to another process leads no group of ours: then
     nothing is killed.
     """
+    if _may_lead(leader):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader.pid, signal.SIGKILL)
+
+
+def end_groups(leaders: Sequence[ProcessIdentity], within: float = 2.0) -> None:
+    """Kill these groups and wait until nothing of them runs, stopped processes and unreaped corpses notwithstanding.
+
+    What is not gone ``within`` seconds hangs in the kernel: the first thing it does afterwards is to die.
+    """
+    for leader in leaders:
+        kill_group(leader)
+    until = time.monotonic() + within
+    while (left := {leader.pid for leader in leaders if _may_lead(leader) and _has_members(leader.pid)}) and _runs(
+        left
+    ):
+        if time.monotonic() >= until:
+            return
+        time.sleep(0.002)
+
+
+def _may_lead(leader: ProcessIdentity) -> bool:
+    """Whether a group of that number is the one this process led: no pid is given anew while its group exists."""
     if leader.host != host_name() or leader.boot_id != boot_id():
-        return
-    began = start_time(leader.pid)
-    if began is not None and began != leader.start_time:
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader.pid, signal.SIGKILL)
+        return False
+    found = _stat(leader.pid)
+    return found is None or found.start == leader.start_time
+
+
+def _has_members(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _runs(groups: set[int]) -> bool:
+    """Whether a living process is in one of these groups: one that nobody has reaped is not living."""
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and (found := _stat(int(name))) and found.group in groups and not found.is_corpse:
+            return True
+    return False

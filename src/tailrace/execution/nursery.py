@@ -4,7 +4,6 @@ Single-threaded and without a database connection, so that every fork is safe. A
 ended (whatever it left behind), when its worker has gone away, and when its worker has not renewed its deadline.
 """
 
-import ctypes
 import gc
 import math
 import os
@@ -24,19 +23,9 @@ from tailrace.authoring.loading import LoadedDags
 from tailrace.execution import process
 from tailrace.execution.channel import TaskEnd
 from tailrace.execution.identity import start_time
+from tailrace.execution.leash import Deadline, Leash, adopt_orphans, die_with_parent
 from tailrace.execution.rehearsal import rehearse
 from tailrace.execution.zygote_words import DESCRIPTOR, ENDED, NEWS, ORDER, PARKED, REFUSED
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-_prctl = ctypes.CDLL(None).prctl
-_prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
-
-
-def die_with_parent(number: int) -> None:
-    """Have the kernel send this process a signal when its parent dies; 0: no longer."""
-    _prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
-
 
 _BESIDE = socket.CMSG_LEN(DESCRIPTOR.size)
 
@@ -44,6 +33,11 @@ _BESIDE = socket.CMSG_LEN(DESCRIPTOR.size)
 _DYING_SECONDS = 0.002
 #: One that does not end for so long hangs in the kernel: its try is over all the same.
 _STUCK_SECONDS = 5.0
+#: The kernel kills this process when it has not shown itself for so long (and half of a task's deadline at most): what
+#: it has not heard of by then, it cannot end in time. With it go all tasks.
+_SILENT_SECONDS = 7.0
+#: A task so much later than its deadline (as a part of the time it was given, or in seconds) is the kernel's to end.
+_KERNEL_PART, _KERNEL_SECONDS = 0.05, 0.25
 
 
 @dataclass(slots=True)
@@ -53,6 +47,7 @@ class _Child:
     pid: int
     pidfd: int
     deadline: float | None = None  # on this process's monotonic clock
+    kernel_deadline: float = math.inf  # shortly after it
     overdue: bool = False
     exit_code: int = 0  # known once it has ended, while others of its group are still ending
     given_up_at: float = 0.0
@@ -79,12 +74,15 @@ class Nursery:
         self._poll = select.epoll()
         self._hear: dict[int, Callable[[], None]] = {}  # by the descriptor that has news
         self._pid = os.getpid()
+        self._leash = Leash()
+        self._deadline = Deadline()
+        self._killed_at = 0.0  # by the kernel, unless this process puts it off
+        self._silent_seconds = _SILENT_SECONDS
 
     def run(self) -> None:
         """The zygote's whole life after loading."""
         process.heed_signals(self._pid)
-        # What a task leaves behind becomes this process's child, so that its end can be awaited.
-        _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        adopt_orphans()
         if self._isolation != "spawn":
             rehearse(self._loaded)
         gc.collect()
@@ -94,7 +92,8 @@ class Nursery:
         assert control is not None
         self._listen_to(control.fileno(), self._hear_job)
         while self._control is not None or self._workers:
-            for descriptor, _ in self._poll.poll(_DYING_SECONDS if self._dying else self._until_next_deadline()):
+            seconds = self._look_ahead()
+            for descriptor, _ in self._poll.poll(_DYING_SECONDS if self._dying else seconds):
                 self._hear[descriptor]()
             if self._dying:
                 self._bury_dying()
@@ -138,7 +137,7 @@ class Nursery:
         child = worker.children.get(pid)  # one that has ended is in nobody's list any more
         if child is not None:
             if seconds >= 0:
-                child.deadline = None if seconds == math.inf else time.monotonic() + seconds
+                self._set_deadline(child, seconds)
             if number:
                 _signal_group(pid, number)
         for _, _, descriptor in beside:
@@ -186,9 +185,11 @@ class Nursery:
             if os.getppid() != self._pid:
                 os._exit(0)  # the zygote died in between
             self._let_go()
+            tied = self._leash.tie()
             if self._isolation == "spawn":
                 os.set_inheritable(channel, True)
-                arguments = (self._dags, self._home, str(channel))
+                os.set_inheritable(tied, True)
+                arguments = (self._dags, self._home, str(channel), str(tied))
                 os.execv(sys.executable, [sys.executable, "-m", "tailrace.execution.spawned", *arguments])
             again = self._isolation == "worker"
             code = process.serve(TaskEnd(socket.socket(fileno=channel)), self._loaded, self._home, serve_again=again)
@@ -232,14 +233,29 @@ class Nursery:
 
     # --- deadlines -----------------------------------------------------------------------------------------
 
-    def _until_next_deadline(self) -> float | None:
-        due = [
-            child.deadline
-            for worker in self._workers.values()
-            for child in worker.children.values()
-            if child.deadline is not None
-        ]
-        return max(0.0, min(due) - time.monotonic()) if due else None
+    def _set_deadline(self, child: _Child, seconds: float) -> None:
+        if seconds == math.inf:
+            child.deadline, child.kernel_deadline = None, math.inf
+            return
+        now = time.monotonic()
+        child.deadline = now + seconds
+        child.kernel_deadline = child.deadline + max(seconds * _KERNEL_PART, _KERNEL_SECONDS)
+        if seconds > 0:
+            self._silent_seconds = min(self._silent_seconds, seconds / 2)
+
+    def _look_ahead(self) -> float:
+        """Seconds until something is due here at the latest; a little later than that the kernel ends this process."""
+        now, first, last = time.monotonic(), math.inf, math.inf
+        for worker in self._workers.values():
+            for child in worker.children.values():
+                if child.deadline is not None:
+                    first = min(first, child.deadline)
+                    last = min(last, child.kernel_deadline)
+        killed_at = min(last, now + self._silent_seconds)
+        if killed_at < self._killed_at or self._killed_at < now + self._silent_seconds / 2:
+            self._killed_at = killed_at
+            self._deadline.in_seconds(max(0.0, killed_at - now))
+        return max(0.0, min(first - now, self._silent_seconds / 3))
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()

@@ -38,9 +38,8 @@ GRACE_SECONDS = 5.0
 PARK_SECONDS = 60.0
 #: A killed process has this long to be reported as ended.
 KILL_SECONDS = 10.0
-#: Of a lease (three waits): when the zygote kills the task of a worker that has not come back. Safely before its end.
-_DEADLINE_IN_WAITS = 2.7
-
+#: Of a lease: when the zygote kills the task of a worker that has not come back. Safely before its end.
+_DEADLINE_PART = 0.9
 
 _TERMINATED = TryOutcome(OutcomeKind.LOST, "terminated by a second interrupt")
 
@@ -82,6 +81,7 @@ class TaskPort:
         self._next: Child | None = None
         self._run: _Run | None = None
         self._lease_from = 0.0  # a moment before the lease was last claimed or renewed
+        self._lease_seconds = math.inf
         self._deadline_told = True
 
     def park(self, effect: ParkTask) -> Parked | None:
@@ -110,14 +110,16 @@ class TaskPort:
         """The claim was refused, or needs no process: the parked one waits for the next."""
 
     def start(self, effect: StartTask) -> None:
-        """Give the word: user code runs from here."""
+        """Give the word: user code runs from here. The zygote knows its deadline already: it never runs without one."""
         assert self._next is not None, "a try is started only after its process was parked"
         child, self._next = self._next, None
         timeout = effect.task_spec.execution_timeout
         seconds = None if timeout is None else timeout.total_seconds()
-        child.end.post(order_for(effect.claim, seconds))
         self._run = _Run(child, timeout, None if seconds is None else time.monotonic() + seconds)
+        self._lease_seconds = effect.lease_seconds
         self._deadline_told = False
+        self._prepare(self._run)
+        child.end.post(order_for(effect.claim, seconds))
 
     def wait(
         self, effect: AwaitTask, orders: Orders, until: float = math.inf
@@ -129,7 +131,7 @@ class TaskPort:
         run = self._run
         assert run is not None, "only a started try is waited for"
         due = self._lease_from + effect.seconds
-        self._prepare(run, effect.seconds)
+        self._prepare(run)
         if orders.terminate():
             self._end(run, _TERMINATED)
         while True:
@@ -174,12 +176,11 @@ class TaskPort:
 
     # --- while a task runs ---------------------------------------------------------------------------------
 
-    def _prepare(self, run: _Run, wait_seconds: float) -> None:
+    def _prepare(self, run: _Run) -> None:
         """Tell the zygote how long to believe in this worker, and have it park the next process meanwhile."""
         deadline = None
         if not self._deadline_told:
-            passed = time.monotonic() - self._lease_from
-            deadline = max(0.0, wait_seconds * _DEADLINE_IN_WAITS - passed)
+            deadline = max(0.0, self._lease_from + self._lease_seconds * _DEADLINE_PART - time.monotonic())
             self._deadline_told = True
         if self._next is None and not self._keeps_process:
             self._next = self._line.park(run.child, deadline)
@@ -220,7 +221,7 @@ class TaskPort:
             return outcome
         if gone:
             self._close(run)
-            return run.ending or outcome or _without_outcome(child)
+            return run.ending or outcome or self._without_outcome(child)
         if outcome is not None and self._keeps_process:
             run.kill_at = 0.0  # it was being ended, and now waits for another try that will not come
         elif (outcome is not None or child.end.hung_up) and run.kill_at is None:
@@ -251,6 +252,18 @@ class TaskPort:
             self._line.signal(run.child, signal.SIGTERM)
             run.kill_at = time.monotonic() + GRACE_SECONDS
 
+    def _without_outcome(self, child: Child) -> TryOutcome:
+        """Killed for its deadline, by the zygote or by a job that found the lease run out: lost, not its own fault."""
+        late = time.monotonic() >= self._lease_from + self._lease_seconds * _DEADLINE_PART
+        if child.overdue or (late and child.exit_code == -signal.SIGKILL):
+            return TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease, so its process was killed")
+        code = child.exit_code
+        if code is not None and code < 0:
+            how = f"it was killed by {_signal_name(-code)}"
+        else:
+            how = f"it exited with code {code}"
+        return TryOutcome(OutcomeKind.FAILED, f"the task's process ended without an outcome: {how}")
+
     def _close(self, run: _Run) -> None:
         self._run = None
         if self._keeps_process and not run.child.gone and run.ending is None:
@@ -258,17 +271,6 @@ class TaskPort:
             self._line.no_deadline(run.child)
         else:
             run.child.end.close()
-
-
-def _without_outcome(child: Child) -> TryOutcome:
-    if child.overdue:
-        return TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease, so its process was killed")
-    code = child.exit_code
-    if code is not None and code < 0:
-        how = f"it was killed by {_signal_name(-code)}"
-    else:
-        how = f"it exited with code {code}"
-    return TryOutcome(OutcomeKind.FAILED, f"the task's process ended without an outcome: {how}")
 
 
 def _signal_name(number: int) -> str:

@@ -1,6 +1,6 @@
 """A fresh interpreter for one try (``--isolation spawn``): loads the DAG files itself, then waits for the word.
 
-Started by the zygote with the channel to its worker as an open descriptor.
+Started by the zygote with two open descriptors: the channel to its worker, and the leash that ends it with the zygote.
 """
 
 import os
@@ -15,10 +15,11 @@ from tailrace.execution.process import heed_signals, serve
 
 
 def main() -> None:
-    """``python -m tailrace.execution.spawned DAGS HOME DESCRIPTOR``."""
-    dags, home, descriptor = sys.argv[1:4]
-    end = socket.socket(fileno=int(descriptor))
+    """``python -m tailrace.execution.spawned DAGS HOME CHANNEL LEASH``."""
+    dags, home, channel, leash = sys.argv[1:5]
+    end = socket.socket(fileno=int(channel))
     end.set_inheritable(False)
+    os.set_inheritable(int(leash), False)
     open_streams()
     heed_signals()
     loaded = load_dags(Path(dags))

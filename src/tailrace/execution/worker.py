@@ -66,7 +66,7 @@ def _serve(submission: Submission, lease_seconds: float) -> Loop[None]:
         yield from ask(DropTask())
         outcome: TryOutcome | None = TryOutcome(OutcomeKind.SUCCESS, "marked as success without running")
     else:
-        yield from ask(StartTask(claim, parked.task_spec))
+        yield from ask(StartTask(claim, parked.task_spec, lease_seconds))
         outcome = yield from _see_through(claim, lease_seconds)
     if outcome is not None:
         yield from _report(claim, parked, outcome)

@@ -147,10 +147,11 @@ def _be_zygote(job: int, dags: Path, home: Path, isolation: str, control: socket
         open_streams()
         # Imported here, after the fork: what only a zygote and its children need is theirs to load.
         nursery = importlib.import_module("tailrace.execution.nursery")
-        nursery.die_with_parent(signal.SIGKILL)  # a job that dies now has no workers to wait for
+        leash = importlib.import_module("tailrace.execution.leash")
+        leash.die_with_parent(signal.SIGKILL)  # a job that dies now has no workers to wait for
         if os.getppid() != job:
             os._exit(0)
-        _load_and_serve(nursery, dags, home, isolation, control, report)
+        _load_and_serve(nursery, leash, dags, home, isolation, control, report)
         code = 0
     except BaseException:
         traceback.print_exc()  # ours: whatever is in a DAG file is reported as its mistake
@@ -161,7 +162,13 @@ def _be_zygote(job: int, dags: Path, home: Path, isolation: str, control: socket
 
 
 def _load_and_serve(
-    nursery: ModuleType, dags: Path, home: Path, isolation: str, control: socket.socket, report: int
+    nursery: ModuleType,
+    leash: ModuleType,
+    dags: Path,
+    home: Path,
+    isolation: str,
+    control: socket.socket,
+    report: int,
 ) -> None:
     loaded = load_dags(dags)
     show_logging()
@@ -174,5 +181,5 @@ def _load_and_serve(
         pipe.write(_LENGTH.pack(len(told)) + told)
     sys.stdout.flush()
     sys.stderr.flush()  # a half line left here would come out again in every child
-    nursery.die_with_parent(0)  # from here on it ends with the last worker, which may finish a try after the job
+    leash.die_with_parent(0)  # from here on it ends with the last worker, which may finish a try after the job
     nursery.Nursery(loaded, dags, home, isolation, control).run()

@@ -108,18 +108,18 @@ def step(snapshot: Snapshot, lane: LaneMemory, memory: JobMemory) -> Generator[E
 
 
 def _with_losses(snapshot: Snapshot, lane: LaneMemory) -> Generator[Effect[Any], Any, Snapshot]:
-    if not lane.look_for_lost:
-        return snapshot
-    lane.look_for_lost = False
+    """Look for dead workers when there is reason to; have what runs beyond its lease ended before it is judged lost."""
+    look, lane.look_for_lost = lane.look_for_lost, False
     held = tuple(
-        (ti.id, ti.holder)
+        (ti, ti.holder)
         for run in snapshot.runs
         for ti in run.task_instances
-        if ti.state in CLAIMED and ti.holder is not None
+        if ti.holder is not None and (look or ti.lease_expired) and ti.state in CLAIMED
     )
     if not held:
         return snapshot
-    lost = yield from ask(FindLost(held))
+    expired = tuple((ti.id, holder) for ti, holder in held if ti.lease_expired)
+    lost = yield from ask(FindLost(tuple((ti.id, holder) for ti, holder in held) if look else (), expired))
     return replace(snapshot, lost=lost)
 
 

@@ -4,10 +4,11 @@ Every statement names the try: its row, state, try number and, once claimed, its
 worker could finish somebody else's try.
 """
 
+import math
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, null, select, text, update
+from sqlalchemy import bindparam, delete, null, or_, select, text, update
 
 from tailrace.effects.asks import Accepted
 from tailrace.effects.tries import Claim, ClaimRequest, RefusalReason, Refused, TryOutcome
@@ -102,6 +103,12 @@ _RENEW = (
         task_instance.c.state == TaskInstanceState.RUNNING,
         task_instance.c.try_number == bindparam("number"),
         task_instance.c.token == bindparam("held"),
+        # One that has run out stays so: whoever finds it may end the task, sure that nobody goes on with it.
+        task_instance.c.lease_epoch == bindparam("epoch"),
+        or_(
+            task_instance.c.lease_until > bindparam("now"),
+            task_instance.c.lease_seconds + bindparam("grace_from") > bindparam("now"),
+        ),
     )
     .values(lease_until=bindparam("until"), lease_epoch=bindparam("epoch"), lease_seconds=bindparam("seconds"))
 )
@@ -257,7 +264,10 @@ def claimed_from(id: int, result: dict[str, Any]) -> Claim | Refused:
 
 
 def renew_lease(tx: Transaction, claim: Claim, lease_seconds: float) -> bool:
-    """Whether the try is still this claim's and may go on; its lease then lasts ``lease_seconds`` from now."""
+    """Whether the try is still this claim's and may go on; its lease then lasts ``lease_seconds`` from now.
+
+    A lease that has run out is not renewed, even if nobody has noticed yet.
+    """
     now = tx.moment
     values = {
         "task_instance": claim.id,
@@ -266,6 +276,8 @@ def renew_lease(tx: Transaction, claim: Claim, lease_seconds: float) -> bool:
         "until": now.lease + lease_seconds,
         "epoch": now.epoch,
         "seconds": lease_seconds,
+        "now": now.lease,
+        "grace_from": -math.inf if now.grace_from is None else now.grace_from,
     }
     return tx.change(_RENEW, values) == 1
 

@@ -28,7 +28,7 @@ from tailrace.effects.asks import (
 from tailrace.effects.results import Applied
 from tailrace.errors import InternalError
 from tailrace.execution.executor import Executor
-from tailrace.execution.identity import is_alive, kill_group
+from tailrace.execution.identity import end_groups, is_alive
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import ProcessIdentity
 from tailrace.planning.snapshot import Snapshot
@@ -112,15 +112,12 @@ class JobDriver:
         return self._metastore.apply(effect.plan, new_write_id())
 
     def _find_lost(self, effect: FindLost) -> frozenset[int]:
-        """Only a worker of this host whose process is gone, and only once its task's group is killed."""
-        lost = set()
-        for id, holder in effect.held:
-            if holder.worker.host != self._identity.host or is_alive(holder.worker):
-                continue
-            if holder.task is not None:
-                kill_group(holder.task)
-            lost.add(id)
-        return frozenset(lost)
+        """What is to be lost is ended first: a holder of this host never runs on beside the next try."""
+        host = self._identity.host
+        gone = {id: held for id, held in effect.held if held.worker.host == host and not is_alive(held.worker)}
+        over = [*gone.values(), *(held for _, held in effect.expired if held.worker.host == host)]
+        end_groups([held.task for held in over if held.task is not None])
+        return frozenset(gone)
 
     def _bury_dead_jobs(self, effect: BuryDeadJobs) -> int:
         dead = [

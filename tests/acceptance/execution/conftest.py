@@ -89,6 +89,7 @@ class Bench:
     port: TaskPort
     home: Path
     orders: OneWorker = field(default_factory=OneWorker)
+    lease_seconds: float = 15.0
 
     def park(self, task_id: str, try_number: int = 1) -> Parked:
         parked = self.port.park(ParkTask(submission(task_id, try_number)))
@@ -98,7 +99,8 @@ class Bench:
     def start(self, task_id: str, try_number: int = 1, **changes: Any) -> Parked:
         """Park and let go."""
         parked = self.park(task_id, try_number)
-        self.port.start(StartTask(claim_of(submission(task_id, try_number), **changes), parked.task_spec))
+        claim = claim_of(submission(task_id, try_number), **changes)
+        self.port.start(StartTask(claim, parked.task_spec, self.lease_seconds))
         return parked
 
     def news(self, seconds: float) -> TryOutcome | XComQuery | StillRunning | None:
