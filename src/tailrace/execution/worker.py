@@ -32,6 +32,9 @@ from tailrace.planning.retries import after_try
 
 RENEWALS_PER_LEASE = 3
 
+#: Longest pause between two renewals, in seconds: a renewal is also how a worker hears that its try must stop.
+LONGEST_PAUSE = 4.0
+
 
 def worker_loop(lease_seconds: float) -> Loop[None]:
     """Serve tries until no more come."""
@@ -74,7 +77,7 @@ def _serve(submission: Submission, lease_seconds: float) -> Loop[None]:
 
 def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], Any, TryOutcome | None]:
     """Wait for the outcome, renewing the lease and answering XCom queries. None: the try is no longer ours."""
-    pause = lease_seconds / RENEWALS_PER_LEASE
+    pause = min(lease_seconds / RENEWALS_PER_LEASE, LONGEST_PAUSE)
     while True:
         news = yield from ask(AwaitTask(pause))
         if isinstance(news, TryOutcome):

@@ -116,6 +116,7 @@ def _with_losses(snapshot: Snapshot, lane: LaneMemory) -> Generator[Effect[Any],
         for ti in run.task_instances
         if ti.holder is not None and (look or ti.lease_expired) and ti.state in CLAIMED
     )
+    held += tuple((stray.ti.id, stray.ti.holder) for stray in snapshot.strays if stray.ti.holder is not None)
     if not held:
         return snapshot
     expired = tuple((ti.id, holder) for ti, holder in held if ti.lease_expired)

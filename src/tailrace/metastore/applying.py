@@ -181,7 +181,8 @@ def _take_steps(work: Workspace, occupancy: Occupancy | None) -> None:
                 continue
             columns.update(pool=pool_name, pool_slots=task.pool_slots, priority=task.priority_weight)
         elif occupancy is not None and columns["state"] in _OCCUPYING:
-            occupancy.release(columns["pool"], columns["pool_slots"], step.run, step.key.task_id)
+            same_dag = step.key.dag_id == work.plan.dag.dag_id
+            occupancy.release(columns["pool"], columns["pool_slots"], step.run, step.key.task_id, same_dag=same_dag)
         changes.append(_step(work, step, columns))
         work.won.append(place)
     landed = work.tx.change_many(_STEP, changes)
@@ -193,7 +194,10 @@ def _as_expected(work: Workspace, step: TaskTransition) -> dict[str, Any] | None
     """The locked row, if the run is active and the row is still as the step was decided from."""
     run = work.runs.get(step.run)
     columns = work.task_instances.get(step.id)
-    if run is None or run.state != DagRunState.RUNNING or columns is None or columns["dag_run_id"] != step.run:
+    if run is None or columns is None or columns["dag_run_id"] != step.run:
+        return None
+    stops = step.before is TaskInstanceState.STOPPING  # of a cancelled run too: its slot must not stay taken
+    if run.state != DagRunState.RUNNING and not stops:
         return None
     if columns["state"] != step.before or columns["try_number"] != step.before_try:
         return None

@@ -7,12 +7,12 @@ the guard rows first (the DAG's, then the pools' in name order), counts again, a
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import bindparam, case, func, select, text
 
 from tailrace.metastore.connection import Transaction
 from tailrace.metastore.tables import OCCUPYING_SQL, dag, dag_run, pool, task_instance
 from tailrace.model.spec import DagSpec, TaskSpec
-from tailrace.model.states import DagRunState
+from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.dependencies import UNLIMITED
 from tailrace.planning.snapshot import PoolView
 
@@ -30,6 +30,7 @@ _OCCUPANTS = (
         task_instance.c.dag_id,
         func.sum(task_instance.c.pool_slots),
         func.count(),
+        func.sum(case((task_instance.c.state == TaskInstanceState.STOPPING, 1), else_=0)),
     )
     .where(_OCCUPYING)
     .group_by(task_instance.c.pool, task_instance.c.dag_id)
@@ -51,6 +52,7 @@ class Occupancy:
     dag_active: int
     task_active: dict[str, int] = field(default_factory=dict)
     run_task_active: dict[tuple[int, str], int] = field(default_factory=dict)
+    stopping: int = 0  # how many are stopping, in any DAG
 
     def admit(self, dag: DagSpec, task: TaskSpec, pool_name: str, run: int) -> bool:
         """Take room for one task instance if there is room in its pool, its DAG and its task's limits."""
@@ -70,9 +72,11 @@ class Occupancy:
         self.run_task_active[(run, task.task_id)] = here_in_run + 1
         return True
 
-    def release(self, pool_name: str, slots: int, run: int, task_id: str) -> None:
-        """Give back the room of a task instance that this transaction has just ended."""
+    def release(self, pool_name: str, slots: int, run: int, task_id: str, *, same_dag: bool = True) -> None:
+        """Give back the room of a task instance that this transaction has just ended; of another DAG: its pool's."""
         self.occupied[pool_name] = self.occupied.get(pool_name, 0) - slots
+        if not same_dag:
+            return
         self.dag_active -= 1
         for counts, key in ((self.task_active, task_id), (self.run_task_active, (run, task_id))):
             if key in counts:
@@ -99,11 +103,13 @@ def count_occupants(tx: Transaction, dag: DagSpec) -> Occupancy:
     """What is occupied now, over all jobs. Its cost is that of what occupies, not of what exists."""
     occupied: dict[str, int] = {}
     dag_active = 0
-    for name, dag_id, slots, count in tx.rows(_OCCUPANTS):
+    stopping = 0
+    for name, dag_id, slots, count, stopped in tx.rows(_OCCUPANTS):
         occupied[name] = occupied.get(name, 0) + int(slots)
+        stopping += int(stopped)
         if dag_id == dag.dag_id:
             dag_active += count
-    counted = Occupancy(pool_sizes(tx), occupied, dag_active)
+    counted = Occupancy(pool_sizes(tx), occupied, dag_active, stopping=stopping)
     if any(task.max_active_tis_per_dag is not None or task.max_active_tis_per_dagrun is not None for task in dag.tasks):
         for task_id, run, count in tx.rows(_TASK_OCCUPANTS, {"dag_id": dag.dag_id}):
             counted.task_active[task_id] = counted.task_active.get(task_id, 0) + count

@@ -30,6 +30,7 @@ TASK_INSTANCE_COLUMNS = (
     task_instance.c.queued_at,
     task_instance.c.followed,
     task_instance.c.holder,
+    task_instance.c.stopping_to,
     task_instance.c.lease_until,
     task_instance.c.lease_epoch,
     task_instance.c.lease_seconds,
@@ -73,7 +74,8 @@ def owner_alive(row: Any, now: Moment) -> bool:
 
 def task_instance_view(row: Any, now: Moment) -> TaskInstanceView:
     """The view of one row of TASK_INSTANCE_COLUMNS."""
-    (_, id, task_id, text, index, number, most, lost, token, retry_at, queued_at, followed, holder, until, *lease) = row
+    (_, id, task_id, text, index, number, most, lost, token, retry_at, queued_at, followed, holder, *rest) = row
+    stopping_to, until, *lease = rest
     return TaskInstanceView(
         id,
         task_id,
@@ -88,6 +90,7 @@ def task_instance_view(row: Any, now: Moment) -> TaskInstanceView:
         None if followed is None else tuple(from_json(followed)),
         None if holder is None else holder_from(holder),
         until is not None and now.expired(until, *lease),
+        None if stopping_to is None else STATES[stopping_to],
     )
 
 

@@ -23,12 +23,13 @@ from tailrace.metastore.rows import (
     runs_with_owner,
     task_instance_view,
 )
-from tailrace.metastore.tables import OPEN_RUN_SQL, backfill, backfill_run, dag_run, task_instance
+from tailrace.metastore.tables import OCCUPYING_SQL, OPEN_RUN_SQL, backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.tables import dag as dag_table
+from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.backfills import DateAction
-from tailrace.planning.snapshot import BackfillView, PreviousRun, RunView, Snapshot, TaskInstanceView
+from tailrace.planning.snapshot import BackfillView, PreviousRun, RunView, Snapshot, StrayTry, TaskInstanceView
 
 _BY_ID = itemgetter(1)
 
@@ -89,13 +90,24 @@ _TASK_INSTANCES = select(*TASK_INSTANCE_COLUMNS).where(
     task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True))
 )
 
-_PREVIOUS = select(dag_run.c.id, dag_run.c.run_id, dag_run.c.state).where(
+_PREVIOUS = select(dag_run.c.id, dag_run.c.run_id, dag_run.c.state, dag_run.c.version).where(
     dag_run.c.id.in_(bindparam("runs", expanding=True))
 )
 _PREVIOUS_STATES = (
     select(task_instance.c.dag_run_id, task_instance.c.task_id, task_instance.c.state)
     .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
     .order_by(task_instance.c.dag_run_id, task_instance.c.id)
+)
+
+_STRAYS = (
+    select(dag_run.c.dag_id, dag_run.c.run_id, *TASK_INSTANCE_COLUMNS)
+    .join_from(task_instance, dag_run, dag_run.c.id == task_instance.c.dag_run_id)
+    .where(
+        text(f"task_instance.{OCCUPYING_SQL}"),
+        task_instance.c.state == TaskInstanceState.STOPPING,
+        dag_run.c.state != DagRunState.RUNNING,
+    )
+    .order_by(task_instance.c.id)
 )
 
 _COUNTS = (
@@ -149,6 +161,7 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         task_active=limited(dag, occupancy.task_active),
         backfill=view,
         schedule_paused=paused,
+        strays=_strays(tx, now) if occupancy.stopping else (),
     )
 
 
@@ -167,6 +180,14 @@ def _useful(dag: DagSpec, window: int, running: int) -> int:
     # With depends_on_past the first ones may wait for a run outside this lane while later ones need not.
     useful = MOST_CANDIDATES if dag.depends_on_past else max(0, window - running) + SPARE_CANDIDATES
     return max(1, min(window, useful, MOST_CANDIDATES))
+
+
+def _strays(tx: Transaction, now: Moment) -> tuple[StrayTry, ...]:
+    found = []
+    for dag_id, run_id, *columns in tx.rows(_STRAYS):
+        ti = task_instance_view(columns, now)
+        found.append(StrayTry(columns[0], TaskInstanceKey(dag_id, run_id, ti.task_id, ti.map_index), ti))
+    return tuple(found)
 
 
 def _task_instances(tx: Transaction, runs: Sequence[int], now: Moment) -> Mapping[int, tuple[TaskInstanceView, ...]]:
@@ -218,6 +239,6 @@ def _previous(tx: Transaction, runs: Iterable[RunView], candidates: Iterable[Run
     for run, task_id, state in tx.rows(_PREVIOUS_STATES, {"runs": ids}):
         states[run][task_id] = (*states[run].get(task_id, ()), STATES[state])
     return {
-        id: PreviousRun(id, run_id, RUN_STATES[state], states[id])
-        for id, run_id, state in tx.rows(_PREVIOUS, {"runs": ids})
+        id: PreviousRun(id, run_id, RUN_STATES[state], states[id], version)
+        for id, run_id, state, version in tx.rows(_PREVIOUS, {"runs": ids})
     }

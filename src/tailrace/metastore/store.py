@@ -6,6 +6,7 @@ Nothing is decided here, and no caller sees a connection, a statement or a table
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import IntegrityError
@@ -16,7 +17,19 @@ from tailrace.effects.asks import Accepted
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Json, Refused, TryOutcome, XComQuery
 from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError
-from tailrace.metastore import applying, creation, facts, job_rows, pools, schema, snapshots, tries, xcoms
+from tailrace.metastore import (
+    applying,
+    command_facts,
+    commanding,
+    creation,
+    facts,
+    job_rows,
+    pools,
+    schema,
+    snapshots,
+    tries,
+    xcoms,
+)
 from tailrace.metastore.audit_records import page_audit_records, read_audit_records
 from tailrace.metastore.clock import Clock
 from tailrace.metastore.connection import Database, Transaction
@@ -30,6 +43,7 @@ from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import JobState
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
+from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.planning.plan import Plan
 from tailrace.planning.retries import AfterTry
 from tailrace.planning.snapshot import Snapshot
@@ -53,6 +67,14 @@ class MetastoreStale:
 
     def __repr__(self) -> str:
         return f"MetastoreStale({self.reason!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A command that landed as a whole: how many task instances and runs it changed."""
+
+    task_instances: int
+    runs: int
 
 
 class Metastore(Views):
@@ -151,6 +173,20 @@ class Metastore(Views):
         except creation.StaleFacts as stale:
             return MetastoreStale(str(stale))
         return int(result["id"])
+
+    # --- commands of a person ------------------------------------------------------------------------------
+
+    def command_facts(self, scope: CommandScope) -> CommandFacts:
+        """What a command is about, of one moment; ``planning.clearing`` and its neighbours decide from it."""
+        return self.read(lambda tx: command_facts.read_command_facts(tx, scope))
+
+    def command(self, plan: CommandPlan, write_id: str) -> Done | MetastoreStale:
+        """Write the whole command, or nothing: MetastoreStale when a fact that it was decided from has changed."""
+        try:
+            result = self._write(lambda tx: commanding.write_command(tx, plan, write_id), write_id)
+        except creation.StaleFacts as stale:
+            return MetastoreStale(str(stale))
+        return Done(**result)
 
     # --- tries ---------------------------------------------------------------------------------------------
 

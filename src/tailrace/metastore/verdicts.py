@@ -108,6 +108,9 @@ def _doubt(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> str |
         past = work.runs.get(id)
         if past is None or past.state != state:
             return f"previous run: expected {state}, found {past.state if past else 'nothing'}"
+        version = verdict.past_versions.get(id, past.version)
+        if past.version != version:
+            return f"previous run: expected version {version}, found version {past.version}"
     if verdict.pool_evidence:
         sizes = pool_sizes(work.tx)
         for name, slots in sorted(verdict.pool_evidence.items()):

@@ -39,6 +39,7 @@ class Cause(StrEnum):
     CLEARED = "cleared"
     MARKED = "marked"
     CANCELLED = "cancelled"
+    PAUSED = "paused"
     ACTIVATED = "activated"
     JUDGED = "judged"
     RESIZED = "resized"  # a pool, by a person
@@ -94,6 +95,10 @@ TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
     *_rows((_T.RUNNING,), (_T.STOPPING,), Actor.PERSON, Cause.MARKED),
     *_rows((_T.QUEUED,), (_T.NONE,), Actor.PERSON, Cause.CANCELLED),
     *_rows((_T.RUNNING,), (_T.STOPPING,), Actor.PERSON, Cause.CANCELLED),
+    *_rows((_T.QUEUED,), (_T.NONE,), Actor.PERSON, Cause.PAUSED),
+    # the same try is stopped already; where it ends is changed
+    Transition(_T.STOPPING, _T.STOPPING, Actor.PERSON, Cause.CLEARED),
+    Transition(_T.STOPPING, _T.STOPPING, Actor.PERSON, Cause.MARKED),
 )
 
 DAG_RUN_TRANSITIONS: tuple[Transition[DagRunState], ...] = (
@@ -101,6 +106,7 @@ DAG_RUN_TRANSITIONS: tuple[Transition[DagRunState], ...] = (
     *_rows((_R.RUNNING,), (_R.SUCCESS, _R.FAILED, _R.DEADLOCKED), Actor.PLANNER, Cause.JUDGED),
     *_rows((_R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED), (_R.QUEUED,), Actor.PERSON, Cause.REPROCESS),
     *_rows((_R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED), (_R.QUEUED,), Actor.PERSON, Cause.CLEARED),
+    *_rows((_R.DEADLOCKED,), (_R.QUEUED,), Actor.PERSON, Cause.MARKED),  # a mark lifted what blocked it
     *_rows((_R.QUEUED, _R.RUNNING), (_R.CANCELLED,), Actor.PERSON, Cause.CANCELLED),
     *_rows(
         (_R.QUEUED, _R.RUNNING, _R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED),

@@ -121,8 +121,9 @@ class RunVerdict:
 
     ``evidence`` is the state of every task instance of the run as the verdict assumes it (this plan's own
     transitions included); apply re-reads them and refuses the verdict as stale unless they are equal.
-    ``past_evidence`` is the same for the pinned previous run, ``pool_evidence`` for the sizes of pools (None: no
-    such pool), where the verdict leans on them.
+    ``past_evidence`` is the same for the pinned previous run, with its version in ``past_versions`` (a person may have
+    marked a task of it and left its state), ``pool_evidence`` for the sizes of pools (None: no such pool), where the
+    verdict leans on them.
     """
 
     id: int
@@ -132,6 +133,7 @@ class RunVerdict:
     evidence: Mapping[int, TaskInstanceState]
     blocked: tuple[Blocker, ...] = ()
     past_evidence: Mapping[int, DagRunState] = field(default_factory=lambda: MappingProxyType({}))
+    past_versions: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
     pool_evidence: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({}))
     reason: str = ""
 

@@ -25,8 +25,8 @@ from tailrace.planning.plan import (
     TaskTransition,
     Verdict,
 )
-from tailrace.planning.retries import after_loss
-from tailrace.planning.snapshot import PreviousRun, RunView, Snapshot, TaskInstanceView
+from tailrace.planning.retries import AfterTry, after_loss, after_stop
+from tailrace.planning.snapshot import PreviousRun, RunView, Snapshot, StrayTry, TaskInstanceView
 from tailrace.planning.verdicts import judge_backfill, judge_run
 
 #: A queued try that nobody claimed for this long is offered to the executor again.
@@ -62,6 +62,7 @@ def plan(snapshot: Snapshot) -> Plan:
     """Decide everything that follows from ``snapshot``. Pure: the same snapshot gives the same plan, always."""
     draft = _Draft(snapshot)
     boards = [Board(run, snapshot.dag, _previous(snapshot, run), snapshot.pools) for run in snapshot.runs]
+    _settle_strays(draft, snapshot.strays)
     for board in boards:
         _settle_occupied(draft, board)
         _decide_idle(draft, board)
@@ -113,21 +114,45 @@ def _settle_occupied(draft: _Draft, board: Board) -> None:
 
 def _lose(draft: _Draft, board: Board, ti: TaskInstanceView) -> None:
     """The holder of a try is gone: its group was killed here, or its lease ran out by the metastore's clock."""
-    how = "its lease ran out" if ti.lease_expired else "its worker is gone"
-    after = after_loss(f"try {ti.try_number} was lost: {how}", max_tries=ti.max_tries, lost_tries=ti.lost_tries)
-    _transition(
-        draft,
-        board,
-        ti,
-        after.state,
-        after.cause,
-        after.reason,
+    draft.transitions.append(_loss(draft.snapshot, board.run.id, _key(board, ti), ti))
+    board.decide(ti, draft.transitions[-1].after)
+
+
+def _loss(snapshot: Snapshot, run: int, key: TaskInstanceKey, ti: TaskInstanceView) -> TaskTransition:
+    after = _after_loss(ti)
+    return TaskTransition(
+        id=ti.id,
+        run=run,
+        key=key,
+        before=ti.state,
+        before_try=ti.try_number,
+        after=after.state,
+        try_number=ti.try_number,
+        cause=after.cause,
+        reason=after.reason,
         token=ti.token,
-        only_if_expired=ti.id not in draft.snapshot.lost,
-        retry_at=draft.snapshot.now if after.retry_delay is not None else None,
+        only_if_expired=ti.id not in snapshot.lost,
+        retry_at=snapshot.now if after.retry_delay is not None else None,
         max_tries=after.max_tries,
         lost_tries=after.lost_tries,
     )
+
+
+def _after_loss(ti: TaskInstanceView) -> AfterTry:
+    """What a lost try leads to; one that was stopping ends as the person wanted, and spends nothing."""
+    how = "its lease ran out" if ti.lease_expired else "its worker is gone"
+    budget = {"max_tries": ti.max_tries, "lost_tries": ti.lost_tries}
+    if ti.state is not TaskInstanceState.STOPPING:
+        return after_loss(f"try {ti.try_number} was lost: {how}", **budget)
+    words = f"stopped as asked: {how} while try {ti.try_number} was stopping"
+    return after_stop(words, ti.stopping_to or TaskInstanceState.NONE, **budget)
+
+
+def _settle_strays(draft: _Draft, strays: Iterable[StrayTry]) -> None:
+    """Stopping tries of runs that nobody drives any more: those that are lost give their slots back."""
+    for stray in strays:
+        if stray.ti.lease_expired or stray.ti.id in draft.snapshot.lost:
+            draft.transitions.append(_loss(draft.snapshot, stray.run, stray.key, stray.ti))
 
 
 def _decide_idle(draft: _Draft, board: Board) -> None:
@@ -197,11 +222,6 @@ def _transition(
     reason: str,
     *,
     try_number: int | None = None,
-    token: int | None = None,
-    only_if_expired: bool = False,
-    retry_at: datetime | None = None,
-    max_tries: int | None = None,
-    lost_tries: int | None = None,
 ) -> None:
     draft.transitions.append(
         TaskTransition(
@@ -214,11 +234,6 @@ def _transition(
             try_number=ti.try_number if try_number is None else try_number,
             cause=cause,
             reason=reason,
-            token=token,
-            only_if_expired=only_if_expired,
-            retry_at=retry_at,
-            max_tries=max_tries,
-            lost_tries=lost_tries,
         )
     )
     board.decide(ti, after)

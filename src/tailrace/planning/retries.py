@@ -82,3 +82,8 @@ def after_loss(error: str, *, max_tries: int, lost_tries: int) -> AfterTry:
         reason = f"lost {lost} times (the limit): {error}"
         return AfterTry(TaskInstanceState.FAILED, Cause.LOST, reason, max_tries, lost)
     return AfterTry(TaskInstanceState.UP_FOR_RETRY, Cause.LOST, error, max_tries + 1, lost, timedelta(0))
+
+
+def after_stop(error: str, stopping_to: TaskInstanceState, *, max_tries: int, lost_tries: int) -> AfterTry:
+    """A stopping try whose process is gone ends where the person wanted it to end, and spends no budget."""
+    return AfterTry(stopping_to, Cause.LOST, error, max_tries, lost_tries)

@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from tailrace.model.intervals import DataInterval
-from tailrace.model.keys import UNMAPPED, ProcessIdentity, RunType
+from tailrace.model.keys import UNMAPPED, ProcessIdentity, RunType, TaskInstanceKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 
@@ -40,6 +40,7 @@ class TaskInstanceView:
     followed: tuple[str, ...] | None = None  # a branch's choice; None: it excluded nothing
     holder: Holder | None = None
     lease_expired: bool = False  # by the metastore's own clock
+    stopping_to: TaskInstanceState | None = None  # while stopping: where the person wants it to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,19 @@ class PreviousRun:
     run_id: str
     state: DagRunState
     states: Mapping[str, tuple[TaskInstanceState, ...]]  # by task id, one entry per map index
+    version: int = 0  # fact guard: bumped by every command that touches the run
+
+
+@dataclass(frozen=True, slots=True)
+class StrayTry:
+    """A stopping try of a run that is not running (cancelled, marked, or cleared since), in any DAG.
+
+    It keeps its slot like any other, and no run's driver looks at it: whoever plans settles it once it is lost.
+    """
+
+    run: int  # the run's row
+    key: TaskInstanceKey
+    ti: TaskInstanceView
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +135,5 @@ class Snapshot:
     task_active: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # the same, by task id
     backfill: BackfillView | None = None  # None: the lane of the DAG's live runs
     schedule_paused: bool = False  # for live runs: the DAG is paused, none of them begins
+    strays: tuple[StrayTry, ...] = ()
     lost: frozenset[int] = frozenset()  # task-instance rows whose local holder was found dead, group killed

@@ -55,6 +55,7 @@ def _deadlock(board: Board) -> RunVerdict:
         board.evidence,
         blocked=blocked,
         past_evidence={previous.id: previous.state} if previous is not None and leans_on_past else {},
+        past_versions={previous.id: previous.version} if previous is not None and leans_on_past else {},
         pool_evidence=dict(board.pool_sizes) if "Pool Slots Available" in names else {},
         reason=f"{len(blocked)} task instances can never run; first: {_first(blocked)}",
     )

@@ -95,8 +95,8 @@ def test_the_process_is_parked_then_claimed_then_started() -> None:
         NextTry(),
         ParkTask(SUBMISSION),
         asked[2],
-        StartTask(claim(), SPEC, 15.0),
-        AwaitTask(5.0),
+        StartTask(claim(), SPEC, 14.0),
+        AwaitTask(4.0),
         asked[5],
     ]
     request = asked[2]
@@ -127,7 +127,7 @@ def test_an_xcom_query_is_answered_and_the_wait_goes_on() -> None:
     values = (("extract", -1, 5),)
     asked = drive([SUBMISSION, PARKED, claim(), None, QUERY, values, None, SUCCESS, Accepted("success"), None, None])
     middle = asked[4:8]
-    assert middle == [AwaitTask(5.0), ReadXCom(QUERY), AnswerTask(values), AwaitTask(5.0)]
+    assert middle == [AwaitTask(4.0), ReadXCom(QUERY), AnswerTask(values), AwaitTask(4.0)]
 
 
 def test_the_lease_is_renewed_each_time_the_wait_is_over() -> None:

@@ -1,0 +1,349 @@
+"""Writes one command of a person in one transaction, as a whole or not at all. What it does was decided by planning.
+
+The order is the lock order: the DAG's guard row, the backfills, the runs by id, their task instances by id. Then every
+fact that the plan leans on is read again under these locks; one that has changed makes the whole command stale.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from tailrace.errors import InternalError
+from tailrace.metastore.capacity import lock_dag
+from tailrace.metastore.command_facts import deadlocked_versions, unfinished_wanting
+from tailrace.metastore.connection import Transaction
+from tailrace.metastore.creation import StaleFacts
+from tailrace.metastore.facts import in_batches
+from tailrace.metastore.locking import set_wanted_state
+from tailrace.metastore.records import Author, backfill_row, insert_history, record, run_row, task_instance_row
+from tailrace.metastore.tables import backfill, backfill_run, dag_run, task_instance, xcom
+from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Actor, Cause, backfill_may, dag_run_may, task_instance_may
+from tailrace.planning.backfills import DateAction
+from tailrace.planning.commands import CommandPlan, NewTaskInstance, RunChange, TaskInstanceChange
+
+_LOCK_BACKFILLS = (
+    select(backfill.c.id, backfill.c.state, backfill.c.version)
+    .where(backfill.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(backfill.c.id)
+    .with_for_update(key_share=True)
+)
+_LOCK_RUNS = (
+    select(dag_run.c.id, dag_run.c.state, dag_run.c.version, dag_run.c.pool)
+    .where(dag_run.c.id.in_(bindparam("runs", expanding=True)))
+    .order_by(dag_run.c.id)
+    .with_for_update(key_share=True)
+)
+_LOCK_TASK_INSTANCES = (
+    select(
+        task_instance.c.dag_run_id,
+        task_instance.c.id,
+        task_instance.c.task_id,
+        task_instance.c.map_index,
+        task_instance.c.state,
+        task_instance.c.try_number,
+        task_instance.c.max_tries,
+        task_instance.c.lost_tries,
+        task_instance.c.token,
+    )
+    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
+    .order_by(task_instance.c.id)
+    .with_for_update(key_share=True)
+)
+_GUARDED = (
+    update(task_instance)
+    .where(
+        task_instance.c.id == bindparam("task_instance"),
+        task_instance.c.state == bindparam("from_state"),
+        task_instance.c.try_number == bindparam("number"),
+    )
+    .values(
+        max_tries=bindparam("most"), lost_tries=bindparam("lost"), cause=bindparam("why"), reason=bindparam("words")
+    )
+)
+#: Back to *none*: nothing of the last try is left, its XComs included.
+_TAKE_BACK = _GUARDED.values(
+    state=TaskInstanceState.NONE,
+    retry_at=None,
+    queued_at=None,
+    started_at=None,
+    ended_at=None,
+    followed=None,
+)
+_STOP = _GUARDED.values(state=TaskInstanceState.STOPPING, stopping_to=bindparam("ends"))
+_GIVE_OUTCOME = _GUARDED.values(
+    state=bindparam("after"), retry_at=None, ended_at=bindparam("at"), followed=None, holder=None, lease_until=None
+)
+_DROP_XCOMS = delete(xcom).where(xcom.c.task_instance_id == bindparam("task_instance"))
+_INSERT = insert(task_instance)
+_CREATED = select(task_instance.c.id, task_instance.c.dag_run_id, task_instance.c.task_id).where(
+    task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True))
+)
+_TOUCH_RUN = update(dag_run).where(dag_run.c.id == bindparam("run")).values(version=dag_run.c.version + 1)
+_REOPEN = _TOUCH_RUN.values(state=DagRunState.QUEUED, owner_job_id=None, ended_at=None, reason="", blocked=None)
+_CLOSE = _TOUCH_RUN.values(
+    state=bindparam("after"),
+    owner_job_id=None,
+    ended_at=bindparam("at"),
+    reason=bindparam("words"),
+    blocked=None,
+    clear_on_activation=None,
+)
+_NAME_STRUCTURE = (
+    update(dag_run)
+    .where(dag_run.c.id == bindparam("run"), dag_run.c.dag_version_id.is_(None))
+    .values(dag_version_id=bindparam("structure"))
+)
+_WANT_AGAIN = (
+    update(backfill_run)
+    .where(
+        backfill_run.c.dag_run_id == bindparam("run"),
+        backfill_run.c.backfill_id == bindparam("wanted_by"),
+        backfill_run.c.action == DateAction.LEAVE,
+    )
+    .values(action=DateAction.REPROCESS, reason="a person opened it again")
+)
+_TOUCH_BACKFILL = update(backfill).where(backfill.c.id == bindparam("backfill")).values(version=backfill.c.version + 1)
+_PAUSE_BACKFILL = _TOUCH_BACKFILL.values(paused=bindparam("pause"))
+_CANCEL_BACKFILL = _TOUCH_BACKFILL.values(
+    state=BackfillState.CANCELLED, ended_at=bindparam("at"), reason=bindparam("words")
+)
+
+
+@dataclass(slots=True)
+class _Commanding:
+    """What one command works on: everything here is under lock."""
+
+    tx: Transaction
+    plan: CommandPlan
+    author: Author
+    runs: dict[int, Any] = field(default_factory=dict)
+    task_instances: dict[int, Any] = field(default_factory=dict)
+    wanted: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def write_command(tx: Transaction, plan: CommandPlan, write_id: str) -> dict[str, Any]:
+    """Write the whole command, or nothing; the answer is recorded. Raises StaleFacts."""
+    if plan.refusals:
+        raise InternalError(f"a refused command reached the metastore: {plan.refusals[0]}")
+    work = _Commanding(tx, plan, Author(tx.moment.wall, write_id, Actor.PERSON))
+    _lock(work)
+    doubt = _doubt(work)
+    if doubt is not None:
+        raise StaleFacts(doubt)
+    _step_task_instances(work)
+    _create(work)
+    _step_runs(work)
+    _step_backfills(work)
+    insert_history(tx, work.history)
+    result = {"task_instances": len(plan.task_instances) + len(plan.created), "runs": len(plan.runs)}
+    record(tx, write_id, result)
+    return result
+
+
+def _lock(work: _Commanding) -> None:
+    tx, plan = work.tx, work.plan
+    lock_dag(tx, plan.dag_id)
+    own = [] if plan.backfill is None else [plan.backfill.id]
+    backfills = sorted({*own, *(id for ids in plan.wanted.values() for id in ids)})
+    for batch in in_batches(backfills):
+        for row in tx.rows(_LOCK_BACKFILLS, {"ids": batch}):
+            if plan.backfill is not None and row.id == plan.backfill.id:
+                _expect_backfill(plan, row)
+    for ids in in_batches(sorted(change.id for change in plan.runs)):
+        work.runs.update((row.id, row) for row in tx.rows(_LOCK_RUNS, {"runs": ids}))
+    for ids in in_batches(sorted(work.runs)):
+        work.task_instances.update((row.id, row) for row in tx.rows(_LOCK_TASK_INSTANCES, {"runs": ids}))
+
+
+def _expect_backfill(plan: CommandPlan, row: Any) -> None:
+    change = plan.backfill
+    if change is not None and (row.state != change.before or row.version != change.version):
+        expected = f"expected {change.before} version {change.version}"
+        raise StaleFacts(f"backfill {row.id}: {expected}, found {row.state} version {row.version}")
+
+
+def _doubt(work: _Commanding) -> str | None:
+    """The first fact that is no longer as the command was decided from, or None."""
+    plan = work.plan
+    for change in plan.runs:
+        doubt = _doubt_run(work, change)
+        if doubt is not None:
+            return f"{plan.dag_id} / {change.run_id}: {doubt}"
+    for step in plan.task_instances:
+        found = work.task_instances.get(step.id)
+        if found is None or (found.state, found.try_number) != (step.before, step.try_number):
+            there = "nothing" if found is None else f"{found.state} try {found.try_number}"
+            return f"{step.key}: expected {step.before} try {step.try_number}, found {there}"
+    for new in plan.created:
+        if any(ti.dag_run_id == new.run and ti.task_id == new.key.task_id for ti in work.task_instances.values()):
+            return f"{new.key}: expected nothing, found a task instance"
+    work.wanted = unfinished_wanting(work.tx, plan.wanted)
+    for run, wanted_by in plan.wanted.items():
+        if work.wanted.get(run, ()) != wanted_by:
+            return f"run {run}: expected to be wanted by {wanted_by}, found {work.wanted.get(run, ())}"
+    if plan.deadlocked is not None and deadlocked_versions(work.tx, plan.dag_id) != dict(plan.deadlocked):
+        return "other runs of the DAG were found deadlocked, or opened again, meanwhile"
+    return None
+
+
+def _doubt_run(work: _Commanding, change: RunChange) -> str | None:
+    found = work.runs.get(change.id)
+    if found is None:
+        return "the run is gone"
+    if found.state != change.before or found.version != change.version:
+        expected = f"expected {change.before} version {change.version}"
+        return f"{expected}, found {found.state} version {found.version}"
+    if change.evidence is not None:
+        states = {ti.id: ti.state for ti in work.task_instances.values() if ti.dag_run_id == change.id}
+        if states != dict(change.evidence):
+            return "its task instances have changed"
+    return None
+
+
+def _step_task_instances(work: _Commanding) -> None:
+    groups: dict[TaskInstanceState, list[dict[str, Any]]] = {}
+    for step in work.plan.task_instances:
+        if not task_instance_may(step.before, step.after, Actor.PERSON, step.cause):
+            raise InternalError(f"{step.key}: a person may not step {step.before} → {step.after} for {step.cause}")
+        found = work.task_instances[step.id]
+        groups.setdefault(step.after, []).append(_values(work, step, found))
+        work.history.append(
+            task_instance_row(
+                work.author,
+                step.key,
+                step.id,
+                step.before,
+                step.after,
+                step.cause,
+                step.reason,
+                try_number=step.try_number,
+                evidence=None if step.stopping_to is None else {"stopping_to": step.stopping_to},
+            )
+        )
+    for after, values in groups.items():
+        statement = _statement_for(after)
+        if work.tx.change_many(statement, values) != len(values):
+            raise InternalError(f"{len(values)} locked task instances were to become {after}, fewer did")
+    back = groups.get(TaskInstanceState.NONE, [])
+    work.tx.change_many(_DROP_XCOMS, [{"task_instance": values["task_instance"]} for values in back])
+
+
+def _statement_for(after: TaskInstanceState) -> Any:
+    if after is TaskInstanceState.NONE:
+        return _TAKE_BACK
+    return _STOP if after is TaskInstanceState.STOPPING else _GIVE_OUTCOME
+
+
+def _values(work: _Commanding, step: TaskInstanceChange, found: Any) -> dict[str, Any]:
+    values = {
+        "task_instance": step.id,
+        "from_state": step.before,
+        "number": step.try_number,
+        "most": found.max_tries if step.max_tries is None else step.max_tries,
+        "lost": 0 if step.fresh else found.lost_tries,
+        "why": step.cause,
+        "words": step.reason,
+    }
+    if step.after is TaskInstanceState.STOPPING:
+        values["ends"] = step.stopping_to
+    elif step.after is not TaskInstanceState.NONE:
+        values.update(after=step.after, at=work.author.at)
+    return values
+
+
+def _create(work: _Commanding) -> None:
+    """Create what a run lacks, with the outcome that the person gives it."""
+    plan, tx = work.plan, work.tx
+    if not plan.created:
+        return
+    tx.change_many(_INSERT, [_new_row(work, new) for new in plan.created])
+    runs = sorted({new.run for new in plan.created})
+    rows = {(run, task_id): id for id, run, task_id in tx.rows(_CREATED, {"runs": runs})}
+    tx.change_many(_NAME_STRUCTURE, [{"run": run, "structure": plan.structure} for run in runs])
+    none = TaskInstanceState.NONE
+    for new in plan.created:
+        id = rows[new.run, new.key.task_id]
+        work.history.append(task_instance_row(work.author, new.key, id, None, none, Cause.CREATED, ""))
+        work.history.append(task_instance_row(work.author, new.key, id, none, new.state, Cause.MARKED, new.reason))
+
+
+def _new_row(work: _Commanding, new: NewTaskInstance) -> dict[str, Any]:
+    return {
+        "dag_run_id": new.run,
+        "dag_id": new.key.dag_id,
+        "task_id": new.key.task_id,
+        "map_index": new.key.map_index,
+        "state": new.state,
+        "try_number": 0,
+        "max_tries": new.max_tries,
+        "lost_tries": 0,
+        "token": 0,
+        "pool": work.runs[new.run].pool or new.pool,
+        "pool_slots": new.pool_slots,
+        "priority": new.priority,
+        "ended_at": work.author.at,
+        "cause": Cause.MARKED,
+        "reason": new.reason,
+    }
+
+
+def _step_runs(work: _Commanding) -> None:
+    """Each run's step, or only its new version; after its task instances: a closed run leaves nothing queued."""
+    stepped: dict[int, DagRunState] = {}
+    for change in work.plan.runs:
+        if change.after is change.before:
+            work.tx.change(_TOUCH_RUN, {"run": change.id})
+            continue
+        if not dag_run_may(change.before, change.after, Actor.PERSON, change.cause):
+            raise InternalError(f"{change.run_id}: a person may not step {change.before} → {change.after}")
+        if change.reopens:
+            work.tx.change(_REOPEN, {"run": change.id})
+            wanting = work.wanted.get(change.id, ())
+            work.tx.change_many(_WANT_AGAIN, [{"run": change.id, "wanted_by": id} for id in wanting])
+        else:
+            values = {"run": change.id, "after": change.after, "at": work.author.at, "words": change.reason}
+            work.tx.change(_CLOSE, values)
+        stepped[change.id] = change.after
+        work.history.append(
+            run_row(
+                work.author,
+                work.plan.dag_id,
+                change.run_id,
+                change.before,
+                change.after,
+                change.cause,
+                change.reason,
+                backfill_id=None if work.plan.backfill is None else work.plan.backfill.id,
+            )
+        )
+    set_wanted_state(work.tx, stepped)
+    _touch_backfills(work, stepped)
+
+
+def _touch_backfills(work: _Commanding, runs: Iterable[int]) -> None:
+    """A verdict over a backfill that was drawn from the runs as they were must not land."""
+    own = None if work.plan.backfill is None else work.plan.backfill.id
+    wanting = {id for run in runs for id in work.wanted.get(run, ())} - {own}
+    work.tx.change_many(_TOUCH_BACKFILL, [{"backfill": id} for id in sorted(wanting)])
+
+
+def _step_backfills(work: _Commanding) -> None:
+    change = work.plan.backfill
+    if change is None:
+        return
+    if change.after is change.before:
+        work.tx.change(_PAUSE_BACKFILL, {"backfill": change.id, "pause": change.paused})
+        return
+    if not backfill_may(change.before, change.after, Actor.PERSON, Cause.CANCELLED):
+        raise InternalError(f"backfill {change.id}: a person may not step {change.before} → {change.after}")
+    values = {"backfill": change.id, "at": work.author.at, "words": change.reason}
+    work.tx.change(_CANCEL_BACKFILL, values)
+    work.history.append(
+        backfill_row(
+            work.author, work.plan.dag_id, change.id, change.before, change.after, Cause.CANCELLED, change.reason
+        )
+    )

@@ -1,0 +1,157 @@
+"""Decides what cancelling, pausing and resuming a backfill do.
+
+A run that another unfinished backfill wants, or that the schedule or a person asked for, is never taken from them.
+What is cancelled keeps no outcome it did not have: queued tries are taken back, running ones asked to stop, and neither
+spends a retry.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from tailrace.model.keys import RunType
+from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+from tailrace.planning.commands import (
+    BackfillChange,
+    CommandFacts,
+    CommandKind,
+    CommandPlan,
+    KnownBackfill,
+    KnownRun,
+    RunChange,
+    TaskInstanceChange,
+)
+from tailrace.planning.selecting import key_of
+
+
+def plan_cancel(facts: CommandFacts) -> CommandPlan:
+    """Everything that cancelling ``facts.backfill`` writes; ``facts.runs`` are the open runs that it wants."""
+    backfill = facts.backfill
+    refused = tuple(_refusals(backfill, "cancel"))
+    if backfill is None or refused:
+        return CommandPlan(CommandKind.CANCEL, facts.dag_id, refusals=refused)
+    if backfill.state is BackfillState.CANCELLED:
+        return CommandPlan(CommandKind.CANCEL, facts.dag_id, notices=(f"backfill {backfill.id} is cancelled already",))
+    mine = [run for run in facts.runs if _only_of(backfill, run)]
+    left = [run for run in facts.runs if not _only_of(backfill, run)]
+    reason = f"backfill {backfill.id} was cancelled"
+    return CommandPlan(
+        CommandKind.CANCEL,
+        facts.dag_id,
+        task_instances=tuple(_taken_back(facts, mine, Cause.CANCELLED, reason, running=True)),
+        runs=tuple(
+            RunChange(
+                run.id,
+                run.run_id,
+                run.version,
+                run.state,
+                DagRunState.CANCELLED,
+                Cause.CANCELLED,
+                reason,
+                {ti.id: ti.state for ti in run.task_instances},
+            )
+            for run in mine
+        ),
+        backfill=BackfillChange(
+            backfill.id, backfill.version, backfill.state, BackfillState.CANCELLED, backfill.paused, "cancelled"
+        ),
+        wanted={run.id: run.wanted_by for run in facts.runs},
+        notices=tuple(_left(left, backfill)),
+    )
+
+
+def plan_pause(facts: CommandFacts, paused: bool) -> CommandPlan:
+    """Everything that pausing or resuming ``facts.backfill`` writes. Pausing takes queued tries back: nothing of it
+    starts any more; what runs finishes.
+    """
+    kind = CommandKind.PAUSE if paused else CommandKind.RESUME
+    backfill = facts.backfill
+    refused = tuple(_refusals(backfill, kind))
+    if backfill is not None and backfill.state is BackfillState.CANCELLED:
+        refused = (f"backfill {backfill.id} is cancelled; there is nothing to {kind}",)
+    if backfill is None or refused:
+        return CommandPlan(kind, facts.dag_id, refusals=refused)
+    if backfill.paused == paused:
+        how = "paused already" if paused else "not paused"
+        return CommandPlan(
+            kind, facts.dag_id, notices=(f"backfill {backfill.id} is {how}", *_goes_on(backfill, paused))
+        )
+    mine = [run for run in facts.runs if _idle_without(facts, backfill, run)] if paused else []
+    changes = tuple(_taken_back(facts, mine, Cause.PAUSED, f"backfill {backfill.id} was paused", running=False))
+    touched = {change.run for change in changes}
+    return CommandPlan(
+        kind,
+        facts.dag_id,
+        task_instances=changes,
+        runs=tuple(
+            RunChange(run.id, run.run_id, run.version, run.state, run.state, Cause.PAUSED, "")
+            for run in mine
+            if run.id in touched
+        ),
+        backfill=BackfillChange(backfill.id, backfill.version, backfill.state, backfill.state, paused, str(kind)),
+        wanted={run.id: run.wanted_by for run in mine},
+        notices=tuple(_goes_on(backfill, paused)),
+    )
+
+
+def _refusals(backfill: KnownBackfill | None, verb: str) -> Iterator[str]:
+    if backfill is None:
+        yield "there is no such backfill; `tailrace backfill list` lists them"
+    elif backfill.state in BACKFILL_CLOSED and backfill.state is not BackfillState.CANCELLED:
+        yield f"backfill {backfill.id} is {backfill.state} already; there is nothing to {verb}"
+
+
+def _goes_on(backfill: KnownBackfill, paused: bool) -> Iterator[str]:
+    if paused:
+        yield f"what runs finishes; go on with `tailrace backfill resume {backfill.id}`"
+    elif backfill.driven:
+        yield "its job goes on with it"
+    elif backfill.detached:
+        yield "a scheduler goes on with it (`tailrace scheduler`)"
+    else:
+        yield f"go on with it: `{backfill.command}`"
+
+
+def _only_of(backfill: KnownBackfill, run: KnownRun) -> bool:
+    """Whether nobody but this backfill wants the run."""
+    return run.run_type is RunType.BACKFILL and not set(run.wanted_by) - {backfill.id}
+
+
+def _idle_without(facts: CommandFacts, backfill: KnownBackfill, run: KnownRun) -> bool:
+    """Whether nobody may start anything of the run while this backfill is paused."""
+    others = [facts.backfills[id] for id in run.wanted_by if id != backfill.id and id in facts.backfills]
+    return run.run_type is RunType.BACKFILL and all(other.paused for other in others)
+
+
+def _taken_back(
+    facts: CommandFacts, runs: Iterable[KnownRun], cause: Cause, reason: str, *, running: bool
+) -> Iterator[TaskInstanceChange]:
+    """Queued tries, and where wanted running ones, taken back; the number they used is given back to the budget."""
+    none, stopping = TaskInstanceState.NONE, TaskInstanceState.STOPPING
+    after = {TaskInstanceState.QUEUED: none}
+    if running:
+        after[TaskInstanceState.RUNNING] = stopping
+    for run in runs:
+        for ti in run.task_instances:
+            if ti.state in after:
+                yield TaskInstanceChange(
+                    id=ti.id,
+                    run=run.id,
+                    key=key_of(facts, run, ti),
+                    before=ti.state,
+                    try_number=ti.try_number,
+                    after=after[ti.state],
+                    cause=cause,
+                    reason=reason,
+                    stopping_to=none if after[ti.state] is stopping else None,
+                    max_tries=ti.max_tries + 1,
+                )
+
+
+def _left(left: list[KnownRun], backfill: KnownBackfill) -> Iterator[str]:
+    others = sorted({id for run in left for id in run.wanted_by if id != backfill.id})
+    wanted = [run for run in left if set(run.wanted_by) - {backfill.id}]
+    if wanted:
+        ids = ", ".join(str(id) for id in others)
+        yield f"{len(wanted)} open runs go on: backfill {ids} wants them too"
+    if len(left) > len(wanted):
+        yield f"{len(left) - len(wanted)} open runs go on: the schedule or a person asked for them"

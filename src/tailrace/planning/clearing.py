@@ -1,0 +1,126 @@
+"""Decides what clearing does: task instances go back to *none* with a fresh retry budget, closed runs open again.
+
+A running try is not taken away, it is asked to stop: it keeps slot and token until its worker acknowledges. Whatever
+number it had, the next try has a new one.
+"""
+
+from dataclasses import dataclass, replace
+
+from tailrace.model.spec import DagSpec
+from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+from tailrace.planning.commands import (
+    CommandFacts,
+    CommandKind,
+    CommandPlan,
+    KnownRun,
+    KnownTaskInstance,
+    RunChange,
+    TaskInstanceChange,
+)
+from tailrace.planning.reopening import drivers, freed_runs
+from tailrace.planning.selecting import instances, key_of, refusals, with_relatives
+
+_FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
+_REASON = "cleared"
+
+
+@dataclass(frozen=True, slots=True)
+class ClearRequest:
+    """What is to be cleared in each run: these tasks (none named: all) with what is below and above them.
+
+    ``only_failed`` leaves out all but what failed, is upstream_failed, or was skipped by its rule below a failure.
+    """
+
+    task_ids: tuple[str, ...] = ()
+    upstream: bool = False
+    downstream: bool = True
+    only_failed: bool = False
+
+
+def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
+    """Everything that clearing writes. Refused when a run or task is not there."""
+    refused = tuple(refusals(facts, request.task_ids))
+    dag = facts.dag
+    if refused or dag is None:
+        return CommandPlan(CommandKind.CLEAR, facts.dag_id, refusals=refused)
+    chosen = None
+    if request.task_ids:
+        chosen = with_relatives(dag, request.task_ids, upstream=request.upstream, downstream=request.downstream)
+    changes: list[TaskInstanceChange] = []
+    touched: dict[int, frozenset[str]] = {}
+    named: list[tuple[KnownRun, RunChange]] = []
+    for run in facts.runs:
+        selected = list(instances(run, chosen))
+        if request.only_failed:
+            selected = _failed(dag, selected)
+        steps = [step for ti in selected if (step := _step(facts, dag, run, ti)) is not None]
+        change = _run_change(run, selected, bool(steps), whole=chosen is None and not request.only_failed)
+        if change is None:
+            continue
+        changes += steps
+        touched[run.id] = frozenset(ti.task_id for ti in selected)
+        named.append((run, change))
+    named += freed_runs(facts, dag, touched, Cause.CLEARED)
+    return _plan(facts, tuple(changes), named)
+
+
+def _plan(
+    facts: CommandFacts, changes: tuple[TaskInstanceChange, ...], named: list[tuple[KnownRun, RunChange]]
+) -> CommandPlan:
+    open_after = [replace(run, state=change.after) for run, change in named]
+    notices = tuple(drivers(facts, open_after)) if named else ("nothing to clear",)
+    return CommandPlan(
+        CommandKind.CLEAR,
+        facts.dag_id,
+        task_instances=changes,
+        runs=tuple(change for _, change in named),
+        wanted={run.id: run.wanted_by for run, change in named if change.after is not change.before},
+        deadlocked={found.run.id: found.run.version for found in facts.deadlocked},
+        notices=notices,
+    )
+
+
+def _failed(dag: DagSpec, selected: list[KnownTaskInstance]) -> list[KnownTaskInstance]:
+    failed = {ti.task_id for ti in selected if ti.state in _FAILURES}
+    below = {task_id for failure in failed for task_id in dag.descendants.get(failure, ())}
+
+    def caused(ti: KnownTaskInstance) -> bool:
+        by_rule = ti.state is TaskInstanceState.SKIPPED and ti.cause is Cause.TRIGGER_RULE
+        return by_rule and ti.task_id in below
+
+    return [ti for ti in selected if ti.state in _FAILURES or caused(ti)]
+
+
+def _step(facts: CommandFacts, dag: DagSpec, run: KnownRun, ti: KnownTaskInstance) -> TaskInstanceChange | None:
+    """The step of one task instance, or None where there is nothing to take back."""
+    none, stopping = TaskInstanceState.NONE, TaskInstanceState.STOPPING
+    stops = ti.state in (TaskInstanceState.RUNNING, stopping)
+    if ti.state is none or (ti.state is stopping and ti.stopping_to is none):
+        return None
+    task = dag.by_id.get(ti.task_id)
+    return TaskInstanceChange(
+        id=ti.id,
+        run=run.id,
+        key=key_of(facts, run, ti),
+        before=ti.state,
+        try_number=ti.try_number,
+        after=stopping if stops else none,
+        cause=Cause.CLEARED,
+        reason=_REASON,
+        stopping_to=none if stops else None,
+        max_tries=ti.try_number + (task.retries if task is not None else 0) + 1,
+        fresh=True,
+    )
+
+
+def _run_change(run: KnownRun, selected: list[KnownTaskInstance], steps: bool, *, whole: bool) -> RunChange | None:
+    """A closed run opens again if anything of it is to run; an open one only tells others that it changed."""
+    if run.state not in CLOSED:
+        if not steps:
+            return None
+        return RunChange(run.id, run.run_id, run.version, run.state, run.state, Cause.CLEARED, _REASON)
+    unfinished = any(ti.state not in FINISHED for ti in selected) or (whole and run.state is DagRunState.CANCELLED)
+    if not steps and not unfinished:
+        return None
+    return RunChange(run.id, run.run_id, run.version, run.state, DagRunState.QUEUED, Cause.CLEARED, _REASON)

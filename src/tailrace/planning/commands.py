@@ -1,0 +1,211 @@
+"""What a person's command is about, what the metastore knows of it, and what the command would write. Words only.
+
+``clearing``, ``marking`` and ``cancelling`` decide: facts in, a plan out. Every part of a plan says what it expects to
+find; the metastore writes the whole plan in one transaction, or nothing when a fact has changed since. The same plan is
+what ``--dry-run`` shows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+from tailrace.model.keys import RunType, TaskInstanceKey
+from tailrace.model.spec import DEFAULT_POOL, DagSpec
+from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+
+
+class CommandKind(StrEnum):
+    """What the person wants done."""
+
+    CLEAR = "clear"
+    MARK = "mark"
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandScope:
+    """Which runs a command is about: those named (by run id or logical date) and those whose logical date is between
+    ``first`` and ``last``, both inclusive, in UTC; or the open runs that a backfill wants.
+    """
+
+    dag_id: str = ""
+    runs: tuple[str | datetime, ...] = ()
+    first: datetime | None = None
+    last: datetime | None = None
+    backfill_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTaskInstance:
+    """A task instance as it stands; ``cause`` is of its last transition."""
+
+    id: int
+    task_id: str
+    map_index: int
+    state: TaskInstanceState
+    try_number: int
+    max_tries: int
+    cause: Cause
+    stopping_to: TaskInstanceState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRun:
+    """A run as it stands. ``wanted_by`` are the unfinished backfills that want it, ``judged_by`` the newest judged."""
+
+    id: int
+    run_id: str
+    logical_date: datetime
+    run_type: RunType
+    state: DagRunState
+    version: int
+    previous_id: int | None = None
+    owner_alive: bool = False
+    wanted_by: tuple[int, ...] = ()
+    judged_by: int | None = None
+    task_instances: tuple[KnownTaskInstance, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlockedRun:
+    """A deadlocked run of the DAG: the tasks its verdict names, and those of them that wait for the previous run."""
+
+    run: KnownRun  # without its task instances
+    blocked: tuple[str, ...]
+    by_past: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBackfill:
+    """A backfill as it stands; ``driven`` says whether a live job drives it."""
+
+    id: int
+    dag_id: str
+    state: BackfillState
+    version: int
+    paused: bool = False
+    detached: bool = False
+    driven: bool = False
+    command: str = ""  # as typed
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFacts:
+    """What the metastore knows of a command's scope, read in one transaction.
+
+    ``dag`` is the newest structure any job has used (None: the DAG is not known), ``structure`` its row.
+    ``not_found`` are the named runs that do not exist, ``deadlocked`` every deadlocked run of the DAG, ``backfills``
+    the unfinished ones that want any of all these runs, ``backfill`` the one that the scope names.
+    """
+
+    now: datetime
+    dag_id: str
+    dag: DagSpec | None = None
+    structure: int = 0
+    dag_paused: bool = False
+    runs: tuple[KnownRun, ...] = ()
+    not_found: tuple[str | datetime, ...] = ()
+    deadlocked: tuple[DeadlockedRun, ...] = ()
+    backfills: Mapping[int, KnownBackfill] = field(default_factory=lambda: MappingProxyType({}))
+    backfill: KnownBackfill | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInstanceChange:
+    """One step of one task instance, guarded by its state and try number. Into ``stopping``: where it is to end."""
+
+    id: int
+    run: int  # the run's row
+    key: TaskInstanceKey
+    before: TaskInstanceState
+    try_number: int
+    after: TaskInstanceState
+    cause: Cause
+    reason: str
+    stopping_to: TaskInstanceState | None = None
+    max_tries: int | None = None  # new budget, where the step changes it
+    fresh: bool = False  # lost tries are forgiven too
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether a running try is asked to end: it keeps its slot until its worker acknowledges."""
+        return self.after is TaskInstanceState.STOPPING
+
+
+@dataclass(frozen=True, slots=True)
+class NewTaskInstance:
+    """A task instance that a run lacks, created and marked at once."""
+
+    run: int
+    key: TaskInstanceKey
+    state: TaskInstanceState
+    reason: str
+    max_tries: int = 1
+    pool: str = DEFAULT_POOL  # its run's own pool goes before it
+    pool_slots: int = 1
+    priority: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RunChange:
+    """One step of one run, guarded by its state and version; the version grows even where the state stays.
+
+    ``evidence`` is the state of every task instance of the run as it was read, where the step leans on all of them.
+    """
+
+    id: int
+    run_id: str
+    version: int
+    before: DagRunState
+    after: DagRunState
+    cause: Cause
+    reason: str
+    evidence: Mapping[int, TaskInstanceState] | None = None
+
+    @property
+    def reopens(self) -> bool:
+        """Whether a closed run goes back to be driven again."""
+        return self.after is DagRunState.QUEUED and self.before is not DagRunState.QUEUED
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillChange:
+    """A backfill cancelled, paused or resumed, guarded by its version."""
+
+    id: int
+    version: int
+    before: BackfillState
+    after: BackfillState
+    paused: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandPlan:
+    """Everything one command writes, as a whole or not at all, or why it is refused.
+
+    ``wanted`` is who wanted which run, where the plan leans on it; ``deadlocked`` the version of every deadlocked run
+    of the DAG, by row, where it leans on those (None: it does not).
+    """
+
+    kind: CommandKind
+    dag_id: str
+    task_instances: tuple[TaskInstanceChange, ...] = ()
+    created: tuple[NewTaskInstance, ...] = ()
+    runs: tuple[RunChange, ...] = ()
+    backfill: BackfillChange | None = None
+    structure: int = 0
+    wanted: Mapping[int, tuple[int, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    deadlocked: Mapping[int, int] | None = None
+    refusals: tuple[str, ...] = ()  # one line each; not empty: nothing may be written
+    notices: tuple[str, ...] = ()  # one line each, for the person
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.task_instances or self.created or self.runs or self.backfill)

@@ -1,0 +1,219 @@
+"""Decides what marking does: task instances, or whole runs, get an outcome that a person gives them. Nothing is run.
+
+A running try is asked to stop and ends as marked. A closed run is judged again by its leaves in the same transaction;
+one that was deadlocked, and still has something to do, opens again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from tailrace.model.keys import UNMAPPED, TaskInstanceKey
+from tailrace.model.spec import DagSpec
+from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+from tailrace.planning.commands import (
+    CommandFacts,
+    CommandKind,
+    CommandPlan,
+    KnownRun,
+    KnownTaskInstance,
+    NewTaskInstance,
+    RunChange,
+    TaskInstanceChange,
+)
+from tailrace.planning.reopening import drivers, freed_runs
+from tailrace.planning.selecting import instances, key_of, refusals, with_relatives
+
+_BAD = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
+_CLAIMED = frozenset({TaskInstanceState.RUNNING, TaskInstanceState.STOPPING})
+
+
+@dataclass(frozen=True, slots=True)
+class MarkRequest:
+    """The outcome to give these tasks of each run: success, failed or skipped."""
+
+    state: TaskInstanceState
+    task_ids: tuple[str, ...]
+    upstream: bool = False
+    downstream: bool = False
+
+
+@dataclass(slots=True)
+class _Marked:
+    """What one run is changed by; lives inside one call."""
+
+    run: KnownRun
+    steps: list[TaskInstanceChange]
+    created: list[NewTaskInstance]
+
+    def states(self) -> Mapping[str, list[TaskInstanceState]]:
+        """Every task's states after the command; what still stops is taken as ended."""
+        after: dict[int, TaskInstanceState] = {step.id: step.stopping_to or step.after for step in self.steps}
+        found: dict[str, list[TaskInstanceState]] = {}
+        for ti in self.run.task_instances:
+            now = (ti.stopping_to or ti.state) if ti.state is TaskInstanceState.STOPPING else ti.state
+            found.setdefault(ti.task_id, []).append(after.get(ti.id, now))
+        for new in self.created:
+            found.setdefault(new.key.task_id, []).append(new.state)
+        return found
+
+
+def plan_mark_tasks(facts: CommandFacts, request: MarkRequest) -> CommandPlan:
+    """Everything that marking tasks writes. Refused when a run or task is not there."""
+    refused = tuple(refusals(facts, request.task_ids))
+    dag = facts.dag
+    if refused or dag is None:
+        return CommandPlan(CommandKind.MARK, facts.dag_id, refusals=refused)
+    chosen = with_relatives(dag, request.task_ids, upstream=request.upstream, downstream=request.downstream)
+    marked: list[tuple[_Marked, RunChange]] = []
+    for run in facts.runs:
+        steps = [
+            step
+            for ti in instances(run, chosen)
+            if (step := _step(facts, run, ti, request.state, "marked")) is not None
+        ]
+        created = _create(facts, dag, run, chosen, request.state)
+        if not steps and not created:
+            continue
+        one = _Marked(run, steps, created)
+        marked.append((one, _judged_again(dag, one)))
+    return _plan(facts, dag, marked)
+
+
+def plan_mark_runs(facts: CommandFacts, state: DagRunState) -> CommandPlan:
+    """Everything that marking whole runs *success* or *failed* writes, as in Airflow.
+
+    Success: what is unfinished, failed or upstream_failed becomes success. Failed: what runs becomes failed, what has
+    not begun skipped. The run has its verdict at once.
+    """
+    refused = tuple(refusals(facts))
+    dag = facts.dag
+    if refused or dag is None:
+        return CommandPlan(CommandKind.MARK, facts.dag_id, refusals=refused)
+    marked: list[tuple[_Marked, RunChange]] = []
+    for run in facts.runs:
+        steps = [step for ti in run.task_instances if (step := _step_of_run(facts, run, ti, state)) is not None]
+        rest = TaskInstanceState.SUCCESS if state is DagRunState.SUCCESS else TaskInstanceState.SKIPPED
+        begun = run.state in CLOSED and run.task_instances
+        created = [] if begun else _create(facts, dag, run, frozenset(dag.by_id), rest)
+        if not steps and not created and run.state is state:
+            continue
+        one = _Marked(run, steps, created)
+        change = RunChange(
+            run.id, run.run_id, run.version, run.state, state, Cause.MARKED, f"marked {state}", _evidence(run)
+        )
+        marked.append((one, change))
+    return _plan(facts, dag, marked)
+
+
+def _plan(facts: CommandFacts, dag: DagSpec, marked: list[tuple[_Marked, RunChange]]) -> CommandPlan:
+    touched = {
+        one.run.id: frozenset([*(step.key.task_id for step in one.steps), *(new.key.task_id for new in one.created)])
+        for one, _ in marked
+    }
+    freed = list(freed_runs(facts, dag, touched, Cause.MARKED))
+    changed = [(one.run, change) for one, change in marked] + freed
+    open_after = [replace(run, state=change.after) for run, change in changed if change.after not in CLOSED]
+    notices = [*_left(facts, dag, marked), *drivers(facts, open_after)]
+    if not changed:
+        notices.append("nothing to mark: it is so already")
+    return CommandPlan(
+        CommandKind.MARK,
+        facts.dag_id,
+        task_instances=tuple(step for one, _ in marked for step in one.steps),
+        created=tuple(new for one, _ in marked for new in one.created),
+        runs=tuple(change for _, change in changed),
+        structure=facts.structure,
+        wanted={run.id: run.wanted_by for run, change in changed if change.after is not change.before},
+        deadlocked={found.run.id: found.run.version for found in facts.deadlocked},
+        notices=tuple(notices),
+    )
+
+
+def _left(facts: CommandFacts, dag: DagSpec, marked: Iterable[tuple[_Marked, RunChange]]) -> Iterable[str]:
+    """What a mark leaves as it is although it was decided by what is marked now."""
+    for one, _ in marked:
+        below = {lower for step in one.steps for lower in dag.descendants.get(step.key.task_id, ())}
+        states = one.states()
+        left = sorted(task_id for task_id in below if TaskInstanceState.UPSTREAM_FAILED in states.get(task_id, ()))
+        if left:
+            yield (
+                f"{one.run.run_id}: {', '.join(left)} stay{'s' if len(left) == 1 else ''} upstream_failed; "
+                f"`tailrace tasks clear {facts.dag_id} {left[0]} {one.run.run_id}` lets it run"
+            )
+
+
+def _step(
+    facts: CommandFacts, run: KnownRun, ti: KnownTaskInstance, state: TaskInstanceState, reason: str
+) -> TaskInstanceChange | None:
+    """The step that gives one task instance this outcome, or None where it has it."""
+    stopping = TaskInstanceState.STOPPING
+    if ti.state is state or (ti.state is stopping and ti.stopping_to is state):
+        return None
+    stops = ti.state in _CLAIMED
+    return TaskInstanceChange(
+        id=ti.id,
+        run=run.id,
+        key=key_of(facts, run, ti),
+        before=ti.state,
+        try_number=ti.try_number,
+        after=stopping if stops else state,
+        cause=Cause.MARKED,
+        reason=f"{reason} {state}",
+        stopping_to=state if stops else None,
+    )
+
+
+def _step_of_run(
+    facts: CommandFacts, run: KnownRun, ti: KnownTaskInstance, state: DagRunState
+) -> TaskInstanceChange | None:
+    reason = f"its run was marked {state}:"
+    if state is DagRunState.SUCCESS:
+        good = ti.state in FINISHED and ti.state not in _BAD
+        return None if good else _step(facts, run, ti, TaskInstanceState.SUCCESS, reason)
+    if ti.state in FINISHED:
+        return None
+    ends = TaskInstanceState.FAILED if ti.state in _CLAIMED else TaskInstanceState.SKIPPED
+    return _step(facts, run, ti, ends, reason)
+
+
+def _create(
+    facts: CommandFacts, dag: DagSpec, run: KnownRun, chosen: frozenset[str], state: TaskInstanceState
+) -> list[NewTaskInstance]:
+    """The chosen task instances that the run lacks, because it has not begun or its DAG has grown."""
+    there = {ti.task_id for ti in run.task_instances}
+    return [
+        NewTaskInstance(
+            run=run.id,
+            key=TaskInstanceKey(facts.dag_id, run.run_id, task.task_id, UNMAPPED),
+            state=state,
+            reason=f"marked {state}",
+            max_tries=task.retries + 1,
+            pool=task.pool,
+            pool_slots=task.pool_slots,
+            priority=task.priority_weight,
+        )
+        for task in dag.tasks
+        if task.task_id in chosen and task.task_id not in there
+    ]
+
+
+def _judged_again(dag: DagSpec, one: _Marked) -> RunChange:
+    """What becomes of the run: an open one is judged by its job; a closed one here, by its leaves."""
+    run = one.run
+    after, reason, evidence = run.state, "marked", None
+    if run.state in CLOSED and run.state is not DagRunState.CANCELLED:
+        states = one.states()
+        evidence = _evidence(run)
+        if any(state not in FINISHED for found in states.values() for state in found):
+            if run.state is DagRunState.DEADLOCKED:
+                after, reason = DagRunState.QUEUED, "a mark may have lifted what blocked it"
+        else:
+            bad = [task_id for task_id in sorted(dag.leaves) if _BAD & set(states.get(task_id, ()))]
+            after = DagRunState.FAILED if bad else DagRunState.SUCCESS
+            reason = f"judged again after a mark: {', '.join(bad)} failed" if bad else "judged again after a mark"
+    return RunChange(run.id, run.run_id, run.version, run.state, after, Cause.MARKED, reason, evidence)
+
+
+def _evidence(run: KnownRun) -> Mapping[int, TaskInstanceState]:
+    return {ti.id: ti.state for ti in run.task_instances}
