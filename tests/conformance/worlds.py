@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Table, select
 
+from tailrace.audit.checks import audit
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, TryOutcome
-from tailrace.metastore.store import Metastore, MetastoreStale
+from tailrace.metastore.store import Done, Metastore, MetastoreStale
 from tailrace.metastore.tables import dag_run, history, task_instance
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey
@@ -19,10 +20,13 @@ from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import BackfillCreation, BackfillRequest, Reprocess
+from tailrace.planning.clearing import ClearRequest, plan_clear
+from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.plan import Plan, RunActivation, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
 from tailrace.planning.retries import AfterTry, after_try
+from tailrace.planning.snapshot import Snapshot
 from tests.unit.planning.builders import dag as plain_dag
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
@@ -151,6 +155,14 @@ class World:
         evidence = {ti.id: TaskInstanceState(ti.state) for ti in self.task_instances(run)}
         return replace(RunVerdict(run, row.run_id, row.version, state, evidence), **more)
 
+    def decided(self, snapshot: Snapshot) -> Plan:
+        """The planner's plan, not applied."""
+        return plan(snapshot)
+
+    def named(self, spec: DagSpec, dag_id: str) -> DagSpec:
+        """The same DAG under another name."""
+        return replace(spec, dag_id=dag_id)
+
     # --- tries ---------------------------------------------------------------------------------------------
 
     def claim(self, id: int, number: int = 1, store: Metastore | None = None, **more: Any) -> Claim | Refused:
@@ -175,6 +187,30 @@ class World:
         """Queue, claim and report one try of the task instance."""
         assert self.queue(spec, job, id).won
         self.report(spec, self.running(id, self.row(task_instance, id).try_number), kind, **more)
+
+    # --- commands of a person ------------------------------------------------------------------------------
+
+    def about(self, *runs: str | datetime, **scope: Any) -> CommandFacts:
+        """What a command over these runs (all of the DAG if none is named) is decided from."""
+        if not runs and "backfill_id" not in scope:
+            scope = {"first": FIRST, **scope}
+        return self.store.command_facts(CommandScope("dag", runs, **scope))
+
+    def do(self, plan: CommandPlan, store: Metastore | None = None) -> Done | MetastoreStale:
+        """Write a command."""
+        assert plan.refusals == ()
+        return (store or self.store).command(plan, self.write_id())
+
+    def clear(self, *task_ids: str, **more: Any) -> CommandPlan:
+        """Clear these tasks of every run."""
+        plan = plan_clear(self.about(), ClearRequest(task_ids, **more))
+        assert isinstance(self.do(plan), Done)
+        return plan
+
+    def sound(self) -> None:
+        """The whole history so far is one that an audit accepts."""
+        found = audit(self.store.audit_records())
+        assert found == (), "\n".join(map(str, found))
 
     # --- what is there -------------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class Evidence:
     ``followed`` is what a deciding task chose. On a verdict, ``blocked`` are the task instances that a deadlock's proof
     names, as (task id, map index), ``assumed`` the states it was drawn from by row, ``past`` those of previous runs by
     row, ``pools`` the sizes it leans on. On an activation, ``run_pool`` and ``ignores_past`` are the run's options.
+    ``stopping_to`` is where a running try that a person stopped is to end.
     ``damaged`` says that it could not be read at all.
     """
 
@@ -56,6 +57,7 @@ class Evidence:
     run_pool: str | None = None
     ignores_past: bool = False
     damaged: bool = False
+    stopping_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Instance:
     followed: tuple[str, ...] | None = None
     retried: int = 0
     lost: int = 0
+    stopping_to: str | None = None  # while stopping: where the person who stopped it wants it to end
     reported: bool = False  # its newest try has an accepted outcome
     row_id: int | None = None
     cause: str = ""
@@ -173,6 +174,7 @@ class Replay:
             for group in groups_of(row):
                 self.active[group] += change
         instance.state, instance.cause = after, row.cause
+        instance.stopping_to = None if row.evidence is None else row.evidence.stopping_to
         instance.reported = row.cause in (Cause.OUTCOME, Cause.RETRY)
         instance.try_number = row.try_number if row.try_number is not None else instance.try_number
         instance.row_id = row.row_id if row.row_id is not None else instance.row_id
@@ -182,9 +184,11 @@ class Replay:
             instance.followed = None if row.evidence is None else row.evidence.followed
         elif row.cause == Cause.RETRY:
             instance.retried += 1
-        elif row.cause == Cause.LOST:
+        elif row.cause == Cause.LOST and row.before == TaskInstanceState.RUNNING:
             instance.lost += 1
-        if after is TaskInstanceState.NONE:
+        elif row.cause == Cause.MARKED:
+            instance.followed = None
+        if row.cause in (Cause.CREATED, Cause.CLEARED, Cause.REPROCESS):  # a fresh budget
             instance.followed, instance.retried, instance.lost = None, 0, 0
             structure = None if row.structure is None else self.structure(row)
             task = None if structure is None else structure.tasks.get(row.task_id or "")

@@ -14,11 +14,21 @@ from tailrace.model.transitions import Actor, Cause, task_instance_may
 MOST_LOST = 3
 
 
+_ENDS_OF_STOPPING = (
+    TaskInstanceState.NONE,
+    TaskInstanceState.SUCCESS,
+    TaskInstanceState.FAILED,
+    TaskInstanceState.SKIPPED,
+)
+
+
 def check_task_instance(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     """Everything wrong with one step, looked at in the world before it."""
     yield from _chain(replay, row)
     yield from _try(replay, row)
-    if row.actor == Actor.PLANNER or row.cause == Cause.CLAIMED:
+    yield from _stopping(replay, row)
+    stray = row.before == TaskInstanceState.STOPPING  # its run may be over: only its slot is given back
+    if (row.actor == Actor.PLANNER and not stray) or row.cause == Cause.CLAIMED:
         state = replay.run(row).state
         if state is not DagRunState.RUNNING:
             yield _found("active run", row, f"{row.before} → {row.after} while its run was {state}")
@@ -88,12 +98,25 @@ def _chain(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     if was != row.before:
         yield _found("chain", row, f"it was {was}, the row says {row.before} → {row.after}")
     if row.before is None:
-        if (row.after, row.actor, row.cause) != (TaskInstanceState.NONE, Actor.PLANNER, Cause.CREATED):
+        by_somebody = row.actor in (Actor.PLANNER, Actor.PERSON)
+        if (row.after, row.cause) != (TaskInstanceState.NONE, Cause.CREATED) or not by_somebody:
             yield _found("transition", row, f"created {row.after} by {row.actor} for {row.cause}")
         return
     step = (TaskInstanceState(row.before), TaskInstanceState(row.after), Actor(row.actor), Cause(row.cause))
     if not task_instance_may(*step):
         yield _found("transition", row, f"{row.before} → {row.after} by {row.actor} for {row.cause}")
+
+
+def _stopping(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
+    """Whoever stops a try says where it ends, and there it ends, whatever its process still did."""
+    if row.after == TaskInstanceState.STOPPING:
+        ends = None if row.evidence is None else row.evidence.stopping_to
+        if ends not in _ENDS_OF_STOPPING:
+            yield _found("stopping", row, f"stopped on the way to {ends}")
+    elif row.before == TaskInstanceState.STOPPING:
+        wanted = replay.instance(row).stopping_to
+        if row.after != wanted:
+            yield _found("stopping", row, f"a person wanted it to end {wanted}, it ended {row.after}")
 
 
 def _try(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:

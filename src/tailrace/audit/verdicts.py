@@ -22,12 +22,21 @@ def check_run(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
             yield _found("transition", row, f"created {row.after} for {row.cause}")
     elif not dag_run_may(DagRunState(row.before), DagRunState(row.after), Actor(row.actor), Cause(row.cause)):
         yield _found("transition", row, f"{row.before} → {row.after} by {row.actor} for {row.cause}")
+    if row.actor == Actor.PERSON and row.after in CLOSED:
+        yield from _left_behind(replay, row)
     if row.cause != Cause.JUDGED:
         return
     structure = replay.structure(row)
     if structure is not None:
         yield from _verdict(replay, row, structure)
     yield from _evidence(replay, row)
+
+
+def _left_behind(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
+    """A run that a person ends has nothing queued any more, and what ran in it is stopping."""
+    for (task_id, _), instance in sorted(replay.run(row).instances.items()):
+        if instance.state in (TaskInstanceState.QUEUED, TaskInstanceState.RUNNING):
+            yield _found("left behind", row, f"{row.after} while {task_id} is {instance.state}")
 
 
 def check_window(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:

@@ -209,6 +209,7 @@ def _evidence(text: str) -> Evidence:
             pools=stored.get("pools"),
             run_pool=stored.get("pool"),
             ignores_past=bool(stored.get("ignores_past", False)),
+            stopping_to=stored.get("stopping_to"),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return Evidence(damaged=True)

@@ -129,7 +129,7 @@ def write_command(tx: Transaction, plan: CommandPlan, write_id: str) -> dict[str
     """Write the whole command, or nothing; the answer is recorded. Raises StaleFacts."""
     if plan.refusals:
         raise InternalError(f"a refused command reached the metastore: {plan.refusals[0]}")
-    work = _Commanding(tx, plan, Author(tx.moment.wall, write_id, Actor.PERSON))
+    work = _Commanding(tx, plan, Author(tx.moment.wall, write_id, Actor.PERSON, structure=plan.structure or None))
     _lock(work)
     doubt = _doubt(work)
     if doubt is not None:

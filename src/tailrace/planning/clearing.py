@@ -75,6 +75,7 @@ def _plan(
         facts.dag_id,
         task_instances=changes,
         runs=tuple(change for _, change in named),
+        structure=facts.structure,
         wanted={run.id: run.wanted_by for run, change in named if change.after is not change.before},
         deadlocked={found.run.id: found.run.version for found in facts.deadlocked},
         notices=notices,

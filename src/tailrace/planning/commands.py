@@ -199,7 +199,7 @@ class CommandPlan:
     created: tuple[NewTaskInstance, ...] = ()
     runs: tuple[RunChange, ...] = ()
     backfill: BackfillChange | None = None
-    structure: int = 0
+    structure: int = 0  # the row of the DAG version it was decided by
     wanted: Mapping[int, tuple[int, ...]] = field(default_factory=lambda: MappingProxyType({}))
     deadlocked: Mapping[int, int] | None = None
     refusals: tuple[str, ...] = ()  # one line each; not empty: nothing may be written

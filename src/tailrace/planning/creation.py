@@ -90,11 +90,11 @@ def _date(
     if existing.state not in CLOSED:
         action, reason = DateAction.AWAIT, f"its run is {existing.state}"
         clear = existing.pending_clear if existing.state is DagRunState.RUNNING else clear
-    elif clear or unfinished:
+    elif clear or unfinished or existing.state is DagRunState.CANCELLED:  # that one has no verdict yet
         action = DateAction.REPROCESS
         parts = [f"{len(clear)} to do again"] if clear else []
         parts += [f"{unfinished} without an outcome"] if unfinished else []
-        reason = f"its run is {existing.state}: {', '.join(parts)}"
+        reason = ": ".join([f"its run is {existing.state}", *([", ".join(parts)] if parts else [])])
     else:
         action, reason = DateAction.LEAVE, f"its run is {existing.state} and nothing of it is {request.reprocess}"
         if request.reprocess is Reprocess.MISSING:
