@@ -110,13 +110,9 @@ def step(snapshot: Snapshot, lane: LaneMemory, memory: JobMemory) -> Generator[E
 def _with_losses(snapshot: Snapshot, lane: LaneMemory) -> Generator[Effect[Any], Any, Snapshot]:
     """Look for dead workers when there is reason to; have what runs beyond its lease ended before it is judged lost."""
     look, lane.look_for_lost = lane.look_for_lost, False
-    held = tuple(
-        (ti, ti.holder)
-        for run in snapshot.runs
-        for ti in run.task_instances
-        if ti.holder is not None and (look or ti.lease_expired) and ti.state in CLAIMED
-    )
-    held += tuple((stray.ti.id, stray.ti.holder) for stray in snapshot.strays if stray.ti.holder is not None)
+    claimed = [ti for run in snapshot.runs for ti in run.task_instances if ti.state in CLAIMED]
+    claimed += [stray.ti for stray in snapshot.strays]
+    held = tuple((ti, ti.holder) for ti in claimed if ti.holder is not None and (look or ti.lease_expired))
     if not held:
         return snapshot
     expired = tuple((ti.id, holder) for ti, holder in held if ti.lease_expired)

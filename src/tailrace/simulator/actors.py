@@ -79,6 +79,7 @@ class Worker(Actor):
     job: Job = field(kw_only=True)
     submission: Submission | None = None
     claim: Claim | None = None
+    lease_until: float = 0.0  # of the claim, until its task has begun
     ending: TryOutcome | None = None
     steps_left: int = 0  # how often its task will still be found running
     due: float = 0.0  # when there will be news of its task

@@ -28,7 +28,7 @@ class Ledger:
         self.executions: list[Execution] = []
         self.violations: list[str] = []
 
-    def start(self, claim: Claim, worker: int, now: float, lease_seconds: float) -> Execution:
+    def start(self, claim: Claim, worker: int, now: float, lease_until: float) -> Execution:
         """User code of a try starts; twice is once too often, and so is beside another try that keeps its lease."""
         for other in self.executions:
             if other.claim.id != claim.id:
@@ -38,7 +38,7 @@ class Ledger:
             elif not other.over and other.lease_until > now:
                 number = other.claim.key.try_number
                 self.violations.append(f"overlap: {claim.key} started while the code of try {number} ran on its lease")
-        execution = Execution(claim, worker, now + lease_seconds)
+        execution = Execution(claim, worker, lease_until)
         self.executions.append(execution)
         return execution
 

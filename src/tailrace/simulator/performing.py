@@ -193,14 +193,19 @@ class Performer:
 
     def claim(self, actor: Worker, effect: ClaimTry) -> Claim | Refused:
         """queued → running, if nobody was first."""
+        actor.lease_until = self.world.clock.seconds + LEASE_SECONDS
         answer: Claim | Refused = self.write(lambda id: self.world.metastore.claim(effect.request, id))
         return answer
 
     def start(self, actor: Worker, effect: StartTask) -> None:
         """The task begins; how it will end is written in the scenario."""
         claim, scenario = effect.claim, self.world.scenario
+        if actor.lease_until <= self.world.clock.seconds:  # its deadline comes with its order to go: no code runs
+            actor.ending = TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease")
+            actor.steps_left = 0
+            return
         self._running[actor.identity.pid] = self.world.ledger.start(
-            claim, actor.identity.pid, self.world.clock.seconds, LEASE_SECONDS
+            claim, actor.identity.pid, self.world.clock.seconds, actor.lease_until
         )
         attempt = claim.key.try_number - claim.lost_tries
         kind, followed = scenario.ending(claim.task_instance.task_id, claim.logical_date, attempt)

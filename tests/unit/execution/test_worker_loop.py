@@ -95,7 +95,7 @@ def test_the_process_is_parked_then_claimed_then_started() -> None:
         NextTry(),
         ParkTask(SUBMISSION),
         asked[2],
-        StartTask(claim(), SPEC, 14.0),
+        StartTask(claim(), SPEC, 15.0),
         AwaitTask(4.0),
         asked[5],
     ]
