@@ -101,7 +101,7 @@ class Database:
         begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if self.postgres else "BEGIN"
         try:
             self._control(connection, begin)
-            result = work(Transaction(connection, self.postgres, self._moment))
+            result = work(self._transaction(connection))
             self._control(connection, "ROLLBACK")
         except DBAPIError as error:
             raise self._failed(error) from error
@@ -121,7 +121,7 @@ class Database:
         committing = False
         try:
             self._control(connection, begin)
-            result = work(Transaction(connection, self.postgres, self._moment))
+            result = work(self._transaction(connection))
             committing = True
             self._control(connection, "COMMIT")
         except sqlalchemy.exc.IntegrityError:
@@ -136,6 +136,9 @@ class Database:
             self._roll_back()
             raise
         return result
+
+    def _transaction(self, connection: Connection) -> Transaction:
+        return Transaction(connection, self.postgres, self._moment)
 
     def _control(self, connection: Connection, statement: str) -> None:
         """Begin or end a transaction. SQLite's driver is asked directly: these are half the statements there are."""

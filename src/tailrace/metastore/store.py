@@ -302,7 +302,7 @@ class Metastore(Views):
         """Repeat what broke with the connection, or gave way to another transaction, with growing pauses."""
         failure: EnvironmentBroken | None = None
         for pause in self._pauses:
-            if failure is not None:
+            if failure is not None and pause:
                 time.sleep(pause)
             try:
                 return attempt()

@@ -12,8 +12,11 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sqlalchemy.engine import Connection
+
 from tailrace.errors import CommitUnknown
 from tailrace.metastore.connection import Database, Transaction
+from tailrace.simulator.statements import Prepared, QuickTransaction
 
 R = TypeVar("R")
 
@@ -40,6 +43,7 @@ class BreakingDatabase(Database):
         super().__init__(url, **settings)
         self._under_way: Callable[[Transaction], Any] | None = None
         self._in_a_row = 0
+        self._prepared: dict[Any, Prepared | None] = {}
 
     def write(self, work: Callable[[Transaction], R]) -> R:
         """Like a write of the product; raises CommitUnknown where the world breaks it."""
@@ -57,6 +61,13 @@ class BreakingDatabase(Database):
             self._abandon(work)
             self._under_way = work if fate is Break.LANDS_LATER else None
         raise CommitUnknown(f"the connection broke while committing ({fate.name.lower()})")
+
+    def _transaction(self, connection: Connection) -> Transaction:
+        return QuickTransaction(connection, self._moment, self._prepared)
+
+    def _take_write_lock(self, driver: sqlite3.Connection) -> None:
+        """Nobody but a stuck process ever has it: SQLite's own waiting will do."""
+        driver.execute("BEGIN IMMEDIATE")
 
     def begin_world(self, breaks: Callable[[], Break]) -> None:
         """Forget what another world left."""

@@ -4,8 +4,9 @@ The connection's engine is kept from world to world: compiling its statements an
 """
 
 import functools
+import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Stage:
     folder: "tempfile.TemporaryDirectory[str]"
     clock: FalseClock
     database: BreakingDatabase
-    empty: bytes
+    first_rows: Mapping[str, list[tuple[object, ...]]]  # what an empty metastore holds, by table
 
     @property
     def file(self) -> Path:
@@ -33,10 +34,16 @@ class Stage:
 
     def set(self, breaks: Callable[[], Break]) -> Metastore:
         """An empty metastore at the beginning of time; ``breaks`` says what becomes of each write."""
-        self.database.release()
-        for leftover in (self.file.with_name("world.db-wal"), self.file.with_name("world.db-shm")):
-            leftover.unlink(missing_ok=True)
-        self.file.write_bytes(self.empty)
+        connection = sqlite3.connect(self.file, isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("PRAGMA defer_foreign_keys = ON")
+        for table, rows in self.first_rows.items():
+            connection.execute(f"DELETE FROM {table}")
+            if rows:
+                marks = ", ".join("?" * len(rows[0]))
+                connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+        connection.execute("COMMIT")
+        connection.close()
         self.clock.seconds = 0.0
         self.database.begin_world(breaks)
         return Metastore(self.database, pauses=_PAUSES)
@@ -50,7 +57,15 @@ def stage(lock_wait: float) -> Stage:
     file = Path(folder.name) / "world.db"
     Metastore.open(f"sqlite:///{file}", clock=clock).close()
     database = BreakingDatabase(f"sqlite:///{file}", sqlite_synchronous="normal", clock=clock, wait_seconds=lock_wait)
-    return Stage(folder, clock, database, file.read_bytes())
+    return Stage(folder, clock, database, _rows(file))
+
+
+def _rows(file: Path) -> Mapping[str, list[tuple[object, ...]]]:
+    connection = sqlite3.connect(file)
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+    connection.close()
+    return rows
 
 
 def _memory_folder() -> str | None:

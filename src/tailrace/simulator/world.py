@@ -106,7 +106,6 @@ class World:
     def __exit__(self, *exc: object) -> None:
         self.performer.close()
         self.let_go()
-        self.metastore.close()
 
     @property
     def over(self) -> bool:
