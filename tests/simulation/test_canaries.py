@@ -3,9 +3,10 @@
 import pytest
 
 from tailrace.simulator.canaries import CANARIES
-from tailrace.simulator.exploring import catch, every, shorten
+from tailrace.simulator.choices import Replayed
+from tailrace.simulator.exploring import catch, every, one, shorten
 from tailrace.simulator.history import Judgement
-from tailrace.simulator.scenario import linear
+from tailrace.simulator.scenario import linear, random_scenario
 from tailrace.simulator.searching import Search
 
 EXPECTED = {
@@ -56,9 +57,14 @@ def test_the_race_of_2016_is_found_in_the_threads_world() -> None:
         assert "b could still run" in history.findings[0]
 
 
-def test_a_failing_trace_is_shortened() -> None:
-    found = catch(CANARIES["piecemeal-reads"], 500)
+@pytest.mark.parametrize("name", ["piecemeal-reads", "trusting-owner"])
+def test_a_failing_trace_is_shortened_and_told(name: str) -> None:
+    found = catch(CANARIES[name], 500)
     assert found is not None
-    short = shorten(found.seed, CANARIES["piecemeal-reads"], attempts=20)
-    assert short.judgement is found.history.judgement
-    assert short.steps <= found.history.steps
+    short = shorten(found.seed, CANARIES[name], attempts=150)
+    assert short.history.judgement is found.history.judgement
+    assert len(short.choices) < len(found.history.trace) / 8
+    assert len(short.history.story) < len(found.history.story)
+    assert len(short.history.choices) <= len(short.choices)
+    again = one(random_scenario(found.seed), Replayed(dict(short.choices)), CANARIES[name])
+    assert again.complaint == found.history.complaint

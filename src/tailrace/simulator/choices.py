@@ -1,7 +1,7 @@
 """Where a world's choices come from: a seed, a recorded trace, or a search that tries them all."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,13 +69,18 @@ class Seeded:
 
 
 class Replayed:
-    """The choices of a recorded trace; when it ends, no fault, and whoever went last goes on while there is reason."""
+    """The choices of a recorded trace, by their place among all choices. Everywhere else nothing unusual happens.
 
-    def __init__(self, recorded: Sequence[int]) -> None:
-        self._recorded = list(recorded)
+    Usual is: no fault, and whoever went last goes on while there is reason. A trace that was shortened so names only
+    the choices that matter; ``told`` is those in words.
+    """
+
+    def __init__(self, recorded: Mapping[int, int]) -> None:
+        self._recorded = recorded
         self._last = ""
         self._in_a_row = 0
         self.trace: list[int] = []
+        self.told: list[str] = []
 
     def arrive(self, state: Callable[[], str]) -> None:
         """A replay remembers nothing."""
@@ -83,10 +88,11 @@ class Replayed:
     def pick(self, options: Sequence[Option]) -> int:
         """What was chosen then, or the last option where that many no longer exist."""
         place = len(self.trace)
-        if place < len(self._recorded):
-            chosen = min(self._recorded[place], len(options) - 1)
-        else:
-            chosen = self._go_on(options)
+        chosen = self._go_on(options)
+        if place in self._recorded:
+            usual, chosen = chosen, min(self._recorded[place], len(options) - 1)
+            if chosen != usual:
+                self.told.append(f"{options[chosen].name}, rather than {options[usual].name}")
         self._in_a_row = self._in_a_row + 1 if options[chosen].name == self._last else 0
         self._last = options[chosen].name
         self.trace.append(chosen)
@@ -105,7 +111,13 @@ class Replayed:
         """What happened then, if it can happen at all."""
         if probability <= 0:
             return False
-        place = len(self.trace)
-        happens = place < len(self._recorded) and bool(self._recorded[place])
+        happens = bool(self._recorded.get(len(self.trace)))
+        if happens:
+            self.told.append(name)
         self.trace.append(int(happens))
         return happens
+
+
+def whole(trace: Sequence[int]) -> Mapping[int, int]:
+    """A trace in which every choice is recorded."""
+    return dict(enumerate(trace))

@@ -1,15 +1,27 @@
 """Explores: many seeds, or every interleaving of a small world; and shortens a failing trace."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import multiprocessing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
-from tailrace.simulator.canaries import Canary
+from tailrace.simulator.canaries import CANARIES, Canary
 from tailrace.simulator.choices import Chooser, Replayed, Seeded
 from tailrace.simulator.history import History, Judgement, run_history
 from tailrace.simulator.scenario import Scenario, random_scenario
 from tailrace.simulator.searching import Search
 
 PRODUCT = Canary("product", "nothing is broken")
+
+#: So many seeds are handed to a process at a time.
+_CHUNK = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Shortened:
+    """A failing history with few unusual choices, and those: place among all choices, and what was chosen."""
+
+    history: History
+    choices: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +32,16 @@ class Found:
     seed: int
 
 
-def one(scenario: Scenario, chooser: Chooser, variant: Canary = PRODUCT) -> History:
-    """One history of a variant."""
+def one(scenario: Scenario, chooser: Chooser, variant: Canary = PRODUCT, *, impatient: bool = False) -> History:
+    """One history of a variant; ``impatient`` ends it with the step that was wrong."""
     with variant.singing():
         return run_history(
-            scenario, chooser, job_loop=variant.job_loop, performer=variant.performer, lock_wait=variant.lock_wait
+            scenario,
+            chooser,
+            job_loop=variant.job_loop,
+            performer=variant.performer,
+            lock_wait=variant.lock_wait,
+            impatient=impatient,
         )
 
 
@@ -32,6 +49,32 @@ def seeds(first: int, count: int, variant: Canary = PRODUCT) -> Iterator[Found]:
     """The histories of ``count`` seeds."""
     for seed in range(first, first + count):
         yield Found(one(random_scenario(seed), Seeded(seed), variant), seed)
+
+
+def explore(first: int, count: int, variant: Canary = PRODUCT, *, processes: int = 1) -> Iterator[Found]:
+    """The histories of ``count`` seeds, in their order, over so many processes.
+
+    Of a history in which all is well only the judgement and what occurred is kept.
+    """
+    if processes <= 1:
+        yield from seeds(first, count, variant)
+        return
+    chunks = [
+        (start, min(_CHUNK, first + count - start), variant.name) for start in range(first, first + count, _CHUNK)
+    ]
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        for founds in pool.imap(_chunk, chunks):
+            yield from founds
+
+
+def _chunk(part: tuple[int, int, str]) -> list[Found]:
+    first, count, name = part
+    return [
+        Found(replace(found.history, story=(), trace=()), found.seed)
+        if found.history.judgement is Judgement.WELL
+        else found
+        for found in seeds(first, count, CANARIES.get(name, PRODUCT))
+    ]
 
 
 def catch(variant: Canary, most: int) -> Found | None:
@@ -45,30 +88,44 @@ def every(scenario: Scenario, search: Search, variant: Canary = PRODUCT) -> Iter
         yield one(scenario, chooser, variant)
 
 
-def shorten(seed: int, variant: Canary = PRODUCT, attempts: int = 60) -> History:
-    """A history of this seed's world that fails the same way with fewer choices off the beaten path.
+def shorten(seed: int, variant: Canary = PRODUCT, attempts: int = 300) -> "Shortened":
+    """A history of this seed's world that fails by the same check, with as few unusual choices as were found.
 
-    Cuts the trace's tail in halves, then takes single choices back to the first option, while the failure stays.
+    First the shortest beginning that still fails, then without this part and that of its choices, ever smaller parts
+    (delta debugging). Each choice left out becomes the usual one: no fault, and whoever went last goes on.
     """
     scenario = random_scenario(seed)
-    best = one(scenario, Seeded(seed), variant)
-    wanted = best.judgement
-    trace = list(best.trace)
-    size = len(trace)
-    while size and attempts:
+    found = one(scenario, Seeded(seed), variant)
+
+    def fails(choices: Mapping[int, int]) -> bool:
+        nonlocal attempts
         attempts -= 1
-        size //= 2
-        tried = one(scenario, Replayed(trace[: len(trace) - size]), variant)
-        if tried.judgement is wanted and tried.steps <= best.steps:
-            best, trace = tried, trace[: len(trace) - size]
-    for place in range(len(trace) - 1, -1, -1):
-        if not attempts:
+        return one(scenario, Replayed(choices), variant).complaint == found.complaint
+
+    choices = dict(enumerate(found.trace))
+    whole = choices
+    low, high = 0, len(choices)  # the shortest beginning: every longer one is taken to fail too
+    while low < high and attempts > 0:
+        middle = (low + high) // 2
+        if fails({place: choices[place] for place in range(middle)}):
+            high = middle
+        else:
+            low = middle + 1
+    choices = {place: choices[place] for place in range(high)}
+    if not fails(choices):
+        choices = whole
+    size = max(1, len(choices) // 2)
+    while attempts > 0:
+        before = len(choices)
+        places = sorted(choices)
+        for start in range(0, len(places), size):
+            left = {place: choices[place] for place in choices if place not in places[start : start + size]}
+            if attempts > 0 and left != choices and fails(left):
+                choices = left
+        if size == 1 and len(choices) == before:
             break
-        if trace[place] == 0:
-            continue
-        attempts -= 1
-        simpler = [*trace[:place], 0, *trace[place + 1 :]]
-        tried = one(scenario, Replayed(simpler), variant)
-        if tried.judgement is wanted and tried.steps <= best.steps:
-            best, trace = tried, simpler
-    return best
+        size = max(1, size // 2)
+    shown = one(scenario, Replayed(choices), variant, impatient=True)
+    if shown.judgement is not found.judgement:  # what ended it too early was something else
+        shown = one(scenario, Replayed(choices), variant)
+    return Shortened(shown, tuple(sorted(choices.items())))

@@ -34,6 +34,7 @@ def fingerprint(world: "World") -> str:
                         actor.job.id,
                         actor.submission,
                         actor.claim,
+                        actor.lease_until,
                         actor.ending,
                         actor.steps_left,
                         actor.due,

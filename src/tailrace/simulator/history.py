@@ -13,6 +13,7 @@ from tailrace.jobs.backfill import backfill_loop
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.simulator.choices import Chooser, SeenBefore
+from tailrace.simulator.coverage import Step
 from tailrace.simulator.oracle import Expected, expected
 from tailrace.simulator.performing import Performer
 from tailrace.simulator.scenario import Scenario
@@ -44,8 +45,15 @@ class History:
     trace: tuple[int, ...]
     steps: int
     digest: str
-    causes: frozenset[tuple[str, str, str, str]]  # transitions that occurred: before, after, actor, cause
+    steps_made: frozenset[Step]  # transitions that occurred
     joined: bool = False  # it ended where another history of the same search had been before
+    refused: frozenset[str] = frozenset()  # what was refused, and why: one word or two for each kind
+    choices: tuple[str, ...] = ()  # of a replay: those that were recorded and not usual, in words
+
+    @property
+    def complaint(self) -> tuple[Judgement, str]:
+        """What it failed by: the judgement, and which check found it."""
+        return self.judgement, self.findings[0].split(":")[0] if self.findings else ""
 
 
 def run_history(
@@ -55,8 +63,12 @@ def run_history(
     job_loop: JobLoop = backfill_loop,
     performer: type[Performer] = Performer,
     lock_wait: float = 30.0,
+    impatient: bool = False,
 ) -> History:
-    """Let a world run: first with faults, then healed until everything is done; then audit what is recorded."""
+    """Let a world run: first with faults, then healed until everything is done; then audit what is recorded.
+
+    ``impatient``: audit after every step, and end with the step that did it.
+    """
     with World(scenario, chooser, job_loop=job_loop, performer=performer, lock_wait=lock_wait) as world:
         judgement, findings, steps, joined = Judgement.WELL, [], 0, False
         try:
@@ -66,6 +78,8 @@ def run_history(
                     world.heal()
                 world.step()
                 steps += 1
+                if impatient and audit(world.metastore.audit_records()):
+                    break
         except SeenBefore:
             joined = True
         except Crash as crash:
@@ -82,8 +96,8 @@ def run_history(
         if violations:
             judgement, findings = Judgement.SAFETY, violations
         rows = [(row.kind, row.run_id, row.task_id, row.before, row.after, row.cause) for row in records.history]
-        causes = frozenset(
-            (row.before or "", row.after, row.actor, row.cause)
+        steps_made = frozenset(
+            (row.kind, row.before or "", row.after, row.actor, row.cause)
             for row in records.history
             if row.kind in ("task_instance", "dag_run", "backfill")
         )
@@ -94,8 +108,10 @@ def run_history(
             tuple(world.chooser.trace),
             steps,
             hashlib.sha256(repr((rows, world.story)).encode()).hexdigest()[:16],
-            causes,
+            steps_made,
             joined,
+            frozenset(world.refused),
+            tuple(getattr(chooser, "told", ())),
         )
 
 

@@ -50,8 +50,8 @@ class Stage:
 
 
 @functools.cache
-def stage(lock_wait: float) -> Stage:
-    """This process's stage for worlds whose statements wait so long for a lock, in seconds."""
+def stage(lock_wait: float, pid: int) -> Stage:
+    """The stage of this process (``pid``) for worlds whose statements wait so long for a lock, in seconds."""
     folder = tempfile.TemporaryDirectory(prefix="tailrace-world-", dir=_memory_folder(), ignore_cleanup_errors=True)
     clock = FalseClock()
     file = Path(folder.name) / "world.db"

@@ -5,6 +5,7 @@ lost, doubled or false. A crash takes an actor away before or after the effect i
 a lease; somebody may sit on the metastore's lock. What ended unfinished is typed again, sooner or later.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,6 +26,7 @@ from tailrace.planning.creation import plan_backfill
 from tailrace.simulator.actors import Actor, Job, Worker
 from tailrace.simulator.breaking import Break, StuckTransaction
 from tailrace.simulator.choices import Chooser, Option
+from tailrace.simulator.coverage import refusals
 from tailrace.simulator.fingerprint import fingerprint
 from tailrace.simulator.ledger import Ledger
 from tailrace.simulator.performing import LEASE_SECONDS, WRITING, Performer
@@ -72,7 +74,7 @@ class World:
     ) -> None:
         self.scenario = scenario
         self.chooser = chooser
-        self._stage = _stage(lock_wait)
+        self._stage = _stage(lock_wait, os.getpid())
         self.clock = self._stage.clock
         self.job_loop = job_loop
         self.faults = scenario.faults
@@ -85,6 +87,7 @@ class World:
         self.stuck: StuckTransaction | None = None
         self.broken = 0  # how often a connection broke
         self.ledger = Ledger()
+        self.refused: set[str] = set()  # kinds of refusal that occurred
         self.story: list[str] = []
         self._pids = 100
         self._writes = 0
@@ -307,6 +310,7 @@ class World:
         self.clock.advance(self.scenario.tick)
         with _noticing(f"{actor.name} at {type(effect).__name__}"):
             answer = self.performer.perform(actor, effect)
+        self.refused.update(refusals(effect, answer))
         if not isinstance(effect, Note) or effect.text:
             self.tell(actor.name, type(effect).__name__, words(effect, answer, self._several))
         if self.chooser.chance(f"{actor.name} crashes after", may_crash):

@@ -1,8 +1,10 @@
 """``tailrace simulate``: histories of the product's own loops in a simulated world, explored, replayed and told."""
 
+import os
 import sys
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,8 +15,8 @@ from tailrace.cli.options import output_option
 from tailrace.cli.speaking import bullet_lines, counted, current_speaker, plural, styled
 from tailrace.errors import CommandError
 from tailrace.simulator.canaries import CANARIES, Canary
-from tailrace.simulator.choices import Replayed, Seeded
-from tailrace.simulator.exploring import PRODUCT, Found, every, one, seeds, shorten
+from tailrace.simulator.choices import Replayed, Seeded, whole
+from tailrace.simulator.exploring import PRODUCT, Found, every, explore, one, shorten
 from tailrace.simulator.history import EXIT_CODES, History, Judgement
 from tailrace.simulator.scenario import Scenario, linear, random_scenario
 from tailrace.simulator.searching import Search
@@ -34,7 +36,13 @@ and then a finished: nothing left that could run, it thinks.
 @click.option("--seeds", "count", type=click.IntRange(min=1), metavar="N", help="Explore N histories.  [default: 200]")
 @click.option("--first", type=click.IntRange(min=0), default=0, metavar="SEED", help="The first of them.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="SEED", help="One history, told step by step.")
-@click.option("--trace", metavar="N,N,…", help="With --seed: these choices instead of the seed's own.")
+@click.option("--trace", metavar="N:N,…", help="With --seed: these choices (place:choice), and else the usual.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --seeds: so many at once.  [default: one for each core]",
+)
 @click.option("--canary", type=click.Choice(sorted(CANARIES)), help="A deliberately broken variant, to be caught.")
 @click.option("--scenario", type=click.Choice(_SCENARIOS), help="2016: the race of the thread, shown, then closed.")
 @click.option(
@@ -52,6 +60,7 @@ def simulate(
     first: int,
     seed: int | None,
     trace: str | None,
+    processes: int | None,
     canary: str | None,
     scenario: str | None,
     preemptions: int,
@@ -70,7 +79,7 @@ def simulate(
         return _scenario_2016(linear(crash=crashes > 0, jobs=jobs), Bounds(preemptions, crashes), output)
     if seed is not None:
         return _one(seed, trace, variant, output)
-    return _explore(first, count or 200, variant, output)
+    return _explore(range(first, first + (count or 200)), processes or os.cpu_count() or 1, variant, output)
 
 
 def _one(seed: int, trace: str | None, variant: Canary, output: str) -> int:
@@ -84,43 +93,55 @@ def _one(seed: int, trace: str | None, variant: Canary, output: str) -> int:
     return EXIT_CODES[history.judgement]
 
 
-def _choices(text: str) -> list[int]:
+def _choices(text: str) -> Mapping[int, int]:
+    """``place:choice`` pairs; plain numbers are the choices from the first place on."""
     try:
-        return [int(part) for part in text.split(",") if part.strip()]
+        parts = [part.split(":") for part in text.split(",") if part.strip()]
+        if all(len(part) == 1 for part in parts):
+            return whole([int(number) for (number,) in parts])
+        return {int(place): int(choice) for place, choice in parts}
     except ValueError:
-        raise CommandError(f"--trace is whole numbers with commas between them, not {text!r}") from None
+        raise CommandError(
+            f"--trace is place:choice in whole numbers, with commas between them, not {text!r}"
+        ) from None
 
 
-def _without_tail(trace: Sequence[int]) -> Sequence[int]:
-    """A replay that runs out of choices takes the first option: trailing zeros say nothing."""
-    return trace[: max((place for place, chosen in enumerate(trace, start=1) if chosen), default=0)]
-
-
-def _explore(first: int, count: int, variant: Canary, output: str) -> int:
+def _explore(wanted: range, processes: int, variant: Canary, output: str) -> int:
     """Stops at the first history that fails, and shortens it."""
     speaker = current_speaker()
     judged: Counter[str] = Counter()
     failed: Found | None = None
-    for found in seeds(first, count, variant):
+    began = time.monotonic()
+    for found in explore(wanted.start, len(wanted), variant, processes=processes):
         judged[str(found.history.judgement)] += 1
         if found.history.judgement is not Judgement.WELL:
             failed = found
             break
         if found.seed % _TELL_EVERY == _TELL_EVERY - 1:
-            speaker.note(f"{sum(judged.values()):,} of {count:,} histories, all well")
-    told = None if failed is None else shorten(failed.seed, variant)
+            speaker.note(f"{sum(judged.values()):,} of {len(wanted):,} histories, all well")
+    seconds = time.monotonic() - began
+    if failed is None:
+        if output == "json":
+            speaker.answer_json({"schema": 1, "variant": variant.name, "histories": dict(judged), "failure": None})
+        else:
+            total = plural(len(wanted), "history", "histories")
+            speaker.answer(f"{total} of {variant.name} in {seconds:.0f} s: all well")
+        return 0
+    speaker.note(f"seed {failed.seed} fails ({failed.history.judgement}); looking for the shortest trace")
+    short = shorten(failed.seed, variant)
+    choices = ",".join(f"{place}:{choice}" for place, choice in short.choices)
     if output == "json":
-        failure = None if failed is None or told is None else _history_json(told, failed.seed)
+        failure = {**_history_json(short.history, failed.seed), "choices": choices}
         speaker.answer_json({"schema": 1, "variant": variant.name, "histories": dict(judged), "failure": failure})
-    elif failed is None or told is None:
-        speaker.answer(f"{plural(count, 'history', 'histories')} of {variant.name}: all well")
-    else:
-        speaker.answer("\n".join(_told(told)))
-        choices = ",".join(map(str, _without_tail(told.trace)))
-        option = "" if variant is PRODUCT else f" --canary {variant.name}"
-        speaker.answer(f"seed {failed.seed} ({counted(judged)} so far); to see it again:")
-        speaker.answer(f"  tailrace simulate --seed {failed.seed} --trace {choices}{option}")
-    return 0 if told is None else EXIT_CODES[told.judgement]
+        return EXIT_CODES[short.history.judgement]
+    speaker.answer("\n".join(_told(short.history)))
+    if short.history.choices:
+        speaker.answer("What was unusual, and all of it is needed:")
+        speaker.answer(bullet_lines(short.history.choices))
+    option = "" if variant is PRODUCT else f" --canary {variant.name}"
+    speaker.answer(f"seed {failed.seed} ({counted(judged)} so far); to see it again:")
+    speaker.answer(f"  tailrace simulate --seed {failed.seed} --trace {choices or '0:0'}{option}")
+    return EXIT_CODES[short.history.judgement]
 
 
 # --- the race of 2016 --------------------------------------------------------------------------------------
@@ -161,7 +182,7 @@ def _scenario_2016(world: Scenario, bounds: Bounds, output: str) -> int:
         if history.judgement is not Judgement.WELL:
             broken = history
             break
-    shown = broken or (sample and one(world, Replayed(sample.trace)))  # to its end, joined or not
+    shown = broken or (sample and one(world, Replayed(whole(sample.trace))))  # to its end, joined or not
     if output == "json":
         speaker.answer_json(
             {

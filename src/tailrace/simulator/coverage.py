@@ -1,0 +1,95 @@
+"""Which rows of the transition tables occurred, and which refusals: what never happens is tested by no seed.
+
+A refusal is where two actors met: a plan that came too late, a claim that somebody else won, a report of a lost try.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from tailrace.effects.asks import ClaimTry, Heartbeat, RenewLease, ReportOutcome
+from tailrace.effects.results import Applied
+from tailrace.effects.tries import Refused
+from tailrace.model.transitions import BACKFILL_TRANSITIONS, DAG_RUN_TRANSITIONS, TASK_INSTANCE_TRANSITIONS, Cause
+
+#: A transition that occurred: what it is of (task_instance, dag_run, backfill), before, after, actor, cause.
+Step = tuple[str, str, str, str, str]
+
+#: The refusals of an applied plan's parts, by the words they are told with.
+_STALE: tuple[tuple[str, str], ...] = (
+    (r"activation refused: expected queued", "activation: the run is not as it was"),
+    (r"activation refused: \d+ runs", "activation: the window is full"),
+    (r"takeover refused: expected", "takeover: the run is not as it was"),
+    (r"takeover refused: its owner", "takeover: its owner lives"),
+    (r"adoption refused", "adoption: the run is not as it was"),
+    (r"^backfill \d+: verdict \w+ refused: a wanted", "backfill verdict: something is still open"),
+    (r"^backfill \d+: verdict \w+ refused", "backfill verdict: the backfill is not as it was"),
+    (r"verdict \w+ refused: expected running", "verdict: the run is not as it was"),
+    (r"verdict \w+ refused: previous run", "verdict: its previous run is not as it was"),
+    (r"verdict \w+ refused: pool", "verdict: a pool is not as it was"),
+    (r"verdict \w+ refused: \S+: expected", "verdict: a task instance is not as it was"),
+)
+_OTHERS = (
+    "step: not as it was",
+    "step: no room",
+    "claim: not_queued",
+    "claim: other_try",
+    "claim: run_not_running",
+    "report: stale_token",
+    "report: other_try",
+    "renewal: not its own any more",
+    "heartbeat: taken for dead",
+)
+
+#: Every kind of refusal there is.
+REFUSALS = frozenset({kind for _, kind in _STALE} | set(_OTHERS))
+
+
+def refusals(effect: object, answer: Any) -> Iterator[str]:
+    """The kinds of refusal in one answer."""
+    if isinstance(answer, Applied):
+        for text in answer.stale:
+            yield next((kind for words, kind in _STALE if re.search(words, text)), f"unknown: {text}")
+        if answer.lost:
+            yield "step: not as it was"
+        if answer.deferred:
+            yield "step: no room"
+    elif isinstance(answer, Refused) and isinstance(effect, ClaimTry | ReportOutcome):
+        yield f"{'claim' if isinstance(effect, ClaimTry) else 'report'}: {answer.reason}"
+    elif answer is False and isinstance(effect, RenewLease):
+        yield "renewal: not its own any more"
+    elif answer is False and isinstance(effect, Heartbeat):
+        yield "heartbeat: taken for dead"
+
+
+#: Rows that no world of today comes to, and why.
+OUT_OF_REACH: Mapping[str, str] = {
+    "deferred": "nothing defers a task yet",
+    "up_for_reschedule": "no sensor gives its slot back yet",
+    "removed": "a world's DAG keeps its tasks",
+}
+
+
+def table() -> frozenset[Step]:
+    """Every row of the transition tables that a world can come to."""
+    rows = [
+        (kind, str(row.before), str(row.after), str(row.actor), str(row.cause))
+        for kind, transitions in (
+            ("task_instance", TASK_INSTANCE_TRANSITIONS),
+            ("dag_run", DAG_RUN_TRANSITIONS),
+            ("backfill", BACKFILL_TRANSITIONS),
+        )
+        for row in transitions
+    ]
+    return frozenset(row for row in rows if not {row[1], row[2]} & OUT_OF_REACH.keys())
+
+
+def missing(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """The rows that a world could have come to and none of these did, in order."""
+    return tuple(sorted(table() - set(steps)))
+
+
+def unmade(steps: Iterable[Step], causes: Iterable[Cause]) -> tuple[Step, ...]:
+    """The missing rows, those of these causes left out."""
+    left_out = {str(cause) for cause in causes}
+    return tuple(row for row in missing(steps) if row[4] not in left_out)
