@@ -55,10 +55,13 @@ class PostgresServer:
         url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg", database=name)
         return url.render_as_string(hide_password=False)
 
+    def pids(self) -> list[int]:
+        """Every process of the server."""
+        return [process.pid for process in self._processes()]
+
     def kill(self) -> None:
         """Kill the server as a crash would: every process of it at once. ``start`` brings it back."""
-        postmaster = psutil.Process(self._pid())
-        processes = [postmaster, *postmaster.children(recursive=True)]
+        processes = self._processes()
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -76,6 +79,10 @@ class PostgresServer:
     def stop(self) -> None:
         """Stop the server in good order."""
         self._server.cleanup()
+
+    def _processes(self) -> list[psutil.Process]:
+        postmaster = psutil.Process(self._pid())
+        return [postmaster, *postmaster.children(recursive=True)]
 
     def _pid(self) -> int:
         return int((self._folder / "postmaster.pid").read_text().splitlines()[0])

@@ -274,16 +274,27 @@ def test_a_server_that_comes_back(
     world.backfill(A, days=2)
     assert len(world.rows(dag_run)) == 2
     assert pauses == [0.1, 0.4]
+    world.store.release()
+    server.kill()
+    come_back_at(1)
+    world.backfill(A, days=2, new=True)
+    assert pauses == [0.1], "a connection closed for a fork is no reason to give up at once"
     server.kill()
     come_back_at(99)
     with pytest.raises(EnvironmentBroken) as said:
         world.backfill(A, days=3)
     one_line(said)
-    assert pauses == [0.1, 0.4, 1.5, 4.0]
+    assert "did not come back within 30 s, the same command continues" in str(said.value)
+    assert pauses == [0.1, 0.4, 1.5, 4.0, 6.0, 8.0, 10.0]
+    pauses.clear()
+    with pytest.raises(EnvironmentBroken):
+        world.backfill(A, days=3)
     with pytest.raises(EnvironmentBroken):
         Metastore.open(url)
-    assert len(pauses) == 4
-    server.start()
+    assert pauses == []
+    come_back_at(1)
+    Metastore.open(url, expected=True).close()
+    assert pauses == [0.1]
     assert len(world.rows(dag_run)) == 2
     world.store.close()
 

@@ -50,8 +50,9 @@ from tailrace.planning.snapshot import Snapshot
 
 R = TypeVar("R")
 
-#: Seconds between the attempts of one write or read whose connection broke; their number bounds the attempts.
-PAUSES = (0.0, 0.1, 0.4, 1.5, 4.0)
+#: Seconds between the attempts of one write or read whose connection broke; their number bounds the attempts. Half a
+#: minute in all: a server that is restarted comes back within it, and nobody looks at a dead one for longer.
+PAUSES = (0.0, 0.1, 0.4, 1.5, 4.0, 6.0, 8.0, 10.0)
 
 #: How long a statement waits for a lock before the environment counts as broken, in seconds.
 LOCK_WAIT = 30.0
@@ -87,6 +88,7 @@ class Metastore(Views):
     def __init__(self, database: Database, pauses: Iterable[float] = PAUSES) -> None:
         self._database = database
         self._pauses = tuple(pauses)
+        self._reached = False  # a server that was there may come back
         self._structures = Structures()
 
     @classmethod
@@ -97,15 +99,19 @@ class Metastore(Views):
         sqlite_synchronous: str = "normal",
         clock: Clock | None = None,
         lock_wait: float = LOCK_WAIT,
+        expected: bool = False,
         may_migrate: bool = True,
     ) -> "Metastore":
         """Open the metastore at this SQLAlchemy URL; create it, or migrate it (SQLite, ``may_migrate``), if need be.
 
-        ``clock`` stands in for the store's own clocks. Raises CommandError for a URL that names no metastore and
-        EnvironmentBroken when it is out of reach, newer than this Tailrace, or older and may not be migrated now.
+        ``clock`` stands in for the store's own clocks; ``expected`` says that somebody of this job has reached it
+        already, so that a PostgreSQL server which is just being restarted is waited for. Raises CommandError for a URL
+        that names no metastore and EnvironmentBroken when it is out of reach, newer than this Tailrace, or older and
+        may not be migrated now.
         """
         database = Database(url, sqlite_synchronous=sqlite_synchronous, clock=clock, wait_seconds=lock_wait)
         metastore = cls(database)
+        metastore._reached = expected
         metastore._repeat(lambda: schema.prepare(database, may_migrate=may_migrate))
         return metastore
 
@@ -305,13 +311,20 @@ class Metastore(Views):
             if failure is not None and pause:
                 time.sleep(pause)
             try:
-                return attempt()
+                answer = attempt()
             except (ConnectionLost, CommitUnknown, Contended) as error:
                 failure = error
             except Unreachable as error:
-                if failure is None:  # it was never there: say so at once
+                if failure is None and not (self._reached and self._database.postgres):  # nothing to wait for
                     raise
                 failure = error
+            else:
+                self._reached = True
+                return answer
         if failure is None:
             raise InternalError("a metastore needs at least one attempt")
+        waited = sum(self._pauses[1:])
+        self._pauses = self._pauses[:1]  # whoever goes on all the same has waited enough
+        if isinstance(failure, Unreachable) and waited:
+            failure = Unreachable(f"{failure}; it did not come back within {waited:g} s, the same command continues")
         raise failure

@@ -5,7 +5,7 @@ Imported only after the zygote is forked (see ``launch``), because this is where
 
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -188,7 +188,8 @@ def _drive(
         try:
             end = drive(loop, driver.perform)
         except BaseException:
-            metastore.end_job(job_id, JobState.FAILED)
+            with suppress(EnvironmentBroken):  # a metastore that is gone: others bury the job
+                metastore.end_job(job_id, JobState.FAILED)
             raise
         _progress(metastore, backfill_id, len(dag.tasks), listener, began)
         return end

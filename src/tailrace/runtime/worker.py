@@ -21,7 +21,7 @@ class WorkerMain:
 
     def __call__(self, channel: WorkerChannel) -> None:
         """Serve tries from ``channel`` until no more will come."""
-        metastore = Metastore.open(self.database_url, sqlite_synchronous=self.sqlite_synchronous)
+        metastore = Metastore.open(self.database_url, sqlite_synchronous=self.sqlite_synchronous, expected=True)
         drive(worker_loop(self.lease_seconds), worker_performer(metastore, channel.perform))
         metastore.close()
 
