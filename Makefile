@@ -4,13 +4,14 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SEEDS ?= 2000
 REPEATS ?= 1000
+KILLS ?= 500
 VENV := .venv
 BIN := $(VENV)/bin
 # Compiled modules make every start several times faster; some shells forbid them.
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help venv demo test check format soak simulate bench wheel clean
+.PHONY: help venv demo test check format soak chaos simulate bench wheel clean
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -46,6 +47,9 @@ format: $(VENV)/.developing ## write the code the way we write it
 
 soak: $(VENV)/.developing ## the flaky test of 2016, REPEATS times (1000: within an hour)
 	$(BIN)/python -m pytest tests/acceptance/test_soak.py -m soak --soak-repeats=$(REPEATS)
+
+chaos: $(VENV)/.developing ## KILLS (500) of jobs, workers, zygotes, tasks and PostgreSQL on each database; nothing lost
+	$(BIN)/python -W ignore -m tests.chaos --kills $(KILLS)
 
 simulate: $(VENV)/.developing ## explore SEEDS simulated histories (2000)
 	$(BIN)/tailrace simulate --seeds $(SEEDS)

@@ -81,8 +81,8 @@ def test_the_sources_keep_to_the_house_style(check: Check) -> None:
     assert found(SOURCES, check) == []
 
 
-def test_only_acceptance_tests_sleep() -> None:
-    waiting = [file for file in TESTS if file.relative_to(ROOT).parts[1] != "acceptance"]
+def test_only_what_runs_real_processes_sleeps() -> None:
+    waiting = [file for file in TESTS if file.relative_to(ROOT).parts[1] not in ("acceptance", "chaos")]
     assert found(waiting, sleeps) == []
 
 
