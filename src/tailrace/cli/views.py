@@ -69,9 +69,9 @@ def backfill_json(line: BackfillLine) -> dict[str, object]:
         "end": line.end.isoformat(),
         "reprocess": line.reprocess,
         "runs": dict(line.runs),
-        "created": _json_moment(line.created_at),
-        "started": _json_moment(line.started_at),
-        "ended": _json_moment(line.ended_at),
+        "created": json_moment(line.created_at),
+        "started": json_moment(line.started_at),
+        "ended": json_moment(line.ended_at),
         "command": line.command,
         "reason": line.reason,
     }
@@ -116,8 +116,8 @@ def run_json(line: RunLine) -> dict[str, object]:
         "data_interval": [line.logical_date.isoformat(), line.interval_end.isoformat()],
         "run_type": line.run_type,
         "state": line.state,
-        "start": _json_moment(line.started_at),
-        "end": _json_moment(line.ended_at),
+        "start": json_moment(line.started_at),
+        "end": json_moment(line.ended_at),
         "reason": line.reason,
         "task_instance_counts": dict(line.task_instances),
     }
@@ -143,8 +143,8 @@ def task_instance_json(line: TaskInstanceLine) -> dict[str, object]:
         "map_index": line.map_index,
         "state": line.state,
         "try_number": line.try_number,
-        "start": _json_moment(line.start),
-        "end": _json_moment(line.end),
+        "start": json_moment(line.start),
+        "end": json_moment(line.end),
         "reason": line.reason,
     }
 
@@ -187,7 +187,8 @@ def _by_name(counts: Mapping[str, int]) -> str:
     return counted(dict(sorted(counts.items())))
 
 
-def _json_moment(moment: datetime | None) -> str | None:
+def json_moment(moment: datetime | None) -> str | None:
+    """A moment as JSON: ISO 8601, or null."""
     return None if moment is None else moment.isoformat()
 
 

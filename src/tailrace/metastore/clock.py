@@ -61,11 +61,15 @@ class Moment:
 
     def expired(self, until: float | None, epoch: str | None, seconds: float | None) -> bool:
         """Whether a lease that was to last until then, granted for ``seconds``, has run out."""
+        return self.left(until, epoch, seconds) <= 0
+
+    def left(self, until: float | None, epoch: str | None, seconds: float | None) -> float:
+        """How many seconds such a lease still lasts; 0 or less when it has run out, 0 where nobody knows since when."""
         if until is None or epoch != self.epoch:
-            return True
+            return 0.0
         if self.grace_from is not None and seconds is not None:
             until = max(until, self.grace_from + seconds)
-        return until <= self.lease
+        return until - self.lease
 
 
 def read(clock: Clock) -> Moment:

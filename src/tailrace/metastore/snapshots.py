@@ -154,7 +154,7 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         dag=dag,
         runs=runs,
         candidates=candidates,
-        previous=_previous(tx, runs, candidates) if dag.depends_on_past else {},
+        previous=previous_runs(tx, runs, candidates) if dag.depends_on_past else {},
         pools=occupancy.views(),
         dag_active_runs=len(running),
         dag_active_tasks=occupancy.dag_active,
@@ -230,7 +230,7 @@ def _backfill(
     return view, candidates
 
 
-def _previous(tx: Transaction, runs: Iterable[RunView], candidates: Iterable[RunView]) -> Mapping[int, PreviousRun]:
+def previous_runs(tx: Transaction, runs: Iterable[RunView], candidates: Iterable[RunView]) -> Mapping[int, PreviousRun]:
     pinned = {view.previous_id for view in (*runs, *candidates) if view.previous_id is not None}
     if not pinned:
         return {}

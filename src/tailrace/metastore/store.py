@@ -33,6 +33,7 @@ from tailrace.metastore import (
 from tailrace.metastore.audit_records import page_audit_records, read_audit_records
 from tailrace.metastore.clock import Clock
 from tailrace.metastore.connection import Database, Transaction
+from tailrace.metastore.explanations import read_explained
 from tailrace.metastore.failures import ConnectionLost, Contended, Unreachable
 from tailrace.metastore.pools import PoolSummary
 from tailrace.metastore.records import recorded
@@ -44,6 +45,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import JobState
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
+from tailrace.planning.explained import RunFacts
 from tailrace.planning.plan import Plan
 from tailrace.planning.retries import AfterTry
 from tailrace.planning.snapshot import Snapshot
@@ -265,6 +267,10 @@ class Metastore(Views):
     def delete_pool(self, name: str, write_id: str) -> None:
         """Delete a pool that nothing uses. Raises CommandError for any other."""
         self._write(lambda tx: pools.delete_pool(tx, name, write_id), write_id)
+
+    def explained(self, run: int) -> RunFacts:
+        """What ``explain`` is told about this run (its row), of one moment. Raises KeyError for none."""
+        return self.read(lambda tx: read_explained(tx, run))
 
     def audit(self) -> Report:
         """Check the whole history, of one moment, a page at a time; others go on working meanwhile."""

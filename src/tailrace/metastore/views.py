@@ -355,10 +355,11 @@ def _blocked(tx: Transaction, backfill_id: int) -> tuple[Blocker, ...]:
         .where(backfill_run.c.backfill_id == backfill_id, dag_run.c.blocked.is_not(None))
         .order_by(backfill_run.c.ordinal)
     )
-    return tuple(_blocker(each) for row in tx.rows(wanted) for each in from_json(row[0]))
+    return tuple(stored_blocker(each) for row in tx.rows(wanted) for each in from_json(row[0]))
 
 
-def _blocker(stored: dict[str, Any]) -> Blocker:
+def stored_blocker(stored: dict[str, Any]) -> Blocker:
+    """A blocked task instance as a verdict stored it."""
     return Blocker(
         TaskInstanceKey(**stored["task_instance"]),
         TaskInstanceState(stored["state"]),

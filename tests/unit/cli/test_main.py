@@ -18,7 +18,7 @@ Typed = Callable[..., tuple[int, str, str]]
 
 NOT_BUILT_YET = (
     *("--detach", "--tasks", "--upstream", "--downstream", "--map-index"),
-    *("scheduler", "web", "standalone", "explain", "clear", "mark ", "trigger", "resume", "cancel"),
+    *("scheduler", "web", "standalone", "clear", "mark ", "trigger", "resume", "cancel"),
 )
 
 

@@ -27,6 +27,7 @@ _HERE = "tailrace.cli.commands.runs"
     lazy={
         "list": Lazy(f"{_HERE}:list_", "List runs, newest logical date first."),
         "show": Lazy(f"{_HERE}:show", "Show one run and its task instances."),
+        "explain": Lazy("tailrace.cli.commands.explain:explain_run_command", "Say what a run waits for, and why."),
     },
 )
 def runs() -> None:

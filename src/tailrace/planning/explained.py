@@ -1,0 +1,87 @@
+"""What ``explain`` is told: one run, its task instances, its owner and who wants it, of one moment. Values only."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tailrace.planning.plan import Blocker
+from tailrace.planning.snapshot import RunView, Snapshot, TaskInstanceView
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """A job that drives something; ``lease_seconds`` is how long it is still believed alive without a heartbeat."""
+
+    id: int
+    kind: str
+    host: str
+    pid: int
+    alive: bool
+    lease_seconds: float
+    backfill_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WantedBy:
+    """A backfill that wants the run. ``ahead`` counts its queued runs before this one, ``active`` its running ones."""
+
+    backfill_id: int
+    state: str
+    paused: bool
+    ahead: int
+    active: int
+    max_active_runs: int | None
+    detached: bool
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryFacts:
+    """One try, from history; ``outcome`` is None while it goes on."""
+
+    number: int
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: str | None = None
+    cause: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInstanceFacts:
+    """A task instance as it stands; ``lease_seconds`` is what its try's lease has left, negative once it ran out."""
+
+    view: TaskInstanceView
+    cause: str = ""
+    reason: str = ""
+    pool: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    lease_seconds: float | None = None
+    stopping_to: str | None = None
+    tries: tuple[TryFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """Everything about one run, of one moment. ``snapshot`` is the planner's own, of the lane that drives the run.
+
+    ``drivers`` are the live jobs that may drive it; ``live`` says that schedulers do, not only for a backfill.
+    """
+
+    run: RunView
+    snapshot: Snapshot
+    task_instances: tuple[TaskInstanceFacts, ...] = ()
+    owner: JobFacts | None = None
+    drivers: tuple[JobFacts, ...] = ()
+    wanted_by: tuple[WantedBy, ...] = ()
+    live: bool = False
+    reason: str = ""
+    blocked: tuple[Blocker, ...] = ()
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def dag_id(self) -> str:
+        """The run's DAG."""
+        return self.snapshot.dag.dag_id

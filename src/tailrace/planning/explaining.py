@@ -1,0 +1,172 @@
+"""Why a run's task instances stand as they do, and what would release them: the planner read aloud. Pure.
+
+The facts are one consistent read; what an unfinished task instance waits for are the answers of ``plan`` itself over
+that read. Nothing here decides: a reason that is not the planner's own is a fact (an owner, a lease, a place in a
+queue), never a rule.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tailrace.model.keys import TaskInstanceKey
+from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
+from tailrace.planning.explained import RunFacts, TaskInstanceFacts
+from tailrace.planning.plan import Decision, DependencyStatus, Plan, TaskTransition, Verdict
+from tailrace.planning.planner import RESUBMIT_AFTER, plan
+from tailrace.planning.releasing import (
+    Release,
+    owner_text,
+    place_in_queue,
+    release_of,
+    release_of_run,
+    seconds_text,
+    their_next_step,
+    waits_of_queued,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInstanceExplanation:
+    """Why one task instance stands as it does. ``statuses`` are the planner's answers, where it was asked."""
+
+    key: TaskInstanceKey
+    facts: TaskInstanceFacts
+    waits: str
+    release: Release | None = None
+    statuses: tuple[DependencyStatus, ...] = ()
+    doomed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the planner would do now, by task instance row."""
+
+    decisions: Mapping[TaskInstanceKey, Decision]
+    transitions: Mapping[int, TaskTransition]
+    plan: Plan
+
+
+def next_step(facts: RunFacts) -> Step:
+    """The planner's own next step over these facts."""
+    decided = plan(facts.snapshot)
+    return Step(
+        decisions={decision.key: decision for decision in decided.decisions},
+        transitions={step.id: step for step in decided.transitions},
+        plan=decided,
+    )
+
+
+def explain_task_instance(facts: RunFacts, ti: TaskInstanceFacts, step: Step) -> TaskInstanceExplanation:
+    """Why this task instance of the run stands as it does, and what would change that."""
+    view = ti.view
+    key = TaskInstanceKey(facts.dag_id, facts.run.run_id, view.task_id, view.map_index)
+    if view.state in FINISHED:
+        return TaskInstanceExplanation(key, ti, _ended(ti))
+    if view.state is TaskInstanceState.QUEUED:
+        return _queued(facts, key, ti)
+    if view.state in (TaskInstanceState.RUNNING, TaskInstanceState.STOPPING):
+        return _claimed(facts, key, ti)
+    return _idle(facts, key, ti, step)
+
+
+def _ended(ti: TaskInstanceFacts) -> str:
+    why = f": {ti.reason}" if ti.reason else ""
+    tried = f" in try {ti.view.try_number}" if ti.view.try_number and ti.cause in ("outcome", "lost") else ""
+    return f"{ti.view.state}{tried} ({ti.cause.replace('_', ' ')}){why}"
+
+
+def _queued(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts) -> TaskInstanceExplanation:
+    """Room is taken; a worker has not come yet."""
+    now, since = facts.snapshot.now, ti.view.queued_at
+    waited = "" if since is None else f" for {seconds_text((now - since).total_seconds())}"
+    waits = f"try {ti.view.try_number} is queued{waited} in pool {ti.pool}; no worker has claimed it yet"
+    if not facts.drivers:
+        return TaskInstanceExplanation(key, ti, f"{waits}, and no live job offers it", their_next_step(facts))
+    again = f"job {facts.drivers[0].id} offers it again when nobody has for {RESUBMIT_AFTER.total_seconds():.0f} s"
+    return TaskInstanceExplanation(key, ti, waits, Release(f"a worker that is free; {again}"))
+
+
+def _claimed(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts) -> TaskInstanceExplanation:
+    """A worker holds it: who, since when, and how long that is believed."""
+    holder, lease = ti.view.holder, ti.lease_seconds
+    where = ""
+    if holder is not None:
+        process = "" if holder.task is None else f", process {holder.task.pid}"
+        where = f" by worker {holder.worker.pid} on {holder.worker.host}{process}"
+    started = ti.started_at
+    ran = "" if started is None else f" for {seconds_text((facts.snapshot.now - started).total_seconds())}"
+    word = "is running" if ti.view.state is TaskInstanceState.RUNNING else f"is being stopped (to {ti.stopping_to})"
+    waits = f"try {ti.view.try_number} {word}{ran}{where}"
+    if lease is None:
+        return TaskInstanceExplanation(key, ti, waits, Release("its end"))
+    if lease > 0:
+        text = f"its end; if its worker falls silent, it is lost in {seconds_text(lease)}"
+        return TaskInstanceExplanation(key, ti, f"{waits}, lease for {seconds_text(lease)} more", Release(text))
+    waits += f"; its lease ran out {seconds_text(-lease)} ago"
+    if not facts.drivers:
+        return TaskInstanceExplanation(key, ti, f"{waits}, and no live job looks after it", their_next_step(facts))
+    return TaskInstanceExplanation(key, ti, waits, Release("the next step of its job declares this try lost"))
+
+
+def _idle(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts, step: Step) -> TaskInstanceExplanation:
+    decision, moved = step.decisions.get(key), step.transitions.get(ti.view.id)
+    if decision is None:
+        if moved is None:
+            return _blocked(facts, key, ti, step)
+        waits = f"the next step makes it {moved.after}: {moved.reason}"
+        return TaskInstanceExplanation(key, ti, waits, their_next_step(facts))
+    waits = " ".join(status.reason for status in decision.failed)
+    if moved is not None:
+        why = f": {waits}" if waits else ": every dependency is met"
+        waits = f"the next step makes it {moved.after}{why}"
+        return TaskInstanceExplanation(key, ti, waits, their_next_step(facts), decision.statuses)
+    waits += place_in_queue(decision, step.plan.decisions)
+    release = release_of(facts, decision)
+    return TaskInstanceExplanation(key, ti, waits, release, decision.statuses, decision.doomed)
+
+
+def _blocked(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts, step: Step) -> TaskInstanceExplanation:
+    """The planner has nothing to say of it: its run is not active. A deadlock's proof has said why."""
+    for blocker in facts.blocked:
+        if blocker.key == key:
+            waits = " ".join(status.reason for status in blocker.reasons)
+            decision = Decision(key, blocker.state, Verdict.WAIT, blocker.reasons, doomed=True)
+            release = release_of(facts, decision)
+            return TaskInstanceExplanation(key, ti, waits, release, blocker.reasons, doomed=True)
+    return TaskInstanceExplanation(key, ti, f"its run is {facts.run.state}", release_of_run(facts, step.plan))
+
+
+@dataclass(frozen=True, slots=True)
+class RunExplanation:
+    """Why a run stands as it does, and each of its task instances."""
+
+    facts: RunFacts
+    waits: str
+    release: Release | None
+    task_instances: tuple[TaskInstanceExplanation, ...]
+
+
+def explain_run(facts: RunFacts) -> RunExplanation:
+    """Why this run stands as it does, what would change that, and the same for each of its task instances."""
+    step = next_step(facts)
+    tis = tuple(explain_task_instance(facts, ti, step) for ti in facts.task_instances)
+    unfinished = [each for each in tis if each.facts.view.state not in FINISHED]
+    match facts.run.state:
+        case DagRunState.QUEUED:
+            return RunExplanation(facts, waits_of_queued(facts, step.plan), release_of_run(facts, step.plan), tis)
+        case DagRunState.RUNNING:
+            return RunExplanation(facts, _active(facts, step, unfinished), release_of_run(facts, step.plan), tis)
+        case _:
+            return RunExplanation(facts, facts.reason or str(facts.run.state), release_of_run(facts, step.plan), tis)
+
+
+def _active(facts: RunFacts, step: Step, unfinished: list[TaskInstanceExplanation]) -> str:
+    parts = [owner_text(facts)]
+    for verdict in step.plan.run_verdicts:
+        if verdict.id == facts.run.id:
+            return f"{parts[0]}; the next step closes it as {verdict.state}: {verdict.reason}"
+    doomed = sum(each.doomed for each in unfinished)
+    parts.append(f"{len(unfinished)} of {len(facts.task_instances)} task instances are unfinished")
+    if doomed:
+        parts.append(f"{doomed} of them can never run as things stand")
+    return "; ".join(parts)

@@ -1,0 +1,213 @@
+"""Each wait is told in the planner's own words, with what would release it and the command where there is one."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tailrace.model.keys import ProcessIdentity
+from tailrace.model.spec import DagSpec, Decides
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.planning.explained import JobFacts, RunFacts, TaskInstanceFacts, WantedBy
+from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
+from tailrace.planning.releasing import seconds_text
+from tailrace.planning.snapshot import Holder, PoolView, PreviousRun, RunOptions, RunView
+from tests.unit.planning.builders import NOW, dag, run, snapshot, task_instances
+
+JOB = JobFacts(1, "backfill", "here", 100, True, 15.0, 1)
+WANTED = WantedBy(1, "running", False, 0, 1, None, False, "tailrace backfill dag -s 2024-01-01")
+WORKER = ProcessIdentity("here", "boot", 7, 7)
+CHILD = ProcessIdentity("here", "boot", 8, 8)
+
+
+def facts(spec: DagSpec, of: RunView, *others: RunView, **more: Any) -> RunFacts:
+    """The facts of a run beside others, driven by a live job for one backfill."""
+    running = [each for each in (of, *others) if each.state is DagRunState.RUNNING]
+    fields = {name: more.pop(name) for name in ("owner", "drivers", "wanted_by", "live", "blocked") if name in more}
+    instances = more.pop("instances", tuple(TaskInstanceFacts(ti, pool="default_pool") for ti in of.task_instances))
+    seen = snapshot(spec, *running, **more)
+    return RunFacts(of, seen, instances, **{"owner": JOB, "drivers": (JOB,), "wanted_by": (WANTED,), **fields})
+
+
+def of_task(explained: RunExplanation, task_id: str) -> TaskInstanceExplanation:
+    return next(each for each in explained.task_instances if each.key.task_id == task_id)
+
+
+def explained(spec: DagSpec, task_id: str, *, states: Any = None, **more: Any) -> TaskInstanceExplanation:
+    of = run(spec, tis=task_instances(spec, **(states or {})), **more.pop("of", {}))
+    return of_task(explain_run(facts(spec, of, **more)), task_id)
+
+
+def told(found: TaskInstanceExplanation) -> tuple[str, str | None]:
+    assert found.release is not None
+    return found.release.text, found.release.command
+
+
+def test_a_trigger_rule_waits_for_what_is_above_it() -> None:
+    found = explained(dag("a>c b>c"), "c", states={"a": "success", "b": "up_for_retry"})
+    assert "success=1, skipped=0, failed=0, upstream_failed=0, removed=0, done=1, pending=1" in found.waits
+    assert told(found) == ("the end of b (up_for_retry)", None)
+    assert [status.dependency for status in found.statuses if not status.passed] == ["Trigger Rule"]
+
+
+def test_what_the_planner_would_do_is_said() -> None:
+    found = explained(dag("a"), "a")
+    assert found.waits == "the next step makes it queued: every dependency is met"
+    assert told(found) == ("the next step of job 1 (backfill on here, pid 100)", None)
+    skipped = explained(
+        dag("way>x way>y", way={"decides": Decides.BRANCH}),
+        "y",
+        states={"way": {"state": "success", "followed": ("x",)}},
+    )
+    assert skipped.waits == "the next step makes it skipped: Task way followed x, which excludes this task."
+
+
+def test_without_a_live_job_the_command_that_starts_one_is_named() -> None:
+    found = explained(dag("a"), "a", drivers=())
+    assert told(found) == ("a job that drives it: none is alive", WANTED.command)
+    detached = explained(dag("a"), "a", drivers=(), wanted_by=(replace(WANTED, detached=True),))
+    assert told(detached) == ("a job that drives it: none is alive", "tailrace scheduler")
+    live = explained(dag("a"), "a", drivers=(), wanted_by=(), live=True)
+    assert told(live) == ("a job that drives it: none is alive", "tailrace scheduler")
+
+
+def test_a_retry_waits_for_its_time() -> None:
+    waiting = {"a": {"state": "up_for_retry", "try_number": 1, "retry_at": NOW + timedelta(minutes=3, seconds=5)}}
+    found = explained(dag("a", a={"retries": 1}), "a", states=waiting)
+    text = "the time: 2024-05-01T12:03:05+00:00, in 3:05; or clear it to run it at once"
+    assert told(found) == (text, "tailrace tasks clear dag a run_1")
+
+
+def test_a_full_pool_says_who_is_before_it() -> None:
+    spec = dag("a b c", a={"pool": "p"}, b={"pool": "p", "priority_weight": 5}, c={"pool": "p"})
+    pools = {"p": PoolView("p", 1, 1), "default_pool": PoolView("default_pool", 9, 0)}
+    of, other = run(spec), run(spec, 2, tis=task_instances(spec, 200, b="success", c="success"))
+    explanation = explain_run(facts(spec, of, other, pools=pools))
+    places = {task: of_task(explanation, task).waits.partition("needs 1.")[2] for task in "abc"}
+    assert places == {
+        "b": " It is number 1 of 4 that wait for this.",
+        "a": " It is number 2 of 4 that wait for this.",
+        "c": " It is number 3 of 4 that wait for this.",
+    }
+    assert told(of_task(explanation, "b")) == (
+        "slots of pool p that are given back, or more of them",
+        "tailrace pools set p SLOTS",
+    )
+
+
+def test_a_pool_that_is_not_there_dooms() -> None:
+    found = explained(dag("a", a={"pool": "p"}), "a")
+    assert found.doomed
+    assert "does not exist" in found.waits
+
+
+def test_a_previous_run_that_is_open_or_failed() -> None:
+    spec = dag("a>b", a={"depends_on_past": True})
+    past = PreviousRun(9, "run_9", DagRunState.RUNNING, {"a": (TaskInstanceState.RUNNING,)})
+    waits = explained(spec, "a", of={"previous_id": 9}, previous={9: past})
+    assert told(waits) == ("a of run_9, which is running", "tailrace runs explain dag run_9")
+    assert not waits.doomed
+    failed = replace(past, state=DagRunState.FAILED, states={"a": (TaskInstanceState.FAILED,)})
+    never = explained(spec, "a", of={"previous_id": 9}, previous={9: failed})
+    assert never.doomed
+    assert told(never) == ("a of run_9 must run again and succeed", "tailrace tasks clear dag a run_9")
+    below = explained(spec, "b", of={"previous_id": 9}, previous={9: failed})
+    assert told(below)[0].startswith("nothing by itself: a (none) can never run")
+
+
+def test_a_paused_backfill_says_how_to_resume_it() -> None:
+    spec = dag("a")
+    of = run(spec)
+    seen = facts(spec, of, wanted_by=(replace(WANTED, paused=True),))
+    assert seen.snapshot.backfill is not None
+    seen = replace(seen, snapshot=replace(seen.snapshot, backfill=replace(seen.snapshot.backfill, paused=True)))
+    found = of_task(explain_run(seen), "a")
+    assert found.waits == "The backfill is paused."
+    assert told(found)[1] == "tailrace backfill resume 1"
+
+
+def test_a_queued_try_that_nobody_claimed() -> None:
+    waiting = {"a": {"state": "queued", "try_number": 1, "queued_at": NOW - timedelta(seconds=4)}}
+    found = explained(dag("a"), "a", states=waiting)
+    assert found.waits == "try 1 is queued for 4 s in pool default_pool; no worker has claimed it yet"
+    assert told(found)[0] == "a worker that is free; job 1 offers it again when nobody has for 10 s"
+    alone = explained(dag("a"), "a", states=waiting, drivers=())
+    assert told(alone) == ("a job that drives it: none is alive", WANTED.command)
+
+
+@pytest.mark.parametrize(
+    ("lease", "waits", "release"),
+    [
+        (12.0, ", lease for 12 s more", "its end; if its worker falls silent, it is lost in 12 s"),
+        (-3.0, "; its lease ran out 3 s ago", "the next step of its job declares this try lost"),
+    ],
+)
+def test_a_running_try_says_who_holds_it(lease: float, waits: str, release: str) -> None:
+    spec = dag("a")
+    (view,) = task_instances(spec, a={"state": "running", "try_number": 2, "holder": Holder(WORKER, CHILD)})
+    ti = TaskInstanceFacts(view, started_at=NOW - timedelta(seconds=70), lease_seconds=lease)
+    found = of_task(explain_run(facts(spec, run(spec, tis=(view,)), instances=(ti,))), "a")
+    assert found.waits == f"try 2 is running for 1:10 by worker 7 on here, process 8{waits}"
+    assert told(found)[0] == release
+
+
+def test_what_has_ended_says_how() -> None:
+    spec = dag("a b")
+    views = task_instances(spec, a={"state": "failed", "try_number": 2}, b="upstream_failed")
+    tis = (
+        TaskInstanceFacts(views[0], cause="outcome", reason="exit 1"),
+        TaskInstanceFacts(views[1], cause="trigger_rule", reason="because"),
+    )
+    explanation = explain_run(facts(spec, run(spec, tis=views), instances=tis))
+    assert [each.waits for each in explanation.task_instances] == [
+        "failed in try 2 (outcome): exit 1",
+        "upstream_failed (trigger rule): because",
+    ]
+    assert explanation.waits.endswith("the next step closes it as failed: a is failed; b is upstream_failed")
+
+
+def queued(**more: Any) -> RunExplanation:
+    spec = dag("a", _dag={"max_active_runs": 1})
+    of = run(spec, 5, state=DagRunState.QUEUED, tis=(), owner_job_id=None)
+    more = {"owner": None, "dag_active_runs": 1, **more}
+    return explain_run(facts(spec, of, run(spec), **more))
+
+
+def test_a_queued_run_says_where_it_stands_in_the_window() -> None:
+    found = queued(wanted_by=(replace(WANTED, ahead=3, active=2, max_active_runs=2),))
+    assert found.waits == (
+        "1 of 1 runs of dag are running (max_active_runs); backfill 1: 3 queued before it, 2 of 2 of its own running"
+    )
+    assert found.release is not None
+    assert found.release.text == "an active run that closes"
+    paused = queued(wanted_by=(replace(WANTED, paused=True),))
+    assert paused.release is not None
+    assert paused.release.command == "tailrace backfill resume 1"
+    unwanted = queued(wanted_by=(replace(WANTED, state="cancelled"),))
+    assert unwanted.release is not None
+    assert unwanted.release.text == "no unfinished backfill wants it"
+
+
+def test_a_queued_run_with_room_begins_at_the_next_step() -> None:
+    spec = dag("a")
+    of = run(spec, 5, state=DagRunState.QUEUED, tis=(), owner_job_id=None)
+    found = explain_run(facts(spec, of, candidates=(of,)))
+    assert found.waits == "there is room for it: the next step begins it"
+
+
+def test_a_run_waits_for_its_previous_one_to_begin() -> None:
+    spec = dag("a", a={"depends_on_past": True})
+    of = run(spec, 5, state=DagRunState.QUEUED, tis=(), owner_job_id=None, previous_id=4)
+    past = PreviousRun(4, "run_4", DagRunState.QUEUED, {})
+    found = explain_run(facts(spec, of, candidates=(of,), previous={4: past}))
+    assert "its previous run run_4 is queued itself" in found.waits
+    free = replace(of, options=RunOptions(ignore_depends_on_past=True))
+    assert "the next step begins it" in explain_run(facts(spec, free, candidates=(free,), previous={4: past})).waits
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-5, "0 s"), (59.4, "59 s"), (185, "3:05"), (7385, "2:03:05"), (180_000, "2 d 2 h")]
+)
+def test_spans_read_well(seconds: float, text: str) -> None:
+    assert seconds_text(seconds) == text
