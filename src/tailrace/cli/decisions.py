@@ -2,10 +2,10 @@
 changes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
-from tailrace.planning.plan import Decision, DependencyStatus
+from tailrace.planning.plan import Decision, DependencyStatus, Verdict
 
 #: Their reasons name upstream or earlier task instances: a new reason is news. The others' (pools, limits)
 #: count slots that change with every step, so only met or not met is.
@@ -15,17 +15,26 @@ _TELLING = frozenset({"Trigger Rule", "Previous Dagrun State"})
 class DecisionTeller:
     """Turns the decisions of successive planning steps into log lines, leaving out what has been said."""
 
-    def __init__(self) -> None:
+    def __init__(self, remembers: bool = False) -> None:
+        """``remembers``: steps of several lanes take turns, so one that does not speak of a task is no reason to forget
+        it; it is forgotten once it may run.
+        """
         self._said: dict[TaskInstanceKey, frozenset[object]] = {}
+        self._remembers = remembers
 
-    def lines(self, decisions: Iterable[Decision]) -> Iterator[str]:
+    def lines(self, decisions: Collection[Decision]) -> Iterator[str]:
         """The lines for what is new since the last step. A task instance no longer decided on is forgotten."""
         heard: dict[TaskInstanceKey, frozenset[object]] = {}
         for decision in decisions:
             before = self._said.get(decision.key, frozenset())
             heard[decision.key] = frozenset(gist for gist, _ in _told(decision))
             yield from (line for gist, line in _told(decision) if gist not in before)
-        if heard:
+        if self._remembers:
+            self._said |= heard
+            for decision in decisions:
+                if decision.verdict is Verdict.RUN:
+                    del self._said[decision.key]
+        elif heard:
             self._said = heard
 
 

@@ -24,6 +24,7 @@ _COMMANDS = {
     "dags": Lazy("tailrace.cli.commands.dags:dags", "List, show, check, pause and count DAGs."),
     "runs": Lazy("tailrace.cli.commands.runs:runs", "List, show and explain runs."),
     "tasks": Lazy("tailrace.cli.commands.tasks:tasks", "List tasks, try one out, explain, read logs."),
+    "scheduler": Lazy("tailrace.cli.commands.scheduler:scheduler", "Create due runs, drive them and what is detached."),
     "pools": Lazy("tailrace.cli.commands.pools:pools", "List, set and delete pools."),
     "db": Lazy("tailrace.cli.commands.db:db", "Migrate and check the metastore."),
     "audit": Lazy("tailrace.cli.commands.audit:audit", "Check the whole recorded history."),

@@ -3,8 +3,9 @@
 Small on purpose: a new row here is a new thing that can fail between any two others, in the simulator too.
 """
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from tailrace.effects.results import Applied
@@ -14,6 +15,7 @@ from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.model.states import JobState
 from tailrace.planning.plan import Decision, Plan
 from tailrace.planning.retries import AfterTry
+from tailrace.planning.schedules import Agenda, DueRuns, LaneKey
 from tailrace.planning.snapshot import Holder, Snapshot
 
 R = TypeVar("R")
@@ -127,6 +129,47 @@ class Note(Effect[None]):
     decisions: tuple[Decision, ...]
     applied: Applied | None = None
     text: str = ""
+    dag_id: str = ""  # which DAG the plan was about
+
+
+# --- asked by schedulers -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DagBook:
+    """The DAGs as the executor runs them now. ``edition`` grows when DAG files were loaded anew."""
+
+    dags: Mapping[str, DagSpec] = field(default_factory=lambda: MappingProxyType({}))
+    edition: int = 1
+    unscheduled: frozenset[str] = frozenset()  # never run by themselves: the bundled examples
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDags(Effect[DagBook]):
+    """Which DAGs there are; the files are looked at again from time to time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAgenda(Effect[Agenda]):
+    """One read transaction: what there is to drive, and how far each schedule has come."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateDueRuns(Effect[int]):
+    """One write transaction: those of the runs that do not exist. Answers how many; none if the facts had changed."""
+
+    job_id: int
+    due: DueRuns
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRuns(Effect[None]):
+    """Give up the runs that this job drives for a lane it no longer has: others may take them at once."""
+
+    job_id: int
+    lane: LaneKey
 
 
 # --- asked by workers --------------------------------------------------------------------------------------

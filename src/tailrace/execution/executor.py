@@ -24,3 +24,10 @@ class Executor(Protocol):
 
     def stop(self) -> None:
         """End: workers finish the try in hand and go."""
+
+
+class LocalHand(Executor, Protocol):
+    """An executor of this host, one of several in one process."""
+
+    def disown(self) -> None:
+        """In a process that another one forked: close what was inherited from this one."""

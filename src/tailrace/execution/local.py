@@ -57,7 +57,8 @@ class LocalExecutor:
     """Runs tries in ``workers`` processes of this host.
 
     ``worker_main(channel)`` is a worker's whole life; ``before_fork`` is called before each fork and must leave this
-    process without an open database connection. ``wakeup`` is a descriptor whose readiness also ends a wait.
+    process without an open database connection; ``in_worker`` is called first thing in each worker, to close what it
+    inherited and must not hold. ``wakeup`` is a descriptor whose readiness also ends a wait.
     """
 
     def __init__(
@@ -68,7 +69,9 @@ class LocalExecutor:
         *,
         before_fork: Callable[[], None],
         wakeup: int,
+        in_worker: Callable[[], None] = lambda: None,
     ) -> None:
+        self._in_worker = in_worker
         self._zygote = zygote
         self._report: LoadReport = zygote.loaded()
         self._worker_main = worker_main
@@ -124,6 +127,12 @@ class LocalExecutor:
         self._put.close()
         self._queue.close()
 
+    def disown(self) -> None:
+        """In a forked process that is none of ours: close what it inherited, so that our workers see us hang up."""
+        self._zygote.disown()
+        for line in (self._put, self._queue, *(worker.line for worker in self._workers)):
+            line.close()
+
     # --- workers -------------------------------------------------------------------------------------------
 
     def _start_worker(self) -> None:
@@ -143,6 +152,7 @@ class LocalExecutor:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             os.setpgid(0, 0)  # Ctrl-C in the terminal is the job's to hear
+            self._in_worker()
             ours.close()
             self._put.close()
             self._zygote.disown()

@@ -122,6 +122,9 @@ class SequentialExecutor:
         self._loop.close()
         self._port.close()
 
+    def disown(self) -> None:
+        """Forks nothing that would have to."""
+
     def _step(self, answer: Any) -> None:
         self._effect = self._loop.send(answer)
 

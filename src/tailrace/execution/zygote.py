@@ -7,6 +7,7 @@ Fork it before anything heavy is imported and before any database connection is 
 import importlib
 import os
 import pickle
+import select
 import signal
 import socket
 import struct
@@ -57,6 +58,10 @@ class ZygoteHandle:
             os.close(self._report)
         assert self._loaded is not None
         return self._loaded
+
+    def is_loaded(self) -> bool:
+        """Whether ``loaded`` would answer (or raise) without waiting long."""
+        return self._loaded is not None or bool(select.select([self._report], [], [], 0)[0])
 
     def connect(self) -> socket.socket:
         """A new line to the zygote, for one worker; when its last copy is closed, that worker's tasks are killed.
@@ -127,13 +132,14 @@ def start_zygote(dags: Path, home: Path, *, isolation: str = "fork") -> ZygoteHa
     if pid == 0:
         control.close()
         os.close(report)
-        _be_zygote(job, dags.absolute(), home.absolute(), isolation, their_control, their_report)
+        be_zygote(job, dags.absolute(), home.absolute(), isolation, their_control, their_report)
     their_control.close()
     os.close(their_report)
     return ZygoteHandle(pid, control, report)
 
 
-def _be_zygote(job: int, dags: Path, home: Path, isolation: str, control: socket.socket, report: int) -> NoReturn:
+def be_zygote(job: int, dags: Path, home: Path, isolation: str, control: socket.socket, report: int) -> NoReturn:
+    """The zygote's whole life, in a process that has nothing of the job in it. ``job`` is the job's pid."""
     code = 70
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

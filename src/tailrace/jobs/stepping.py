@@ -38,6 +38,7 @@ class Ending(StrEnum):
     PAUSED = "paused"  # the backfill is paused and nothing of it runs here
     DRAINED = "drained"  # asked to stop; what ran has finished
     TERMINATED = "terminated"  # asked twice; what ran was killed
+    IDLE = "idle"  # a scheduler that was to end once nothing is left to do
     DISOWNED = "disowned"  # others took this job for dead and may have taken its runs
 
 
@@ -73,6 +74,16 @@ class JobMemory:
         """The memory of this lane, new at first."""
         return self.lanes.setdefault(key, LaneMemory())
 
+    def is_due(self, now: datetime, pace: Pace) -> bool:
+        """Whether a heartbeat is due. A clock that jumped back counts as due."""
+        last = self.last_heartbeat
+        return last is None or not timedelta(0) <= now - last < timedelta(seconds=pace.heartbeat)
+
+    def forget_offers(self) -> None:
+        """Offer every queued try again."""
+        for lane in self.lanes.values():
+            lane.offered.clear()
+
     def look_for_lost(self) -> None:
         """Have every lane look for workers that are gone, at its next step."""
         for lane in self.lanes.values():
@@ -84,6 +95,7 @@ class Stepped:
     """What one step decided and whether another can follow at once."""
 
     plan: Plan
+    applied: Applied
     progress: bool  # something landed that may let the next step do more at once
 
 
@@ -100,11 +112,11 @@ def step(snapshot: Snapshot, lane: LaneMemory, memory: JobMemory) -> Generator[E
         offers = _to_offer(snapshot, decided, applied, lane)
         if offers:
             yield from ask(Submit(offers))
-    yield from ask(Note(decided.decisions, applied))
+    yield from ask(Note(decided.decisions, applied, dag_id=snapshot.dag.dag_id))
     # Queued steps need the executor's answer first; anything else may open the way to more work right now.
     more = bool(applied.activated or applied.taken_over or applied.judged or applied.backfill_judged)
     settled = any(step.after is not TaskInstanceState.QUEUED for step in applied.won)
-    return Stepped(decided, more or settled)
+    return Stepped(decided, applied, more or settled)
 
 
 def _with_losses(snapshot: Snapshot, lane: LaneMemory) -> Generator[Effect[Any], Any, Snapshot]:
@@ -153,9 +165,8 @@ def _try_key(snapshot: Snapshot, run: RunView, ti: TaskInstanceView) -> TryKey:
 
 
 def beat(job_id: int, now: datetime, pace: Pace, memory: JobMemory) -> Generator[Effect[Any], Any, bool]:
-    """Renew the job's lease when it is due. A clock that jumped back counts as due."""
-    last = memory.last_heartbeat
-    if last is not None and timedelta(0) <= now - last < timedelta(seconds=pace.heartbeat):
+    """Renew the job's lease when it is due."""
+    if not memory.is_due(now, pace):
         return True
     memory.last_heartbeat = now
     memory.look_for_lost()
@@ -191,5 +202,10 @@ def heed(woken: Woken, memory: JobMemory) -> Generator[Effect[Any], Any, None]:
 
 def job_state(ending: Ending) -> JobState:
     """How a job that ended so is recorded."""
-    ended = {Ending.JUDGED: JobState.SUCCESS, Ending.PAUSED: JobState.SUCCESS, Ending.DISOWNED: JobState.FAILED}
+    ended = {
+        Ending.JUDGED: JobState.SUCCESS,
+        Ending.PAUSED: JobState.SUCCESS,
+        Ending.IDLE: JobState.SUCCESS,
+        Ending.DISOWNED: JobState.FAILED,
+    }
     return ended.get(ending, JobState.INTERRUPTED)

@@ -25,6 +25,7 @@ from tailrace.metastore import (
     facts,
     job_rows,
     pools,
+    schedules,
     schema,
     snapshots,
     tries,
@@ -48,6 +49,7 @@ from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.planning.explained import RunFacts
 from tailrace.planning.plan import Plan
 from tailrace.planning.retries import AfterTry
+from tailrace.planning.schedules import Agenda, DueRuns, LaneKey
 from tailrace.planning.snapshot import Snapshot
 
 R = TypeVar("R")
@@ -195,6 +197,24 @@ class Metastore(Views):
         except creation.StaleFacts as stale:
             return MetastoreStale(str(stale))
         return Done(**result)
+
+    # --- schedulers ----------------------------------------------------------------------------------------
+
+    def agenda(self, job_id: int) -> Agenda:
+        """What there is for this scheduler to drive, and how far each schedule has come, of one moment."""
+        return self.read(lambda tx: schedules.read_agenda(tx, job_id))
+
+    def create_due_runs(self, due: DueRuns, job_id: int, write_id: str) -> int:
+        """Create the runs that are due and do not exist; how many. None if the DAG's schedule has moved since."""
+
+        def work(tx: Transaction) -> dict[str, Any]:
+            return schedules.create_due_runs(tx, due, job_id, write_id, self._structures)
+
+        return int(self._write(work, write_id)["created"])
+
+    def release_runs(self, job_id: int, lane: LaneKey) -> None:
+        """Let go of the runs that this job drives for a lane it no longer has."""
+        self._repeat(lambda: self._database.write(lambda tx: schedules.release_runs(tx, job_id, lane)))
 
     # --- tries ---------------------------------------------------------------------------------------------
 

@@ -13,12 +13,8 @@ from functools import partial
 from tailrace.authoring.loading import bundled_examples_path
 from tailrace.effects.asks import Note, Woken
 from tailrace.errors import AuthoringError, CommandError, EnvironmentBroken
-from tailrace.execution.executor import Executor
 from tailrace.execution.identity import own_identity
-from tailrace.execution.local import LocalExecutor
 from tailrace.execution.logs import log_path
-from tailrace.execution.sequential import SequentialExecutor
-from tailrace.execution.worker import worker_loop
 from tailrace.execution.zygote import LoadReport, ZygoteHandle
 from tailrace.jobs.backfill import BackfillEnd, Ending, Pace, backfill_loop
 from tailrace.metastore.store import Metastore
@@ -37,11 +33,11 @@ from tailrace.runtime.commands import (
 )
 from tailrace.runtime.dates import LogicalRange, range_for
 from tailrace.runtime.driver import JobDriver, Paced, drive, new_write_id
+from tailrace.runtime.executors import start_executor
 from tailrace.runtime.listening import BackfillStarted, Listener, Progress
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 from tailrace.runtime.suggestions import did_you_mean, in_words
-from tailrace.runtime.worker import WorkerMain, worker_performer
 
 _CREATION_ATTEMPTS = 20
 _PROGRESS_SECONDS = 0.2
@@ -167,7 +163,7 @@ def _drive(
     interrupts: Interrupts,
     began: float,
 ) -> BackfillEnd:
-    executor = _executor(metastore, settings, zygote, interrupts)
+    executor = start_executor(metastore, settings, interrupts, zygote)
     identity = own_identity()
     try:
         job_id = metastore.start_job(
@@ -196,18 +192,6 @@ def _drive(
     finally:
         metastore.release()
         executor.stop()
-
-
-def _executor(metastore: Metastore, settings: Settings, zygote: ZygoteHandle, interrupts: Interrupts) -> Executor:
-    if settings.executor == "sequential":
-        return SequentialExecutor(
-            zygote,
-            worker_loop(settings.lease_seconds),
-            partial(worker_performer, metastore),
-            wakeup=interrupts.wakeup,
-        )
-    worker = WorkerMain(settings.database_url, settings.sqlite_synchronous, settings.lease_seconds)
-    return LocalExecutor(settings.workers, zygote, worker, before_fork=metastore.release, wakeup=interrupts.wakeup)
 
 
 def _noted(listener: Listener) -> Callable[[Note], None]:

@@ -12,13 +12,18 @@ from typing import Any, TypeVar
 from tailrace.effects.asks import (
     ApplyPlan,
     BuryDeadJobs,
+    CreateDueRuns,
+    DagBook,
     Effect,
     EndJob,
     FindLost,
     Heartbeat,
     Loop,
     Note,
+    ReadAgenda,
+    ReadDags,
     ReadSnapshot,
+    ReleaseRuns,
     StopStarting,
     Submit,
     TerminateTasks,
@@ -74,6 +79,7 @@ class JobDriver:
         plenty: int,
         noted: Callable[[Note], None],
         watch: Callable[[Woken], None],
+        read_dags: Callable[[], DagBook] = DagBook,
     ) -> None:
         self._metastore = metastore
         self._executor = executor
@@ -96,6 +102,10 @@ class JobDriver:
             StopStarting: self._stop_starting,
             TerminateTasks: lambda effect: executor.terminate(),
             Note: lambda effect: noted(effect),
+            ReadAgenda: lambda effect: metastore.agenda(effect.job_id),
+            CreateDueRuns: lambda effect: metastore.create_due_runs(effect.due, effect.job_id, new_write_id()),
+            ReleaseRuns: lambda effect: metastore.release_runs(effect.job_id, effect.lane),
+            ReadDags: lambda effect: read_dags(),
         }
 
     def perform(self, effect: Effect[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Starts a backfill in the only order that is safe and fast: zygote first, the metastore's libraries after.
+"""Starts a backfill or a scheduler in the only order that is safe and fast: zygote first, metastore libraries after.
 
 The zygote must be forked while this process is small and has no database library, thread or connection; it loads
 the DAG file while this process imports SQLAlchemy. So nothing here may import the metastore at the top.
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.execution.zygote import start_zygote
 from tailrace.runtime.commands import BackfillCommand, BackfillPreview, BackfillReport
-from tailrace.runtime.listening import Listener
+from tailrace.runtime.listening import Listener, SchedulerListener
 from tailrace.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +36,16 @@ def preview_backfill(command: BackfillCommand, settings: Settings) -> BackfillPr
     try:
         previewed: BackfillPreview = _metastore_side().preview(command, settings, zygote)
         return previewed
+    finally:
+        zygote.stop()
+
+
+def run_scheduler(settings: Settings, listener: SchedulerListener, until_idle: bool) -> int:
+    """Schedule and drive until somebody interrupts (or, ``until_idle``, nothing is left); answers the exit code."""
+    zygote = start_zygote(settings.dags, settings.home, isolation=settings.isolation)
+    try:
+        code: int = importlib.import_module("tailrace.runtime.scheduler").run(settings, listener, zygote, until_idle)
+        return code
     finally:
         zygote.stop()
 

@@ -1,4 +1,4 @@
-"""What a running backfill tells whoever watches it. Faces implement ``Listener``; nothing here prints."""
+"""What a running backfill or scheduler tells whoever watches it. Faces implement ``Listener``; nothing here prints."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,6 +45,36 @@ class Listener(Protocol):
 
     def progressed(self, progress: Progress) -> None:
         """Fresh counts; called a few times a second at most."""
+
+    def draining(self, busy: int) -> None:
+        """A first interrupt: nothing more is started, ``busy`` tries are awaited."""
+
+    def terminating(self, busy: int) -> None:
+        """A second interrupt: running tries are killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerStarted:
+    """A scheduler begins; ``metastore`` is safe to print."""
+
+    dags: tuple[str, ...]
+    metastore: str
+    executor: str
+    workers: int
+    notices: tuple[str, ...] = ()
+
+
+class SchedulerListener(Protocol):
+    """Watches one scheduler."""
+
+    def started(self, started: SchedulerStarted) -> None:
+        """The DAG files are loaded and the job begins."""
+
+    def said(self, text: str) -> None:
+        """Something that a person reading the log should know."""
+
+    def noted(self, note: Note) -> None:
+        """A planning step decided and applied something, or runs were created."""
 
     def draining(self, busy: int) -> None:
         """A first interrupt: nothing more is started, ``busy`` tries are awaited."""

@@ -4,7 +4,15 @@ Cron points are computed in the schedule's own zone and answered in UTC, so a da
 The logical date of an interval is its start (as in Airflow 2).
 """
 
-from tailrace.timetable.intervals import intervals_between, next_interval, previous_interval
+from tailrace.timetable.intervals import intervals_after, intervals_between, next_interval, previous_interval
 from tailrace.timetable.reading import PRESETS, read_schedule, validate
 
-__all__ = ["PRESETS", "intervals_between", "next_interval", "previous_interval", "read_schedule", "validate"]
+__all__ = [
+    "PRESETS",
+    "intervals_after",
+    "intervals_between",
+    "next_interval",
+    "previous_interval",
+    "read_schedule",
+    "validate",
+]

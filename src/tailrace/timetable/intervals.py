@@ -33,6 +33,14 @@ def intervals_between(
     return tuple(found)
 
 
+def intervals_after(schedule: Schedule, start_date: datetime | None, after: datetime) -> Iterator[DataInterval]:
+    """Every interval whose logical date is later than ``after``, oldest first, without end."""
+    points = _points_after(schedule, start_date, after)
+    if schedule.kind is ScheduleKind.ONCE:
+        return (DataInterval(point, point) for point in points)
+    return (DataInterval(start, end) for start, end in pairwise(points))
+
+
 def next_interval(schedule: Schedule, start_date: datetime | None, after: datetime) -> DataInterval | None:
     """The first interval whose logical date is later than ``after``."""
     points = _points_after(schedule, start_date, after)

@@ -1,0 +1,92 @@
+"""``tailrace scheduler``: reads the options, hands over to the runtime, writes its log lines to stderr.
+
+Nothing here may import SQLAlchemy, directly or not: the runtime forks the zygote first.
+"""
+
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import click
+
+from tailrace.cli.decisions import DecisionTeller
+from tailrace.cli.lazy import Command
+from tailrace.cli.options import dags_option, settings_with
+from tailrace.cli.speaking import Speaker, current_speaker, plural, state_styled
+from tailrace.effects.asks import Note
+from tailrace.errors import CommandError
+from tailrace.runtime.launch import run_scheduler
+from tailrace.runtime.listening import SchedulerStarted
+from tailrace.runtime.settings import EXECUTORS, ISOLATIONS
+
+_MOST_DAGS_NAMED = 8
+
+
+@click.command(
+    cls=Command,
+    epilog="Any number of schedulers may run. The first Ctrl-C (or SIGTERM) starts nothing more and waits for what "
+    "runs, the second ends that too: exit code 130 or 143.",
+)
+@dags_option
+@click.option("-w", "--workers", type=click.IntRange(min=1), metavar="N", help="How many worker processes.")
+@click.option("--executor", type=click.Choice(EXECUTORS), help="Where tasks run.  [default: local]")
+@click.option(
+    "--isolation",
+    type=click.Choice(ISOLATIONS),
+    help="A process per try (fork, spawn), or one per worker: fast and trusting.  [default: fork]",
+)
+@click.option("--until-idle", is_flag=True, help="End once nothing is due and nothing is left to drive.")
+def scheduler(until_idle: bool, **typed: Any) -> int:
+    """Create the runs that are due, and drive them, triggered runs and detached backfills, until interrupted.
+
+    DAG files are looked at again while it runs. A paused DAG begins nothing; the bundled examples are never
+    scheduled.
+    """
+    settings = settings_with(**typed)
+    if not settings.dags.exists():
+        advice = "; `tailrace init` writes a first one" if settings.origins["dags"] == "default" else ""
+        raise CommandError(f"{settings.dags} does not exist{advice}")
+    return run_scheduler(settings, SchedulerLog(current_speaker(), datetime.now), until_idle)
+
+
+class SchedulerLog:
+    """Plain lines with the local time."""
+
+    def __init__(self, speaker: Speaker, clock: Callable[[], datetime]) -> None:
+        self._speaker = speaker
+        self._clock = clock
+        self._teller = DecisionTeller(remembers=True)
+
+    def started(self, started: SchedulerStarted) -> None:
+        """Say what is scheduled, where, and every notice."""
+        workers = "" if started.executor == "sequential" else f" with {plural(started.workers, 'worker')}"
+        named = ", ".join(started.dags) if len(started.dags) <= _MOST_DAGS_NAMED else plural(len(started.dags), "DAG")
+        self.said(
+            f"scheduling {named or 'no DAGs yet'}: {started.executor} executor{workers}, metastore {started.metastore}"
+        )
+        for notice in started.notices:
+            self._speaker.notice(notice)
+
+    def said(self, text: str) -> None:
+        """One line."""
+        self._speaker.note(f"{self._clock():%H:%M:%S} {text}")
+
+    def noted(self, note: Note) -> None:
+        """Say what became of runs and backfills; under -v, what the planner decided and why."""
+        if self._speaker.verbosity:
+            for line in self._teller.lines(note.decisions):
+                self.said(line)
+        if note.text:
+            self.said(note.text)
+        for verdict in note.applied.judged if note.applied is not None else ():
+            self.said(f"{note.dag_id} / {verdict.run_id} {state_styled(verdict.state, sys.stderr)}: {verdict.reason}")
+
+    def draining(self, busy: int) -> None:
+        """Say that nothing more is started."""
+        waiting = f"waiting for {plural(busy, 'running task')}; interrupt again to end them" if busy else "ending"
+        self.said(f"interrupted: nothing more is started, {waiting}")
+
+    def terminating(self, busy: int) -> None:
+        """Say that running tries are killed."""
+        self.said(f"interrupted again: ending {plural(busy, 'running task')}; their tries do not count as failures")

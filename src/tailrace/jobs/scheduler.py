@@ -1,0 +1,114 @@
+"""The scheduler loop: create the runs that are due, then one planning step for every lane that has work.
+
+Its lanes are the live runs of each DAG it has loaded, and the detached or orphaned backfills of those DAGs. Any number
+of schedulers may run: who creates a date's run and who drives it is settled by the metastore, step by step.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tailrace.effects.asks import (
+    BuryDeadJobs,
+    CreateDueRuns,
+    DagBook,
+    Effect,
+    EndJob,
+    Loop,
+    Note,
+    ReadAgenda,
+    ReadDags,
+    ReadSnapshot,
+    ReleaseRuns,
+    Wait,
+    ask,
+)
+from tailrace.jobs.stepping import Ending, JobMemory, Pace, beat, heed, in_flight, job_state, patience, step
+from tailrace.planning.schedules import Agenda, LaneKey, ScheduleFacts
+from tailrace.planning.scheduling import due_runs
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerEnd:
+    """How the job ended."""
+
+    ending: Ending
+
+
+def scheduler_loop(job_id: int, pace: Pace | None = None, until_idle: bool = False) -> Loop[SchedulerEnd]:
+    """Schedule and drive until the job is asked to stop; with ``until_idle`` also once there is nothing to do."""
+    pace = pace or Pace()
+    memory = JobMemory()
+    edition = 0
+    while True:
+        book = yield from ask(ReadDags())
+        if book.edition != edition:  # another executor has them now: what the last one had not begun is offered again
+            edition = book.edition
+            memory.forget_offers()
+        agenda = yield from ask(ReadAgenda(job_id))
+        if memory.is_due(agenda.now, pace):
+            yield from ask(BuryDeadJobs())
+        if not (yield from beat(job_id, agenda.now, pace, memory)):
+            return (yield from _end(job_id, Ending.DISOWNED))
+        created = 0
+        if memory.stopping is None:
+            created = yield from _create_due(job_id, book, agenda)
+        lanes = tuple(key for key in agenda.lanes if key.dag_id in book.dags)
+        yield from _release(job_id, set(memory.lanes) - set(lanes), memory)
+        seconds = yield from _step_lanes(job_id, book, lanes, memory, pace)
+        if memory.stopping is not None and memory.woken.busy == 0:
+            return (yield from _end(job_id, memory.stopping))
+        if until_idle and not lanes and not created:
+            return (yield from _end(job_id, Ending.IDLE))
+        woken = yield from ask(Wait(0.0 if created else seconds))
+        yield from heed(woken, memory)
+
+
+def _create_due(job_id: int, book: DagBook, agenda: Agenda) -> Generator[Effect[Any], Any, int]:
+    """Create what each schedule is due. A DAG that no metastore row knows yet is not paused."""
+    total = 0
+    for dag_id, dag in sorted(book.dags.items()):
+        if dag_id in book.unscheduled:
+            continue
+        due = due_runs(dag, agenda.schedules.get(dag_id, ScheduleFacts()), agenda.now)
+        if due is None:
+            continue
+        created = yield from ask(CreateDueRuns(job_id, due))
+        if created:
+            yield from ask(Note((), text=f"{dag_id}: {created} due, {_dates(due.runs[0].interval.start, due.until)}"))
+        total += created
+    return total
+
+
+def _dates(first: datetime, last: datetime) -> str:
+    return first.isoformat() if first == last else f"{first.isoformat()} to {last.isoformat()}"
+
+
+def _step_lanes(
+    job_id: int, book: DagBook, lanes: tuple[LaneKey, ...], memory: JobMemory, pace: Pace
+) -> Generator[Effect[Any], Any, float]:
+    """One step of every lane; answers how long nothing is expected to change by itself."""
+    seconds = pace.poll
+    for key in lanes:
+        snapshot = yield from ask(ReadSnapshot(job_id, book.dags[key.dag_id], key.backfill_id))
+        stepped = yield from step(snapshot, memory.lane(key), memory)
+        seconds = min(seconds, 0.0 if stepped.progress else patience(snapshot, stepped.plan, pace))
+        backfill, verdict = snapshot.backfill, stepped.plan.backfill_verdict
+        if verdict is not None and stepped.applied.backfill_judged:
+            yield from ask(Note((), text=f"backfill {verdict.id} of {key.dag_id}: {verdict.state}, {verdict.reason}"))
+        if backfill is not None and backfill.paused and not in_flight(snapshot):
+            yield from _release(job_id, {key}, memory)
+    return seconds
+
+
+def _release(job_id: int, gone: set[LaneKey], memory: JobMemory) -> Generator[Effect[Any], Any, None]:
+    """Let go of what belonged to lanes that are no more."""
+    for key in sorted(gone, key=lambda key: (key.dag_id, key.backfill_id or 0)):
+        memory.lanes.pop(key, None)
+        yield from ask(ReleaseRuns(job_id, key))
+
+
+def _end(job_id: int, ending: Ending) -> Generator[Effect[Any], Any, SchedulerEnd]:
+    yield from ask(EndJob(job_id, job_state(ending)))
+    return SchedulerEnd(ending)

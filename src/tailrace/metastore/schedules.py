@@ -1,0 +1,186 @@
+"""What schedulers read and write beside their planning steps: the agenda, due runs, and runs they let go of.
+
+Which runs are due was decided by planning. The DAG's guard row is locked while they are created, so that two schedulers
+that decided alike create them once.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, bindparam, case, exists, func, insert, literal_column, or_, select, text, update
+
+from tailrace.metastore.connection import Transaction
+from tailrace.metastore.creation import lock_dag_row
+from tailrace.metastore.facts import in_batches
+from tailrace.metastore.records import Author, insert_history, record, run_row
+from tailrace.metastore.rows import job_alive
+from tailrace.metastore.structures import Structures
+from tailrace.metastore.tables import OPEN_BACKFILL_SQL, OPEN_RUN_SQL, backfill, dag, dag_run, job
+from tailrace.model.keys import RunType, run_id_for
+from tailrace.model.states import DagRunState, JobState
+from tailrace.model.transitions import Actor, Cause
+from tailrace.planning.schedules import Agenda, DueRun, DueRuns, LaneKey, ScheduleFacts
+
+_LIVE_OPEN = (
+    exists(literal_column("1"))
+    .where(dag_run.c.dag_id == dag.c.dag_id, text(f"dag_run.live AND dag_run.{OPEN_RUN_SQL}"))
+    .correlate(dag)
+)
+_LIVE_RUNNING = (
+    exists(literal_column("1"))
+    .where(dag_run.c.dag_id == dag.c.dag_id, dag_run.c.live, text(f"dag_run.state = '{DagRunState.RUNNING}'"))
+    .correlate(dag)
+)
+_DAGS = select(
+    dag.c.dag_id, dag.c.paused, dag.c.scheduled_until, case((dag.c.paused, _LIVE_RUNNING), else_=_LIVE_OPEN)
+).order_by(dag.c.dag_id)
+
+_LAST_JOB = select(func.max(job.c.id)).where(job.c.backfill_id == backfill.c.id).correlate(backfill).scalar_subquery()
+_DRIVEN_HERE = (
+    exists(literal_column("1"))
+    .where(
+        dag_run.c.dag_id == backfill.c.dag_id,
+        text(f"dag_run.state = '{DagRunState.RUNNING}'"),
+        dag_run.c.owner_job_id == bindparam("this_job"),
+        dag_run.c.owner_lane == backfill.c.id,
+    )
+    .correlate(backfill)
+)
+_BACKFILLS = (
+    select(
+        backfill.c.dag_id,
+        backfill.c.id,
+        backfill.c.detached,
+        job.c.state,
+        job.c.lease_until,
+        job.c.lease_epoch,
+        job.c.lease_seconds,
+    )
+    .select_from(backfill.outerjoin(job, and_(~backfill.c.detached, job.c.id == _LAST_JOB)))
+    .where(text(f"backfill.{OPEN_BACKFILL_SQL}"), or_(~backfill.c.paused, _DRIVEN_HERE))
+    .order_by(backfill.c.dag_id, backfill.c.id)
+)
+
+_SCHEDULE = select(dag.c.paused, dag.c.scheduled_until).where(dag.c.dag_id == bindparam("dag_id"))
+_MOVE_SCHEDULE = (
+    update(dag)
+    .where(dag.c.dag_id == bindparam("id"))
+    .values(version=dag.c.version + 1, dag_version_id=bindparam("structure"), scheduled_until=bindparam("until"))
+)
+_ROWS_BY_DATE = select(dag_run.c.logical_date, dag_run.c.id).where(
+    dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date.in_(bindparam("dates", expanding=True))
+)
+_INSERT_RUNS = insert(dag_run)
+_PIN = update(dag_run).where(dag_run.c.id == bindparam("run")).values(previous_id=bindparam("pinned"))
+_RELEASE = (
+    update(dag_run)
+    .where(
+        dag_run.c.dag_id == bindparam("of_dag"),
+        text(f"dag_run.state = '{DagRunState.RUNNING}'"),
+        dag_run.c.owner_job_id == bindparam("owner"),
+        dag_run.c.owner_lane == bindparam("for_lane"),
+    )
+    .values(owner_job_id=None)
+)
+
+
+def read_agenda(tx: Transaction, job_id: int) -> Agenda:
+    """Every lane of this moment: DAGs with open live runs, and backfills that nobody else is there to drive.
+
+    A paused DAG or backfill is a lane only while something of it is still under way.
+    """
+    schedules: dict[str, ScheduleFacts] = {}
+    lanes: list[LaneKey] = []
+    for dag_id, paused, until, is_open in tx.rows(_DAGS):
+        schedules[dag_id] = ScheduleFacts(bool(paused), until)
+        if is_open:
+            lanes.append(LaneKey(dag_id))
+    for dag_id, id, detached, state, *lease in tx.rows(_BACKFILLS, {"this_job": job_id}):
+        if detached or _was_killed(tx, state, *lease):
+            lanes.append(LaneKey(dag_id, id))
+    return Agenda(tx.moment.wall, tuple(lanes), schedules)
+
+
+def _was_killed(tx: Transaction, state: str | None, until: float, epoch: str, seconds: float) -> bool:
+    """Whether a backfill's last job ended without saying so. One that a person interrupted waits for that person."""
+    if state == JobState.RUNNING:
+        return not job_alive(state, until, epoch, seconds, tx.moment)
+    return state == JobState.FAILED
+
+
+def create_due_runs(
+    tx: Transaction, due: DueRuns, job_id: int, write_id: str, structures: Structures
+) -> dict[str, Any]:
+    """Create those of the runs that do not exist and move the schedule on; ``created`` says how many.
+
+    Nothing is written when the DAG was paused, or the schedule moved, since this was decided.
+    """
+    dag_id = due.dag.dag_id
+    lock_dag_row(tx, due.dag)
+    paused, until = tx.rows(_SCHEDULE, {"dag_id": dag_id})[0]
+    result = {"created": 0}
+    if not paused and until == due.after:
+        author = Author(tx.moment.wall, write_id, Actor.PLANNER, job_id)
+        structure = structures.row_of(tx, due.dag)
+        tx.change(_MOVE_SCHEDULE, {"id": dag_id, "structure": structure, "until": due.until})
+        result["created"] = _insert_runs(tx, due, author)
+    record(tx, write_id, result)
+    return result
+
+
+def _insert_runs(tx: Transaction, due: DueRuns, author: Author) -> int:
+    dag_id = due.dag.dag_id
+    known = _rows_by_date(tx, dag_id, (date for run in due.runs for date in (run.interval.start, run.previous)))
+    new = [run for run in due.runs if run.interval.start not in known]
+    if not new:
+        return 0
+    tx.change_many(_INSERT_RUNS, [_run_values(dag_id, run, author.at) for run in new])
+    known |= _rows_by_date(tx, dag_id, (run.interval.start for run in new))
+    pins = [
+        {"run": known[run.interval.start], "pinned": known[run.previous]}
+        for run in new
+        if run.previous is not None and run.previous in known
+    ]
+    tx.change_many(_PIN, pins)
+    rows = [
+        run_row(author, dag_id, _run_id(run), None, DagRunState.QUEUED, Cause.CREATED, "due by its schedule")
+        for run in new
+    ]
+    insert_history(tx, rows)
+    return len(new)
+
+
+def _run_id(run: DueRun) -> str:
+    return run_id_for(RunType.SCHEDULED, run.interval.start)
+
+
+def _run_values(dag_id: str, run: DueRun, at: datetime) -> dict[str, Any]:
+    return {
+        "dag_id": dag_id,
+        "run_id": _run_id(run),
+        "run_type": RunType.SCHEDULED,
+        "logical_date": run.interval.start,
+        "interval_start": run.interval.start,
+        "interval_end": run.interval.end,
+        "state": DagRunState.QUEUED,
+        "version": 1,
+        "disable_retry": False,
+        "mark_success": False,
+        "ignore_depends_on_past": False,
+        "reason": "",
+        "created_at": at,
+        "live": True,
+    }
+
+
+def _rows_by_date(tx: Transaction, dag_id: str, dates: Iterable[datetime | None]) -> dict[datetime, int]:
+    found: dict[datetime, int] = {}
+    for batch in in_batches(sorted({date for date in dates if date is not None})):
+        found.update((row[0], row[1]) for row in tx.rows(_ROWS_BY_DATE, {"dag_id": dag_id, "dates": batch}))
+    return found
+
+
+def release_runs(tx: Transaction, job_id: int, lane: LaneKey) -> None:
+    """Give up what this job drives for the lane: a row each, nothing about them is decided."""
+    tx.change(_RELEASE, {"of_dag": lane.dag_id, "owner": job_id, "for_lane": lane.backfill_id or 0})

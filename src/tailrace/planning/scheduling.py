@@ -1,0 +1,63 @@
+"""Decides which runs a schedule is due. Pure: ``now`` comes in.
+
+A DAG with catchup is due every interval that has ended since the last one looked at; without, only the latest. What
+exists already is not created again: a backfill's run for a date counts as the date's run.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+
+from tailrace.model.intervals import DataInterval
+from tailrace.model.spec import DagSpec, ScheduleKind
+from tailrace.planning.schedules import DueRun, DueRuns, ScheduleFacts
+from tailrace.timetable import intervals_after, previous_interval
+
+#: So many runs one step creates at most; a long catchup takes several.
+MOST_DUE = 200
+
+_TICK = timedelta(microseconds=1)
+
+
+def due_runs(dag: DagSpec, facts: ScheduleFacts, now: datetime) -> DueRuns | None:
+    """The runs the schedule is due by ``now``; None when there is none, or the DAG is paused."""
+    if facts.paused or dag.schedule.kind is ScheduleKind.NONE:
+        return None
+    intervals = tuple(islice(_due(dag, facts.until, now), MOST_DUE))
+    if not intervals:
+        return None
+    found = previous_interval(dag.schedule, dag.start_date, intervals[0].start)
+    previous = (None if found is None else found.start, *(interval.start for interval in intervals))
+    return DueRuns(dag, tuple(map(DueRun, intervals, previous)), facts.until)
+
+
+def _due(dag: DagSpec, until: datetime | None, now: datetime) -> Iterator[DataInterval]:
+    """Every interval that is due, oldest first."""
+    for interval in _ended(dag, until, now):
+        if dag.end_date is not None and interval.start > dag.end_date:
+            return
+        yield interval
+
+
+def _ended(dag: DagSpec, until: datetime | None, now: datetime) -> Iterable[DataInterval]:
+    from_start = None if dag.start_date is None else dag.start_date - _TICK
+    after = max((moment for moment in (until, from_start) if moment is not None), default=None)
+    if not dag.catchup or after is None:
+        latest = _latest(dag, now)
+        return () if latest is None or (after is not None and latest.start <= after) else (latest,)
+    return _ended_after(dag, after, now)
+
+
+def _ended_after(dag: DagSpec, after: datetime, now: datetime) -> Iterator[DataInterval]:
+    for interval in intervals_after(dag.schedule, dag.start_date, after):
+        if interval.end > now:
+            return
+        yield interval
+
+
+def _latest(dag: DagSpec, now: datetime) -> DataInterval | None:
+    """The last interval that has ended."""
+    found = previous_interval(dag.schedule, dag.start_date, now + _TICK)
+    while found is not None and found.end > now:
+        found = previous_interval(dag.schedule, dag.start_date, found.start)
+    return found

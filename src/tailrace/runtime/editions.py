@@ -1,0 +1,175 @@
+"""The executor of a scheduler: it follows the DAG files. Changed files mean another edition: a zygote and workers anew.
+
+Tries that run keep the code they began with: the former edition finishes what its workers have in hand and goes. Until
+then both have workers, so for that time more may run than one edition's number of workers.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from tailrace.authoring.loading import bundled_examples_path
+from tailrace.effects.asks import DagBook, Woken
+from tailrace.effects.tries import Submission
+from tailrace.errors import EnvironmentBroken
+from tailrace.execution.executor import LocalHand
+from tailrace.execution.zygote import LoadReport, ZygoteHandle
+
+#: Seconds between two looks at the files.
+LOOK_EVERY = 1.0
+#: While a former edition still works, waits are cut into pieces of so many seconds.
+_PIECE = 0.1
+
+Signature = Mapping[str, tuple[int, int]]
+
+
+@dataclass(slots=True)
+class _Edition:
+    zygote: ZygoteHandle
+    executor: LocalHand
+
+
+class Editions:
+    """An executor over the newest edition of the DAG files that could be loaded; ``book`` answers what it holds.
+
+    ``start_zygote`` begins to load the files, ``start_executor`` makes workers over a loaded zygote (and is told what
+    each of them must do first), ``told`` hears one line for a person when the files changed.
+    """
+
+    def __init__(
+        self,
+        dags: Path,
+        first: ZygoteHandle,
+        *,
+        start_zygote: Callable[[], ZygoteHandle],
+        start_executor: Callable[[ZygoteHandle, Callable[[], None]], LocalHand],
+        told: Callable[[str], None],
+    ) -> None:
+        self._dags = dags
+        self._start_zygote = start_zygote
+        self._start_executor = start_executor
+        self._told = told
+        self._seen = signature(dags)
+        self._looked_at = time.monotonic()
+        self._loading: ZygoteHandle | None = None
+        self._editions: list[_Edition] = []  # the current one is the last
+        self._editions.append(self._begin(first))
+        self._number = 1
+        self._book = _book(first.loaded(), self._number)
+
+    # --- the files -----------------------------------------------------------------------------------------
+
+    def book(self) -> DagBook:
+        """The DAGs of the current edition; from time to time this looks whether the files have changed."""
+        if self._loading is not None:
+            if self._loading.is_loaded():
+                self._change_to(self._loading)
+        elif time.monotonic() - self._looked_at >= LOOK_EVERY:
+            self._looked_at = time.monotonic()
+            now = signature(self._dags)
+            if now != self._seen:
+                self._seen = now
+                self._loading = self._start_zygote()
+        return self._book
+
+    def _change_to(self, loading: ZygoteHandle) -> None:
+        self._loading = None
+        try:
+            report = loading.loaded()
+        except EnvironmentBroken as broken:
+            loading.stop()
+            self._told(f"the DAG files changed, and the last edition that could be loaded goes on: {broken}")
+            return
+        self._editions[-1].executor.drain()
+        self._editions.append(self._begin(loading))
+        self._number += 1
+        self._book = _book(report, self._number)
+        self._told(f"the DAG files changed and were loaded again: {len(report.specs)} DAGs")
+        for mistake in report.mistakes:
+            self._told(str(mistake))
+
+    def _begin(self, zygote: ZygoteHandle) -> _Edition:
+        return _Edition(zygote, self._start_executor(zygote, partial(self._disown_others, zygote)))
+
+    def _disown_others(self, zygote: ZygoteHandle) -> None:
+        """In a new worker: copies of other editions' lines, kept here, would hide that they were hung up."""
+        if self._loading is not None and self._loading is not zygote:
+            self._loading.disown()
+        for edition in self._editions:
+            if edition.zygote is not zygote:
+                edition.executor.disown()
+
+    # --- the executor --------------------------------------------------------------------------------------
+
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        """Hand tries to the current edition."""
+        self._editions[-1].executor.submit(submissions)
+
+    def wait(self, seconds: float) -> Woken:
+        """Wait for news of any edition."""
+        if len(self._editions) == 1:
+            return self._editions[-1].executor.wait(seconds)
+        until = time.monotonic() + seconds
+        while True:
+            heard = [self._editions[-1].executor.wait(min(_PIECE, max(0.0, until - time.monotonic())))]
+            heard += self._hear_former()
+            woken = Woken(
+                finished=sum(each.finished for each in heard),
+                worker_lost=any(each.worker_lost for each in heard),
+                busy=sum(each.busy for each in heard),
+            )
+            if woken.finished or woken.worker_lost or len(self._editions) == 1 or time.monotonic() >= until:
+                return woken
+
+    def _hear_former(self) -> Iterator[Woken]:
+        for edition in self._editions[:-1]:
+            woken = edition.executor.wait(0)
+            if woken.busy == 0:
+                self._editions.remove(edition)
+                edition.executor.stop()
+                edition.zygote.stop()
+            yield woken
+
+    def drain(self) -> None:
+        """Forget what no worker has begun."""
+        self._editions[-1].executor.drain()
+
+    def terminate(self) -> None:
+        """End what runs, in every edition."""
+        for edition in self._editions:
+            edition.executor.terminate()
+
+    def stop(self) -> None:
+        """End every edition."""
+        if self._loading is not None:
+            self._loading.stop()
+            self._loading = None
+        for edition in self._editions:
+            edition.executor.stop()
+            edition.zygote.stop()
+
+
+def _book(report: LoadReport, number: int) -> DagBook:
+    bundled = str(bundled_examples_path())
+    return DagBook(
+        report.specs, number, frozenset(id for id, dag in report.specs.items() if dag.file.startswith(bundled))
+    )
+
+
+def signature(dags: Path) -> Signature:
+    """Which Python files there are at this path, with what shows that one has changed."""
+    files = [dags] if dags.is_file() else [file for file in dags.rglob("*.py") if not _is_hidden(file, dags)]
+    found = {}
+    for file in files:
+        try:
+            stat = file.stat()
+        except OSError:
+            continue  # it has just gone
+        found[str(file)] = (stat.st_mtime_ns, stat.st_size)
+    return found
+
+
+def _is_hidden(file: Path, dags: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(dags).parts)

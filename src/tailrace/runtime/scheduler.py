@@ -1,0 +1,96 @@
+"""Runs a scheduler here: its executor, its job, and another job when others took the first for dead.
+
+Imported only after the zygote is forked (see ``launch``), because this is where SQLAlchemy comes in.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+
+from tailrace.effects.asks import Woken
+from tailrace.execution.fresh_zygote import start_fresh_zygote
+from tailrace.execution.identity import own_identity
+from tailrace.execution.zygote import ZygoteHandle
+from tailrace.jobs.scheduler import SchedulerEnd, scheduler_loop
+from tailrace.jobs.stepping import Ending, Pace
+from tailrace.metastore.store import Metastore
+from tailrace.model.states import JobState
+from tailrace.runtime.driver import JobDriver, drive, new_write_id
+from tailrace.runtime.editions import Editions
+from tailrace.runtime.executors import start_executor
+from tailrace.runtime.listening import SchedulerListener, SchedulerStarted
+from tailrace.runtime.settings import Settings
+from tailrace.runtime.signals import Interrupts
+
+
+def run(settings: Settings, listener: SchedulerListener, zygote: ZygoteHandle, until_idle: bool) -> int:
+    """Schedule and drive until somebody interrupts (or, ``until_idle``, nothing is left); answers the exit code."""
+    report = zygote.loaded()
+    metastore = Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
+    with closing(metastore), Interrupts() as interrupts:
+        editions = Editions(
+            settings.dags,
+            zygote,
+            start_zygote=partial(start_fresh_zygote, settings.dags, settings.home, isolation=report.isolation),
+            start_executor=partial(start_executor, metastore, settings, interrupts),
+            told=listener.said,
+        )
+        try:
+            listener.started(
+                SchedulerStarted(
+                    dags=tuple(sorted(report.specs)),
+                    metastore=metastore.describe(),
+                    executor=settings.executor,
+                    workers=settings.workers,
+                    notices=(*map(str, report.mistakes), *([report.notice] if report.notice else [])),
+                )
+            )
+            ending = Ending.DISOWNED
+            while ending is Ending.DISOWNED:
+                ending = _drive(metastore, settings, editions, listener, interrupts, until_idle).ending
+                if ending is Ending.DISOWNED:
+                    listener.said("others took this scheduler for dead; it goes on as another job")
+        finally:
+            metastore.release()
+            editions.stop()
+    return 0 if ending is Ending.IDLE else interrupts.exit_code
+
+
+def _drive(
+    metastore: Metastore,
+    settings: Settings,
+    editions: Editions,
+    listener: SchedulerListener,
+    interrupts: Interrupts,
+    until_idle: bool,
+) -> SchedulerEnd:
+    identity = own_identity()
+    job_id = metastore.start_job("scheduler", identity, None, None, settings.lease_seconds, new_write_id())
+    driver = JobDriver(
+        metastore,
+        editions,
+        interrupts,
+        identity,
+        settings.lease_seconds,
+        plenty=2 * settings.workers + 2,
+        noted=listener.noted,
+        watch=_watcher(listener, interrupts),
+        read_dags=editions.book,
+    )
+    try:
+        return drive(scheduler_loop(job_id, Pace(heartbeat=settings.heartbeat_seconds), until_idle), driver.perform)
+    except BaseException:
+        metastore.end_job(job_id, JobState.FAILED)
+        raise
+
+
+def _watcher(listener: SchedulerListener, interrupts: Interrupts) -> Callable[[Woken], None]:
+    told = 0
+
+    def watch(woken: Woken) -> None:
+        nonlocal told
+        if interrupts.count > told:
+            told = interrupts.count
+            (listener.terminating if interrupts.terminate else listener.draining)(woken.busy)
+
+    return watch

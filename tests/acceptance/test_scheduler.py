@@ -1,0 +1,166 @@
+"""Schedulers as real processes: due dates run once whoever creates them, and what one leaves another takes up."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.conftest import Run, clean_environment
+
+DAG_FILE = """
+from datetime import datetime
+from tailrace import DAG, BashOperator
+
+with DAG("daily", schedule="@daily", start_date=datetime(2024, 1, 1), end_date=datetime(2024, 1, 6), catchup=True):
+    first = BashOperator(task_id="first", bash_command="sleep 0.2; echo first {{ ds }} >> $LEDGER")
+    first >> BashOperator(task_id="second", bash_command="sleep 0.2; echo second {{ ds }} >> $LEDGER")
+"""
+DATES = 6
+
+
+class Place:
+    """A project folder, and the commands started in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ledger = folder / "ledger"
+        self.dags = folder / "dags"
+        self.started: list[subprocess.Popen[str]] = []
+        self.dags.mkdir()
+        self.ledger.touch()
+        (self.dags / "daily.py").write_text(DAG_FILE)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tailrace", *arguments],
+            cwd=self.folder,
+            env=clean_environment(LEDGER=str(self.ledger)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        self.started.append(process)
+        return process
+
+    def scheduler(self, *options: str) -> "subprocess.Popen[str]":
+        return self.start("scheduler", "-w", "2", *options)
+
+    def lines(self) -> Counter[str]:
+        return Counter(self.ledger.read_text().splitlines())
+
+    def wait_for_lines(self, count: int) -> None:
+        deadline = time.monotonic() + 40
+        while sum(self.lines().values()) < count:
+            assert time.monotonic() < deadline, f"nothing moves: {self.lines()}"
+            time.sleep(0.02)
+
+    def all_once(self) -> None:
+        assert (len(self.lines()), set(self.lines().values())) == (2 * DATES, {1})
+
+
+def ended(process: "subprocess.Popen[str]", code: int = 0) -> str:
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code, (out, err)
+    return out
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    yield place
+    for process in place.started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def runs(tailrace: Run) -> list[dict[str, Any]]:
+    answer: list[dict[str, Any]] = json.loads(tailrace("runs", "list", "daily", "-o", "json").stdout)
+    return answer
+
+
+def test_two_schedulers_run_each_due_date_once(place: Place, tailrace: Run) -> None:
+    for process in [place.scheduler("--until-idle"), place.scheduler("--until-idle")]:
+        ended(process)
+    place.all_once()
+    assert Counter((run["run_id"].split("__")[0], run["state"]) for run in runs(tailrace)) == {
+        ("scheduled", "success"): DATES
+    }
+
+
+def test_a_killed_scheduler_is_followed_by_another(place: Place) -> None:
+    first = place.scheduler()
+    place.wait_for_lines(3)
+    first.send_signal(signal.SIGKILL)
+    first.communicate(timeout=30)
+    ended(place.scheduler("--until-idle"))
+    place.all_once()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_scheduler_drains(place: Place, number: signal.Signals, code: int) -> None:
+    first = place.scheduler()
+    place.wait_for_lines(2)
+    first.send_signal(number)
+    ended(first, code)
+    assert 2 <= sum(place.lines().values()) < 2 * DATES
+    ended(place.scheduler("--until-idle"))
+    place.all_once()
+
+
+def test_a_backfill_by_hand_and_a_scheduler_share_the_dates(place: Place, tailrace: Run) -> None:
+    scheduler = place.scheduler()
+    place.wait_for_lines(1)
+    backfill = place.start("backfill", "daily", "-s", "2024-01-01", "-e", f"2024-01-0{DATES}", "-w", "2", "-o", "json")
+    assert json.loads(ended(backfill))["runs"] == {"success": DATES}
+    place.all_once()
+    scheduler.send_signal(signal.SIGINT)
+    ended(scheduler, 130)
+    assert {run["state"] for run in runs(tailrace)} == {"success"}
+
+
+def test_a_paused_dag_is_left_alone(place: Place, tailrace: Run) -> None:
+    ended(place.start("backfill", "daily", "-s", "2024-01-01", "-q"))
+    assert tailrace("dags", "pause", "daily").returncode == 0
+    ended(place.scheduler("--until-idle"))
+    assert len(runs(tailrace)) == 1
+
+
+def test_changed_dag_files_are_loaded_again(place: Place, tailrace: Run) -> None:
+    place.scheduler()
+    place.wait_for_lines(2 * DATES)
+    changed = DAG_FILE.replace("2024, 1, 6", "2024, 1, 7").replace("echo second", "echo third")
+    (place.dags / "daily.py").write_text(changed)
+    place.wait_for_lines(2 * DATES + 2)
+    assert (place.lines()["first 2024-01-07"], place.lines()["third 2024-01-07"]) == (1, 1)
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(place.started[0].pid)], capture_output=True, text=True)
+    assert len(children.stdout.split()) == 3, "the new zygote and two workers; the former edition is gone"
+    (place.dags / "daily.py").write_text("import os; os.kill(os.getpid(), 9)\n")
+    time.sleep(3)
+    (place.dags / "daily.py").write_text(changed.replace("2024, 1, 7", "2024, 1, 8"))
+    place.wait_for_lines(2 * DATES + 4)
+    assert place.lines()["third 2024-01-08"] == 1
+
+
+def test_the_bundled_examples_are_never_scheduled(place: Place, tailrace: Run) -> None:
+    examples = Path(subprocess.check_output([sys.executable, "-c", _WHERE], text=True).strip())
+    ended(place.scheduler("--until-idle", "--dags", os.fspath(examples)))
+    assert json.loads(tailrace("runs", "list", "-o", "json", "example_bash_operator").stdout) == []
+
+
+_WHERE = "from tailrace.authoring.loading import bundled_examples_path; print(bundled_examples_path())"
+
+
+def test_a_folder_that_is_not_there_is_refused(tailrace: Run) -> None:
+    done = tailrace("scheduler", "--dags", "nowhere")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and "does not exist" in done.stderr

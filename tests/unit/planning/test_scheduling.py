@@ -1,0 +1,97 @@
+"""Which runs a schedule is due: with catchup every missed one, without only the latest, never when paused."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
+from tailrace.planning.schedules import ScheduleFacts
+from tailrace.planning.scheduling import MOST_DUE, due_runs
+from tests.unit.planning.builders import dag
+
+FIRST = datetime(2024, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+DAILY = Schedule(ScheduleKind.CRON, "0 0 * * *")
+
+
+def daily(**more: Any) -> DagSpec:
+    return replace(dag("a"), schedule=DAILY, start_date=FIRST, **more)
+
+
+def days(spec: DagSpec, now: datetime, until: datetime | None = None, paused: bool = False) -> list[int]:
+    """The days since FIRST that are due."""
+    due = due_runs(spec, ScheduleFacts(paused, until), now)
+    return [] if due is None else [(run.interval.start - FIRST).days for run in due.runs]
+
+
+def test_catchup_is_due_every_interval_that_has_ended() -> None:
+    spec = daily(catchup=True)
+    assert days(spec, FIRST + 3 * DAY + timedelta(hours=1)) == [0, 1, 2]
+    assert days(spec, FIRST + 3 * DAY) == [0, 1, 2], "an interval has ended at its end"
+    assert days(spec, FIRST + 3 * DAY, until=FIRST + DAY) == [2]
+    assert days(spec, FIRST + 3 * DAY, until=FIRST + 2 * DAY) == []
+
+
+def test_without_catchup_only_the_latest_is_due() -> None:
+    spec = daily()
+    assert days(spec, FIRST + 9 * DAY + timedelta(hours=5)) == [8]
+    assert days(spec, FIRST + 9 * DAY, until=FIRST + 2 * DAY) == [8]
+    assert days(spec, FIRST + 9 * DAY + timedelta(hours=5), until=FIRST + 8 * DAY) == []
+    assert days(spec, FIRST + timedelta(hours=5)) == [], "the first interval has not ended"
+
+
+def test_a_paused_dag_and_one_without_schedule_are_due_nothing() -> None:
+    assert days(daily(catchup=True), FIRST + 3 * DAY, paused=True) == []
+    assert days(replace(daily(catchup=True), schedule=Schedule(ScheduleKind.NONE)), FIRST + 3 * DAY) == []
+
+
+def test_nothing_is_due_before_the_start_date_or_after_the_end_date() -> None:
+    spec = daily(catchup=True, end_date=FIRST + DAY)
+    assert days(spec, FIRST + 9 * DAY) == [0, 1]
+    assert days(replace(spec, catchup=False), FIRST + 9 * DAY) == []
+    late = replace(daily(catchup=True), start_date=FIRST + 5 * DAY)
+    assert days(late, FIRST + 7 * DAY) == [5, 6]
+
+
+def test_catchup_without_a_start_date_begins_with_the_latest() -> None:
+    spec = replace(daily(catchup=True), start_date=None)
+    assert days(spec, FIRST + 7 * DAY) == [6]
+    assert days(spec, FIRST + 7 * DAY, until=FIRST + 4 * DAY) == [5, 6]
+
+
+def test_once_is_due_at_its_start_date_and_never_again() -> None:
+    spec = replace(daily(), schedule=Schedule(ScheduleKind.ONCE))
+    assert days(spec, FIRST - timedelta(seconds=1)) == []
+    for catchup in (False, True):
+        assert days(replace(spec, catchup=catchup), FIRST) == [0]
+        assert days(replace(spec, catchup=catchup), FIRST + DAY, until=FIRST) == []
+
+
+def test_a_timedelta_schedule_counts_from_its_start_date() -> None:
+    spec = replace(daily(catchup=True), schedule=Schedule(ScheduleKind.INTERVAL, str(2 * 86400.0)))
+    assert days(spec, FIRST + 5 * DAY) == [0, 2]
+
+
+def test_each_run_knows_the_schedule_point_before_it() -> None:
+    due = due_runs(daily(catchup=True), ScheduleFacts(), FIRST + 2 * DAY)
+    assert due is not None
+    assert [run.previous for run in due.runs] == [FIRST - DAY, FIRST]
+    assert (due.after, due.until) == (None, FIRST + DAY)
+
+
+def test_a_long_catchup_comes_in_pieces() -> None:
+    spec, now = daily(catchup=True), FIRST + (MOST_DUE + 7) * DAY
+    first = days(spec, now)
+    assert first == list(range(MOST_DUE))
+    assert days(spec, now, until=FIRST + (MOST_DUE - 1) * DAY) == list(range(MOST_DUE, MOST_DUE + 7))
+
+
+@pytest.mark.parametrize("catchup", [False, True])
+def test_a_schedule_follows_its_own_zone(catchup: bool) -> None:
+    berlin = Schedule(ScheduleKind.CRON, "0 0 * * *", "Europe/Berlin")
+    spec = replace(daily(catchup=catchup), schedule=berlin, start_date=datetime(2024, 3, 30, 23, tzinfo=UTC))
+    due = due_runs(spec, ScheduleFacts(), datetime(2024, 3, 31, 22, tzinfo=UTC))
+    assert due is not None
+    assert [run.interval.end - run.interval.start for run in due.runs] == [timedelta(hours=23)]
