@@ -83,6 +83,7 @@ _CREATED = select(task_instance.c.id, task_instance.c.dag_run_id, task_instance.
 )
 _TOUCH_RUN = update(dag_run).where(dag_run.c.id == bindparam("run")).values(version=dag_run.c.version + 1)
 _REOPEN = _TOUCH_RUN.values(state=DagRunState.QUEUED, owner_job_id=None, ended_at=None, reason="", blocked=None)
+_MAKE_LIVE = update(dag_run).where(dag_run.c.id == bindparam("run")).values(live=True)
 _CLOSE = _TOUCH_RUN.values(
     state=bindparam("after"),
     owner_job_id=None,
@@ -302,6 +303,8 @@ def _step_runs(work: _Commanding) -> None:
             raise InternalError(f"{change.run_id}: a person may not step {change.before} → {change.after}")
         if change.reopens:
             work.tx.change(_REOPEN, {"run": change.id})
+            if change.to_schedulers:
+                work.tx.change(_MAKE_LIVE, {"run": change.id})
             wanting = work.wanted.get(change.id, ())
             work.tx.change_many(_WANT_AGAIN, [{"run": change.id, "wanted_by": id} for id in wanting])
         else:

@@ -7,7 +7,6 @@ spends a retry.
 
 from collections.abc import Iterable, Iterator
 
-from tailrace.model.keys import RunType
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.commands import (
@@ -113,13 +112,13 @@ def _goes_on(backfill: KnownBackfill, paused: bool) -> Iterator[str]:
 
 def _only_of(backfill: KnownBackfill, run: KnownRun) -> bool:
     """Whether nobody but this backfill wants the run."""
-    return run.run_type is RunType.BACKFILL and not set(run.wanted_by) - {backfill.id}
+    return not run.live and not set(run.wanted_by) - {backfill.id}
 
 
 def _idle_without(facts: CommandFacts, backfill: KnownBackfill, run: KnownRun) -> bool:
     """Whether nobody may start anything of the run while this backfill is paused."""
     others = [facts.backfills[id] for id in run.wanted_by if id != backfill.id and id in facts.backfills]
-    return run.run_type is RunType.BACKFILL and all(other.paused for other in others)
+    return not run.live and all(other.paused for other in others)
 
 
 def _taken_back(

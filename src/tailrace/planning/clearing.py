@@ -124,4 +124,13 @@ def _run_change(run: KnownRun, selected: list[KnownTaskInstance], steps: bool, *
     unfinished = any(ti.state not in FINISHED for ti in selected) or (whole and run.state is DagRunState.CANCELLED)
     if not steps and not unfinished:
         return None
-    return RunChange(run.id, run.run_id, run.version, run.state, DagRunState.QUEUED, Cause.CLEARED, _REASON)
+    return RunChange(
+        run.id,
+        run.run_id,
+        run.version,
+        run.state,
+        DagRunState.QUEUED,
+        Cause.CLEARED,
+        _REASON,
+        to_schedulers=not run.wanted_by,
+    )

@@ -56,7 +56,10 @@ class KnownTaskInstance:
 
 @dataclass(frozen=True, slots=True)
 class KnownRun:
-    """A run as it stands. ``wanted_by`` are the unfinished backfills that want it, ``judged_by`` the newest judged."""
+    """A run as it stands. ``wanted_by`` are the unfinished backfills that want it, ``judged_by`` the newest judged.
+
+    ``live``: schedulers drive it, whoever else wants it.
+    """
 
     id: int
     run_id: str
@@ -66,6 +69,7 @@ class KnownRun:
     version: int
     previous_id: int | None = None
     owner_alive: bool = False
+    live: bool = False
     wanted_by: tuple[int, ...] = ()
     judged_by: int | None = None
     task_instances: tuple[KnownTaskInstance, ...] = ()
@@ -166,6 +170,7 @@ class RunChange:
     cause: Cause
     reason: str
     evidence: Mapping[int, TaskInstanceState] | None = None
+    to_schedulers: bool = False  # opened again although no unfinished backfill wants it: it is live from now on
 
     @property
     def reopens(self) -> bool:

@@ -212,7 +212,10 @@ def _judged_again(dag: DagSpec, one: _Marked) -> RunChange:
             bad = [task_id for task_id in sorted(dag.leaves) if _BAD & set(states.get(task_id, ()))]
             after = DagRunState.FAILED if bad else DagRunState.SUCCESS
             reason = f"judged again after a mark: {', '.join(bad)} failed" if bad else "judged again after a mark"
-    return RunChange(run.id, run.run_id, run.version, run.state, after, Cause.MARKED, reason, evidence)
+    alone = after is DagRunState.QUEUED and not run.wanted_by
+    return RunChange(
+        run.id, run.run_id, run.version, run.state, after, Cause.MARKED, reason, evidence, to_schedulers=alone
+    )
 
 
 def _evidence(run: KnownRun) -> Mapping[int, TaskInstanceState]:

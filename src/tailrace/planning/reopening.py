@@ -36,7 +36,11 @@ def freed_runs(
             run = found.run
             reason = "what its previous run blocked may go on"
             before, after = DagRunState.DEADLOCKED, DagRunState.QUEUED
-            yield run, RunChange(run.id, run.run_id, run.version, before, after, cause, reason)
+            to_schedulers = not run.wanted_by
+            yield (
+                run,
+                RunChange(run.id, run.run_id, run.version, before, after, cause, reason, to_schedulers=to_schedulers),
+            )
 
 
 def _waits_for(dag: DagSpec, found: DeadlockedRun, tasks: frozenset[str]) -> bool:
@@ -60,11 +64,10 @@ def drivers(facts: CommandFacts, runs: Iterable[KnownRun]) -> Iterator[str]:
         first, last = (date.isoformat(timespec="minutes") for date in (dates[0], dates[-1]))
         ends = f"-s {first}" if first == last else f"-s {first} -e {last}"
         which = driven[0].run_id if len(driven) == 1 else f"{len(driven)} runs"
-        yield f"{which}: {line.format(range=ends)}"
+        yield f"{which}: {line.format(range=ends, it='it' if len(driven) == 1 else 'them')}"
     if judged:
         ids = ", ".join(str(id) for id in sorted(judged))
-        plural = "s" if len(judged) > 1 else ""
-        yield f"backfill{plural} {ids} judged already: that verdict stays as it is"
+        yield f"the verdict of backfill {ids} stays as it is"
 
 
 def _driver(facts: CommandFacts, run: KnownRun) -> str:
@@ -72,18 +75,18 @@ def _driver(facts: CommandFacts, run: KnownRun) -> str:
     unpaused = [backfill for backfill in wanting if not backfill.paused]
     for backfill in unpaused:
         if backfill.driven:
-            return f"backfill {backfill.id} drives it"
+            return f"backfill {backfill.id} drives {{it}}"
     for backfill in unpaused:
         if backfill.detached:
-            return f"backfill {backfill.id} drives it as soon as a scheduler runs (`tailrace scheduler`)"
-        return f"backfill {backfill.id} drives it; continue that with `{_braced(backfill.command)}`"
+            return f"backfill {backfill.id} drives {{it}} as soon as a scheduler runs (`tailrace scheduler`)"
+        return f"backfill {backfill.id} drives {{it}}; continue that with `{_braced(backfill.command)}`"
     for backfill in wanting:
         return f"backfill {backfill.id} is paused; go on with `tailrace backfill resume {backfill.id}`"
     if run.owner_alive and run.state is DagRunState.RUNNING:
-        return "its job goes on with it"
-    if run.run_type is not RunType.BACKFILL:
-        return "a scheduler drives it (`tailrace scheduler`)"
-    return f"nobody drives it; run it with `tailrace backfill {facts.dag_id} {{range}}`"
+        return "a job goes on with {it}"
+    paused = f" once {facts.dag_id} is unpaused" if facts.dag_paused else ""
+    here = "" if run.run_type is RunType.MANUAL else f", or run {{it}} here: `tailrace backfill {facts.dag_id} {{range}}`"
+    return f"a scheduler drives {{it}}{paused} (`tailrace scheduler`){here}"
 
 
 def _braced(command: str) -> str:

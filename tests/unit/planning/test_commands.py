@@ -128,7 +128,7 @@ def test_what_is_not_there_is_refused_by_name() -> None:
         ({"wanted_by": (1,)}, {"paused": True}, "tailrace backfill resume 1"),
         ({"wanted_by": (1,)}, {"detached": True}, "tailrace scheduler"),
         ({"run_type": RunType.MANUAL}, {}, "a scheduler drives it"),
-        ({"judged_by": 4}, {}, "run it with `tailrace backfill dag -s 2024-05-02T12:00+00:00`"),
+        ({"judged_by": 4}, {}, "or run it here: `tailrace backfill dag -s 2024-05-02T12:00+00:00`"),
     ],
 )
 def test_a_clear_says_who_drives_the_run_again(run: dict[str, object], backfill: dict[str, object], said: str) -> None:
@@ -136,7 +136,7 @@ def test_a_clear_says_who_drives_the_run_again(run: dict[str, object], backfill:
     given = facts(ABC, failed, backfills={1: known_backfill(**backfill)})
     plan = plan_clear(given, ClearRequest())
     assert said in plan.notices[0]
-    assert ("backfill 4 judged already" in " ".join(plan.notices)) == (failed.judged_by == 4)
+    assert ("the verdict of backfill 4 stays" in " ".join(plan.notices)) == (failed.judged_by == 4)
 
 
 # --- mark --------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_marking_what_is_so_already_writes_nothing() -> None:
 def test_cancelling_takes_back_only_what_nobody_else_wants() -> None:
     mine = known_run(ABC, 1, wanted_by=(1,), tis={"a": "running", "b": "queued", "c": "none"})
     shared = known_run(ABC, 2, wanted_by=(1, 2), tis={"a": "running"})
-    live = known_run(ABC, 3, wanted_by=(1,), run_type=RunType.SCHEDULED, tis={"a": "running"})
+    live = known_run(ABC, 3, wanted_by=(1,), live=True, tis={"a": "running"})
     plan = legal(plan_cancel(facts(ABC, mine, shared, live, backfill=known_backfill())))
     assert steps(plan) == {"a": ("stopping", "none"), "b": ("none", None)}
     assert [step.max_tries for step in plan.task_instances] == [4, 2], "the number it used is given back"

@@ -12,6 +12,9 @@ _COMMANDS = {
     "run": Lazy("tailrace.cli.commands.backfill_run:run", "Create a backfill or continue it (`run` may be left out)."),
     "list": Lazy("tailrace.cli.commands.backfill_views:list_", "List backfills, newest first."),
     "show": Lazy("tailrace.cli.commands.backfill_views:show", "Show one backfill; the newest by default."),
+    "pause": Lazy("tailrace.cli.commands.backfill_control:pause", "Let nothing more of a backfill start."),
+    "resume": Lazy("tailrace.cli.commands.backfill_control:resume", "Let a paused backfill go on."),
+    "cancel": Lazy("tailrace.cli.commands.backfill_control:cancel", "End a backfill; what only it wants is stopped."),
 }
 
 
@@ -37,7 +40,7 @@ class BackfillGroup(LazyGroup):
         run = self.get_command(ctx, "run")
         assert run is not None
         formatter.write_usage(ctx.command_path, "[run] DAG_ID -s START -e END [OPTIONS]")
-        formatter.write_usage(ctx.command_path, "list|show [OPTIONS] [ID]", prefix="       ")
+        formatter.write_usage(ctx.command_path, "list|show|pause|resume|cancel [OPTIONS] [ID]", prefix="       ")
         run.format_help_text(ctx, formatter)
         run.format_options(click.Context(run, info_name="run", parent=ctx), formatter)
         self.format_commands(ctx, formatter)

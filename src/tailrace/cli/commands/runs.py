@@ -28,6 +28,8 @@ _HERE = "tailrace.cli.commands.runs"
         "list": Lazy(f"{_HERE}:list_", "List runs, newest logical date first."),
         "show": Lazy(f"{_HERE}:show", "Show one run and its task instances."),
         "explain": Lazy("tailrace.cli.commands.explain:explain_run_command", "Say what a run waits for, and why."),
+        "clear": Lazy("tailrace.cli.commands.runs_change:clear", "Have every task of runs done again."),
+        "mark": Lazy("tailrace.cli.commands.runs_change:mark", "Give runs a verdict without running anything."),
     },
 )
 def runs() -> None:

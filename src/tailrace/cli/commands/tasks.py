@@ -11,6 +11,8 @@ from tailrace.cli.lazy import Lazy, LazyGroup
         "list": Lazy("tailrace.cli.commands.tasks_files:list_", "List a DAG's tasks in topological order."),
         "test": Lazy("tailrace.cli.commands.tasks_files:test", "Run one task here and now; no state is written."),
         "explain": Lazy("tailrace.cli.commands.explain:explain_task_command", "Say what a task waits for, and why."),
+        "clear": Lazy("tailrace.cli.commands.tasks_change:clear", "Have a task, and what is below it, done again."),
+        "mark": Lazy("tailrace.cli.commands.tasks_change:mark", "Give a task an outcome without running it."),
         "logs": Lazy("tailrace.cli.commands.tasks_logs:logs", "Print the log of a try; the latest by default."),
     },
 )

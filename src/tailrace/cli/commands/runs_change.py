@@ -1,0 +1,63 @@
+"""``tailrace runs clear|mark``: whole runs done again, or given a verdict by a person."""
+
+from functools import partial
+
+import click
+
+from tailrace.cli.changes import Manner, change_runs, manner_options, range_options
+from tailrace.cli.lazy import Command
+from tailrace.cli.options import dag_argument
+from tailrace.model.states import DagRunState
+from tailrace.planning.clearing import ClearRequest, plan_clear
+from tailrace.planning.marking import plan_mark_runs
+
+
+@click.command(cls=Command)
+@dag_argument
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@range_options
+@click.option("--only-failed", is_flag=True, help="Only what failed, and what followed from it.")
+@manner_options
+def clear(
+    dag_id: str,
+    runs: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    only_failed: bool,
+    dry_run: bool,
+    yes: bool,
+    output: str,
+) -> int:
+    """Have every task of these runs done again. RUN is a run id or a logical date.
+
+    What runs is stopped. A closed run opens again, and so does a later one that it had deadlocked; who drives it from
+    then on is said. A judged backfill stays judged.
+    """
+    planned = partial(plan_clear, request=ClearRequest(only_failed=only_failed))
+    return change_runs(dag_id, runs, start, end, planned, Manner(dry_run, yes, output))
+
+
+@click.command(cls=Command)
+@dag_argument
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@range_options
+@click.option(
+    "--state",
+    type=click.Choice(["success", "failed"]),
+    required=True,
+    help="success: all that is unfinished or failed succeeds. failed: what runs fails, the rest is skipped.",
+)
+@manner_options
+def mark(
+    dag_id: str,
+    runs: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    state: str,
+    dry_run: bool,
+    yes: bool,
+    output: str,
+) -> int:
+    """Give these runs a verdict without running anything. RUN is a run id or a logical date. What runs is stopped."""
+    planned = partial(plan_mark_runs, state=DagRunState(state))
+    return change_runs(dag_id, runs, start, end, planned, Manner(dry_run, yes, output))

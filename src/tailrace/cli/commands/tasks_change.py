@@ -1,0 +1,78 @@
+"""``tailrace tasks clear|mark``: single tasks of runs done again, or given an outcome by a person."""
+
+from functools import partial
+
+import click
+
+from tailrace.cli.changes import Manner, change_runs, manner_options, range_options
+from tailrace.cli.lazy import Command
+from tailrace.cli.options import dag_argument
+from tailrace.model.states import TaskInstanceState
+from tailrace.planning.clearing import ClearRequest, plan_clear
+from tailrace.planning.marking import MarkRequest, plan_mark_tasks
+
+
+@click.command(cls=Command)
+@dag_argument
+@click.argument("task_id")
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@range_options
+@click.option("--upstream", is_flag=True, help="Every task above it too.")
+@click.option(
+    "--downstream/--only",
+    default=True,
+    help="Every task below it too (the default); --only leaves them as they are.",
+)
+@click.option("--only-failed", is_flag=True, help="Of all these only what failed, and what followed from it.")
+@manner_options
+def clear(
+    dag_id: str,
+    task_id: str,
+    runs: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    upstream: bool,
+    downstream: bool,
+    only_failed: bool,
+    dry_run: bool,
+    yes: bool,
+    output: str,
+) -> int:
+    """Have a task, and what is below it, done again. RUN is a run id or a logical date.
+
+    Its next try has a new number and all its retries. A running try is stopped first.
+    """
+    request = ClearRequest((task_id,), upstream=upstream, downstream=downstream, only_failed=only_failed)
+    planned = partial(plan_clear, request=request)
+    return change_runs(dag_id, runs, start, end, planned, Manner(dry_run, yes, output))
+
+
+@click.command(cls=Command)
+@dag_argument
+@click.argument("task_id")
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@range_options
+@click.option("--state", type=click.Choice(["success", "failed", "skipped"]), required=True, help="The outcome.")
+@click.option("--upstream", is_flag=True, help="Every task above it too.")
+@click.option("--downstream", is_flag=True, help="Every task below it too.")
+@manner_options
+def mark(
+    dag_id: str,
+    task_id: str,
+    runs: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    state: str,
+    upstream: bool,
+    downstream: bool,
+    dry_run: bool,
+    yes: bool,
+    output: str,
+) -> int:
+    """Give a task an outcome without running it. RUN is a run id or a logical date. A running try is stopped.
+
+    A closed run is judged again by what its tasks are then.
+    """
+    request = MarkRequest(TaskInstanceState(state), (task_id,), upstream=upstream, downstream=downstream)
+    planned = partial(plan_mark_tasks, request=request)
+    return change_runs(dag_id, runs, start, end, planned, Manner(dry_run, yes, output))
