@@ -107,11 +107,12 @@ def _next(report: BackfillReport, command: BackfillCommand, options: Mapping[str
         case BackfillEnding.INTERRUPTED:
             return ["what is finished is kept; the same command continues it:", f"  {again}"]
         case BackfillEnding.PAUSED:
-            return ["the backfill is paused; once it is resumed the same command continues it:", f"  {again}"]
+            resume = f"tailrace backfill resume {report.backfill_id}"
+            return [f"the backfill is paused; after `{resume}` the same command continues it:", f"  {again}"]
         case BackfillEnding.RUNNING | BackfillEnding.QUEUED:
             return ["it is not finished; the same command goes on with it:", f"  {again}"]
         case BackfillEnding.CANCELLED:
-            return ["a person cancelled it; to start again:", f"  {again} --new"]
+            return ["a person cancelled it; the same command does what was left:", f"  {again}"]
         case _:
             return []
 

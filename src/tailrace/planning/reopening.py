@@ -85,7 +85,9 @@ def _driver(facts: CommandFacts, run: KnownRun) -> str:
     if run.owner_alive and run.state is DagRunState.RUNNING:
         return "a job goes on with {it}"
     paused = f" once {facts.dag_id} is unpaused" if facts.dag_paused else ""
-    here = "" if run.run_type is RunType.MANUAL else f", or run {{it}} here: `tailrace backfill {facts.dag_id} {{range}}`"
+    here = (
+        "" if run.run_type is RunType.MANUAL else f", or run {{it}} here: `tailrace backfill {facts.dag_id} {{range}}`"
+    )
     return f"a scheduler drives {{it}}{paused} (`tailrace scheduler`){here}"
 
 

@@ -110,9 +110,9 @@ def test_failures_left_alone_are_named() -> None:
     ("state", "says"),
     [
         (BackfillEnding.INTERRUPTED, "the same command continues it:"),
-        (BackfillEnding.PAUSED, "once it is resumed the same command continues it:"),
+        (BackfillEnding.PAUSED, "the same command continues it:"),
         (BackfillEnding.RUNNING, "the same command goes on with it:"),
-        (BackfillEnding.CANCELLED, "to start again:"),
+        (BackfillEnding.CANCELLED, "the same command does what was left:"),
     ],
 )
 def test_every_other_ending_says_what_goes_on(state: BackfillEnding, says: str) -> None:
