@@ -18,7 +18,7 @@ Typed = Callable[..., tuple[int, str, str]]
 
 NOT_BUILT_YET = (
     *("--detach", "--tasks", "--upstream", "--downstream", "--map-index"),
-    *("web", "standalone", "clear", "mark ", "trigger", "resume", "cancel"),
+    *("web", "standalone", "trigger"),
 )
 
 
@@ -78,7 +78,7 @@ def test_help_of_backfill_has_the_options_of_run_and_the_other_commands(typed: T
     for command in ("run", "list", "show"):
         assert f"\n  {command} " in out
     for name in NOT_BUILT_YET:
-        assert name not in out.replace("5 cancelled", "")
+        assert name not in out
 
 
 def test_every_command_in_the_help_can_be_loaded_and_described(typed: Typed) -> None:
