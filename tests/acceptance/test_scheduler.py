@@ -128,6 +128,59 @@ def test_a_backfill_by_hand_and_a_scheduler_share_the_dates(place: Place, tailra
     assert {run["state"] for run in runs(tailrace)} == {"success"}
 
 
+def detached(place: Place, tailrace: Run) -> tuple[str, ...]:
+    command = ("backfill", "daily", "-s", "2024-01-01", "-e", f"2024-01-0{DATES}")
+    done = tailrace(*command, "--detach")
+    assert done.returncode == 0, done.stderr
+    assert "no scheduler is running" in done.stderr
+    assert done.stdout.startswith(f"backfill 1 of daily: queued, {DATES} runs")
+    return command
+
+
+def test_a_detached_backfill_is_driven_by_a_scheduler(place: Place, tailrace: Run) -> None:
+    detached(place, tailrace)
+    assert not place.lines()
+    ended(place.scheduler("--until-idle"))
+    place.all_once()
+    shown = json.loads(tailrace("backfill", "show", "1", "-o", "json").stdout)
+    assert (shown["state"], shown["runs"]) == ("success", {"success": DATES})
+    assert {run["run_id"].split("__")[0] for run in runs(tailrace)} == {"backfill"}, "its runs are the dates' runs"
+
+
+def test_a_detached_backfill_is_continued_by_hand_beside_a_scheduler(place: Place, tailrace: Run) -> None:
+    command = detached(place, tailrace)
+    scheduler = place.scheduler("--until-idle")
+    by_hand = place.start(*command, "-w", "2", "-o", "json")
+    assert json.loads(ended(by_hand))["runs"] == {"success": DATES}
+    ended(scheduler)
+    place.all_once()
+
+
+def test_a_scheduler_takes_up_a_killed_backfill_and_leaves_an_interrupted_one(place: Place, tailrace: Run) -> None:
+    command = ("backfill", "daily", "-s", "2024-01-01", "-e", f"2024-01-0{DATES}", "-w", "2", "-q")
+    tailrace("dags", "pause", "daily")
+    interrupted = place.start(*command)
+    place.wait_for_lines(2)
+    interrupted.send_signal(signal.SIGINT)
+    ended(interrupted, 130)
+    before = sum(place.lines().values())
+    tailrace("dags", "pause", "daily")
+    ended(place.scheduler("--until-idle"))
+    assert sum(place.lines().values()) == before, "it waits for the person who interrupted it"
+    killed = place.start(*command)
+    place.wait_for_lines(before + 2)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate(timeout=30)
+    ended(place.scheduler("--until-idle"))
+    place.all_once()
+
+
+def test_an_example_is_not_left_to_schedulers(tailrace: Run) -> None:
+    done = tailrace("backfill", "example_bash_operator", "-s", "2024-01-01", "--detach")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "leave out --detach" in done.stderr
+
+
 def test_a_paused_dag_is_left_alone(place: Place, tailrace: Run) -> None:
     ended(place.start("backfill", "daily", "-s", "2024-01-01", "-q"))
     assert tailrace("dags", "pause", "daily").returncode == 0

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tailrace.metastore.tables import backfill as backfill_table
 from tailrace.metastore.tables import dag as dag_table
 from tailrace.metastore.tables import dag_run, job
 from tailrace.model.spec import DagSpec
@@ -75,6 +76,40 @@ def test_live_runs_are_a_lane_until_they_are_closed(world: World) -> None:
     assert world.store.agenda(job_id).lanes == (LaneKey("dag"),), "what runs goes on"
     world.set_run(1, state=DagRunState.SUCCESS)
     assert world.store.agenda(job_id).lanes == ()
+
+
+def test_a_detached_backfill_is_a_lane_unless_it_is_paused(world: World) -> None:
+    me = scheduler(world)
+    backfill = world.backfill(A, days=2, detached=True)
+    world.backfill(A, days=2, first=FIRST + 5 * DAY)
+    assert world.store.agenda(me).lanes == (LaneKey("dag", backfill),)
+    applied = world.store.apply(plan(world.store.snapshot(me, A, backfill)), world.write_id())
+    assert len(applied.activated) == 2
+    world.set_backfill(backfill, paused=True)
+    assert world.store.agenda(me).lanes == (LaneKey("dag", backfill),), "it drives its runs until nothing is in flight"
+    world.store.release_runs(me, LaneKey("dag", backfill))
+    assert world.store.agenda(me).lanes == ()
+
+
+def test_a_backfill_stays_detached_when_it_is_continued_by_hand(world: World) -> None:
+    by_hand = world.backfill(A, days=2)
+    assert world.row(backfill_table, by_hand).detached is False
+    assert world.backfill(A, days=2, detached=True) == by_hand
+    assert world.backfill(A, days=2) == by_hand
+    assert world.row(backfill_table, by_hand).detached is True
+
+
+def test_a_scheduler_is_known_to_be_alive(world: World, clock: FalseClock) -> None:
+    world.begun(A)
+    assert not world.store.is_scheduler_alive(), "a backfill's job is none"
+    me = scheduler(world)
+    assert world.store.is_scheduler_alive()
+    clock.advance(LEASE + 1)
+    assert not world.store.is_scheduler_alive()
+    world.store.heartbeat(me, LEASE)
+    assert world.store.is_scheduler_alive()
+    world.store.end_job(me, JobState.INTERRUPTED)
+    assert not world.store.is_scheduler_alive()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tailrace.audit.checks import audit
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, TryOutcome
 from tailrace.metastore.store import Done, Metastore, MetastoreStale
-from tailrace.metastore.tables import dag_run, history, task_instance
+from tailrace.metastore.tables import backfill, dag_run, history, task_instance
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey
 from tailrace.model.outcomes import OutcomeKind
@@ -244,6 +244,11 @@ class World:
     def set_run(self, id: int, **columns: Any) -> None:
         """Put a run into a state that a test begins from."""
         self.store._database.write(lambda tx: tx.change(dag_run.update().where(dag_run.c.id == id).values(**columns)))
+
+    def set_backfill(self, id: int, **columns: Any) -> None:
+        """Put a backfill into a state that a test begins from."""
+        change = backfill.update().where(backfill.c.id == id).values(**columns)
+        self.store._database.write(lambda tx: tx.change(change))
 
     def history(self, **wanted: Any) -> list[Any]:
         """The rows of history with these values; those of pools only where they are asked for."""

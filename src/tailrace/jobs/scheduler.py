@@ -41,6 +41,7 @@ def scheduler_loop(job_id: int, pace: Pace | None = None, until_idle: bool = Fal
     pace = pace or Pace()
     memory = JobMemory()
     edition = 0
+    yield from ask(BuryDeadJobs())
     while True:
         book = yield from ask(ReadDags())
         if book.edition != edition:  # another executor has them now: what the last one had not begun is offered again

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from tailrace.errors import InternalError
 from tailrace.metastore.columns import to_json
@@ -45,6 +45,7 @@ _CONTINUE = (
         stop_on_failure=bindparam("stops"),
         backwards=bindparam("back"),
         command=bindparam("typed"),
+        detached=or_(backfill.c.detached, bindparam("detach")),
     )
 )
 _BACKFILL_STATE = select(backfill.c.state).where(backfill.c.id == bindparam("backfill")).with_for_update(key_share=True)
@@ -170,6 +171,7 @@ def _continue(work: Creating, command: str, structure: int) -> int | None:
         "stops": request.stop_on_failure,
         "back": request.backwards,
         "typed": command,
+        "detach": request.detached,
     }
     work.tx.change(_CONTINUE, values)
     return backfill_id
@@ -196,6 +198,7 @@ def _insert_backfill(work: Creating, command: str, structure: int) -> int:
         "backwards": request.backwards,
         "stop_on_failure": request.stop_on_failure,
         "command": command,
+        "detached": request.detached,
         "reason": "",
         "created_at": work.author.at,
     }

@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, insert, select, text, update
 
 from tailrace.metastore.connection import Transaction
 from tailrace.metastore.records import record
+from tailrace.metastore.rows import job_alive
 from tailrace.metastore.tables import job
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState
@@ -30,6 +31,11 @@ _RUNNING_ON = (
     select(job.c.id, job.c.host, job.c.boot_id, job.c.pid, job.c.start_time)
     .where(text(f"job.state = '{JobState.RUNNING}'"), job.c.host == bindparam("on_host"))
     .order_by(job.c.id)
+)
+
+
+_SCHEDULERS = select(job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds).where(
+    text(f"job.state = '{JobState.RUNNING}'"), job.c.kind == "scheduler"
 )
 
 
@@ -80,3 +86,10 @@ def end_job(tx: Transaction, job_id: int, state: JobState) -> None:
 def jobs_running_on(tx: Transaction, host: str) -> tuple[tuple[int, ProcessIdentity], ...]:
     """Jobs of this host that have not said that they ended."""
     return tuple((id, ProcessIdentity(*identity)) for id, *identity in tx.rows(_RUNNING_ON, {"on_host": host}))
+
+
+def is_scheduler_alive(tx: Transaction) -> bool:
+    """Whether any scheduler is believed alive."""
+    return any(
+        job_alive(state, until, epoch, seconds, tx.moment) for state, until, epoch, seconds in tx.rows(_SCHEDULERS)
+    )

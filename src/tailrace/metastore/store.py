@@ -270,6 +270,10 @@ class Metastore(Views):
         """Jobs of this host that have not said that they ended."""
         return self.read(lambda tx: job_rows.jobs_running_on(tx, host))
 
+    def is_scheduler_alive(self) -> bool:
+        """Whether any scheduler is believed alive."""
+        return self.read(job_rows.is_scheduler_alive)
+
     # --- settings people change ----------------------------------------------------------------------------
 
     def set_paused(self, dag_id: str, paused: bool, write_id: str) -> bool:

@@ -43,6 +43,7 @@ class BackfillRequest:
     max_active_runs: int | None = None
     backwards: bool = False
     stop_on_failure: bool = False
+    detached: bool = False  # schedulers drive it
 
     @property
     def fingerprint(self) -> str:

@@ -67,6 +67,30 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
         return _report(summary, end, interrupts, time.monotonic() - began, settings, notices)
 
 
+def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -> BackfillReport:
+    """Create the backfill, or continue it, for schedulers to drive; returns at once."""
+    began = time.monotonic()
+    report = zygote.loaded()
+    dag = find_dag(report, command.dag_id, settings)
+    dates = range_for(dag, command.start, command.end, datetime.now(UTC))
+    with closing(_open(settings)) as metastore:
+        creation, backfill_id = _create(metastore, dag, _request(command, dates), dates, command.typed)
+        notices = (*dates.notices, *creation.notices, *_load_notices(report))
+        if not metastore.is_scheduler_alive():
+            notices += ("no scheduler is running: `tailrace scheduler` starts one, and drives it",)
+        summary = metastore.backfill_summary(backfill_id)
+        return BackfillReport(
+            backfill_id=backfill_id,
+            dag_id=dag.dag_id,
+            state=BackfillEnding(summary.state),
+            exit_code=0,
+            runs=summary.runs,
+            task_instances=summary.task_instances,
+            seconds=time.monotonic() - began,
+            notices=notices,
+        )
+
+
 def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -> BackfillPreview:
     """What the command would do. Writes nothing: a metastore that does not exist yet is taken as empty."""
     report = zygote.loaded()
@@ -133,6 +157,7 @@ def _request(command: BackfillCommand, dates: LogicalRange) -> BackfillRequest:
         max_active_runs=command.max_active_runs,
         backwards=command.backwards,
         stop_on_failure=command.stop_on_failure,
+        detached=command.detached,
     )
 
 

@@ -66,6 +66,7 @@ class BackfillCommand:
     mark_success: bool = False
     ignore_first_depends_on_past: bool = False
     conf: str | None = None
+    detached: bool = False  # create it, and leave it to the schedulers
     bundled: bool = False  # the DAG is one of the examples that ship with Tailrace
     typed: str = ""
 

@@ -30,6 +30,16 @@ def run_backfill(command: BackfillCommand, settings: Settings, listener: Listene
         zygote.stop()
 
 
+def detach_backfill(command: BackfillCommand, settings: Settings) -> BackfillReport:
+    """Create the backfill the command describes, or continue it, for schedulers; raises as ``run_backfill``."""
+    zygote = start_zygote(settings.dags, settings.home, isolation=settings.isolation)
+    try:
+        report: BackfillReport = _metastore_side().detach(command, settings, zygote)
+        return report
+    finally:
+        zygote.stop()
+
+
 def preview_backfill(command: BackfillCommand, settings: Settings) -> BackfillPreview:
     """What the command would do, date by date. Writes nothing, not even an empty metastore."""
     zygote = start_zygote(settings.dags, settings.home, isolation=settings.isolation)

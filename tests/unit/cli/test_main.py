@@ -17,7 +17,7 @@ from tailrace.errors import AuthoringError, CommandError, EnvironmentBroken, Int
 Typed = Callable[..., tuple[int, str, str]]
 
 NOT_BUILT_YET = (
-    *("--detach", "--tasks", "--upstream", "--downstream", "--map-index"),
+    *("--tasks", "--upstream", "--downstream", "--map-index"),
     *("web", "standalone", "trigger"),
 )
 

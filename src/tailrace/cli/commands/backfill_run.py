@@ -16,12 +16,12 @@ from tailrace.cli.options import dag_argument, dags_option, output_option, setti
 from tailrace.cli.preview import preview_json, preview_text
 from tailrace.cli.progress import choose_listener
 from tailrace.cli.retyping import command_line
-from tailrace.cli.speaking import current_speaker
+from tailrace.cli.speaking import counted, current_speaker, plural
 from tailrace.cli.summary import report_json, summary
 from tailrace.errors import CommandError
 from tailrace.planning.backfills import Reprocess
 from tailrace.runtime.commands import BackfillCommand, BackfillEnding
-from tailrace.runtime.launch import preview_backfill, run_backfill
+from tailrace.runtime.launch import detach_backfill, preview_backfill, run_backfill
 from tailrace.runtime.settings import EXECUTORS, ISOLATIONS, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,6 +61,9 @@ _CHOICES = (
     ),
     click.option("--conf", metavar="JSON", help="A JSON object for every run, `{{ dag_run.conf }}` in templates."),
     click.option("-n", "--dry-run", is_flag=True, help="Say what would be done about each date; write nothing."),
+    click.option(
+        "--detach", "detached", is_flag=True, help="Only create it; a scheduler (`tailrace scheduler`) drives it."
+    ),
     output_option,
 )
 
@@ -97,8 +100,14 @@ def run(dag_id: str, dry_run: bool, output: str, **typed: Any) -> int:
         bundled=bundled is not None,
     )
     command = _with_line(command, settings_options)
+    if command.detached and command.bundled:
+        raise CommandError(
+            f"{dag_id} is a bundled example, which no scheduler loads; leave out --detach to run it here"
+        )
     if dry_run:
         return preview(command, settings, output)
+    if command.detached:
+        return detach(command, settings, output)
     return carry_out(command, settings, settings_options, output)
 
 
@@ -120,6 +129,24 @@ def carry_out(command: BackfillCommand, settings: Settings, settings_options: Ma
         return report.exit_code
     if not speaker.quiet or report.state is not BackfillEnding.SUCCESS:
         speaker.answer(summary(report, command, settings_options))
+    return report.exit_code
+
+
+def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
+    """Create the backfill for schedulers to drive, and say its id."""
+    speaker = current_speaker()
+    report = detach_backfill(command, settings)
+    for notice in report.notices:
+        speaker.notice(notice)
+    if output == "json":
+        speaker.answer_json(report_json(report))
+    else:
+        runs = plural(sum(report.runs.values()), "run")
+        speaker.answer(
+            f"backfill {report.backfill_id} of {report.dag_id}: {report.state}, {runs} ({counted(report.runs)}); "
+            f"schedulers drive it, `tailrace backfill show {report.backfill_id}` says how it stands, "
+            f"and this drives it here too:\n  {command.typed}"
+        )
     return report.exit_code
 
 
