@@ -365,3 +365,40 @@ def test_what_a_command_knows_of_its_runs(world: World) -> None:
     world.clock.advance(LEASE + 1)
     assert not world.about().backfills[backfill_id].driven
     assert not world.about(first=FIRST, last=FIRST + timedelta(hours=1)).runs[0].owner_alive
+
+
+def test_a_skip_decided_before_a_mark_of_what_it_leans_on_does_not_land(world: World) -> None:
+    """Found by the simulator: b was skipped under all_success although a, marked in between, had succeeded."""
+    backfill_id, job = world.begun(AB)
+    ids = world.by_task(1)
+    world.run_try(AB, job, ids["a"], OutcomeKind.SKIPPED)
+    decided = world.decided(world.store.snapshot(job, AB, backfill_id))
+    assert [step.after for step in decided.transitions] == [TaskInstanceState.SKIPPED]
+    world.do(plan_mark_tasks(world.about(FIRST), MarkRequest(TaskInstanceState.SUCCESS, ("a",))))
+    assert len(world.store.apply(decided, world.write_id()).lost) == 1
+    finished(world, AB, job, backfill_id)
+    assert (world.state(ids["b"]), world.row(dag_run, 1).state) == ("success", "success")
+    world.sound()
+
+
+def test_a_start_decided_before_a_clear_of_the_previous_run_does_not_land(world: World) -> None:
+    backfill_id, job = world.begun(PAST, days=2)
+    first, second = world.run_rows()
+    for task in ("a", "b"):
+        world.run_try(PAST, job, world.by_task(first)[task])
+    decided = world.decided(world.store.snapshot(job, PAST, backfill_id))
+    assert [step.run for step in decided.transitions] == [second]
+    world.do(plan_clear(world.about(FIRST), ClearRequest(("a",))))
+    assert len(world.store.apply(decided, world.write_id()).lost) == 1
+    finished(world, PAST, job, backfill_id)
+    assert {row.state for row in world.rows(dag_run)} == {"success"}
+    world.sound()
+
+
+def test_a_start_decided_before_a_pause_does_not_land(world: World) -> None:
+    backfill_id, job = world.begun(AB)
+    decided = world.decided(world.store.snapshot(job, AB, backfill_id))
+    assert [step.after for step in decided.transitions] == [TaskInstanceState.QUEUED]
+    world.do(plan_pause(world.about(backfill_id=backfill_id), True))
+    assert len(world.store.apply(decided, world.write_id()).lost) == 1
+    world.sound()

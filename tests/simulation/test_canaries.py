@@ -23,6 +23,8 @@ EXPECTED = {
     "forgotten-claim": (Judgement.SAFETY, "lost: "),
     "submitted-before-commit": (Judgement.SAFETY, "was claimed while it was none"),
     "created-in-two": (Judgement.SAFETY, "missing"),
+    "verdict-unchecked": (Judgement.SAFETY, "evidence: "),
+    "cleared-without-stopping": (Judgement.SAFETY, "it was stopping"),
     "no-capacity-guard": (Judgement.SAFETY, "the limit is"),
     "window-without-recount": (Judgement.SAFETY, "runs are running, the limit is"),
     "trusting-owner": (Judgement.SAFETY, "try number"),

@@ -125,6 +125,7 @@ def _begin(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -
     author = Author(tx.moment.wall, write_id, Actor.PLANNER, plan.job_id, structures.find(tx, plan.dag))
     work = Workspace(tx, plan, author)
     named = {step.run for step in plan.transitions}
+    named.update(id for step in plan.transitions for id, _ in step.versions)
     parts: list[RunActivation | RunAdoption | RunTakeover | RunVerdict] = [*plan.activations, *plan.adoptions]
     parts += (*plan.takeovers, *plan.run_verdicts)
     named.update(part.id for part in parts)
@@ -201,6 +202,8 @@ def _as_expected(work: Workspace, step: TaskTransition) -> dict[str, Any] | None
         return None
     if columns["state"] != step.before or columns["try_number"] != step.before_try:
         return None
+    if any(id not in work.runs or work.runs[id].version != version for id, version in step.versions):
+        return None  # a person changed what is above it, or before it
     if step.token is not None and columns["token"] != step.token:
         return None
     lease = (columns["lease_until"], columns["lease_epoch"], columns["lease_seconds"])

@@ -15,7 +15,7 @@ from tailrace.planning.snapshot import PoolView, PreviousRun, RunView, TaskInsta
 class Board:
     """A run's task instances by task id, with the state each has after what this step decided."""
 
-    __slots__ = ("_state", "by_task", "dag", "doomed", "pool_sizes", "previous", "run")
+    __slots__ = ("_state", "by_task", "dag", "doomed", "pool_sizes", "previous", "run", "versions")
 
     def __init__(self, run: RunView, dag: DagSpec, previous: PreviousRun | None, pools: Mapping[str, PoolView]) -> None:
         self.run = run
@@ -27,6 +27,8 @@ class Board:
         for name in {run.options.pool} if run.options.pool else {task.pool for task in dag.tasks}:
             pool = pools.get(name)
             self.pool_sizes[name] = None if pool is None else pool.slots
+        #: What a person may change behind this step's back: the run, and the previous one it looks at.
+        self.versions = ((run.id, run.version), *(((previous.id, previous.version),) if previous is not None else ()))
         self._state: dict[int, TaskInstanceState] = {}
         for ti in run.task_instances:
             self.by_task.setdefault(ti.task_id, []).append(ti)

@@ -84,7 +84,7 @@ def plan_pause(facts: CommandFacts, paused: bool) -> CommandPlan:
         runs=tuple(
             RunChange(run.id, run.run_id, run.version, run.state, run.state, Cause.PAUSED, "")
             for run in mine
-            if run.id in touched
+            if run.id in touched or run.state is DagRunState.RUNNING  # what was decided before must not start
         ),
         backfill=BackfillChange(backfill.id, backfill.version, backfill.state, backfill.state, paused, str(kind)),
         wanted={run.id: run.wanted_by for run in mine},

@@ -68,6 +68,7 @@ class TaskTransition:
     cause: Cause
     reason: str
     token: int | None = None  # for a lost try: the claim that is declared lost
+    versions: tuple[tuple[int, int], ...] = ()  # of the runs it leans on, by row: a command since then makes it stale
     only_if_expired: bool = False  # it is lost by its lease alone: one renewed since then is not lost
     retry_at: datetime | None = None
     max_tries: int | None = None  # new budget, where the step changes it

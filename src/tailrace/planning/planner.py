@@ -234,6 +234,7 @@ def _transition(
             try_number=ti.try_number if try_number is None else try_number,
             cause=cause,
             reason=reason,
+            versions=board.versions,
         )
     )
     board.decide(ti, after)

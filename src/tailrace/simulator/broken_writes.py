@@ -24,6 +24,7 @@ from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning import planner
 from tailrace.planning.backfills import BackfillCreation
+from tailrace.planning.commands import CommandKind, CommandPlan
 from tailrace.planning.plan import RunVerdict, TaskTransition
 from tailrace.planning.retries import AfterTry, after_loss
 from tailrace.simulator.actors import Job, Worker
@@ -176,6 +177,21 @@ class CreatedInTwo(Performer):
             return  # the others took what was there for the whole, and closed it
         again = replace(creation, continues=facts.open_with_fingerprint)
         self.world.metastore.create_backfill(dag, again, "second half", self.world.write_id())
+
+
+class ClearedWithoutStopping(Performer):
+    """A clear that takes a running try's state away at once, instead of asking its worker to stop."""
+
+    def commanded(self, plan: CommandPlan) -> None:
+        """What was to stop is none already."""
+        if plan.kind is not CommandKind.CLEAR:
+            return
+        with sqlite3.connect(self.world.file) as connection:
+            connection.execute(
+                "UPDATE task_instance SET state = 'none', holder = NULL, lease_until = NULL, stopping_to = NULL"
+                " WHERE state = 'stopping'"
+            )
+        connection.close()
 
 
 # --- guards ------------------------------------------------------------------------------------------------

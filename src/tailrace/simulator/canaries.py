@@ -246,6 +246,12 @@ CANARIES: Mapping[str, Canary] = {
             performer=broken_writes.SubmittedBeforeCommit,
         ),
         Canary("created-in-two", "a backfill is created in two transactions", performer=broken_writes.CreatedInTwo),
+        Canary("verdict-unchecked", "evidence is not read again", replaced=broken_writes.verdict_unchecked),
+        Canary(
+            "cleared-without-stopping",
+            "a running try is cleared behind its worker's back",
+            performer=broken_writes.ClearedWithoutStopping,
+        ),
         Canary("no-capacity-guard", "limits are not counted again", replaced=broken_writes.no_capacity_guard),
         Canary("window-without-recount", "runs are not counted again", replaced=broken_writes.window_without_recount),
         Canary("trusting-owner", "an owner writes without looking", replaced=broken_writes.trusting_owner),

@@ -10,12 +10,13 @@ from enum import StrEnum
 from tailrace.audit.checks import audit
 from tailrace.audit.records import AuditRecords
 from tailrace.jobs.backfill import backfill_loop
-from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.simulator.choices import Chooser, SeenBefore
 from tailrace.simulator.coverage import Step
 from tailrace.simulator.oracle import Expected, expected
 from tailrace.simulator.performing import Performer
+from tailrace.simulator.person import HARMLESS
 from tailrace.simulator.scenario import Scenario
 from tailrace.simulator.world import Crash, JobLoop, World
 
@@ -90,7 +91,9 @@ def run_history(
         violations = [*map(str, audit(records)), *world.ledger.violations]
         if judgement is Judgement.WELL and not joined and not violations:
             if world.over:
-                violations = [*_lost_for_nothing(records, world.mishaps), *_unexpected(scenario, records)]
+                violations = [*_lost_for_nothing(records, world.mishaps), *_left_over(records)]
+                if _results_alone_decide(scenario, records):
+                    violations += _unexpected(scenario, records)
             else:
                 judgement, findings = Judgement.LIVENESS, [f"it has not ended after {steps} steps"]
         if violations:
@@ -125,6 +128,27 @@ def _lost_for_nothing(records: AuditRecords, mishaps: int) -> Iterator[str]:
     for (run_id, task_id), count in sorted(lost.items()):
         if count > mishaps:
             yield f"lost: {run_id} / {task_id} lost {count} tries to {mishaps} mishaps"
+
+
+def _left_over(records: AuditRecords) -> Iterator[str]:
+    """After everybody has gone home nothing may hold a slot."""
+    for ti in records.task_instances:
+        if ti.state in OCCUPYING:
+            yield f"left over: {ti.run_id} / {ti.task_id} is {ti.state}, and nobody drives it"
+    for run in records.runs:
+        if run.state == DagRunState.RUNNING:
+            yield f"left over: {run.run_id} is running, and nobody drives it"
+
+
+def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
+    """Whether the tasks' results have one final state: not if a person decided one, nor if what a loss decided was
+    cleared by itself.
+    """
+    if not {act.kind for act in scenario.acts} <= HARMLESS:
+        return False
+    rows = [row for row in records.history if row.kind == "task_instance"]
+    failed_by_loss = any(row.cause == Cause.LOST and row.after == TaskInstanceState.FAILED for row in rows)
+    return not (scenario.acts and failed_by_loss)
 
 
 def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:

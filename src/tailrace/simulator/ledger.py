@@ -3,6 +3,7 @@
 Seen from outside the metastore, so that a metastore that fools itself is caught all the same.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ class Ledger:
     def __init__(self) -> None:
         self.executions: list[Execution] = []
         self.violations: list[str] = []
+        self.failures: Counter[int] = Counter()  # tries of a task instance that failed and were retried since its clear
 
     def start(self, claim: Claim, worker: int, now: float, lease_until: float) -> Execution:
         """User code of a try starts; twice is once too often, and so is beside another try that keeps its lease."""
@@ -53,8 +55,9 @@ class Ledger:
                     f"overlap: the lease of {mine.key} was renewed while the code of try {number} ran"
                 )
 
-    def accept(self, claim: Claim) -> None:
+    def accept(self, claim: Claim, *, retried: bool) -> None:
         """An outcome of this try was accepted; its code has ended by then, or it is not the try's own outcome."""
+        self.failures[claim.id] += retried
         for each in self.executions:
             if (each.claim.id, each.claim.key.try_number) == (claim.id, claim.key.try_number) and not each.over:
                 self.violations.append(f"outcome: one of {claim.key} was accepted while its code ran")

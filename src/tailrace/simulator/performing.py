@@ -40,7 +40,9 @@ from tailrace.effects.tries import Claim, Refused, Submission, TryOutcome
 from tailrace.errors import InternalError
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
+from tailrace.model.states import TaskInstanceState
 from tailrace.planning.backfills import BackfillCreation
+from tailrace.planning.commands import CommandPlan
 from tailrace.planning.snapshot import Snapshot
 from tailrace.simulator.actors import Actor, Job, Worker
 from tailrace.simulator.ledger import Execution
@@ -179,6 +181,9 @@ class Performer:
             raise InternalError("nobody wrote in between, yet the creation was stale")
         return created
 
+    def commanded(self, plan: CommandPlan) -> None:
+        """A person's command has landed."""
+
     # --- workers -------------------------------------------------------------------------------------------
 
     def next_try(self, actor: Worker, effect: NextTry) -> Submission | None:
@@ -207,7 +212,7 @@ class Performer:
         self._running[actor.identity.pid] = self.world.ledger.start(
             claim, actor.identity.pid, self.world.clock.seconds, actor.lease_until
         )
-        attempt = claim.key.try_number - claim.lost_tries
+        attempt = self.world.ledger.failures[claim.id] + 1
         kind, followed = scenario.ending(claim.task_instance.task_id, claim.logical_date, attempt)
         actor.claim = claim
         actor.ending = TryOutcome(kind, f"as written: {kind}", followed=followed)
@@ -255,7 +260,8 @@ class Performer:
             lambda id: self.world.metastore.report(effect.claim, effect.outcome, effect.after, id)
         )
         if isinstance(answer, Accepted):
-            self.world.ledger.accept(effect.claim)
+            retried = answer.state == TaskInstanceState.UP_FOR_RETRY and effect.outcome.kind is OutcomeKind.FAILED
+            self.world.ledger.accept(effect.claim, retried=retried)
         return answer
 
     def tell_executor(self, actor: Worker, effect: TellExecutor) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DagSpec, Decides, Schedule, ScheduleKind, TaskSpec
+from tailrace.simulator.person import Act, random_acts
 
 #: So many mishaps may lose a task instance for good; with fewer its results alone decide.
 MOST_LOST = 3
@@ -69,6 +70,8 @@ class Scenario:
     backwards: bool = False
     ignore_first_depends_on_past: bool = False
     stop_on_failure: bool = False
+    acts: tuple[Act, ...] = ()  # what a person does, in this order, at moments that are chosen
+    hurry: float = 0.1  # how likely a seed lets them act, beside one who has something to do
 
     def dates_of(self, command: Command) -> tuple[datetime, ...]:
         """The logical dates of a command, in order."""
@@ -135,7 +138,7 @@ def random_scenario(seed: int) -> Scenario:
     if not alone and draw.random() < 0.4:
         commands = [replace(command, ignores_owners=draw.random() < 0.6) for command in commands]
     faults = Faults() if draw.random() < 0.2 else _faults(draw)
-    return Scenario(
+    scenario = Scenario(
         seed,
         dag,
         faults,
@@ -148,6 +151,11 @@ def random_scenario(seed: int) -> Scenario:
         ignore_first_depends_on_past=alone and draw.random() < 0.1,
         stop_on_failure=draw.random() < 0.1,
     )
+    if draw.random() < 0.3:
+        days = len(scenario.logical_dates())
+        acts = random_acts(draw, dag, days, len(set(commands)))
+        scenario = replace(scenario, acts=acts, hurry=draw.choice((0.1, 0.01)))
+    return scenario
 
 
 def _random_dag(draw: random.Random, seed: int) -> DagSpec:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
-from tailrace.effects.asks import AwaitTask, Effect, Note, RenewLease, ReportOutcome, Wait
+from tailrace.effects.asks import ApplyPlan, AwaitTask, Effect, Note, RenewLease, ReportOutcome, Wait
 from tailrace.effects.tries import Submission
 from tailrace.errors import TailraceError
 from tailrace.execution.worker import worker_loop
@@ -30,6 +30,7 @@ from tailrace.simulator.coverage import refusals
 from tailrace.simulator.fingerprint import fingerprint
 from tailrace.simulator.ledger import Ledger
 from tailrace.simulator.performing import LEASE_SECONDS, WRITING, Performer
+from tailrace.simulator.person import ActKind, Person
 from tailrace.simulator.scenario import Command, Scenario
 from tailrace.simulator.stage import stage as _stage
 from tailrace.simulator.telling import line, words
@@ -102,6 +103,7 @@ class World:
             for name, slots in self.scenario.pools:
                 self.metastore.set_pool(name, slots, "", self.write_id())
             self._type(self.commands.pop(0))
+        Person(self)
 
     def __enter__(self) -> Self:
         return self
@@ -165,6 +167,11 @@ class World:
         )
         intervals = [DataInterval(date, date + _DAY) for date in dates]
         creation = plan_backfill(dag, request, intervals, self.metastore.backfill_facts(dag, request, intervals))
+        if creation.refusals and any(act.kind is ActKind.POOL for act in scenario.acts):
+            self.tell("person", "IS REFUSED", creation.refusals[0])
+            self.metastore.set_pool("small", 1, None, self.write_id())  # as the refusal says
+            self.commands.append(command)
+            return
         if creation.refusals:
             raise Crash(f"a command is refused: {creation.refusals[0]}")
         created = self.performer.create(dag, creation, self.write_id())
@@ -202,7 +209,7 @@ class World:
         if self.commands and self.stuck is None:
             options.append(Option("person", weight=_IDLE_WEIGHT))
         if self.errands and self.stuck is None:
-            options.append(Option("errand", weight=_IDLE_WEIGHT))
+            options.append(Option("errand", weight=1.0 if self._bad_moment() else self.scenario.hurry))
         if not any(option.pressing for option in options):
             self._pass_time()
         if not options:
@@ -240,6 +247,11 @@ class World:
             self.stuck.end()
             self.stuck = None
             self.tell("somebody", "LETS GO", "of the metastore's write lock")
+
+    def _bad_moment(self) -> bool:
+        """Whether somebody has just decided that something is over."""
+        plans = [actor.effect.plan for actor in self.actors if isinstance(actor.effect, ApplyPlan)]
+        return any(plan.run_verdicts or plan.backfill_verdict for plan in plans)
 
     def _able(self, actor: Actor) -> bool:
         """Whether an actor can go: it is not stopped, does not wait for a lock, and is not a worker without work."""

@@ -1,0 +1,154 @@
+"""A person at bad moments: clears, marks, pauses, resumes, cancels and resizes pools while everything runs.
+
+A command is read and decided at one moment and written at another, like the product's own: between the two anybody may
+go, and then it is stale and done again.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from tailrace.metastore.store import Done, MetastoreStale
+from tailrace.model.spec import DagSpec
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.planning.cancelling import plan_cancel, plan_pause
+from tailrace.planning.clearing import ClearRequest, plan_clear
+from tailrace.planning.commands import CommandPlan, CommandScope
+from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
+
+if TYPE_CHECKING:
+    from tailrace.simulator.world import World
+
+
+class ActKind(StrEnum):
+    """What a person does."""
+
+    CLEAR = "clears"
+    MARK_TASK = "marks a task"
+    MARK_RUN = "marks a run"
+    PAUSE = "pauses"  # and resumes, sooner or later
+    CANCEL = "cancels"
+    POOL = "resizes a pool"
+
+
+#: What leaves the final states of a history to the tasks' results alone.
+HARMLESS = frozenset({ActKind.CLEAR, ActKind.PAUSE, ActKind.CANCEL})
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that a person does once, to a day of the world, a task of its DAG, or a backfill (by number)."""
+
+    kind: ActKind
+    day: int = 0
+    task_id: str | None = None  # None: all of the run
+    relatives: bool = True  # those below it too
+    state: str = ""  # what is marked
+    backfill: int = 1
+    slots: int = 1
+
+    def __str__(self) -> str:
+        match self.kind:
+            case ActKind.PAUSE | ActKind.CANCEL:
+                return f"{self.kind} backfill {self.backfill}"
+            case ActKind.POOL:
+                return f"{self.kind} to {self.slots}"
+            case ActKind.CLEAR:
+                return f"{self.kind} {self.task_id or 'everything'} of day {self.day}"
+            case _:
+                return f"{self.kind} {self.task_id or ''} of day {self.day} {self.state}"
+
+
+def random_acts(draw: random.Random, dag: DagSpec, days: int, backfills: int) -> tuple[Act, ...]:
+    """One to three acts."""
+    return tuple(_random_act(draw, dag, days, backfills) for _ in range(draw.choice((1, 1, 2, 3))))
+
+
+def _random_act(draw: random.Random, dag: DagSpec, days: int, backfills: int) -> Act:
+    kind = draw.choice((*ActKind, ActKind.CLEAR, ActKind.CLEAR))
+    states = (
+        (DagRunState.SUCCESS, DagRunState.FAILED)
+        if kind is ActKind.MARK_RUN
+        else (TaskInstanceState.SUCCESS, TaskInstanceState.FAILED, TaskInstanceState.SKIPPED)
+    )
+    whole = kind is ActKind.MARK_RUN or (kind is ActKind.CLEAR and draw.random() < 0.3)
+    return Act(
+        kind,
+        day=draw.randrange(days),
+        task_id=None if whole else draw.choice(dag.tasks).task_id,
+        relatives=draw.random() < 0.7,
+        state=draw.choice(states),
+        backfill=draw.randint(1, backfills),
+        slots=draw.choice((0, 1, 2, 3)),
+    )
+
+
+class Person:
+    """Does the acts of a scenario in their order, each in two steps: reads and decides, then writes."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        world.errands += [self._errand(act) for act in world.scenario.acts]
+
+    def _errand(self, act: Act) -> Callable[[], None]:
+        return lambda: self._begin(act)
+
+    def _begin(self, act: Act, *, resume: bool = False) -> None:
+        """Read, decide, and mean to write."""
+        world = self._world
+        if act.kind is ActKind.POOL:
+            world.metastore.set_pool("small", act.slots, None, world.write_id())
+            world.tell("person", "POOL", f"small has {act.slots} slots now")
+            return
+        plan = self._decide(act, resume=resume)
+        if plan.refusals or not plan.writes:
+            world.tell("person", "CANNOT", f"{act}: {(*plan.refusals, *plan.notices, 'nothing to do')[0]}")
+            return
+        world.tell("person", "DECIDES", "resumes backfill" if resume else str(act))
+        world.errands.insert(0, lambda: self._write(act, plan, resume=resume))
+
+    def _write(self, act: Act, plan: CommandPlan, *, resume: bool) -> None:
+        """Write what was decided, or decide again."""
+        world = self._world
+        done = world.metastore.command(plan, world.write_id())
+        if isinstance(done, MetastoreStale):
+            world.refused.add(f"command: {plan.kind}")
+            world.tell("person", "IS LATE", done.reason)
+            world.errands.insert(0, lambda: self._begin(act, resume=resume))
+            return
+        assert isinstance(done, Done), "a command is done or stale"
+        world.tell("person", "COMMANDS", f"{plan.kind}: {done.task_instances} task instances, {done.runs} runs")
+        for change in plan.task_instances:
+            if change.fresh:
+                world.ledger.failures[change.id] = 0
+        world.performer.commanded(plan)
+        if act.kind is ActKind.PAUSE and not resume:
+            world.errands.append(lambda: self._begin(act, resume=True))
+        else:  # the notices say which command drives what is open again; it is typed
+            world.commands += dict.fromkeys(world.scenario.commands)
+
+    def _scope(self, act: Act) -> CommandScope:
+        scenario = self._world.scenario
+        if act.kind in (ActKind.PAUSE, ActKind.CANCEL):
+            return CommandScope(backfill_id=act.backfill)
+        date = scenario.logical_dates()[0] + timedelta(days=act.day)
+        return CommandScope(scenario.dag.dag_id, first=date, last=date)
+
+    def _decide(self, act: Act, *, resume: bool) -> CommandPlan:
+        facts = self._world.metastore.command_facts(self._scope(act))
+        tasks = () if act.task_id is None else (act.task_id,)
+        match act.kind:
+            case ActKind.CLEAR:
+                return plan_clear(facts, ClearRequest(tasks, downstream=act.relatives))
+            case ActKind.MARK_TASK:
+                request = MarkRequest(TaskInstanceState(act.state), tasks, downstream=act.relatives)
+                return plan_mark_tasks(facts, request)
+            case ActKind.MARK_RUN:
+                return plan_mark_runs(facts, DagRunState(act.state))
+            case ActKind.CANCEL:
+                return plan_cancel(facts)
+            case _:
+                return plan_pause(facts, not resume)
