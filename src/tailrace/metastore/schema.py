@@ -34,7 +34,10 @@ alembic_version = Table(
 )
 
 _HAS_STAMP_SQLITE = text("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'")
-_HAS_STAMP_POSTGRES = text("SELECT 1 WHERE to_regclass('alembic_version') IS NOT NULL")
+#: Asked of the catalogue itself: ``to_regclass`` may answer from what this session knew before it waited for a lock.
+_HAS_STAMP_POSTGRES = text(
+    "SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'alembic_version' AND pg_catalog.pg_table_is_visible(oid)"
+)
 _ANY_TABLE_SQLITE = text("SELECT name FROM sqlite_master WHERE type = 'table' LIMIT 1")
 _READ_STAMP = text("SELECT version_num FROM alembic_version")
 _RUNNING_JOBS = text("SELECT id, lease_until, lease_epoch, lease_seconds FROM job WHERE state = 'running' ORDER BY id")
