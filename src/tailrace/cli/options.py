@@ -1,5 +1,6 @@
 """Options and arguments that several commands share, and the settings they lead to."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from tailrace.errors import TailraceError
+from tailrace.errors import CommandError, TailraceError
 from tailrace.runtime.settings import Settings, load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,3 +75,23 @@ def dag_names_in(path: Path) -> set[str]:
 def settings_with(**options: object) -> Settings:
     """The settings, with these options over them; None values are options that were not typed."""
     return load_settings(options)
+
+
+def canonical_conf(text: str | None) -> str | None:
+    """The conf as canonical JSON text, so that spacing and key order do not make another backfill.
+
+    Raises CommandError unless it is a JSON object.
+    """
+    if text is None:
+        return None
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except ValueError as mistake:
+        raise CommandError(f"--conf is not JSON: {mistake}; write an object such as '{{\"key\": 1}}'") from None
+    if not isinstance(value, dict):
+        raise CommandError(f"--conf must be a JSON object such as '{{\"key\": 1}}', not {text!r}")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if value else None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not in JSON")

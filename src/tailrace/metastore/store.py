@@ -7,6 +7,7 @@ Nothing is decided here, and no caller sees a connection, a statement or a table
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import IntegrityError
@@ -29,6 +30,7 @@ from tailrace.metastore import (
     schema,
     snapshots,
     tries,
+    triggering,
     xcoms,
 )
 from tailrace.metastore.audit_records import page_audit_records, read_audit_records
@@ -51,6 +53,7 @@ from tailrace.planning.plan import Plan
 from tailrace.planning.retries import AfterTry
 from tailrace.planning.schedules import Agenda, DueRuns, LaneKey
 from tailrace.planning.snapshot import Snapshot
+from tailrace.planning.triggering import TriggerFacts, TriggerPlan
 
 R = TypeVar("R")
 
@@ -215,6 +218,20 @@ class Metastore(Views):
     def release_runs(self, job_id: int, lane: LaneKey) -> None:
         """Let go of the runs that this job drives for a lane it no longer has."""
         self._repeat(lambda: self._database.write(lambda tx: schedules.release_runs(tx, job_id, lane)))
+
+    def trigger_facts(self, dag_id: str, logical_date: datetime, run_id: str) -> TriggerFacts:
+        """Whether the DAG has a run of that date or id already."""
+        return self.read(lambda tx: triggering.read_trigger_facts(tx, dag_id, logical_date, run_id))
+
+    def trigger(self, dag: DagSpec, plan: TriggerPlan, write_id: str) -> int | MetastoreStale:
+        """Create the run that a person asked for; answers its row. Stale when its date or id was taken meanwhile."""
+        try:
+            result = self._write(
+                lambda tx: triggering.write_trigger(tx, dag, plan, write_id, self._structures), write_id
+            )
+        except creation.StaleFacts as stale:
+            return MetastoreStale(str(stale))
+        return int(result["id"])
 
     # --- tries ---------------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from tailrace.runtime.settings import Settings
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from tailrace.planning.triggering import TriggerPlan
+
 
 def run_backfill(command: BackfillCommand, settings: Settings, listener: Listener) -> BackfillReport:
     """Create the backfill the command describes, or continue it, and drive it here until it ends.
@@ -56,6 +58,19 @@ def run_scheduler(settings: Settings, listener: SchedulerListener, until_idle: b
     try:
         code: int = importlib.import_module("tailrace.runtime.scheduler").run(settings, listener, zygote, until_idle)
         return code
+    finally:
+        zygote.stop()
+
+
+def trigger_run(
+    dag_id: str, logical_date: str | None, run_id: str | None, conf: str | None, settings: Settings
+) -> "TriggerPlan":
+    """Create one run that a person asks for; answers what was created. Raises as ``run_backfill`` does."""
+    zygote = start_zygote(settings.dags, settings.home, isolation=settings.isolation)
+    try:
+        side = importlib.import_module("tailrace.runtime.triggering")
+        plan: TriggerPlan = side.run(dag_id, logical_date, run_id, conf, settings, zygote)
+        return plan
     finally:
         zygote.stop()
 

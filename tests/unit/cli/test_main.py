@@ -18,7 +18,7 @@ Typed = Callable[..., tuple[int, str, str]]
 
 NOT_BUILT_YET = (
     *("--tasks", "--upstream", "--downstream", "--map-index"),
-    *("web", "standalone", "trigger"),
+    *("web", "standalone"),
 )
 
 

@@ -4,7 +4,6 @@ it.
 Nothing here may import SQLAlchemy, directly or not: the runtime forks the zygote first.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -12,7 +11,7 @@ import click
 
 from tailrace.cli.dagfiles import bundled_file, require_dags
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
+from tailrace.cli.options import canonical_conf, dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.preview import preview_json, preview_text
 from tailrace.cli.progress import choose_listener
 from tailrace.cli.retyping import command_line
@@ -168,23 +167,3 @@ def _with_line(command: BackfillCommand, settings_options: Mapping[str, object])
         **{name: getattr(command, name) for name in BackfillCommand.__slots__ if name != "typed"},
         typed=command_line(command, settings_options),
     )
-
-
-def canonical_conf(text: str | None) -> str | None:
-    """The conf as canonical JSON text, so that spacing and key order do not make another backfill.
-
-    Raises CommandError unless it is a JSON object.
-    """
-    if text is None:
-        return None
-    try:
-        value = json.loads(text, parse_constant=_no_constant)
-    except ValueError as mistake:
-        raise CommandError(f"--conf is not JSON: {mistake}; write an object such as '{{\"key\": 1}}'") from None
-    if not isinstance(value, dict):
-        raise CommandError(f"--conf must be a JSON object such as '{{\"key\": 1}}', not {text!r}")
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if value else None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not in JSON")

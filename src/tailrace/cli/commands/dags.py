@@ -14,6 +14,7 @@ _STORED = "tailrace.cli.commands.dags_stored"
         "list": Lazy(f"{_FILES}:list_", "List the DAGs in the DAG files."),
         "show": Lazy(f"{_FILES}:show", "Draw one DAG's tasks as a tree."),
         "check": Lazy(f"{_FILES}:check", "Report every mistake in the DAG files with file and line."),
+        "trigger": Lazy("tailrace.cli.commands.dags_trigger:trigger", "Create one run; a scheduler drives it."),
         "pause": Lazy(f"{_STORED}:pause", "Pause a DAG: nothing of it is started by itself."),
         "unpause": Lazy(f"{_STORED}:unpause", "Let a paused DAG go on."),
         "stats": Lazy(f"{_STORED}:stats", "Count runs and task instances of each DAG by state."),

@@ -1,0 +1,43 @@
+"""Triggers one run of a DAG: finds the DAG, decides, creates. Imported only after the zygote is forked (``launch``)."""
+
+from contextlib import closing
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from tailrace.errors import CommandError, EnvironmentBroken
+from tailrace.execution.zygote import ZygoteHandle
+from tailrace.metastore.store import Metastore
+from tailrace.planning.triggering import TriggerPlan, TriggerRequest, plan_trigger
+from tailrace.runtime.backfill import find_dag
+from tailrace.runtime.dates import parse_moment
+from tailrace.runtime.driver import new_write_id
+from tailrace.runtime.settings import Settings
+
+_ATTEMPTS = 20
+
+
+def run(
+    dag_id: str,
+    logical_date: str | None,
+    run_id: str | None,
+    conf: str | None,
+    settings: Settings,
+    zygote: ZygoteHandle,
+) -> TriggerPlan:
+    """Create the run; answers what was created. Raises CommandError for a date or id that is taken or cannot be."""
+    dag = find_dag(zygote.loaded(), dag_id, settings)
+    zone = ZoneInfo(dag.schedule.timezone)
+    date = None if logical_date is None else parse_moment(logical_date, zone).earliest
+    request = TriggerRequest(date, run_id, conf)
+    metastore = Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
+    with closing(metastore):
+        for _ in range(_ATTEMPTS):
+            now = datetime.now(UTC)
+            wanted = plan_trigger(dag, request, now, None)
+            facts = metastore.trigger_facts(dag_id, wanted.logical_date, wanted.run_id)
+            plan = plan_trigger(dag, request, now, facts)
+            if plan.refusals:
+                raise CommandError(plan.refusals[0])
+            if isinstance(metastore.trigger(dag, plan, new_write_id()), int):
+                return plan
+    raise EnvironmentBroken(f"others keep creating runs of {dag_id} at the same moment; try again")

@@ -1,0 +1,53 @@
+"""What run a trigger means, and when it is refused."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tailrace.model.intervals import DataInterval
+from tailrace.model.spec import Schedule, ScheduleKind
+from tailrace.planning.triggering import TriggerFacts, TriggerRequest, plan_trigger
+from tests.unit.planning.builders import NOW, dag
+
+DAILY = replace(
+    dag("a"), schedule=Schedule(ScheduleKind.CRON, "0 0 * * *"), start_date=datetime(2024, 1, 1, tzinfo=UTC)
+)
+DAY = datetime(2024, 3, 4, tzinfo=UTC)
+FREE = TriggerFacts(NOW)
+
+
+def test_a_schedule_point_has_its_own_interval() -> None:
+    plan = plan_trigger(DAILY, TriggerRequest(DAY), NOW, FREE)
+    assert (plan.run_id, plan.refusals) == ("manual__2024-03-04T00:00:00+00:00", ())
+    assert plan.interval == DataInterval(DAY, DAY + timedelta(days=1))
+    assert plan.previous == DAY - timedelta(days=1)
+
+
+def test_any_other_moment_has_the_last_interval_that_has_ended_by_then() -> None:
+    plan = plan_trigger(DAILY, TriggerRequest(DAY + timedelta(hours=7)), NOW, FREE)
+    assert plan.interval == DataInterval(DAY - timedelta(days=1), DAY)
+    assert plan.previous == DAY
+
+
+def test_without_a_schedule_the_run_is_of_the_moment() -> None:
+    plan = plan_trigger(dag("a"), TriggerRequest(), NOW, FREE)
+    assert (plan.logical_date, plan.interval, plan.previous) == (NOW, DataInterval(NOW, NOW), None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "date", "said"),
+    [
+        (TriggerFacts(NOW, same_date="backfill__x"), DAY, "`tailrace runs clear dag backfill__x`"),
+        (TriggerFacts(NOW, same_id="manual__x"), DAY, "has a run of that id already"),
+        (FREE, NOW + timedelta(seconds=1), "is in the future"),
+    ],
+)
+def test_what_is_taken_or_to_come_is_refused(facts: TriggerFacts, date: datetime, said: str) -> None:
+    [refusal] = plan_trigger(DAILY, TriggerRequest(date), NOW, facts).refusals
+    assert said in refusal
+
+
+def test_a_paused_dag_is_told_of() -> None:
+    [notice] = plan_trigger(DAILY, TriggerRequest(DAY), NOW, TriggerFacts(NOW, dag_paused=True)).notices
+    assert "tailrace dags unpause dag" in notice
