@@ -1,11 +1,13 @@
 """One suite, two databases: every test that asks for ``url`` or ``store`` runs on SQLite and on a real PostgreSQL."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from tailrace.metastore.store import Metastore
 from tests.conformance.worlds import FalseClock, World
@@ -64,3 +66,33 @@ def other(open_store: Callable[..., Metastore]) -> Metastore:
 def world(store: Metastore, clock: FalseClock) -> World:
     """The metastore with what a test needs to set a scene in a line or two."""
     return World(store, clock)
+
+
+_BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+
+
+@pytest.fixture
+def behind(
+    world: World, open_store: Callable[..., Metastore]
+) -> Callable[[Callable[[Any], Any], Callable[[Metastore], Any]], Any]:
+    """Do a write; start a second one that has to wait for it; let the first commit; what the second answers."""
+    second, watcher = open_store(), open_store()
+
+    def run(first: Callable[[Any], Any], then: Callable[[Metastore], Any]) -> Any:
+        answers: list[Any] = []
+        thread = threading.Thread(target=lambda: answers.append(then(second)))
+
+        def work(tx: Any) -> None:
+            first(tx)
+            thread.start()
+            deadline = time.monotonic() + 20
+            while watcher.read(lambda tx: tx.rows(_BLOCKED)[0][0]) == 0:
+                assert thread.is_alive(), f"it did not wait: {answers}"
+                assert time.monotonic() < deadline, "it never came to wait"
+
+        world.store._database.write(work)
+        thread.join(20)
+        assert len(answers) == 1
+        return answers[0]
+
+    return run

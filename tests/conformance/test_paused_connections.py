@@ -4,17 +4,14 @@ Under READ COMMITTED the second goes on, when the first has landed, with whateve
 hides all of this: it has one writer at a time. So each write must read what it decides from under a lock.
 """
 
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from tailrace.effects.tries import Refused, TryOutcome
 from tailrace.metastore import applying, creation, tries
-from tailrace.metastore.store import Metastore, MetastoreStale
+from tailrace.metastore.store import MetastoreStale
 from tailrace.metastore.tables import backfill, dag_run
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
@@ -24,36 +21,7 @@ from tailrace.planning.plan import Plan
 from tests.conformance.worlds import World, dag
 
 AB = dag("a b")
-_BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-
 pytestmark = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
-
-
-@pytest.fixture
-def behind(
-    world: World, open_store: Callable[..., Metastore]
-) -> Callable[[Callable[[Any], Any], Callable[[Metastore], Any]], Any]:
-    """Do a write; start a second one that has to wait for it; let the first commit; what the second answers."""
-    second, watcher = open_store(), open_store()
-
-    def run(first: Callable[[Any], Any], then: Callable[[Metastore], Any]) -> Any:
-        answers: list[Any] = []
-        thread = threading.Thread(target=lambda: answers.append(then(second)))
-
-        def work(tx: Any) -> None:
-            first(tx)
-            thread.start()
-            deadline = time.monotonic() + 20
-            while watcher.read(lambda tx: tx.rows(_BLOCKED)[0][0]) == 0:
-                assert thread.is_alive(), f"it did not wait: {answers}"
-                assert time.monotonic() < deadline, "it never came to wait"
-
-        world.store._database.write(work)
-        thread.join(20)
-        assert len(answers) == 1
-        return answers[0]
-
-    return run
 
 
 def plan_work(world: World, plan: Plan) -> Callable[[Any], Any]:

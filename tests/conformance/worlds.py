@@ -180,8 +180,16 @@ class World:
         budget = {"max_tries": claim.max_tries, "lost_tries": claim.lost_tries, "disable_retry": False}
         return after_try(task, claim.key, kind, "said so", **budget)
 
-    def report(self, spec: DagSpec, claim: Claim, kind: OutcomeKind = OutcomeKind.SUCCESS, **more: Any) -> Any:
-        return self.store.report(claim, TryOutcome(kind, **more), self.after(spec, claim, kind), self.write_id())
+    def report(
+        self,
+        spec: DagSpec,
+        claim: Claim,
+        kind: OutcomeKind = OutcomeKind.SUCCESS,
+        store: Metastore | None = None,
+        **more: Any,
+    ) -> Any:
+        after = self.after(spec, claim, kind)
+        return (store or self.store).report(claim, TryOutcome(kind, **more), after, self.write_id())
 
     def run_try(self, spec: DagSpec, job: int, id: int, kind: OutcomeKind = OutcomeKind.SUCCESS, **more: Any) -> None:
         """Queue, claim and report one try of the task instance."""

@@ -110,23 +110,25 @@ def change(
         scope = scoped(metastore)
         plan = decide(metastore, scope, planned)
         if plan.writes and not manner.dry_run:
-            if asks:
-                _ask(plan, manner)
+            if asks and not _sure(plan, manner):
+                current_speaker().note("nothing was changed")
+                return 0
             plan = carry_out(metastore, scope, planned)
     _answer(plan, manner)
     return 0
 
 
-def _ask(plan: CommandPlan, manner: Manner) -> None:
-    """Raises CommandError when nobody is there to be asked, and Abort when the answer is no."""
+def _sure(plan: CommandPlan, manner: Manner) -> bool:
+    """Whether the person wants it. Raises CommandError when nobody is there to be asked."""
     if manner.yes:
-        return
+        return True
     if manner.output == "json" or not sys.stdin.isatty():
         raise CommandError(
             f"this would {_summary(plan)}; repeat it with -y to do it, or with -n to see what it changes"
         )
     show_table(_COLUMNS, _rows(plan), empty="")
-    click.confirm(f"{_summary(plan).capitalize()}?", abort=True, err=True)
+    words = _summary(plan)
+    return click.confirm(f"{words[:1].upper()}{words[1:]}?", err=True)
 
 
 def _answer(plan: CommandPlan, manner: Manner) -> None:

@@ -221,7 +221,7 @@ def _drive(
 
 def _noted(listener: Listener) -> Callable[[Note], None]:
     def noted(note: Note) -> None:
-        if listener.verbose or (note.applied is not None and note.applied.judged):
+        if listener.verbose or note.text or (note.applied is not None and note.applied.judged):
             listener.noted(note)
 
     return noted
