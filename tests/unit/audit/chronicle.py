@@ -15,7 +15,7 @@ from tailrace.model.spec import DagSpec, TaskSpec
 
 DAG = "d"
 FIRST, SECOND = "r1", "r2"
-EVIDENCE = {"followed", "blocked", "assumed", "past", "pools", "run_pool", "ignores_past", "damaged"}
+EVIDENCE = {"followed", "blocked", "assumed", "past", "pools", "run_pool", "ignores_past", "damaged", "stopping_to"}
 
 
 def dag_of(*tasks: TaskSpec, **more: Any) -> DagSpec:
