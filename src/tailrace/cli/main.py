@@ -26,7 +26,7 @@ _COMMANDS = {
     "tasks": Lazy("tailrace.cli.commands.tasks:tasks", "List tasks, try one out, explain, read logs."),
     "scheduler": Lazy("tailrace.cli.commands.scheduler:scheduler", "Create due runs, drive them and what is detached."),
     "pools": Lazy("tailrace.cli.commands.pools:pools", "List, set and delete pools."),
-    "db": Lazy("tailrace.cli.commands.db:db", "Migrate and check the metastore."),
+    "db": Lazy("tailrace.cli.commands.db:db", "Migrate, check and clean the metastore."),
     "audit": Lazy("tailrace.cli.commands.audit:audit", "Check the whole recorded history."),
     "config": Lazy("tailrace.cli.commands.config:config", "Show each setting and where it comes from."),
     "simulate": Lazy("tailrace.cli.commands.simulate:simulate", "Replay histories in the simulator."),

@@ -157,6 +157,22 @@ def pool_row(author: Author, name: str, before: int | None, after: int | None, c
     }
 
 
+def cleaned_row(author: Author, dag_id: str, reason: str, removed: Mapping[str, int]) -> dict[str, Any]:
+    """One history row about rows that were removed; ``dag_id`` is empty for those of all DAGs."""
+    return {
+        **_BLANK,
+        "at": author.at,
+        "write_id": author.write_id,
+        "kind": CLEANED,
+        "dag_id": dag_id,
+        "after": CLEANED,
+        "actor": author.actor,
+        "cause": Cause.CLEANED,
+        "reason": reason,
+        "evidence": to_json(dict(removed)),
+    }
+
+
 _BLANK: dict[str, Any] = {column.name: None for column in history.columns if column.name != "id"}
 
 

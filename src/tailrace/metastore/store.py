@@ -34,6 +34,7 @@ from tailrace.metastore import (
     xcoms,
 )
 from tailrace.metastore.audit_records import page_audit_records, read_audit_records
+from tailrace.metastore.cleaning import Cleaning, clean_some, count_cleanable
 from tailrace.metastore.clock import Clock
 from tailrace.metastore.connection import Database, Transaction
 from tailrace.metastore.explanations import read_explained
@@ -308,6 +309,14 @@ class Metastore(Views):
     def delete_pool(self, name: str, write_id: str) -> None:
         """Delete a pool that nothing uses. Raises CommandError for any other."""
         self._write(lambda tx: pools.delete_pool(tx, name, write_id), write_id)
+
+    def count_cleanable(self, cleaning: Cleaning) -> dict[str, int]:
+        """How many rows of each kind ``clean_some``, repeated, would remove now."""
+        return self.read(lambda tx: count_cleanable(tx, cleaning))
+
+    def clean_some(self, cleaning: Cleaning, write_id: str) -> dict[str, int]:
+        """Remove a bounded piece of what is old and closed; how much of what it was, nothing when all is done."""
+        return dict(self._write(lambda tx: clean_some(tx, cleaning, write_id), write_id))
 
     def explained(self, run: int) -> RunFacts:
         """What ``explain`` is told about this run (its row), of one moment. Raises KeyError for none."""

@@ -20,6 +20,7 @@ _WAIT_SECONDS = 30.0
     lazy={
         "migrate": Lazy(f"{_HERE}:migrate", "Create the metastore, or bring its schema up to date."),
         "check": Lazy(f"{_HERE}:check", "Say whether the metastore can be reached and used."),
+        "clean": Lazy("tailrace.cli.commands.db_clean:clean", "Remove what ended before a date."),
     },
 )
 def db() -> None:

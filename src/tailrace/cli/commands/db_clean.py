@@ -1,0 +1,92 @@
+"""``tailrace db clean``: removes what ended before a date, because a person asked for it."""
+
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+import click
+
+from tailrace.cli.lazy import Command
+from tailrace.cli.options import complete_dag_ids, output_option, settings_with
+from tailrace.cli.speaking import current_speaker, plural
+from tailrace.cli.stored import asked, new_write_id, say_empty
+from tailrace.errors import CommandError
+from tailrace.metastore.cleaning import Cleaning
+from tailrace.metastore.store import Metastore
+from tailrace.runtime.dates import parse_moment
+from tailrace.runtime.settings import Settings
+from tailrace.runtime.suggestions import did_you_mean
+
+#: The order in which people are told.
+_KINDS = ("backfills", "runs", "task instances", "xcoms", "history rows", "write records")
+_NAMES = {"xcoms": ("XCom", "XComs")}
+
+
+@click.command(cls=Command)
+@click.option("--before", required=True, metavar="DATE", help="Remove what ended before it (naive dates are in UTC).")
+@click.option("--dag", "dag_id", shell_complete=complete_dag_ids, metavar="DAG_ID", help="Only what is of this DAG.")
+@click.option("-n", "--dry-run", is_flag=True, help="Count what would be removed; write nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@output_option
+def clean(before: str, dag_id: str | None, dry_run: bool, yes: bool, output: str) -> None:
+    """Remove closed runs and backfills that ended before DATE, with their task instances, XComs and history.
+
+    Nothing that is open, or that something which stays needs, is removed; nor is the newest run of a DAG. The logs of
+    tries are files and stay. Without -y it counts first and asks.
+    """
+    settings = settings_with()
+    speaker = current_speaker()
+    cleaning = Cleaning(parse_moment(before, ZoneInfo("UTC")).earliest, dag_id)
+    with asked(settings) as metastore:
+        if metastore is None:
+            if output == "json":
+                speaker.answer_json({"dry_run": dry_run, "removed": {}})
+            say_empty(settings)
+            return
+        if dag_id is not None and dag_id not in (known := metastore.known_dags()):
+            raise CommandError(f"no DAG {dag_id!r} has ever run here{did_you_mean(dag_id, known)}")
+        counted = metastore.count_cleanable(cleaning) if dry_run or not yes else {}
+        if not dry_run and (yes or (counted and _agreed(counted))):
+            counted = _clean(metastore, cleaning)
+    _tell(counted, dry_run=dry_run, output=output, settings=settings)
+
+
+def _agreed(counted: Mapping[str, int]) -> bool:
+    """Ask, where there is somebody to ask. Raises CommandError where there is nobody; Abort for a no."""
+    if not sys.stdin.isatty():
+        raise CommandError(f"this would remove {_words(counted)}; nothing is removed without -y")
+    return click.confirm(f"remove {_words(counted)}?", abort=True, err=True)
+
+
+def _clean(metastore: Metastore, cleaning: Cleaning) -> dict[str, int]:
+    """Piece by piece, each a transaction of its own, until nothing is left to remove."""
+    removed: Counter[str] = Counter()
+    while some := metastore.clean_some(cleaning, new_write_id()):
+        removed.update(some)
+    return dict(removed)
+
+
+def _tell(counted: Mapping[str, int], *, dry_run: bool, output: str, settings: Settings) -> None:
+    speaker = current_speaker()
+    if output == "json":
+        speaker.answer_json(
+            {"dry_run": dry_run, "removed": {kind.replace(" ", "_"): counted.get(kind, 0) for kind in _KINDS}}
+        )
+    elif not counted:
+        speaker.answer("nothing to remove")
+    else:
+        speaker.answer(f"{'would remove' if dry_run else 'removed'} {_words(counted)}")
+    if counted and not dry_run:
+        file = settings.sqlite_file
+        how = f'sqlite3 "{file}" VACUUM, while nothing runs' if file is not None else "VACUUM in PostgreSQL"
+        speaker.note(f"the room is used again by new rows; to give it back to the disk: {how}")
+
+
+def _words(counted: Mapping[str, int]) -> str:
+    return ", ".join(_plural(counted[kind], kind) for kind in _KINDS if counted.get(kind))
+
+
+def _plural(count: int, kind: str) -> str:
+    one, many = _NAMES.get(kind, (kind.removesuffix("s"), kind))
+    return plural(count, one, many)

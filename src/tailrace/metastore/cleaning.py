@@ -1,0 +1,205 @@
+"""Removes old closed rows when a person asks for it, a bounded piece in each transaction. Nothing else deletes any.
+
+Backfills go first, then the runs that no backfill left wants: after each transaction what remains is whole, so an
+interrupted cleaning leaves a history that still stands up to the audit. A run goes with all its rows or not at all.
+
+Kept, however old: what is not closed; a run that a backfill which stays wants, that an open run looks back at, or whose
+task instances still occupy room; the newest run of each DAG, so that the next date finds its past; and the rows with
+the highest ids, so that SQLite never gives an id a second time.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, exists, false, func, or_, select, text
+
+from tailrace.metastore.capacity import lock_dag
+from tailrace.metastore.connection import Transaction
+from tailrace.metastore.records import Author, cleaned_row, insert_history, record
+from tailrace.metastore.tables import (
+    OCCUPYING_SQL,
+    backfill,
+    backfill_run,
+    dag_run,
+    history,
+    task_instance,
+    write_record,
+    xcom,
+)
+from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState
+from tailrace.model.transitions import Actor
+
+#: A write is repeated under its id by the process that made it, seconds after it; a process that slept longer finds the
+#: state, the version and the try number it expected gone. A week is far beyond the first and costs little.
+KEEP_WRITE_RECORDS = timedelta(days=7)
+
+BACKFILLS_AT_ONCE = 20
+RUNS_AT_ONCE = 50
+RECORDS_AT_ONCE = 5000
+
+_CLOSED_RUN = [state.value for state in DagRunState if state in CLOSED]
+_OPEN_RUN = [state.value for state in DagRunState if state not in CLOSED]
+_CLOSED_BACKFILL = [state.value for state in BackfillState if state in BACKFILL_CLOSED]
+
+_other_backfill = backfill.alias("other_backfill")
+_other_instance = task_instance.alias("other_instance")
+_later = dag_run.alias("later")
+_newest = dag_run.alias("newest")
+_LOCK_BACKFILLS = (
+    select(backfill.c.id).where(backfill.c.id.in_(bindparam("ids", expanding=True))).order_by(backfill.c.id)
+).with_for_update()
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What a person wants removed: what ended before ``before`` (aware), of one DAG or, with None, of all."""
+
+    before: datetime
+    dag_id: str | None = None
+
+
+def count_cleanable(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
+    """How many rows of each kind a cleaning would remove now."""
+    backfills = select(backfill.c.id).where(_old_backfill(cleaning))
+    runs = select(dag_run.c.id).where(_old_run(cleaning))
+    names = select(dag_run.c.dag_id, dag_run.c.run_id).where(_old_run(cleaning)).subquery()
+    instances = select(task_instance.c.id).where(task_instance.c.dag_run_id.in_(runs))
+    of_runs = select(func.count()).select_from(
+        history.join(names, and_(history.c.dag_id == names.c.dag_id, history.c.run_id == names.c.run_id))
+    )
+    of_backfills = select(func.count()).where(history.c.kind == "backfill", history.c.backfill_id.in_(backfills))
+    counts = {
+        "backfills": select(func.count()).where(_old_backfill(cleaning)),
+        "runs": select(func.count()).where(_old_run(cleaning)),
+        "task instances": select(func.count()).where(task_instance.c.dag_run_id.in_(runs)),
+        "xcoms": select(func.count()).where(xcom.c.task_instance_id.in_(instances)),
+        "write records": select(func.count()).where(_old_record(tx, cleaning)),
+    }
+    found = {name: int(tx.rows(counted)[0][0]) for name, counted in counts.items()}
+    found["history rows"] = int(tx.rows(of_runs)[0][0]) + int(tx.rows(of_backfills)[0][0])
+    return {name: count for name, count in found.items() if count}
+
+
+def clean_some(tx: Transaction, cleaning: Cleaning, write_id: str) -> dict[str, int]:
+    """Remove one bounded piece and say how much of what it was; nothing when all is done.
+
+    The DAG's guard is locked, so nobody wants, reopens or clears a run of it meanwhile.
+    """
+    removed = _backfills(tx, cleaning) or _runs(tx, cleaning) or _records(tx, cleaning)
+    if removed:
+        author = Author(tx.moment.wall, write_id, Actor.PERSON)
+        words = f"what ended before {cleaning.before.isoformat()}"
+        insert_history(tx, [cleaned_row(author, cleaning.dag_id or "", words, removed)])
+    record(tx, write_id, removed)
+    return removed
+
+
+def _old_backfill(cleaning: Cleaning) -> ColumnElement[bool]:
+    highest = select(func.max(_other_backfill.c.id)).scalar_subquery()
+    wanted = [
+        backfill.c.state.in_(_CLOSED_BACKFILL),
+        backfill.c.ended_at < cleaning.before,
+        backfill.c.id != highest,
+    ]
+    if cleaning.dag_id is not None:
+        wanted.append(backfill.c.dag_id == cleaning.dag_id)
+    return and_(*wanted)
+
+
+def _old_run(cleaning: Cleaning) -> ColumnElement[bool]:
+    """The runs that may go: nobody who stays needs them."""
+    staying = (
+        select(backfill_run.c.dag_run_id)
+        .join(backfill, backfill.c.id == backfill_run.c.backfill_id)
+        .where(backfill_run.c.dag_run_id == dag_run.c.id, ~_old_backfill(cleaning))
+        .correlate(dag_run)
+    )
+    looking_back = exists().where(_later.c.previous_id == dag_run.c.id, _later.c.state.in_(_OPEN_RUN))
+    newer = exists().where(_newest.c.dag_id == dag_run.c.dag_id, _newest.c.logical_date > dag_run.c.logical_date)
+    highest_instance = select(func.max(_other_instance.c.id)).scalar_subquery()
+    kept_instance = exists().where(
+        task_instance.c.dag_run_id == dag_run.c.id,
+        or_(text(f"task_instance.{OCCUPYING_SQL}"), task_instance.c.id == highest_instance),
+    )
+    wanted = [
+        dag_run.c.state.in_(_CLOSED_RUN),
+        dag_run.c.ended_at < cleaning.before,
+        dag_run.c.id != select(func.max(_newest.c.id)).scalar_subquery(),
+        newer,
+        ~staying.exists(),
+        ~looking_back,
+        ~kept_instance,
+    ]
+    if cleaning.dag_id is not None:
+        wanted.append(dag_run.c.dag_id == cleaning.dag_id)
+    return and_(*wanted)
+
+
+def _old_record(tx: Transaction, cleaning: Cleaning) -> ColumnElement[bool]:
+    """Write records belong to no DAG: only a cleaning of all DAGs removes them."""
+    if cleaning.dag_id is not None:
+        return false()
+    return write_record.c.at < min(cleaning.before, tx.moment.wall - KEEP_WRITE_RECORDS)
+
+
+def _backfills(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
+    """Remove some backfills of one DAG, and their wishes."""
+    old = select(backfill.c.dag_id, backfill.c.id).where(_old_backfill(cleaning)).order_by(backfill.c.id)
+    ids = _locked_piece(tx, old, BACKFILLS_AT_ONCE)
+    if not ids:
+        return {}
+    tx.rows(_LOCK_BACKFILLS, {"ids": ids})
+    tx.change(delete(backfill_run).where(backfill_run.c.backfill_id.in_(ids)))
+    rows = tx.change(delete(history).where(history.c.kind == "backfill", history.c.backfill_id.in_(ids)))
+    return {"backfills": tx.change(_delete(backfill, ids)), "history rows": rows}
+
+
+def _runs(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
+    """Remove some runs of one DAG with everything that is theirs."""
+    old = select(dag_run.c.dag_id, dag_run.c.id).where(_old_run(cleaning)).order_by(dag_run.c.id)
+    ids = _locked_piece(tx, old, RUNS_AT_ONCE)
+    if not ids:
+        return {}
+    runs = tx.rows(
+        select(dag_run.c.dag_id, dag_run.c.run_id).where(dag_run.c.id.in_(ids)).order_by(dag_run.c.id).with_for_update()
+    )
+    instances = [
+        row.id
+        for row in tx.rows(
+            select(task_instance.c.id)
+            .where(task_instance.c.dag_run_id.in_(ids))
+            .order_by(task_instance.c.id)
+            .with_for_update()
+        )
+    ]
+    removed: Counter[str] = Counter()
+    for some in (instances[at : at + 500] for at in range(0, len(instances), 500)):
+        removed["xcoms"] += tx.change(delete(xcom).where(xcom.c.task_instance_id.in_(some)))
+        removed["task instances"] += tx.change(_delete(task_instance, some))
+    removed["history rows"] = tx.change(
+        delete(history).where(history.c.dag_id == runs[0].dag_id, history.c.run_id.in_([run.run_id for run in runs]))
+    )
+    removed["runs"] = tx.change(_delete(dag_run, ids))
+    return {name: count for name, count in removed.items() if count}
+
+
+def _records(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
+    some = select(write_record.c.write_id).where(_old_record(tx, cleaning)).limit(RECORDS_AT_ONCE)
+    removed = tx.change(delete(write_record).where(write_record.c.write_id.in_(some)))
+    return {"write records": removed} if removed else {}
+
+
+def _locked_piece(tx: Transaction, old: Any, most: int) -> list[int]:
+    """The rows of the first DAG that has any, found again under its guard: facts may have changed before the lock."""
+    first = tx.row(old.limit(1))
+    if first is None:
+        return []
+    lock_dag(tx, first.dag_id)
+    return [row.id for row in tx.rows(old.limit(most)) if row.dag_id == first.dag_id]
+
+
+def _delete(table: Table, ids: Sequence[int]) -> Any:
+    return delete(table).where(table.c.id.in_(ids))
