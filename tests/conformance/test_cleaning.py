@@ -92,6 +92,8 @@ def test_what_somebody_needs_stays(old: World) -> None:
     Drive(old, again, old.backfill(again, days=1), {("p", 1): OutcomeKind.FAILED}).go()
     second = old.backfill(again, days=1, first=datetime.fromisoformat("2024-01-02T00:00:00+00:00"))
     wanting = old.backfill(PLAIN, days=1, new=True)
+    last = replace(PLAIN, dag_id="last")  # the highest ids of all are its
+    Drive(old, last, old.backfill(last), {}).go()
     old.clock.advance(86400)
     needed = {
         row.id
