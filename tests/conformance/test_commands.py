@@ -1,5 +1,6 @@
 """A person's commands beside jobs and workers: each lands whole, or is stale and changes nothing."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -401,4 +402,40 @@ def test_a_start_decided_before_a_pause_does_not_land(world: World) -> None:
     assert [step.after for step in decided.transitions] == [TaskInstanceState.QUEUED]
     world.do(plan_pause(world.about(backfill_id=backfill_id), True))
     assert len(world.store.apply(decided, world.write_id()).lost) == 1
+    world.sound()
+
+
+# --- a previous run that is opened again behind active runs --------------------------------------------------
+
+
+def test_a_cleared_run_behind_a_full_window_gets_its_place_again(world: World) -> None:
+    """Found with two backfills and a person who clears: sixteen active runs waited for one that had no room."""
+    spec = dag("a", a={"depends_on_past": True}, _dag={"max_active_runs": 2})
+    backfill_id = world.backfill(spec, days=4)
+    job = world.job(spec, backfill_id)
+    world.activate(spec, job, 1, 2)
+    for run in (1, 2):
+        world.run_try(spec, job, world.by_task(run)["a"])
+        world.apply(spec, job, run_verdicts=(world.verdict(run, DagRunState.SUCCESS),))
+    world.activate(spec, job, 3, 4)
+    assert [row.state for row in world.rows(dag_run)] == ["success", "success", "running", "running"]
+    assert isinstance(world.do(plan_clear(world.about(FIRST, FIRST + DAY), ClearRequest())), Done)
+    finished(world, spec, job, backfill_id)
+    finished(world, spec, job, backfill_id)
+    assert [row.state for row in world.rows(dag_run)] == ["success"] * 4
+    assert len(world.history(kind="dag_run", cause="yielded")) >= 1
+    world.sound()
+
+
+def test_a_run_does_not_step_back_for_one_that_has_begun_meanwhile(world: World) -> None:
+    spec = dag("a", a={"depends_on_past": True}, _dag={"max_active_runs": 2})
+    backfill_id = world.backfill(spec, days=2)
+    job = world.job(spec, backfill_id)
+    world.activate(spec, job, 2)
+    early = world.decided(world.store.snapshot(job, replace(spec, max_active_runs=1), backfill_id))
+    assert [step.id for step in early.yields] == [2]
+    world.activate(spec, job, 1)
+    applied = world.store.apply(replace(early, activations=()), world.write_id())
+    assert (applied.yielded, world.row(dag_run, 2).state) == ((), "running")
+    assert "not queued any more" in applied.stale[0]
     world.sound()

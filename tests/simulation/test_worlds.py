@@ -25,11 +25,13 @@ ONCE_FAILED = {
     1389: "the same after a jump of the clock",
 }
 
-#: Nothing changes what is above a task that waits for its retry, or closes a run before anybody drives it.
+#: Nothing changes what is above a task that waits for its retry, closes a run before anybody drives it, or opens one
+#: again behind those that look at it.
 NOT_WITHOUT_A_PERSON = {
     ("task_instance", "up_for_retry", "skipped", "planner", "branch"),
     ("task_instance", "up_for_retry", "skipped", "planner", "trigger_rule"),
     ("task_instance", "up_for_retry", "upstream_failed", "planner", "trigger_rule"),
+    ("dag_run", "running", "queued", "planner", "yielded"),
     *(("backfill", "queued", state, "planner", "judged") for state in ("success", "failed", "deadlocked")),
 }
 
@@ -40,6 +42,7 @@ NEVER_REFUSED = {
     "verdict: a pool is not as it was",
     "verdict: a task instance is not as it was",
     "verdict: its previous run is not as it was",
+    "yield: the run is not as it was",
 }
 
 

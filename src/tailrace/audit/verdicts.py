@@ -6,7 +6,7 @@ from tailrace.audit.dependencies import doomed
 from tailrace.audit.records import BackfillRecord, HistoryRecord, Violation
 from tailrace.audit.replay import Replay, Run, name_of
 from tailrace.audit.structure import Structure
-from tailrace.model.states import CLOSED, FINISHED, BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.states import CLOSED, FINISHED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, backfill_may, dag_run_may
 
 _BAD = (TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED)
@@ -24,6 +24,8 @@ def check_run(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
         yield _found("transition", row, f"{row.before} → {row.after} by {row.actor} for {row.cause}")
     if row.actor == Actor.PERSON and row.after in CLOSED:
         yield from _left_behind(replay, row)
+    if row.cause == Cause.YIELDED:
+        yield from _stepped_back(replay, row)
     if row.cause != Cause.JUDGED:
         return
     structure = replay.structure(row)
@@ -37,6 +39,17 @@ def _left_behind(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     for (task_id, _), instance in sorted(replay.run(row).instances.items()):
         if instance.state in (TaskInstanceState.QUEUED, TaskInstanceState.RUNNING):
             yield _found("left behind", row, f"{row.after} while {task_id} is {instance.state}")
+
+
+def _stepped_back(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
+    """A run that gives its place back has nothing under way, and waits for one that is queued."""
+    for (task_id, _), instance in sorted(replay.run(row).instances.items()):
+        if instance.state in OCCUPYING:
+            yield _found("yield", row, f"it gave its place back while {task_id} is {instance.state}")
+    record = replay.run_records.get((row.dag_id, row.run_id or ""))
+    previous = None if record is None or record.previous is None else replay.runs.get((row.dag_id, record.previous))
+    if previous is not None and previous.state is not DagRunState.QUEUED:
+        yield _found("yield", row, f"it gave its place back while its previous run is {previous.state}")
 
 
 def check_window(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:

@@ -18,6 +18,7 @@ class Applied:
     lost: tuple[TaskTransition, ...] = ()
     deferred: tuple[TaskTransition, ...] = ()
     activated: tuple[int, ...] = ()
+    yielded: tuple[int, ...] = ()  # active runs that went back into the queue
     adopted: tuple[int, ...] = ()  # active runs that were given the task instances they lacked
     taken_over: tuple[int, ...] = ()
     judged: tuple[RunVerdict, ...] = ()
@@ -29,5 +30,11 @@ class Applied:
     def changed(self) -> bool:
         """Whether anything landed."""
         return bool(
-            self.won or self.activated or self.adopted or self.taken_over or self.judged or self.backfill_judged
+            self.won
+            or self.activated
+            or self.yielded
+            or self.adopted
+            or self.taken_over
+            or self.judged
+            or self.backfill_judged
         )

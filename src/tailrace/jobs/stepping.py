@@ -114,7 +114,7 @@ def step(snapshot: Snapshot, lane: LaneMemory, memory: JobMemory) -> Generator[E
             yield from ask(Submit(offers))
     yield from ask(Note(decided.decisions, applied, dag_id=snapshot.dag.dag_id))
     # Queued steps need the executor's answer first; anything else may open the way to more work right now.
-    more = bool(applied.activated or applied.taken_over or applied.judged or applied.backfill_judged)
+    more = bool(applied.activated or applied.yielded or applied.taken_over or applied.judged or applied.backfill_judged)
     settled = any(step.after is not TaskInstanceState.QUEUED for step in applied.won)
     return Stepped(decided, applied, more or settled)
 

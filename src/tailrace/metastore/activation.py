@@ -15,7 +15,7 @@ from tailrace.metastore.rows import job_alive
 from tailrace.metastore.tables import dag_run, job, task_instance, xcom
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.model.spec import TaskSpec
-from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
+from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 
 _ACTIVATE = (
@@ -32,6 +32,11 @@ _ACTIVATE = (
         clear_on_activation=None,
         dag_version_id=bindparam("structure"),
     )
+)
+_YIELD = (
+    update(dag_run)
+    .where(dag_run.c.id == bindparam("run"))
+    .values(state=DagRunState.QUEUED, owner_job_id=None, version=dag_run.c.version + 1)
 )
 _INSERT = insert(task_instance)
 _CLEAR = (
@@ -118,6 +123,30 @@ def _options(run: LockedRun) -> Mapping[str, Any] | None:
     if run.pool is None and not run.ignores_past:
         return None
     return {"pool": run.pool, "ignores_past": run.ignores_past}
+
+
+def yield_runs(work: Workspace) -> None:
+    """running → queued, for runs of which nothing is under way; their task instances stay as they are."""
+    back: list[LockedRun] = []
+    for step in work.plan.yields:
+        run = work.runs.get(step.id)
+        name = f"{work.plan.dag.dag_id} / {step.run_id}"
+        if run is None or run.state != DagRunState.RUNNING or run.version != step.version:
+            found = "nothing" if run is None else f"{run.state} version {run.version}"
+            work.stale.append(f"{name}: yield refused: expected running version {step.version}, found {found}")
+        elif step.previous not in work.runs or work.runs[step.previous].state != DagRunState.QUEUED:
+            work.stale.append(f"{name}: yield refused: the run it waits for is not queued any more")
+        elif any(TaskInstanceState(columns["state"]) in OCCUPYING for columns in work.of_run(run.id)):
+            work.stale.append(f"{name}: yield refused: something of it is under way")
+        else:
+            before, after = run.state, DagRunState.QUEUED
+            why = step.reason
+            work.history.append(run_row(work.author, run.dag_id, run.run_id, before, after, Cause.YIELDED, why))
+            run.state, run.owner = after, None
+            back.append(run)
+            work.yielded.append(run.id)
+    work.tx.change_many(_YIELD, [{"run": run.id} for run in back])
+    set_wanted_state(work.tx, {run.id: DagRunState.QUEUED for run in back})
 
 
 def adopt_tasks(work: Workspace) -> None:

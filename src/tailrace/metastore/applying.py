@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, update
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Submission
 from tailrace.errors import InternalError
-from tailrace.metastore.activation import activate_runs, adopt_tasks, take_over_runs
+from tailrace.metastore.activation import activate_runs, adopt_tasks, take_over_runs, yield_runs
 from tailrace.metastore.capacity import Occupancy, count_occupants, lock_dag, lock_pools, running_runs
 from tailrace.metastore.connection import Transaction
 from tailrace.metastore.locking import Workspace, lock_task_instances, read_runs
@@ -30,6 +30,7 @@ from tailrace.planning.plan import (
     RunAdoption,
     RunTakeover,
     RunVerdict,
+    RunYield,
     TaskTransition,
 )
 
@@ -72,6 +73,8 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
     occupancy = count_occupants(tx, plan.dag) if any(step.takes_slot for step in plan.transitions) else None
     _take_steps(work, occupancy)
     judge_runs(work)
+    if plan.yields:
+        yield_runs(work)
     if plan.activations:
         running = running_runs(tx, plan.dag.dag_id)
         structure = structures.row_of(tx, plan.dag)
@@ -89,6 +92,7 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
         "lost": work.lost,
         "deferred": work.deferred,
         "activated": work.activated,
+        "yielded": work.yielded,
         "adopted": work.adopted,
         "taken_over": work.taken_over,
         "judged": work.judged,
@@ -107,6 +111,7 @@ def applied_from(plan: Plan, result: dict[str, Any]) -> Applied:
         lost=tuple(plan.transitions[place] for place in result["lost"]),
         deferred=tuple(plan.transitions[place] for place in result["deferred"]),
         activated=tuple(result["activated"]),
+        yielded=tuple(result["yielded"]),
         adopted=tuple(result["adopted"]),
         taken_over=tuple(result["taken_over"]),
         judged=tuple(plan.run_verdicts[place] for place in result["judged"]),
@@ -126,11 +131,12 @@ def _begin(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -
     work = Workspace(tx, plan, author)
     named = {step.run for step in plan.transitions}
     named.update(id for step in plan.transitions for id, _ in step.versions)
-    parts: list[RunActivation | RunAdoption | RunTakeover | RunVerdict] = [*plan.activations, *plan.adoptions]
-    parts += (*plan.takeovers, *plan.run_verdicts)
+    parts: list[RunActivation | RunYield | RunAdoption | RunTakeover | RunVerdict] = [*plan.activations, *plan.yields]
+    parts += (*plan.adoptions, *plan.takeovers, *plan.run_verdicts)
     named.update(part.id for part in parts)
     for verdict in plan.run_verdicts:
         named.update(verdict.past_evidence)
+    named.update(step.previous for step in plan.yields)
     queueing = [step for step in plan.transitions if step.takes_slot]
     if tx.postgres:
         _lock_guards(work, queueing)

@@ -108,6 +108,7 @@ class Workspace:
     lost: list[int] = field(default_factory=list)
     deferred: list[int] = field(default_factory=list)
     activated: list[int] = field(default_factory=list)
+    yielded: list[int] = field(default_factory=list)
     adopted: list[int] = field(default_factory=list)
     taken_over: list[int] = field(default_factory=list)
     judged: list[int] = field(default_factory=list)  # places in plan.run_verdicts

@@ -40,6 +40,7 @@ class Cause(StrEnum):
     MARKED = "marked"
     CANCELLED = "cancelled"
     PAUSED = "paused"
+    YIELDED = "yielded"
     ACTIVATED = "activated"
     JUDGED = "judged"
     RESIZED = "resized"  # a pool, by a person
@@ -104,6 +105,7 @@ TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
 DAG_RUN_TRANSITIONS: tuple[Transition[DagRunState], ...] = (
     *_rows((_R.QUEUED,), (_R.RUNNING,), Actor.PLANNER, Cause.ACTIVATED),
     *_rows((_R.RUNNING,), (_R.SUCCESS, _R.FAILED, _R.DEADLOCKED), Actor.PLANNER, Cause.JUDGED),
+    *_rows((_R.RUNNING,), (_R.QUEUED,), Actor.PLANNER, Cause.YIELDED),  # its previous run was opened again behind it
     *_rows((_R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED), (_R.QUEUED,), Actor.PERSON, Cause.REPROCESS),
     *_rows((_R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED), (_R.QUEUED,), Actor.PERSON, Cause.CLEARED),
     *_rows((_R.DEADLOCKED,), (_R.QUEUED,), Actor.PERSON, Cause.MARKED),  # a mark lifted what blocked it

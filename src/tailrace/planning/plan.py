@@ -90,6 +90,17 @@ class RunActivation:
 
 
 @dataclass(frozen=True, slots=True)
+class RunYield:
+    """running → queued: nothing of the run is under way, and it waits for a previous run that needs its place."""
+
+    id: int
+    run_id: str
+    version: int
+    previous: int  # the row of the run it waits for, which must be queued
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunAdoption:
     """An active run lacks task instances of tasks its DAG has now: they are created, with nothing decided."""
 
@@ -157,6 +168,7 @@ class Plan:
     job_id: int
     transitions: tuple[TaskTransition, ...] = ()  # in the order in which they may take capacity
     activations: tuple[RunActivation, ...] = ()
+    yields: tuple[RunYield, ...] = ()
     adoptions: tuple[RunAdoption, ...] = ()
     takeovers: tuple[RunTakeover, ...] = ()
     run_verdicts: tuple[RunVerdict, ...] = ()
@@ -174,6 +186,7 @@ class Plan:
         return bool(
             self.transitions
             or self.activations
+            or self.yields
             or self.adoptions
             or self.takeovers
             or self.run_verdicts

@@ -28,6 +28,7 @@ from tailrace.planning.plan import (
 from tailrace.planning.retries import AfterTry, after_loss, after_stop
 from tailrace.planning.snapshot import PreviousRun, RunView, Snapshot, StrayTry, TaskInstanceView
 from tailrace.planning.verdicts import judge_backfill, judge_run
+from tailrace.planning.yielding import yields
 
 #: A queued try that nobody claimed for this long is offered to the executor again.
 RESUBMIT_AFTER = timedelta(seconds=10)
@@ -74,6 +75,7 @@ def plan(snapshot: Snapshot) -> Plan:
         job_id=snapshot.job_id,
         transitions=tuple(draft.transitions),
         activations=tuple(_activations(snapshot, closing={verdict.id for verdict in verdicts})),
+        yields=tuple(yields(snapshot, boards, {ready.board.run.id for ready in draft.ready})),
         adoptions=tuple(
             RunAdoption(board.run.id, board.run.run_id, missing)
             for board in boards

@@ -21,6 +21,7 @@ _STALE: tuple[tuple[str, str], ...] = (
     (r"activation refused: \d+ runs", "activation: the window is full"),
     (r"takeover refused: expected", "takeover: the run is not as it was"),
     (r"takeover refused: its owner", "takeover: its owner lives"),
+    (r"yield refused", "yield: the run is not as it was"),
     (r"adoption refused", "adoption: the run is not as it was"),
     (r"^backfill \d+: verdict \w+ refused: a wanted", "backfill verdict: something is still open"),
     (r"^backfill \d+: verdict \w+ refused", "backfill verdict: the backfill is not as it was"),

@@ -1,0 +1,36 @@
+"""Which active runs give their place in the window back: those whose previous run is queued again, behind them.
+
+A run begins only after its previous run has begun (``planner``), so the window cannot fill up with runs that wait for
+one outside it. But a previous run that had ended may be cleared or reprocessed while they are active. Then the window
+would be full of runs that wait for one that has no place in it, for ever.
+"""
+
+from collections.abc import Iterable, Iterator, Set
+
+from tailrace.model.states import OCCUPYING, DagRunState
+from tailrace.planning.board import Board
+from tailrace.planning.plan import RunYield
+from tailrace.planning.snapshot import Snapshot
+
+
+def yields(snapshot: Snapshot, boards: Iterable[Board], starting: Set[int]) -> Iterator[RunYield]:
+    """The runs that step back, if the window is full; ``starting`` are the runs with something to start."""
+    if not snapshot.dag.depends_on_past or not _is_full(snapshot):
+        return
+    for board in boards:
+        run, previous = board.run, board.previous
+        if previous is None or previous.state is not DagRunState.QUEUED or run.options.ignore_depends_on_past:
+            continue
+        idle = not any(board.state(ti) in OCCUPYING for ti in run.task_instances)
+        if idle and run.state is DagRunState.RUNNING and run.id not in starting:
+            yield RunYield(
+                run.id, run.run_id, run.version, previous.id, f"its previous run {previous.run_id} is queued behind it"
+            )
+
+
+def _is_full(snapshot: Snapshot) -> bool:
+    backfill = snapshot.backfill
+    own = None if backfill is None else backfill.max_active_runs
+    if backfill is not None and own is not None and backfill.active_runs >= own:
+        return True
+    return snapshot.dag_active_runs >= snapshot.dag.max_active_runs

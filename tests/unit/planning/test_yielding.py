@@ -1,0 +1,53 @@
+"""Active runs whose previous run was opened again behind them give their place back, and only they."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.planning.plan import RunYield
+from tailrace.planning.planner import plan
+from tailrace.planning.snapshot import PreviousRun, RunOptions, Snapshot
+from tests.unit.planning.builders import dag, run, snapshot, task_instances
+
+PAST = dag("a>b", a={"depends_on_past": True}, _dag={"max_active_runs": 1})
+
+
+def behind(state: str = "queued", spec: Any = PAST, states: Mapping[str, str] | None = None, **more: Any) -> Snapshot:
+    """Run 2 is active, all of the window is taken, and run 1, which it looks at, is in this state."""
+    previous = {1: PreviousRun(1, "run_1", DagRunState(state), {"a": (TaskInstanceState.NONE,)}, 4)}
+    tis = task_instances(spec, 200, **(states or {}))
+    return snapshot(spec, run(spec, 2, previous_id=1, tis=tis, **more), previous=previous)
+
+
+def test_it_steps_back_when_the_window_is_full() -> None:
+    assert plan(behind()).yields == (RunYield(2, "run_2", 1, 1, "its previous run run_1 is queued behind it"),)
+    assert plan(replace(behind(), dag_active_runs=0)).yields == (), "there is room for both"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        behind("running"),
+        behind("failed"),
+        behind(options=RunOptions(ignore_depends_on_past=True)),
+        behind(states={"a": "success", "b": "running"}),
+        behind(states={"a": "success", "b": "stopping"}),
+        behind(spec=dag("a", _dag={"max_active_runs": 1})),
+        behind(spec=dag("a c", a={"depends_on_past": True}, _dag={"max_active_runs": 1})),
+    ],
+    ids=["active", "closed", "ignored", "running", "stopping", "no look back", "something to start"],
+)
+def test_it_stays_otherwise(given: Snapshot) -> None:
+    assert plan(given).yields == ()
+
+
+def test_a_backfills_own_limit_counts_too() -> None:
+    wide = dag("a", a={"depends_on_past": True})
+    given = behind(spec=wide)
+    assert plan(given).yields == ()
+    assert given.backfill is not None
+    narrow = replace(given, backfill=replace(given.backfill, max_active_runs=1))
+    assert len(plan(narrow).yields) == 1
