@@ -13,8 +13,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
-from benchmarks import dags, floors
+from benchmarks import cooperation, dags, floors
 from benchmarks.measuring import Figure, Measured, median_of, run
 
 TAILRACE = (sys.executable, "-m", "tailrace")
@@ -116,28 +117,34 @@ def show(figure: Figure) -> str:
 def main() -> int:
     """Measure, print, and say by the exit code whether every target is reached."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", help="bash, sqlite, postgres, chain, memory, cli (default: all)")
+    names = "bash, sqlite, postgres, chain, memory, cli, together, together-postgres, resume"
+    parser.add_argument("names", nargs="*", help=f"{names} (default: all)")
     parser.add_argument("--runs", type=int, default=5, help="runs of each measurement (default 5)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     runs = options.runs
     figures: list[Figure] = []
     print(f"{'figure':44} {'measured':>9} {'':5} {'target':9} {'':8} {'/floor':>7}  {'floor':32} spread")
+    servers: list[Any] = []
     with ExitStack() as stack:
 
-        def postgres() -> list[Figure]:
-            from tests.postgres_server import PostgresServer
+        def new_url() -> str:
+            if not servers:
+                from tests.postgres_server import PostgresServer
 
-            server = stack.enter_context(PostgresServer.running())
-            return python_diamond(runs, server.new_database, 100.0)
+                servers.append(stack.enter_context(PostgresServer.running()))
+            return servers[0].new_database()
 
         benches: dict[str, Callable[[], list[Figure]]] = {
             "bash": lambda: bash_diamond(runs),
             "sqlite": lambda: python_diamond(runs, None, 150.0),
-            "postgres": postgres,
+            "postgres": lambda: python_diamond(runs, new_url, 100.0),
             "chain": lambda: chain(runs),
             "memory": lambda: memory(min(runs, 3)),
             "cli": lambda: command_line(runs),
+            "together": lambda: cooperation.together(runs, "SQLite"),
+            "together-postgres": lambda: cooperation.together(runs, "PostgreSQL", new_url),
+            "resume": lambda: cooperation.resume(runs),
         }
         for name in options.names or benches:
             for figure in benches[name]():

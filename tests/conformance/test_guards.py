@@ -188,6 +188,33 @@ def test_a_run_is_taken_over_only_from_the_dead(world: World) -> None:
     assert world.row(dag_run, 1).owner_job_id == second
 
 
+def test_jobs_of_one_lane_share_what_one_has_opened(world: World) -> None:
+    """Found by the benchmark of two at once: the first opened all runs, and kept the window full until the end."""
+    backfill = world.backfill(ABC, days=5)
+    first, second = world.job(ABC, backfill), world.job(ABC, backfill)
+    assert len(world.step(ABC, first, backfill).activated) == 5
+    assert world.step(ABC, second, backfill).taken_over == (4, 5)
+    assert [row.owner_job_id for row in world.rows(dag_run)] == [first, first, first, second, second]
+    assert [run.id for run in world.store.snapshot(first, ABC, backfill).runs] == [1, 2, 3]
+    assert world.step(ABC, second, backfill).taken_over == (), "two and three are alike"
+    third = world.job(ABC, backfill)
+    assert world.step(ABC, third, backfill).taken_over == (3,)
+    for id in (1, 2):
+        world.apply(ABC, third, lane=backfill, takeovers=(RunTakeover(id, "run", first, shared=True),))
+    waiting = world.by_task(4)["a"]
+    world.set_state(waiting, state="queued", try_number=1)
+    assert world.step(ABC, second, backfill).taken_over == (), "a try of its own waits for a worker"
+    world.set_state(waiting, state="running")
+    assert world.step(ABC, first, backfill).taken_over == (3,)
+
+
+def test_another_lane_does_not_share(world: World) -> None:
+    backfill = world.backfill(ABC, days=4)
+    world.step(ABC, world.job(ABC, backfill), backfill)
+    wider = world.backfill(ABC, days=5)
+    assert world.step(ABC, world.job(ABC, wider), wider).taken_over == ()
+
+
 def test_a_silent_owner_is_dead_once_its_lease_has_run_out(world: World) -> None:
     backfill, first = world.begun(ABC)
     second = world.job(ABC, backfill)

@@ -166,8 +166,8 @@ def adopt_tasks(work: Workspace) -> None:
 
 
 def take_over_runs(work: Workspace) -> None:
-    """Make active runs whose owner is dead this job's."""
-    owners = _alive(work, {takeover.previous_owner for takeover in work.plan.takeovers} - {None})
+    """Make active runs whose owner is dead, or shares them, this job's."""
+    owners = _alive(work, {each.previous_owner for each in work.plan.takeovers if not each.shared} - {None})
     taken: list[LockedRun] = []
     for takeover in work.plan.takeovers:
         run = work.runs.get(takeover.id)

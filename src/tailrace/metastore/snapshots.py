@@ -29,6 +29,7 @@ from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.backfills import DateAction
+from tailrace.planning.sharing import OwnedRun, has_work_to_spare, runs_to_share
 from tailrace.planning.snapshot import BackfillView, PreviousRun, RunView, Snapshot, StrayTry, TaskInstanceView
 
 _BY_ID = itemgetter(1)
@@ -53,14 +54,15 @@ _RUNNING = (
         select(backfill_run.c.ordinal)
         .where(backfill_run.c.backfill_id == bindparam("backfill_id"), backfill_run.c.dag_run_id == dag_run.c.id)
         .scalar_subquery()
-        .label("ordinal")
+        .label("ordinal"),
+        dag_run.c.owner_lane,
     )
     .where(dag_run.c.dag_id == bindparam("dag_id"), text(RUNNING_SQL))
 )
 
 _RUNNING_BESIDE = (  # for a live lane: ``ordinal`` is not NULL where the run is live
     runs_with_owner()
-    .add_columns(case((dag_run.c.live, 0)).label("ordinal"))
+    .add_columns(case((dag_run.c.live, 0)).label("ordinal"), dag_run.c.owner_lane)
     .where(dag_run.c.dag_id == bindparam("dag_id"), text(RUNNING_SQL))
 )
 
@@ -129,8 +131,8 @@ _FAILED_SINCE: Select[Any] = (
 def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int | None) -> Snapshot:
     """The snapshot for one step of this job over this DAG and backfill.
 
-    ``runs`` are the running runs that the backfill wants (the DAG's live ones when it is None) and that this job owns
-    or no live job owns.
+    ``runs`` are the running runs that the backfill wants (the DAG's live ones when it is None) and that this job owns,
+    or no live job owns, or that it takes over from another one of this lane to share its work.
     """
     now = tx.moment
     if backfill_id is None:
@@ -140,8 +142,12 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
     wanted = [row for row in running if row.ordinal is not None]
     wanted.sort(key=lambda row: (row.ordinal, row.logical_date, row.id))
     driven = [row for row in wanted if row.owner_job_id == job_id or not owner_alive(row, now)]
-    task_instances = _task_instances(tx, [row.id for row in driven], now)
-    runs = tuple(run_view(row, now, task_instances.get(row.id, ())) for row in driven)
+    task_instances = dict(_task_instances(tx, [row.id for row in driven], now))
+    shared = _shared(wanted, driven, task_instances, backfill_id or 0)
+    if shared:
+        task_instances |= _task_instances(tx, shared, now)
+    mine = {row.id for row in driven}.union(shared)
+    runs = tuple(run_view(row, now, task_instances.get(row.id, ())) for row in wanted if row.id in mine)
     if backfill_id is None:
         view, paused, candidates = None, _is_paused(tx, dag), _live_candidates(tx, dag, len(running), now)
     else:
@@ -163,6 +169,17 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         schedule_paused=paused,
         strays=_strays(tx, now) if occupancy.stopping else (),
     )
+
+
+def _shared(
+    wanted: Sequence[Any], driven: Sequence[Any], task_instances: Mapping[int, tuple[TaskInstanceView, ...]], lane: int
+) -> tuple[int, ...]:
+    """The runs of live owners that this job takes over, having no work of its own to spare."""
+    if len(driven) == len(wanted) or any(map(has_work_to_spare, task_instances.values())):
+        return ()
+    mine = {row.id for row in driven}
+    others = [OwnedRun(row.id, row.owner_job_id) for row in wanted if row.id not in mine and row.owner_lane == lane]
+    return runs_to_share(len(driven), others)
 
 
 def _is_paused(tx: Transaction, dag: DagSpec) -> bool:

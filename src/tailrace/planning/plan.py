@@ -111,11 +111,12 @@ class RunAdoption:
 
 @dataclass(frozen=True, slots=True)
 class RunTakeover:
-    """An active run without a live owner becomes this job's."""
+    """An active run without a live owner becomes this job's; ``shared``: it has one, which has more than this job."""
 
     id: int
     run_id: str
     previous_owner: int | None
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

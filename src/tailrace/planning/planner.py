@@ -82,7 +82,7 @@ def plan(snapshot: Snapshot) -> Plan:
             if (missing := board.missing_tasks())
         ),
         takeovers=tuple(
-            RunTakeover(run.id, run.run_id, run.owner_job_id)
+            RunTakeover(run.id, run.run_id, run.owner_job_id, shared=run.owner_alive)
             for run in snapshot.runs
             if run.owner_job_id != snapshot.job_id
         ),
