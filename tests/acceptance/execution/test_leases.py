@@ -95,7 +95,7 @@ def test_worker_and_zygote_stopped_together(family: MakeFamily, isolation: str) 
     desk, run = family(isolation)
     os.kill(desk.zygote.pid, signal.SIGSTOP)
     run.ends(within=LEASE)
-    assert not alive(desk.zygote.pid)
+    eventually(lambda: not alive(desk.zygote.pid), within=LEASE)
 
 
 def test_everything_stopped_at_once(family: MakeFamily) -> None:
