@@ -55,7 +55,7 @@ class Job(Actor):
     """A backfill job with its executor: what it was handed, and what it would tell."""
 
     id: int = 0
-    backfill_id: int = 0
+    backfill_id: int | None = None  # None: a scheduler
     command: Command = field(default_factory=Command)
     alive: bool = True
     queue: list[Submission] = field(default_factory=list)  # any of its workers may take the first

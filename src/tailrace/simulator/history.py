@@ -12,13 +12,14 @@ from tailrace.audit.records import AuditRecords
 from tailrace.jobs.backfill import backfill_loop
 from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.simulator.beginning import Crash
 from tailrace.simulator.choices import Chooser, SeenBefore
 from tailrace.simulator.coverage import Step
 from tailrace.simulator.oracle import Expected, expected
 from tailrace.simulator.performing import Performer
 from tailrace.simulator.person import HARMLESS
 from tailrace.simulator.scenario import Scenario
-from tailrace.simulator.world import Crash, JobLoop, World
+from tailrace.simulator.world import JobLoop, World
 
 FAULTY_STEPS = 400
 HEALED_STEPS = 4000

@@ -12,6 +12,8 @@ from tailrace.effects.asks import (
     AwaitTask,
     BuryDeadJobs,
     ClaimTry,
+    CreateDueRuns,
+    DagBook,
     DropTask,
     Effect,
     EndJob,
@@ -22,8 +24,11 @@ from tailrace.effects.asks import (
     Note,
     Parked,
     ParkTask,
+    ReadAgenda,
+    ReadDags,
     ReadSnapshot,
     ReadXCom,
+    ReleaseRuns,
     RenewLease,
     ReportOutcome,
     StartTask,
@@ -53,7 +58,17 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 20.0
 
 #: Effects that write to the metastore: while somebody holds its lock, whoever is at one of these waits.
-WRITING = (ApplyPlan, BuryDeadJobs, Heartbeat, EndJob, ClaimTry, RenewLease, ReportOutcome)
+WRITING = (
+    ApplyPlan,
+    BuryDeadJobs,
+    Heartbeat,
+    EndJob,
+    CreateDueRuns,
+    ReleaseRuns,
+    ClaimTry,
+    RenewLease,
+    ReportOutcome,
+)
 
 
 class Performer:
@@ -68,6 +83,14 @@ class Performer:
             Submit: self.submit,
             FindLost: self.find_lost,
             BuryDeadJobs: self.bury,
+            ReadDags: lambda actor, effect: DagBook({self.world.scenario.dag.dag_id: self.world.scenario.dag}),
+            ReadAgenda: lambda actor, effect: self.world.metastore.agenda(effect.job_id),
+            CreateDueRuns: lambda actor, effect: self.write(
+                lambda id: self.world.metastore.create_due_runs(effect.due, effect.job_id, id)
+            ),
+            ReleaseRuns: lambda actor, effect: self.write(
+                lambda id: self.world.metastore.release_runs(effect.job_id, effect.lane)
+            ),
             Heartbeat: lambda actor, effect: self.write(
                 lambda id: self.world.metastore.heartbeat(effect.job_id, LEASE_SECONDS)
             ),

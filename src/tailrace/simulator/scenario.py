@@ -49,6 +49,8 @@ class Command:
     days: int = 1
     max_active_runs: int | None = None
     ignores_owners: bool = False  # its job drives every run it wants, whoever owns it
+    detached: bool = False  # it only creates the backfill: a scheduler drives it
+    scheduler: bool = False  # it is no backfill but a scheduler, which ends once nothing is left to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +153,36 @@ def random_scenario(seed: int) -> Scenario:
         ignore_first_depends_on_past=alone and draw.random() < 0.1,
         stop_on_failure=draw.random() < 0.1,
     )
+    if draw.random() < 0.2:
+        scenario = _with_schedulers(draw, scenario)
     if draw.random() < 0.3:
         days = len(scenario.logical_dates())
         acts = random_acts(draw, dag, days, len(set(commands)))
         scenario = replace(scenario, acts=acts, hurry=draw.choice((0.1, 0.01)))
     return scenario
+
+
+def _with_schedulers(draw: random.Random, scenario: Scenario) -> Scenario:
+    """One or two schedulers beside the commands, some of which leave their backfill to them.
+
+    The schedule is due on every date of the world. Runs that it creates know no options of a backfill's.
+    """
+    dates = scenario.logical_dates()
+    dag = replace(scenario.dag, catchup=True, end_date=dates[-1])
+    days = (dates[-1] - FIRST_DATE).days + 1
+    schedulers = (Command(0, days, scheduler=True),) * draw.choice((1, 1, 2))
+    backfills = tuple(replace(command, detached=draw.random() < 0.4) for command in scenario.commands)
+    commands = (*schedulers, *backfills) if draw.random() < 0.5 else (*backfills, *schedulers)
+    return replace(
+        scenario,
+        dag=dag,
+        commands=commands,
+        disable_retry=False,
+        mark_success=False,
+        backwards=False,
+        ignore_first_depends_on_past=False,
+        stop_on_failure=False,
+    )
 
 
 def _random_dag(draw: random.Random, seed: int) -> DagSpec:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tailrace.effects.asks import Accepted, Effect, Note, StillRunning, Submit, Woken
+from tailrace.effects.asks import Accepted, CreateDueRuns, Effect, Note, StillRunning, Submit, Woken
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Submission, TryOutcome
 from tailrace.model.keys import TaskInstanceKey
@@ -43,6 +43,8 @@ def words(effect: Effect[Any], answer: Any, several: bool) -> str:
             return f"{len(answer)} lost"
     if isinstance(effect, Note):
         return effect.text
+    if isinstance(effect, CreateDueRuns):
+        return f"runs created: {answer}"
     if isinstance(effect, Submit):
         return ", ".join(_name(submission.key.task_instance, several) for submission in effect.submissions)
     return ""

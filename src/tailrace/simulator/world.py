@@ -16,21 +16,21 @@ from tailrace.effects.asks import ApplyPlan, AwaitTask, Effect, Note, RenewLease
 from tailrace.effects.tries import Submission
 from tailrace.errors import TailraceError
 from tailrace.execution.worker import worker_loop
-from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
+from tailrace.jobs.backfill import BackfillEnd, backfill_loop
+from tailrace.jobs.scheduler import SchedulerEnd
+from tailrace.jobs.stepping import Ending
 from tailrace.metastore.store import LOCK_WAIT
-from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
-from tailrace.planning.backfills import BackfillRequest
-from tailrace.planning.creation import plan_backfill
 from tailrace.simulator.actors import Actor, Job, Worker
+from tailrace.simulator.beginning import Crash, type_command
 from tailrace.simulator.breaking import Break, StuckTransaction
 from tailrace.simulator.choices import Chooser, Option
 from tailrace.simulator.coverage import refusals
 from tailrace.simulator.fingerprint import fingerprint
 from tailrace.simulator.ledger import Ledger
 from tailrace.simulator.performing import LEASE_SECONDS, WRITING, Performer
-from tailrace.simulator.person import ActKind, Person
+from tailrace.simulator.person import Person
 from tailrace.simulator.scenario import Command, Scenario
 from tailrace.simulator.stage import stage as _stage
 from tailrace.simulator.telling import line, words
@@ -45,11 +45,10 @@ _STUCK_SECONDS = (2.0, 15.0, 40.0)
 #: For how long SIGSTOP lasts, in leases: just long enough, and for ever as others see it.
 _STOPPED_LEASES = (1.05, 1.1, 1.2, 1.35, 1.5, 2.5)
 
+#: Endings after which nobody types the command again; what is paused, only after it was resumed.
+_DONE = (Ending.JUDGED, Ending.IDLE, Ending.PAUSED)
+
 JobLoop = Callable[[int, DagSpec, int], Any]
-
-
-class Crash(Exception):
-    """A product error that reached the top of an actor: the history ends here."""
 
 
 @contextmanager
@@ -102,7 +101,7 @@ class World:
         with _noticing("person"):
             for name, slots in self.scenario.pools:
                 self.metastore.set_pool(name, slots, "", self.write_id())
-            self._type(self.commands.pop(0))
+            type_command(self, self.commands.pop(0))
         Person(self)
 
     def __enter__(self) -> Self:
@@ -150,47 +149,13 @@ class World:
 
     # --- actors --------------------------------------------------------------------------------------------
 
-    def _type(self, command: Command) -> None:
-        """Somebody types the command: the backfill is created or continued, and a job with workers begins."""
-        scenario = self.scenario
-        dag, dates = scenario.dag, scenario.dates_of(command)
-        request = BackfillRequest(
-            dag.dag_id,
-            dates[0],
-            dates[-1],
-            disable_retry=scenario.disable_retry,
-            mark_success=scenario.mark_success,
-            ignore_first_depends_on_past=scenario.ignore_first_depends_on_past,
-            max_active_runs=command.max_active_runs,
-            backwards=scenario.backwards,
-            stop_on_failure=scenario.stop_on_failure,
-        )
-        intervals = [DataInterval(date, date + _DAY) for date in dates]
-        creation = plan_backfill(dag, request, intervals, self.metastore.backfill_facts(dag, request, intervals))
-        if creation.refusals and any(act.kind is ActKind.POOL for act in scenario.acts):
-            self.tell("person", "IS REFUSED", creation.refusals[0])
-            self.metastore.set_pool("small", 1, None, self.write_id())  # as the refusal says
-            self.commands.append(command)
-            return
-        if creation.refusals:
-            raise Crash(f"a command is refused: {creation.refusals[0]}")
-        created = self.performer.create(dag, creation, self.write_id())
+    def start_worker(self, job: Job) -> None:
+        """One more worker of a job's executor."""
         identity = self.identity()
-        id = self.metastore.start_job("backfill", identity, dag.dag_id, created, LEASE_SECONDS, self.write_id())
-        self.tell("person", "types", f"backfill {created}, driven by job {id}")
-        loop = self.job_loop(id, dag, created)
-        job = Job(f"job {id}", loop, identity, id=id, backfill_id=created, command=command)
-        if command.ignores_owners:
-            self.tell(job.name, "IS LAWLESS", "it drives every run it wants, whoever owns it")
-        self._begin(job)
-        for _ in range(scenario.workers):
-            self._start_worker(job)
+        self.enter(Worker(f"worker {identity.pid}", worker_loop(LEASE_SECONDS), identity, job=job))
 
-    def _start_worker(self, job: Job) -> None:
-        identity = self.identity()
-        self._begin(Worker(f"worker {identity.pid}", worker_loop(LEASE_SECONDS), identity, job=job))
-
-    def _begin(self, actor: Actor) -> None:
+    def enter(self, actor: Actor) -> None:
+        """An actor begins, and runs to its first effect."""
         actor.begin()
         self.actors.append(actor)
 
@@ -225,7 +190,7 @@ class World:
                 if options[chosen].name == "errand":
                     self.errands.pop(0)()
                 else:
-                    self._type(self.commands.pop(0))
+                    type_command(self, self.commands.pop(0))
         if self.mishap("clock jump", self.faults.clock_jump):
             self.clock.advance(LEASE_SECONDS * 1.5)
             self.tell("clock", "jumps", "a lease and a half goes by")
@@ -342,9 +307,10 @@ class World:
         if not isinstance(actor, Job):
             return
         actor.alive = False
-        ending = actor.result.ending if isinstance(actor.result, BackfillEnd) else Ending.JUDGED
+        ended = isinstance(actor.result, BackfillEnd | SchedulerEnd)
+        ending = actor.result.ending if ended else Ending.JUDGED
         self.tell(actor.name, "ENDS", ending)
-        if ending is not Ending.JUDGED:
+        if ending not in _DONE:
             self.commands.append(actor.command)
 
     def _crash(self, actor: Actor, effect: Effect[Any], when: str) -> None:
@@ -365,7 +331,7 @@ class World:
         elif isinstance(actor, Worker) and actor.job.alive:
             if not self.chooser.chance("nobody hears of it", self.faults.lost_report):
                 actor.job.worker_lost = True
-            self._start_worker(actor.job)
+            self.start_worker(actor.job)
 
     def _kill(self, actor: Actor) -> None:
         self.actors.remove(actor)

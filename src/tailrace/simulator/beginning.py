@@ -1,0 +1,75 @@
+"""What somebody types begins: a backfill that is created or continued, a scheduler, each a job with its workers."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from tailrace.jobs.scheduler import scheduler_loop
+from tailrace.model.intervals import DataInterval
+from tailrace.planning.backfills import BackfillRequest
+from tailrace.planning.creation import plan_backfill
+from tailrace.simulator.actors import Job
+from tailrace.simulator.performing import LEASE_SECONDS
+from tailrace.simulator.person import ActKind
+from tailrace.simulator.scenario import Command
+
+if TYPE_CHECKING:
+    from tailrace.simulator.world import World
+
+_DAY = timedelta(days=1)
+
+
+class Crash(Exception):
+    """A product error that reached the top of an actor: the history ends here."""
+
+
+def type_command(world: "World", command: Command) -> None:
+    """Somebody types the command: the backfill is created or continued, and a job with workers begins."""
+    scenario = world.scenario
+    if command.scheduler:
+        _begin_job(world, command, None)
+        return
+    dag, dates = scenario.dag, scenario.dates_of(command)
+    request = BackfillRequest(
+        dag.dag_id,
+        dates[0],
+        dates[-1],
+        disable_retry=scenario.disable_retry,
+        mark_success=scenario.mark_success,
+        ignore_first_depends_on_past=scenario.ignore_first_depends_on_past,
+        max_active_runs=command.max_active_runs,
+        backwards=scenario.backwards,
+        stop_on_failure=scenario.stop_on_failure,
+        detached=command.detached,
+    )
+    intervals = [DataInterval(date, date + _DAY) for date in dates]
+    creation = plan_backfill(dag, request, intervals, world.metastore.backfill_facts(dag, request, intervals))
+    if creation.refusals and any(act.kind is ActKind.POOL for act in scenario.acts):
+        world.tell("person", "IS REFUSED", creation.refusals[0])
+        world.metastore.set_pool("small", 1, None, world.write_id())  # as the refusal says
+        world.commands.append(command)
+        return
+    if creation.refusals:
+        raise Crash(f"a command is refused: {creation.refusals[0]}")
+    created = world.performer.create(dag, creation, world.write_id())
+    if command.detached:
+        world.tell("person", "types", f"backfill {created}, left to the schedulers")
+        world.commands += [each for each in dict.fromkeys(scenario.commands) if each.scheduler]
+        return
+    _begin_job(world, command, created)
+
+
+def _begin_job(world: "World", command: Command, created: int | None) -> None:
+    """A job begins, with its workers: of a backfill, or (None) a scheduler."""
+    scenario, identity = world.scenario, world.identity()
+    kind, dag = ("scheduler" if created is None else "backfill"), scenario.dag
+    of_dag = None if created is None else dag.dag_id
+    id = world.metastore.start_job(kind, identity, of_dag, created, LEASE_SECONDS, world.write_id())
+    what = "a scheduler," if created is None else f"backfill {created}, driven by"
+    world.tell("person", "types", f"{what} job {id}")
+    loop = scheduler_loop(id, until_idle=True) if created is None else world.job_loop(id, dag, created)
+    job = Job(f"job {id}", loop, identity, id=id, backfill_id=created, command=command)
+    if command.ignores_owners:
+        world.tell(job.name, "IS LAWLESS", "it drives every run it wants, whoever owns it")
+    world.enter(job)
+    for _ in range(scenario.workers):
+        world.start_worker(job)
