@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tailrace.model.transitions import Actor, Cause
 from tailrace.simulator.choices import Replayed, Seeded, whole
 from tailrace.simulator.coverage import REFUSALS, Step, missing, table
 from tailrace.simulator.exploring import Found, every, explore, one
@@ -25,22 +24,25 @@ ONCE_FAILED = {
     1389: "the same after a jump of the clock",
 }
 
-#: Nothing changes what is above a task that waits for its retry, closes a run before anybody drives it, or opens one
-#: again behind those that look at it.
-NOT_WITHOUT_A_PERSON = {
+#: Rows that are legal and too rare for the suite: two or three people's acts upon another, at the right moment.
+RARE = {
+    ("dag_run", "cancelled", "failed", "person", "marked"),
+    ("dag_run", "cancelled", "success", "person", "marked"),
+    ("dag_run", "deadlocked", "failed", "person", "marked"),
+    ("dag_run", "deadlocked", "queued", "person", "cleared"),
+    ("dag_run", "deadlocked", "queued", "person", "marked"),
+    ("task_instance", "stopping", "failed", "planner", "lost"),
+    ("task_instance", "stopping", "skipped", "planner", "lost"),
     ("task_instance", "up_for_retry", "skipped", "planner", "branch"),
     ("task_instance", "up_for_retry", "skipped", "planner", "trigger_rule"),
     ("task_instance", "up_for_retry", "upstream_failed", "planner", "trigger_rule"),
-    ("dag_run", "running", "queued", "planner", "yielded"),
-    *(("backfill", "queued", state, "planner", "judged") for state in ("success", "failed", "deadlocked")),
 }
 
-#: Refusals that need a person, a DAG that changes, or more luck than the suite has.
+#: Refusals that need a DAG that changes, or more luck than the suite has.
 NEVER_REFUSED = {
     "adoption: the run is not as it was",
     "heartbeat: taken for dead",
     "verdict: a pool is not as it was",
-    "verdict: a task instance is not as it was",
     "verdict: its previous run is not as it was",
     "yield: the run is not as it was",
 }
@@ -78,10 +80,7 @@ def test_the_product_over_many_seeds(suite: Suite) -> None:
 
 def test_every_row_of_the_tables_occurs_somewhere(suite: Suite) -> None:
     """Sometimes-events: a transition that no seed ever makes is not tested by any of them."""
-    never = missing(suite.steps)
-    by_planner = {row for row in never if row[3] == Actor.PLANNER and row[4] != Cause.REPROCESS}
-    assert {row for row in by_planner if "stopping" not in row} <= NOT_WITHOUT_A_PERSON
-    assert not [row for row in never if row[3] == Actor.WORKER and "stopping" not in row]
+    assert set(missing(suite.steps)) <= RARE
 
 
 def test_nothing_occurs_that_is_no_row(suite: Suite) -> None:
@@ -98,8 +97,8 @@ def test_every_refusal_occurs_somewhere(suite: Suite) -> None:
 
 @pytest.mark.parametrize(
     ("jobs", "preemptions", "crashes", "states"),
-    [(1, 3, 0, 500), (1, 0, 1, 450), (2, 0, 0, 300)],
-    ids=["one job", "a crash", "two jobs"],
+    [(1, 3, 0, 200), (1, 0, 1, 350), (2, 0, 0, 250), (2, 1, 0, 1500)],
+    ids=["one job", "a crash", "two jobs", "two jobs, preempted"],
 )
 def test_the_threads_world_exhaustively(jobs: int, preemptions: int, crashes: int, states: int) -> None:
     """A → B with anybody going first anywhere: never a deadlock, never stuck, in no interleaving."""
@@ -119,7 +118,7 @@ def test_a_trace_replays_its_history() -> None:
 
 def test_a_trace_of_a_search_replays_its_history() -> None:
     for history in every(linear(crash=True), Search(1, 1)):
-        again = one(linear(crash=True), Replayed(whole(history.trace)))
+        again = one(linear(crash=True), Replayed(whole(history.trace), merges=True))
         assert again.story[: len(history.story)] == history.story
         if "CRASH" in history.story[-1]:
             return

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.jobs.scheduler import scheduler_loop
 from tailrace.model.intervals import DataInterval
-from tailrace.planning.backfills import BackfillRequest
+from tailrace.planning.backfills import BackfillRequest, Reprocess
 from tailrace.planning.creation import plan_backfill
 from tailrace.simulator.actors import Job
 from tailrace.simulator.performing import LEASE_SECONDS
@@ -33,6 +33,7 @@ def type_command(world: "World", command: Command) -> None:
         dag.dag_id,
         dates[0],
         dates[-1],
+        reprocess=Reprocess(command.reprocess),
         disable_retry=scenario.disable_retry,
         mark_success=scenario.mark_success,
         ignore_first_depends_on_past=scenario.ignore_first_depends_on_past,

@@ -22,6 +22,7 @@ class Chooser(Protocol):
     """Answers every question a world asks; the answers are its trace."""
 
     trace: list[int]
+    merges: bool  # effects that nobody else can see are no choices of their own
 
     def arrive(self, state: Callable[[], str]) -> None:
         """A world is between two steps; ``state`` tells its whole state. May raise SeenBefore."""
@@ -39,6 +40,8 @@ class SeenBefore(Exception):
 
 class Seeded:
     """Choices drawn from a seed: one seed is one history."""
+
+    merges = False
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(f"choices {seed}")
@@ -75,7 +78,8 @@ class Replayed:
     the choices that matter; ``told`` is those in words.
     """
 
-    def __init__(self, recorded: Mapping[int, int]) -> None:
+    def __init__(self, recorded: Mapping[int, int], *, merges: bool = False) -> None:
+        self.merges = merges  # of a search's trace: as the search did
         self._recorded = recorded
         self._last = ""
         self._in_a_row = 0

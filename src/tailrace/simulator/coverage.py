@@ -10,7 +10,9 @@ from typing import Any
 from tailrace.effects.asks import ClaimTry, Heartbeat, RenewLease, ReportOutcome
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Refused
-from tailrace.model.transitions import BACKFILL_TRANSITIONS, DAG_RUN_TRANSITIONS, TASK_INSTANCE_TRANSITIONS, Cause
+from tailrace.model.states import BackfillState
+from tailrace.model.transitions import BACKFILL_TRANSITIONS, DAG_RUN_TRANSITIONS, TASK_INSTANCE_TRANSITIONS
+from tailrace.planning.commands import CommandKind
 
 #: A transition that occurred: what it is of (task_instance, dag_run, backfill), before, after, actor, cause.
 Step = tuple[str, str, str, str, str]
@@ -42,8 +44,10 @@ _OTHERS = (
     "heartbeat: taken for dead",
 )
 
+_COMMANDS = tuple(f"command: {kind}" for kind in CommandKind)
+
 #: Every kind of refusal there is.
-REFUSALS = frozenset({kind for _, kind in _STALE} | set(_OTHERS))
+REFUSALS = frozenset({kind for _, kind in _STALE} | set(_OTHERS) | set(_COMMANDS))
 
 
 def refusals(effect: object, answer: Any) -> Iterator[str]:
@@ -63,11 +67,17 @@ def refusals(effect: object, answer: Any) -> Iterator[str]:
         yield "heartbeat: taken for dead"
 
 
-#: Rows that no world of today comes to, and why.
+#: States that no world of today comes to, and why.
 OUT_OF_REACH: Mapping[str, str] = {
     "deferred": "nothing defers a task yet",
     "up_for_reschedule": "no sensor gives its slot back yet",
     "removed": "a world's DAG keeps its tasks",
+}
+
+#: Rows that nobody takes, and why.
+NOT_TAKEN: Mapping[Step, str] = {
+    ("backfill", "queued", str(state), "planner", "judged"): "a plan that judges a backfill has started it"
+    for state in (BackfillState.SUCCESS, BackfillState.FAILED, BackfillState.DEADLOCKED)
 }
 
 
@@ -82,15 +92,9 @@ def table() -> frozenset[Step]:
         )
         for row in transitions
     ]
-    return frozenset(row for row in rows if not {row[1], row[2]} & OUT_OF_REACH.keys())
+    return frozenset(row for row in rows if not {row[1], row[2]} & OUT_OF_REACH.keys() and row not in NOT_TAKEN)
 
 
 def missing(steps: Iterable[Step]) -> tuple[Step, ...]:
     """The rows that a world could have come to and none of these did, in order."""
     return tuple(sorted(table() - set(steps)))
-
-
-def unmade(steps: Iterable[Step], causes: Iterable[Cause]) -> tuple[Step, ...]:
-    """The missing rows, those of these causes left out."""
-    left_out = {str(cause) for cause in causes}
-    return tuple(row for row in missing(steps) if row[4] not in left_out)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tailrace.audit.records import HistoryRecord
 from tailrace.effects.tries import Claim
+from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause
 
 
@@ -68,6 +69,7 @@ class Ledger:
         names = {(key.run_id, key.task_id, number) for key, number in started}
         for row in history:
             ends_a_try = row.kind == "task_instance" and row.cause in (Cause.OUTCOME, Cause.RETRY)
+            ends_a_try = ends_a_try and row.before != TaskInstanceState.STOPPING  # that one ends as a person wanted
             if ends_a_try and not marked and (row.run_id, row.task_id, row.try_number) not in names:
                 text = f"{row.run_id} / {row.task_id} try {row.try_number}: {row.after}, and its code never ran"
                 self.violations.append(f"ledger: {text}")

@@ -70,6 +70,10 @@ WRITING = (
     ReportOutcome,
 )
 
+#: Effects that nobody else can see: whether others go before or after one, and whether a process dies before it or
+#: before its next effect, comes to the same. A search takes them together with the effect before.
+UNSEEN = (Note, ParkTask, DropTask, StartTask, KillTask, AnswerTask, ReadDags)
+
 
 class Performer:
     """The product's world: every effect answered truthfully, faults of the world included."""
@@ -235,6 +239,8 @@ class Performer:
         self._running[actor.identity.pid] = self.world.ledger.start(
             claim, actor.identity.pid, self.world.clock.seconds, actor.lease_until
         )
+        if claim.max_tries - claim.key.try_number == scenario.dag.by_id[claim.task_instance.task_id].retries:
+            self.world.ledger.failures[claim.id] = 0  # its budget is whole: it was cleared, or never failed
         attempt = self.world.ledger.failures[claim.id] + 1
         kind, followed = scenario.ending(claim.task_instance.task_id, claim.logical_date, attempt)
         actor.claim = claim

@@ -6,7 +6,7 @@ go, and then it is stale and done again.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from tailrace.metastore.store import Done, MetastoreStale
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.planning.backfills import Reprocess
 from tailrace.planning.cancelling import plan_cancel, plan_pause
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandPlan, CommandScope
@@ -32,10 +33,11 @@ class ActKind(StrEnum):
     PAUSE = "pauses"  # and resumes, sooner or later
     CANCEL = "cancels"
     POOL = "resizes a pool"
+    REPROCESS = "types a backfill with --reprocess"
 
 
 #: What leaves the final states of a history to the tasks' results alone.
-HARMLESS = frozenset({ActKind.CLEAR, ActKind.PAUSE, ActKind.CANCEL})
+HARMLESS = frozenset({ActKind.CLEAR, ActKind.PAUSE, ActKind.CANCEL, ActKind.REPROCESS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Act:
                 return f"{self.kind} backfill {self.backfill}"
             case ActKind.POOL:
                 return f"{self.kind} to {self.slots}"
+            case ActKind.REPROCESS:
+                return f"{self.kind} {self.state}"
             case ActKind.CLEAR:
                 return f"{self.kind} {self.task_id or 'everything'} of day {self.day}"
             case _:
@@ -64,16 +68,16 @@ class Act:
 
 def random_acts(draw: random.Random, dag: DagSpec, days: int, backfills: int) -> tuple[Act, ...]:
     """One to three acts."""
-    return tuple(_random_act(draw, dag, days, backfills) for _ in range(draw.choice((1, 1, 2, 3))))
+    return tuple(_random_act(draw, dag, days, backfills) for _ in range(draw.choice((1, 2, 3, 4))))
 
 
 def _random_act(draw: random.Random, dag: DagSpec, days: int, backfills: int) -> Act:
     kind = draw.choice((*ActKind, ActKind.CLEAR, ActKind.CLEAR))
-    states = (
-        (DagRunState.SUCCESS, DagRunState.FAILED)
-        if kind is ActKind.MARK_RUN
-        else (TaskInstanceState.SUCCESS, TaskInstanceState.FAILED, TaskInstanceState.SKIPPED)
-    )
+    states: tuple[str, ...] = (TaskInstanceState.SUCCESS, TaskInstanceState.FAILED, TaskInstanceState.SKIPPED)
+    if kind is ActKind.MARK_RUN:
+        states = (DagRunState.SUCCESS, DagRunState.FAILED)
+    elif kind is ActKind.REPROCESS:
+        states = (Reprocess.FAILED, Reprocess.ALL)
     whole = kind is ActKind.MARK_RUN or (kind is ActKind.CLEAR and draw.random() < 0.3)
     return Act(
         kind,
@@ -102,6 +106,10 @@ class Person:
         if act.kind is ActKind.POOL:
             world.metastore.set_pool("small", act.slots, None, world.write_id())
             world.tell("person", "POOL", f"small has {act.slots} slots now")
+            return
+        if act.kind is ActKind.REPROCESS:
+            command = next(each for each in world.scenario.commands if not each.scheduler)
+            world.commands.append(replace(command, reprocess=act.state))
             return
         plan = self._decide(act, resume=resume)
         if plan.refusals or not plan.writes:

