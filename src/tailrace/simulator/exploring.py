@@ -88,7 +88,7 @@ def every(scenario: Scenario, search: Search, variant: Canary = PRODUCT) -> Iter
         yield one(scenario, chooser, variant)
 
 
-def shorten(seed: int, variant: Canary = PRODUCT, attempts: int = 300) -> "Shortened":
+def shorten(seed: int, variant: Canary = PRODUCT, attempts: int = 500) -> "Shortened":
     """A history of this seed's world that fails by the same check, with as few unusual choices as were found.
 
     First the shortest beginning that still fails, then without this part and that of its choices, ever smaller parts

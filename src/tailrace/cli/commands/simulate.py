@@ -136,7 +136,7 @@ def _explore(wanted: range, processes: int, variant: Canary, output: str) -> int
         return EXIT_CODES[short.history.judgement]
     speaker.answer("\n".join(_told(short.history)))
     if short.history.choices:
-        speaker.answer("What was unusual, and all of it is needed:")
+        speaker.answer("What was unusual:")
         speaker.answer(bullet_lines(short.history.choices))
     option = "" if variant is PRODUCT else f" --canary {variant.name}"
     speaker.answer(f"seed {failed.seed} ({counted(judged)} so far); to see it again:")
