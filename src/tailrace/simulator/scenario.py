@@ -161,18 +161,7 @@ def random_scenario(seed: int) -> Scenario:
         days = len(scenario.logical_dates())
         acts = random_acts(draw, dag, days, len(set(commands)))
         scenario = replace(scenario, acts=acts, hurry=draw.choice((0.1, 0.01)))
-        if scenario.dag.depends_on_past:
-            scenario = _with_a_wide_window(scenario)
     return scenario
-
-
-def _with_a_wide_window(scenario: Scenario) -> Scenario:
-    """Room for every run at once.
-
-    A known hole of the product: a run that a person opens again may find the window full of runs that wait for it.
-    """
-    commands = tuple(replace(command, max_active_runs=None) for command in scenario.commands)
-    return replace(scenario, dag=replace(scenario.dag, max_active_runs=16), commands=commands)
 
 
 def _with_schedulers(draw: random.Random, scenario: Scenario) -> Scenario:
