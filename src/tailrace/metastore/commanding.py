@@ -122,6 +122,7 @@ class _Commanding:
     author: Author
     runs: dict[int, Any] = field(default_factory=dict)
     task_instances: dict[int, Any] = field(default_factory=dict)
+    of_run: dict[int, list[Any]] = field(default_factory=dict)
     wanted: dict[int, tuple[int, ...]] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -157,7 +158,9 @@ def _lock(work: _Commanding) -> None:
     for ids in in_batches(sorted(change.id for change in plan.runs)):
         work.runs.update((row.id, row) for row in tx.rows(_LOCK_RUNS, {"runs": ids}))
     for ids in in_batches(sorted(work.runs)):
-        work.task_instances.update((row.id, row) for row in tx.rows(_LOCK_TASK_INSTANCES, {"runs": ids}))
+        for row in tx.rows(_LOCK_TASK_INSTANCES, {"runs": ids}):
+            work.task_instances[row.id] = row
+            work.of_run.setdefault(row.dag_run_id, []).append(row)
 
 
 def _expect_backfill(plan: CommandPlan, row: Any) -> None:
@@ -180,7 +183,7 @@ def _doubt(work: _Commanding) -> str | None:
             there = "nothing" if found is None else f"{found.state} try {found.try_number}"
             return f"{step.key}: expected {step.before} try {step.try_number}, found {there}"
     for new in plan.created:
-        if any(ti.dag_run_id == new.run and ti.task_id == new.key.task_id for ti in work.task_instances.values()):
+        if any(ti.task_id == new.key.task_id for ti in work.of_run.get(new.run, ())):
             return f"{new.key}: expected nothing, found a task instance"
     work.wanted = unfinished_wanting(work.tx, plan.wanted)
     for run, wanted_by in plan.wanted.items():
@@ -199,7 +202,7 @@ def _doubt_run(work: _Commanding, change: RunChange) -> str | None:
         expected = f"expected {change.before} version {change.version}"
         return f"{expected}, found {found.state} version {found.version}"
     if change.evidence is not None:
-        states = {ti.id: ti.state for ti in work.task_instances.values() if ti.dag_run_id == change.id}
+        states = {ti.id: ti.state for ti in work.of_run.get(change.id, ())}
         if states != dict(change.evidence):
             return "its task instances have changed"
     return None
