@@ -1,8 +1,9 @@
-"""Chaos with real processes: ``make chaos``, or ``python -m tests.chaos [--kills N] [--seed N] [sqlite] [postgres]``.
+"""Chaos with real processes: ``make chaos``, or ``python -m tests.chaos [--kills N] [--seed N] [KIND …]``.
 
-Three jobs backfill the same 200 runs while their processes are killed, stopped beyond their lease and continued at
-random; PostgreSQL itself is killed and started again. A job that ends is started again until the work is done. Then
-the tasks' own ledger, the metastore's history and the audit must agree. Prints its figures; exits 1 if they are wrong.
+Three jobs (backfills, or schedulers that a backfill is left to) drive the same 200 runs while their processes are
+killed, stopped beyond their lease and continued at random; PostgreSQL itself is killed and started again. A job that
+ends is started again until the work is done. Then the tasks' own ledger, the metastore's history and the audit must
+agree. Prints its figures; exits 1 if they are wrong.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.chaos.ledger import DAG_FILE, Account, account, read
 from tests.chaos.processes import Tree, adopt_what_is_orphaned, chosen, descendants_of
 from tests.postgres_server import PostgresServer
 
+KINDS = ("sqlite", "postgres", "schedulers-sqlite", "schedulers-postgres")
 JOBS, WORKERS, RUNS = 3, 2, 200
 LEASE = 4.0
 PAUSE = 0.25  # between two blows, on average
@@ -62,8 +64,18 @@ class Figures:
 class Round:
     """One metastore, 200 runs, three jobs."""
 
-    def __init__(self, folder: Path, url: str, server: PostgresServer | None, lots: random.Random, figures: Figures):
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        server: PostgresServer | None,
+        lots: random.Random,
+        figures: Figures,
+        *,
+        schedulers: bool,
+    ) -> None:
         self._folder, self._url, self._server, self._lots, self._figures = folder, url, server, lots, figures
+        self._schedulers = schedulers
         self._tree = Tree()
         self._jobs: list[Job] = []
         (folder / "chaos.py").write_text(DAG_FILE)
@@ -72,6 +84,8 @@ class Round:
 
     def run(self, kills: int) -> None:
         """Hit until the work is done or so many blows are struck in all; then let it finish."""
+        if self._schedulers and (code := self._start("--detach").process.wait()) != 0:
+            raise SystemExit(f"the backfill could not be left to the schedulers: exit {code}")
         self._jobs = [self._start() for _ in range(JOBS)]
         quiet_since: float | None = None
         while self._jobs:
@@ -94,7 +108,7 @@ class Round:
 
     # --- jobs ----------------------------------------------------------------------------------------------
 
-    def _start(self) -> Job:
+    def _start(self, *options: str) -> Job:
         first = date(2024, 1, 1)
         last = first + timedelta(days=RUNS - 1)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
@@ -106,8 +120,13 @@ class Round:
             "TAILRACE_HOME": str(self._folder / "home"),
             "PYTHONPATH": os.pathsep.join([os.getcwd(), kept.get("PYTHONPATH", "")]),
         }
-        command = [sys.executable, "-m", "tests.chaos.job", str(LEASE), "backfill", "chaos", "-s", str(first)]
-        command += ["-e", str(last), "--dags", str(self._folder / "chaos.py"), "-w", str(WORKERS), "-q", "-o", "json"]
+        if self._schedulers and not options:
+            arguments = ["scheduler", "--until-idle"]
+        else:
+            arguments = ["backfill", "chaos", "-s", str(first), "-e", str(last), *options]
+        arguments += ["--dags", str(self._folder / "chaos.py"), "-q"]
+        arguments += [] if options else ["-w", str(WORKERS)]
+        command = [sys.executable, "-m", "tests.chaos.job", str(LEASE), *arguments]
         told = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the job has ended
         nothing = subprocess.DEVNULL
         return Job(subprocess.Popen(command, env=environment, stdout=nothing, stderr=told, stdin=nothing), told)
@@ -120,12 +139,20 @@ class Round:
                 continue
             said = self._said(job)
             self._figures.exits[said] += 1
-            if code in (0, 1):
+            if code in (0, 1) and self._is_over():
                 self._jobs.remove(job)
             else:
                 self._jobs[self._jobs.index(job)] = self._start()
             if code not in (0, 1, 4, -signal.SIGKILL) or "Traceback" in said:
                 self._figures.wrong.append(f"job {place} ended with {said}")
+
+    def _is_over(self) -> bool:
+        """Whether the backfill is judged. A scheduler may find nothing left to drive while others drive it."""
+        if not self._schedulers:
+            return True
+        with closing(Metastore.open(self._url)) as store:
+            line = store.show_backfill(1)
+            return line is not None and line.state in ("success", "failed")
 
     def _said(self, job: Job) -> str:
         job.told.seek(0)
@@ -203,7 +230,7 @@ def place(kind: str) -> Iterator[tuple[Path, str, PostgresServer | None]]:
     """A folder, the URL of an empty metastore, and its server."""
     with tempfile.TemporaryDirectory(prefix="tailrace-chaos-") as name:
         folder = Path(name)
-        if kind == "sqlite":
+        if "sqlite" in kind:
             yield folder, f"sqlite:///{folder / 'metastore.sqlite'}", None
             return
         with PostgresServer.running(durable=False) as server:
@@ -215,7 +242,8 @@ def chaos(kind: str, kills: int, seed: int) -> Figures:
     figures, lots = Figures(), random.Random(seed)
     while figures.kills < kills and not figures.wrong:
         with place(kind) as (folder, url, server):
-            Round(folder, url, server, lots, figures).run(kills)
+            schedulers = kind.startswith("schedulers")
+            Round(folder, url, server, lots, figures, schedulers=schedulers).run(kills)
             if figures.wrong:
                 kept = Path(tempfile.mkdtemp(prefix="tailrace-chaos-kept-"))
                 subprocess.run(["cp", "-r", str(folder), str(kept)], check=False)
@@ -229,13 +257,13 @@ def chaos(kind: str, kills: int, seed: int) -> Figures:
 def main() -> int:
     """Run each kind asked for and print its figures."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("kinds", nargs="*", help="sqlite, postgres (default: both)")
+    parser.add_argument("kinds", nargs="*", help=f"of {', '.join(KINDS)} (default: the first two)")
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=None, help="of what is hit and when; the rest is the machine's")
     options = parser.parse_args()
     adopt_what_is_orphaned()
     good = True
-    for kind in options.kinds or ["sqlite", "postgres"]:
+    for kind in options.kinds or KINDS[:2]:
         seed = random.randrange(1 << 30) if options.seed is None else options.seed
         began = time.monotonic()
         figures = chaos(kind, options.kills, seed)

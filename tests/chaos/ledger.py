@@ -37,8 +37,8 @@ def work_with_a_child(ti):
     child.wait()
     write("end", ti)
 
-with DAG("chaos", schedule="@daily", start_date=datetime(2024, 1, 1), max_active_runs=12,
-         default_args={"retries": 100, "retry_delay": timedelta(0)}):
+with DAG("chaos", schedule="@daily", start_date=datetime(2024, 1, 1), end_date=datetime(2024, 7, 18),
+         max_active_runs=12, default_args={"retries": 100, "retry_delay": timedelta(0)}):
     first = PythonOperator(task_id="first", python_callable=work)
     child = PythonOperator(task_id="child", python_callable=work_with_a_child)
     shell = BashOperator(task_id="shell", bash_command=f"echo start {LINE}; sleep 0.2; echo end {LINE}")

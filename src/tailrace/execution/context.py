@@ -19,7 +19,7 @@ PullXCom = Callable[[str, str, tuple[str, ...], str, int | None], list[Any]]
 def try_token(key: TryKey, token: int) -> str:
     """The token as user code gets it: unique to this claim of this try, so it can serve as an idempotency key."""
     ti = key.task_instance
-    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}#{token}"
+    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{key.try_number}#{token}"
 
 
 class TaskInstance:

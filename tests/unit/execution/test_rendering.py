@@ -53,7 +53,7 @@ def rendered(value: Any, *, pull: Any = nothing, **dag_arguments: Any) -> Any:
         ("{{ (logical_date + macros.timedelta(days=1)).day }}", "1"),
         ("{{ macros.datetime(2020, 2, 3) | ds }}", "2020-02-03"),
         ("{{ prev_data_interval_start_success }}", "None"),
-        ("{{ ti.try_token }}", "example/backfill__2016-01-31T00:00:00+00:00/echo/-1#5"),
+        ("{{ ti.try_token }}", "example/backfill__2016-01-31T00:00:00+00:00/echo/-1/2#5"),
         ("{% for n in range(2) %}{{ n }}{% endfor %}", "01"),
         ("no template", "no template"),
     ],
