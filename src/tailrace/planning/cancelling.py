@@ -151,6 +151,11 @@ def _left(left: list[KnownRun], backfill: KnownBackfill) -> Iterator[str]:
     wanted = [run for run in left if set(run.wanted_by) - {backfill.id}]
     if wanted:
         ids = ", ".join(str(id) for id in others)
-        yield f"{len(wanted)} open runs go on: backfill {ids} wants them too"
-    if len(left) > len(wanted):
-        yield f"{len(left) - len(wanted)} open runs go on: the schedule or a person asked for them"
+        yield f"{_runs(wanted)} on: backfill {ids} wants {'it' if len(wanted) == 1 else 'them'} too"
+    live = [run for run in left if run not in wanted]
+    if live:
+        yield f"{_runs(live)} on: the schedule or a person asked for {'it' if len(live) == 1 else 'them'}"
+
+
+def _runs(runs: list[KnownRun]) -> str:
+    return "1 open run goes" if len(runs) == 1 else f"{len(runs)} open runs go"
