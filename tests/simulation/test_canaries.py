@@ -27,7 +27,7 @@ EXPECTED = {
     "cleared-without-stopping": (Judgement.SAFETY, "it was stopping"),
     "no-capacity-guard": (Judgement.SAFETY, "the limit is"),
     "window-without-recount": (Judgement.SAFETY, "runs are running, the limit is"),
-    "trusting-owner": (Judgement.SAFETY, "try number"),
+    "trusting-owner": (Judgement.SAFETY, "transition: "),
     "lost-spends-retry": (Judgement.SAFETY, "oracle: "),
     "reclaimed-early": (Judgement.SAFETY, "lost: "),
 }

@@ -43,7 +43,7 @@ _LANDS_LATER = 0.5
 #: For how long a stuck process keeps the metastore's lock, in seconds: less and more than anybody waits for it.
 _STUCK_SECONDS = (2.0, 15.0, 40.0)
 #: For how long SIGSTOP lasts, in leases: just long enough, and for ever as others see it.
-_STOPPED_LEASES = (1.05, 1.1, 1.2, 1.35, 1.5, 2.5)
+_STOPPED_LEASES = (1.05, 1.2, 1.3, 1.4, 1.6, 2.5)
 
 #: Endings after which nobody types the command again; what is paused, only after it was resumed.
 _DONE = (Ending.JUDGED, Ending.IDLE, Ending.PAUSED)
@@ -281,7 +281,7 @@ class World:
             self._crash(actor, effect, "before")
             return
         # Most of all just before it writes what it is entitled to by a lease that will be over.
-        stopped = self.faults.stopped * (5 if isinstance(effect, (RenewLease, ReportOutcome)) else 1)
+        stopped = self.faults.stopped * (15 if isinstance(effect, (RenewLease, ReportOutcome)) else 1)
         if self.mishap(f"{actor.name} is stopped", stopped):
             leases = _STOPPED_LEASES[self.drawn("how many leases", len(_STOPPED_LEASES) - 1)]
             actor.stopped_until = self.clock.seconds + LEASE_SECONDS * leases
