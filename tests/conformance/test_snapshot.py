@@ -12,14 +12,21 @@ from tailrace.metastore.tables import backfill
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.planning.plan import Plan
+from tailrace.planning.plan import Plan, Wait, WaitChanges
 from tailrace.planning.snapshot import PoolView
 from tests.conformance.worlds import DAY, FIRST, LEASE, World, dag
 
 A = dag("a")
 
-#: Scans of what is few by its nature: pools, and what occupies them.
-BOUNDED = ("SCAN pool", "SCAN task_instance USING INDEX ix_task_instance_occupying")
+#: Scans of what is few by its nature: pools and what occupies them, DAGs, what is open, jobs that run, lanes that wait.
+BOUNDED = (
+    "SCAN pool",
+    "SCAN task_instance USING INDEX ix_task_instance_occupying",
+    "SCAN job USING INDEX ix_job_running",
+    "SCAN capacity_wait",
+    "SCAN dag USING INDEX",
+    "SCAN backfill USING INDEX ix_backfill_open",
+)
 
 
 def test_it_has_what_the_job_drives(world: World) -> None:
@@ -206,10 +213,14 @@ def test_its_queries_walk_over_nothing_that_is_done(world: World, reads: Callabl
         statements.append((statement, parameters))
 
     engine = world.store._database._engine
+    other = world.job(past, id)
+    world.apply(past, other, lane=id, waits=WaitChanges(begun=(Wait("pool:default_pool", 0.0),)))
     world.queue(past, job, world.by_task(1)["a"])
     claim = world.running(world.by_task(1)["a"])
     event.listen(engine, "before_cursor_execute", note)
     world.store.snapshot(job, past, id)
+    world.store.snapshot(job, past, None)
+    world.store.agenda(job)
     world.store.apply(_queue_plan(world, past, job), "counted")
     world.store.renew(claim, LEASE)
     world.report(past, claim)

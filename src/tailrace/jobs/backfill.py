@@ -45,7 +45,7 @@ def backfill_loop(job_id: int, dag: DagSpec, backfill_id: int, pace: Pace | None
             return (yield from _end(job_id, Ending.JUDGED, state))
         if not (yield from beat(job_id, snapshot.now, pace, memory)):
             return (yield from _end(job_id, Ending.DISOWNED, state))
-        stepped = yield from step(snapshot, lane, memory)
+        stepped = yield from step(snapshot, lane, memory, pace)
         if memory.stopping is not None and memory.woken.busy == 0:
             return (yield from _end(job_id, memory.stopping, state))
         paused = backfill is not None and backfill.paused

@@ -93,7 +93,7 @@ def _step_lanes(
     seconds = pace.poll
     for key in lanes:
         snapshot = yield from ask(ReadSnapshot(job_id, book.dags[key.dag_id], key.backfill_id))
-        stepped = yield from step(snapshot, memory.lane(key), memory)
+        stepped = yield from step(snapshot, memory.lane(key), memory, pace)
         seconds = min(seconds, 0.0 if stepped.progress else patience(snapshot, stepped.plan, pace))
         backfill, verdict = snapshot.backfill, stepped.plan.backfill_verdict
         if verdict is not None and stepped.applied.backfill_judged:

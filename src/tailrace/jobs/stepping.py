@@ -26,6 +26,7 @@ from tailrace.effects.results import Applied
 from tailrace.effects.tries import Submission
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import CLAIMED, JobState, TaskInstanceState
+from tailrace.planning.fairness import no_waits
 from tailrace.planning.plan import Plan
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunView, Snapshot, TaskInstanceView
@@ -51,6 +52,8 @@ class Pace:
 
     heartbeat: float = 5.0
     poll: float = 1.0
+    contended: float = 0.2  # the same for a lane that waits for room which others hold or want
+    backfill_weight: float = 1.0  # how much room all backfills get beside live runs, where both want it
 
 
 @dataclass(slots=True)
@@ -99,12 +102,14 @@ class Stepped:
     progress: bool  # something landed that may let the next step do more at once
 
 
-def step(snapshot: Snapshot, lane: LaneMemory, memory: JobMemory) -> Generator[Effect[Any], Any, Stepped]:
+def step(snapshot: Snapshot, lane: LaneMemory, memory: JobMemory, pace: Pace) -> Generator[Effect[Any], Any, Stepped]:
     """One planning step: decide from the snapshot alone, apply, then offer what is queued to the executor."""
     snapshot = yield from _with_losses(snapshot, lane)
+    if snapshot.contenders and pace.backfill_weight != 1.0:
+        snapshot = replace(snapshot, backfill_weight=pace.backfill_weight)
     decided = plan(snapshot)
     if memory.stopping is not None:
-        decided = _without_new_work(decided)
+        decided = _without_new_work(snapshot, decided)
     applied = Applied()
     if decided.writes:
         applied = yield from ask(ApplyPlan(decided))
@@ -132,10 +137,10 @@ def _with_losses(snapshot: Snapshot, lane: LaneMemory) -> Generator[Effect[Any],
     return replace(snapshot, lost=lost)
 
 
-def _without_new_work(decided: Plan) -> Plan:
-    """A stopping job still records what became of things; it starts nothing."""
+def _without_new_work(snapshot: Snapshot, decided: Plan) -> Plan:
+    """A stopping job still records what became of things; it starts nothing, and waits for no room."""
     kept = tuple(step for step in decided.transitions if not step.takes_slot)
-    return replace(decided, transitions=kept, activations=(), takeovers=(), resubmit=())
+    return replace(decided, transitions=kept, activations=(), takeovers=(), resubmit=(), waits=no_waits(snapshot))
 
 
 def _to_offer(snapshot: Snapshot, decided: Plan, applied: Applied, lane: LaneMemory) -> tuple[Submission, ...]:
@@ -181,9 +186,10 @@ def in_flight(snapshot: Snapshot) -> bool:
 
 def patience(snapshot: Snapshot, decided: Plan, pace: Pace) -> float:
     """How long nothing is expected to change by itself, in seconds, at most the pace's poll."""
+    poll = pace.contended if decided.waiting else pace.poll
     if decided.wake_at is None:
-        return pace.poll
-    return min(pace.poll, max(0.0, (decided.wake_at - snapshot.now).total_seconds()))
+        return poll
+    return min(poll, max(0.0, (decided.wake_at - snapshot.now).total_seconds()))
 
 
 def heed(woken: Woken, memory: JobMemory) -> Generator[Effect[Any], Any, None]:

@@ -21,6 +21,7 @@ from tailrace.metastore.records import Author, insert_history, record, task_inst
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.tables import task_instance
 from tailrace.metastore.verdicts import judge_backfill, judge_runs, lock_backfill, start_backfill
+from tailrace.metastore.waits import change_waits
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, task_instance_may
@@ -84,6 +85,7 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
         adopt_tasks(work)
     if plan.takeovers:
         take_over_runs(work)
+    change_waits(work)
     start_backfill(work)
     judge_backfill(work)
     insert_history(tx, work.history)

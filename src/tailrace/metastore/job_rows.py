@@ -8,6 +8,7 @@ from tailrace.metastore.connection import Transaction
 from tailrace.metastore.records import record
 from tailrace.metastore.rows import job_alive
 from tailrace.metastore.tables import job
+from tailrace.metastore.waits import end_waits
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState
 
@@ -81,6 +82,7 @@ def beat(tx: Transaction, job_id: int, lease_seconds: float) -> bool:
 def end_job(tx: Transaction, job_id: int, state: JobState) -> None:
     """Record how a running job ended; one that has ended is left as it is."""
     tx.change(_END, {"job": job_id, "after": state, "at": tx.moment.wall})
+    end_waits(tx, job_id)
 
 
 def jobs_running_on(tx: Transaction, host: str) -> tuple[tuple[int, ProcessIdentity], ...]:

@@ -17,6 +17,7 @@ from tailrace.metastore.records import Author, insert_history, record, run_row
 from tailrace.metastore.rows import job_alive
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.tables import OPEN_BACKFILL_SQL, OPEN_RUN_SQL, backfill, dag, dag_run, job
+from tailrace.metastore.waits import end_waits
 from tailrace.model.keys import RunType, run_id_for
 from tailrace.model.states import DagRunState, JobState
 from tailrace.model.transitions import Actor, Cause
@@ -182,5 +183,6 @@ def _rows_by_date(tx: Transaction, dag_id: str, dates: Iterable[datetime | None]
 
 
 def release_runs(tx: Transaction, job_id: int, lane: LaneKey) -> None:
-    """Give up what this job drives for the lane: a row each, nothing about them is decided."""
+    """Give up what this job drives for the lane, and what it waits for there. Nothing about the runs is decided."""
     tx.change(_RELEASE, {"of_dag": lane.dag_id, "owner": job_id, "for_lane": lane.backfill_id or 0})
+    end_waits(tx, job_id, lane.backfill_id or 0)

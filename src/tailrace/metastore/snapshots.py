@@ -25,6 +25,7 @@ from tailrace.metastore.rows import (
 )
 from tailrace.metastore.tables import OCCUPYING_SQL, OPEN_RUN_SQL, backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.tables import dag as dag_table
+from tailrace.metastore.waits import OTHER_LANES, read_contenders
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
@@ -46,6 +47,7 @@ _BACKFILL = select(
     backfill.c.paused,
     backfill.c.max_active_runs,
     backfill.c.stop_on_failure,
+    OTHER_LANES.label("contended"),
 ).where(backfill.c.id == bindparam("backfill_id"))
 
 _RUNNING = (
@@ -77,7 +79,7 @@ _LIVE_CANDIDATES = (
     .limit(bindparam("most"))
 )
 
-_PAUSED = select(dag_table.c.paused).where(dag_table.c.dag_id == bindparam("dag_id"))
+_PAUSED = select(dag_table.c.paused, OTHER_LANES.label("contended")).where(dag_table.c.dag_id == bindparam("dag_id"))
 
 _CANDIDATES = (
     runs_with_owner()
@@ -148,11 +150,15 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         task_instances |= _task_instances(tx, shared, now)
     mine = {row.id for row in driven}.union(shared)
     runs = tuple(run_view(row, now, task_instances.get(row.id, ())) for row in wanted if row.id in mine)
+    view: BackfillView | None = None
     if backfill_id is None:
-        view, paused, candidates = None, _is_paused(tx, dag), _live_candidates(tx, dag, len(running), now)
+        paused, contended = _schedule(tx, job_id, dag)
+        candidates = _live_candidates(tx, dag, len(running), now)
     else:
-        paused = False
-        view, candidates = _backfill(tx, dag, backfill_id, len(running), len(wanted), now)
+        row = tx.row(_BACKFILL, {"backfill_id": backfill_id, "this_job": job_id})
+        paused, contended, candidates = False, row is not None and bool(row.contended), ()
+        if row is not None:
+            view, candidates = _backfill(tx, dag, backfill_id, row, len(running), len(wanted), now)
     occupancy = count_occupants(tx, dag)
     return Snapshot(
         now=now.wall,
@@ -167,6 +173,8 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         task_active=limited(dag, occupancy.task_active),
         backfill=view,
         schedule_paused=paused,
+        contended=contended,
+        contenders=read_contenders(tx, job_id, dag.dag_id, now) if contended else (),
         strays=_strays(tx, now) if occupancy.stopping else (),
     )
 
@@ -182,9 +190,10 @@ def _shared(
     return runs_to_share(len(driven), others)
 
 
-def _is_paused(tx: Transaction, dag: DagSpec) -> bool:
-    row = tx.row(_PAUSED, {"dag_id": dag.dag_id})
-    return row is not None and bool(row.paused)
+def _schedule(tx: Transaction, job_id: int, dag: DagSpec) -> tuple[bool, bool]:
+    """Whether the DAG is paused, and whether there are other lanes."""
+    row = tx.row(_PAUSED, {"dag_id": dag.dag_id, "this_job": job_id})
+    return (False, False) if row is None else (bool(row.paused), bool(row.contended))
 
 
 def _live_candidates(tx: Transaction, dag: DagSpec, running: int, now: Moment) -> tuple[RunView, ...]:
@@ -217,12 +226,9 @@ def _task_instances(tx: Transaction, runs: Sequence[int], now: Moment) -> Mappin
 
 
 def _backfill(
-    tx: Transaction, dag: DagSpec, backfill_id: int, running: int, active: int, now: Moment
-) -> tuple[BackfillView | None, tuple[RunView, ...]]:
-    row = tx.row(_BACKFILL, {"backfill_id": backfill_id})
-    if row is None:
-        return None, ()
-    state, version, paused, max_active_runs, stop_on_failure = row
+    tx: Transaction, dag: DagSpec, backfill_id: int, row: Any, running: int, active: int, now: Moment
+) -> tuple[BackfillView, tuple[RunView, ...]]:
+    state, version, paused, max_active_runs, stop_on_failure, _ = row
     window = dag.max_active_runs if max_active_runs is None else min(dag.max_active_runs, max_active_runs)
     most = _useful(dag, window, running)
     candidates = tuple(run_view(row, now) for row in tx.rows(_CANDIDATES, {"backfill_id": backfill_id, "most": most}))

@@ -7,6 +7,7 @@ from tailrace.model.spec import TaskSpec
 from tailrace.planning.board import Board
 from tailrace.planning.dependencies import UNLIMITED
 from tailrace.planning.evaluation import pool_of
+from tailrace.planning.fairness import Turns, pool_resource, tasks_resource
 from tailrace.planning.plan import DependencyStatus
 from tailrace.planning.snapshot import Snapshot
 
@@ -14,7 +15,8 @@ from tailrace.planning.snapshot import Snapshot
 class Capacity:
     """What is taken so far; ``take`` answers the limit that has no room, or takes the room."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, turns: Turns) -> None:
+        self._turns = turns
         self._dag = snapshot.dag
         self._active_tasks = snapshot.dag_active_tasks
         self._by_task = dict(snapshot.task_active)
@@ -28,10 +30,14 @@ class Capacity:
 
     def take(self, board: Board, task: TaskSpec) -> DependencyStatus | None:
         """Take room for one instance of ``task``; or, where there is none, say which limit is full."""
-        full = self._full(board, task)
-        if full is not None:
-            return full
         name = pool_of(board, task)
+        full = self._full(board, task) or self._left_to_others(name, task)
+        if full is not None:
+            self._turns.stay(tasks_resource(self._dag.dag_id))
+            self._turns.stay(pool_resource(name))
+            return full
+        self._turns.take(tasks_resource(self._dag.dag_id))
+        self._turns.take(pool_resource(name), task.pool_slots)
         self._active_tasks += 1
         self._by_task[task.task_id] = self._by_task.get(task.task_id, 0) + 1
         self.note_occupied(board.run.id, task.task_id)
@@ -40,6 +46,7 @@ class Capacity:
 
     def _full(self, board: Board, task: TaskSpec) -> DependencyStatus | None:
         if self._active_tasks >= self._dag.max_active_tasks:
+            self._turns.wait_for(tasks_resource(self._dag.dag_id), self._active_tasks)
             reason = f"{self._active_tasks} of {self._dag.max_active_tasks} active tasks of the DAG (max_active_tasks)."
             return DependencyStatus("Task Instance Slots Available", False, reason)
         running, limit = self._by_task.get(task.task_id, 0), task.max_active_tis_per_dag
@@ -53,9 +60,17 @@ class Capacity:
         name = pool_of(board, task)
         pool = self._pools[name]
         if pool.slots != UNLIMITED and self._occupied[name] + task.pool_slots > pool.slots:
+            self._turns.wait_for(pool_resource(name), self._occupied[name])
             reason = (
                 f"Pool {name!r}: {self._occupied[name]} of {pool.slots} slots are taken and the task needs "
                 f"{task.pool_slots}."
             )
             return DependencyStatus("Pool Slots Available", False, reason)
         return None
+
+    def _left_to_others(self, name: str, task: TaskSpec) -> DependencyStatus | None:
+        """There is room; whether other lanes have a better claim to it."""
+        dag, pool = self._dag, self._pools[name]
+        return self._turns.keep(
+            tasks_resource(dag.dag_id), dag.max_active_tasks, self._active_tasks
+        ) or self._turns.keep(pool_resource(name), pool.slots, self._occupied[name], task.pool_slots)

@@ -162,6 +162,23 @@ class BackfillVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """A resource that a lane waits for, and what the lane has taken of it beside others, by weight."""
+
+    resource: str
+    taken: float
+
+
+@dataclass(frozen=True, slots=True)
+class WaitChanges:
+    """What becomes of a lane's recorded waits. ``renewed`` are those it took something of and still waits for."""
+
+    begun: tuple[Wait, ...] = ()
+    ended: tuple[str, ...] = ()
+    renewed: tuple[Wait, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The outcome of one planning step over one snapshot."""
 
@@ -179,6 +196,8 @@ class Plan:
     decisions: tuple[Decision, ...] = ()
     wake_at: datetime | None = None  # when something becomes due by itself
     activation_limit: int | None = None  # running runs of the DAG that activations may lead to
+    waits: WaitChanges | None = None
+    waiting: bool = False  # others hold or want what this lane lacks: look again soon
     lane: int = 0  # for which backfill the job takes runs; 0: live runs
 
     @property
@@ -193,4 +212,5 @@ class Plan:
             or self.run_verdicts
             or self.backfill_start
             or self.backfill_verdict
+            or self.waits
         )

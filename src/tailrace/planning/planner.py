@@ -4,7 +4,8 @@ Order of thought: take over what nobody owns, settle what was lost, decide every
 order (a skip decided here is seen by the tasks below it), give out the room there is, judge the runs, open the window.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,7 +15,8 @@ from tailrace.model.states import CLAIMED, OCCUPYING, BackfillState, DagRunState
 from tailrace.model.transitions import Cause
 from tailrace.planning.board import Board
 from tailrace.planning.capacity import Capacity
-from tailrace.planning.evaluation import Evaluation, evaluate_task_instance
+from tailrace.planning.evaluation import Evaluation, evaluate_task_instance, pool_of
+from tailrace.planning.fairness import Turns, pool_resource, runs_resource, tasks_resource
 from tailrace.planning.plan import (
     Decision,
     DependencyStatus,
@@ -67,14 +69,16 @@ def plan(snapshot: Snapshot) -> Plan:
     for board in boards:
         _settle_occupied(draft, board)
         _decide_idle(draft, board)
-    _give_room(draft, boards)
+    turns = Turns(snapshot, _held(snapshot, boards))
+    _give_room(draft, boards, turns)
     verdicts = tuple(verdict for board in boards if (verdict := judge_run(board)) is not None)
     backfill = snapshot.backfill
+    activations = tuple(_activations(snapshot, {verdict.id for verdict in verdicts}, turns))
     return Plan(
         dag=snapshot.dag,
         job_id=snapshot.job_id,
         transitions=tuple(draft.transitions),
-        activations=tuple(_activations(snapshot, closing={verdict.id for verdict in verdicts})),
+        activations=activations,
         yields=tuple(yields(snapshot, boards, {ready.board.run.id for ready in draft.ready})),
         adoptions=tuple(
             RunAdoption(board.run.id, board.run.run_id, missing)
@@ -93,6 +97,8 @@ def plan(snapshot: Snapshot) -> Plan:
         decisions=tuple(draft.decisions),
         wake_at=min(draft.wakes, default=None),
         activation_limit=snapshot.dag.max_active_runs,
+        waits=turns.changes(),
+        waiting=turns.waiting,
         lane=0 if backfill is None else backfill.id,
     )
 
@@ -181,12 +187,24 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
             _transition(draft, board, ti, TaskInstanceState.REMOVED, Cause.REMOVED_FROM_DAG, reason)
 
 
-def _give_room(draft: _Draft, boards: Iterable[Board]) -> None:
+def _held(snapshot: Snapshot, boards: Iterable[Board]) -> Mapping[str, int]:
+    """What the lane holds of everything that lanes share."""
+    held: Counter[str] = Counter({runs_resource(snapshot.dag.dag_id): len(snapshot.runs)})
+    for board in boards:
+        for ti in board.run.task_instances:
+            task = snapshot.dag.by_id.get(ti.task_id)
+            if ti.state in OCCUPYING and task is not None:
+                held[tasks_resource(snapshot.dag.dag_id)] += 1
+                held[pool_resource(pool_of(board, task))] += task.pool_slots
+    return held
+
+
+def _give_room(draft: _Draft, boards: Iterable[Board], turns: Turns) -> None:
     """Queue what is ready, by priority, then run, then topological order, as far as the limits have room.
 
     A full limit holds back only the task instances that need it; the others behind it go on.
     """
-    capacity = Capacity(draft.snapshot)
+    capacity = Capacity(draft.snapshot, turns)
     for board in boards:
         for ti in board.run.task_instances:
             if ti.state in OCCUPYING:
@@ -246,7 +264,7 @@ def _key(board: Board, ti: TaskInstanceView) -> TaskInstanceKey:
     return TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
 
 
-def _activations(snapshot: Snapshot, closing: set[int]) -> Iterable[RunActivation]:
+def _activations(snapshot: Snapshot, closing: set[int], turns: Turns) -> Iterable[RunActivation]:
     """Slide the window: as many queued runs as there is room for, runs that this very plan closes counted out.
 
     A run that looks at its previous run goes only after that one is active or closed, so that the window cannot
@@ -257,17 +275,27 @@ def _activations(snapshot: Snapshot, closing: set[int]) -> Iterable[RunActivatio
         return
     if backfill is not None and (backfill.paused or (backfill.stop_on_failure and backfill.failed_runs)):
         return
-    room = snapshot.dag.max_active_runs - (snapshot.dag_active_runs - len(closing))
+    resource, size = runs_resource(snapshot.dag.dag_id), snapshot.dag.max_active_runs
+    active = snapshot.dag_active_runs - len(closing)
+    turns.give_back(resource, len(closing))
+    own_room = size
     if backfill is not None and backfill.max_active_runs is not None:
-        room = min(room, backfill.max_active_runs - (backfill.active_runs - len(closing)))
+        own_room = backfill.max_active_runs - (backfill.active_runs - len(closing))
     opened: set[int] = set()
     for run in snapshot.candidates:
-        if room <= 0:
+        if own_room <= 0:
             return
         if _waits_for_previous(snapshot, run, opened):
             continue
+        if active >= size:
+            turns.wait_for(resource, active)
+            return
+        if turns.keep(resource, size, active) is not None:
+            return
+        turns.take(resource)
         opened.add(run.id)
-        room -= 1
+        active += 1
+        own_room -= 1
         yield RunActivation(run.id, run.run_id, run.version)
 
 

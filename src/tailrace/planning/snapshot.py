@@ -120,6 +120,18 @@ class BackfillView:
 
 
 @dataclass(frozen=True, slots=True)
+class Contender:
+    """A lane of a live job that waits for room: pool slots, active tasks or active runs of a DAG."""
+
+    job_id: int
+    lane: int  # a backfill's row; 0: live runs
+    resource: str
+    since: datetime  # it began to wait, or last took some
+    taken: float = 0.0  # what it took beside others, by weight
+    occupied: int = 0  # what it holds now
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything one planning step may know."""
 
@@ -135,5 +147,8 @@ class Snapshot:
     task_active: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # the same, by task id
     backfill: BackfillView | None = None  # None: the lane of the DAG's live runs
     schedule_paused: bool = False  # for live runs: the DAG is paused, none of them begins
+    contended: bool = False  # there are other lanes: this one says what it waits for
+    contenders: tuple[Contender, ...] = ()  # every lane that waits for something, this one too
+    backfill_weight: float = 1.0  # of all backfills together, beside live runs
     strays: tuple[StrayTry, ...] = ()
     lost: frozenset[int] = frozenset()  # task-instance rows whose local holder was found dead, group killed

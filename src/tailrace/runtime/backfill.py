@@ -16,7 +16,7 @@ from tailrace.errors import AuthoringError, CommandError, EnvironmentBroken
 from tailrace.execution.identity import own_identity
 from tailrace.execution.logs import log_path
 from tailrace.execution.zygote import LoadReport, ZygoteHandle
-from tailrace.jobs.backfill import BackfillEnd, Ending, Pace, backfill_loop
+from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views import BackfillSummary
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
@@ -32,7 +32,7 @@ from tailrace.runtime.commands import (
     RootFailure,
 )
 from tailrace.runtime.dates import LogicalRange, range_for
-from tailrace.runtime.driver import JobDriver, Paced, drive, new_write_id
+from tailrace.runtime.driver import JobDriver, Paced, drive, new_write_id, pace_of
 from tailrace.runtime.executors import start_executor
 from tailrace.runtime.listening import BackfillStarted, Listener, Progress
 from tailrace.runtime.settings import Settings
@@ -205,7 +205,7 @@ def _drive(
             noted=_noted(listener),
             watch=_watcher(listener, interrupts, progress),
         )
-        loop = backfill_loop(job_id, dag, backfill_id, Pace(heartbeat=settings.heartbeat_seconds))
+        loop = backfill_loop(job_id, dag, backfill_id, pace_of(settings))
         try:
             end = drive(loop, driver.perform)
         except BaseException:

@@ -34,9 +34,11 @@ from tailrace.effects.results import Applied
 from tailrace.errors import InternalError
 from tailrace.execution.executor import Executor
 from tailrace.execution.identity import end_groups, is_alive
+from tailrace.jobs.stepping import Pace
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import ProcessIdentity
 from tailrace.planning.snapshot import Snapshot
+from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 
 R = TypeVar("R")
@@ -47,6 +49,11 @@ _GATHER_SECONDS = 0.04
 def new_write_id() -> str:
     """A client-made id for one write: the same id repeats the same write, so a lost answer costs nothing."""
     return uuid.uuid4().hex
+
+
+def pace_of(settings: Settings) -> Pace:
+    """How a job's loop goes, by the settings."""
+    return Pace(heartbeat=settings.heartbeat_seconds, backfill_weight=settings.backfill_weight)
 
 
 def drive(loop: Loop[R], perform: Callable[[Effect[Any]], Any]) -> R:

@@ -12,10 +12,10 @@ from tailrace.execution.fresh_zygote import start_fresh_zygote
 from tailrace.execution.identity import own_identity
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.jobs.scheduler import SchedulerEnd, scheduler_loop
-from tailrace.jobs.stepping import Ending, Pace
+from tailrace.jobs.stepping import Ending
 from tailrace.metastore.store import Metastore
 from tailrace.model.states import JobState
-from tailrace.runtime.driver import JobDriver, drive, new_write_id
+from tailrace.runtime.driver import JobDriver, drive, new_write_id, pace_of
 from tailrace.runtime.editions import Editions
 from tailrace.runtime.executors import start_executor
 from tailrace.runtime.listening import SchedulerListener, SchedulerStarted
@@ -78,7 +78,7 @@ def _drive(
         read_dags=editions.book,
     )
     try:
-        return drive(scheduler_loop(job_id, Pace(heartbeat=settings.heartbeat_seconds), until_idle), driver.perform)
+        return drive(scheduler_loop(job_id, pace_of(settings), until_idle), driver.perform)
     except BaseException:
         metastore.end_job(job_id, JobState.FAILED)
         raise

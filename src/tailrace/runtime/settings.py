@@ -44,6 +44,7 @@ class Settings:
     sqlite_synchronous: str
     lease_seconds: float
     heartbeat_seconds: float
+    backfill_weight: float
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -119,6 +120,7 @@ def load_settings(
         "sqlite_synchronous": "normal",
         "lease_seconds": 20.0,
         "heartbeat_seconds": 5.0,
+        "backfill_weight": 1.0,
     }
     resolved = {name: values.get(name, defaults.get(name)) for name in _KEYS}
     settings = Settings(
@@ -266,6 +268,23 @@ def _seconds(name: str, least: float) -> _Key:
     return _Key(name, read)
 
 
+def _weight(name: str) -> _Key:
+    """How much room one kind of work gets beside another."""
+
+    def read(value: object, place: _Place) -> float:
+        expected = "a number from 0.01 to 100"
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                raise _bad(place, name, expected, value) from None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.01 <= value <= 100:
+            raise _bad(place, name, expected, value)
+        return float(value)
+
+    return _Key(name, read)
+
+
 def _database_url(value: object, place: _Place) -> str:
     """Addresses as SQLAlchemy takes them; PostgreSQL always through psycopg 3, SQLite files made absolute."""
     text = _text(value, place, "database_url")
@@ -293,6 +312,7 @@ _KEYS: Mapping[str, _Key] = MappingProxyType(
             _choice("sqlite_synchronous", SYNCHRONOUS),
             _seconds("lease_seconds", SHORTEST_LEASE),
             _seconds("heartbeat_seconds", 0.1),
+            _weight("backfill_weight"),
         )
     }
 )

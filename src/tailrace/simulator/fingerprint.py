@@ -17,7 +17,7 @@ from tailrace.simulator.actors import Job, Worker
 if TYPE_CHECKING:
     from tailrace.simulator.world import World
 
-_TABLES = ("pool", "job", "backfill", "dag_run", "backfill_run", "task_instance", "xcom")
+_TABLES = ("pool", "job", "backfill", "dag_run", "backfill_run", "task_instance", "xcom", "capacity_wait")
 
 
 def fingerprint(world: "World") -> str:

@@ -1,0 +1,197 @@
+"""Who gives way to whom where room is short: each lane that wants some gets its share, and in time its turn.
+
+A *lane* is a job's work for one backfill, or for live runs. Lanes that want more of a resource than there is record
+that they wait; a planner that sees others wait takes up to its own share, leaves what the others lack of theirs, and
+with what cannot be shared out evenly they take turns: who has taken less, by weight, goes first. A lane alone pays
+nothing.
+
+Thrift and order only: the limits themselves hold because ``apply`` counts again under lock.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tailrace.planning.dependencies import UNLIMITED
+from tailrace.planning.plan import DependencyStatus, Wait, WaitChanges
+from tailrace.planning.snapshot import Contender, Snapshot
+
+#: Nobody gives up its turn to one that has waited less: handing over costs more than short tasks do.
+PATIENCE = timedelta(seconds=0.5)
+
+_WHOLE = 1e-9  # what rounding may cost a share that is a whole number
+
+
+def pool_resource(name: str) -> str:
+    """The slots of a pool."""
+    return f"pool:{name}"
+
+
+def tasks_resource(dag_id: str) -> str:
+    """The active tasks of a DAG."""
+    return f"tasks:{dag_id}"
+
+
+def runs_resource(dag_id: str) -> str:
+    """The active runs of a DAG."""
+    return f"runs:{dag_id}"
+
+
+def no_waits(snapshot: Snapshot) -> WaitChanges | None:
+    """What ends every wait of this lane; None when there is none."""
+    lane = 0 if snapshot.backfill is None else snapshot.backfill.id
+    own = [c.resource for c in snapshot.contenders if (c.job_id, c.lane) == (snapshot.job_id, lane)]
+    return WaitChanges(ended=tuple(sorted(own))) if own else None
+
+
+@dataclass(slots=True)
+class _Race:
+    """One resource that others wait for: what this lane has of it, and what is due to whom."""
+
+    mine: float
+    taken: float  # by this lane, by weight; compared with the others'
+    weight: float
+    my_share: float
+    others: tuple[tuple[Contender, float], ...]  # with the share of each
+
+
+class Turns:
+    """What this step may take beside others, and what it will say that it waits for.
+
+    ``held`` is what this lane holds of each resource already.
+    """
+
+    def __init__(self, snapshot: Snapshot, held: Mapping[str, int]) -> None:
+        self._snapshot = snapshot
+        self._lane = 0 if snapshot.backfill is None else snapshot.backfill.id
+        self._held = dict(held)
+        self._own = {c.resource: c for c in snapshot.contenders if self._is_mine(c)}
+        self._others: dict[str, list[Contender]] = {}
+        for contender in snapshot.contenders:
+            if not self._is_mine(contender):
+                self._others.setdefault(contender.resource, []).append(contender)
+        self._races: dict[str, _Race] = {}
+        self._wanted: dict[str, bool] = {}  # what is waited for; whether a row about it is worth while
+        self._took: set[str] = set()
+
+    def _is_mine(self, contender: Contender) -> bool:
+        return (contender.job_id, contender.lane) == (self._snapshot.job_id, self._lane)
+
+    def keep(self, resource: str, size: int, occupied: int, slots: int = 1) -> DependencyStatus | None:
+        """Why this lane leaves free room of ``resource`` to another; None: it may take ``slots`` of it.
+
+        ``size`` and ``occupied`` are of the whole resource.
+        """
+        others = self._others.get(resource)
+        if not others or size == UNLIMITED:
+            return None
+        race = self._races.get(resource)
+        if race is None:
+            race = self._races[resource] = self._race(resource, others, size, occupied)
+        if race.mine + slots <= race.my_share + _WHOLE:
+            return None
+        first = self._goes_first(race)
+        if first is None:
+            return None
+        self.wait_for(resource, occupied)
+        whose = "live runs" if first.lane == 0 else f"backfill {first.lane}"
+        reason = (
+            f"{resource}: free room is left to {whose} of job {first.job_id}, which waits since "
+            f"{first.since.isoformat(timespec='seconds')} and holds {first.occupied}; this lane holds {race.mine:g}."
+        )
+        return DependencyStatus("Fair Share", False, reason)
+
+    def take(self, resource: str, slots: int = 1) -> None:
+        """Count what this step takes."""
+        self._held[resource] = self._held.get(resource, 0) + slots
+        race = self._races.get(resource)
+        if race is not None:
+            race.mine += slots
+            race.taken += slots / race.weight
+            self._took.add(resource)
+
+    def wait_for(self, resource: str, occupied: int) -> None:
+        """This lane has work that lacks room. Worth saying only if somebody else has some, or waits for it too."""
+        shared = resource in self._others or occupied > self._held.get(resource, 0)
+        self._wanted[resource] = self._wanted.get(resource, False) or shared
+
+    @property
+    def waiting(self) -> bool:
+        """Whether this lane lacks something that others hold or want as well."""
+        return self._snapshot.contended and any(self._wanted.values())
+
+    def stay(self, resource: str) -> None:
+        """Go on waiting for this, if it was: what lacks two things must not lose its place for one of them."""
+        if resource in self._own:
+            self._wanted[resource] = True
+
+    def give_back(self, resource: str, slots: int) -> None:
+        """This step itself frees some of what the lane holds."""
+        self._held[resource] = self._held.get(resource, 0) - slots
+
+    def changes(self) -> WaitChanges | None:
+        """What to record about this lane's waits; None when nothing changes."""
+        if not self._snapshot.contended:
+            return None
+        waits = {resource for resource, shared in self._wanted.items() if shared}
+        begun = tuple(Wait(resource, self._taken_at_first(resource)) for resource in sorted(waits - self._own.keys()))
+        ended = tuple(sorted(self._own.keys() - waits))
+        renewed = tuple(
+            Wait(resource, self._races[resource].taken) for resource in sorted(self._took & waits & self._own.keys())
+        )
+        return WaitChanges(begun, ended, renewed) if begun or ended or renewed else None
+
+    # --- shares --------------------------------------------------------------------------------------------
+
+    def _race(self, resource: str, others: Iterable[Contender], size: int, occupied: int) -> _Race:
+        contenders = tuple(others)
+        live = sum(c.lane == 0 for c in contenders) + (self._lane == 0)
+        backfills = sum(c.lane != 0 for c in contenders) + (self._lane != 0)
+        mine = self._held.get(resource, 0)
+        to_share = size - max(0, occupied - mine - sum(c.occupied for c in contenders))
+        weights = [self._weight(c.lane, live, backfills) for c in contenders]
+        own_weight = self._weight(self._lane, live, backfills)
+        unit = to_share / (sum(weights) + own_weight)
+        return _Race(
+            mine=mine,
+            taken=self._taken_at_first(resource),
+            weight=own_weight,
+            my_share=unit * own_weight,
+            others=tuple((c, unit * weight) for c, weight in zip(contenders, weights, strict=True)),
+        )
+
+    def _weight(self, lane: int, live: int, backfills: int) -> float:
+        """Live work and backfills weigh as the setting says, however many lanes each has."""
+        return 1 / live if lane == 0 else self._snapshot.backfill_weight / backfills
+
+    def _taken_at_first(self, resource: str) -> float:
+        """What counts as taken by this lane: what is recorded, or, for one that comes new, as little as any other's."""
+        own = self._own.get(resource)
+        others = self._others.get(resource, ())
+        if own is not None:
+            return own.taken
+        return min((c.taken for c in others), default=0.0)
+
+    def _goes_first(self, race: _Race) -> Contender | None:
+        """The other that has the better claim to a free slot, if any has."""
+        hungry = [c for c, share in race.others if c.occupied + 1 <= share + _WHOLE]
+        if hungry:
+            return min(hungry, key=lambda c: (c.since, c.job_id, c.lane))
+        # What is left over when each has the whole part of its share: one more for each, in turn.
+        behind = [c for c, share in race.others if c.occupied < _at_most(share)]
+        if race.mine < _at_most(race.my_share):
+            behind = [c for c in behind if self._came_before(c, race) and self._snapshot.now - c.since >= PATIENCE]
+        return min(behind, key=lambda c: (c.taken, c.since, c.job_id, c.lane), default=None)
+
+    def _came_before(self, other: Contender, race: _Race) -> bool:
+        """Whether the other has taken less, or as little and waits longer. Who comes new waits for no time yet."""
+        if abs(other.taken - race.taken) > _WHOLE:
+            return other.taken < race.taken
+        own = self._own.get(other.resource)
+        return own is None or (other.since, other.job_id, other.lane) < (own.since, own.job_id, own.lane)
+
+
+def _at_most(share: float) -> int:
+    """What a lane may hold beside others: its share, rounded up."""
+    return max(1, math.ceil(share - _WHOLE))
