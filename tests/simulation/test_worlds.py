@@ -35,6 +35,7 @@ RARE = {
     ("dag_run", "deadlocked", "queued", "person", "marked"),
     ("task_instance", "stopping", "failed", "planner", "lost"),
     ("task_instance", "stopping", "skipped", "planner", "lost"),
+    ("task_instance", "upstream_failed", "failed", "person", "marked"),
     ("task_instance", "up_for_retry", "skipped", "planner", "branch"),
     ("task_instance", "up_for_retry", "skipped", "planner", "trigger_rule"),
     ("task_instance", "up_for_retry", "upstream_failed", "planner", "trigger_rule"),
