@@ -335,7 +335,7 @@ def test_a_segmentation_fault_leaves_its_traceback_in_the_log(bench: NewBench) -
 def test_bash_finds_its_try_in_the_environment_and_no_input(bench: NewBench) -> None:
     desk = bench(LOGGING)
     outcome = desk.run("shell", 4)
-    assert "d 4\nd/run/shell/-1#1\n" in desk.log("shell", 4)
+    assert "d 4\nd/run/shell/-1/4#1\n" in desk.log("shell", 4)
     assert outcome.error.startswith("BashFailed: bash exited 1")  # read finds the end of its input at once
 
 
