@@ -52,8 +52,7 @@ def plan_backfill(
     for interval in intervals:
         dates.append(_date(dag, request, interval, before, facts, first=interval is intervals[0]))
         before = interval.start
-    for date in dates:
-        refusals += _conflicts(request, date, facts)
+    refusals += _conflicts(request, dates, facts)
     ordered = tuple(reversed(dates)) if request.backwards else tuple(dates)
     continues = None if request.new else facts.open_with_fingerprint
     return BackfillCreation(request, ordered, continues, tuple(refusals), tuple(_notices(dag, request, dates, facts)))
@@ -159,34 +158,44 @@ def _pool_refusals(dag: DagSpec, request: BackfillRequest, facts: BackfillFacts)
             )
 
 
-def _conflicts(request: BackfillRequest, date: DatePlan, facts: BackfillFacts) -> Iterable[str]:
-    """Two unfinished backfills may want one run only if they agree about everything that affects its outcome."""
-    run = facts.existing.get(date.interval.start)
-    if run is None or run.state in CLOSED:
-        return
-    others = [str(id) for id in run.wanted_by if id != facts.open_with_fingerprint or request.new]
-    if not others:
-        return
+def _conflicts(request: BackfillRequest, dates: Iterable[DatePlan], facts: BackfillFacts) -> Iterable[str]:
+    """Whoever wants one open run must agree about all that affects its outcome: other backfills, its schedule."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for date in dates:
+        run = facts.existing.get(date.interval.start)
+        if run is None or run.state in CLOSED:
+            continue
+        others = [id for id in run.wanted_by if id != facts.open_with_fingerprint or request.new]
+        mine = facts.open_with_fingerprint in run.wanted_by and not request.new
+        if mine or not (others or run.run_type is not RunType.BACKFILL):
+            continue  # what was settled at creation stays; what nobody else wants may change
+        differing = " and ".join(_differing(request, date, run))
+        if differing:
+            whose = f"wanted by backfill {', '.join(map(str, others))}" if others else _ASKED_BY[run.run_type]
+            found.setdefault((whose, differing), []).append(run.run_id)
+    for (whose, differing), runs in found.items():
+        which = f"{runs[0]} is" if len(runs) == 1 else f"{len(runs)} runs, first {runs[0]}, are"
+        yield f"{which} {whose} with another {differing}; wait until that has ended, or give the same options"
+
+
+_ASKED_BY = {RunType.SCHEDULED: "due by the schedule", RunType.MANUAL: "triggered by a person"}
+
+
+def _differing(request: BackfillRequest, date: DatePlan, run: ExistingRun) -> Iterable[str]:
+    """The options by which this backfill would give the run another outcome."""
     wanted = options_for(request, date)
-    differing = [
-        name
-        for name, mine, theirs in (
-            ("--conf", request.conf, run.conf),
-            ("--disable-retry", wanted.disable_retry, run.options.disable_retry),
-            ("--mark-success", wanted.mark_success, run.options.mark_success),
-            (
-                "--ignore-first-depends-on-past",
-                wanted.ignore_depends_on_past,
-                run.options.ignore_depends_on_past,
-            ),
-        )
-        if mine != theirs
-    ]
-    if differing:
-        yield (
-            f"{run.run_id} is wanted by backfill {', '.join(others)} with another {' and '.join(differing)}; "
-            f"wait for it or give the same options"
-        )
+    if request.conf != run.conf:
+        yield "--conf"
+    if wanted.disable_retry != run.options.disable_retry:
+        yield "--disable-retry"
+    if wanted.mark_success != run.options.mark_success:
+        yield "--mark-success"
+    if wanted.ignore_depends_on_past != run.options.ignore_depends_on_past:
+        yield "--ignore-first-depends-on-past"
+    if request.pool is not None and request.pool != run.options.pool:
+        yield "--pool"
+    if not set(date.clear) <= set(run.pending_clear):
+        yield "--reprocess"
 
 
 def _notices(dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts) -> Iterable[str]:

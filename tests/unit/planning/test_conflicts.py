@@ -1,0 +1,86 @@
+"""Whoever wants one open run must agree about its outcome; who does not is refused, and told with whom."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import RunType
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+from tailrace.planning.backfills import (
+    BackfillFacts,
+    BackfillRequest,
+    ExistingRun,
+    ExistingTaskInstance,
+    Reprocess,
+)
+from tailrace.planning.creation import plan_backfill
+from tailrace.planning.snapshot import RunOptions
+from tests.unit.planning.builders import DAY, NOW, dag
+
+A = dag("a>b")
+DATES = tuple(DataInterval(NOW - n * DAY, NOW - (n - 1) * DAY) for n in (3, 2, 1))
+
+
+def refused(*, wanted_by: tuple[int, ...] = (7,), mine: int | None = None, run: Any = None, **request: Any) -> Any:
+    """The refusals of a backfill over three dates whose runs are queued and wanted by backfill 7."""
+    fields = {"state": DagRunState.QUEUED, "conf": None, "options": RunOptions(), **(run or {})}
+    kind = fields.pop("run_type", RunType.BACKFILL)
+    existing = {
+        date.start: ExistingRun(number, f"run_{number}", date.start, kind, version=1, wanted_by=wanted_by, **fields)
+        for number, date in enumerate(DATES)
+    }
+    facts = BackfillFacts(NOW, existing=existing, open_with_fingerprint=mine, pools={"default_pool": 128, "small": 2})
+    asked = BackfillRequest("dag", DATES[0].start, DATES[-1].start, **request)
+    return plan_backfill(A, asked, DATES, facts).refusals
+
+
+@pytest.mark.parametrize(
+    ("request_", "option"),
+    [
+        ({"conf": '{"k":1}'}, "--conf"),
+        ({"disable_retry": True}, "--disable-retry"),
+        ({"mark_success": True}, "--mark-success"),
+        ({"pool": "small"}, "--pool"),
+        ({"conf": "{}", "mark_success": True}, "--conf and --mark-success"),
+    ],
+)
+def test_other_options_are_refused_in_one_line_that_names_the_other(request_: dict[str, Any], option: str) -> None:
+    [line] = refused(**request_)
+    assert f"3 runs, first run_0, are wanted by backfill 7 with another {option};" in line
+    assert refused(wanted_by=(), **request_) == (), "what nobody wants takes the new options"
+    assert refused(run={"state": DagRunState.SUCCESS}, **request_) == (), "what has ended is not in the way"
+
+
+def test_the_same_options_are_not_refused() -> None:
+    assert refused() == ()
+    assert refused(run={"options": RunOptions(pool="small")}) == (), "who names no pool does not mind"
+    assert refused(conf="{}", run={"conf": "{}"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [(RunType.SCHEDULED, "due by the schedule"), (RunType.MANUAL, "triggered by a person")]
+)
+def test_runs_that_schedulers_drive_keep_their_options(kind: RunType, said: str) -> None:
+    [line] = refused(wanted_by=(), run={"run_type": kind}, mark_success=True)
+    assert f"are {said} with another --mark-success;" in line
+    assert refused(wanted_by=(), run={"run_type": kind}) == ()
+
+
+def test_clearing_more_than_the_other_wanted_is_refused() -> None:
+    done = ExistingTaskInstance("a", -1, TaskInstanceState.SUCCESS, Cause.OUTCOME)
+    failed = ExistingTaskInstance("b", -1, TaskInstanceState.FAILED, Cause.OUTCOME)
+    pending = {"task_instances": (done, failed), "pending_clear": ("b",)}
+    [line] = refused(run=pending, reprocess=Reprocess.ALL)
+    assert "with another --reprocess;" in line
+    assert refused(run=pending, reprocess=Reprocess.FAILED) == ()
+    assert refused(run={**pending, "state": DagRunState.RUNNING}, reprocess=Reprocess.ALL) == (), "it is awaited"
+
+
+def test_the_same_command_again_meets_no_conflict_with_itself() -> None:
+    other = {"options": replace(RunOptions(), disable_retry=True)}
+    assert refused(wanted_by=(7, 8), mine=8, run=other, disable_retry=True) == ()
+    assert refused(wanted_by=(7,), mine=7, pool="small") == (), "changed limits apply"
+    assert refused(wanted_by=(7,), mine=7, pool="small", new=True) != ()
