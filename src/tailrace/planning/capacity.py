@@ -33,8 +33,6 @@ class Capacity:
         name = pool_of(board, task)
         full = self._full(board, task) or self._left_to_others(name, task)
         if full is not None:
-            self._turns.stay(tasks_resource(self._dag.dag_id))
-            self._turns.stay(pool_resource(name))
             return full
         self._turns.take(tasks_resource(self._dag.dag_id))
         self._turns.take(pool_resource(name), task.pool_slots)

@@ -121,11 +121,6 @@ class Turns:
         """Whether this lane lacks something that others hold or want as well."""
         return self._snapshot.contended and any(self._wanted.values())
 
-    def stay(self, resource: str) -> None:
-        """Go on waiting for this, if it was: what lacks two things must not lose its place for one of them."""
-        if resource in self._own:
-            self._wanted[resource] = True
-
     def give_back(self, resource: str, slots: int) -> None:
         """This step itself frees some of what the lane holds."""
         self._held[resource] = self._held.get(resource, 0) - slots
