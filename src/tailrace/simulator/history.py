@@ -22,7 +22,8 @@ from tailrace.simulator.scenario import Scenario
 from tailrace.simulator.world import JobLoop, World
 
 FAULTY_STEPS = 400
-HEALED_STEPS = 4000
+#: Many jobs share them: a world with schedulers and a person has come to some twenty.
+HEALED_STEPS = 20000
 
 
 class Judgement(StrEnum):
