@@ -78,6 +78,9 @@ class Race:
             self.most = max(self.most, len(self.claims))
             if ended is None:
                 heapq.heappush(agenda, (at + lane.pace, next(order), lane, None))
+        for _, _, lane, ended in agenda:  # what still runs must not keep its room for ever
+            if ended is not None:
+                self.world.report(lane.spec, self.claims.pop(ended.id))
 
     def _step(self, lane: Lane) -> Iterator[Submission]:
         world = self.world
