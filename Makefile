@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help venv demo test check format soak chaos simulate bench wheel clean
+.PHONY: help venv demo test test-acceptance test-others check format soak chaos simulate bench wheel clean
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -32,7 +32,14 @@ demo: $(VENV)/.installed ## a month of real weather, backfilled before your eyes
 	$(BIN)/tailrace demo
 
 test: $(VENV)/.developing ## the whole test suite, PostgreSQL included (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -m 'not soak'
+	@echo "two halves side by side; each is shown when it has ended, some minutes from now"
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-acceptance test-others
+
+test-acceptance: $(VENV)/.developing
+	$(BIN)/python -m pytest -m 'not soak' tests/acceptance
+
+test-others: $(VENV)/.developing
+	$(BIN)/python -m pytest -m 'not soak' --ignore=tests/acceptance tests
 
 check: $(VENV)/.developing ## format, lint, types, import contracts, fast tests (under a minute)
 	$(BIN)/ruff format --check

@@ -164,7 +164,7 @@ def test_a_pool_in_use_is_not_deleted(world: World) -> None:
     world.report(spec, world.running(a))
     world.store.delete_pool("small", world.write_id())
     world.store.set_pool("small", 1, None, world.write_id())
-    world.backfill(dag("a"), days=2, pool="small")
+    world.backfill(dag("a"), first=FIRST + 5 * DAY, pool="small")
     with pytest.raises(CommandError, match="used by an unfinished backfill"):
         world.store.delete_pool("small", world.write_id())
     with pytest.raises(CommandError, match="can be resized, not deleted"):
