@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +15,14 @@ import sqlalchemy as sa
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
-from tailrace.errors import CommandError, EnvironmentBroken
+from tailrace.effects.asks import BuryDeadJobs, Effect
+from tailrace.errors import CommandError, EnvironmentBroken, InternalError
 from tailrace.metastore import creation, schema
 from tailrace.metastore.connection import Database
 from tailrace.metastore.failures import Contended, of_driver
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.tables import dag_run
+from tailrace.runtime.driver import drive_job
 from tests.conformance.first_schema import back_to_first_schema
 from tests.conformance.worlds import FalseClock, World, dag
 from tests.postgres_server import PostgresServer
@@ -407,3 +409,36 @@ def test_the_schema_itself_refuses(world: World, statement: str) -> None:
     assert job == 1
     with pytest.raises(sa.exc.IntegrityError):
         world.store._database.write(lambda tx: tx.connection.exec_driver_sql(statement))
+
+
+def test_a_job_that_fails_by_its_metastore_says_the_first_thing_that_was_wrong(sqlite: World, file: Path) -> None:
+    """Recording the job as failed fails too then; that must not stand in front of the cause."""
+    sqlite.backfill(A)
+    job = sqlite.job(A, 1)
+
+    def loop() -> Generator[Effect[Any], Any, None]:
+        yield BuryDeadJobs()
+
+    def perform(effect: Effect[Any]) -> Any:
+        sqlite.store.close()
+        for each in file.parent.glob(f"{file.name}*"):
+            each.write_bytes(b"no database any more" * 100)
+        raise EnvironmentBroken("the cause")
+
+    with pytest.raises(EnvironmentBroken, match="^the cause$"):
+        drive_job(sqlite.store, job, loop(), perform)
+
+
+def test_a_job_that_fails_frees_its_runs_at_once(sqlite: World) -> None:
+    sqlite.backfill(A)
+    identity = sqlite.process()
+    job = sqlite.job(A, 1, identity)
+
+    def loop() -> Generator[Effect[Any], Any, None]:
+        yield BuryDeadJobs()
+        raise InternalError("a bug")
+
+    assert sqlite.store.jobs_running_on(identity.host) == ((job, identity),)
+    with pytest.raises(InternalError, match="^a bug$"):
+        drive_job(sqlite.store, job, loop(), lambda effect: 0)
+    assert sqlite.store.jobs_running_on(identity.host) == ()

@@ -5,7 +5,7 @@ Imported only after the zygote is forked (see ``launch``), because this is where
 
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +20,6 @@ from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views import BackfillSummary
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
-from tailrace.model.states import JobState
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.creation import plan_backfill
 from tailrace.runtime.commands import (
@@ -32,9 +31,9 @@ from tailrace.runtime.commands import (
     RootFailure,
 )
 from tailrace.runtime.dates import LogicalRange, range_for
-from tailrace.runtime.driver import JobDriver, Paced, drive, new_write_id, pace_of
+from tailrace.runtime.driver import JobDriver, Paced, drive_job, new_write_id, pace_of
 from tailrace.runtime.executors import start_executor
-from tailrace.runtime.listening import BackfillStarted, Listener, Progress
+from tailrace.runtime.listening import BackfillStarted, Listener, Progress, telling_interrupts
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 from tailrace.runtime.suggestions import did_you_mean, in_words
@@ -206,12 +205,7 @@ def _drive(
             watch=_watcher(listener, interrupts, progress),
         )
         loop = backfill_loop(job_id, dag, backfill_id, pace_of(settings))
-        try:
-            end = drive(loop, driver.perform)
-        except BaseException:
-            with suppress(EnvironmentBroken):  # a metastore that is gone: others bury the job
-                metastore.end_job(job_id, JobState.FAILED)
-            raise
+        end = drive_job(metastore, job_id, loop, driver.perform)
         _progress(metastore, backfill_id, len(dag.tasks), listener, began)
         return end
     finally:
@@ -228,13 +222,10 @@ def _noted(listener: Listener) -> Callable[[Note], None]:
 
 
 def _watcher(listener: Listener, interrupts: Interrupts, progress: Paced) -> Callable[[Woken], None]:
-    told = 0
+    interrupted = telling_interrupts(listener, interrupts)
 
     def watch(woken: Woken) -> None:
-        nonlocal told
-        if interrupts.count > told:
-            told = interrupts.count
-            (listener.terminating if interrupts.terminate else listener.draining)(woken.busy)
+        interrupted(woken)
         progress()
 
     return watch

@@ -6,6 +6,7 @@ Every effect is performed in exactly one place here; nothing here decides anythi
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -31,12 +32,13 @@ from tailrace.effects.asks import (
     Woken,
 )
 from tailrace.effects.results import Applied
-from tailrace.errors import InternalError
+from tailrace.errors import EnvironmentBroken, InternalError
 from tailrace.execution.executor import Executor
 from tailrace.execution.identity import end_groups, is_alive
 from tailrace.jobs.stepping import Pace
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import ProcessIdentity
+from tailrace.model.states import JobState
 from tailrace.planning.snapshot import Snapshot
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
@@ -66,6 +68,16 @@ def drive(loop: Loop[R], perform: Callable[[Effect[Any]], Any]) -> R:
             result: R = end.value
             return result
         answer = perform(effect)
+
+
+def drive_job(metastore: Metastore, job_id: int, loop: Loop[R], perform: Callable[[Effect[Any]], Any]) -> R:
+    """Drive a job's loop; one that ends by an error is recorded as failed, so that its runs are free at once."""
+    try:
+        return drive(loop, perform)
+    except BaseException:
+        with suppress(EnvironmentBroken):  # a metastore that is gone: others bury the job
+            metastore.end_job(job_id, JobState.FAILED)
+        raise
 
 
 class JobDriver:

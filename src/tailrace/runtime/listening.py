@@ -1,12 +1,13 @@
 """What a running backfill or scheduler tells whoever watches it. Faces implement ``Listener``; nothing here prints."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from tailrace.effects.asks import Note
+from tailrace.effects.asks import Note, Woken
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.backfills import BackfillCreation
+from tailrace.runtime.signals import Interrupts
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,30 @@ class Progress:
     running: tuple[str, ...] = ()  # a few running task instances, as "task_id @ logical date"
 
 
-class Listener(Protocol):
+class Interruptible(Protocol):
+    """Is told when somebody asks a job to stop."""
+
+    def draining(self, busy: int) -> None:
+        """A first interrupt: nothing more is started, ``busy`` tries are awaited."""
+
+    def terminating(self, busy: int) -> None:
+        """A second interrupt: running tries are killed."""
+
+
+def telling_interrupts(listener: Interruptible, interrupts: Interrupts) -> Callable[[Woken], None]:
+    """What a job's driver calls at each wait: each interrupt that has come since is told, once."""
+    told = 0
+
+    def watch(woken: Woken) -> None:
+        nonlocal told
+        if interrupts.count > told:
+            told = interrupts.count
+            (listener.terminating if interrupts.terminate else listener.draining)(woken.busy)
+
+    return watch
+
+
+class Listener(Interruptible, Protocol):
     """Watches one backfill."""
 
     verbose: bool  # whether every decision's dependency answers are wanted
@@ -46,12 +70,6 @@ class Listener(Protocol):
     def progressed(self, progress: Progress) -> None:
         """Fresh counts; called a few times a second at most."""
 
-    def draining(self, busy: int) -> None:
-        """A first interrupt: nothing more is started, ``busy`` tries are awaited."""
-
-    def terminating(self, busy: int) -> None:
-        """A second interrupt: running tries are killed."""
-
 
 @dataclass(frozen=True, slots=True)
 class SchedulerStarted:
@@ -64,7 +82,7 @@ class SchedulerStarted:
     notices: tuple[str, ...] = ()
 
 
-class SchedulerListener(Protocol):
+class SchedulerListener(Interruptible, Protocol):
     """Watches one scheduler."""
 
     def started(self, started: SchedulerStarted) -> None:
@@ -75,9 +93,3 @@ class SchedulerListener(Protocol):
 
     def noted(self, note: Note) -> None:
         """A planning step decided and applied something, or runs were created."""
-
-    def draining(self, busy: int) -> None:
-        """A first interrupt: nothing more is started, ``busy`` tries are awaited."""
-
-    def terminating(self, busy: int) -> None:
-        """A second interrupt: running tries are killed."""

@@ -3,22 +3,19 @@
 Imported only after the zygote is forked (see ``launch``), because this is where SQLAlchemy comes in.
 """
 
-from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
-from tailrace.effects.asks import Woken
 from tailrace.execution.fresh_zygote import start_fresh_zygote
 from tailrace.execution.identity import own_identity
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.jobs.scheduler import SchedulerEnd, scheduler_loop
 from tailrace.jobs.stepping import Ending
 from tailrace.metastore.store import Metastore
-from tailrace.model.states import JobState
-from tailrace.runtime.driver import JobDriver, drive, new_write_id, pace_of
+from tailrace.runtime.driver import JobDriver, drive_job, new_write_id, pace_of
 from tailrace.runtime.editions import Editions
 from tailrace.runtime.executors import start_executor
-from tailrace.runtime.listening import SchedulerListener, SchedulerStarted
+from tailrace.runtime.listening import SchedulerListener, SchedulerStarted, telling_interrupts
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 
@@ -74,23 +71,7 @@ def _drive(
         settings.lease_seconds,
         plenty=2 * settings.workers + 2,
         noted=listener.noted,
-        watch=_watcher(listener, interrupts),
+        watch=telling_interrupts(listener, interrupts),
         read_dags=editions.book,
     )
-    try:
-        return drive(scheduler_loop(job_id, pace_of(settings), until_idle), driver.perform)
-    except BaseException:
-        metastore.end_job(job_id, JobState.FAILED)
-        raise
-
-
-def _watcher(listener: SchedulerListener, interrupts: Interrupts) -> Callable[[Woken], None]:
-    told = 0
-
-    def watch(woken: Woken) -> None:
-        nonlocal told
-        if interrupts.count > told:
-            told = interrupts.count
-            (listener.terminating if interrupts.terminate else listener.draining)(woken.busy)
-
-    return watch
+    return drive_job(metastore, job_id, scheduler_loop(job_id, pace_of(settings), until_idle), driver.perform)
