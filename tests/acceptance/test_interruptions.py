@@ -239,7 +239,8 @@ def test_a_server_that_stays_away_is_said_in_one_line(on: Place, server: Postgre
     server.kill()
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (4, "")
-    [line] = err.splitlines()
+    assert len(err.splitlines()) == 1, err
+    line = err.strip()
     assert line.startswith("error: metastore postgresql")
     assert line.endswith("it did not come back within 30 s, the same command continues")
     server.start()
