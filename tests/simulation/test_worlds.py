@@ -100,8 +100,16 @@ def test_every_refusal_occurs_somewhere(suite: Suite) -> None:
 
 @pytest.mark.parametrize(
     ("jobs", "preemptions", "crashes", "states"),
-    [(1, 3, 0, 200), (1, 0, 1, 350), (2, 0, 0, 250), (2, 1, 0, 1500)],
-    ids=["one job", "a crash", "two jobs", "two jobs, preempted"],
+    [
+        (1, 3, 0, 120),
+        (1, 0, 1, 280),
+        (2, 0, 0, 190),
+        (2, 1, 0, 1000),
+        pytest.param(1, 3, 1, 1900, marks=pytest.mark.soak),
+        pytest.param(2, 3, 0, 3900, marks=pytest.mark.soak),
+        pytest.param(2, 3, 1, 50_000, marks=pytest.mark.soak),
+    ],
+    ids=["one job", "a crash", "two jobs", "two jobs, preempted", "one job, all", "two jobs, all", "two jobs, a crash"],
 )
 def test_the_threads_world_exhaustively(jobs: int, preemptions: int, crashes: int, states: int) -> None:
     """A → B with anybody going first anywhere: never a deadlock, never stuck, in no interleaving."""

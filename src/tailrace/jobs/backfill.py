@@ -8,7 +8,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from tailrace.effects.asks import BuryDeadJobs, Effect, EndJob, Loop, Note, ReadSnapshot, Wait, ask
+from tailrace.effects.asks import BuryDeadJobs, Effect, EndJob, Loop, Note, ReadSnapshot, Wait, Woken, ask
 from tailrace.jobs.stepping import Ending, JobMemory, Pace, beat, heed, in_flight, job_state, patience, step
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState
@@ -33,20 +33,21 @@ def backfill_loop(job_id: int, dag: DagSpec, backfill_id: int, pace: Pace | None
     memory = JobMemory()
     lane = memory.lane(backfill_id)
     told = False  # that it is paused
+    woken = Woken()
     yield from ask(BuryDeadJobs())
     while True:
         snapshot = yield from ask(ReadSnapshot(job_id, dag, backfill_id))
         backfill = snapshot.backfill
         state = backfill.state if backfill is not None else BackfillState.CANCELLED
         if state in BACKFILL_CLOSED:
-            if state is BackfillState.CANCELLED and memory.woken.busy:
-                text = f"backfill {backfill_id} was cancelled: waiting for {memory.woken.busy} of its tries to end"
+            if state is BackfillState.CANCELLED and woken.busy:
+                text = f"backfill {backfill_id} was cancelled: waiting for {woken.busy} of its tries to end"
                 yield from ask(Note((), text=text))
             return (yield from _end(job_id, Ending.JUDGED, state))
         if not (yield from beat(job_id, snapshot.now, pace, memory)):
             return (yield from _end(job_id, Ending.DISOWNED, state))
         stepped = yield from step(snapshot, lane, memory, pace)
-        if memory.stopping is not None and memory.woken.busy == 0:
+        if memory.stopping is not None and woken.busy == 0:
             return (yield from _end(job_id, memory.stopping, state))
         paused = backfill is not None and backfill.paused
         if paused and not in_flight(snapshot):

@@ -22,6 +22,7 @@ from tailrace.effects.asks import (
     ReadSnapshot,
     ReleaseRuns,
     Wait,
+    Woken,
     ask,
 )
 from tailrace.jobs.stepping import Ending, JobMemory, Pace, beat, heed, in_flight, job_state, patience, step
@@ -41,6 +42,7 @@ def scheduler_loop(job_id: int, pace: Pace | None = None, until_idle: bool = Fal
     pace = pace or Pace()
     memory = JobMemory()
     edition = 0
+    woken = Woken()
     yield from ask(BuryDeadJobs())
     while True:
         book = yield from ask(ReadDags())
@@ -58,7 +60,7 @@ def scheduler_loop(job_id: int, pace: Pace | None = None, until_idle: bool = Fal
         lanes = tuple(key for key in agenda.lanes if key.dag_id in book.dags)
         yield from _release(job_id, set(memory.lanes) - set(lanes), memory)
         seconds = yield from _step_lanes(job_id, book, lanes, memory, pace)
-        if memory.stopping is not None and memory.woken.busy == 0:
+        if memory.stopping is not None and woken.busy == 0:
             return (yield from _end(job_id, memory.stopping))
         if until_idle and not lanes and not created:
             return (yield from _end(job_id, Ending.IDLE))

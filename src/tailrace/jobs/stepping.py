@@ -71,7 +71,6 @@ class JobMemory:
     lanes: dict[Any, LaneMemory] = field(default_factory=dict)
     last_heartbeat: datetime | None = None
     stopping: Ending | None = None
-    woken: Woken = field(default_factory=Woken)
 
     def lane(self, key: Any) -> LaneMemory:
         """The memory of this lane, new at first."""
@@ -194,7 +193,6 @@ def patience(snapshot: Snapshot, decided: Plan, pace: Pace) -> float:
 
 def heed(woken: Woken, memory: JobMemory) -> Generator[Effect[Any], Any, None]:
     """Take in why a wait ended; an interrupt is passed on to the executor once."""
-    memory.woken = woken
     if woken.worker_lost:
         memory.look_for_lost()
     if woken.terminate and memory.stopping is not Ending.TERMINATED:

@@ -58,7 +58,7 @@ def type_command(world: "World", command: Command) -> None:
     created = world.performer.create(dag, creation, world.write_id())
     if command.detached:
         world.tell("person", "types", f"backfill {created}, left to the schedulers")
-        world.commands += [each for each in dict.fromkeys(scenario.commands) if each.scheduler]
+        world.type_again(schedulers=True)
         return
     _begin_job(world, command, created)
 

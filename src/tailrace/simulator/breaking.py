@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from tailrace.errors import CommitUnknown
 from tailrace.metastore.connection import Database, Transaction
-from tailrace.simulator.statements import Prepared, QuickTransaction
+from tailrace.simulator.statements import Cache, QuickTransaction
 
 R = TypeVar("R")
 
@@ -43,7 +43,7 @@ class BreakingDatabase(Database):
         super().__init__(url, **settings)
         self._under_way: Callable[[Transaction], Any] | None = None
         self._in_a_row = 0
-        self._prepared: dict[Any, Prepared | None] = {}
+        self._cache = Cache()
 
     def write(self, work: Callable[[Transaction], R]) -> R:
         """Like a write of the product; raises CommitUnknown where the world breaks it."""
@@ -63,7 +63,7 @@ class BreakingDatabase(Database):
         raise CommitUnknown(f"the connection broke while committing ({fate.name.lower()})")
 
     def _transaction(self, connection: Connection) -> Transaction:
-        return QuickTransaction(connection, self._moment, self._prepared)
+        return QuickTransaction(connection, self._moment, self._cache)
 
     def _take_write_lock(self, driver: sqlite3.Connection) -> None:
         """Nobody but a stuck process ever has it: SQLite's own waiting will do."""

@@ -1,7 +1,7 @@
 """The whole state of a world as one short text: equal texts, equal futures. A search leans on it.
 
-The rows of the metastore without its history, every loop's frames, and what is under way. The stack inside an
-expression is not part of a frame's variables; the product's loops keep nothing there across an effect.
+The rows of the metastore without its history, what every loop's frames can still read, and what is under way. The
+stack inside an expression is not part of a frame's variables; the product's loops keep nothing there across an effect.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tailrace.model.spec import DagSpec
 from tailrace.simulator.actors import Job, Worker
+from tailrace.simulator.liveness import live_variables
 
 if TYPE_CHECKING:
     from tailrace.simulator.world import World
@@ -59,7 +60,7 @@ def _frames(loop: Any) -> Iterator[str]:
     """The loop, and the loops it waits for: where each stands and what its variables hold."""
     while isinstance(loop, GeneratorType) and loop.gi_frame is not None:
         frame = loop.gi_frame
-        variables = ", ".join(f"{name}={_text(value)}" for name, value in sorted(frame.f_locals.items()))
+        variables = ", ".join(f"{name}={_text(frame.f_locals[name])}" for name in live_variables(frame))
         yield f"{frame.f_code.co_name} {frame.f_lasti} {variables}"
         loop = loop.gi_yieldfrom
 

@@ -71,8 +71,9 @@ WRITING = (
 )
 
 #: Effects that nobody else can see: whether others go before or after one, and whether a process dies before it or
-#: before its next effect, comes to the same. A search takes them together with the effect before.
-UNSEEN = (Note, ParkTask, DropTask, StartTask, KillTask, AnswerTask, ReadDags)
+#: before its next effect, comes to the same. A search takes them together with the effect before. (What is submitted
+#: is for the job's own workers, who need not take it at once, and is gone with the job.)
+UNSEEN = (Note, ParkTask, DropTask, StartTask, KillTask, AnswerTask, ReadDags, Submit)
 
 
 class Performer:

@@ -136,7 +136,7 @@ class Person:
         if act.kind is ActKind.PAUSE and not resume:
             world.errands.append(lambda: self._begin(act, resume=True))
         else:  # the notices say which command drives what is open again; it is typed
-            world.commands += dict.fromkeys(world.scenario.commands)
+            world.type_again(all_over=act.kind is ActKind.CANCEL)
 
     def _scope(self, act: Act) -> CommandScope:
         scenario = self._world.scenario

@@ -110,7 +110,7 @@ def linear(*, crash: bool = False, jobs: int = 1) -> Scenario:
     chain = (TaskSpec("a", downstream=("b",)), TaskSpec("b", upstream=("a",)))
     faults = Faults(crash=0.5, fragile=0.5, most_mishaps=1, orphaned=0.5) if crash else Faults()
     still = Scenario(
-        0, _dag("thread", chain), faults, (Command(),) * jobs, workers=1, found_running=0, tick=0.0, patience=0.0
+        0, _dag("thread", chain), faults, (Command(),) * jobs, workers=1, found_running=0, tick=0.0, patience=6.0
     )
     return _always_succeeds(still)
 

@@ -7,6 +7,7 @@ results that nobody looks at. The SQL, the types and the errors stay SQLAlchemy'
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from sqlalchemy.engine import Connection, Dialect
@@ -21,7 +22,16 @@ from tailrace.metastore.connection import Transaction
 _MOST_KEPT = 1000
 
 _Processor = Callable[[Any], Any]
-_Key = tuple[Executable, tuple[str, ...], tuple[int, ...]]
+_Key = tuple[Any, ...]
+_NONE: Mapping[str, Any] = {}
+
+
+@dataclass(slots=True)
+class Cache:
+    """What was prepared before, by statement, names of parameters and lengths of those that are lists."""
+
+    lists: dict[Executable, tuple[str, ...]] = field(default_factory=dict)
+    prepared: dict[_Key, "Prepared | None"] = field(default_factory=dict)
 
 
 class Prepared:
@@ -59,7 +69,7 @@ class Prepared:
             for place, entry in enumerate(compiled._result_columns)
             if (processor := entry.type._cached_result_processor(dialect, None)) is not None
         ]
-        self._row = _row_class(tuple(entry.keyname for entry in compiled._result_columns))
+        self._row = _row_class(tuple(entry.keyname for entry in compiled._result_columns))._make
 
     def parameters(self, values: Mapping[str, Any]) -> list[Any]:
         """The values in the order of the statement's marks, as the driver takes them."""
@@ -69,39 +79,41 @@ class Prepared:
             found[place] = value if processor is None else processor(value)
         return found
 
-    def row(self, raw: Sequence[Any]) -> Any:
-        """A row as the product reads it: by place and by name."""
+    def rows(self, found: Sequence[Sequence[Any]]) -> list[Any]:
+        """Rows as the product reads them: by place and by name."""
         if not self._columns:
-            return self._row(*raw)
-        cells = list(raw)
-        for place, processor in self._columns:
-            cells[place] = processor(cells[place])
-        return self._row(*cells)
+            return list(map(self._row, found))
+        rows = []
+        for raw in found:
+            cells = list(raw)
+            for place, processor in self._columns:
+                cells[place] = processor(cells[place])
+            rows.append(self._row(cells))
+        return rows
 
 
 class QuickTransaction(Transaction):
     """A transaction of the product over prepared statements."""
 
-    __slots__ = ("_dialect", "_driver", "_prepared")
+    __slots__ = ("_cache", "_dialect", "_driver")
 
     def __init__(
         self,
         connection: Connection,
         read_moment: Callable[[Connection], Moment],
-        prepared: dict[_Key, Prepared | None],
+        cache: Cache,
     ) -> None:
         super().__init__(connection, False, read_moment)
         self._driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
         self._dialect = connection.dialect
-        self._prepared = prepared
+        self._cache = cache
 
     def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """Every row the statement answers."""
         prepared = self._of(statement, values)
         if prepared is None:
             return super().rows(statement, values)
-        row = prepared.row
-        return [row(raw) for raw in self._execute(prepared, values).fetchall()]
+        return prepared.rows(self._execute(prepared, values).fetchall())
 
     def row(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
         """The first row, or None."""
@@ -111,7 +123,7 @@ class QuickTransaction(Transaction):
         cursor = self._execute(prepared, values)
         raw = cursor.fetchone()
         cursor.close()
-        return None if raw is None else prepared.row(raw)
+        return None if raw is None else prepared.rows([raw])[0]
 
     def change(self, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
         """How many rows the statement changed."""
@@ -137,14 +149,21 @@ class QuickTransaction(Transaction):
 
     def _of(self, statement: Executable, values: Mapping[str, Any] | None) -> Prepared | None:
         """The statement made ready, or None for one that SQLAlchemy itself must execute."""
-        given = values or {}
-        lengths = tuple([len(value) for value in given.values() if isinstance(value, list | tuple)])
-        key = (statement, tuple(given), lengths)
-        if key not in self._prepared:
-            if len(self._prepared) >= _MOST_KEPT:
-                self._prepared.clear()
-            self._prepared[key] = self._prepare(statement, given)
-        return self._prepared[key]
+        given = values or _NONE
+        lists = self._cache.lists.get(statement)
+        if lists is None:
+            lists = tuple(name for name, value in given.items() if isinstance(value, list | tuple))
+            self._cache.lists[statement] = lists
+        key: _Key = (statement, *given)
+        if lists:
+            key += tuple([len(given[name]) for name in lists])
+        kept = self._cache.prepared
+        if key not in kept:
+            if len(kept) >= _MOST_KEPT:
+                kept.clear()
+                self._cache.lists.clear()
+            kept[key] = self._prepare(statement, given)
+        return kept[key]
 
     def _prepare(self, statement: Executable, values: Mapping[str, Any]) -> Prepared | None:
         compiled = statement.compile(dialect=self._dialect, column_keys=sorted(values) or None)  # type: ignore[attr-defined]

@@ -22,6 +22,7 @@ from tailrace.jobs.stepping import Ending
 from tailrace.metastore.store import LOCK_WAIT
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
+from tailrace.model.states import BACKFILL_CLOSED
 from tailrace.simulator.actors import Actor, Job, Worker
 from tailrace.simulator.beginning import Crash, type_command
 from tailrace.simulator.breaking import Break, StuckTransaction
@@ -40,6 +41,8 @@ _DAY = timedelta(days=1)
 _IDLE_WEIGHT = 0.1
 #: Of two broken connections whose write has not landed, one's lands after all.
 _LANDS_LATER = 0.5
+#: So many jobs make every kind of trouble there is; more make the same again, slowly.
+_JOBS_ENOUGH = 5
 #: For how long a stuck process keeps the metastore's lock, in seconds: less and more than anybody waits for it.
 _STUCK_SECONDS = (2.0, 15.0, 40.0)
 #: For how long SIGSTOP lasts, in leases: just long enough, and for ever as others see it.
@@ -139,6 +142,18 @@ class World:
         """How many tries a job's executor has in hand."""
         return sum(worker.submission is not None for worker in self.workers_of(job)) + len(job.queue)
 
+    def type_again(self, *, schedulers: bool = False, all_over: bool = False) -> None:
+        """Something is open again, or left to ``schedulers``: the commands for it are typed once more.
+
+        Where there are jobs enough, only those that nobody is at; ``all_over``: whoever is at one is about to end.
+        """
+        at = {actor.command for actor in self.actors if isinstance(actor, Job)}
+        for command in dict.fromkeys(self.scenario.commands):
+            jobs = len(self.commands) + sum(isinstance(actor, Job) for actor in self.actors)
+            needed = all_over or jobs < _JOBS_ENOUGH or command not in {*at, *self.commands}
+            if needed and command.scheduler >= schedulers:
+                self.commands.append(command)
+
     def drawn(self, name: str, most: int) -> int:
         """A number from none to ``most``."""
         return self.chooser.pick([Option(f"{name}: {number}") for number in range(most + 1)]) if most else 0
@@ -182,7 +197,7 @@ class World:
         chosen = self.chooser.pick(options)
         if chosen < len(able):
             self._act(able[chosen])
-            while self.chooser.merges and able[chosen] in self.actors and isinstance(able[chosen].effect, UNSEEN):
+            while able[chosen] in self.actors and self._unseen(able[chosen]):
                 self._act(able[chosen])
         elif options[chosen].name == "network":
             to, submission = self.late.pop(0)
@@ -219,6 +234,13 @@ class World:
         """Whether somebody has just decided that something is over."""
         plans = [actor.effect.plan for actor in self.actors if isinstance(actor.effect, ApplyPlan)]
         return any(plan.run_verdicts or plan.backfill_verdict for plan in plans)
+
+    def _unseen(self, actor: Actor) -> bool:
+        """Whether a search takes the effect that an actor is at together with the one before."""
+        if not self.chooser.merges:
+            return False
+        at_once = isinstance(actor, Worker) and actor.steps_left == 0 and not self.faults.interrupt
+        return isinstance(actor.effect, UNSEEN) or (at_once and isinstance(actor.effect, AwaitTask))
 
     def _able(self, actor: Actor) -> bool:
         """Whether an actor can go: it is not stopped, does not wait for a lock, and is not a worker without work."""
@@ -274,8 +296,7 @@ class World:
         effect = actor.effect
         assert effect is not None, "an actor whose loop is over still acts"
         may_crash = self.faults.fragile if isinstance(effect, AwaitTask) else self.faults.crash
-        unseen = self.chooser.merges and isinstance(effect, UNSEEN)
-        if unseen or self.mishaps >= self.faults.most_mishaps:
+        if self._unseen(actor) or self.mishaps >= self.faults.most_mishaps:
             may_crash = 0.0
         if self.chooser.chance(f"{actor.name} crashes before", may_crash):
             self._crash(actor, effect, "before")
@@ -288,8 +309,10 @@ class World:
             self.tell(actor.name, "SIGSTOP", f"before {type(effect).__name__}, for longer than its lease")
             return
         self.clock.advance(self.scenario.tick)
-        with _noticing(f"{actor.name} at {type(effect).__name__}"):
+        try:
             answer = self.performer.perform(actor, effect)
+        except TailraceError as error:
+            raise Crash(f"{actor.name} at {type(effect).__name__}: {error}") from error
         self.refused.update(refusals(effect, answer))
         if not isinstance(effect, Note) or effect.text:
             self.tell(actor.name, type(effect).__name__, words(effect, answer, self._several))
@@ -313,8 +336,15 @@ class World:
         ended = isinstance(actor.result, BackfillEnd | SchedulerEnd)
         ending = actor.result.ending if ended else Ending.JUDGED
         self.tell(actor.name, "ENDS", ending)
-        if ending not in _DONE:
+        if ending not in _DONE or self._left_behind(actor):
             self.commands.append(actor.command)
+
+    def _left_behind(self, job: Job) -> bool:
+        """Whether a job ended just when there was something to do for it again."""
+        if job.backfill_id is None:
+            return bool(self.metastore.agenda(job.id).lanes)
+        backfill = self.metastore.snapshot(job.id, self.scenario.dag, job.backfill_id).backfill
+        return backfill is not None and backfill.state not in BACKFILL_CLOSED and not backfill.paused
 
     def _crash(self, actor: Actor, effect: Effect[Any], when: str) -> None:
         self.mishaps += 1
