@@ -139,6 +139,24 @@ def test_a_stopping_try_whose_worker_is_lost_ends_as_the_person_wanted(world: Wo
     world.sound()
 
 
+def test_the_end_of_a_stopping_try_does_not_land_when_the_person_wants_another_by_then(world: World) -> None:
+    """Found by seed 3375: the lost try had become success, behind the clear that wanted it to run again."""
+    backfill_id, job = world.begun(AB)
+    a = world.by_task(1)["a"]
+    world.queue(AB, job, a)
+    world.running(a)
+    world.do(plan_mark_tasks(world.about(), MarkRequest(TaskInstanceState.SUCCESS, ("a",))))
+    world.clock.advance(LEASE + 1)
+    decided = world.decided(world.store.snapshot(job, AB, backfill_id))
+    assert [step.after for step in decided.transitions if step.id == a] == ["success"]
+    world.clear("a")
+    applied = world.store.apply(decided, world.write_id())
+    assert a in [step.id for step in applied.lost]
+    world.step(AB, job, backfill_id)
+    assert world.state(a) == "none"
+    world.sound()
+
+
 def test_two_people_clear_at_once_and_the_second_finds_nothing_to_do(world: World, other: Metastore) -> None:
     failed_run(world)
     mine, theirs = (plan_clear(world.about(), ClearRequest()) for _ in range(2))

@@ -210,6 +210,8 @@ def _as_expected(work: Workspace, step: TaskTransition) -> dict[str, Any] | None
         return None
     if columns["state"] != step.before or columns["try_number"] != step.before_try:
         return None
+    if stops and step.after != (columns["stopping_to"] or TaskInstanceState.NONE):
+        return None  # a person wants another end for it by now
     if any(id not in work.runs or work.runs[id].version != version for id, version in step.versions):
         return None  # a person changed what is above it, or before it
     if step.token is not None and columns["token"] != step.token:
