@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help venv demo test test-acceptance test-others check format soak chaos simulate bench wheel clean
+.PHONY: help venv demo test test-acceptance test-others check format soak chaos simulate exhaustive bench wheel clean
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -60,6 +60,9 @@ chaos: $(VENV)/.developing ## KILLS (500) of jobs, workers, zygotes, tasks and P
 
 simulate: $(VENV)/.developing ## explore SEEDS simulated histories (2000)
 	$(BIN)/tailrace simulate --seeds $(SEEDS)
+
+exhaustive: $(VENV)/.developing ## every interleaving of the thread's world, three preemptions and a crash (two hours)
+	$(BIN)/python -m pytest -m soak tests/simulation
 
 bench: $(VENV)/.developing ## every promised figure beside its target and a floor of the same run
 	$(BIN)/python -m benchmarks
