@@ -25,6 +25,7 @@ ONCE_FAILED = {
     968: "a run that a person cleared found the window full of the run that waits for it",
     1245: "the same behind a cancelled run",
     3375: "a lost try ended as one person had wanted, though another had wanted it to run again since",
+    4865: "somebody who was told to wait typed on and on, and no time went by (the simulator's fault)",
 }
 
 #: Rows that are legal and too rare for the suite: two or three people's acts upon another, at the right moment.

@@ -52,6 +52,7 @@ def type_command(world: "World", command: Command) -> None:
     if creation.refusals and "; wait until that has ended" in creation.refusals[0] and len(world.commands) < 8:
         world.tell("person", "IS REFUSED", creation.refusals[0])
         world.commands.append(command)  # as the refusal says: later
+        world.put_off = True
         return
     if creation.refusals:
         raise Crash(f"a command is refused: {creation.refusals[0]}")

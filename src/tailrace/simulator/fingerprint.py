@@ -24,7 +24,7 @@ _TABLES = ("pool", "job", "backfill", "dag_run", "backfill_run", "task_instance"
 def fingerprint(world: "World") -> str:
     """The state of a world between two steps."""
     stuck = None if world.stuck is None else world.stuck.until
-    parts = [f"{world.clock.seconds} {world.mishaps} {stuck}", *_rows(world)]
+    parts = [f"{world.clock.seconds} {world.mishaps} {stuck} {world.put_off}", *_rows(world)]
     for actor in world.actors:
         parts.append(f"{actor.name} {actor.effect} {actor.stopped_until} {actor.waiting_since} {actor.parked}")
         parts += _frames(actor.loop)

@@ -84,6 +84,7 @@ class World:
         self.mishaps = 0
         self.actors: list[Actor] = []
         self.commands: list[Command] = list(scenario.commands)  # to be typed, once more or for the first time
+        self.put_off = False  # the last one was refused until later
         self.errands: list[Callable[[], None]] = []  # what else somebody means to do, in this order
         self.late: list[tuple[list[Submission], Submission]] = []  # messages on their way, with where they arrive
         self.dead: set[int] = set()  # pids of processes that are gone
@@ -187,7 +188,7 @@ class World:
         if self.late:
             options.append(Option("network"))
         if self.commands and self.stuck is None:
-            options.append(Option("person", weight=_IDLE_WEIGHT))
+            options.append(Option("person", pressing=not self.put_off, weight=_IDLE_WEIGHT))
         if self.errands and self.stuck is None:
             options.append(Option("errand", weight=1.0 if self._bad_moment() else self.scenario.hurry))
         if not any(option.pressing for option in options):
@@ -256,7 +257,7 @@ class World:
 
     def _pass_time(self) -> None:
         """Nobody can do anything but wait: the clock moves on to when the first of them goes on, or later."""
-        now = self.clock.seconds
+        now, self.put_off = self.clock.seconds, False
         able = [actor for actor in self.actors if self._able(actor)]
         moments = [now + actor.effect.seconds for actor in able if isinstance(actor.effect, Wait)]
         moments += [actor.stopped_until for actor in self.actors if actor.stopped_until > now]
