@@ -26,6 +26,8 @@ ONCE_FAILED = {
     1245: "the same behind a cancelled run",
     3375: "a lost try ended as one person had wanted, though another had wanted it to run again since",
     4865: "somebody who was told to wait typed on and on, and no time went by (the simulator's fault)",
+    6641: "a deadlock leaned on a try of the closed previous run that was still stopping",
+    9996: "a stopping try whose worker died after the last job: whoever comes next must end it (the judge's fault)",
 }
 
 #: Rows that are legal and too rare for the suite: two or three people's acts upon another, at the right moment.

@@ -48,9 +48,10 @@ def past_lets(replay: Replay, key: RunKey, task: TaskSpec) -> str:
         return UNKNOWN
     past = replay.runs.get((key[0], record.previous), Run())
     needed = (task.task_id, *(task.downstream if task.wait_for_downstream else ()))
-    if all(state in _FINE for state in past.upstream(needed)):
+    states = past.upstream(needed)
+    if all(state in _FINE for state in states):
         return RUN
-    return FAIL if past.state in CLOSED else WAIT
+    return FAIL if past.state in CLOSED and TaskInstanceState.STOPPING not in states else WAIT
 
 
 def pool_is_small(replay: Replay, key: RunKey, task: TaskSpec) -> bool:

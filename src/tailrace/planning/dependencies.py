@@ -82,7 +82,7 @@ def previous_dagrun_state(board: Board, task: TaskSpec) -> tuple[DependencyStatu
     """depends_on_past and wait_for_downstream hold; the second answer is whether they never can.
 
     The previous run is pinned when the run is created; without one the dependency is met. Its states are final once
-    it is closed, so whatever is missing then stays missing until a person changes something.
+    it is closed and nothing of it is stopping, so whatever is missing then stays missing until a person changes something.
     """
     name = "Previous Dagrun State"
     if not (task.depends_on_past or task.wait_for_downstream):
@@ -96,9 +96,10 @@ def previous_dagrun_state(board: Board, task: TaskSpec) -> tuple[DependencyStatu
     unmet = [text for task_id in needed if (text := _unmet_past(previous, task_id))]
     if not unmet:
         return DependencyStatus(name, True, f"{', '.join(needed)} succeeded in {previous.run_id}."), False
-    closed = previous.state in CLOSED
+    stopping = any(TaskInstanceState.STOPPING in previous.states.get(task_id, ()) for task_id in needed)
+    final = previous.state in CLOSED and not stopping
     reason = f"depends_on_past: previous run {previous.run_id} is {previous.state}; {'; '.join(unmet)}."
-    return DependencyStatus(name, False, reason), closed
+    return DependencyStatus(name, False, reason), final
 
 
 def _unmet_past(previous: PreviousRun, task_id: str) -> str:

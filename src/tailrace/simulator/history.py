@@ -76,7 +76,7 @@ def run_history(
         judgement, findings, steps, joined = Judgement.WELL, [], 0, False
         try:
             world.begin()
-            while not world.over and not world.ledger.violations and steps < FAULTY_STEPS + HEALED_STEPS:
+            while not _is_over(world) and not world.ledger.violations and steps < FAULTY_STEPS + HEALED_STEPS:
                 if steps == FAULTY_STEPS:
                     world.heal()
                 world.step()
@@ -118,6 +118,10 @@ def run_history(
             frozenset(world.refused),
             tuple(getattr(chooser, "told", ())),
         )
+
+
+def _is_over(world: World) -> bool:
+    return world.over and not world.comes_back()
 
 
 def _lost_for_nothing(records: AuditRecords, mishaps: int) -> Iterator[str]:

@@ -93,6 +93,7 @@ class World:
         self.ledger = Ledger()
         self.refused: set[str] = set()  # kinds of refusal that occurred
         self.story: list[str] = []
+        self._came_back = False
         self._pids = 100
         self._writes = 0
         self._several = len(scenario.logical_dates()) > 1
@@ -119,6 +120,17 @@ class World:
     def over(self) -> bool:
         """Whether every command has done what it was typed for, and nobody has a try in hand any more."""
         return not self.actors and not self.commands and not self.errands
+
+    def comes_back(self) -> bool:
+        """Whether somebody comes back, once, and types the commands again: a slot was still held when all had ended.
+
+        A worker that outlived its job may die with a stopping try when nobody is there to see it. The next job must.
+        """
+        if self._came_back or not any(pool.running + pool.queued for pool in self.metastore.list_pools()):
+            return False
+        self._came_back = True
+        self.type_again(all_over=True)
+        return True
 
     def write_id(self) -> str:
         """The next write id of this world."""

@@ -117,6 +117,13 @@ def test_depends_on_past_waits_while_the_previous_run_is_open() -> None:
     assert steps(fine) == {"a": "queued"}
 
 
+def test_depends_on_past_waits_while_a_try_of_the_closed_previous_run_is_stopping() -> None:
+    """Found by seed 6641: a person marked the run as success, and the try that was to end so had not yet."""
+    spec = dag("a", a={"depends_on_past": True})
+    stopping = plan(snapshot(spec, run(spec, previous_id=7), previous=past(spec, "stopping", DagRunState.SUCCESS)))
+    assert (steps(stopping), stopping.run_verdicts) == ({}, ())
+
+
 def test_depends_on_past_is_doom_once_the_previous_run_is_closed() -> None:
     spec = dag("a", a={"depends_on_past": True})
     decided = plan(snapshot(spec, run(spec, previous_id=7), previous=past(spec, "failed", DagRunState.FAILED)))
