@@ -28,6 +28,8 @@ ONCE_FAILED = {
     4865: "somebody who was told to wait typed on and on, and no time went by (the simulator's fault)",
     6641: "a deadlock leaned on a try of the closed previous run that was still stopping",
     9996: "a stopping try whose worker died after the last job: whoever comes next must end it (the judge's fault)",
+    19307: "a backfill waited for a run that another one, stopped at its first failure, had left (the person's fault)",
+    20732: "a cancelled run deadlocked the next one, and ran after all later (the oracle's fault)",
 }
 
 #: Rows that are legal and too rare for the suite: two or three people's acts upon another, at the right moment.

@@ -81,8 +81,8 @@ def trigger_rule(board: Board, task: TaskSpec) -> tuple[DependencyStatus, Verdic
 def previous_dagrun_state(board: Board, task: TaskSpec) -> tuple[DependencyStatus, bool]:
     """depends_on_past and wait_for_downstream hold; the second answer is whether they never can.
 
-    The previous run is pinned when the run is created; without one the dependency is met. Its states are final once
-    it is closed and nothing of it is stopping, so whatever is missing then stays missing until a person changes something.
+    The previous run is pinned when the run is created; without one the dependency is met. Its states are final
+    once it is closed and nothing of it is stopping: whatever is missing then stays so until a person changes something.
     """
     name = "Previous Dagrun State"
     if not (task.depends_on_past or task.wait_for_downstream):

@@ -17,7 +17,7 @@ from tailrace.simulator.choices import Chooser, SeenBefore
 from tailrace.simulator.coverage import Step
 from tailrace.simulator.oracle import Expected, expected
 from tailrace.simulator.performing import Performer
-from tailrace.simulator.person import HARMLESS
+from tailrace.simulator.person import HARMLESS, ActKind
 from tailrace.simulator.scenario import Scenario
 from tailrace.simulator.world import JobLoop, World
 
@@ -148,9 +148,10 @@ def _left_over(records: AuditRecords) -> Iterator[str]:
 
 def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     """Whether the tasks' results have one final state: not if a person decided one, nor if what a loss decided was
-    cleared by itself.
+    cleared by itself, nor if a run may have been deadlocked by a cancelled one that ran after all.
     """
-    if not {act.kind for act in scenario.acts} <= HARMLESS:
+    kinds = {act.kind for act in scenario.acts}
+    if not kinds <= HARMLESS or (ActKind.CANCEL in kinds and scenario.dag.depends_on_past):
         return False
     rows = [row for row in records.history if row.kind == "task_instance"]
     failed_by_loss = any(row.cause == Cause.LOST and row.after == TaskInstanceState.FAILED for row in rows)

@@ -353,11 +353,14 @@ class World:
             self.commands.append(actor.command)
 
     def _left_behind(self, job: Job) -> bool:
-        """Whether a job ended just when there was something to do for it again."""
+        """Whether a job left something to do: it was just then, or others wait for runs behind its first failure."""
         if job.backfill_id is None:
             return bool(self.metastore.agenda(job.id).lanes)
-        backfill = self.metastore.snapshot(job.id, self.scenario.dag, job.backfill_id).backfill
-        return backfill is not None and backfill.state not in BACKFILL_CLOSED and not backfill.paused
+        left = self.metastore.snapshot(job.id, self.scenario.dag, job.backfill_id)
+        if left.backfill is None or left.backfill.paused:
+            return False
+        awaited = bool(left.candidates) and any(isinstance(actor, Job) for actor in self.actors)
+        return awaited or left.backfill.state not in BACKFILL_CLOSED
 
     def _crash(self, actor: Actor, effect: Effect[Any], when: str) -> None:
         self.mishaps += 1
