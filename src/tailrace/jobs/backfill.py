@@ -12,6 +12,8 @@ from tailrace.effects.asks import BuryDeadJobs, Effect, EndJob, Loop, Note, Read
 from tailrace.jobs.stepping import Ending, JobMemory, Pace, beat, heed, in_flight, job_state, patience, step
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState
+from tailrace.planning.planner import held_back_by
+from tailrace.planning.snapshot import Snapshot
 
 __all__ = ["BackfillEnd", "Ending", "Pace", "backfill_loop"]
 
@@ -32,7 +34,7 @@ def backfill_loop(job_id: int, dag: DagSpec, backfill_id: int, pace: Pace | None
     pace = pace or Pace()
     memory = JobMemory()
     lane = memory.lane(backfill_id)
-    told = False  # that it is paused
+    told = ""  # why it stands still
     woken = Woken()
     yield from ask(BuryDeadJobs())
     while True:
@@ -52,14 +54,26 @@ def backfill_loop(job_id: int, dag: DagSpec, backfill_id: int, pace: Pace | None
         paused = backfill is not None and backfill.paused
         if paused and not in_flight(snapshot):
             return (yield from _end(job_id, Ending.PAUSED, state))
-        if paused and not told:
-            yield from ask(
-                Note((), text=f"backfill {backfill_id} is paused: nothing more is started, what runs finishes")
-            )
-        told = paused
+        text = _standstill(snapshot, backfill_id, paused)
+        if text and text != told:
+            yield from ask(Note((), text=text))
+        told = text
         seconds = 0.0 if stepped.progress else patience(snapshot, stepped.plan, pace)
         woken = yield from ask(Wait(seconds))
         yield from heed(woken, memory)
+
+
+def _standstill(snapshot: Snapshot, backfill_id: int, paused: bool) -> str:
+    """Why nothing of the backfill starts, where only a person can change it, or ""."""
+    if paused:
+        return f"backfill {backfill_id} is paused: nothing more is started, what runs finishes"
+    blocker = held_back_by(snapshot)
+    if blocker is None:
+        return ""
+    return (
+        f"backfill {backfill_id} waits: {snapshot.candidates[0].run_id} depends on {blocker.run_id}, which is queued; "
+        "a backfill of that date runs it"
+    )
 
 
 def _end(job_id: int, ending: Ending, state: BackfillState) -> Generator[Effect[Any], Any, BackfillEnd]:

@@ -299,6 +299,21 @@ def _activations(snapshot: Snapshot, closing: set[int], turns: Turns) -> Iterabl
         yield RunActivation(run.id, run.run_id, run.version)
 
 
+def held_back_by(snapshot: Snapshot) -> PreviousRun | None:
+    """The queued run, not of this backfill's next ones, that all of it waits for; None if anything of it is active.
+
+    Only whoever drives that run lets it go on, which may be nobody: a person has to hear of it.
+    """
+    backfill = snapshot.backfill
+    if backfill is None or backfill.active_runs or not snapshot.candidates:
+        return None
+    first = snapshot.candidates[0]
+    ours = {run.id for run in snapshot.candidates}
+    if first.previous_id in ours or not _waits_for_previous(snapshot, first, set()):
+        return None
+    return snapshot.previous[first.previous_id] if first.previous_id is not None else None
+
+
 def _waits_for_previous(snapshot: Snapshot, run: RunView, opened: set[int]) -> bool:
     if not snapshot.dag.depends_on_past or run.options.ignore_depends_on_past or run.previous_id is None:
         return False

@@ -10,7 +10,7 @@ from tailrace.model.spec import Decides
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, task_instance_may
 from tailrace.planning.plan import Plan
-from tailrace.planning.planner import RESUBMIT_AFTER, plan
+from tailrace.planning.planner import RESUBMIT_AFTER, held_back_by, plan
 from tailrace.planning.snapshot import BackfillView, PoolView, PreviousRun, RunOptions
 from tests.unit.planning.builders import NOW, dag, run, snapshot, task_instances
 
@@ -230,6 +230,19 @@ def test_a_run_that_looks_back_waits_for_its_predecessor_to_be_active() -> None:
     chained = (queued(spec, 9), queued(spec, 1, previous_id=9))
     opened = plan(snapshot(spec, candidates=chained, previous=previous))
     assert [activation.id for activation in opened.activations] == [9, 1]
+
+
+def test_a_backfill_that_waits_for_another_ones_queued_run_can_name_it() -> None:
+    """Found by seed 19307: it waited for ever for what a backfill, stopped at its first failure, had left."""
+    spec = dag("a", a={"depends_on_past": True})
+    left = PreviousRun(9, "run_9", DagRunState.QUEUED, {})
+    waiting = snapshot(spec, candidates=(queued(spec, 1, previous_id=9),), previous={9: left})
+    assert held_back_by(waiting) == left
+    chained = snapshot(spec, candidates=(queued(spec, 9), queued(spec, 1, previous_id=9)), previous={9: left})
+    assert held_back_by(chained) is None, "it starts that one itself"
+    begun = {9: replace(left, state=DagRunState.RUNNING)}
+    assert held_back_by(replace(waiting, previous=begun)) is None
+    assert held_back_by(replace(waiting, backfill=None)) is None
 
 
 def test_stop_on_failure_starts_nothing_more_and_ends_when_nothing_is_active() -> None:
