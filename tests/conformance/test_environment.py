@@ -116,6 +116,27 @@ def test_a_transaction_somebody_left_open_is_waited_for_only_so_long(sqlite: Wor
     sqlite.backfill(A)
 
 
+def test_a_file_that_another_first_job_is_about_to_make_is_waited_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite itself does not wait before it switches a file to its log: a second first job was told "locked"."""
+    file.parent.mkdir()
+    first = sqlite3.connect(file, isolation_level=None)
+    first.execute("CREATE TABLE IF NOT EXISTS t (x)")
+    first.execute("DROP TABLE t")
+    first.execute("BEGIN IMMEDIATE")
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            first.close()
+
+    monkeypatch.setattr("tailrace.metastore.connection.time.sleep", pause)
+    Metastore.open(f"sqlite:///{file}").close()
+    assert len(pauses) == 3
+
+
 def test_synchronous_is_as_asked(file: Path) -> None:
     for asked, level in (("normal", 1), ("full", 2)):
         store = Metastore.open(f"sqlite:///{file}", sqlite_synchronous=asked)

@@ -160,22 +160,26 @@ class Database:
         SQLite's own waiting sleeps up to 100 ms at a time, and transactions here last one or two: with a few processes
         writing, everyone would sleep half of the time. The bound is the same.
         """
-        until = time.monotonic() + self._wait_seconds
-        pause = _SHORTEST_PAUSE
         driver.execute("PRAGMA busy_timeout = 0")
         try:
-            while True:
-                try:
-                    driver.execute(_BEGIN_WRITE)
-                    return
-                except sqlite3.OperationalError as error:
-                    locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-                    if not locked or time.monotonic() >= until:
-                        raise
-                time.sleep(pause)
-                pause = min(pause * 1.5, _LONGEST_PAUSE)
+            self._until_free(driver, _BEGIN_WRITE)
         finally:
             driver.execute(f"PRAGMA busy_timeout = {int(self._wait_seconds * 1000)}")
+
+    def _until_free(self, driver: sqlite3.Connection, statement: str) -> None:
+        """Execute a statement until others let go of the file, for as long as a lock is waited for."""
+        until = time.monotonic() + self._wait_seconds
+        pause = _SHORTEST_PAUSE
+        while True:
+            try:
+                driver.execute(statement)
+                return
+            except sqlite3.OperationalError as error:
+                locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                if not locked or time.monotonic() >= until:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
 
     def release(self) -> None:
         """Close the connection; the next use opens a new one. SQLite needs this before any fork (its locks)."""
@@ -207,7 +211,7 @@ class Database:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
             connection = self._engine.connect()
             if not self.postgres:
-                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+                self._use_wal(connection)
                 connection.exec_driver_sql(f"PRAGMA synchronous = {self._synchronous.upper()}")
                 connection.exec_driver_sql("PRAGMA foreign_keys = ON")
                 # A checkpoint waits for the disk: every 16 MB rather than every 4.
@@ -224,6 +228,15 @@ class Database:
                 "make it writable or set TAILRACE_HOME to another folder"
             ) from error
         return connection
+
+    def _use_wal(self, connection: Connection) -> None:
+        """Switch the file to its write-ahead log. SQLite does not wait by itself here: two first jobs would collide."""
+        statement = "PRAGMA journal_mode = WAL"
+        driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+        try:
+            self._until_free(driver, statement)
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(statement, None, error, sqlite3.Error) from error
 
     def _moment(self, connection: Connection) -> Moment:
         if self._clock is not None:
