@@ -160,7 +160,7 @@ class LocalExecutor:
                 other.line.close()  # a copy kept here would hide that the job hung up on them
             job = JobLine(theirs)
             try:
-                port = TaskPort(line, self._report.specs, self._report.isolation)
+                port = TaskPort(line, self._report.specs, self._report.reusable)
                 self._worker_main(WorkerChannel(self._queue, job, port))
                 code = 0
             except TailraceError as broken:

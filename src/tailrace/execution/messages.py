@@ -9,8 +9,8 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.outcomes import OutcomeKind
 
 
-def order_for(claim: Claim, timeout_seconds: float | None) -> dict[str, Any]:
-    """What a task's process is told: everything its context is made of."""
+def order_for(claim: Claim, timeout_seconds: float | None, again: bool = False) -> dict[str, Any]:
+    """What a task's process is told: all that its context is made of, and whether it is to wait for more ``again``."""
     ti = claim.task_instance
     return {
         "key": {
@@ -30,6 +30,7 @@ def order_for(claim: Claim, timeout_seconds: float | None) -> dict[str, Any]:
         "previous_logical_date": _moment(claim.previous_logical_date),
         "previous_success": None if claim.previous_success is None else _interval(claim.previous_success),
         "timeout_seconds": timeout_seconds,
+        "again": again,
     }
 
 

@@ -59,6 +59,18 @@ class _Worker:
     children: dict[int, _Child] = field(default_factory=dict)
 
 
+def reusable_tasks(loaded: LoadedDags, isolation: str) -> frozenset[tuple[str, str]]:
+    """Which tasks, by dag id and task id, one process may serve after the other."""
+    if isolation == "spawn":
+        return frozenset()
+    return frozenset(
+        (dag.dag_id, task.task_id)
+        for dag in loaded.dags.values()
+        for task in dag.task_dict.values()
+        if isolation == "worker" or process.may_serve_again(dag, task)
+    )
+
+
 class Nursery:
     """Serves workers until the job and every worker have hung up."""
 
@@ -191,8 +203,7 @@ class Nursery:
                 os.set_inheritable(tied, True)
                 arguments = (self._dags, self._home, str(channel), str(tied))
                 os.execv(sys.executable, [sys.executable, "-m", "tailrace.execution.spawned", *arguments])
-            again = self._isolation == "worker"
-            code = process.serve(TaskEnd(socket.socket(fileno=channel)), self._loaded, self._home, serve_again=again)
+            code = process.serve(TaskEnd(socket.socket(fileno=channel)), self._loaded, self._home)
         finally:
             os._exit(code)
 

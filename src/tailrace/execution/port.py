@@ -1,6 +1,7 @@
 """A worker's side of its task's process: parks it, lets it go, listens to it, kills it. Performs those effects.
 
-The next process is parked while the current one runs, so that a try never waits for a fork.
+The next process is parked while the current one runs, so that a try never waits for a fork. Where no code of the DAG's
+author runs in a process, it is kept and serves the next such try.
 """
 
 import math
@@ -8,7 +9,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -63,6 +64,7 @@ class _Run:
     """One try under way. Times are of the monotonic clock; None: not at all."""
 
     child: Child
+    again: bool  # the process is told to wait for another try afterwards
     timeout: timedelta | None
     timeout_at: float | None
     kill_at: float | None = None
@@ -71,14 +73,16 @@ class _Run:
 
 
 class TaskPort:
-    """One worker's processes."""
+    """One worker's processes. ``reusable``: (dag id, task id) of tasks that one process may serve after the other."""
 
-    def __init__(self, line: socket.socket, specs: Mapping[str, DagSpec], isolation: str) -> None:
+    def __init__(self, line: socket.socket, specs: Mapping[str, DagSpec], reusable: Set[tuple[str, str]]) -> None:
         self._line = ZygoteLine(line)
         self._specs = specs
-        self._keeps_process = isolation == "worker"
+        self._reusable = reusable
         self._worker = own_identity()
-        self._next: Child | None = None
+        self._next: Child | None = None  # parked, and has served nobody yet
+        self._kept: Child | None = None  # has served, and waits for another try
+        self._offered: Child | None = None  # one of these two: parked for the try that is being claimed
         self._run: _Run | None = None
         self._lease_from = 0.0  # a moment before the lease was last claimed or renewed
         self._lease_seconds = math.inf
@@ -91,19 +95,11 @@ class TaskPort:
         task = None if spec is None else spec.by_id.get(key.task_id)
         if spec is None or task is None:
             return None
-        self._line.listen(0)
-        if self._next is not None and self._next.gone:
-            self._forget_next()  # it died while it waited
-        waiting = self._next = self._next or self._line.park()
-        give_up = time.monotonic() + PARK_SECONDS
-        while not waiting.pid:
-            left = give_up - time.monotonic()
-            if waiting.gone or left <= 0:
-                self._forget_next()
-                return None
-            self._line.listen(left)
+        self._offered = self._waiting_child((key.dag_id, key.task_id) in self._reusable)
+        if self._offered is None:
+            return None
         self._lease_from = time.monotonic()  # the claim comes next
-        identity = ProcessIdentity(host_name(), boot_id(), waiting.pid, waiting.start)
+        identity = ProcessIdentity(host_name(), boot_id(), self._offered.pid, self._offered.start)
         return Parked(self._worker, identity, task, spec.code_hash)
 
     def drop(self, effect: DropTask) -> None:
@@ -111,15 +107,19 @@ class TaskPort:
 
     def start(self, effect: StartTask) -> None:
         """Give the word: user code runs from here. The zygote knows its deadline already: it never runs without one."""
-        assert self._next is not None, "a try is started only after its process was parked"
-        child, self._next = self._next, None
+        assert self._offered is not None, "a try is started only after its process was parked"
+        child, self._offered = self._offered, None
+        self._kept = None if child is self._kept else self._kept
+        self._next = None if child is self._next else self._next
+        key = effect.claim.task_instance
+        again = (key.dag_id, key.task_id) in self._reusable
         timeout = effect.task_spec.execution_timeout
         seconds = None if timeout is None else timeout.total_seconds()
-        self._run = _Run(child, timeout, None if seconds is None else time.monotonic() + seconds)
+        self._run = _Run(child, again, timeout, None if seconds is None else time.monotonic() + seconds)
         self._lease_seconds = effect.lease_seconds
         self._deadline_told = False
         self._prepare(self._run)
-        child.end.post(order_for(effect.claim, seconds))
+        child.end.post(order_for(effect.claim, seconds, again))
 
     def wait(
         self, effect: AwaitTask, orders: Orders, until: float = math.inf
@@ -170,7 +170,8 @@ class TaskPort:
     def close(self) -> None:
         """Hang up on the zygote: it ends whatever process of this worker is left."""
         self._line.close()
-        self._forget_next()
+        self._forget(self._next)
+        self._forget(self._kept)
         if self._run is not None:
             self._run.child.end.close()
 
@@ -182,7 +183,7 @@ class TaskPort:
         if not self._deadline_told:
             deadline = max(0.0, self._lease_from + self._lease_seconds * _DEADLINE_PART - time.monotonic())
             self._deadline_told = True
-        if self._next is None and not self._keeps_process:
+        if self._next is None and not run.again:
             self._next = self._line.park(run.child, deadline)
         elif deadline is not None:
             self._line.deadline(run.child, deadline)
@@ -212,30 +213,48 @@ class TaskPort:
                 if "query" in message:
                     return query_in(message)
                 run.outcome = outcome_in(message)
+                run.again = run.again and message.get("again") is True
         except Garbled as wrong:
             run.ending = run.ending or TryOutcome(OutcomeKind.FAILED, f"its process sent its worker {wrong}")
             run.kill_at = 0.0
         outcome = run.outcome
-        if outcome is not None and run.ending is None and self._need_not_end(outcome):
+        if outcome is not None and run.ending is None and _need_not_end(run, outcome):
             self._close(run)
             return outcome
         if gone:
             self._close(run)
             return run.ending or outcome or self._without_outcome(child)
-        if outcome is not None and self._keeps_process:
+        if outcome is not None and run.again:
             run.kill_at = 0.0  # it was being ended, and now waits for another try that will not come
         elif (outcome is not None or child.end.hung_up) and run.kill_at is None:
             run.kill_at = time.monotonic() + GRACE_SECONDS  # it has nothing more to say: it must end
         return None
 
-    def _forget_next(self) -> None:
-        if self._next is not None:
-            self._next.end.close()
-            self._next = None
+    def _waiting_child(self, again: bool) -> Child | None:
+        """A process that waits for the word: one that has served, where it may (``again``). None: there is none."""
+        self._line.listen(0)
+        if self._kept is not None and self._kept.gone:
+            self._forget(self._kept)
+        if again and self._kept is not None:
+            return self._kept
+        if self._next is not None and self._next.gone:
+            self._forget(self._next)  # it died while it waited
+        waiting = self._next = self._next or self._line.park()
+        give_up = time.monotonic() + PARK_SECONDS
+        while not waiting.pid:
+            left = give_up - time.monotonic()
+            if waiting.gone or left <= 0:
+                self._forget(waiting)
+                return None
+            self._line.listen(left)
+        return waiting
 
-    def _need_not_end(self, outcome: TryOutcome) -> bool:
-        """After a failure another try may follow at once: not before all of this one's group is gone."""
-        return self._keeps_process or outcome.kind in (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
+    def _forget(self, child: Child | None) -> None:
+        """Hang up on a process that waits: it ends."""
+        if child is not None:
+            child.end.close()
+            self._kept = None if child is self._kept else self._kept
+            self._next = None if child is self._next else self._next
 
     def _enforce(self, run: _Run, now: float) -> None:
         if run.kill_at is not None and now >= run.kill_at:
@@ -254,8 +273,7 @@ class TaskPort:
 
     def _without_outcome(self, child: Child) -> TryOutcome:
         """Killed for its deadline, by the zygote or by a job that found the lease run out: lost, not its own fault."""
-        late = time.monotonic() >= self._lease_from + self._lease_seconds * _DEADLINE_PART
-        if child.overdue or (late and child.exit_code == -signal.SIGKILL):
+        if child.overdue or (self._is_late() and child.exit_code == -signal.SIGKILL):
             return TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease, so its process was killed")
         code = child.exit_code
         if code is not None and code < 0:
@@ -266,11 +284,21 @@ class TaskPort:
 
     def _close(self, run: _Run) -> None:
         self._run = None
-        if self._keeps_process and not run.child.gone and run.ending is None:
-            self._next = run.child
+        # Whoever has read this try's lease as run out may kill this group at any time: it must not serve another then.
+        if run.again and run.outcome is not None and run.ending is None and not run.child.gone and not self._is_late():
+            self._kept = run.child
             self._line.no_deadline(run.child)
         else:
             run.child.end.close()
+
+    def _is_late(self) -> bool:
+        """Whether the lease is so near its end that somebody may have seen it run out."""
+        return time.monotonic() >= self._lease_from + self._lease_seconds * _DEADLINE_PART
+
+
+def _need_not_end(run: _Run, outcome: TryOutcome) -> bool:
+    """After a failure another try may follow at once: not before all of this one's group is gone."""
+    return run.again or outcome.kind in (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
 
 
 def _signal_name(number: int) -> str:

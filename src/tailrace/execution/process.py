@@ -13,14 +13,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tailrace.authoring.dag import DAG
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.operators import BashOperator, EmptyOperator
 from tailrace.authoring.results import Followed
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
 from tailrace.execution.channel import LONGEST_MESSAGE, TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context, try_token
 from tailrace.execution.jsonable import NotJson
+from tailrace.execution.leash import adopt_orphans
 from tailrace.execution.logs import flush_streams, send_output_to_log
 from tailrace.execution.rendering import render_fields
 from tailrace.model.keys import TaskInstanceKey, TryKey
@@ -30,31 +33,51 @@ _OURS = str(Path(__file__).parent.parent) + os.sep
 _EXAMPLES = _OURS + "examples" + os.sep
 _BACKSTOP_SECONDS = 15
 
+#: Operators in whose process no code of the DAG's author runs: what they start has a process of its own.
+_OURS_ALONE = (BashOperator, EmptyOperator)
+
 
 class TaskTerminated(BaseException):
     """SIGTERM came: raised in the task's main thread, so that its ``finally`` blocks run before the group is killed."""
 
 
-def serve(channel: TaskEnd, loaded: LoadedDags, home: str, *, serve_again: bool) -> int:
-    """Wait for the word and run the try; with ``serve_again``, the next ones too. Answers the exit code."""
+def may_serve_again(dag: DAG, task: BaseOperator) -> bool:
+    """Whether the process of a try of this task is as good as new afterwards: nothing but our own code ran in it."""
+    return type(task) in _OURS_ALONE and "execute" not in vars(task) and not dag.user_defined_macros
+
+
+def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
+    """Wait for the word and run the try, and the next ones too where the order says so. Answers the exit code."""
     leader = os.getpid()
     while True:
         order = channel.receive()
         if order is None:
             return 0
         gc.enable()
+        if order["again"]:
+            adopt_orphans()  # what the try leaves behind will be seen below
         outcome = run_try(order, loaded, home, channel)
         flush_streams()
         if os.getpid() != leader:
             return 70  # a process the task forked came out of its code: the outcome is not its to tell
         if order["timeout_seconds"] is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
+        again = outcome["again"] = order["again"] and not _has_children()
         try:
             channel.send(outcome)
         except OSError:
             return 0  # the worker is gone; the zygote is about to end this group
-        if not serve_again:
+        if not again:
             return 0
+
+
+def _has_children() -> bool:
+    """Whether anything is left of what the try started: then this group must end before the next one."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def heed_signals(zygote: int = 0) -> None:

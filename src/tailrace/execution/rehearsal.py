@@ -28,6 +28,7 @@ _ORDER = {
     "previous_logical_date": None,
     "previous_success": None,
     "timeout_seconds": None,
+    "again": False,
 }
 
 

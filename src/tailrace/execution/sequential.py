@@ -64,7 +64,7 @@ class SequentialExecutor:
         wakeup: int,
     ) -> None:
         report = zygote.loaded()
-        self._port = TaskPort(zygote.connect(), report.specs, report.isolation)
+        self._port = TaskPort(zygote.connect(), report.specs, report.reusable)
         self._perform = perform(self._perform_own)
         self._loop = loop
         self._orders = _JobWithin(wakeup)

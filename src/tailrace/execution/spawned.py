@@ -24,7 +24,7 @@ def main() -> None:
     heed_signals()
     loaded = load_dags(Path(dags))
     show_logging()
-    os._exit(serve(TaskEnd(end), loaded, home, serve_again=False))
+    os._exit(serve(TaskEnd(end), loaded, home))
 
 
 if __name__ == "__main__":

@@ -31,13 +31,17 @@ _LENGTH = struct.Struct("!Q")  # goes before the report: the pipe's end proves n
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What the zygote found in the DAG files. ``isolation`` is what tries will really get, and ``notice`` says why."""
+    """What the zygote found in the DAG files. ``isolation`` is what tries will really get, and ``notice`` says why.
+
+    ``reusable``: (dag id, task id) of the tasks whose process may serve the next of them too.
+    """
 
     specs: Mapping[str, DagSpec]
     mistakes: tuple[Mistake, ...]
     threads_started: bool
     isolation: str
     notice: str = ""
+    reusable: frozenset[tuple[str, str]] = frozenset()
 
 
 class ZygoteHandle:
@@ -182,7 +186,9 @@ def _load_and_serve(
     if loaded.threads_started and isolation != "spawn":
         notice = f"loading the DAG files started threads, so each try gets a fresh interpreter (not {isolation})"
         isolation = "spawn"
-    told = pickle.dumps(LoadReport(loaded.specs, loaded.mistakes, loaded.threads_started, isolation, notice))
+    reusable = nursery.reusable_tasks(loaded, isolation)
+    report_of = LoadReport(loaded.specs, loaded.mistakes, loaded.threads_started, isolation, notice, reusable)
+    told = pickle.dumps(report_of)
     with os.fdopen(report, "wb") as pipe:
         pipe.write(_LENGTH.pack(len(told)) + told)
     sys.stdout.flush()

@@ -138,7 +138,7 @@ def bench(tmp_path: Path) -> Iterator[NewBench]:
         zygote = start_zygote(file, tmp_path / "home", isolation=isolation)
         report = zygote.loaded()
         assert report.mistakes == ()
-        port = TaskPort(zygote.connect(), report.specs, report.isolation)
+        port = TaskPort(zygote.connect(), report.specs, report.reusable)
         made.append(Bench(zygote, port, tmp_path / "home"))
         return made[-1]
 

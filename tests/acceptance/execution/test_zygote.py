@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.effects.asks import ParkTask
+from tailrace.effects.tries import TryOutcome
 from tailrace.errors import EnvironmentBroken
 from tailrace.execution.port import TaskPort
 from tailrace.execution.zygote import start_zygote
@@ -106,7 +107,7 @@ def test_it_ends_with_the_job_and_takes_everything_along(tmp_path: Path) -> None
         "from tests.acceptance.execution.conftest import submission\n"
         "from tailrace.effects.asks import ParkTask\n"
         "zygote = start_zygote(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
-        "port = TaskPort(zygote.connect(), zygote.loaded().specs, 'fork')\n"
+        "port = TaskPort(zygote.connect(), zygote.loaded().specs, frozenset())\n"
         "parked = port.park(ParkTask(submission('a')))\n"
         "print(zygote.pid, parked.task.pid, flush=True)\n"
         "time.sleep(60)\n"
@@ -219,6 +220,75 @@ def test_each_try_has_a_process_of_its_own(bench: NewBench, isolation: str) -> N
     assert len({pid for _, pid in results}) == 3
 
 
+SHELLS = """
+class Own(BashOperator):
+    def execute(self, context): return os.getpid()
+def shell(name, command): BashOperator(task_id=name, bash_command=command, dag=dag)
+shell("shell", "echo $PPID $$ {{ ti.try_number }} $TAILRACE_TRY_NUMBER")
+shell("fails", "echo $PPID; exit 3")
+shell("leaves", "sleep 1000 >/dev/null 2>&1 & echo $PPID $!")
+shell("killed", "kill -9 $PPID; sleep 1000")
+EmptyOperator(task_id="empty", dag=dag)
+Own(task_id="own", bash_command="true", dag=dag)
+@work
+def python(): return os.getpid()
+"""
+
+
+def words_of(outcome: TryOutcome) -> list[str]:
+    said = outcome.xcoms["return_value"]
+    assert isinstance(said, str), outcome
+    return said.split()
+
+
+def test_one_process_starts_the_bash_of_many_tries(bench: NewBench) -> None:
+    desk = bench(SHELLS)
+    said = [words_of(desk.run("shell", number)) for number in (1, 2, 3)]
+    assert len({parent for parent, *_ in said}) == 1
+    assert len({shell for _, shell, *_ in said}) == 3
+    assert [numbers for _, _, *numbers in said] == [["1", "1"], ["2", "2"], ["3", "3"]]
+    assert desk.log("shell", 2).split("\n")[1] == " ".join(said[1]), "each has a log of its own"
+    kept = int(said[0][0])
+    assert desk.run("empty").kind is OutcomeKind.SUCCESS
+    assert desk.run("fails").error == f"BashFailed: bash exited 3: {kept}"
+    others = {desk.run("python").xcoms["return_value"], desk.run("python", 2).xcoms["return_value"]}
+    assert kept not in others and len(others) == 2, "the author's own code always has a process of its own"
+    assert desk.run("own").xcoms["return_value"] not in others | {kept}, "a class of the author's own is such code"
+    assert words_of(desk.run("shell", 4))[0] == str(kept)
+
+
+def test_what_bash_left_behind_ends_with_its_try(bench: NewBench) -> None:
+    desk = bench(SHELLS)
+    parent, left = map(int, words_of(desk.run("leaves")))
+    assert int(words_of(desk.run("shell"))[0]) != parent
+    eventually(lambda: not alive(left) and not alive(parent))
+
+
+def test_a_kept_process_that_was_killed_costs_one_try(bench: NewBench) -> None:
+    desk = bench(SHELLS)
+    desk.run("shell")
+    assert desk.run("killed").error.endswith("it was killed by SIGKILL")
+    first = desk.park("shell").task
+    assert first is not None
+    os.kill(first.pid, signal.SIGKILL)
+    eventually(lambda: not alive(first.pid))
+    assert desk.run("shell").kind is OutcomeKind.SUCCESS, "killed while it waited: it costs none"
+
+
+@pytest.mark.parametrize(("arguments", "shared"), [("", True), ("user_defined_macros={'f': str}", False)])
+def test_a_template_that_calls_the_authors_code_has_a_process_of_its_own(
+    tmp_path: Path, arguments: str, shared: bool
+) -> None:
+    file = tmp_path / "dag.py"
+    file.write_text(
+        "from tailrace import DAG, BashOperator\n"
+        f"with DAG('d', {arguments}):\n    BashOperator(task_id='a', bash_command='true')\n"
+    )
+    zygote = start_zygote(file, tmp_path / "home")
+    assert zygote.loaded().reusable == (frozenset({("d", "a")}) if shared else frozenset())
+    zygote.stop()
+
+
 def test_one_process_serves_a_worker_where_asked(bench: NewBench) -> None:
     desk = bench(COUNTS, "worker")
     results = [desk.run("count", number).xcoms["return_value"] for number in (1, 2, 3)]
@@ -247,7 +317,7 @@ def test_loading_that_starts_threads_means_fresh_interpreters(tmp_path: Path) ->
     report = zygote.loaded()
     assert (report.threads_started, report.isolation) == (True, "spawn")
     assert "started threads" in report.notice
-    port = TaskPort(zygote.connect(), report.specs, report.isolation)
+    port = TaskPort(zygote.connect(), report.specs, report.reusable)
     assert port.park(ParkTask(submission("a"))) is not None
     port.close()
     zygote.stop()
