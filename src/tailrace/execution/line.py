@@ -3,6 +3,7 @@
 import math
 import select
 import socket
+import time
 from dataclasses import dataclass
 
 from tailrace.errors import EnvironmentBroken
@@ -12,13 +13,17 @@ from tailrace.execution.zygote_words import ENDED, NEWS, NO_CHANGE, ORDER, PARKE
 
 @dataclass(slots=True)
 class Child:
-    """A task's process; ``pid`` and ``start`` (its start time) are known once the zygote has answered."""
+    """A task's process; ``pid`` and ``start`` (its start time) are known once the zygote has answered.
+
+    ``deadline``: when the zygote kills it unless it is told otherwise, on the monotonic clock; infinite: never.
+    """
 
     end: WorkerEnd
     pid: int = 0
     start: int = 0
     gone: bool = False
     exit_code: int | None = None  # negative: the signal that killed it; None with ``gone``: it never was
+    deadline: float = math.inf
     overdue: bool = False  # the zygote killed it because its deadline was not renewed
 
 
@@ -35,10 +40,11 @@ class ZygoteLine:
         return self._line.fileno()
 
     def park(self, running: Child | None = None, deadline: float | None = None) -> Child:
-        """Order a new process, and in the same breath renew the deadline of the running one."""
+        """Order a new process, and in the same breath renew the ``deadline`` of the running one."""
         ours, theirs = socket.socketpair()
         child = Child(WorkerEnd(ours))
-        order = ORDER.pack(0 if running is None else running.pid, 0, NO_CHANGE if deadline is None else deadline)
+        seconds = NO_CHANGE if running is None or deadline is None else _put_off(running, deadline)
+        order = ORDER.pack(0 if running is None else running.pid, 0, seconds)
         try:
             socket.send_fds(self._line, [order], [theirs.fileno()])
         except OSError:
@@ -48,13 +54,9 @@ class ZygoteLine:
         self._unanswered.append(child)
         return child
 
-    def deadline(self, child: Child, seconds: float) -> None:
-        """Have the process killed in so many seconds, unless this comes again."""
-        self._order(child.pid, 0, seconds)
-
-    def no_deadline(self, child: Child) -> None:
-        """Let the process wait for as long as it may take."""
-        self._order(child.pid, 0, math.inf)
+    def deadline(self, child: Child, at: float) -> None:
+        """Have the process killed then (monotonic clock), unless this comes again; infinite: let it wait for ever."""
+        self._order(child.pid, 0, _put_off(child, at))
 
     def signal(self, child: Child, number: int) -> None:
         """Send a signal to the process's whole group, unless it has ended."""
@@ -92,6 +94,12 @@ class ZygoteLine:
             self._line.send(ORDER.pack(pid, number, deadline))
         except OSError:
             raise _gone() from None
+
+
+def _put_off(child: Child, deadline: float) -> float:
+    """Note the new deadline; the seconds until then."""
+    child.deadline = deadline
+    return max(0.0, deadline - time.monotonic())
 
 
 def _gone() -> EnvironmentBroken:

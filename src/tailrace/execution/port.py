@@ -41,6 +41,9 @@ PARK_SECONDS = 60.0
 KILL_SECONDS = 10.0
 #: Of a lease: when the zygote kills the task of a worker that has not come back. Safely before its end.
 _DEADLINE_PART = 0.9
+#: Of a lease: an earlier try's deadline does for the next one while it is so far away. It is the stricter one, and the
+#: first renewal, after a third, puts it off.
+_ENOUGH_PART = 0.6
 
 _TERMINATED = TryOutcome(OutcomeKind.LOST, "terminated by a second interrupt")
 
@@ -117,7 +120,8 @@ class TaskPort:
         seconds = None if timeout is None else timeout.total_seconds()
         self._run = _Run(child, again, timeout, None if seconds is None else time.monotonic() + seconds)
         self._lease_seconds = effect.lease_seconds
-        self._deadline_told = False
+        enough = time.monotonic() + effect.lease_seconds * _ENOUGH_PART
+        self._deadline_told = enough <= child.deadline <= self._lease_from + effect.lease_seconds * _DEADLINE_PART
         self._prepare(self._run)
         child.end.post(order_for(effect.claim, seconds, again))
 
@@ -167,6 +171,11 @@ class TaskPort:
             kill_group(ProcessIdentity(host_name(), boot_id(), run.child.pid, run.child.start))
         self._close(run)
 
+    def rest(self) -> None:
+        """Nothing is there to be run: a kept process may wait for as long as it takes."""
+        if self._kept is not None and not self._kept.gone and self._kept.deadline != math.inf:
+            self._line.deadline(self._kept, math.inf)
+
     def close(self) -> None:
         """Hang up on the zygote: it ends whatever process of this worker is left."""
         self._line.close()
@@ -181,7 +190,7 @@ class TaskPort:
         """Tell the zygote how long to believe in this worker, and have it park the next process meanwhile."""
         deadline = None
         if not self._deadline_told:
-            deadline = max(0.0, self._lease_from + self._lease_seconds * _DEADLINE_PART - time.monotonic())
+            deadline = self._lease_from + self._lease_seconds * _DEADLINE_PART
             self._deadline_told = True
         if self._next is None and not run.again:
             self._next = self._line.park(run.child, deadline)
@@ -233,8 +242,10 @@ class TaskPort:
     def _waiting_child(self, again: bool) -> Child | None:
         """A process that waits for the word: one that has served, where it may (``again``). None: there is none."""
         self._line.listen(0)
-        if self._kept is not None and self._kept.gone:
-            self._forget(self._kept)
+        if self._kept is not None and (
+            self._kept.gone or self._kept.deadline < time.monotonic() + self._lease_seconds / 2
+        ):
+            self._forget(self._kept)  # it has died, or might before the next try begins
         if again and self._kept is not None:
             return self._kept
         if self._next is not None and self._next.gone:
@@ -287,7 +298,6 @@ class TaskPort:
         # Whoever has read this try's lease as run out may kill this group at any time: it must not serve another then.
         if run.again and run.outcome is not None and run.ending is None and not run.child.gone and not self._is_late():
             self._kept = run.child
-            self._line.no_deadline(run.child)
         else:
             run.child.end.close()
 

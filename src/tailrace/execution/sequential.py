@@ -103,6 +103,7 @@ class SequentialExecutor:
             elif self._waiting:
                 self._step(heapq.heappop(self._waiting)[2])
             else:
+                self._port.rest()
                 self._sleep(until)
                 break
         return Woken(finished=self._finished, busy=len(self._in_hand))

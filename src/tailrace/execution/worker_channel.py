@@ -93,6 +93,7 @@ class WorkerChannel:
     def __init__(self, queue: socket.socket, job: JobLine, port: TaskPort) -> None:
         self._queue = queue
         self._job = job
+        self._port = port
         self._done: TryKey | None = None  # still to be told, together with what is taken next
         self._perform: dict[type, Callable[[Any], Any]] = {
             NextTry: self._next,
@@ -123,6 +124,7 @@ class WorkerChannel:
                 message = self._queue.recv(1 << 20, socket.MSG_DONTWAIT)
             except BlockingIOError:  # nothing there, or another worker was faster
                 self._say()
+                self._port.rest()
                 poll.poll()
                 continue
             if not message:

@@ -275,6 +275,19 @@ def test_a_kept_process_that_was_killed_costs_one_try(bench: NewBench) -> None:
     assert desk.run("shell").kind is OutcomeKind.SUCCESS, "killed while it waited: it costs none"
 
 
+def test_a_kept_process_waits_only_while_its_worker_lives(bench: NewBench) -> None:
+    desk = bench(SHELLS)
+    desk.lease_seconds = 0.6
+    first = words_of(desk.run("shell"))[0]
+    time.sleep(0.4)
+    second = words_of(desk.run("shell"))[0]
+    assert second != first, "it might have been killed at any moment"
+    desk.port.rest()
+    time.sleep(0.8)
+    assert words_of(desk.run("shell"))[0] == second
+    eventually(lambda: not alive(int(second)))
+
+
 @pytest.mark.parametrize(("arguments", "shared"), [("", True), ("user_defined_macros={'f': str}", False)])
 def test_a_template_that_calls_the_authors_code_has_a_process_of_its_own(
     tmp_path: Path, arguments: str, shared: bool
