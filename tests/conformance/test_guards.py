@@ -265,6 +265,22 @@ def test_cleared_task_instances_start_over_with_a_new_budget(world: World) -> No
     assert world.queue(spec, job, ids["a"]).queued[0].key.try_number == 2
 
 
+def test_a_step_that_leans_on_a_previous_run_is_stale_once_that_run_is_cleared(world: World) -> None:
+    """Found by seed 44162: the clearing waits for the run's turn, and another job had read the old outcome before."""
+    spec = dag("a", a={"depends_on_past": True})
+    backfill, job = world.begun(spec, days=2)
+    first, second = world.by_task(1)["a"], world.by_task(2)["a"]
+    world.run_try(spec, job, first)
+    assert world.apply(spec, job, run_verdicts=(world.verdict(1, DagRunState.SUCCESS),)).judged
+    world.backfill(spec, reprocess="all", new=True)
+    late = world.decided(world.store.snapshot(job, spec, backfill))
+    assert [step.id for step in late.transitions] == [second]
+    assert world.activate(spec, job, 1).activated == (1,)
+    assert world.state(first) == "none"
+    assert world.store.apply(late, world.write_id()).lost == late.transitions
+    world.sound()
+
+
 def test_the_copies_of_a_runs_state_follow_it(world: World) -> None:
     _, job = world.begun(ABC)
 

@@ -30,6 +30,7 @@ ONCE_FAILED = {
     9996: "a stopping try whose worker died after the last job: whoever comes next must end it (the judge's fault)",
     19307: "a backfill waited for a run that another one, stopped at its first failure, had left (the person's fault)",
     20732: "a cancelled run deadlocked the next one, and ran after all later (the oracle's fault)",
+    44162: "a step leaned on an outcome of the previous run that was cleared, as that run began, before it was written",
 }
 
 #: Rows that are legal and too rare for the suite: two or three people's acts upon another, at the right moment.

@@ -6,7 +6,7 @@ Task instances exist only from here on, so a range of thousands of dates costs n
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, case, delete, insert, select, update
 
 from tailrace.metastore.columns import from_json
 from tailrace.metastore.locking import LockedRun, Workspace, set_wanted_state
@@ -23,6 +23,8 @@ _ACTIVATE = (
     .where(dag_run.c.id == bindparam("run"), dag_run.c.state == DagRunState.QUEUED)
     .values(
         state=DagRunState.RUNNING,
+        # Outcomes that are cleared now may have let a step of the next run go, in a plan that is not written yet.
+        version=dag_run.c.version + case((dag_run.c.clear_on_activation.is_(None), 0), else_=1),
         owner_job_id=bindparam("owner"),
         owner_lane=bindparam("for_lane"),
         started_at=bindparam("at"),
@@ -111,7 +113,7 @@ def activate_runs(work: Workspace, running: int, structure: int) -> None:
                 evidence=_options(run),
             )
         )
-        run.state, run.owner = DagRunState.RUNNING, job_id
+        run.state, run.owner, run.version = DagRunState.RUNNING, job_id, run.version + (run.clear is not None)
         work.activated.append(run.id)
     set_wanted_state(work.tx, {run.id: DagRunState.RUNNING for run in begun})
     _clear(work, begun)
