@@ -3,7 +3,6 @@
 import math
 import select
 import socket
-import time
 from dataclasses import dataclass
 
 from tailrace.errors import EnvironmentBroken
@@ -43,8 +42,9 @@ class ZygoteLine:
         """Order a new process, and in the same breath renew the ``deadline`` of the running one."""
         ours, theirs = socket.socketpair()
         child = Child(WorkerEnd(ours))
-        seconds = NO_CHANGE if running is None or deadline is None else _put_off(running, deadline)
-        order = ORDER.pack(0 if running is None else running.pid, 0, seconds)
+        if running is not None and deadline is not None:
+            running.deadline = deadline
+        order = ORDER.pack(0 if running is None else running.pid, 0, NO_CHANGE if deadline is None else deadline)
         try:
             socket.send_fds(self._line, [order], [theirs.fileno()])
         except OSError:
@@ -56,7 +56,8 @@ class ZygoteLine:
 
     def deadline(self, child: Child, at: float) -> None:
         """Have the process killed then (monotonic clock), unless this comes again; infinite: let it wait for ever."""
-        self._order(child.pid, 0, _put_off(child, at))
+        child.deadline = at
+        self._order(child.pid, 0, at)
 
     def signal(self, child: Child, number: int) -> None:
         """Send a signal to the process's whole group, unless it has ended."""
@@ -94,12 +95,6 @@ class ZygoteLine:
             self._line.send(ORDER.pack(pid, number, deadline))
         except OSError:
             raise _gone() from None
-
-
-def _put_off(child: Child, deadline: float) -> float:
-    """Note the new deadline; the seconds until then."""
-    child.deadline = deadline
-    return max(0.0, deadline - time.monotonic())
 
 
 def _gone() -> EnvironmentBroken:

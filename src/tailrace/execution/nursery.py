@@ -25,6 +25,7 @@ from tailrace.execution.channel import TaskEnd
 from tailrace.execution.identity import start_time
 from tailrace.execution.leash import Deadline, Leash, adopt_orphans, die_with_parent
 from tailrace.execution.rehearsal import rehearse
+from tailrace.execution.reuse import may_serve_again
 from tailrace.execution.zygote_words import DESCRIPTOR, ENDED, NEWS, ORDER, PARKED, REFUSED
 
 _BESIDE = socket.CMSG_LEN(DESCRIPTOR.size)
@@ -67,7 +68,7 @@ def reusable_tasks(loaded: LoadedDags, isolation: str) -> frozenset[tuple[str, s
         (dag.dag_id, task.task_id)
         for dag in loaded.dags.values()
         for task in dag.task_dict.values()
-        if isolation == "worker" or process.may_serve_again(dag, task)
+        if isolation == "worker" or may_serve_again(dag, task)
     )
 
 
@@ -145,11 +146,11 @@ class Nursery:
         if not message:
             self._worker_gone(worker)
             return
-        pid, number, seconds = ORDER.unpack(message)
+        pid, number, deadline = ORDER.unpack(message)
         child = worker.children.get(pid)  # one that has ended is in nobody's list any more
         if child is not None:
-            if seconds >= 0:
-                self._set_deadline(child, seconds)
+            if not math.isnan(deadline):
+                self._set_deadline(child, deadline)
             if number:
                 _signal_group(pid, number)
         for _, _, descriptor in beside:
@@ -244,12 +245,12 @@ class Nursery:
 
     # --- deadlines -----------------------------------------------------------------------------------------
 
-    def _set_deadline(self, child: _Child, seconds: float) -> None:
-        if seconds == math.inf:
+    def _set_deadline(self, child: _Child, deadline: float) -> None:
+        if deadline == math.inf:
             child.deadline, child.kernel_deadline = None, math.inf
             return
-        now = time.monotonic()
-        child.deadline = now + seconds
+        seconds = max(0.0, deadline - time.monotonic())
+        child.deadline = deadline
         child.kernel_deadline = child.deadline + max(seconds * _KERNEL_PART, _KERNEL_SECONDS)
         if seconds > 0:
             self._silent_seconds = min(self._silent_seconds, seconds / 2)

@@ -43,9 +43,12 @@ KILL_SECONDS = 10.0
 _DEADLINE_PART = 0.9
 #: Of a lease: an earlier try's deadline does for the next one while it is so far away. It is the stricter one, and the
 #: first renewal, after a third, puts it off.
-_ENOUGH_PART = 0.6
+_ENOUGH_PART = 0.75
+#: Of a lease: the zygote may act on a deadline that is so near before it hears of another.
+_TOO_NEAR_PART = 0.1
 
 _TERMINATED = TryOutcome(OutcomeKind.LOST, "terminated by a second interrupt")
+_HELD_UP = TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease, so its process was killed")
 
 
 class Orders(Protocol):
@@ -88,6 +91,7 @@ class TaskPort:
         self._offered: Child | None = None  # one of these two: parked for the try that is being claimed
         self._run: _Run | None = None
         self._lease_from = 0.0  # a moment before the lease was last claimed or renewed
+        self._lease_from_boot = 0.0  # the same by the clock that goes on while the host sleeps, as a lease does
         self._lease_seconds = math.inf
         self._deadline_told = True
 
@@ -101,7 +105,7 @@ class TaskPort:
         self._offered = self._waiting_child((key.dag_id, key.task_id) in self._reusable)
         if self._offered is None:
             return None
-        self._lease_from = time.monotonic()  # the claim comes next
+        self._lease_begins()  # the claim comes next
         identity = ProcessIdentity(host_name(), boot_id(), self._offered.pid, self._offered.start)
         return Parked(self._worker, identity, task, spec.code_hash)
 
@@ -123,6 +127,10 @@ class TaskPort:
         enough = time.monotonic() + effect.lease_seconds * _ENOUGH_PART
         self._deadline_told = enough <= child.deadline <= self._lease_from + effect.lease_seconds * _DEADLINE_PART
         self._prepare(self._run)
+        if self._is_late():  # the lease may be over before the task begins: then it must not
+            self._run.ending = _HELD_UP
+            self._line.signal(child, signal.SIGKILL)
+            return
         child.end.post(order_for(effect.claim, seconds, again))
 
     def wait(
@@ -144,7 +152,8 @@ class TaskPort:
                 return heard
             now = time.monotonic()
             if now >= due:
-                self._lease_from, self._deadline_told = now, False  # the renewal comes next
+                self._lease_begins()  # the renewal comes next
+                self._deadline_told = False
                 return StillRunning()
             self._enforce(run, now)
             if now >= until or orders.come_back:
@@ -173,8 +182,7 @@ class TaskPort:
 
     def rest(self) -> None:
         """Nothing is there to be run: a kept process may wait for as long as it takes."""
-        if self._kept is not None and not self._kept.gone and self._kept.deadline != math.inf:
-            self._line.deadline(self._kept, math.inf)
+        self._put_off(self._kept, math.inf)
 
     def close(self) -> None:
         """Hang up on the zygote: it ends whatever process of this worker is left."""
@@ -242,10 +250,7 @@ class TaskPort:
     def _waiting_child(self, again: bool) -> Child | None:
         """A process that waits for the word: one that has served, where it may (``again``). None: there is none."""
         self._line.listen(0)
-        if self._kept is not None and (
-            self._kept.gone or self._kept.deadline < time.monotonic() + self._lease_seconds / 2
-        ):
-            self._forget(self._kept)  # it has died, or might before the next try begins
+        self._put_off(self._kept, self._lease_seconds * _ENOUGH_PART if again else math.inf)
         if again and self._kept is not None:
             return self._kept
         if self._next is not None and self._next.gone:
@@ -259,6 +264,16 @@ class TaskPort:
                 return None
             self._line.listen(left)
         return waiting
+
+    def _put_off(self, kept: Child | None, seconds: float) -> None:
+        """Lift a waiting process's deadline, unless it is so many seconds away; give up one it may be too late for."""
+        now = time.monotonic()
+        if kept is None:
+            return
+        if kept.gone or kept.deadline < now + self._lease_seconds * _TOO_NEAR_PART:
+            self._forget(kept)
+        elif kept.deadline < now + seconds:
+            self._line.deadline(kept, math.inf)
 
     def _forget(self, child: Child | None) -> None:
         """Hang up on a process that waits: it ends."""
@@ -285,7 +300,7 @@ class TaskPort:
     def _without_outcome(self, child: Child) -> TryOutcome:
         """Killed for its deadline, by the zygote or by a job that found the lease run out: lost, not its own fault."""
         if child.overdue or (self._is_late() and child.exit_code == -signal.SIGKILL):
-            return TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease, so its process was killed")
+            return _HELD_UP
         code = child.exit_code
         if code is not None and code < 0:
             how = f"it was killed by {_signal_name(-code)}"
@@ -301,9 +316,12 @@ class TaskPort:
         else:
             run.child.end.close()
 
+    def _lease_begins(self) -> None:
+        self._lease_from, self._lease_from_boot = time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
+
     def _is_late(self) -> bool:
         """Whether the lease is so near its end that somebody may have seen it run out."""
-        return time.monotonic() >= self._lease_from + self._lease_seconds * _DEADLINE_PART
+        return time.clock_gettime(time.CLOCK_BOOTTIME) >= self._lease_from_boot + self._lease_seconds * _DEADLINE_PART
 
 
 def _need_not_end(run: _Run, outcome: TryOutcome) -> bool:

@@ -13,10 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tailrace.authoring.dag import DAG
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operator import BaseOperator
-from tailrace.authoring.operators import BashOperator, EmptyOperator
 from tailrace.authoring.results import Followed
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
@@ -33,17 +31,9 @@ _OURS = str(Path(__file__).parent.parent) + os.sep
 _EXAMPLES = _OURS + "examples" + os.sep
 _BACKSTOP_SECONDS = 15
 
-#: Operators in whose process no code of the DAG's author runs: what they start has a process of its own.
-_OURS_ALONE = (BashOperator, EmptyOperator)
-
 
 class TaskTerminated(BaseException):
     """SIGTERM came: raised in the task's main thread, so that its ``finally`` blocks run before the group is killed."""
-
-
-def may_serve_again(dag: DAG, task: BaseOperator) -> bool:
-    """Whether the process of a try of this task is as good as new afterwards: nothing but our own code ran in it."""
-    return type(task) in _OURS_ALONE and "execute" not in vars(task) and not dag.user_defined_macros
 
 
 def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
@@ -62,7 +52,11 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
             return 70  # a process the task forked came out of its code: the outcome is not its to tell
         if order["timeout_seconds"] is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        again = outcome["again"] = order["again"] and not _has_children()
+        ended_well = outcome["kind"] in (
+            OutcomeKind.SUCCESS,
+            OutcomeKind.SKIPPED,
+        )  # else this process may be the reason
+        again = outcome["again"] = order["again"] and ended_well and not _has_children()
         try:
             channel.send(outcome)
         except OSError:
@@ -197,7 +191,7 @@ def _message(
     followed: tuple[str, ...] | None = None,
 ) -> dict[str, Any]:
     xcoms = {} if task_instance is None else task_instance.pushed
-    message = {"kind": str(kind), "error": error, "xcoms": xcoms, "followed": followed}
+    message = {"kind": str(kind), "error": error, "xcoms": xcoms, "followed": followed, "again": False}
     if xcoms and (size := len(encode(message))) > LONGEST_MESSAGE:
         text = (
             f"its XCom values are {size:,} bytes long together; {LONGEST_MESSAGE:,} is the limit: pass a path instead"

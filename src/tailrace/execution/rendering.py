@@ -28,8 +28,8 @@ def prepare(task: BaseOperator) -> None:
     """Compile the templates of a task's fields; what is wrong with one is told when its task runs."""
     for field in task.template_fields:
         for text in _texts_in(getattr(task, field, None)):
-            if _is_file(task, text) or _is_template(text):
-                _templates().prepare(Path(task.file).parent, text, is_file=_is_file(task, text))
+            if is_file(task, text) or is_template(text):
+                _templates().prepare(Path(task.file).parent, text, is_file=is_file(task, text))
 
 
 def _texts_in(value: Any) -> list[str]:
@@ -42,21 +42,23 @@ def _texts_in(value: Any) -> list[str]:
     return []
 
 
-def _is_template(text: str) -> bool:
+def is_template(text: str) -> bool:
+    """Whether there is anything to render in the text."""
     return "{" in text  # every mark of the language begins with it
 
 
-def _is_file(task: BaseOperator, text: str) -> bool:
+def is_file(task: BaseOperator, text: str) -> bool:
+    """Whether the text names a template file beside the task's DAG file."""
     return bool(task.template_ext) and text.endswith(tuple(task.template_ext))
 
 
 def _render(task: BaseOperator, field: str, value: Any, context: Mapping[str, Any]) -> Any:
     if isinstance(value, str):
-        if not _is_template(value) and not _is_file(task, value):
+        if not is_template(value) and not is_file(task, value):
             return value
         what = f"{field} of {task.task_id}"
         folder = Path(task.file).parent
-        return _templates().render(folder, value, context, is_file=_is_file(task, value), what=what)
+        return _templates().render(folder, value, context, is_file=is_file(task, value), what=what)
     if isinstance(value, XComArg):
         return resolve(value, lambda task_id, key: context["ti"].xcom_pull(task_ids=task_id, key=key))
     if isinstance(value, (list, tuple)):

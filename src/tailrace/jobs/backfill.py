@@ -59,8 +59,15 @@ def backfill_loop(job_id: int, dag: DagSpec, backfill_id: int, pace: Pace | None
             yield from ask(Note((), text=text))
         told = text
         seconds = 0.0 if stepped.progress else patience(snapshot, stepped.plan, pace)
+        if _others_drive_some(snapshot):
+            seconds = min(seconds, pace.contended)
         woken = yield from ask(Wait(seconds))
         yield from heed(woken, memory)
+
+
+def _others_drive_some(snapshot: Snapshot) -> bool:
+    """Whether active runs of the backfill are with other jobs: no executor of ours will say when those end."""
+    return snapshot.backfill is not None and snapshot.backfill.active_runs > len(snapshot.runs)
 
 
 def _standstill(snapshot: Snapshot, backfill_id: int, paused: bool) -> str:

@@ -52,7 +52,7 @@ class Pace:
 
     heartbeat: float = 5.0
     poll: float = 1.0
-    contended: float = 0.2  # the same for a lane that waits for room which others hold or want, or for their runs
+    contended: float = 0.2  # the same where others hold or want the room, or drive what is left of a backfill
     backfill_weight: float = 1.0  # how much room all backfills get beside live runs, where both want it
 
 
@@ -185,15 +185,10 @@ def in_flight(snapshot: Snapshot) -> bool:
 
 def patience(snapshot: Snapshot, decided: Plan, pace: Pace) -> float:
     """How long nothing is expected to change by itself, in seconds, at most the pace's poll."""
-    poll = pace.contended if decided.waiting or _others_drive_some(snapshot) else pace.poll
+    poll = pace.contended if decided.waiting else pace.poll
     if decided.wake_at is None:
         return poll
     return min(poll, max(0.0, (decided.wake_at - snapshot.now).total_seconds()))
-
-
-def _others_drive_some(snapshot: Snapshot) -> bool:
-    """Whether active runs of the backfill are with other jobs: no executor of ours will say when those go on."""
-    return snapshot.backfill is not None and snapshot.backfill.active_runs > len(snapshot.runs)
 
 
 def heed(woken: Woken, memory: JobMemory) -> Generator[Effect[Any], Any, None]:

@@ -160,26 +160,26 @@ class Database:
         SQLite's own waiting sleeps up to 100 ms at a time, and transactions here last one or two: with a few processes
         writing, everyone would sleep half of the time. The bound is the same.
         """
-        driver.execute("PRAGMA busy_timeout = 0")
-        try:
-            self._until_free(driver, _BEGIN_WRITE)
-        finally:
-            driver.execute(f"PRAGMA busy_timeout = {int(self._wait_seconds * 1000)}")
+        self._until_free(driver, _BEGIN_WRITE)
 
     def _until_free(self, driver: sqlite3.Connection, statement: str) -> None:
         """Execute a statement until others let go of the file, for as long as a lock is waited for."""
         until = time.monotonic() + self._wait_seconds
         pause = _SHORTEST_PAUSE
-        while True:
-            try:
-                driver.execute(statement)
-                return
-            except sqlite3.OperationalError as error:
-                locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-                if not locked or time.monotonic() >= until:
-                    raise
-            time.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        driver.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    driver.execute(statement)
+                    return
+                except sqlite3.OperationalError as error:
+                    locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                    if not locked or time.monotonic() >= until:
+                        raise
+                time.sleep(pause)
+                pause = min(pause * 1.5, _LONGEST_PAUSE)
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {int(self._wait_seconds * 1000)}")
 
     def release(self) -> None:
         """Close the connection; the next use opens a new one. SQLite needs this before any fork (its locks)."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -10,7 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from tailrace.effects.asks import FindLost, StillRunning, Woken
+from tailrace.effects.asks import FindLost, StartTask, StillRunning, Woken
+from tailrace.effects.tries import TryOutcome
 from tailrace.execution.identity import end_groups, identity_of, kill_group, own_identity
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import ProcessIdentity
@@ -18,7 +20,16 @@ from tailrace.model.outcomes import OutcomeKind
 from tailrace.planning.snapshot import Holder
 from tailrace.runtime.driver import JobDriver
 from tailrace.runtime.signals import Interrupts
-from tests.acceptance.execution.conftest import Bench, NewBench, alive, eventually, pid_in, stop_hard
+from tests.acceptance.execution.conftest import (
+    Bench,
+    NewBench,
+    alive,
+    claim_of,
+    eventually,
+    pid_in,
+    stop_hard,
+    submission,
+)
 
 LEASE = 3.0
 TASKS = """
@@ -116,6 +127,47 @@ def test_a_zygote_stopped_before_it_heard_of_the_task(bench: NewBench, here: Pat
     assert parked.task is not None
     pids = [parked.task.pid, pid_in(here / "child"), pid_in(here / "grandchild")]
     eventually(lambda: not any(map(alive, pids)), within=10.0)
+
+
+def test_a_zygote_that_is_held_up_gives_no_more_time(bench: NewBench, here: Path) -> None:
+    desk = bench(TASKS)
+    assert desk.run("noop").kind is OutcomeKind.SUCCESS
+    desk.lease_seconds = LEASE
+    parked = desk.park("family")
+    os.kill(desk.zygote.pid, signal.SIGSTOP)
+    desk.start("family")
+    began = time.monotonic()
+    assert parked.task is not None
+    pids = [parked.task.pid, pid_in(here / "child"), pid_in(here / "grandchild")]
+    time.sleep(began + 1.0 - time.monotonic())
+    os.kill(desk.zygote.pid, signal.SIGCONT)
+    eventually(lambda: not any(map(alive, pids)), within=began + LEASE - time.monotonic())
+
+
+def test_a_try_whose_lease_is_over_is_never_begun(bench: NewBench, here: Path) -> None:
+    desk = bench(TASKS + '@work\ndef begins(): open("begun", "w").close()\n')
+    assert desk.run("noop").kind is OutcomeKind.SUCCESS
+    desk.lease_seconds = 0.5
+    parked = desk.park("begins")
+    time.sleep(0.5)
+    desk.port.start(StartTask(claim_of(submission("begins")), parked.task_spec, desk.lease_seconds))
+    assert desk.outcome().kind is OutcomeKind.LOST
+    assert not (here / "begun").exists()
+
+
+def test_what_waits_for_another_try_is_no_reason_to_end_a_running_one(bench: NewBench) -> None:
+    """A process kept for the next bash had a deadline that passed, and a zygote stopped just then died for it."""
+    tasks = 'BashOperator(task_id="shell", bash_command="true", dag=dag)\n@work\ndef long(): time.sleep(4.4)\n'
+    desk = bench(tasks)
+    desk.lease_seconds = 4.0
+    assert desk.run("shell").kind is OutcomeKind.SUCCESS
+    zygote = desk.zygote.pid
+    held_up = f"sleep 3.5; kill -STOP {zygote}; sleep 0.7; kill -CONT {zygote}"
+    with subprocess.Popen(["bash", "-c", held_up]):
+        desk.start("long")
+        while isinstance(news := desk.news(1.0), StillRunning):
+            pass
+        assert isinstance(news, TryOutcome) and news.kind is OutcomeKind.SUCCESS, news
 
 
 def test_a_zygote_that_has_nothing_to_do_lives(bench: NewBench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,11 +250,12 @@ def test_one_process_starts_the_bash_of_many_tries(bench: NewBench) -> None:
     assert desk.log("shell", 2).split("\n")[1] == " ".join(said[1]), "each has a log of its own"
     kept = int(said[0][0])
     assert desk.run("empty").kind is OutcomeKind.SUCCESS
-    assert desk.run("fails").error == f"BashFailed: bash exited 3: {kept}"
     others = {desk.run("python").xcoms["return_value"], desk.run("python", 2).xcoms["return_value"]}
     assert kept not in others and len(others) == 2, "the author's own code always has a process of its own"
     assert desk.run("own").xcoms["return_value"] not in others | {kept}, "a class of the author's own is such code"
     assert words_of(desk.run("shell", 4))[0] == str(kept)
+    assert desk.run("fails").error == f"BashFailed: bash exited 3: {kept}"
+    assert words_of(desk.run("shell", 5))[0] != str(kept), "it may be the reason of the failure"
 
 
 def test_what_bash_left_behind_ends_with_its_try(bench: NewBench) -> None:
@@ -277,15 +278,26 @@ def test_a_kept_process_that_was_killed_costs_one_try(bench: NewBench) -> None:
 
 def test_a_kept_process_waits_only_while_its_worker_lives(bench: NewBench) -> None:
     desk = bench(SHELLS)
-    desk.lease_seconds = 0.6
+    desk.lease_seconds = 1.0
     first = words_of(desk.run("shell"))[0]
-    time.sleep(0.4)
+    time.sleep(0.85)
     second = words_of(desk.run("shell"))[0]
     assert second != first, "it might have been killed at any moment"
     desk.port.rest()
-    time.sleep(0.8)
+    time.sleep(1.2)
     assert words_of(desk.run("shell"))[0] == second
     eventually(lambda: not alive(int(second)))
+
+
+@pytest.mark.parametrize("isolation", ["fork", "worker"])
+def test_a_template_file_that_is_made_later_is_read_by_each_try(
+    bench: NewBench, tmp_path: Path, isolation: str
+) -> None:
+    desk = bench('BashOperator(task_id="file", bash_command="made.sh", dag=dag)', isolation)
+    desk.park("file")  # by then the zygote has looked for what is there
+    for number, text in enumerate(("one", "two"), 1):
+        (tmp_path / "made.sh").write_text(f"echo {text}")
+        assert desk.run("file", number).xcoms["return_value"] == text
 
 
 @pytest.mark.parametrize(("arguments", "shared"), [("", True), ("user_defined_macros={'f': str}", False)])

@@ -1,0 +1,58 @@
+"""Which tasks leave their process as good as new: nothing but our own code runs in it, and nothing of a try stays.
+
+The author's code can reach into such a process through a class of its own, a function in a template, or a template
+that is written later. Whatever is not known to be harmless gets a process of its own for each try.
+"""
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+from tailrace.authoring.dag import DAG
+from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.operators import BashOperator, EmptyOperator
+from tailrace.authoring.xcom_args import XComArg
+from tailrace.execution.rendering import is_file, is_template
+
+#: What they start has a process of its own.
+_OURS_ALONE = (BashOperator, EmptyOperator)
+
+#: Of these classes themselves: a subclass may bring code of the author's.
+_PLAIN = (str, int, float, bool, type(None), XComArg)
+
+#: What a template may call: it answers, and changes nothing.
+_HARMLESS_CALLS = frozenset(
+    ("ds_add", "ds_format", "xcom_pull", "strftime", "isoformat", "date", "timestamp", "timedelta", "datetime")
+    + ("format", "replace", "split", "strip", "lower", "upper", "join", "get")
+)
+
+
+def may_serve_again(dag: DAG, task: BaseOperator) -> bool:
+    """Whether the process of a try of this task may serve the next such try."""
+    if type(task) not in _OURS_ALONE or type(dag) is not DAG or dag.user_defined_macros:
+        return False
+    if any(callable(value) for value in (*vars(task).values(), *vars(dag).values())):
+        return False
+    return all(_is_harmless(task, value) for field in task.template_fields for value in _parts(vars(task).get(field)))
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """Every value in a field, however deep."""
+    if type(value) is dict:
+        for name, each in value.items():
+            yield name
+            yield from _parts(each)
+    elif type(value) in (list, tuple):
+        for each in value:
+            yield from _parts(each)
+    else:
+        yield value
+
+
+def _is_harmless(task: BaseOperator, value: Any) -> bool:
+    if type(value) not in _PLAIN or (type(value) is str and is_file(task, value)):
+        return False
+    if type(value) is not str or not is_template(value):
+        return True
+    calls: frozenset[str] | None = importlib.import_module("tailrace.execution.templates").calls_in(value)
+    return calls is not None and calls <= _HARMLESS_CALLS
