@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.relations import relate
 from tailrace.authoring.results import Followed
-from tailrace.authoring.xcom_args import outputs_in, resolve
+from tailrace.authoring.xcom_args import XComArg, outputs_in, resolve
 from tailrace.errors import TaskFailed, TaskSkipped
 from tailrace.model.spec import Decides
+
+_PIECE = 1 << 16
 
 
 class EmptyOperator(BaseOperator):
@@ -51,7 +53,23 @@ class BashOperator(BaseOperator):
         self.cwd = cwd
         codes = (skip_on_exit_code,) if isinstance(skip_on_exit_code, int) else tuple(skip_on_exit_code or ())
         self.skip_on_exit_code = codes
+        self._look_for_mistakes()
         relate([output.operator for output in outputs_in([bash_command, env])], [self])
+
+    def _look_for_mistakes(self) -> None:
+        written: dict[str, Any] = dict(vars(self))  # as written, which may be anything
+        if not isinstance(written["bash_command"], (str, XComArg)):
+            self.mistake(f"bash_command must be text, not {self.bash_command!r}")
+        if not isinstance(written["cwd"], (str, os.PathLike, XComArg, type(None))):
+            self.mistake(f"cwd must be a folder's path, not {self.cwd!r}")
+        if not all(isinstance(code, int) for code in written["skip_on_exit_code"]):
+            self.mistake(f"skip_on_exit_code must be a number, or several, not {self.skip_on_exit_code!r}")
+        env = written["env"]
+        if not isinstance(env, (Mapping, XComArg, type(None))):
+            self.mistake(f"env must be a dict of texts, not {env!r}")
+        for name, value in env.items() if isinstance(env, Mapping) else ():
+            if not isinstance(name, str) or "=" in name or not isinstance(value, (str, XComArg)):
+                self.mistake(f"env must be a dict of texts (and no name with = in it), not {{{name!r}: {value!r}}}")
 
     def execute(self, context: Mapping[str, Any]) -> str:
         """Run the command; answers the last line it printed."""
@@ -59,7 +77,6 @@ class BashOperator(BaseOperator):
         if self.env is not None:
             environment = {**(os.environ if self.append_env else {}), **self.env}
         sys.stdout.flush()
-        last = b""
         with subprocess.Popen(
             ["bash", "-c", self.bash_command],
             stdout=subprocess.PIPE,
@@ -68,16 +85,46 @@ class BashOperator(BaseOperator):
             env=environment,
         ) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                os.write(1, line)  # straight to the log: nothing may wait in a buffer when the process is killed
-                last = line
-        code = process.returncode
+            said = _Said(process.stdout.fileno())
+            try:
+                said.pass_on()
+            except BaseException:
+                said.pass_on()  # asked to end, like bash itself: what that says as it cleans up is heard as well
+                raise
+        code, last = process.returncode, said.last_line
         if code in self.skip_on_exit_code:
             raise TaskSkipped(f"bash exited {code}, which skips")
         if code != 0:
             how = f"was killed by signal {-code}" if code < 0 else f"exited {code}"
-            raise BashFailed(f"bash {how}" + (f": {last.decode(errors='replace').strip()}" if last.strip() else ""))
-        return last.decode(errors="replace").rstrip("\n")
+            raise BashFailed(f"bash {how}" + (f": {last.strip()}" if last.strip() else ""))
+        return last
+
+
+class _Said:
+    """Passes what a command says on to standard output as it comes, and keeps its last line."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._last = bytearray()
+
+    def pass_on(self) -> None:
+        """Until nobody can say anything more."""
+        while piece := os.read(self._pipe, _PIECE):
+            written = 0
+            while written < len(piece):  # nothing waits in a buffer when this process is killed
+                written += os.write(1, piece[written:])
+            if self._last.endswith(b"\n"):
+                self._last.clear()
+            before = piece.rfind(b"\n", 0, len(piece) - 1)
+            if before >= 0:
+                self._last[:] = piece[before + 1 :]
+            else:
+                self._last += piece
+
+    @property
+    def last_line(self) -> str:
+        """The last line, without its end."""
+        return self._last.decode(errors="replace").rstrip("\n")
 
 
 class BashFailed(Exception):

@@ -4,14 +4,16 @@ It has no database connection; what it needs of other tasks it asks its worker f
 """
 
 import gc
+import itertools
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operator import BaseOperator
@@ -24,11 +26,15 @@ from tailrace.execution.jsonable import NotJson
 from tailrace.execution.leash import adopt_orphans
 from tailrace.execution.logs import flush_streams, send_output_to_log
 from tailrace.execution.rendering import render_fields
+from tailrace.execution.reuse import attributes
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 
 _OURS = str(Path(__file__).parent.parent) + os.sep
 _EXAMPLES = _OURS + "examples" + os.sep
+_PYTHON = os.path.dirname(os.__file__) + os.sep
+_LIBRARIES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
+_TEMPLATES = os.sep + "jinja2" + os.sep
 _BACKSTOP_SECONDS = 15
 
 
@@ -39,6 +45,7 @@ class TaskTerminated(BaseException):
 def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
     """Wait for the word and run the try, and the next ones too where the order says so. Answers the exit code."""
     leader = os.getpid()
+    made: tuple[Any, ...] = ()
     while True:
         order = channel.receive()
         if order is None:
@@ -46,6 +53,7 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
         gc.enable()
         if order["again"]:
             adopt_orphans()  # what the try leaves behind will be seen below
+            made = made or attributes()
         outcome = run_try(order, loaded, home, channel)
         flush_streams()
         if os.getpid() != leader:
@@ -56,7 +64,8 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
             OutcomeKind.SUCCESS,
             OutcomeKind.SKIPPED,
         )  # else this process may be the reason
-        again = outcome["again"] = order["again"] and ended_well and not _has_children()
+        again = order["again"] and ended_well and not _has_children() and attributes() == made
+        outcome["again"] = again
         try:
             channel.send(outcome)
         except OSError:
@@ -101,13 +110,13 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
     key = TryKey(ti, named["try_number"])
     try:
         send_output_to_log(home, key)
+        print(f"--- {key}, started {order['started_at']}")
     except OSError as trouble:
         return _message(OutcomeKind.FAILED, f"its log file cannot be written: {trouble}")
     timeout = order["timeout_seconds"]
     if timeout is not None:
         # The worker ends the group at the timeout; should no one be left to do that, the kernel ends this process.
         signal.setitimer(signal.ITIMER_REAL, timeout + _BACKSTOP_SECONDS)
-    print(f"--- {key}, started {order['started_at']}")
     dag = loaded.dags.get(ti.dag_id)
     if dag is None or ti.task_id not in dag.task_dict:
         return _message(OutcomeKind.FAILED, f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded")
@@ -125,8 +134,14 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
 
     task_instance = TaskInstance(key, order, pull)
     outcome = execute(dag.task_dict[ti.task_id], build_context(dag, order, task_instance), task_instance)
-    print(f"--- {outcome['kind']}{': ' + outcome['error'] if outcome['error'] else ''}")
+    _say(f"--- {outcome['kind']}{': ' + outcome['error'] if outcome['error'] else ''}", sys.stdout)
     return outcome
+
+
+def _say(text: str, stream: TextIO) -> None:
+    """Write a line to the log. A disk that is full by now takes no outcome away."""
+    with suppress(OSError):
+        print(text, file=stream)
 
 
 def environment_of(key: TryKey, order: Mapping[str, Any], home: str) -> dict[str, str]:
@@ -157,7 +172,7 @@ def execute(task: BaseOperator, context: dict[str, Any], task_instance: TaskInst
         _print_traceback(failed)
         return _message(OutcomeKind.FAILED_FOR_GOOD, _text(failed) or "failed for good", task_instance)
     except (RenderingFailed, NotJson) as wrong:
-        print(wrong, file=sys.stderr)
+        _say(str(wrong), sys.stderr)
         return _message(OutcomeKind.FAILED, str(wrong), task_instance)
     except TaskTerminated as terminated:
         _print_traceback(terminated)
@@ -196,7 +211,7 @@ def _message(
         text = (
             f"its XCom values are {size:,} bytes long together; {LONGEST_MESSAGE:,} is the limit: pass a path instead"
         )
-        print(text, file=sys.stderr)
+        _say(text, sys.stderr)
         return _message(OutcomeKind.FAILED, text)
     return message
 
@@ -210,12 +225,20 @@ def _text(raised: BaseException) -> str:
 
 
 def _print_traceback(failed: BaseException) -> None:
-    """The author's frames only: Tailrace's own would hide them."""
+    """From the author's first frame on; where no code of the author's took part, only what went wrong."""
     summary = traceback.TracebackException.from_exception(failed)
     told: traceback.TracebackException | None = summary
     while told is not None:
-        own = [f for f in told.stack if not f.filename.startswith(_OURS) or f.filename.startswith(_EXAMPLES)]
-        if own:
-            told.stack = traceback.StackSummary.from_list(own)
+        shown = list(itertools.dropwhile(lambda frame: not _is_authors(frame.filename), told.stack))
+        told.stack = traceback.StackSummary.from_list([frame for frame in shown if not _is_ours(frame.filename)])
         told = told.__cause__ or told.__context__
-    print("".join(summary.format()), file=sys.stderr, end="")
+    _say("".join(summary.format() if summary.stack else summary.format_exception_only()).rstrip("\n"), sys.stderr)
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith(_OURS) and not file.startswith(_EXAMPLES)
+
+
+def _is_authors(file: str) -> bool:
+    of_python = file.startswith((_PYTHON, "<frozen ")) and not any(each in file for each in _LIBRARIES)
+    return not (_is_ours(file) or of_python or _TEMPLATES in file)

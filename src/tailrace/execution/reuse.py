@@ -5,6 +5,8 @@ that is written later. Whatever is not known to be harmless gets a process of it
 """
 
 import importlib
+import os
+import resource
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +22,8 @@ _OURS_ALONE = (BashOperator, EmptyOperator)
 #: Of these classes themselves: a subclass may bring code of the author's.
 _PLAIN = (str, int, float, bool, type(None), XComArg)
 
+_LIMITS = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
+
 #: What a template may call: it answers, and changes nothing.
 _HARMLESS_CALLS = frozenset(
     ("ds_add", "ds_format", "xcom_pull", "strftime", "isoformat", "date", "timestamp", "timedelta", "datetime")
@@ -34,6 +38,13 @@ def may_serve_again(dag: DAG, task: BaseOperator) -> bool:
     if any(callable(value) for value in (*vars(task).values(), *vars(dag).values())):
         return False
     return all(_is_harmless(task, value) for field in task.template_fields for value in _parts(vars(task).get(field)))
+
+
+def attributes() -> tuple[Any, ...]:
+    """What a command may have changed of the process that started it, by its pid: limits, priority, processors."""
+    limits = tuple(resource.getrlimit(kind) for kind in _LIMITS)
+    with open("/proc/self/oom_score_adj", "rb", buffering=0) as file:
+        return limits, os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), file.read(16)
 
 
 def _parts(value: Any) -> Iterator[Any]:

@@ -160,7 +160,7 @@ def _pool_refusals(dag: DagSpec, request: BackfillRequest, facts: BackfillFacts)
 
 def _conflicts(request: BackfillRequest, dates: Iterable[DatePlan], facts: BackfillFacts) -> Iterable[str]:
     """Whoever wants one open run must agree about all that affects its outcome: other backfills, its schedule."""
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, str, str], list[str]] = {}
     for date in dates:
         run = facts.existing.get(date.interval.start)
         if run is None or run.state in CLOSED:
@@ -172,10 +172,15 @@ def _conflicts(request: BackfillRequest, dates: Iterable[DatePlan], facts: Backf
         differing = " and ".join(_differing(request, date, run))
         if differing:
             whose = f"wanted by backfill {', '.join(map(str, others))}" if others else _ASKED_BY[run.run_type]
-            found.setdefault((whose, differing), []).append(run.run_id)
-    for (whose, differing), runs in found.items():
+            found.setdefault((whose, differing, str(others[0]) if others else ""), []).append(run.run_id)
+    for (whose, differing, other), runs in found.items():
         which = f"{runs[0]} is" if len(runs) == 1 else f"{len(runs)} runs, first {runs[0]}, are"
-        yield f"{which} {whose} with another {differing}; wait until that has ended, or give the same options"
+        yield f"{which} {whose} with another {differing}; give the same options, or first {_ended(other)}"
+
+
+def _ended(other: str) -> str:
+    """How what is in the way ends."""
+    return f"have that end (continue it, or `tailrace backfill cancel {other}`)" if other else "let that end"
 
 
 _ASKED_BY = {RunType.SCHEDULED: "due by the schedule", RunType.MANUAL: "triggered by a person"}

@@ -5,7 +5,7 @@ order (a skip decided here is seen by the tasks below it), give out the room the
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -24,11 +24,12 @@ from tailrace.planning.plan import (
     RunActivation,
     RunAdoption,
     RunTakeover,
+    RunVerdict,
     TaskTransition,
     Verdict,
 )
 from tailrace.planning.retries import AfterTry, after_loss, after_stop
-from tailrace.planning.snapshot import PreviousRun, RunView, Snapshot, StrayTry, TaskInstanceView
+from tailrace.planning.snapshot import BackfillView, PreviousRun, RunView, Snapshot, StrayTry, TaskInstanceView
 from tailrace.planning.verdicts import judge_backfill, judge_run
 from tailrace.planning.yielding import yields
 
@@ -73,7 +74,7 @@ def plan(snapshot: Snapshot) -> Plan:
     _give_room(draft, boards, turns)
     verdicts = tuple(verdict for board in boards if (verdict := judge_run(board)) is not None)
     backfill = snapshot.backfill
-    activations = tuple(_activations(snapshot, {verdict.id for verdict in verdicts}, turns))
+    activations = tuple(_activations(snapshot, verdicts, turns))
     return Plan(
         dag=snapshot.dag,
         job_id=snapshot.job_id,
@@ -264,7 +265,7 @@ def _key(board: Board, ti: TaskInstanceView) -> TaskInstanceKey:
     return TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
 
 
-def _activations(snapshot: Snapshot, closing: set[int], turns: Turns) -> Iterable[RunActivation]:
+def _activations(snapshot: Snapshot, closing: Sequence[RunVerdict], turns: Turns) -> Iterable[RunActivation]:
     """Slide the window: as many queued runs as there is room for, runs that this very plan closes counted out.
 
     A run that looks at its previous run goes only after that one is active or closed, so that the window cannot
@@ -273,7 +274,7 @@ def _activations(snapshot: Snapshot, closing: set[int], turns: Turns) -> Iterabl
     backfill = snapshot.backfill
     if snapshot.schedule_paused:
         return
-    if backfill is not None and (backfill.paused or (backfill.stop_on_failure and backfill.failed_runs)):
+    if backfill is not None and (backfill.paused or _stops(backfill, closing)):
         return
     resource, size = runs_resource(snapshot.dag.dag_id), snapshot.dag.max_active_runs
     active = snapshot.dag_active_runs - len(closing)
@@ -297,6 +298,12 @@ def _activations(snapshot: Snapshot, closing: set[int], turns: Turns) -> Iterabl
         active += 1
         own_room -= 1
         yield RunActivation(run.id, run.run_id, run.version)
+
+
+def _stops(backfill: BackfillView, closing: Sequence[RunVerdict]) -> bool:
+    """Whether a run has failed, were it by this very plan, after which the backfill begins no other."""
+    failing = any(verdict.state is not DagRunState.SUCCESS for verdict in closing)
+    return backfill.stop_on_failure and bool(backfill.failed_runs or failing)
 
 
 def held_back_by(snapshot: Snapshot) -> PreviousRun | None:

@@ -86,5 +86,5 @@ def judge_backfill(backfill: BackfillView) -> BackfillVerdict | None:
         state = BackfillState.SUCCESS
     parts = [f"{number} {run_state}" for run_state, number in sorted(counts.items()) if number]
     if backfill.open_runs:
-        parts.append(f"{backfill.open_runs} not started: stopped at the first failure")
+        parts.append("the rest is not started: stopped at the first failure")
     return BackfillVerdict(backfill.id, backfill.version, state, ", ".join(parts))

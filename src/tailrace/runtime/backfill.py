@@ -123,7 +123,8 @@ def find_dag(report: LoadReport, dag_id: str, settings: Settings) -> DagSpec:
     )
     broken = sorted({mistake.file for mistake in report.mistakes})
     if broken:
-        hint += f"; {in_words(broken)} could not be loaded (`tailrace dags check` says why)"
+        have = "has" if len(broken) == 1 else "have"
+        hint += f"; {in_words(broken)} {have} mistakes (`tailrace dags check` tells them)"
     raise CommandError(f"no DAG {dag_id!r} in {settings.dags}{hint}")
 
 
@@ -131,7 +132,8 @@ def _load_notices(report: LoadReport) -> tuple[str, ...]:
     broken = sorted({mistake.file for mistake in report.mistakes})
     notices: tuple[str, ...] = (report.notice,) if report.notice else ()
     if broken:
-        notices += (f"{in_words(broken)} could not be loaded (`tailrace dags check` says why)",)
+        have = "has" if len(broken) == 1 else "have"
+        notices += (f"{in_words(broken)} {have} mistakes (`tailrace dags check` tells them)",)
     return notices
 
 

@@ -49,7 +49,7 @@ def type_command(world: "World", command: Command) -> None:
         world.metastore.set_pool("small", 1, None, world.write_id())  # as the refusal says
         world.commands.append(command)
         return
-    if creation.refusals and "; wait until that has ended" in creation.refusals[0] and len(world.commands) < 8:
+    if creation.refusals and "; give the same options" in creation.refusals[0] and len(world.commands) < 8:
         world.tell("person", "IS REFUSED", creation.refusals[0])
         world.commands.append(command)  # as the refusal says: later
         world.put_off = True

@@ -2,9 +2,11 @@
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tailrace import DAG, BashOperator
 from tailrace.authoring.loading import LoadedDags, bundled_examples_path, load_dags
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import Decides
@@ -176,3 +178,21 @@ def test_a_module_beside_the_file_is_found(load, tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert "no such file or folder" in str(load_dags(tmp_path / "nowhere").mistakes[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"bash_command": 7}, "bash_command must be text, not 7"),
+        ({"bash_command": "true", "env": ["A"]}, "env must be a dict of texts, not ['A']"),
+        ({"bash_command": "true", "env": {"A": 1}}, "env must be a dict of texts (and no name with = in it)"),
+        ({"bash_command": "true", "env": {"A=B": "1"}}, "env must be a dict of texts (and no name with = in it)"),
+        ({"bash_command": "true", "cwd": 3}, "cwd must be a folder's path, not 3"),
+        ({"bash_command": "true", "skip_on_exit_code": "99"}, "skip_on_exit_code must be a number, or several"),
+    ],
+)
+def test_a_bash_task_that_cannot_run_is_a_mistake(arguments: dict[str, Any], said: str) -> None:
+    with DAG("d") as dag:
+        BashOperator(task_id="t", **arguments)
+    (mistake,) = dag.mistakes
+    assert said in mistake.message

@@ -145,6 +145,22 @@ def test_bash(command: str, kind: str, error: str) -> None:
     assert outcome["xcoms"] == ({"return_value": "two"} if kind == "success" else {})
 
 
+@pytest.mark.parametrize(
+    ("command", "last"),
+    [
+        ("printf 'one\\ntwo'", "two"),
+        ("printf 'one\\n\\n'", ""),
+        ("true", ""),
+        ("printf one; sleep 0.01; printf two; sleep 0.01; echo; sleep 0.01; printf three", "three"),
+        ("head -c 200000 /dev/zero | tr '\\0' x; echo; sleep 0.01; echo y", "y"),
+    ],
+)
+def test_the_last_line_of_a_command_is_its_xcom(command: str, last: str) -> None:
+    with dag():
+        outcome = run(BashOperator(task_id="shell", bash_command=command))
+    assert outcome["xcoms"] == {"return_value": last}
+
+
 def test_running_a_task_leaves_the_task_as_it_was_written() -> None:
     """A process that runs many tries (isolation worker) renders each anew."""
     with dag():

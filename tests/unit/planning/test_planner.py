@@ -257,6 +257,17 @@ def test_stop_on_failure_starts_nothing_more_and_ends_when_nothing_is_active() -
     assert decided.backfill_verdict.state is BackfillState.FAILED
 
 
+@pytest.mark.parametrize(("outcome", "begun"), [("failed", []), ("success", [2])])
+def test_stop_on_failure_begins_no_run_in_the_step_that_closes_a_failed_one(outcome: str, begun: list[int]) -> None:
+    """Its room was given to the next run at once: one more was started than should be."""
+    spec = dag("a")
+    view = BackfillView(1, BackfillState.RUNNING, 1, stop_on_failure=True, open_runs=2, active_runs=1)
+    ended = run(spec, tis=task_instances(spec, a=outcome))
+    decided = plan(snapshot(spec, ended, candidates=(queued(spec, 2),), backfill=view))
+    assert [verdict.state for verdict in decided.run_verdicts] == [outcome]
+    assert [activation.id for activation in decided.activations] == begun
+
+
 @pytest.mark.parametrize(
     ("counts", "expected"),
     [

@@ -29,11 +29,11 @@ def trigger(
     A logical date of the schedule has its own data interval; any other has the last that has ended by then.
     """
     settings = settings_with(dags=dags)
-    bundled = bundled_file(dag_id, settings)
-    if bundled is None:
-        require_dags(dag_id, settings)
-    else:
-        settings = settings_with(dags=bundled)
+    if bundled_file(dag_id, settings) is not None:
+        raise CommandError(
+            f"{dag_id} is a bundled example, which no scheduler loads; run it with `tailrace backfill {dag_id}`"
+        )
+    require_dags(dag_id, settings)
     plan = trigger_run(dag_id, logical_date, _checked(run_id), canonical_conf(conf), settings)
     speaker = current_speaker()
     if output == "json":

@@ -1,0 +1,52 @@
+"""What a bash command says reaches the log, whatever comes of it; what it does to its parent reaches nobody else."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from tailrace.model.outcomes import OutcomeKind
+from tests.acceptance.execution.conftest import NewBench, eventually
+from tests.acceptance.execution.test_zygote import words_of
+
+SPOIL = "import os, resource, sys; resource.prlimit(int(sys.argv[1]), resource.RLIMIT_NOFILE, (64, 64))"
+TASKS = f"""
+def shell(name, command, **more): BashOperator(task_id=name, bash_command=command, dag=dag, **more)
+shell("parent", "echo $PPID")
+shell("spoils", '''{sys.executable} -c "{SPOIL}" $PPID; echo $PPID''')
+shell("cleans", "trap 'echo cleaning up; exit 5' TERM; echo began; sleep 30 & wait", execution_timeout=1)
+shell("partial", "printf partial; sleep 30", execution_timeout=30)
+shell("fails", "echo the reason; exit 3")
+"""
+
+
+def test_what_a_command_says_while_it_cleans_up_is_logged(bench: NewBench) -> None:
+    """The pipe was closed as soon as its parent was told to end, and the first word of a trap killed bash."""
+    desk = bench(TASKS)
+    outcome = desk.run("cleans")
+    assert "timed out" in outcome.error
+    assert desk.log("cleans").split("\n")[1:3] == ["began", "cleaning up"]
+
+
+def test_half_a_line_is_in_the_log_at_once(bench: NewBench) -> None:
+    desk = bench(TASKS)
+    parked = desk.start("partial").task
+    log = Path(desk.home / "logs" / "d" / "run" / "partial" / "1.log")
+    eventually(lambda: log.exists() and log.read_text().endswith("partial"))
+    assert parked is not None
+    os.killpg(parked.pid, signal.SIGKILL)
+    assert desk.outcome().kind is OutcomeKind.FAILED
+
+
+def test_a_failed_command_leaves_its_own_words_and_no_traceback(bench: NewBench) -> None:
+    desk = bench(TASKS)
+    assert desk.run("fails").error == "BashFailed: bash exited 3: the reason"
+    said = desk.log("fails")
+    assert "the reason" in said and "Traceback" not in said and "tailrace/" not in said
+
+
+def test_a_parent_that_a_command_has_changed_starts_no_other(bench: NewBench) -> None:
+    desk = bench(TASKS)
+    assert words_of(desk.run("parent")) == words_of(desk.run("parent", 2))
+    (spoilt,) = words_of(desk.run("spoils"))
+    assert words_of(desk.run("parent", 3)) != [spoilt]
