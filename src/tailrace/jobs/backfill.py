@@ -12,6 +12,7 @@ from tailrace.effects.asks import BuryDeadJobs, Effect, EndJob, Loop, Note, Read
 from tailrace.jobs.stepping import Ending, JobMemory, Pace, beat, heed, in_flight, job_state, patience, step
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState
+from tailrace.planning.plan import Plan
 from tailrace.planning.planner import held_back_by
 from tailrace.planning.snapshot import Snapshot
 
@@ -54,7 +55,7 @@ def backfill_loop(job_id: int, dag: DagSpec, backfill_id: int, pace: Pace | None
         paused = backfill is not None and backfill.paused
         if paused and not in_flight(snapshot):
             return (yield from _end(job_id, Ending.PAUSED, state))
-        text = _standstill(snapshot, backfill_id, paused)
+        text = _standstill(snapshot, stepped.plan, backfill_id, paused)
         if text and text != told:
             yield from ask(Note((), text=text))
         told = text
@@ -70,16 +71,17 @@ def _others_drive_some(snapshot: Snapshot) -> bool:
     return snapshot.backfill is not None and snapshot.backfill.active_runs > len(snapshot.runs)
 
 
-def _standstill(snapshot: Snapshot, backfill_id: int, paused: bool) -> str:
+def _standstill(snapshot: Snapshot, decided: Plan, backfill_id: int, paused: bool) -> str:
     """Why nothing of the backfill starts, where only a person can change it, or ""."""
     if paused:
         return f"backfill {backfill_id} is paused: nothing more is started, what runs finishes"
-    blocker = held_back_by(snapshot)
-    if blocker is None:
+    blocked = None if decided.transitions or decided.activations or decided.waiting else held_back_by(snapshot)
+    if blocked is None:
         return ""
+    run, previous = blocked
     return (
-        f"backfill {backfill_id} waits: {snapshot.candidates[0].run_id} depends on {blocker.run_id}, which is queued; "
-        "a backfill of that date runs it"
+        f"backfill {backfill_id} waits: {run.run_id} depends on {previous.run_id}, which is {previous.state}; "
+        f"a backfill of that date runs it (`tailrace runs explain {snapshot.dag.dag_id} {previous.run_id}`)"
     )
 
 

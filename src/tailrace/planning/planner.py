@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import TaskSpec
-from tailrace.model.states import CLAIMED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.states import CLAIMED, CLOSED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.board import Board
 from tailrace.planning.capacity import Capacity
@@ -306,19 +306,24 @@ def _stops(backfill: BackfillView, closing: Sequence[RunVerdict]) -> bool:
     return backfill.stop_on_failure and bool(backfill.failed_runs or failing)
 
 
-def held_back_by(snapshot: Snapshot) -> PreviousRun | None:
-    """The queued run, not of this backfill's next ones, that all of it waits for; None if anything of it is active.
+def held_back_by(snapshot: Snapshot) -> tuple[RunView, PreviousRun] | None:
+    """The first run of a backfill of which nothing goes on, and the open run, not one of its own, that it depends on.
 
     Only whoever drives that run lets it go on, which may be nobody: a person has to hear of it.
     """
     backfill = snapshot.backfill
-    if backfill is None or backfill.active_runs or not snapshot.candidates:
+    if backfill is None or backfill.active_runs > len(snapshot.runs) or not snapshot.dag.depends_on_past:
+        return None  # other jobs may be at work
+    ours = (*snapshot.runs, *snapshot.candidates)
+    under_way = OCCUPYING | {TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE}
+    if not ours or any(ti.state in under_way for run in snapshot.runs for ti in run.task_instances):
         return None
-    first = snapshot.candidates[0]
-    ours = {run.id for run in snapshot.candidates}
-    if first.previous_id in ours or not _waits_for_previous(snapshot, first, set()):
+    first = ours[0]
+    previous = _previous(snapshot, first)
+    if previous is None or first.options.ignore_depends_on_past or previous.id in {run.id for run in ours}:
         return None
-    return snapshot.previous[first.previous_id] if first.previous_id is not None else None
+    waits = previous.state not in CLOSED if snapshot.runs else previous.state is DagRunState.QUEUED
+    return (first, previous) if waits else None
 
 
 def _waits_for_previous(snapshot: Snapshot, run: RunView, opened: set[int]) -> bool:

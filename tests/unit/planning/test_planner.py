@@ -237,11 +237,17 @@ def test_a_backfill_that_waits_for_another_ones_queued_run_can_name_it() -> None
     spec = dag("a", a={"depends_on_past": True})
     left = PreviousRun(9, "run_9", DagRunState.QUEUED, {})
     waiting = snapshot(spec, candidates=(queued(spec, 1, previous_id=9),), previous={9: left})
-    assert held_back_by(waiting) == left
+    assert held_back_by(waiting) == (waiting.candidates[0], left)
     chained = snapshot(spec, candidates=(queued(spec, 9), queued(spec, 1, previous_id=9)), previous={9: left})
     assert held_back_by(chained) is None, "it starts that one itself"
     begun = {9: replace(left, state=DagRunState.RUNNING)}
-    assert held_back_by(replace(waiting, previous=begun)) is None
+    assert held_back_by(replace(waiting, previous=begun)) is None, "it begins, and waits then"
+    active = snapshot(spec, run(spec, 1, previous_id=9), previous=begun)
+    assert held_back_by(active) == (active.runs[0], begun[9])
+    working = snapshot(spec, run(spec, 1, previous_id=9, tis=task_instances(spec, a="running")), previous=begun)
+    assert held_back_by(working) is None
+    closed = {9: replace(left, state=DagRunState.SUCCESS)}
+    assert held_back_by(replace(active, previous=closed)) is None
     assert held_back_by(replace(waiting, backfill=None)) is None
 
 
