@@ -204,6 +204,25 @@ def test_changed_dag_files_are_loaded_again(place: Place, tailrace: Run) -> None
     assert place.lines()["third 2024-01-08"] == 1
 
 
+def test_a_mistake_in_a_dag_file_stops_nothing(place: Place) -> None:
+    """Its DAGs were gone from the scheduler at once, and their runs stood still."""
+    (place.dags / "daily.py").write_text(DAG_FILE.replace("sleep 0.2", "sleep 0.6"))
+    scheduler = place.scheduler()
+    place.wait_for_lines(2)
+    (place.dags / "daily.py").write_text("def (\n")
+    place.wait_for_lines(2 * DATES)
+    scheduler.send_signal(signal.SIGINT)
+    said = scheduler.communicate(timeout=30)[1]
+    assert "the last edition that could be loaded goes on until this is mended" in said
+    assert "syntax error" in said
+
+
+def test_an_example_is_not_triggered(tailrace: Run) -> None:
+    done = tailrace("dags", "trigger", "example_weather")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "which no scheduler loads" in done.stderr
+
+
 def test_the_bundled_examples_are_never_scheduled(place: Place, tailrace: Run) -> None:
     examples = Path(subprocess.check_output([sys.executable, "-c", _WHERE], text=True).strip())
     ended(place.scheduler("--until-idle", "--dags", os.fspath(examples)))

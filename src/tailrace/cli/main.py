@@ -52,11 +52,23 @@ def tailrace() -> None:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
+    _open_what_is_closed()
     arguments = sys.argv[1:] if argv is None else list(argv)
     instruction = os.environ.get(_COMPLETION)
     if instruction:
         sys.exit(shell_complete(tailrace, {}, "tailrace", _COMPLETION, instruction))
     _leave(run(arguments))
+
+
+def _open_what_is_closed() -> None:
+    """A command that is typed with ``>&-`` has no such stream: what it says there is said to nobody."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nobody = os.open(os.devnull, os.O_RDWR)
+            if nobody != number:
+                os.dup2(nobody, number)
+                os.close(nobody)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 def _leave(code: int) -> NoReturn:

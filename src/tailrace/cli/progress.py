@@ -106,7 +106,7 @@ class TellingListener:
         )
         left = sum(date.action is DateAction.LEAVE for date in creation.dates)
         if left and left < len(creation.dates):
-            self._say(f"{plural(left, 'date')} of these need nothing")
+            self._say(f"of these, {plural(left, 'date')} {'needs' if left == 1 else 'need'} nothing")
         elif left:
             self._say("nothing to do: the runs of these dates have ended (--reprocess runs them again)")
         self.told = creation.notices

@@ -182,7 +182,7 @@ def trouble_in_words(error: OSError) -> str:
     advice = {
         "the disk is full": "make room and run the same command again",
         "permission denied": "check the owner and mode, or set TAILRACE_HOME to a folder you may write",
-        "the file system is read-only": "set TAILRACE_HOME to a folder you may write",
+        "the file system is read-only": "run it in another folder, or set TAILRACE_HOME to one you may write",
     }.get(what)
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{what}" + (f"; {advice}" if advice else "")

@@ -56,7 +56,7 @@ def summary(report: BackfillReport, command: BackfillCommand, settings_options: 
     if report.blocked:
         lines += _blocked(report.blocked)
     if report.left_failed:
-        lines.append(f"{plural(report.left_failed, 'run')} had failed before and stayed as they were")
+        lines.append(f"{plural(report.left_failed, 'run')} had failed before and stayed so")
     lines += _next(report, command, settings_options)
     return "\n".join(lines)
 

@@ -70,6 +70,10 @@ class KnownRun:
     previous_id: int | None = None
     owner_alive: bool = False
     live: bool = False
+    conf: str | None = None  # JSON
+    pool: str | None = None
+    disable_retry: bool = False
+    mark_success: bool = False
     wanted_by: tuple[int, ...] = ()
     judged_by: int | None = None
     task_instances: tuple[KnownTaskInstance, ...] = ()

@@ -215,7 +215,9 @@ def _notices(dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], 
     left = [date for date in dates if date.action is DateAction.LEAVE]
     failed = [date for date in left if facts.existing[date.interval.start].state is not DagRunState.SUCCESS]
     if failed:
-        yield f"{len(failed)} runs failed before and are left as they are; --reprocess failed runs them again"
+        one = len(failed) == 1
+        which = "1 run failed before and is left as it is" if one else f"{len(failed)} runs failed before and are left"
+        yield f"{which}; --reprocess failed runs {'it' if one else 'them'} again"
 
 
 def _exists(date: datetime | None, facts: BackfillFacts) -> bool:

@@ -4,6 +4,7 @@ A deadlock is final only until a person changes what it leans on: a run that was
 again when the tasks it waits for were touched there, and so does the run after it.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
 from tailrace.model.keys import RunType
@@ -86,9 +87,20 @@ def _driver(facts: CommandFacts, run: KnownRun) -> str:
         return "a job goes on with {it}"
     paused = f" once {facts.dag_id} is unpaused" if facts.dag_paused else ""
     here = (
-        "" if run.run_type is RunType.MANUAL else f", or run {{it}} here: `tailrace backfill {facts.dag_id} {{range}}`"
+        ""
+        if run.run_type is RunType.MANUAL
+        else f", or run {{it}} here: `tailrace backfill {facts.dag_id} {{range}}{_braced(_options(run))}`"
     )
     return f"a scheduler drives {{it}}{paused} (`tailrace scheduler`){here}"
+
+
+def _options(run: KnownRun) -> str:
+    """What a command has to name for the run to be done again as it was."""
+    named = [f" --conf {shlex.quote(run.conf)}"] if run.conf else []
+    named += [f" --pool {shlex.quote(run.pool)}"] if run.pool else []
+    named += [" --disable-retry"] if run.disable_retry else []
+    named += [" --mark-success"] if run.mark_success else []
+    return "".join(named)
 
 
 def _braced(command: str) -> str:

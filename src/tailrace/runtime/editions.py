@@ -82,13 +82,25 @@ class Editions:
             loading.stop()
             self._told(f"the DAG files changed, and the last edition that could be loaded goes on: {broken}")
             return
+        if self._would_lose(report):
+            loading.stop()
+            self._told("the DAG files changed, and the last edition that could be loaded goes on until this is mended:")
+            for mistake in report.mistakes:
+                self._told(str(mistake))
+            return
         self._editions[-1].executor.drain()
         self._editions.append(self._begin(loading))
         self._number += 1
         self._book = _book(report, self._number)
-        self._told(f"the DAG files changed and were loaded again: {len(report.specs)} DAGs")
+        count = "1 DAG" if len(report.specs) == 1 else f"{len(report.specs)} DAGs"
+        self._told(f"the DAG files changed and were loaded again: {count}")
         for mistake in report.mistakes:
             self._told(str(mistake))
+
+    def _would_lose(self, report: LoadReport) -> bool:
+        """Whether a DAG of the current edition is missing because of a mistake: its runs would stand still."""
+        wrong = {mistake.file for mistake in report.mistakes}
+        return any(id not in report.specs and dag.file in wrong for id, dag in self._book.dags.items())
 
     def _begin(self, zygote: ZygoteHandle) -> _Edition:
         return _Edition(zygote, self._start_executor(zygote, partial(self._disown_others, zygote)))

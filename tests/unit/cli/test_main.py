@@ -149,7 +149,11 @@ def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
         (InternalError("invariant"), 70, "error: invariant\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (OSError(errno.ENOSPC, "No space", "/x"), 4, "error: /x: the disk is full; make room and run the same"),
-        (OSError(errno.EROFS, "ro", "/x"), 4, "error: /x: the file system is read-only; set TAILRACE_HOME"),
+        (
+            OSError(errno.EROFS, "ro", "/x"),
+            4,
+            "error: /x: the file system is read-only; run it in another folder, or set TAILRACE_HOME",
+        ),
         (PermissionError(errno.EACCES, "no", "/x"), 4, "error: /x: permission denied; check the owner"),
         (ValueError("odd\nthing"), 70, "error: ValueError: odd thing — this is a bug in Tailrace; please report"),
     ],

@@ -102,7 +102,7 @@ def test_a_pool_that_is_too_small_is_repaired_by_a_larger_pool() -> None:
 
 def test_failures_left_alone_are_named() -> None:
     text = summary(report(BackfillEnding.FAILED, 1, left_failed=2), COMMAND, {})
-    assert "2 runs had failed before and stayed as they were" in text
+    assert "2 runs had failed before and stayed so" in text
     assert "--reprocess failed" in text
 
 
