@@ -78,7 +78,8 @@ def their_next_step(facts: RunFacts) -> Release:
     """It goes on with the next step of a job; where no live job drives it, what starts one."""
     if facts.drivers:
         driver = facts.drivers[0]
-        return Release(f"the next step of job {driver.id} ({driver.kind} on {driver.host}, pid {driver.pid})")
+        loaded = f", if its DAG files hold {facts.dag_id}" if driver.kind == "scheduler" else ""
+        return Release(f"the next step of job {driver.id} ({driver.kind} on {driver.host}, pid {driver.pid}){loaded}")
     return Release("a job that drives it: none is alive", _driving_command(facts))
 
 
