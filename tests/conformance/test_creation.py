@@ -15,7 +15,6 @@ from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState
 from tailrace.planning.backfills import BackfillCreation, DateAction
-from tailrace.planning.plan import BackfillVerdict
 from tests.conformance.worlds import DAY, FIRST, World, dag
 
 A = dag("a", a={"retries": 2})
@@ -33,7 +32,9 @@ def ended(world: World, kind: OutcomeKind = OutcomeKind.SUCCESS, days: int = 1) 
         state = DagRunState.SUCCESS if kind is OutcomeKind.SUCCESS else DagRunState.FAILED
         assert world.apply(A, job, run_verdicts=(world.verdict(run, state),)).judged
     version = world.row(backfill, id).version
-    assert world.apply(A, job, backfill_verdict=BackfillVerdict(id, version, BackfillState.FAILED)).backfill_judged
+    assert world.apply(
+        A, job, backfill_verdict=world.backfill_verdict(id, BackfillState.FAILED, version)
+    ).backfill_judged
     return id, job
 
 

@@ -126,7 +126,7 @@ def test_a_deadlock_keeps_its_blockers(world: World, finished: int) -> None:
 
 
 def judge(world: World, job: int, state: BackfillState, version: int = 1) -> bool:
-    applied = world.apply(AB, job, backfill_verdict=BackfillVerdict(1, version, state, "so"))
+    applied = world.apply(AB, job, backfill_verdict=world.backfill_verdict(1, state, version, "so"))
     assert applied.backfill_judged != bool(applied.stale)
     return applied.backfill_judged
 
@@ -164,7 +164,8 @@ def test_the_last_run_and_the_backfill_are_judged_together(world: World) -> None
     for id in world.by_task(1).values():
         world.apply(AB, job, transitions=(world.transition(id, SKIPPED),))
     verdict = world.verdict(1, DagRunState.SUCCESS)
-    both = world.apply(AB, job, run_verdicts=(verdict,), backfill_verdict=BackfillVerdict(1, 1, BackfillState.SUCCESS))
+    judged = BackfillVerdict(1, 1, BackfillState.SUCCESS, {DagRunState.SUCCESS: 1})
+    both = world.apply(AB, job, run_verdicts=(verdict,), backfill_verdict=judged)
     assert (len(both.judged), both.backfill_judged) == (1, True)
 
 
@@ -187,5 +188,20 @@ def test_a_failure_that_was_left_alone_stops_nothing(world: World) -> None:
     world.activate(AB, job, 1)
     close(world, job, 1, OutcomeKind.FAILED)
     again = world.backfill(AB, days=2, stop_on_failure=True)
-    verdict = BackfillVerdict(again, 1, BackfillState.FAILED)
+    verdict = world.backfill_verdict(again, BackfillState.FAILED)
     assert not world.apply(AB, job, backfill_verdict=verdict).backfill_judged
+
+
+def test_a_backfill_that_stopped_is_judged_by_its_runs_as_they_are(world: World) -> None:
+    """Found by seed 94540: another backfill opened the deadlocked run again, and it failed, before this was written."""
+    id = world.backfill(AB, days=2, stop_on_failure=True)
+    job = world.job(AB, id)
+    world.activate(AB, job, 1)
+    world.set_run(1, state=DagRunState.DEADLOCKED)
+    stale = BackfillVerdict(id, 1, BackfillState.DEADLOCKED, {DagRunState.DEADLOCKED: 1})
+    world.set_run(1, state=DagRunState.RUNNING)
+    close(world, job, 1, OutcomeKind.FAILED)
+    applied = world.apply(AB, job, backfill_verdict=stale)
+    assert not applied.backfill_judged
+    assert applied.stale == (f"backfill {id}: verdict deadlocked refused: its closed runs are 1 failed by now",)
+    assert judge(world, job, BackfillState.FAILED)

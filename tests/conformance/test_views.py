@@ -12,7 +12,6 @@ from tailrace.metastore.tables import dag_run
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
-from tailrace.planning.plan import BackfillVerdict
 from tests.conformance.worlds import DAY, FIRST, World, dag
 
 AB = dag("a>b")
@@ -54,7 +53,7 @@ def test_the_summary_of_a_backfill(world: World, failed: int) -> None:
 
 
 def test_failures_that_were_left_alone_are_counted(world: World, failed: int) -> None:
-    verdict = BackfillVerdict(failed, 1, BackfillState.FAILED)
+    verdict = world.backfill_verdict(failed, BackfillState.FAILED)
     world.store._database.write(lambda tx: tx.connection.exec_driver_sql("UPDATE backfill SET state = 'cancelled'"))
     assert not world.apply(AB, 1, backfill_verdict=verdict).backfill_judged
     second = world.backfill(AB, days=3)

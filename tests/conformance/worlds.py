@@ -1,6 +1,7 @@
 """Sets scenes: a clock that stands still, DAGs in a line, backfills, jobs and tries brought to where a test begins."""
 
 import itertools
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,18 +13,18 @@ from tailrace.audit.checks import audit
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, TryOutcome
 from tailrace.metastore.store import Done, Metastore, MetastoreStale
-from tailrace.metastore.tables import backfill, dag_run, history, task_instance
+from tailrace.metastore.tables import backfill, backfill_run, dag_run, history, task_instance
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
-from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import BackfillCreation, BackfillRequest, Reprocess
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.planning.creation import plan_backfill
-from tailrace.planning.plan import Plan, RunActivation, RunVerdict, TaskTransition
+from tailrace.planning.plan import BackfillVerdict, Plan, RunActivation, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
 from tailrace.planning.retries import AfterTry, after_try
 from tailrace.planning.snapshot import Snapshot
@@ -154,6 +155,12 @@ class World:
         row = self.row(dag_run, run)
         evidence = {ti.id: TaskInstanceState(ti.state) for ti in self.task_instances(run)}
         return replace(RunVerdict(run, row.run_id, row.version, state, evidence), **more)
+
+    def backfill_verdict(self, id: int, state: BackfillState, version: int = 1, reason: str = "") -> BackfillVerdict:
+        """A verdict over the backfill with its closed runs as they stand."""
+        states = [row.run_state for row in self.rows(backfill_run) if row.backfill_id == id]
+        closed = Counter(DagRunState(each) for each in states if DagRunState(each) in CLOSED)
+        return BackfillVerdict(id, version, state, closed, reason)
 
     def decided(self, snapshot: Snapshot) -> Plan:
         """The planner's plan, not applied."""

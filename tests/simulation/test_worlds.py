@@ -10,7 +10,7 @@ import pytest
 from tailrace.simulator.choices import Replayed, Seeded, whole
 from tailrace.simulator.coverage import REFUSALS, Step, missing, table
 from tailrace.simulator.exploring import Found, every, explore, one
-from tailrace.simulator.history import Judgement
+from tailrace.simulator.history import History, Judgement
 from tailrace.simulator.scenario import linear, random_scenario
 from tailrace.simulator.searching import Search
 
@@ -31,31 +31,22 @@ ONCE_FAILED = {
     19307: "a backfill waited for a run that another one, stopped at its first failure, had left (the person's fault)",
     20732: "a cancelled run deadlocked the next one, and ran after all later (the oracle's fault)",
     44162: "a step leaned on an outcome of the previous run that was cleared, as that run began, before it was written",
+    61329: "a stopped backfill was typed again, with the same first failure, for ever (the person's fault)",
+    94540: "a backfill that stopped was judged by a run that had been opened again and had ended otherwise",
 }
 
-#: Rows that are legal and too rare for the suite: two or three people's acts upon another, at the right moment.
+#: Of a hundred thousand seeds the first in which something occurs that is too rare for the suite's own: they belong to it.
+ALSO_SHOWN = (3022, 3382, 3836, 4167, 6220)
+
+#: Rows that occurred in none of a hundred thousand seeds: a branch cleared alone, while what it excludes this time
+#: waits for its retry.
 RARE = {
-    ("dag_run", "cancelled", "failed", "person", "marked"),
-    ("dag_run", "cancelled", "success", "person", "marked"),
-    ("dag_run", "deadlocked", "failed", "person", "marked"),
-    ("dag_run", "deadlocked", "queued", "person", "cleared"),
-    ("dag_run", "deadlocked", "queued", "person", "marked"),
-    ("task_instance", "stopping", "failed", "planner", "lost"),
-    ("task_instance", "stopping", "skipped", "planner", "lost"),
-    ("task_instance", "upstream_failed", "failed", "person", "marked"),
     ("task_instance", "up_for_retry", "skipped", "planner", "branch"),
     ("task_instance", "up_for_retry", "skipped", "planner", "trigger_rule"),
-    ("task_instance", "up_for_retry", "upstream_failed", "planner", "trigger_rule"),
 }
 
-#: Refusals that need a DAG that changes, or more luck than the suite has.
-NEVER_REFUSED = {
-    "adoption: the run is not as it was",
-    "heartbeat: taken for dead",
-    "verdict: a pool is not as it was",
-    "verdict: its previous run is not as it was",
-    "yield: the run is not as it was",
-}
+#: A world's DAG keeps its tasks; and its processes are known to live, so nobody takes a live job for dead.
+NEVER_REFUSED = {"adoption: the run is not as it was", "heartbeat: taken for dead"}
 
 
 @dataclass
@@ -66,6 +57,11 @@ class Suite:
     steps: set[Step] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
 
+    def add(self, history: History) -> None:
+        """Take in what occurred in one history."""
+        self.steps |= history.steps_made
+        self.refused |= history.refused
+
 
 @pytest.fixture(scope="module")
 def suite() -> Suite:
@@ -73,8 +69,9 @@ def suite() -> Suite:
     for found in explore(0, SEEDS, processes=os.cpu_count() or 1):
         if found.history.judgement is not Judgement.WELL:
             suite.failures.append(found)
-        suite.steps |= found.history.steps_made
-        suite.refused |= found.history.refused
+        suite.add(found.history)
+    for seed in ALSO_SHOWN:
+        suite.add(one(random_scenario(seed), Seeded(seed)))
     return suite
 
 

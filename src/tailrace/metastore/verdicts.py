@@ -1,12 +1,12 @@
 """Writes verdicts, each only if everything it stands on is still true. What the verdict should be is the planner's.
 
 A run verdict carries the state of every task instance it was drawn from; they are read again under lock, after this
-plan's own transitions, and must be equal. A backfill verdict needs every wanted run closed.
+plan's own transitions, and must be equal. A backfill verdict needs every wanted run closed, as it was counted.
 """
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, literal_column, select, update
+from sqlalchemy import Select, bindparam, func, literal_column, select, update
 
 from tailrace.errors import InternalError
 from tailrace.metastore.capacity import pool_sizes
@@ -17,7 +17,7 @@ from tailrace.metastore.tables import backfill, backfill_run, dag_run
 from tailrace.model.states import CLOSED, BackfillState, DagRunState
 from tailrace.model.transitions import Actor, Cause, backfill_may, dag_run_may
 from tailrace.planning.backfills import DateAction
-from tailrace.planning.plan import Blocker, RunVerdict
+from tailrace.planning.plan import BackfillVerdict, Blocker, RunVerdict
 
 _CLOSE_RUN = (
     update(dag_run)
@@ -52,6 +52,12 @@ _ANY_WANTED: Select[Any] = (
         backfill_run.c.run_state.in_(bindparam("states", expanding=True)),
     )
     .limit(1)
+)
+
+_COUNTS = (
+    select(backfill_run.c.run_state, func.count())
+    .where(backfill_run.c.backfill_id == bindparam("backfill_id"))
+    .group_by(backfill_run.c.run_state)
 )
 
 _ANY_FAILED: Select[Any] = (
@@ -192,7 +198,8 @@ def judge_backfill(work: Workspace) -> None:
     elif not backfill_may(BackfillState(row.state), verdict.state, Actor.PLANNER, Cause.JUDGED):
         doubt = f"found it {row.state}"
     else:
-        doubt = _open_doubt(work, verdict.id, bool(row.stop_on_failure) and verdict.state is not BackfillState.SUCCESS)
+        stops = bool(row.stop_on_failure) and verdict.state is not BackfillState.SUCCESS
+        doubt = _open_doubt(work, verdict.id, stops) or _closed_doubt(work, verdict)
     if doubt is not None:
         work.stale.append(f"backfill {verdict.id}: verdict {verdict.state} refused: {doubt}")
         return
@@ -215,3 +222,12 @@ def _open_doubt(work: Workspace, backfill_id: int, stops: bool) -> str | None:
         return "a wanted run is still open"
     running = tx.row(_ANY_WANTED, {"backfill_id": backfill_id, "states": [DagRunState.RUNNING.value]})
     return None if running is None else "a wanted run is still running"
+
+
+def _closed_doubt(work: Workspace, verdict: BackfillVerdict) -> str | None:
+    """Where queued runs may stay undone, a closed one may have been opened and have ended otherwise meanwhile."""
+    counts = work.tx.rows(_COUNTS, {"backfill_id": verdict.id})
+    found = {DagRunState(state): count for state, count in counts if DagRunState(state) in CLOSED}
+    if found == {state: count for state, count in verdict.closed.items() if count}:
+        return None
+    return f"its closed runs are {', '.join(f'{n} {state}' for state, n in sorted(found.items())) or 'none'} by now"

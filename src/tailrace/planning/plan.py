@@ -153,11 +153,15 @@ class RunVerdict:
 
 @dataclass(frozen=True, slots=True)
 class BackfillVerdict:
-    """The backfill's end: refused as stale while any wanted run is still open."""
+    """The backfill's end: refused as stale while any wanted run is still open, or ended otherwise by now.
+
+    ``closed`` counts the wanted runs that are closed by state, as the verdict was decided from.
+    """
 
     id: int
     version: int
     state: BackfillState
+    closed: Mapping[DagRunState, int]
     reason: str = ""
 
 

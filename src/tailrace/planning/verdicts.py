@@ -87,4 +87,4 @@ def judge_backfill(backfill: BackfillView) -> BackfillVerdict | None:
     parts = [f"{number} {run_state}" for run_state, number in sorted(counts.items()) if number]
     if backfill.open_runs:
         parts.append("the rest is not started: stopped at the first failure")
-    return BackfillVerdict(backfill.id, backfill.version, state, ", ".join(parts))
+    return BackfillVerdict(backfill.id, backfill.version, state, counts, ", ".join(parts))

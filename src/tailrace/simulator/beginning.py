@@ -1,10 +1,12 @@
 """What somebody types begins: a backfill that is created or continued, a scheduler, each a job with its workers."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tailrace.jobs.scheduler import scheduler_loop
 from tailrace.model.intervals import DataInterval
+from tailrace.model.states import BACKFILL_CLOSED
 from tailrace.planning.backfills import BackfillRequest, Reprocess
 from tailrace.planning.creation import plan_backfill
 from tailrace.simulator.actors import Job
@@ -39,7 +41,7 @@ def type_command(world: "World", command: Command) -> None:
         ignore_first_depends_on_past=scenario.ignore_first_depends_on_past,
         max_active_runs=command.max_active_runs,
         backwards=scenario.backwards,
-        stop_on_failure=scenario.stop_on_failure,
+        stop_on_failure=scenario.stop_on_failure and not command.goes_on,
         detached=command.detached,
     )
     intervals = [DataInterval(date, date + _DAY) for date in dates]
@@ -79,3 +81,20 @@ def _begin_job(world: "World", command: Command, created: int | None) -> None:
     world.enter(job)
     for _ in range(scenario.workers):
         world.start_worker(job)
+
+
+def typed_again(world: "World", job: Job) -> Command | None:
+    """The command for what an ended job left, if it left anything.
+
+    It may have ended just when there was something to do, or others wait for runs that it left behind its first
+    failure: there the same command would stop again.
+    """
+    if job.backfill_id is None:
+        return job.command if world.metastore.agenda(job.id).lanes else None
+    left = world.metastore.snapshot(job.id, world.scenario.dag, job.backfill_id)
+    if left.backfill is None or left.backfill.paused:
+        return None
+    if left.backfill.state not in BACKFILL_CLOSED:
+        return job.command
+    awaited = bool(left.candidates) and any(isinstance(actor, Job) for actor in world.actors)
+    return replace(job.command, goes_on=True) if awaited else None

@@ -51,6 +51,7 @@ class Command:
     max_active_runs: int | None = None
     ignores_owners: bool = False  # its job drives every run it wants, whoever owns it
     reprocess: str = Reprocess.MISSING
+    goes_on: bool = False  # where others stop at the first failure, this one does not
     detached: bool = False  # it only creates the backfill: a scheduler drives it
     scheduler: bool = False  # it is no backfill but a scheduler, which ends once nothing is left to do
 

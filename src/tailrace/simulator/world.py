@@ -22,9 +22,8 @@ from tailrace.jobs.stepping import Ending
 from tailrace.metastore.store import LOCK_WAIT
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import BACKFILL_CLOSED
 from tailrace.simulator.actors import Actor, Job, Worker
-from tailrace.simulator.beginning import Crash, type_command
+from tailrace.simulator.beginning import Crash, type_command, typed_again
 from tailrace.simulator.breaking import Break, StuckTransaction
 from tailrace.simulator.choices import Chooser, Option
 from tailrace.simulator.coverage import refusals
@@ -349,18 +348,9 @@ class World:
         ended = isinstance(actor.result, BackfillEnd | SchedulerEnd)
         ending = actor.result.ending if ended else Ending.JUDGED
         self.tell(actor.name, "ENDS", ending)
-        if ending not in _DONE or self._left_behind(actor):
-            self.commands.append(actor.command)
-
-    def _left_behind(self, job: Job) -> bool:
-        """Whether a job left something to do: it was just then, or others wait for runs behind its first failure."""
-        if job.backfill_id is None:
-            return bool(self.metastore.agenda(job.id).lanes)
-        left = self.metastore.snapshot(job.id, self.scenario.dag, job.backfill_id)
-        if left.backfill is None or left.backfill.paused:
-            return False
-        awaited = bool(left.candidates) and any(isinstance(actor, Job) for actor in self.actors)
-        return awaited or left.backfill.state not in BACKFILL_CLOSED
+        again = actor.command if ending not in _DONE else typed_again(self, actor)
+        if again is not None:
+            self.commands.append(again)
 
     def _crash(self, actor: Actor, effect: Effect[Any], when: str) -> None:
         self.mishaps += 1
