@@ -35,7 +35,7 @@ ONCE_FAILED = {
     94540: "a backfill that stopped was judged by a run that had been opened again and had ended otherwise",
 }
 
-#: Of a hundred thousand seeds the first in which something occurs that is too rare for the suite's own: they belong to it.
+#: Of a hundred thousand seeds the first to show something that is too rare for the suite's own: they belong to it.
 ALSO_SHOWN = (3022, 3382, 3836, 4167, 6220)
 
 #: Rows that occurred in none of a hundred thousand seeds: a branch cleared alone, while what it excludes this time
