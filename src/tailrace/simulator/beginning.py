@@ -11,7 +11,6 @@ from tailrace.planning.backfills import BackfillRequest, Reprocess
 from tailrace.planning.creation import plan_backfill
 from tailrace.simulator.actors import Job
 from tailrace.simulator.performing import LEASE_SECONDS
-from tailrace.simulator.person import ActKind
 from tailrace.simulator.scenario import Command
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def type_command(world: "World", command: Command) -> None:
     )
     intervals = [DataInterval(date, date + _DAY) for date in dates]
     creation = plan_backfill(dag, request, intervals, world.metastore.backfill_facts(dag, request, intervals))
-    if creation.refusals and any(act.kind is ActKind.POOL for act in scenario.acts):
+    if creation.refusals and "pool 'small'" in creation.refusals[0]:
         world.tell("person", "IS REFUSED", creation.refusals[0])
         world.metastore.set_pool("small", 1, None, world.write_id())  # as the refusal says
         world.commands.append(command)

@@ -157,12 +157,12 @@ def test_a_try_whose_lease_is_over_is_never_begun(bench: NewBench, here: Path) -
 
 def test_what_waits_for_another_try_is_no_reason_to_end_a_running_one(bench: NewBench) -> None:
     """A process kept for the next bash had a deadline that passed, and a zygote stopped just then died for it."""
-    tasks = 'BashOperator(task_id="shell", bash_command="true", dag=dag)\n@work\ndef long(): time.sleep(4.4)\n'
+    tasks = 'BashOperator(task_id="shell", bash_command="true", dag=dag)\n@work\ndef long(): time.sleep(8.2)\n'
     desk = bench(tasks)
-    desk.lease_seconds = 4.0
+    desk.lease_seconds = 8.0
     assert desk.run("shell").kind is OutcomeKind.SUCCESS
     zygote = desk.zygote.pid
-    held_up = f"sleep 3.5; kill -STOP {zygote}; sleep 0.7; kill -CONT {zygote}"
+    held_up = f"sleep 7.4; kill -STOP {zygote}; sleep 0.35; kill -CONT {zygote}"
     with subprocess.Popen(["bash", "-c", held_up]):
         desk.start("long")
         while isinstance(news := desk.news(1.0), StillRunning):

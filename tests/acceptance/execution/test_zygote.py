@@ -278,13 +278,13 @@ def test_a_kept_process_that_was_killed_costs_one_try(bench: NewBench) -> None:
 
 def test_a_kept_process_waits_only_while_its_worker_lives(bench: NewBench) -> None:
     desk = bench(SHELLS)
-    desk.lease_seconds = 1.0
+    desk.lease_seconds = 2.0
     first = words_of(desk.run("shell"))[0]
-    time.sleep(0.85)
+    time.sleep(1.75)
     second = words_of(desk.run("shell"))[0]
     assert second != first, "it might have been killed at any moment"
     desk.port.rest()
-    time.sleep(1.2)
+    time.sleep(2.2)
     assert words_of(desk.run("shell"))[0] == second
     eventually(lambda: not alive(int(second)))
 
