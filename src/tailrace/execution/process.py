@@ -60,10 +60,8 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
             return 70  # a process the task forked came out of its code: the outcome is not its to tell
         if order["timeout_seconds"] is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        ended_well = outcome["kind"] in (
-            OutcomeKind.SUCCESS,
-            OutcomeKind.SKIPPED,
-        )  # else this process may be the reason
+        # After a failure no other: this process may be the reason.
+        ended_well = outcome["kind"] in (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
         again = order["again"] and ended_well and not _has_children() and attributes() == made
         outcome["again"] = again
         try:

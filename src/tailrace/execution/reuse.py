@@ -43,8 +43,12 @@ def may_serve_again(dag: DAG, task: BaseOperator) -> bool:
 def attributes() -> tuple[Any, ...]:
     """What a command may have changed of the process that started it, by its pid: limits, priority, processors."""
     limits = tuple(resource.getrlimit(kind) for kind in _LIMITS)
-    with open("/proc/self/oom_score_adj", "rb", buffering=0) as file:
-        return limits, os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), file.read(16)
+    try:
+        with open("/proc/self/oom_score_adj", "rb", buffering=0) as file:
+            killed_first = file.read(16)
+    except OSError:  # it may open no more files: its limits tell
+        killed_first = b""
+    return limits, os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), killed_first
 
 
 def _parts(value: Any) -> Iterator[Any]:

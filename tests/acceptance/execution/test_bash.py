@@ -9,7 +9,7 @@ from tailrace.model.outcomes import OutcomeKind
 from tests.acceptance.execution.conftest import NewBench, eventually
 from tests.acceptance.execution.test_zygote import words_of
 
-SPOIL = "import os, resource, sys; resource.prlimit(int(sys.argv[1]), resource.RLIMIT_NOFILE, (64, 64))"
+SPOIL = "import os, resource, sys; resource.prlimit(int(sys.argv[1]), resource.RLIMIT_NOFILE, (3, 3))"
 TASKS = f"""
 def shell(name, command, **more): BashOperator(task_id=name, bash_command=command, dag=dag, **more)
 shell("parent", "echo $PPID")
