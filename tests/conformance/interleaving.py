@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, TryOutcome
 from tailrace.errors import CommandError
@@ -25,6 +25,7 @@ from tailrace.planning.marking import MarkRequest, plan_mark_tasks
 from tailrace.planning.plan import Plan
 from tailrace.planning.schedules import DueRun, DueRuns, LaneKey
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
+from tests.conformance.listening import listen
 from tests.conformance.stories import PLAIN, Drive
 from tests.conformance.worlds import DAY, FIRST, LEASE, World, dag, intervals
 
@@ -203,22 +204,22 @@ def _nothing() -> None:
 class Pause:
     """Stops a metastore after its n-th statement of a write, once, and does something else there.
 
-    ``seen`` counts the statements since ``at``, BEGIN and COMMIT too where the driver is asked for them.
+    ``seen`` counts the statements since ``at``, BEGIN and COMMIT too.
     """
 
     def __init__(self, store: Metastore) -> None:
         self.seen = 0
         self._after, self._then = 0, _nothing
         self.happened = False
-        event.listen(store._database._engine, "after_cursor_execute", self._count)
+        listen(store, self._count)
 
     def at(self, statement: int, then: Callable[[], None]) -> None:
         """Do ``then`` after so many statements from now, BEGIN counted."""
         self._after, self.seen, self._then, self.happened = statement, 0, then, False
 
-    def _count(self, connection: Any, cursor: Any, statement: str, *more: Any) -> None:
+    def _count(self, statement: str) -> None:
         self.seen += 1
-        if self.seen == self._after:
+        if self.seen == self._after + 1:
             self.happened = True
             self._then()
 

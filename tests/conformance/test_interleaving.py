@@ -57,9 +57,10 @@ def test_every_write_paused_in_every_other(scene: Scene, open_store: Callable[..
     first, second, watcher = open_store(), open_store(), open_store()
     pause = Pause(first)
     for one, write in scene.writes.items():
-        scene.back()
-        pause.at(0, lambda: None)
-        done(write, first, world.write_id())
+        for _ in range(2):  # the first one also finds what the store then knows
+            scene.back()
+            pause.at(0, lambda: None)
+            done(write, first, world.write_id())
         inside = range(2, pause.seen)  # not after BEGIN, when nothing is done, nor after COMMIT, when all is
         for step, (other, beside_it) in enumerate(scene.writes.items()):
             every = whole or write.prizes & beside_it.prizes
@@ -89,7 +90,7 @@ def test_nobody_is_inside_a_write_on_sqlite(scene: Scene, open_store: Callable[.
                     done(scene.writes[name], second, world.write_id())
                 kept_out.append(name)
 
-            pause.at(1, try_it)
+            pause.at(2, try_it)
             answer = done(scene.writes[one], first, world.write_id())
             assert kept_out == [other], f"{one} was never paused"
             judge(scene, (one, other), (answer, done(scene.writes[other], second, world.write_id())), f"{one}, {other}")

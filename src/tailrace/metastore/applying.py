@@ -15,11 +15,11 @@ from tailrace.effects.tries import Submission
 from tailrace.errors import InternalError
 from tailrace.metastore.activation import activate_runs, adopt_tasks, take_over_runs, yield_runs
 from tailrace.metastore.capacity import Occupancy, count_occupants, lock_dag, lock_pools, running_runs
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.locking import Workspace, lock_task_instances, read_runs
 from tailrace.metastore.records import Author, insert_history, record, task_instance_row
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.tables import task_instance
+from tailrace.metastore.transaction import Transaction
 from tailrace.metastore.verdicts import judge_backfill, judge_runs, lock_backfill, start_backfill
 from tailrace.metastore.waits import change_waits
 from tailrace.model.keys import TaskInstanceKey, TryKey

@@ -15,9 +15,9 @@ from tailrace.audit.records import (
     TaskInstanceRecord,
 )
 from tailrace.metastore.columns import from_json
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.specs import spec_from, spec_hash
 from tailrace.metastore.tables import backfill, backfill_run, dag_run, dag_version, history, pool, task_instance
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.spec import DagSpec
 
 #: Rows read at a time: enough that asking costs nothing beside reading.

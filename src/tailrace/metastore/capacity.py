@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import bindparam, case, func, select, text
 
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.tables import OCCUPYING_SQL, dag, dag_run, pool, task_instance
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.dependencies import UNLIMITED

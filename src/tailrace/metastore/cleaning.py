@@ -17,7 +17,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, exists, false, func, or_, select, text
 
 from tailrace.metastore.capacity import lock_dag
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.records import Author, cleaned_row, insert_history, record
 from tailrace.metastore.tables import (
     OCCUPYING_SQL,
@@ -29,6 +28,7 @@ from tailrace.metastore.tables import (
     write_record,
     xcom,
 )
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState
 from tailrace.model.transitions import Actor
 

@@ -8,11 +8,11 @@ from sqlalchemy import Select, and_, bindparam, select
 
 from tailrace.metastore.clock import Moment
 from tailrace.metastore.columns import from_json
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.facts import UNFINISHED_BACKFILL, in_batches
 from tailrace.metastore.rows import RUN_STATES, STATES, job_alive
 from tailrace.metastore.specs import spec_from
 from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, dag_version, job, task_instance
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.keys import RunType
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, JobState
 from tailrace.model.transitions import Cause

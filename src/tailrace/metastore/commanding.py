@@ -13,12 +13,12 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from tailrace.errors import InternalError
 from tailrace.metastore.capacity import lock_dag
 from tailrace.metastore.command_facts import deadlocked_versions, unfinished_wanting
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.creation import StaleFacts
 from tailrace.metastore.facts import in_batches
 from tailrace.metastore.locking import set_wanted_state
 from tailrace.metastore.records import Author, backfill_row, insert_history, record, run_row, task_instance_row
 from tailrace.metastore.tables import backfill, backfill_run, dag_run, task_instance, xcom
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, backfill_may, dag_run_may, task_instance_may
 from tailrace.planning.backfills import DateAction

@@ -1,4 +1,4 @@
-"""One process's connection to the metastore, and the two kinds of transaction. No table is known here.
+"""One process's connection to the metastore: opened, begun, committed, given up. No table is known here.
 
 The driver is in autocommit and every BEGIN is explicit: a read is one snapshot that always ends in a rollback, a write
 takes its lock when it begins (SQLite) and commits as a whole. One connection per process is enough: a process does
@@ -8,7 +8,7 @@ one thing at a time, and a pool would only hide a transaction left open. A conne
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -16,11 +16,12 @@ import sqlalchemy
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
-from sqlalchemy.sql.expression import Executable
 
 from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken
 from tailrace.metastore.clock import Clock, MachineClock, Moment, of_server, read
 from tailrace.metastore.failures import ConnectionLost, Unreachable, of_driver
+from tailrace.metastore.prepared import Statements
+from tailrace.metastore.transaction import SQLiteTransaction, Transaction
 
 R = TypeVar("R")
 
@@ -36,46 +37,6 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005
 _inherited: list[Connection] = []
 
 
-class Transaction:
-    """One open transaction: runs statements and knows the time. Valid only inside the callable it was given to."""
-
-    __slots__ = ("_connection", "_moment", "_read_moment", "postgres")
-
-    def __init__(self, connection: Connection, postgres: bool, read_moment: Callable[[Connection], Moment]) -> None:
-        self._connection = connection
-        self._read_moment = read_moment
-        self._moment: Moment | None = None
-        self.postgres = postgres
-
-    @property
-    def moment(self) -> Moment:
-        """The time of this transaction: one reading, taken at its first use."""
-        if self._moment is None:
-            self._moment = self._read_moment(self._connection)
-        return self._moment
-
-    def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
-        """Every row the statement answers."""
-        return self._connection.execute(statement, values).all()
-
-    def row(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
-        """The first row, or None."""
-        return self._connection.execute(statement, values).first()
-
-    def change(self, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
-        """How many rows the statement changed."""
-        return self._connection.execute(statement, values).rowcount
-
-    def change_many(self, statement: Executable, values: Sequence[Mapping[str, Any]]) -> int:
-        """The same statement once for each mapping; how many rows they changed together."""
-        return self._connection.execute(statement, values).rowcount if values else 0
-
-    @property
-    def connection(self) -> Connection:
-        """The connection, for schema work only."""
-        return self._connection
-
-
 class Database:
     """Where the metastore lives, and this process's one connection to it (opened at first use)."""
 
@@ -88,6 +49,7 @@ class Database:
         self._clock = clock if clock is not None or self.postgres else MachineClock()
         self._connection: Connection | None = None
         self._pid = os.getpid()
+        self._statements = Statements()
         self._engine = self._create_engine()
 
     @property
@@ -138,7 +100,9 @@ class Database:
         return result
 
     def _transaction(self, connection: Connection) -> Transaction:
-        return Transaction(connection, self.postgres, self._moment)
+        if self.postgres:
+            return Transaction(connection, True, self._moment)
+        return SQLiteTransaction(connection, self._moment, self._statements)
 
     def _control(self, connection: Connection, statement: str) -> None:
         """Begin or end a transaction. SQLite's driver is asked directly: these are half the statements there are."""

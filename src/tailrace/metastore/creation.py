@@ -12,13 +12,13 @@ from sqlalchemy import bindparam, insert, or_, select, update
 
 from tailrace.errors import InternalError
 from tailrace.metastore.columns import to_json
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.draft import Creating, Found
 from tailrace.metastore.facts import in_batches, open_backfill
 from tailrace.metastore.intentions import requeue_runs
 from tailrace.metastore.records import Author, backfill_row, insert_history, record, run_row
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState

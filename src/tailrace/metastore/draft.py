@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.records import Author
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.spec import DagSpec
 from tailrace.planning.backfills import BackfillCreation, BackfillRequest, DatePlan
 

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 from sqlalchemy import bindparam, select
 
 from tailrace.metastore.columns import from_json
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.rows import RUN_STATES, STATES
 from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, pool, task_instance
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec

@@ -4,10 +4,10 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, select, text, update
 
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.records import record
 from tailrace.metastore.rows import job_alive
 from tailrace.metastore.tables import job
+from tailrace.metastore.transaction import Transaction
 from tailrace.metastore.waits import end_waits
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState

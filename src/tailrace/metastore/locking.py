@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.records import Author
 from tailrace.metastore.tables import backfill_run, dag_run, task_instance
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.states import DagRunState
 from tailrace.planning.plan import Plan, RunVerdict, TaskTransition
 

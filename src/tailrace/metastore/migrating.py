@@ -5,7 +5,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
-from tailrace.metastore.connection import Transaction
+from tailrace.metastore.transaction import Transaction
 
 
 def configuration(tx: Transaction) -> Config:

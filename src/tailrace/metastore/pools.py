@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, insert, select, text, update
 
 from tailrace.errors import CommandError
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.records import Author, insert_history, pool_row, record
 from tailrace.metastore.tables import OCCUPYING_SQL, backfill, dag, dag_run, pool, task_instance
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.spec import DEFAULT_POOL
 from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause

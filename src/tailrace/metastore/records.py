@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select
 
 from tailrace.metastore.columns import from_json, to_json
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.tables import history, write_record
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.transitions import Actor, Cause
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, case, exists, func, insert, literal_column, or_, select, text, update
 
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.creation import lock_dag_row
 from tailrace.metastore.facts import in_batches
 from tailrace.metastore.records import Author, insert_history, record, run_row
 from tailrace.metastore.rows import job_alive
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.tables import OPEN_BACKFILL_SQL, OPEN_RUN_SQL, backfill, dag, dag_run, job
+from tailrace.metastore.transaction import Transaction
 from tailrace.metastore.waits import end_waits
 from tailrace.model.keys import RunType, run_id_for
 from tailrace.model.states import DagRunState, JobState

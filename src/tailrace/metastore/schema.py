@@ -12,9 +12,10 @@ from pathlib import Path
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, insert, text
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.metastore.connection import Database, Transaction
+from tailrace.metastore.connection import Database
 from tailrace.metastore.records import Author, insert_history, pool_row
 from tailrace.metastore.tables import PARTIAL_INDEXES, metadata, pool
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS
 from tailrace.model.transitions import Actor, Cause
 

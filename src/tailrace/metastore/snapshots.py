@@ -13,7 +13,6 @@ from sqlalchemy import Select, bindparam, case, func, literal_column, select, te
 
 from tailrace.metastore.capacity import RUNNING_SQL, count_occupants, limited
 from tailrace.metastore.clock import Moment
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.rows import (
     RUN_STATES,
     STATES,
@@ -25,6 +24,7 @@ from tailrace.metastore.rows import (
 )
 from tailrace.metastore.tables import OCCUPYING_SQL, OPEN_RUN_SQL, backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.tables import dag as dag_table
+from tailrace.metastore.transaction import Transaction
 from tailrace.metastore.waits import OTHER_LANES, read_contenders
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import DagSpec

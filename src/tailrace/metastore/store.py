@@ -36,12 +36,13 @@ from tailrace.metastore import (
 from tailrace.metastore.audit_records import page_audit_records, read_audit_records
 from tailrace.metastore.cleaning import Cleaning, clean_some, count_cleanable
 from tailrace.metastore.clock import Clock
-from tailrace.metastore.connection import Database, Transaction
+from tailrace.metastore.connection import Database
 from tailrace.metastore.explanations import read_explained
 from tailrace.metastore.failures import ConnectionLost, Contended, Unreachable
 from tailrace.metastore.pools import PoolSummary
 from tailrace.metastore.records import recorded
 from tailrace.metastore.structures import Structures
+from tailrace.metastore.transaction import Transaction
 from tailrace.metastore.views import Views
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity

@@ -2,9 +2,9 @@
 
 from sqlalchemy import bindparam, insert, select
 
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.specs import spec_hash, spec_text
 from tailrace.metastore.tables import dag_version
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.spec import DagSpec
 
 _FIND = select(dag_version.c.id).where(

@@ -14,10 +14,10 @@ from tailrace.effects.asks import Accepted
 from tailrace.effects.tries import Claim, ClaimRequest, RefusalReason, Refused, TryOutcome
 from tailrace.errors import InternalError
 from tailrace.metastore.columns import from_json, to_json
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.records import REFUSED, Author, insert_history, record, recorded, task_instance_row
 from tailrace.metastore.rows import STATES, holder_text
 from tailrace.metastore.tables import dag_run, task_instance, xcom
+from tailrace.metastore.transaction import Transaction
 from tailrace.metastore.xcoms import write_xcoms
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import TaskInstanceKey, TryKey

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 
 from tailrace.errors import InternalError
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.creation import StaleFacts, lock_dag_row
 from tailrace.metastore.records import Author, insert_history, record, run_row
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.tables import dag, dag_run
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, and_, func, select
 
 from tailrace.metastore.columns import from_json
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.specs import spec_from
 from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, dag_version, task_instance
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState

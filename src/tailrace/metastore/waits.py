@@ -9,10 +9,10 @@ from dataclasses import replace
 from sqlalchemy import and_, bindparam, delete, exists, func, insert, literal_column, or_, select, text, update
 
 from tailrace.metastore.clock import Moment
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.locking import Workspace
 from tailrace.metastore.rows import job_alive
 from tailrace.metastore.tables import OCCUPYING_SQL, capacity_wait, dag_run, job, task_instance
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.states import DagRunState, JobState
 from tailrace.planning.fairness import pool_resource, runs_resource, tasks_resource
 from tailrace.planning.plan import Plan, Wait

@@ -7,8 +7,8 @@ from sqlalchemy import Select, bindparam, insert, select
 
 from tailrace.effects.tries import Json, XComQuery
 from tailrace.metastore.columns import from_json, to_json
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.tables import dag_run, task_instance, xcom
+from tailrace.metastore.transaction import Transaction
 
 _INSERT = insert(xcom)
 

@@ -12,11 +12,9 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy.engine import Connection
-
 from tailrace.errors import CommitUnknown
-from tailrace.metastore.connection import Database, Transaction
-from tailrace.simulator.statements import Cache, QuickTransaction
+from tailrace.metastore.connection import Database
+from tailrace.metastore.transaction import Transaction
 
 R = TypeVar("R")
 
@@ -43,7 +41,6 @@ class BreakingDatabase(Database):
         super().__init__(url, **settings)
         self._under_way: Callable[[Transaction], Any] | None = None
         self._in_a_row = 0
-        self._cache = Cache()
 
     def write(self, work: Callable[[Transaction], R]) -> R:
         """Like a write of the product; raises CommitUnknown where the world breaks it."""
@@ -61,9 +58,6 @@ class BreakingDatabase(Database):
             self._abandon(work)
             self._under_way = work if fate is Break.LANDS_LATER else None
         raise CommitUnknown(f"the connection broke while committing ({fate.name.lower()})")
-
-    def _transaction(self, connection: Connection) -> Transaction:
-        return QuickTransaction(connection, self._moment, self._cache)
 
     def _take_write_lock(self, driver: sqlite3.Connection) -> None:
         """Nobody but a stuck process ever has it: SQLite's own waiting will do."""

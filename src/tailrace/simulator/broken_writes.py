@@ -16,9 +16,9 @@ from tailrace.effects.tries import Claim, Refused, Submission
 from tailrace.metastore import applying, tries, verdicts
 from tailrace.metastore.capacity import Occupancy
 from tailrace.metastore.clock import Moment
-from tailrace.metastore.connection import Transaction
 from tailrace.metastore.locking import LockedRun, Workspace
 from tailrace.metastore.tables import task_instance
+from tailrace.metastore.transaction import Transaction
 from tailrace.model.keys import TryKey
 from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.model.states import TaskInstanceState
