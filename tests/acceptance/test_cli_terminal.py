@@ -109,7 +109,7 @@ def interrupted(project: Path, number: signal.Signals, times: int, *options: str
         text=True,
     )
     deadline = time.monotonic() + 60
-    while not list(project.glob(".tailrace/logs/nap/*/sleep/1.log")):
+    while not list(project.glob(".tailrace/logs/nap/*/sleep.1.log")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.02)
     for _ in range(times):
@@ -140,8 +140,8 @@ def test_the_first_signal_drains_and_the_same_command_continues(
     )
     answer = json.loads(again.stdout)
     assert (answer["backfill_id"], answer["state"]) == (1, "success")
-    assert len(list(project.glob(".tailrace/logs/nap/*/sleep/1.log"))) == 4
-    assert not list(project.glob(".tailrace/logs/nap/*/sleep/2.log"))  # what was drained was not run again
+    assert len(list(project.glob(".tailrace/logs/nap/*/sleep.1.log"))) == 4
+    assert not list(project.glob(".tailrace/logs/nap/*/sleep.2.log"))  # what was drained was not run again
 
 
 def test_a_second_signal_ends_what_runs_and_spends_no_retry(project: Path) -> None:

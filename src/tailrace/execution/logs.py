@@ -10,14 +10,17 @@ from tailrace.model.keys import UNMAPPED, TryKey
 
 
 def log_path(home: Path, key: TryKey) -> Path:
-    """``<home>/logs/<dag_id>/<run_id>/<task_id>[/<map_index>]/<try>.log``."""
+    """``<home>/logs/<dag_id>/<run_id>/<task_id>.<try>.log``; a mapped task's index stands in ``[]`` behind its id.
+
+    One folder a run: a folder for each task would cost a try as much as its log file does.
+    """
     return Path(_log_file(str(home), key))
 
 
 def _log_file(home: str, key: TryKey) -> str:
     ti = key.task_instance
-    mapped = "" if ti.map_index == UNMAPPED else f"/{ti.map_index}"
-    return f"{home}/logs/{ti.dag_id}/{ti.run_id}/{ti.task_id}{mapped}/{key.try_number}.log"
+    mapped = "" if ti.map_index == UNMAPPED else f"[{ti.map_index}]"
+    return f"{home}/logs/{ti.dag_id}/{ti.run_id}/{ti.task_id}{mapped}.{key.try_number}.log"
 
 
 def open_streams() -> None:

@@ -31,7 +31,7 @@ def test_what_a_command_says_while_it_cleans_up_is_logged(bench: NewBench) -> No
 def test_half_a_line_is_in_the_log_at_once(bench: NewBench) -> None:
     desk = bench(TASKS)
     parked = desk.start("partial").task
-    log = Path(desk.home / "logs" / "d" / "run" / "partial" / "1.log")
+    log = Path(desk.home / "logs" / "d" / "run" / "partial.1.log")
     eventually(lambda: log.exists() and log.read_text().endswith("partial"))
     assert parked is not None
     os.killpg(parked.pid, signal.SIGKILL)
