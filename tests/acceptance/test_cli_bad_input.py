@@ -84,7 +84,11 @@ def untouched(project: Path) -> None:
         (("tasks", "logs", "sales_daily", "only", "2024-01-01"), ("sales_daily",)),
         (("tasks", "test", "sales_daily", "onyl", "2024-01-01"), ("onyl", "did you mean only")),
         (("backfill", "show", "7"), ("backfill 7",)),
-        (("pools", "set", "p", "many"), ("many",)),
+        (("backfill", "show", "abc"), ("'abc' is not a backfill's id", "`tailrace backfill list`", "1 or more")),
+        (("backfill", "cancel", "0"), ("'0' is not a backfill's id", "`tailrace backfill list`", "1 or more")),
+        (("pools", "set", "p", "many"), ("'many' is not a whole number, 0 or more",)),
+        (("pools", "set", "p", "-15"), ("-15 is no option, and no number below zero is expected here",)),
+        (("pools", "set", "", "3"), ("a pool needs a name",)),
     ],
 )
 def test_wrong_commands(tailrace: Run, project: Path, arguments: tuple[str, ...], says: tuple[str, ...]) -> None:

@@ -63,6 +63,18 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self.params.extend(loudness_options())
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the line; a number below zero, which looks like an option, is refused as the number it is."""
+        typed = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as unknown:
+            name = unknown.option_name
+            if not name[1:].isdigit():
+                raise
+            number = next((word for word in typed if word.startswith(name)), name)
+            raise click.UsageError(f"{number} is no option, and no number below zero is expected here", ctx) from None
+
 
 class LazyGroup(click.Group):
     """A group made from a table of lazy commands."""

@@ -23,6 +23,26 @@ _DAG_NAMES = re.compile(
 _MOST_FILES_TO_COMPLETE_FROM = 500
 
 
+class WholeNumber(click.IntRange):
+    """A whole number from ``least`` on, up to ``most``; ``what`` it is, for whoever types something else."""
+
+    def __init__(self, least: int, most: int | None = None, *, what: str = "a whole number") -> None:
+        super().__init__(least, most)
+        self._expected = what + (f", {least} or more" if most is None else f" from {least} to {most}")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number. Fails with one line that says what is expected."""
+        try:
+            number: int = super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not {self._expected}", param, ctx)
+        return number
+
+
+#: How a backfill is named on the command line.
+BACKFILL_ID = WholeNumber(1, what="a backfill's id (`tailrace backfill list` lists them): a whole number")
+
+
 def output_option(command: F) -> F:
     """-o/--output table|json, as ``output``."""
     return click.option(

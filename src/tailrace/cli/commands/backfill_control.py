@@ -8,7 +8,7 @@ import click
 
 from tailrace.cli.changes import Manner, change, manner_options
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import output_option
+from tailrace.cli.options import BACKFILL_ID, output_option
 from tailrace.errors import CommandError
 from tailrace.metastore.store import Metastore
 from tailrace.planning.cancelling import plan_cancel, plan_pause
@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _id_argument(command: F) -> F:
-    return click.argument("backfill_id", type=click.IntRange(min=1), metavar="ID")(command)
+    return click.argument("backfill_id", type=BACKFILL_ID, metavar="ID")(command)
 
 
 @click.command(cls=Command)

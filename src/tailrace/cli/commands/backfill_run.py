@@ -11,7 +11,7 @@ import click
 
 from tailrace.cli.dagfiles import bundled_file, require_dags
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import canonical_conf, dag_argument, dags_option, output_option, settings_with
+from tailrace.cli.options import WholeNumber, canonical_conf, dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.preview import preview_json, preview_text
 from tailrace.cli.progress import choose_listener
 from tailrace.cli.retyping import command_line
@@ -40,8 +40,8 @@ _RANGE = (
     click.option("--new", is_flag=True, help="Another backfill, even if the same one is unfinished."),
 )
 _LIMITS = (
-    click.option("--max-active-runs", type=click.IntRange(min=1), metavar="N", help="Lower the DAG's own limit to N."),
-    click.option("-w", "--workers", type=click.IntRange(min=1), metavar="N", help="How many worker processes."),
+    click.option("--max-active-runs", type=WholeNumber(1), metavar="N", help="Lower the DAG's own limit to N."),
+    click.option("-w", "--workers", type=WholeNumber(1), metavar="N", help="How many worker processes."),
     click.option("--executor", type=click.Choice(EXECUTORS), help="Where tasks run.  [default: local]"),
     click.option(
         "--isolation",

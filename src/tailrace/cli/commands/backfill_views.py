@@ -3,7 +3,7 @@
 import click
 
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import output_option, settings_with
+from tailrace.cli.options import BACKFILL_ID, WholeNumber, output_option, settings_with
 from tailrace.cli.speaking import bullet_lines, counted, current_speaker, state_styled_answer
 from tailrace.cli.stored import existing, say_empty
 from tailrace.cli.summary import blocked_json
@@ -16,7 +16,7 @@ _MOST_RUNS_SHOWN = 30
 
 @click.command("list", cls=Command)
 @click.argument("dag_id", required=False)
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@click.option("--limit", type=WholeNumber(1), default=50, show_default=True, help="At most so many.")
 @output_option
 def list_(dag_id: str | None, limit: int, output: str) -> None:
     """List the backfills of DAG_ID, or of every DAG, newest first."""
@@ -33,7 +33,7 @@ def list_(dag_id: str | None, limit: int, output: str) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("backfill_id", type=click.IntRange(min=1), required=False, metavar="[ID]")
+@click.argument("backfill_id", type=BACKFILL_ID, required=False, metavar="[ID]")
 @output_option
 def show(backfill_id: int | None, output: str) -> None:
     """Show one backfill and its runs; the newest by default."""

@@ -3,7 +3,7 @@
 import click
 
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
-from tailrace.cli.options import output_option, settings_with
+from tailrace.cli.options import WholeNumber, output_option, settings_with
 from tailrace.cli.speaking import current_speaker, plural
 from tailrace.cli.stored import existing, new_write_id, opened
 from tailrace.cli.tables import Column, show_table
@@ -63,10 +63,12 @@ def list_(output: str) -> None:
 
 @click.command("set", cls=Command)
 @click.argument("name")
-@click.argument("slots", type=click.IntRange(min=0))
+@click.argument("slots", type=WholeNumber(0))
 @click.option("--description", default=None, help="What the pool is for.")
 def set_(name: str, slots: int, description: str | None) -> None:
     """Create pool NAME with SLOTS slots, or change it. What runs goes on."""
+    if not name:
+        raise CommandError("a pool needs a name: `tailrace pools set NAME SLOTS`")
     with opened(settings_with()) as metastore:
         metastore.set_pool(name, slots, description, new_write_id())
     current_speaker().note(f"pool {name} has {plural(slots, 'slot')}")

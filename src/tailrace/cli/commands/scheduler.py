@@ -12,7 +12,7 @@ import click
 
 from tailrace.cli.decisions import DecisionTeller
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dags_option, settings_with
+from tailrace.cli.options import WholeNumber, dags_option, settings_with
 from tailrace.cli.speaking import Speaker, current_speaker, plural, state_styled
 from tailrace.effects.asks import Note
 from tailrace.errors import CommandError
@@ -29,7 +29,7 @@ _MOST_DAGS_NAMED = 8
     "runs, the second ends that too: exit code 130 or 143.",
 )
 @dags_option
-@click.option("-w", "--workers", type=click.IntRange(min=1), metavar="N", help="How many worker processes.")
+@click.option("-w", "--workers", type=WholeNumber(1), metavar="N", help="How many worker processes.")
 @click.option("--executor", type=click.Choice(EXECUTORS), help="Where tasks run.  [default: local]")
 @click.option(
     "--isolation",

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, settings_with
+from tailrace.cli.options import WholeNumber, dag_argument, settings_with
 from tailrace.cli.speaking import current_speaker
 from tailrace.cli.stored import existing
 from tailrace.cli.views import find_run
@@ -22,7 +22,7 @@ _PIECE = 1 << 20
 @dag_argument
 @click.argument("task_id")
 @click.argument("run")
-@click.option("--try", "try_number", type=click.IntRange(min=1), metavar="N", help="Which try; the latest by default.")
+@click.option("--try", "try_number", type=WholeNumber(1), metavar="N", help="Which try; the latest by default.")
 def logs(dag_id: str, task_id: str, run: str, try_number: int | None) -> None:
     """Print the log of a task's try in RUN, a run id or a logical date."""
     settings = settings_with()
