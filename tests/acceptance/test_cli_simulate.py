@@ -62,6 +62,13 @@ def test_the_race_of_2016_is_shown_and_closed(simulate: Typed) -> None:
     ("options", "says"),
     [
         (("--trace", "1"), "--trace needs --seed"),
+        (("--seed", "3", "--seeds", "4"), "--seeds and --seed are two ways to explore"),
+        (("--scenario", "2016", "--seed", "1"), "--seed and --scenario are two ways to explore"),
+        (("--crashes", "1"), "--crashes needs --scenario"),
+        (("--seed", "1", "--preemptions", "2"), "--preemptions needs --scenario"),
+        (("--seed", "1", "--processes", "2"), "--processes needs --seeds"),
+        (("--scenario", "2016", "--canary", "piecemeal-reads"), "--canary needs --seeds or --seed"),
+        (("--crashes", "3"), "'3' is not a whole number from 0 to 2"),
         (("--seed", "1", "--trace", "a"), "whole numbers"),
         (("--canary", "parrot"), "piecemeal-reads"),
         (("--scenario", "1999"), "2016"),

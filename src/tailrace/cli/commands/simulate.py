@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import click
+from click.core import ParameterSource
 
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import output_option
+from tailrace.cli.options import WholeNumber, output_option
 from tailrace.cli.speaking import bullet_lines, counted, current_speaker, plural, styled
 from tailrace.errors import CommandError
 from tailrace.simulator.canaries import CANARIES, Canary
@@ -25,6 +26,12 @@ _SCENARIOS = ("2016",)
 _PIECEMEAL = "piecemeal-reads"
 _CANARY_LIVES = 1
 _TELL_EVERY = 500
+#: The options that choose a way to explore, and what else each of them looks at. Without any, it is --seeds.
+_WAYS = {
+    "count": ("first", "processes", "canary"),
+    "seed": ("trace", "canary"),
+    "scenario": ("preemptions", "crashes", "jobs"),
+}
 _LEGEND_2016 = """\
 One DAG, a → b. A line is one step: its number, the simulated second, who acts, what they ask for, what they are told.
 The loop of 2016 reads b, then a. When the worker finishes a in between, the loop sees b waiting for an unfinished a,
@@ -33,13 +40,13 @@ and then a finished: nothing left that could run, it thinks.
 
 
 @click.command(cls=Command)
-@click.option("--seeds", "count", type=click.IntRange(min=1), metavar="N", help="Explore N histories.  [default: 200]")
-@click.option("--first", type=click.IntRange(min=0), default=0, metavar="SEED", help="The first of them.")
-@click.option("--seed", type=click.IntRange(min=0), metavar="SEED", help="One history, told step by step.")
+@click.option("--seeds", "count", type=WholeNumber(1), metavar="N", help="Explore N histories.  [default: 200]")
+@click.option("--first", type=WholeNumber(0), default=0, metavar="SEED", help="The first of them.")
+@click.option("--seed", type=WholeNumber(0), metavar="SEED", help="One history, told step by step.")
 @click.option("--trace", metavar="N:N,…", help="With --seed: these choices (place:choice), and else the usual.")
 @click.option(
     "--processes",
-    type=click.IntRange(min=1),
+    type=WholeNumber(1),
     metavar="N",
     help="With --seeds: so many at once.  [default: one for each core]",
 )
@@ -47,13 +54,13 @@ and then a finished: nothing left that could run, it thinks.
 @click.option("--scenario", type=click.Choice(_SCENARIOS), help="2016: the race of the thread, shown, then closed.")
 @click.option(
     "--preemptions",
-    type=click.IntRange(min=0),
+    type=WholeNumber(0),
     default=2,
     show_default=True,
     help="With --scenario: how often somebody may go before the one who could have gone on.",
 )
-@click.option("--crashes", type=click.IntRange(0, 2), default=0, show_default=True, help="With --scenario: at most.")
-@click.option("--jobs", type=click.IntRange(1, 2), default=1, show_default=True, help="With --scenario.")
+@click.option("--crashes", type=WholeNumber(0, 2), default=0, show_default=True, help="With --scenario: at most.")
+@click.option("--jobs", type=WholeNumber(1, 2), default=1, show_default=True, help="With --scenario.")
 @output_option
 def simulate(
     count: int | None,
@@ -72,14 +79,27 @@ def simulate(
 
     A failure prints its seed and the shortest trace found. Exit codes: 0 all well, 127 crash, 128 liveness, 129 safety.
     """
+    _refuse_what_is_ignored(click.get_current_context())
     variant = PRODUCT if canary is None else CANARIES[canary]
-    if trace is not None and seed is None:
-        raise CommandError("--trace needs --seed: it is a trace through that seed's world")
     if scenario is not None:
         return _scenario_2016(linear(crash=crashes > 0, jobs=jobs), Bounds(preemptions, crashes), output)
     if seed is not None:
         return _one(seed, trace, variant, output)
     return _explore(range(first, first + (count or 200)), processes or os.cpu_count() or 1, variant, output)
+
+
+def _refuse_what_is_ignored(context: click.Context) -> None:
+    """Raise CommandError for two ways to explore at once, and for an option that the chosen one does not look at."""
+    flags = {option.name: option.opts[0] for option in context.command.params}
+    typed = [name for name in flags if name and context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    ways = [name for name in typed if name in _WAYS]
+    if len(ways) > 1:
+        raise CommandError(f"{flags[ways[0]]} and {flags[ways[1]]} are two ways to explore; say one of them")
+    way = ways[0] if ways else "count"
+    for name in typed:
+        needed = [flags[each] for each, looked_at in _WAYS.items() if name in looked_at]
+        if needed and name not in _WAYS[way]:
+            raise CommandError(f"{flags[name]} needs {' or '.join(needed)}")
 
 
 def _one(seed: int, trace: str | None, variant: Canary, output: str) -> int:
