@@ -64,6 +64,14 @@ def test_preview_writes_nothing_at_all(tailrace: Run, project: Path) -> None:
     assert not (project / ".tailrace").exists()
 
 
+def test_detaching_says_no_more_than_it_is_asked_to(tailrace: Run, project: Path) -> None:
+    preview = tailrace("backfill", "etl", "-s", "2024-01-01", "-n", "--detach")
+    assert preview.stdout.endswith("to do it:\n  tailrace backfill etl -s 2024-01-01 --detach\n")
+    quiet = tailrace("backfill", "etl", "-s", "2024-01-01", "-q", "--detach")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "1\n", "")
+    assert "  tailrace backfill etl -s 2024-01-01\n" in tailrace("backfill", "show", "1").stdout
+
+
 def test_preview_leaves_an_empty_postgres_empty(tailrace: Run, project: Path, postgres_url: str) -> None:
     where = {"TAILRACE_DATABASE_URL": postgres_url}
     preview = answer(tailrace("backfill", "etl", "-s", "2024-01-01", "-n", "-o", "json", **where))

@@ -132,13 +132,15 @@ def carry_out(command: BackfillCommand, settings: Settings, settings_options: Ma
 
 
 def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
-    """Create the backfill for schedulers to drive, and say its id."""
+    """Create the backfill for schedulers to drive, and say its id: nothing else when asked to be quiet."""
     speaker = current_speaker()
     report = detach_backfill(command, settings)
     for notice in report.notices:
         speaker.notice(notice)
     if output == "json":
         speaker.answer_json(report_json(report))
+    elif speaker.quiet:
+        speaker.answer(str(report.backfill_id))
     else:
         runs = plural(sum(report.runs.values()), "run")
         speaker.answer(
@@ -158,7 +160,8 @@ def preview(command: BackfillCommand, settings: Settings, output: str) -> int:
     if output == "json":
         speaker.answer_json(preview_json(previewed))
     else:
-        speaker.answer(preview_text(previewed, command.typed))
+        # Not a part of ``typed``, which is recorded as what drives the backfill.
+        speaker.answer(preview_text(previewed, command.typed + (" --detach" if command.detached else "")))
     return 0
 
 
