@@ -46,7 +46,7 @@ def show_logging() -> None:
 def send_output_to_log(home: str, key: TryKey) -> None:
     """From here on, whatever this process and its children write goes to the try's log file. Raises OSError."""
     path = _log_file(home, key)
-    how = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    how = os.O_RDWR | os.O_CREAT | os.O_APPEND  # read by ``is_mid_line``
     try:
         descriptor = os.open(path, how, 0o644)
     except FileNotFoundError:
@@ -56,6 +56,16 @@ def send_output_to_log(home: str, key: TryKey) -> None:
     os.dup2(descriptor, 2)
     if descriptor > 2:
         os.close(descriptor)
+
+
+def is_mid_line() -> bool:
+    """Whether the log's last line has no end yet; False where descriptor 1 leads to something that cannot be read."""
+    flush_streams()
+    try:
+        size = os.fstat(1).st_size
+        return size > 0 and os.pread(1, 1, size - 1) != b"\n"
+    except OSError:
+        return False
 
 
 def flush_streams() -> None:

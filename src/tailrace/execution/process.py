@@ -24,7 +24,7 @@ from tailrace.execution.channel import LONGEST_MESSAGE, TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context, try_token
 from tailrace.execution.jsonable import NotJson
 from tailrace.execution.leash import adopt_orphans
-from tailrace.execution.logs import flush_streams, send_output_to_log
+from tailrace.execution.logs import flush_streams, is_mid_line, send_output_to_log
 from tailrace.execution.rendering import render_fields
 from tailrace.execution.reuse import attributes
 from tailrace.model.keys import TaskInstanceKey, TryKey
@@ -137,9 +137,9 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
 
 
 def _say(text: str, stream: TextIO) -> None:
-    """Write a line to the log. A disk that is full by now takes no outcome away."""
+    """Write a line of its own to the log. A disk that is full by now takes no outcome away."""
     with suppress(OSError):
-        print(text, file=stream)
+        print(f"\n{text}" if is_mid_line() else text, file=stream)
 
 
 def environment_of(key: TryKey, order: Mapping[str, Any], home: str) -> dict[str, str]:

@@ -310,6 +310,23 @@ def test_everything_a_task_says_is_in_its_log(bench: NewBench) -> None:
     assert log.rstrip().endswith("--- success")
 
 
+def test_our_words_begin_on_a_line_of_their_own(bench: NewBench) -> None:
+    desk = bench(
+        LOGGING
+        + """
+BashOperator(task_id="half", dag=dag, bash_command="printf half")
+@work
+def half_and_fails():
+    print("half", end="")
+    raise ValueError("no")
+"""
+    )
+    desk.run("half")
+    assert desk.log("half").endswith("\nhalf\n--- success\n")
+    desk.run("half_and_fails")
+    assert "\nhalf\nTraceback" in desk.log("half_and_fails")
+
+
 def test_logging_shows_from_info_on(bench: NewBench) -> None:
     desk = bench(LOGGING, "spawn")  # a fresh interpreter: this one's logging belongs to pytest
     desk.run("says")
