@@ -89,6 +89,8 @@ def untouched(project: Path) -> None:
         (("pools", "set", "p", "many"), ("'many' is not a whole number, 0 or more",)),
         (("pools", "set", "p", "-15"), ("-15 is no option, and no number below zero is expected here",)),
         (("pools", "set", "", "3"), ("a pool needs a name",)),
+        (("runs", "list", "sales_dayly"), ("sales_dayly has never run here",)),
+        (("backfill", "list", "sales_dayly", "-o", "json"), ("sales_dayly has never run here",)),
     ],
 )
 def test_wrong_commands(tailrace: Run, project: Path, arguments: tuple[str, ...], says: tuple[str, ...]) -> None:
@@ -249,3 +251,12 @@ def test_files_that_may_not_grow(project: Path) -> None:
     refused(done, 4, "metastore")
     done = run_held_back(project, lambda: None, *COMMAND, "-o", "json")
     assert json.loads(done.stdout)["runs"] == {"success": 2}
+
+
+def test_a_list_of_an_unknown_dag_names_the_nearest(tailrace: Run) -> None:
+    assert tailrace(*COMMAND).returncode == 0
+    for group in ("runs", "backfill"):
+        refused(tailrace(group, "list", "sales_dayly"), 2, "sales_dayly has never run here; did you mean sales_daily?")
+        assert len(json.loads(tailrace(group, "list", "sales_daily", "-o", "json").stdout)) > 0
+    only_previewed = tailrace("runs", "list", "sales_daily", "--state", "failed")
+    assert (only_previewed.returncode, only_previewed.stderr) == (0, "no runs of sales_daily\n")

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tailrace.cli.speaking import current_speaker
+from tailrace.errors import CommandError
 from tailrace.metastore.store import Metastore
 from tailrace.runtime.settings import Settings
+from tailrace.runtime.suggestions import did_you_mean
 
 
 @contextmanager
@@ -44,6 +46,13 @@ def asked(settings: Settings) -> Iterator[Metastore | None]:
         yield metastore
     finally:
         metastore.close()
+
+
+def require_known(metastore: Metastore | None, dag_id: str) -> None:
+    """Raise CommandError, with the nearest names, for a DAG that the metastore has never seen."""
+    known = () if metastore is None else metastore.known_dags()
+    if dag_id not in known:
+        raise CommandError(f"{dag_id} has never run here{did_you_mean(dag_id, known)}")
 
 
 def say_empty(settings: Settings) -> None:

@@ -5,7 +5,7 @@ import click
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import BACKFILL_ID, WholeNumber, output_option, settings_with
 from tailrace.cli.speaking import bullet_lines, counted, current_speaker, state_styled_answer
-from tailrace.cli.stored import existing, say_empty
+from tailrace.cli.stored import existing, require_known, say_empty
 from tailrace.cli.summary import blocked_json
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import BACKFILL_COLUMNS, RUN_COLUMNS, backfill_json, backfill_row, backfill_state, run_row
@@ -22,6 +22,8 @@ def list_(dag_id: str | None, limit: int, output: str) -> None:
     """List the backfills of DAG_ID, or of every DAG, newest first."""
     settings = settings_with()
     with existing(settings) as metastore:
+        if dag_id is not None:
+            require_known(metastore, dag_id)
         found = () if metastore is None else metastore.list_backfills(dag_id, limit)
     if output == "json":
         current_speaker().answer_json([backfill_json(line) for line in found])

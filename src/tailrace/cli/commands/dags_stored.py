@@ -5,7 +5,7 @@ import click
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, output_option, settings_with
 from tailrace.cli.speaking import current_speaker
-from tailrace.cli.stored import existing, new_write_id, say_empty
+from tailrace.cli.stored import existing, new_write_id, require_known, say_empty
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import STATS_COLUMNS, stats_json, stats_row
 from tailrace.errors import CommandError
@@ -33,10 +33,9 @@ def stats(dag_id: str | None, output: str) -> None:
     """Count runs and task instances by state, for DAG_ID or for every DAG that has run."""
     settings = settings_with()
     with existing(settings) as metastore:
+        if dag_id is not None:
+            require_known(metastore, dag_id)
         found = () if metastore is None else metastore.dag_stats(dag_id)
-        known = () if metastore is None else metastore.known_dags()
-    if dag_id is not None and not found:
-        raise CommandError(f"{dag_id} has never run here{did_you_mean(dag_id, known)}")
     if output == "json":
         current_speaker().answer_json([stats_json(line) for line in found])
     elif metastore is None:

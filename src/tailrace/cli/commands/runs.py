@@ -5,7 +5,7 @@ import click
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import WholeNumber, dag_argument, output_option, settings_with
 from tailrace.cli.speaking import current_speaker, state_styled_answer
-from tailrace.cli.stored import existing, say_empty
+from tailrace.cli.stored import existing, require_known, say_empty
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import (
     RUN_COLUMNS,
@@ -45,6 +45,8 @@ def list_(dag_id: str | None, state: str | None, limit: int, output: str) -> Non
     """List the runs of DAG_ID, or of every DAG, newest logical date first."""
     settings = settings_with()
     with existing(settings) as metastore:
+        if dag_id is not None:
+            require_known(metastore, dag_id)
         found = () if metastore is None else metastore.list_runs(dag_id, state, limit)
         if metastore is None and output != "json":
             say_empty(settings)
