@@ -156,6 +156,32 @@ def test_logs_of_a_try(tailrace: Run, project: Path) -> None:
     assert missing.returncode == 2 and "try 9" in missing.stderr
 
 
+HOURLY = """
+from datetime import datetime
+from tailrace import DAG, BashOperator
+
+with DAG("hourly", schedule="@hourly", start_date=datetime(2024, 1, 1)):
+    BashOperator(task_id="say", bash_command="echo {{ ts }}")
+"""
+
+
+def test_a_date_names_the_run_of_that_day(tailrace: Run, project: Path) -> None:
+    (project / "dags" / "hourly.py").write_text(HOURLY)
+    tailrace("backfill", "hourly", "-s", "2024-01-01T05:00")
+    for words in (("runs", "show", "hourly"), ("runs", "explain", "hourly"), ("tasks", "explain", "hourly", "say")):
+        assert "backfill__2024-01-01T05:00:00+00:00" in tailrace(*words, "2024-01-01").stdout, words
+    assert "2024-01-01T05:00" in tailrace("tasks", "logs", "hourly", "say", "2024-01-01").stdout
+    cleared = answer(tailrace("runs", "clear", "hourly", "2024-01-01", "-n", "-o", "json"))
+    assert [run["run_id"] for run in cleared["runs"]] == ["backfill__2024-01-01T05:00:00+00:00"]
+    tailrace("backfill", "hourly", "-s", "2024-01-01")
+    for words in (("tasks", "logs", "hourly", "say", "2024-01-01"), ("runs", "clear", "hourly", "2024-01-01", "-n")):
+        several = tailrace(*words)
+        assert (several.returncode, several.stdout, several.stderr.count("\n")) == (2, "", 1)
+        assert "2024-01-01 is the day of several runs of hourly" in several.stderr
+        assert "backfill__2024-01-01T00:00:00+00:00" in several.stderr
+    assert "2024-01-01T07:00" in tailrace("tasks", "logs", "hourly", "say", "2024-01-01T07:00").stdout
+
+
 def test_test_mode_writes_no_state(tailrace: Run, project: Path) -> None:
     done = tailrace("tasks", "test", "etl", "extract", "2024-01-03")
     assert done.returncode == 0, done.stderr

@@ -171,7 +171,10 @@ def test_a_change_is_asked_about_where_nobody_can_answer(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("runs", "clear", "slow", "2024-02-01", "-y"), "slow has no run 2024-02-01T00:00+00:00"),
+        (
+            ("runs", "clear", "slow", "2024-02-01", "-y"),
+            "no run 2024-02-01 of slow; `tailrace runs list slow` lists its runs",
+        ),
         (("runs", "clear", "slow", "-y"), "no runs given"),
         (("runs", "clear", "slwo", "2024-01-01", "-y"), "slwo has never run here; did you mean slow?"),
         (("runs", "mark", "slow", "2024-01-01", "-y"), "--state"),

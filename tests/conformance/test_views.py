@@ -96,10 +96,11 @@ def test_runs(world: World, failed: int) -> None:
     assert world.store.list_runs("unknown") == ()
     assert world.store.list_runs(limit=1) == (third,)
     assert world.store.runs_of_backfill(failed) == (first, second, third)
-    assert world.store.find_run("dag", second.run_id) == second
-    assert world.store.find_run("dag", FIRST + DAY) == second
-    assert world.store.find_run("dag", FIRST - DAY) is None
-    assert world.store.find_run("another", FIRST) is None
+    assert world.store.find_runs("dag", second.run_id) == (second,)
+    assert world.store.find_runs("another", second.run_id) == ()
+    assert world.store.runs_between("dag", FIRST, FIRST + DAY, 9) == (first, second)
+    assert world.store.runs_between("dag", FIRST, FIRST + DAY, 1) == (first,)
+    assert world.store.runs_between("another", FIRST, FIRST + DAY, 9) == ()
 
 
 def test_task_instances_of_a_run(world: World, failed: int) -> None:

@@ -11,14 +11,14 @@ import click
 
 from tailrace.cli.options import output_option, settings_with
 from tailrace.cli.speaking import current_speaker, plural
-from tailrace.cli.stored import existing
+from tailrace.cli.stored import existing, require_known
 from tailrace.cli.tables import Column, show_table
+from tailrace.cli.views import find_run
 from tailrace.errors import CommandError
 from tailrace.metastore.store import Metastore
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.runtime.commanding import carry_out, decide
-from tailrace.runtime.dates import parse_moment, run_reference
-from tailrace.runtime.suggestions import did_you_mean
+from tailrace.runtime.dates import parse_moment
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,19 +58,18 @@ def range_options(command: F) -> F:
 def scope_of(
     metastore: Metastore, dag_id: str, runs: tuple[str, ...], start: str | None, end: str | None
 ) -> CommandScope:
-    """The runs that were typed: ids, logical dates, or a range. Raises CommandError."""
-    dag = metastore.stored_dag(dag_id)
-    if dag is None:
-        raise CommandError(f"{dag_id} has never run here{did_you_mean(dag_id, metastore.known_dags())}")
+    """The runs that were typed: ids, logical dates, days, or a range. Raises CommandError."""
+    require_known(metastore, dag_id)
     if not runs and start is None and end is None:
         raise CommandError("no runs given: name them (run ids or logical dates), or say -s START, -e END or both")
-    zone = ZoneInfo(dag.schedule.timezone)
+    dag = metastore.stored_dag(dag_id)
+    zone = ZoneInfo("UTC" if dag is None else dag.schedule.timezone)
     first, last = _bound(start, zone), _bound(end, zone)
     if first is not None and last is not None and first[0] > last[1]:
         raise CommandError(f"the range ends before it begins: start {start} is after end {end}")
     return CommandScope(
         dag_id,
-        tuple(dict.fromkeys(run_reference(run, zone) for run in runs)),
+        tuple(dict.fromkeys(find_run(metastore, dag_id, run).run_id for run in runs)),
         None if first is None else first[0],
         None if last is None else last[1],
     )

@@ -11,9 +11,10 @@ from tailrace.metastore.store import Metastore
 from tailrace.metastore.views import BackfillLine, DagStats, RunLine, TaskInstanceLine
 from tailrace.model.keys import UNMAPPED
 from tailrace.runtime.dates import run_reference, show_moment
-from tailrace.runtime.suggestions import did_you_mean
+from tailrace.runtime.suggestions import did_you_mean, in_words
 
 _UTC = ZoneInfo("UTC")
+_MOST_NAMED = 4
 
 BACKFILL_COLUMNS = (
     Column("id", number=True),
@@ -45,18 +46,25 @@ STATS_COLUMNS = (Column("dag_id"), Column("paused"), Column("runs"), Column("tas
 
 
 def find_run(metastore: Metastore | None, dag_id: str, text: str) -> RunLine:
-    """The run that RUN names: a run id, or a logical date (naive ones in the DAG's zone).
+    """The run that RUN names: a run id, a logical date (naive ones in the DAG's zone), or the day of just one run.
 
-    Raises CommandError with the nearest DAG ids, or with the command that lists the DAG's runs.
+    Raises CommandError with the nearest DAG ids, with the command that lists the DAG's runs, or with the day's runs.
     """
     dag = None if metastore is None else metastore.stored_dag(dag_id)
     if metastore is None or dag is None:
         known = () if metastore is None else metastore.known_dags()
         raise CommandError(f"no run {text} of {dag_id}: it has never run here{did_you_mean(dag_id, known)}")
-    found = metastore.find_run(dag_id, run_reference(text, ZoneInfo(dag.schedule.timezone)))
-    if found is None:
+    named = run_reference(text, ZoneInfo(dag.schedule.timezone))
+    if isinstance(named, str):
+        found = metastore.find_runs(dag_id, named)
+    else:
+        found = metastore.runs_between(dag_id, named.earliest, named.latest, _MOST_NAMED + 1)
+    if not found:
         raise CommandError(f"no run {text} of {dag_id}; `tailrace runs list {dag_id}` lists its runs")
-    return found
+    if len(found) > 1:
+        names = in_words([run.run_id for run in found[:_MOST_NAMED]] + ["more"] * (len(found) > _MOST_NAMED))
+        raise CommandError(f"{text} is the day of several runs of {dag_id}: {names}; name one of them")
+    return found[0]
 
 
 def backfill_json(line: BackfillLine) -> dict[str, object]:

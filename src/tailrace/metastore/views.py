@@ -176,16 +176,16 @@ class Views:
             wanted = wanted.where(dag_run.c.state == state)
         return self.read(lambda tx: _run_lines(tx, wanted))
 
-    def find_run(self, dag_id: str, run: str | datetime) -> RunLine | None:
-        """The run of this id or logical date."""
-        column = dag_run.c.logical_date if isinstance(run, datetime) else dag_run.c.run_id
-        wanted = select(dag_run).where(dag_run.c.dag_id == dag_id, column == run)
+    def find_runs(self, dag_id: str, run_id: str) -> tuple[RunLine, ...]:
+        """The run of this id, if there is one."""
+        wanted = select(dag_run).where(dag_run.c.dag_id == dag_id, dag_run.c.run_id == run_id)
+        return self.read(lambda tx: _run_lines(tx, wanted))
 
-        def work(tx: Transaction) -> RunLine | None:
-            found = _run_lines(tx, wanted)
-            return found[0] if found else None
-
-        return self.read(work)
+    def runs_between(self, dag_id: str, first: datetime, last: datetime, limit: int) -> tuple[RunLine, ...]:
+        """The runs whose logical date is between these, both inclusive, oldest first."""
+        of_dates = dag_run.c.logical_date.between(first, last)
+        wanted = select(dag_run).where(dag_run.c.dag_id == dag_id, of_dates).order_by(dag_run.c.logical_date)
+        return self.read(lambda tx: _run_lines(tx, wanted.limit(limit)))
 
     def task_instances_of(self, run: int) -> tuple[TaskInstanceLine, ...]:
         """The task instances of a run (its row), in topological order."""

@@ -5,7 +5,7 @@ Pure: ``now`` comes in, and answers and messages depend on nothing else. Which p
 ``timetable``'s.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
@@ -44,6 +44,7 @@ class Moment:
     earliest: datetime
     latest: datetime
     notice: str | None = None
+    is_day: bool = False
 
 
 def parse_moment(text: str, zone: ZoneInfo) -> Moment:
@@ -60,7 +61,7 @@ def parse_moment(text: str, zone: ZoneInfo) -> Moment:
         except ValueError:
             return _exact(typed, datetime.fromisoformat(typed), zone)
         first = _midnight(day, zone)
-        return Moment(typed, first, _midnight(day + timedelta(days=1), zone) - _TICK)
+        return Moment(typed, first, _midnight(day + timedelta(days=1), zone) - _TICK, is_day=True)
     except ValueError as mistake:
         detail = "" if str(mistake).startswith("Invalid isoformat") else f" ({mistake})"
         raise CommandError(f"not a date: {text!r}{detail}; write it as {_FORMS}") from None
@@ -99,11 +100,15 @@ def show_moment(moment: datetime, zone: ZoneInfo) -> str:
     return local.isoformat(timespec="minutes" if not (local.second or local.microsecond) else "auto")
 
 
-def run_reference(text: str, zone: ZoneInfo) -> str | datetime:
-    """What RUN means in a command: a run id (it has ``__`` in it) as it is, else a logical date in UTC."""
+def run_reference(text: str, zone: ZoneInfo) -> str | Moment:
+    """What RUN means in a command: a run id (it has ``__`` in it) as it is, else logical dates.
+
+    A date alone is any of its day; a time is that moment, of two the first.
+    """
     if "__" in text:
         return text
-    return parse_moment(text, zone).earliest
+    moment = parse_moment(text, zone)
+    return moment if moment.is_day else replace(moment, latest=moment.earliest)
 
 
 def range_for(dag: DagSpec, start: str | None, end: str | None, now: datetime) -> LogicalRange:

@@ -7,7 +7,7 @@ import pytest
 
 from tailrace.errors import CommandError
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
-from tailrace.runtime.dates import LogicalRange, parse_moment, range_for, run_reference, show_moment
+from tailrace.runtime.dates import LogicalRange, Moment, parse_moment, range_for, run_reference, show_moment
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZULU = ZoneInfo("UTC")
@@ -118,10 +118,20 @@ def test_shown_dates_can_be_typed(moment: datetime, zone: ZoneInfo) -> None:
     assert parse_moment(show_moment(moment, zone), zone).earliest == moment
 
 
-def test_run_is_a_run_id_or_a_logical_date() -> None:
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("2016-01-01", at(2015, 12, 31, 23), at(2016, 1, 1, 23) - timedelta(microseconds=1)),
+        ("2016-01-01T05:00", at(2016, 1, 1, 4), at(2016, 1, 1, 4)),
+        ("2016-10-30T02:30", at(2016, 10, 30, 0, 30), at(2016, 10, 30, 0, 30)),
+    ],
+)
+def test_run_is_a_run_id_a_moment_or_a_day(text: str, first: datetime, last: datetime) -> None:
     run_id = "backfill__2016-01-01T00:00:00+00:00"
     assert run_reference(run_id, BERLIN) == run_id
-    assert run_reference("2016-01-01", BERLIN) == at(2015, 12, 31, 23)
+    named = run_reference(text, BERLIN)
+    assert isinstance(named, Moment)
+    assert (named.earliest, named.latest) == (first, last)
     with pytest.raises(CommandError):
         run_reference("latest", BERLIN)
 
