@@ -56,6 +56,28 @@ def test_clearing_a_failed_run_lets_its_backfill_drive_it_again(world: World) ->
     world.sound()
 
 
+def test_a_run_that_is_opened_again_and_marked_took_no_time(world: World) -> None:
+    failed_run(world)
+    world.clear("a")
+    assert world.row(dag_run, 1).started_at is None
+    world.clock.advance(3600)
+    assert isinstance(world.do(plan_mark_runs(world.about(), DagRunState.SUCCESS)), Done)
+    assert (world.row(dag_run, 1).started_at, world.row(dag_run, 1).ended_at) == (None, world.clock.now)
+    world.sound()
+
+
+def test_what_is_closed_and_marked_ended_when_its_work_did(world: World) -> None:
+    backfill_id, job, ids = failed_run(world)
+    finished(world, AB, job, backfill_id)
+    ended = world.row(dag_run, 1).ended_at, world.row(task_instance, ids["a"]).ended_at
+    world.clock.advance(3600)
+    mark = MarkRequest(TaskInstanceState.SUCCESS, ("a",), downstream=True)
+    assert isinstance(world.do(plan_mark_tasks(world.about(), mark)), Done)
+    assert (world.row(dag_run, 1).state, world.state(ids["a"])) == ("success", "success")
+    assert (world.row(dag_run, 1).ended_at, world.row(task_instance, ids["a"]).ended_at) == ended
+    world.sound()
+
+
 def test_a_judged_backfill_stays_judged_and_a_new_one_takes_the_run(world: World) -> None:
     backfill_id, job, _ = failed_run(world)
     finished(world, AB, job, backfill_id)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from tailrace.errors import InternalError
 from tailrace.metastore.capacity import lock_dag
@@ -63,6 +63,8 @@ _GUARDED = (
         max_tries=bindparam("most"), lost_tries=bindparam("lost"), cause=bindparam("why"), reason=bindparam("words")
     )
 )
+#: For what had not ended: what a person marks has ended when its work did, not when somebody thought about it again.
+_NOW = bindparam("at", type_=dag_run.c.ended_at.type)
 #: Back to *none*: nothing of the last try is left, its XComs included.
 _TAKE_BACK = _GUARDED.values(
     state=TaskInstanceState.NONE,
@@ -74,7 +76,12 @@ _TAKE_BACK = _GUARDED.values(
 )
 _STOP = _GUARDED.values(state=TaskInstanceState.STOPPING, stopping_to=bindparam("ends"))
 _GIVE_OUTCOME = _GUARDED.values(
-    state=bindparam("after"), retry_at=None, ended_at=bindparam("at"), followed=None, holder=None, lease_until=None
+    state=bindparam("after"),
+    retry_at=None,
+    ended_at=func.coalesce(task_instance.c.ended_at, _NOW),
+    followed=None,
+    holder=None,
+    lease_until=None,
 )
 _DROP_XCOMS = delete(xcom).where(xcom.c.task_instance_id == bindparam("task_instance"))
 _INSERT = insert(task_instance)
@@ -82,12 +89,14 @@ _CREATED = select(task_instance.c.id, task_instance.c.dag_run_id, task_instance.
     task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True))
 )
 _TOUCH_RUN = update(dag_run).where(dag_run.c.id == bindparam("run")).values(version=dag_run.c.version + 1)
-_REOPEN = _TOUCH_RUN.values(state=DagRunState.QUEUED, owner_job_id=None, ended_at=None, reason="", blocked=None)
+_REOPEN = _TOUCH_RUN.values(
+    state=DagRunState.QUEUED, owner_job_id=None, started_at=None, ended_at=None, reason="", blocked=None
+)
 _MAKE_LIVE = update(dag_run).where(dag_run.c.id == bindparam("run")).values(live=True)
 _CLOSE = _TOUCH_RUN.values(
     state=bindparam("after"),
     owner_job_id=None,
-    ended_at=bindparam("at"),
+    ended_at=func.coalesce(dag_run.c.ended_at, _NOW),
     reason=bindparam("words"),
     blocked=None,
     clear_on_activation=None,

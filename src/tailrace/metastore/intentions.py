@@ -26,6 +26,7 @@ _REQUEUE = (
         state=DagRunState.QUEUED,
         version=dag_run.c.version + 1,
         owner_job_id=None,
+        started_at=None,
         ended_at=None,
         reason="",
         blocked=None,
