@@ -34,21 +34,15 @@ def _of_text(folder: Path, text: str) -> jinja2.Template:
     return _environment(folder).from_string(text)
 
 
-#: Template files as they were when the DAG files were loaded. One that came later is read by each try anew.
-_files: dict[tuple[Path, str], jinja2.Template] = {}
-
-
 def _of_file(folder: Path, name: str) -> jinja2.Template:
-    return _files.get((folder, name)) or _environment(folder).get_template(name)
+    """The file as it is now: a compiled one is used again only while the file is unchanged."""
+    return _environment(folder).get_template(name)
 
 
 def prepare(folder: Path, text: str, *, is_file: bool) -> None:
     """Compile a template ahead of its use. A wrong one is told when it is rendered."""
     with suppress(jinja2.TemplateError, OSError, UnicodeDecodeError):
-        if is_file:
-            _files[folder, text] = _of_file(folder, text)
-        else:
-            _of_text(folder, text)
+        _of_file(folder, text) if is_file else _of_text(folder, text)
 
 
 def render(folder: Path, text: str, context: Mapping[str, Any], *, is_file: bool, what: str) -> str:

@@ -1,5 +1,7 @@
 """Templates: Airflow's variables and macros, files beside the DAG file, and mistakes said in one line."""
 
+import copy
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,6 +125,20 @@ def test_a_file_beside_the_dag_file(tmp_path: Path) -> None:
     prepare(task)
     render_fields(task, context_of(task))
     assert task.value == "SELECT '2016-01-31'\n-- part"
+
+
+def test_a_file_that_changed_since_it_was_prepared_is_read_anew(tmp_path: Path) -> None:
+    with dag():
+        task = Echo(value="query.sql")
+    task.file = str(tmp_path / "dag.py")
+    for text, time in (("SELECT 1", 1), ("SELECT 2", 2)):
+        (tmp_path / "query.sql").write_text(text)
+        os.utime(tmp_path / "query.sql", (time, time))
+        if time == 1:
+            prepare(task)
+        seen = copy.copy(task)
+        render_fields(seen, context_of(seen))
+        assert seen.value == text
 
 
 def test_preparing_a_wrong_template_says_nothing_yet() -> None:
