@@ -1,6 +1,7 @@
 """What a worker and its task's process say to each other, as values on one side and JSON on the other."""
 
-from datetime import datetime
+import signal
+from datetime import datetime, timedelta
 from typing import Any
 
 from tailrace.effects.tries import Claim, TryOutcome, XComQuery
@@ -32,6 +33,27 @@ def order_for(claim: Claim, timeout_seconds: float | None, again: bool = False) 
         "timeout_seconds": timeout_seconds,
         "again": again,
     }
+
+
+def timed_out(timeout: timedelta) -> TryOutcome:
+    """The outcome of a try that was ended at its task's execution_timeout."""
+    return TryOutcome(OutcomeKind.FAILED, f"timed out after {timeout} (its execution_timeout)")
+
+
+def without_outcome(exit_code: int | None) -> TryOutcome:
+    """The outcome of a try whose process ended, by itself, and had told none."""
+    if exit_code is not None and exit_code < 0:
+        how = f"it was killed by {_signal_name(-exit_code)}"
+    else:
+        how = f"it exited with code {exit_code}"
+    return TryOutcome(OutcomeKind.FAILED, f"the task's process ended without an outcome: {how}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def query_in(message: dict[str, Any]) -> XComQuery:

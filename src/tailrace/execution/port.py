@@ -28,7 +28,7 @@ from tailrace.effects.tries import TryOutcome, XComQuery
 from tailrace.execution.channel import Garbled
 from tailrace.execution.identity import boot_id, host_name, kill_group, own_identity
 from tailrace.execution.line import Child, ZygoteLine
-from tailrace.execution.messages import order_for, outcome_in, query_in
+from tailrace.execution.messages import order_for, outcome_in, query_in, timed_out, without_outcome
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
@@ -286,9 +286,9 @@ class TaskPort:
         if run.kill_at is not None and now >= run.kill_at:
             self._line.signal(run.child, signal.SIGKILL)
             run.kill_at = now + GRACE_SECONDS
-        elif run.timeout_at is not None and now >= run.timeout_at and run.outcome is None:
+        elif run.timeout is not None and run.timeout_at is not None and now >= run.timeout_at and run.outcome is None:
             run.timeout_at = None
-            self._end(run, TryOutcome(OutcomeKind.FAILED, f"timed out after {run.timeout} (its execution_timeout)"))
+            self._end(run, timed_out(run.timeout))
 
     def _end(self, run: _Run, outcome: TryOutcome) -> None:
         """Ask the group to end, and kill it when the grace is over."""
@@ -301,12 +301,7 @@ class TaskPort:
         """Killed for its deadline, by the zygote or by a job that found the lease run out: lost, not its own fault."""
         if child.overdue or (self._is_late() and child.exit_code == -signal.SIGKILL):
             return _HELD_UP
-        code = child.exit_code
-        if code is not None and code < 0:
-            how = f"it was killed by {_signal_name(-code)}"
-        else:
-            how = f"it exited with code {code}"
-        return TryOutcome(OutcomeKind.FAILED, f"the task's process ended without an outcome: {how}")
+        return without_outcome(child.exit_code)
 
     def _close(self, run: _Run) -> None:
         self._run = None
@@ -327,10 +322,3 @@ class TaskPort:
 def _need_not_end(run: _Run, outcome: TryOutcome) -> bool:
     """After a failure another try may follow at once: not before all of this one's group is gone."""
     return run.again or outcome.kind in (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

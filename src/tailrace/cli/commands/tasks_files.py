@@ -1,6 +1,5 @@
-"""``tailrace tasks list|test``: needs only the DAG files. ``test`` runs user code in this process, on purpose."""
+"""``tailrace tasks list|test``: needs only the DAG files. ``test`` runs a task at this terminal."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -51,8 +50,8 @@ def list_(dag_id: str, dags: Path | None, output: str) -> None:
 def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
     """Run one task for RUN, a logical date or a run id, here and now, and write no state.
 
-    Its dependencies are not looked at, its output goes to this terminal, XCom pulls find nothing. Exits with 1 if it
-    fails.
+    Its dependencies are not looked at, its output goes to this terminal, XCom pulls find nothing. Its
+    execution_timeout counts, and no process of it stays behind. Exits with 1 if it fails.
     """
     settings = settings_with(dags=dags)
     loaded = load_one(dag_id, settings)
@@ -61,7 +60,7 @@ def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
         guess = did_you_mean(task_id, spec.by_id) or f"; `tailrace tasks list {dag_id}` lists them"
         raise CommandError(f"no task {task_id!r} in DAG {dag_id}{guess}")
     claim = trial_claim(spec, task_id, run, datetime.now(UTC))
-    outcome = run_task_once(loaded, claim, settings.home, os.environ.update)
+    outcome = run_task_once(loaded, claim, settings.home, spec.by_id[task_id].execution_timeout)
     _tell(claim, outcome)
     return 0 if outcome.kind in _WELL else _FAILED
 

@@ -1,0 +1,113 @@
+"""``tailrace tasks test``: a task at this terminal, ended like a real try, and nothing of it stays behind."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import clean_environment
+from tests.acceptance.execution.conftest import alive, eventually, pid_in
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+DAGS = """
+import os, time
+from datetime import datetime, timedelta
+from tailrace import DAG, BashOperator, task
+
+with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1)):
+    BashOperator(task_id="late", bash_command="echo $$ > FOLDER/pid; sleep 60", execution_timeout=timedelta(seconds=1))
+    BashOperator(task_id="leaves", bash_command="sleep 60 >/dev/null 2>&1 & echo $! > FOLDER/pid")
+    BashOperator(task_id="waits", bash_command="echo $$ > FOLDER/pid; sleep 60; true")
+    BashOperator(task_id="reads", bash_command="read -p 'what? ' said; echo heard $said")
+
+    @task
+    def crashes():
+        print("last words")
+        os._exit(3)
+
+    crashes()
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path) -> Path:
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "d.py").write_text(DAGS.replace("FOLDER", str(tmp_path)))
+    return tmp_path
+
+
+def test_a_timeout_ends_the_whole_group_in_the_words_of_a_real_try(tailrace: Run, here: Path) -> None:
+    began = time.monotonic()
+    done = tailrace("tasks", "test", "d", "late", "2024-01-01")
+    assert done.returncode == 1
+    assert "failed: timed out after 0:00:01 (its execution_timeout)" in done.stderr
+    assert time.monotonic() - began < 30
+    assert not alive(pid_in(here / "pid"))
+
+
+def test_what_a_task_leaves_behind_ends_with_it(tailrace: Run, here: Path) -> None:
+    assert tailrace("tasks", "test", "d", "leaves", "2024-01-01").returncode == 0
+    assert not alive(pid_in(here / "pid"))
+
+
+def test_a_crash_is_told_and_what_was_said_is_heard(tailrace: Run) -> None:
+    done = tailrace("tasks", "test", "d", "crashes", "2024-01-01")
+    assert (done.returncode, done.stdout) == (1, "last words\n")
+    assert "ended without an outcome: it exited with code 3" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGKILL, -9)])
+def test_however_it_is_ended_nothing_stays(here: Path, number: int, code: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tailrace", "tasks", "test", "d", "waits", "2024-01-01"],
+        cwd=here,
+        env=clean_environment(),
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    waiting = pid_in(here / "pid")
+    process.send_signal(number)
+    assert process.wait(30) == code
+    eventually(lambda: not alive(waiting))
+
+
+def at_a_terminal(here: Path, task_id: str, typed: bytes, once: Callable[[bytes], bool]) -> tuple[int, str]:
+    """What the command answers and shows at a terminal where ``typed`` is typed ``once`` it is time."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(here)
+        words = ("-m", "tailrace", "tasks", "test", "d", task_id, "2024-01-01")
+        os.execve(sys.executable, [sys.executable, *words], clean_environment())
+    shown = b""
+    while not once(shown):
+        try:
+            shown += os.read(terminal, 1024)
+        except OSError:
+            break
+    os.write(terminal, typed)
+    try:
+        while piece := os.read(terminal, 1024):
+            shown += piece
+    except OSError:
+        pass  # the other end is closed
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+def test_a_task_reads_what_is_typed(here: Path) -> None:
+    code, shown = at_a_terminal(here, "reads", b"hello\n", lambda shown: b"what?" in shown)
+    assert code == 0
+    assert "heard hello" in shown
+
+
+def test_ctrl_c_at_a_terminal_ends_the_task_and_the_command(here: Path) -> None:
+    code, shown = at_a_terminal(here, "reads", b"\x03", lambda shown: b"what?" in shown)
+    assert code == 130
+    assert "interrupted" in shown
