@@ -109,6 +109,9 @@ def test_no_folder_of_dag_files(tailrace: Run, project: Path) -> None:
     elsewhere.mkdir()
     (elsewhere / "tailrace.toml").touch()
     refused(tailrace(*COMMAND, cwd=elsewhere), 2, "no DAG 'sales_daily'", "does not exist", "tailrace init")
+    for words in (("tasks", "test", "sales_daily", "only", "2024-01-01"), ("dags", "show", "sales_daily")):
+        refused(tailrace(*words, cwd=elsewhere), 2, "no DAG 'sales_daily'", "does not exist", "tailrace init")
+    refused(tailrace("backfill", "show", cwd=elsewhere), 2, "no backfill yet", "makes one")
     guess = "did you mean example_weather"
     refused(tailrace("backfill", "example_wether", "-s", "2012-01-01", cwd=elsewhere), 2, guess)
 

@@ -58,9 +58,9 @@ def load_one(dag_id: str, settings: Settings) -> LoadedDags:
     Raises AuthoringError with the DAG's own mistakes, CommandError with the nearest names when it is nowhere.
     """
     bundled = bundled_file(dag_id, settings)
-    loaded = _loaded(bundled) if bundled is not None else load(settings)
-    if loaded is None:
-        raise unknown_dag(dag_id, (), settings.dags)
+    if bundled is None:
+        require_dags(dag_id, settings)
+    loaded = _loaded(bundled or settings.dags)
     mistakes = [mistake for mistake in loaded.mistakes if mistake.dag_id == dag_id]
     if mistakes:
         raise AuthoringError("; ".join(str(mistake) for mistake in mistakes))

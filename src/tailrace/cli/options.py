@@ -26,6 +26,8 @@ _MOST_FILES_TO_COMPLETE_FROM = 500
 class WholeNumber(click.IntRange):
     """A whole number from ``least`` on, up to ``most``; ``what`` it is, for whoever types something else."""
 
+    name = "number"
+
     def __init__(self, least: int, most: int | None = None, *, what: str = "a whole number") -> None:
         super().__init__(least, most)
         self._expected = what + (f", {least} or more" if most is None else f" from {least} to {most}")

@@ -42,8 +42,9 @@ def show(backfill_id: int | None, output: str) -> None:
     with existing(settings_with()) as metastore:
         line = None if metastore is None else metastore.show_backfill(backfill_id)
         if metastore is None or line is None:
-            which = "no backfill yet" if backfill_id is None else f"no backfill {backfill_id}"
-            raise CommandError(f"{which}; `tailrace backfill list` lists them")
+            if backfill_id is None:
+                raise CommandError("no backfill yet; `tailrace backfill DAG_ID -s START -e END` makes one")
+            raise CommandError(f"no backfill {backfill_id}; `tailrace backfill list` lists them")
         summary = metastore.backfill_summary(line.id)
         runs = () if output == "json" else metastore.runs_of_backfill(line.id, _MOST_RUNS_SHOWN)
     speaker = current_speaker()
