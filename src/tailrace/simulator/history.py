@@ -148,8 +148,10 @@ def _left_over(records: AuditRecords) -> Iterator[str]:
 
 def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     """Whether the tasks' results have one final state: not if a person decided one, nor if what a loss decided was
-    cleared by itself, nor if a run may have been deadlocked by a cancelled one that ran after all.
+    cleared by itself, nor if a run may have been deadlocked by a cancelled one that ran after all, nor if they change.
     """
+    if scenario.fickle:
+        return False
     kinds = {act.kind for act in scenario.acts}
     if not kinds <= HARMLESS or (ActKind.CANCEL in kinds and scenario.dag.depends_on_past):
         return False

@@ -242,7 +242,7 @@ class Performer:
         )
         if claim.max_tries - claim.key.try_number == scenario.dag.by_id[claim.task_instance.task_id].retries:
             self.world.ledger.failures[claim.id] = 0  # its budget is whole: it was cleared, or never failed
-        attempt = self.world.ledger.failures[claim.id] + 1
+        attempt = claim.key.try_number if scenario.fickle else self.world.ledger.failures[claim.id] + 1
         kind, followed = scenario.ending(claim.task_instance.task_id, claim.logical_date, attempt)
         actor.claim = claim
         actor.ending = TryOutcome(kind, f"as written: {kind}", followed=followed)

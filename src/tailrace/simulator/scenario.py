@@ -8,7 +8,7 @@ from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DagSpec, Decides, Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
-from tailrace.simulator.person import Act, random_acts
+from tailrace.simulator.person import Act, ActKind, random_acts
 
 #: So many mishaps may lose a task instance for good; with fewer its results alone decide.
 MOST_LOST = 3
@@ -76,6 +76,7 @@ class Scenario:
     ignore_first_depends_on_past: bool = False
     stop_on_failure: bool = False
     acts: tuple[Act, ...] = ()  # what a person does, in this order, at moments that are chosen
+    fickle: bool = False  # what is cleared may end in another way than before
     hurry: float = 0.1  # how likely a seed lets them act, beside one who has something to do
 
     def dates_of(self, command: Command) -> tuple[datetime, ...]:
@@ -124,6 +125,27 @@ def _always_succeeds(scenario: Scenario) -> Scenario:
         if all(kind is OutcomeKind.SUCCESS and followed is None for kind, followed in endings):
             return tried
     raise ValueError("no seed lets every task succeed")
+
+
+def second_thoughts(decides: Decides) -> Scenario:
+    """A → B; B fails and waits for its retry while somebody clears A alone, which now leads to B no more.
+
+    Either A branches elsewhere, or (it decides nothing) it is skipped.
+    """
+    first = TaskSpec("a", downstream=("b",), decides=decides)
+    second = TaskSpec("b", upstream=("a",), retries=1, retry_delay=timedelta(minutes=1))
+    clears = Act(ActKind.CLEAR, task_id="a", relatives=False)
+    world = Scenario(0, _dag("second_thoughts", (first, second)), Faults(), acts=(clears,), hurry=0.04, fickle=True)
+    for seed in range(10_000):
+        tried = replace(world, seed=seed)
+        went, failed, turned = (
+            tried.ending(*each) for each in (("a", FIRST_DATE, 1), ("b", FIRST_DATE, 1), ("a", FIRST_DATE, 2))
+        )
+        leads_there = went[0] is OutcomeKind.SUCCESS and went[1] in (None, ("b",))
+        leads_elsewhere = turned[1] == () if decides is Decides.BRANCH else turned[0] is OutcomeKind.SKIPPED
+        if leads_there and failed[0] is OutcomeKind.FAILED and leads_elsewhere:
+            return tried
+    raise ValueError("no seed lets A have second thoughts")
 
 
 def random_scenario(seed: int) -> Scenario:
