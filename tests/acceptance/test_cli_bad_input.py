@@ -87,6 +87,7 @@ def untouched(project: Path) -> None:
         (("backfill", "show", "abc"), ("'abc' is not a backfill's id", "`tailrace backfill list`", "1 or more")),
         (("backfill", "cancel", "0"), ("'0' is not a backfill's id", "`tailrace backfill list`", "1 or more")),
         (("pools", "set", "p", "many"), ("'many' is not a whole number, 0 or more",)),
+        (("pools", "set", "p", "9" * 30), (f"'{'9' * 30}' is more than 2147483647",)),
         (("pools", "set", "p", "-15"), ("-15 is no option, and no number below zero is expected here",)),
         (("pools", "set", "", "3"), ("a pool needs a name",)),
         (("runs", "list", "sales_dayly"), ("sales_dayly has never run here",)),

@@ -17,7 +17,7 @@ from tests.acceptance.execution.conftest import alive, eventually, pid_in
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 DAGS = """
-import os, time
+import os, signal, time
 from datetime import datetime, timedelta
 from tailrace import DAG, BashOperator, task
 
@@ -27,12 +27,30 @@ with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1)):
     BashOperator(task_id="waits", bash_command="echo $$ > FOLDER/pid; sleep 60; true")
     BashOperator(task_id="reads", bash_command="read -p 'what? ' said; echo heard $said")
 
-    @task
+    hides = "setsid -f sh -c 'echo $$ > FOLDER/pid; exec sleep 60' >/dev/null 2>&1; sleep 1"
+    BashOperator(task_id="hides", bash_command=hides)
+
+    @task(execution_timeout=timedelta(days=200000))
     def crashes():
         print("last words")
         os._exit(3)
 
+    @task
+    def changes_all():
+        os.closerange(3, 256)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        with open("FOLDER/data", "w") as data:
+            data.write("mine")
+
+    @task
+    def forks():
+        if os.fork() == 0:
+            raise ValueError("out of the child")
+        os.wait()
+
     crashes()
+    changes_all()
+    forks()
 """
 
 
@@ -57,14 +75,30 @@ def test_what_a_task_leaves_behind_ends_with_it(tailrace: Run, here: Path) -> No
     assert not alive(pid_in(here / "pid"))
 
 
-def test_a_crash_is_told_and_what_was_said_is_heard(tailrace: Run) -> None:
+def test_what_has_a_session_of_its_own_ends_as_well(tailrace: Run, here: Path) -> None:
+    assert tailrace("tasks", "test", "d", "hides", "2024-01-01").returncode == 0
+    assert not alive(pid_in(here / "pid"))
+
+
+def test_a_task_that_ends_its_process_ends_the_command(tailrace: Run) -> None:
     done = tailrace("tasks", "test", "d", "crashes", "2024-01-01")
-    assert (done.returncode, done.stdout) == (1, "last words\n")
-    assert "ended without an outcome: it exited with code 3" in done.stderr
+    assert (done.returncode, done.stdout, done.stderr) == (3, "last words\n", "")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGKILL, -9)])
-def test_however_it_is_ended_nothing_stays(here: Path, number: int, code: int) -> None:
+def test_a_task_may_close_files_and_change_signals(tailrace: Run, here: Path) -> None:
+    done = tailrace("tasks", "test", "d", "changes_all", "2024-01-01")
+    assert done.returncode == 0, done.stderr
+    assert (here / "data").read_text() == "mine"
+
+
+def test_a_process_that_comes_out_of_the_task_goes_no_further(tailrace: Run) -> None:
+    done = tailrace("tasks", "test", "d", "forks", "2024-01-01")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("(nothing was recorded)") == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGHUP, -1)])
+def test_whoever_asks_it_to_end_nothing_stays(here: Path, number: int, code: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "tailrace", "tasks", "test", "d", "waits", "2024-01-01"],
         cwd=here,

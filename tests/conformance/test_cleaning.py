@@ -12,6 +12,9 @@ from tailrace.metastore import cleaning as module
 from tailrace.metastore.cleaning import Cleaning
 from tailrace.metastore.tables import backfill, backfill_run, dag_run, history, task_instance, write_record, xcom
 from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.states import DagRunState
+from tailrace.planning.commands import CommandScope
+from tailrace.planning.marking import plan_mark_runs
 from tests.conformance.stories import PAST, PLAIN, Drive, eventful
 from tests.conformance.worlds import World
 
@@ -106,6 +109,16 @@ def test_what_somebody_needs_stays(old: World) -> None:
     Drive(old, again, second, {}).go()
     assert old.row(backfill, second).state == "deadlocked"
     assert old.store.audit().violations == ()
+
+
+def test_what_a_person_has_marked_since_stays(old: World) -> None:
+    before = old.clock.now - timedelta(days=50)
+    [first, *_] = [row for row in old.rows(dag_run) if row.dag_id == "plain"]
+    facts = old.store.command_facts(CommandScope("plain", first=first.logical_date, last=first.logical_date))
+    old.store.command(plan_mark_runs(facts, DagRunState.FAILED), old.write_id())
+    clean(old, before=before)
+    [marked] = [row for row in old.rows(dag_run) if row.id == first.id]
+    assert (marked.state, marked.ended_at) == (DagRunState.FAILED, first.ended_at)
 
 
 def test_a_run_goes_with_all_its_rows(old: World) -> None:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, func, insert, literal, null, select, text
+from sqlalchemy import bindparam, case, func, insert, literal, null, select, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.expression import Executable
 
+from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.prepared import Prepared, Statements
 from tailrace.metastore.tables import dag_run, pool
 from tailrace.metastore.transaction import SQLiteTransaction, Transaction
@@ -82,6 +83,27 @@ def test_what_is_refused_is_the_same_error(world: World) -> None:
         world.store._database.write(lambda tx: tx.change_many(insert(pool), twice))
     with pytest.raises(IntegrityError, match="UNIQUE"):
         world.store._database.write(lambda tx: [tx.change(insert(pool), each) for each in twice])
+
+
+@pytest.mark.parametrize("way", ["rows", "row"])
+def test_what_goes_wrong_while_rows_are_fetched_is_the_same_error(world: World, way: str) -> None:
+    world.begun(PLAIN, days=2)
+    first = case((dag_run.c.id == (1 if way == "rows" else 0), "1"), else_="not JSON")
+    with pytest.raises(EnvironmentBroken, match="damaged"):
+        world.store.read(lambda tx: getattr(tx, way)(select(func.json(first))))
+
+
+def test_lists_of_any_kind_have_their_own_length(world: World) -> None:
+    world.begun(PLAIN, days=2)
+    for ids in (range(1, 2), range(1, 3), (1,)):
+        found = world.store.read(lambda tx, ids=ids: tx.rows(_LISTED, {"ids": ids}))
+        assert [row.id for row in found] == list(ids)
+
+
+def test_of_two_columns_with_one_name_the_first_has_it(world: World) -> None:
+    world.begun(PLAIN, days=2)
+    both = select(dag_run.c.id, (dag_run.c.id + 10).label("id"))
+    assert world.store.read(lambda tx: tx.row(both)).id == 1
 
 
 def test_statements_made_on_the_fly_do_not_pile_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

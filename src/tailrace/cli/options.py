@@ -23,13 +23,17 @@ _DAG_NAMES = re.compile(
 _MOST_FILES_TO_COMPLETE_FROM = 500
 
 
+#: No number that is stored may be greater, on either database.
+_MOST = 2**31 - 1
+
+
 class WholeNumber(click.IntRange):
     """A whole number from ``least`` on, up to ``most``; ``what`` it is, for whoever types something else."""
 
     name = "number"
 
     def __init__(self, least: int, most: int | None = None, *, what: str = "a whole number") -> None:
-        super().__init__(least, most)
+        super().__init__(least, _MOST if most is None else most)
         self._expected = what + (f", {least} or more" if most is None else f" from {least} to {most}")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
@@ -37,7 +41,8 @@ class WholeNumber(click.IntRange):
         try:
             number: int = super().convert(value, param, ctx)
         except click.BadParameter:
-            self.fail(f"{value!r} is not {self._expected}", param, ctx)
+            too_much = str(value).isdecimal() and int(value) > _MOST
+            self.fail(f"{value!r} is {f'more than {_MOST}' if too_much else f'not {self._expected}'}", param, ctx)
         return number
 
 

@@ -37,6 +37,9 @@ _LIBRARIES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.s
 _TEMPLATES = os.sep + "jinja2" + os.sep
 _BACKSTOP_SECONDS = 15
 
+#: No kernel takes a timer of more than some 292 years; in seconds.
+LONGEST_TIMER = 1e9
+
 
 class TaskTerminated(BaseException):
     """SIGTERM came: raised in the task's main thread, so that its ``finally`` blocks run before the group is killed."""
@@ -114,7 +117,7 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
     timeout = order["timeout_seconds"]
     if timeout is not None:
         # The worker ends the group at the timeout; should no one be left to do that, the kernel ends this process.
-        signal.setitimer(signal.ITIMER_REAL, timeout + _BACKSTOP_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, min(timeout + _BACKSTOP_SECONDS, LONGEST_TIMER))
     dag = loaded.dags.get(ti.dag_id)
     if dag is None or ti.task_id not in dag.task_dict:
         return _message(OutcomeKind.FAILED, f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded")

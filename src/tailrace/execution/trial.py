@@ -1,164 +1,119 @@
 """``tailrace tasks test``: one task, here and now, with no state read or written anywhere.
 
-As in a real try the task is a process that leads a group of its own, so that its timeout and its end take all of it
-along; unlike there it has our terminal, to be debugged at.
+The task runs in the command's own process, to be debugged at its terminal. Whatever it starts is a descendant of ours,
+wherever it has moved to since, and ends with it.
 """
 
-import json
 import os
-import select
 import signal
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.effects.tries import Claim, TryOutcome
-from tailrace.execution.channel import encode
 from tailrace.execution.context import TaskInstance, build_context
-from tailrace.execution.leash import Leash, adopt_orphans
-from tailrace.execution.logs import flush_streams
-from tailrace.execution.messages import order_for, outcome_in, timed_out, without_outcome
+from tailrace.execution.leash import adopt_orphans
+from tailrace.execution.messages import order_for, outcome_in, timed_out
 from tailrace.execution.port import GRACE_SECONDS
-from tailrace.execution.process import environment_of, execute, heed_signals
+from tailrace.execution.process import LONGEST_TIMER, TaskTerminated, environment_of, execute
+from tailrace.model.outcomes import OutcomeKind
 
-_TERMINAL = 0
+_HEEDED = (signal.SIGALRM, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_task_once(loaded: LoadedDags, claim: Claim, home: Path, timeout: timedelta | None) -> TryOutcome:
     """Run the claim's task; its output goes where ours goes, its XCom pulls find nothing, nothing of it stays behind.
 
-    Raises KeyboardInterrupt where Ctrl-C ended the task.
+    Raises KeyboardInterrupt where Ctrl-C ended the task; by SIGTERM and SIGHUP this process ends as well.
     """
-    adopt_orphans()  # so that the end of what the task leaves behind can be awaited
-    leash, told = Leash(), os.memfd_create("outcome")
-    with _terminal_back() as lent:
-        flush_streams()
-        leader = os.fork()
-        if leader == 0:
-            _be_the_task(loaded, claim, home, leash, told, lent)
-        _lead_a_group(leader)
-        late = _see_through(leader, timeout)
-        code = _end_of_group(leader)
-    if code == -signal.SIGINT:
-        raise KeyboardInterrupt
-    if late:
-        assert timeout is not None, "only a timeout makes it late"
-        return timed_out(timeout)
-    said = os.pread(told, os.fstat(told).st_size, 0)
-    return outcome_in(json.loads(said)) if code == 0 else without_outcome(code)
-
-
-def _see_through(leader: int, timeout: timedelta | None) -> bool:
-    """Wait for the leader's end, and ask its group to end at the timeout; answers whether that had to be."""
-    process = os.pidfd_open(leader)
-    try:
-        if _ends_within(process, None if timeout is None else timeout.total_seconds()):
-            return False
-        _ask_to_end(leader, process)
-        return True
-    except KeyboardInterrupt:
-        try:
-            _ask_to_end(leader, process)
-        finally:
-            _end_of_group(leader)
-        raise
-    finally:
-        os.close(process)
-
-
-def _ask_to_end(leader: int, process: int) -> None:
-    os.killpg(leader, signal.SIGTERM)
-    _ends_within(process, GRACE_SECONDS)
-
-
-def _ends_within(process: int, seconds: float | None) -> bool:
-    return bool(select.select([process], [], [], seconds)[0])
-
-
-def _end_of_group(leader: int) -> int:
-    """Kill what is left of the group and wait until nothing is. Answers the leader's exit code."""
-    os.killpg(leader, signal.SIGKILL)  # the leader has not been waited for: its number is still its own
-    _, status = os.waitpid(leader, 0)
-    with suppress(ChildProcessError):
-        while True:
-            os.waitpid(-leader, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
-@contextmanager
-def _terminal_back() -> Iterator[bool]:
-    """Whether the terminal is ours to lend to the task's group; if so it is ours again at the end."""
-    own = os.getpgrp()
-    lent = os.isatty(_TERMINAL) and os.tcgetpgrp(_TERMINAL) == own
-    try:
-        yield lent
-    finally:
-        if lent:
-            _take_terminal(own)
-
-
-def _take_terminal(group: int) -> None:
-    """Whoever is not in the terminal's group may take it only while SIGTTOU is ignored."""
-    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    with suppress(OSError):  # the terminal is gone
-        os.tcsetpgrp(_TERMINAL, group)
-    signal.signal(signal.SIGTTOU, before)
-
-
-def _lead_a_group(leader: int) -> None:
-    with suppress(OSError):  # it has done so itself
-        os.setpgid(leader, leader)
-
-
-# --- the task's process --------------------------------------------------------------------------------------
-
-
-def _be_the_task(loaded: LoadedDags, claim: Claim, home: Path, leash: Leash, told: int, lent: bool) -> NoReturn:
-    """Run the task and write down how it ended. Never returns into the code of the process it was forked from."""
-    leader = os.getpid()
-    code = 70
-    try:
-        _lead_a_group(leader)
-        leash.tie()
-        if lent:
-            signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # no shell waits for this group: it could not go on
-            _take_terminal(leader)
-        heed_signals()
-        signal.signal(signal.SIGINT, _interrupted)
-        outcome = encode(_run(loaded, claim, home))
-        flush_streams()
-        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-            os.kill(leader, signal.SIGINT)
-        if os.getpid() == leader:  # else a process the task forked came out of its code
-            os.pwrite(told, outcome, 0)
-            code = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        flush_streams()
-        os._exit(code)
-
-
-def _interrupted(number: int, frame: FrameType | None) -> None:
-    """Ctrl-C: the task's ``finally`` blocks run, then the process ends of it; a second one ends it at once."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    raise KeyboardInterrupt
-
-
-def _run(loaded: LoadedDags, claim: Claim, home: Path) -> dict[str, Any]:
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what it has said is out when it is killed
+    adopt_orphans()  # so that all it leaves behind is found below us
+    with suppress(AttributeError):  # a DAG file may have put something else there
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     order = order_for(claim, None)
     os.environ.update(environment_of(claim.key, order, str(home)))
     dag = loaded.dags[claim.task_instance.dag_id]
     ti = TaskInstance(claim.key, order, _nothing)
-    return execute(dag.task_dict[claim.task_instance.task_id], build_context(dag, order, ti), ti)
+    ending = _Ending()
+    try:
+        with ending.heeded(timeout):
+            outcome = outcome_in(execute(dag.task_dict[claim.task_instance.task_id], build_context(dag, order, ti), ti))
+    except (TaskTerminated, KeyboardInterrupt):  # before the task began, or when it had ended
+        outcome = TryOutcome(OutcomeKind.FAILED, "it was asked to end")
+    if ending.asked in (signal.SIGTERM, signal.SIGHUP):
+        os.kill(os.getpid(), ending.asked)
+    if ending.asked == signal.SIGINT and outcome.kind is OutcomeKind.FAILED:
+        raise KeyboardInterrupt
+    if ending.asked == signal.SIGALRM and timeout is not None:
+        return timed_out(timeout)
+    return outcome
 
 
 def _nothing(*query: Any) -> list[Any]:
     return []
+
+
+class _Ending:
+    """Whoever asks the task to end, its timeout or a person: gently at first, and not so once the grace is over."""
+
+    def __init__(self) -> None:
+        self.asked: signal.Signals | None = None
+        self._own = os.getpid()
+
+    @contextmanager
+    def heeded(self, timeout: timedelta | None) -> Iterator[None]:
+        """Heed the signals for as long as the task runs, then end what it has left behind."""
+        before = {number: signal.signal(number, self._heard) for number in _HEEDED}
+        if timeout is not None:
+            signal.setitimer(signal.ITIMER_REAL, min(timeout.total_seconds(), LONGEST_TIMER))
+        try:
+            yield
+        finally:
+            if os.getpid() != self._own:
+                os._exit(70)  # a process the task forked came out of its code: the command is not its to go on with
+            for number in _HEEDED:
+                signal.signal(number, signal.SIG_IGN)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            _end_descendants(self._own)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._own:  # a process the task forked: it ends as it would without us
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        gently = self.asked is None
+        self.asked = self.asked or signal.Signals(number)
+        signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+        if number != signal.SIGINT or not gently:  # Ctrl-C reaches all of a terminal's group by itself
+            _signal_descendants(self._own, signal.SIGTERM if gently else signal.SIGKILL)
+        raise KeyboardInterrupt if number == signal.SIGINT else TaskTerminated
+
+
+def _end_descendants(own: int) -> None:
+    """Kill everything below this process, and what that leaves, until nothing is there."""
+    with suppress(ChildProcessError):
+        while True:
+            _signal_descendants(own, signal.SIGKILL)
+            os.waitpid(-1, 0)
+
+
+def _signal_descendants(pid: int, number: int) -> None:
+    for child in _children(pid):
+        _signal_descendants(child, number)
+        with suppress(ProcessLookupError):
+            os.kill(child, number)
+
+
+def _children(pid: int) -> list[int]:
+    """The children of all threads of a process; none of one that is gone."""
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+    return found

@@ -124,9 +124,13 @@ def _old_run(cleaning: Cleaning) -> ColumnElement[bool]:
         task_instance.c.dag_run_id == dag_run.c.id,
         or_(text(f"task_instance.{OCCUPYING_SQL}"), task_instance.c.id == highest_instance),
     )
+    touched = exists().where(  # a person may have marked it long after its end
+        history.c.dag_id == dag_run.c.dag_id, history.c.run_id == dag_run.c.run_id, history.c.at >= cleaning.before
+    )
     wanted = [
         dag_run.c.state.in_(_CLOSED_RUN),
         dag_run.c.ended_at < cleaning.before,
+        ~touched,
         dag_run.c.id != select(func.max(_newest.c.id)).scalar_subquery(),
         newer,
         ~staying.exists(),

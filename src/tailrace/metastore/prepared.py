@@ -85,7 +85,9 @@ class Statements:
         given = values or _NONE
         lists = self._lists.get(statement)
         if lists is None:
-            lists = tuple(name for name, value in given.items() if isinstance(value, list | tuple))
+            lists = tuple(
+                name for name, each in given.items() if hasattr(each, "__len__") and not isinstance(each, str)
+            )
             self._lists[statement] = lists
         key: _Key = (statement, *given)
         if lists:
@@ -115,7 +117,10 @@ def _prepare(dialect: Dialect, statement: Executable, values: Mapping[str, Any])
 
 def _row_class(names: Sequence[str | None]) -> Callable[[Sequence[Any]], Any]:
     """A tuple whose members have the columns' names as well; a column without one is found by its place only."""
-    places = {name: place for place, name in enumerate(names) if name is not None and name.isidentifier()}
+    places: dict[str, int] = {}
+    for place, name in enumerate(names):
+        if name is not None and name.isidentifier():
+            places.setdefault(name, place)  # of two with one name the first, as SQLAlchemy has it
     mapping = property(lambda row: {name: row[place] for name, place in places.items()})
     named = {name: property(itemgetter(place)) for name, place in places.items()}
     return type("Row", (tuple,), {"__slots__": (), **named, "_mapping": mapping})

@@ -69,17 +69,14 @@ class SQLiteTransaction(Transaction):
         prepared = self._prepared(statement, values)
         if prepared is None:
             return super().rows(statement, values)
-        return prepared.rows(self._execute(prepared, values).fetchall())
+        return prepared.rows(self._fetched(prepared, values, -1))
 
     def row(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
         """The first row, or None."""
         prepared = self._prepared(statement, values)
         if prepared is None:
             return super().row(statement, values)
-        cursor = self._execute(prepared, values)
-        raw = cursor.fetchone()
-        cursor.close()
-        return None if raw is None else prepared.rows([raw])[0]
+        return next(iter(prepared.rows(self._fetched(prepared, values, 1))), None)
 
     def change(self, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
         """How many rows the statement changed."""
@@ -98,6 +95,16 @@ class SQLiteTransaction(Transaction):
 
     def _prepared(self, statement: Executable, values: Mapping[str, Any] | None) -> Prepared | None:
         return self._statements.of(self._connection.dialect, statement, values)
+
+    def _fetched(self, prepared: Prepared, values: Mapping[str, Any] | None, most: int) -> list[Any]:
+        """So many rows at most (-1: all). No cursor stays open: a half-read one would keep its lock."""
+        cursor = self._execute(prepared, values)
+        try:
+            return cursor.fetchall() if most < 0 else cursor.fetchmany(most)
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(prepared.sql, None, error, sqlite3.Error) from error
+        finally:
+            cursor.close()
 
     def _execute(self, prepared: Prepared, values: Mapping[str, Any] | None) -> sqlite3.Cursor:
         parameters = prepared.parameters(values or {})
