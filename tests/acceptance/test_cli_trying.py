@@ -105,6 +105,7 @@ def test_whoever_asks_it_to_end_nothing_stays(here: Path, number: int, code: int
         env=clean_environment(),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # which may be ignored where the tests run
     )
     waiting = pid_in(here / "pid")
     process.send_signal(number)

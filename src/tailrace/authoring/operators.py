@@ -2,6 +2,8 @@
 
 import inspect
 import os
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +18,9 @@ from tailrace.errors import TaskFailed, TaskSkipped
 from tailrace.model.spec import Decides
 
 _PIECE = 1 << 16
+
+#: Signals that end a task by an exception from their handler.
+_RAISING = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGHUP)
 
 
 class EmptyOperator(BaseOperator):
@@ -108,18 +113,32 @@ class _Said:
         self._last = bytearray()
 
     def pass_on(self) -> None:
-        """Until nobody can say anything more."""
-        while piece := os.read(self._pipe, _PIECE):
-            written = 0
-            while written < len(piece):  # nothing waits in a buffer when this process is killed
-                written += os.write(1, piece[written:])
-            if self._last.endswith(b"\n"):
-                self._last.clear()
-            before = piece.rfind(b"\n", 0, len(piece) - 1)
-            if before >= 0:
-                self._last[:] = piece[before + 1 :]
-            else:
-                self._last += piece
+        """Until nobody can say anything more. What is read is passed on before a signal's handler may raise."""
+        ready = select.poll()
+        ready.register(self._pipe, select.POLLIN)
+        while ready.poll():
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, _RAISING)
+            try:
+                if not self._pass_on_a_piece():
+                    return
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _pass_on_a_piece(self) -> bool:
+        piece = os.read(self._pipe, _PIECE)
+        if not piece:
+            return False
+        written = 0
+        while written < len(piece):  # nothing waits in a buffer when this process is killed
+            written += os.write(1, piece[written:])
+        if self._last.endswith(b"\n"):
+            self._last.clear()
+        before = piece.rfind(b"\n", 0, len(piece) - 1)
+        if before >= 0:
+            self._last[:] = piece[before + 1 :]
+        else:
+            self._last += piece
+        return True
 
     @property
     def last_line(self) -> str:

@@ -67,7 +67,8 @@ class _Ending:
     @contextmanager
     def heeded(self, timeout: timedelta | None) -> Iterator[None]:
         """Heed the signals for as long as the task runs, then end what it has left behind."""
-        before = {number: signal.signal(number, self._heard) for number in _HEEDED}
+        heeded = [each for each in _HEEDED if signal.getsignal(each) is not signal.SIG_IGN]  # nohup, a shell's &
+        before = {number: signal.signal(number, self._heard) for number in heeded}
         if timeout is not None:
             signal.setitimer(signal.ITIMER_REAL, min(timeout.total_seconds(), LONGEST_TIMER))
         try:
@@ -75,7 +76,7 @@ class _Ending:
         finally:
             if os.getpid() != self._own:
                 os._exit(70)  # a process the task forked came out of its code: the command is not its to go on with
-            for number in _HEEDED:
+            for number in before:
                 signal.signal(number, signal.SIG_IGN)
             signal.setitimer(signal.ITIMER_REAL, 0)
             _end_descendants(self._own)

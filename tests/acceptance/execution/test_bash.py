@@ -4,7 +4,12 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from tailrace import DAG, BashOperator
+from tailrace.execution.process import TaskTerminated
 from tailrace.model.outcomes import OutcomeKind
 from tests.acceptance.execution.conftest import NewBench, eventually
 from tests.acceptance.execution.test_zygote import words_of
@@ -26,6 +31,32 @@ def test_what_a_command_says_while_it_cleans_up_is_logged(bench: NewBench) -> No
     outcome = desk.run("cleans")
     assert "timed out" in outcome.error
     assert desk.log("cleans").split("\n")[1:3] == ["began", "cleaning up"]
+
+
+def test_what_is_read_just_as_a_signal_comes_is_logged(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """On a busy machine a trap's words were read, and its parent asked to end before it had passed them on."""
+    read = os.read
+
+    def read_and_hear(descriptor: int, most: int) -> bytes:
+        piece = read(descriptor, most)
+        if piece == b"last words\n":
+            signal.raise_signal(signal.SIGTERM)
+        return piece
+
+    def terminate(*_: Any) -> None:
+        raise TaskTerminated
+
+    command = BashOperator(task_id="says", bash_command="echo last words", dag=DAG("d", schedule=None))
+    former = signal.signal(signal.SIGTERM, terminate)
+    monkeypatch.setattr(os, "read", read_and_hear)
+    try:
+        with pytest.raises(TaskTerminated):
+            command.execute({})
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert capfd.readouterr().out == "last words\n"
 
 
 def test_half_a_line_is_in_the_log_at_once(bench: NewBench) -> None:
