@@ -118,6 +118,7 @@ def at_a_terminal(here: Path, task_id: str, typed: bytes, once: Callable[[bytes]
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(here)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # which may be ignored where the tests run
         words = ("-m", "tailrace", "tasks", "test", "d", task_id, "2024-01-01")
         os.execve(sys.executable, [sys.executable, *words], clean_environment())
     shown = b""
