@@ -1,5 +1,6 @@
 """The import contracts of pyproject.toml hold, and they are the ones ARCHITECTURE.md promises."""
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -19,3 +20,14 @@ def test_every_package_has_its_place() -> None:
     layers = next(contract for contract in contracts if contract["id"] == "layers")
     assert layers["exhaustive"]
     assert {contract["id"] for contract in contracts} >= {"layers", "no-metastore", "pure", "examples", "audit"}
+
+
+def test_the_vocabulary_needs_the_standard_library_and_its_structs_only() -> None:
+    imported = set()
+    for file in (ROOT / "src/tailrace/model").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").partition(".")[0])
+            elif isinstance(node, ast.Import):
+                imported.update(name.name.partition(".")[0] for name in node.names)
+    assert imported - sys.stdlib_module_names == {"msgspec", "tailrace"}

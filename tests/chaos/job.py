@@ -4,8 +4,9 @@
 """
 
 import sys
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from tailrace.cli import main as command_line
 from tailrace.runtime import settings as product

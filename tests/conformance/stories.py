@@ -1,7 +1,9 @@
 """A finished metastore in which much has happened, made by the planner's own steps and the metastore's own writes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from tailrace.effects.tries import Claim, Refused, Submission, TryOutcome
 from tailrace.metastore.tables import task_instance

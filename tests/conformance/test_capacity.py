@@ -1,10 +1,10 @@
 """Limits hold over all jobs: two planners that both see room for one get one between them."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore import applying

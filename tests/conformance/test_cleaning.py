@@ -1,11 +1,11 @@
 """Cleaning removes what is old and closed, whole, and leaves a history that stands up to the audit at every step."""
 
 from collections import Counter
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Table, delete
 
 from tailrace.metastore import cleaning as module

@@ -1,10 +1,10 @@
 """A person's commands beside jobs and workers: each lands whole, or is stale and changes nothing."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.effects.asks import Accepted
 from tailrace.effects.tries import Refused

@@ -1,10 +1,10 @@
 """A backfill appears whole: its runs, who wants them, what is to be done again; or nothing of it does."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.metastore.columns import from_json
 from tailrace.metastore.specs import spec_from

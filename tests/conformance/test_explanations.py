@@ -1,8 +1,7 @@
 """What ``explain`` is told about a run is what is recorded: owners, leases, places, tries, the planner's snapshot."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.tables import dag_run, history

@@ -1,8 +1,7 @@
 """Every part of a plan says what it expects to find, and lands only if it finds it; the rest of the plan stands."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tailrace.errors import InternalError
 from tailrace.metastore.tables import backfill_run, dag_run, task_instance

@@ -1,8 +1,7 @@
 """What schedulers write: each due date gets one run, whoever creates it; lanes are found, and let go of."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tailrace.metastore.tables import backfill as backfill_table
 from tailrace.metastore.tables import dag as dag_table

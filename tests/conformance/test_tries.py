@@ -1,10 +1,10 @@
 """A try is claimed once and reported once; whoever comes late changes nothing, and history says that he came."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.effects.asks import Accepted
 from tailrace.effects.tries import Claim, RefusalReason, Refused, XComQuery

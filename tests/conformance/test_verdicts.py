@@ -1,9 +1,9 @@
 """A verdict lands only if everything it stands on is still true when it is written."""
 
-from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.metastore.columns import from_json
 from tailrace.metastore.tables import backfill, dag_run

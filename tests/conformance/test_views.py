@@ -1,9 +1,9 @@
 """What people are shown is what is there."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.effects.asks import Accepted
 from tailrace.errors import CommandError

@@ -3,10 +3,10 @@
 import itertools
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Table, select
 
 from tailrace.audit.checks import audit

@@ -4,10 +4,11 @@ import heapq
 import itertools
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.effects.tries import Claim, Submission
 from tailrace.metastore.store import Metastore

@@ -1,8 +1,9 @@
 """What the audit reads: history in order, the structures the runs were activated with, and the rows as they stand."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from tailrace.model.spec import DagSpec
 
@@ -10,8 +11,7 @@ from tailrace.model.spec import DagSpec
 DELETED_POOL = "deleted"
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRecord:
+class HistoryRecord(Struct, frozen=True):
     """One row of history. ``before`` is None for a creation.
 
     kind is task_instance, dag_run, backfill, pool (``before`` and ``after`` are its slots), refused or cleaned.
@@ -38,8 +38,7 @@ class HistoryRecord:
     evidence: "Evidence | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """What a history row was stored with; None is what it does not speak of.
 
     ``followed`` is what a deciding task chose. On a verdict, ``blocked`` are the task instances that a deadlock's proof
@@ -60,8 +59,7 @@ class Evidence:
     stopping_to: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TaskInstanceRecord:
+class TaskInstanceRecord(Struct, frozen=True):
     """A task instance as it stands."""
 
     dag_id: str
@@ -76,8 +74,7 @@ class TaskInstanceRecord:
     followed: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(Struct, frozen=True):
     """A run as it stands.
 
     ``previous`` is the run id of its pinned previous run, ``structure`` the key of the one it was last activated with;
@@ -96,8 +93,7 @@ class RunRecord:
     blocked: tuple[tuple[str, int], ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillRecord:
+class BackfillRecord(Struct, frozen=True):
     """A backfill as it stands, and the run ids it wants."""
 
     id: int
@@ -142,8 +138,7 @@ class Recorded(Protocol):
         """Structures that were changed after they were stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRecords:
+class AuditRecords(Struct, frozen=True):
     """``Recorded``, with everything in memory."""
 
     history: tuple[HistoryRecord, ...]
@@ -155,8 +150,7 @@ class AuditRecords:
     damaged: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """Something that must never be in a history: which check found it, about what, and the row of history."""
 
     check: str
@@ -169,8 +163,7 @@ class Violation:
         return f"{self.check}: {self.about}: {self.text}{where}"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What an audit found. ``counts`` is how many of what it checked, ``notes`` what it could not judge strictly."""
 
     violations: tuple[Violation, ...]

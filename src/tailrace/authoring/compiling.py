@@ -1,9 +1,10 @@
 """From a DAG as written to a ``DagSpec``: topological order, summed weights, and the mistakes only the whole shows."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC
 from graphlib import CycleError, TopologicalSorter
+
+from msgspec.structs import replace
 
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.operator import BaseOperator

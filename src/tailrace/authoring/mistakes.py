@@ -5,16 +5,16 @@ Constructing a DAG or an operator never raises at the first mistake: an author w
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+
+from msgspec import Struct
 
 _PACKAGE = str(Path(__file__).parent.parent) + "/"
 _EXAMPLES = _PACKAGE + "examples/"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Mistake:
+class Mistake(Struct, frozen=True, order=True):
     """One mistake in a DAG file; ``line`` is 1-based, 0 where the file as a whole is meant."""
 
     file: str

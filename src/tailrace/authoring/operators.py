@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.relations import relate
@@ -203,8 +204,7 @@ class PythonOperator(BaseOperator):
         return self.python_callable(*args, **_accepted(parameters, args, kwargs, offered))
 
 
-@dataclass(frozen=True, slots=True)
-class _Parameters:
+class _Parameters(Struct, frozen=True):
     """What a function can be given: every name that can be given by name, those that can be given by position."""
 
     by_name: tuple[str, ...]

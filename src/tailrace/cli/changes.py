@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import click
+from msgspec import Struct
 
 from tailrace.cli.options import output_option, settings_with
 from tailrace.cli.speaking import current_speaker, plural
@@ -32,8 +32,7 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(Struct, frozen=True):
     """How a command was typed: whether to write, to ask first, and what to answer in."""
 
     dry_run: bool

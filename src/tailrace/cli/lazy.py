@@ -7,17 +7,16 @@ module.
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from tailrace.cli.speaking import Speaker
 from tailrace.runtime.suggestions import did_you_mean
 
 
-@dataclass(frozen=True, slots=True)
-class Lazy:
+class Lazy(Struct, frozen=True):
     """Where a command is (``module:attribute``) and the line that ``--help`` lists it with."""
 
     where: str

@@ -5,14 +5,15 @@ clock.
 from collections import deque
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.runtime.listening import Progress
 
 _WINDOW = 60.0  # seconds over which the rate is taken: long enough to be steady, short enough to follow
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """One moment's figures. ``rate`` is task instances per second, ``left`` seconds; None where not yet
     known.
     """

@@ -6,8 +6,9 @@ rich is imported only when a table is really drawn on a terminal.
 import importlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tailrace.cli.speaking import STYLES, current_speaker
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """A column: its heading, whether it holds numbers, whether its values are states (and shown in their
     colours).
     """

@@ -4,9 +4,10 @@ Small on purpose: a new row here is a new thing that can fail between any two ot
 """
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar, cast
+
+from msgspec import Struct, field
 
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Json, Refused, Submission, TryOutcome, XComQuery
@@ -21,10 +22,8 @@ from tailrace.planning.snapshot import Holder, Snapshot
 R = TypeVar("R")
 
 
-class Effect(Generic[R]):
+class Effect(Struct, Generic[R], frozen=True):
     """A thing a loop asks for; its answer has type R."""
-
-    __slots__ = ()
 
 
 Loop: TypeAlias = Generator[Effect[Any], Any, R]
@@ -39,8 +38,7 @@ def ask(effect: Effect[R]) -> Generator[Effect[Any], Any, R]:
 # --- asked by jobs -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ReadSnapshot(Effect[Snapshot]):
+class ReadSnapshot(Effect[Snapshot], frozen=True):
     """One read transaction: everything the next decision needs."""
 
     job_id: int
@@ -48,22 +46,19 @@ class ReadSnapshot(Effect[Snapshot]):
     backfill_id: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyPlan(Effect[Applied]):
+class ApplyPlan(Effect[Applied], frozen=True):
     """One write transaction. The driver gives it its write id and repeats it under that id when a commit is unknown."""
 
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Submit(Effect[None]):
+class Submit(Effect[None], frozen=True):
     """Hand queued tries to the executor, outside any transaction. At least once; claims make it exactly once."""
 
     submissions: tuple[Submission, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FindLost(Effect[frozenset[int]]):
+class FindLost(Effect[frozenset[int]], frozen=True):
     """Which of these claimed task instances (row, holder) have a worker on this host that is gone.
 
     Of those, and of the ``expired`` ones whose lease has run out whoever lives, the task's process group is killed
@@ -74,28 +69,24 @@ class FindLost(Effect[frozenset[int]]):
     expired: tuple[tuple[int, Holder], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class BuryDeadJobs(Effect[int]):
+class BuryDeadJobs(Effect[int], frozen=True):
     """Mark jobs of this host whose process is gone as failed, so that their runs are free. Answers how many."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat(Effect[bool]):
+class Heartbeat(Effect[bool], frozen=True):
     """Renew this job's lease. False: it is no longer believed alive and must stop starting work."""
 
     job_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class EndJob(Effect[None]):
+class EndJob(Effect[None], frozen=True):
     """Record how this job ended."""
 
     job_id: int
     state: JobState
 
 
-@dataclass(frozen=True, slots=True)
-class Woken:
+class Woken(Struct, frozen=True):
     """Why a wait ended. Hints only: nothing here may decide a state."""
 
     finished: int = 0  # tries the executor says have ended
@@ -105,25 +96,21 @@ class Woken:
     busy: int = 0  # tries the executor still has in hand
 
 
-@dataclass(frozen=True, slots=True)
-class Wait(Effect[Woken]):
+class Wait(Effect[Woken], frozen=True):
     """Sleep until the executor or a signal has news, at most ``seconds``. 0 only polls."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class StopStarting(Effect[None]):
+class StopStarting(Effect[None], frozen=True):
     """Tell the executor to forget the tries no worker has begun; they stay queued in the metastore."""
 
 
-@dataclass(frozen=True, slots=True)
-class TerminateTasks(Effect[None]):
+class TerminateTasks(Effect[None], frozen=True):
     """Tell the executor to kill what it runs and report those tries as lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Note(Effect[None]):
+class Note(Effect[None], frozen=True):
     """Something a person or a log may want to hear: the decisions of a plan, and what applying it did."""
 
     decisions: tuple[Decision, ...]
@@ -135,8 +122,7 @@ class Note(Effect[None]):
 # --- asked by schedulers -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class DagBook:
+class DagBook(Struct, frozen=True):
     """The DAGs as the executor runs them now. ``edition`` grows when DAG files were loaded anew."""
 
     dags: Mapping[str, DagSpec] = field(default_factory=lambda: MappingProxyType({}))
@@ -144,28 +130,24 @@ class DagBook:
     unscheduled: frozenset[str] = frozenset()  # never run by themselves: the bundled examples
 
 
-@dataclass(frozen=True, slots=True)
-class ReadDags(Effect[DagBook]):
+class ReadDags(Effect[DagBook], frozen=True):
     """Which DAGs there are; the files are looked at again from time to time."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadAgenda(Effect[Agenda]):
+class ReadAgenda(Effect[Agenda], frozen=True):
     """One read transaction: what there is to drive, and how far each schedule has come."""
 
     job_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class CreateDueRuns(Effect[int]):
+class CreateDueRuns(Effect[int], frozen=True):
     """One write transaction: those of the runs that do not exist. Answers how many; none if the facts had changed."""
 
     job_id: int
     due: DueRuns
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseRuns(Effect[None]):
+class ReleaseRuns(Effect[None], frozen=True):
     """Give up the runs that this job drives for a lane it no longer has: others may take them at once."""
 
     job_id: int
@@ -175,20 +157,17 @@ class ReleaseRuns(Effect[None]):
 # --- asked by workers --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class NextTry(Effect[Submission | None]):
+class NextTry(Effect[Submission | None], frozen=True):
     """Wait for the next submission. None: no more will come, end."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParkTask(Effect["Parked | None"]):
+class ParkTask(Effect["Parked | None"], frozen=True):
     """Have a process ready for the try, stopped before any user code. None: it could not be made."""
 
     submission: Submission
 
 
-@dataclass(frozen=True, slots=True)
-class Parked:
+class Parked(Struct, frozen=True):
     """A parked task process, and what the worker knows of the task it will run."""
 
     worker: ProcessIdentity
@@ -197,15 +176,13 @@ class Parked:
     code_hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimTry(Effect[Claim | Refused]):
+class ClaimTry(Effect[Claim | Refused], frozen=True):
     """queued → running, guarded by state and try number; the answer carries the token. User code starts only on it."""
 
     request: ClaimRequest
 
 
-@dataclass(frozen=True, slots=True)
-class StartTask(Effect[None]):
+class StartTask(Effect[None], frozen=True):
     """Let the parked process go: user code runs from here, and is killed before ``lease_seconds`` pass unrenewed."""
 
     claim: Claim
@@ -213,18 +190,15 @@ class StartTask(Effect[None]):
     lease_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class DropTask(Effect[None]):
+class DropTask(Effect[None], frozen=True):
     """End the parked process: its claim was refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class StillRunning:
+class StillRunning(Struct, frozen=True):
     """The task has not ended yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitTask(Effect["TryOutcome | XComQuery | StillRunning"]):
+class AwaitTask(Effect["TryOutcome | XComQuery | StillRunning"], frozen=True):
     """Wait for the task to end or to ask for an XCom, until its lease is ``seconds`` old.
 
     The lease's age counts from its claim or last renewal, not from this wait: a task that asks all the time must not
@@ -234,35 +208,30 @@ class AwaitTask(Effect["TryOutcome | XComQuery | StillRunning"]):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class ReadXCom(Effect[tuple[tuple[str, int, Json], ...]]):
+class ReadXCom(Effect[tuple[tuple[str, int, Json], ...]], frozen=True):
     """The values asked for, as (task id, map index, value) in topological then index order."""
 
     query: XComQuery
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerTask(Effect[None]):
+class AnswerTask(Effect[None], frozen=True):
     """Send a running task the answer to its XCom query."""
 
     values: tuple[tuple[str, int, Json], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RenewLease(Effect[bool]):
+class RenewLease(Effect[bool], frozen=True):
     """Heartbeat of one try, guarded by its token. False: the try is no longer ours (or must stop); kill the task."""
 
     claim: Claim
     lease_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class KillTask(Effect[None]):
+class KillTask(Effect[None], frozen=True):
     """Kill the task's whole process group."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportOutcome(Effect["Accepted | Refused"]):
+class ReportOutcome(Effect["Accepted | Refused"], frozen=True):
     """The try's outcome, guarded by state, try number and token; ``after`` was decided by ``planning.retries``."""
 
     claim: Claim
@@ -270,15 +239,13 @@ class ReportOutcome(Effect["Accepted | Refused"]):
     after: AfterTry
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """An outcome that landed; ``state`` is the task instance's state now."""
 
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class TellExecutor(Effect[None]):
+class TellExecutor(Effect[None], frozen=True):
     """Tell whoever submitted that the try is over. A hint: lost or doubled, it harms nothing."""
 
     submission: Submission

@@ -1,13 +1,12 @@
 """What a write answers: which of its rows it won, and what became of the others."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tailrace.effects.tries import Submission
 from tailrace.planning.plan import RunVerdict, TaskTransition
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """The answer to one applied plan. Every part of the plan is in exactly one of these.
 
     ``won`` landed; ``lost`` found another state than expected; ``deferred`` found no room under the capacity locks;

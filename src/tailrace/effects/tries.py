@@ -1,11 +1,12 @@
 """What is said about one try: the work handed to a worker, the claim it wins, the outcome it reports."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
@@ -14,8 +15,7 @@ from tailrace.model.outcomes import OutcomeKind
 Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True):
     """A queued try, offered to an executor. Offering twice is harmless: only one claim can win."""
 
     id: int  # the task instance's row
@@ -23,8 +23,7 @@ class Submission:
     priority: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimRequest:
+class ClaimRequest(Struct, frozen=True):
     """A worker's wish to start one try. ``task`` is the parked process that will run it, not yet running user code."""
 
     id: int
@@ -35,8 +34,7 @@ class ClaimRequest:
     lease_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """A won claim: the token that every later write of this try names, and what the task needs to run."""
 
     id: int
@@ -70,16 +68,14 @@ class RefusalReason(StrEnum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A write about a try that did not land, with what was found instead."""
 
     reason: RefusalReason
     found: str
 
 
-@dataclass(frozen=True, slots=True)
-class TryOutcome:
+class TryOutcome(Struct, frozen=True):
     """The outcome of one try, with what it pushed. XCom values land in the transaction that accepts the outcome."""
 
     kind: OutcomeKind
@@ -88,8 +84,7 @@ class TryOutcome:
     followed: tuple[str, ...] | None = None  # a branch's choice; None: excludes nothing
 
 
-@dataclass(frozen=True, slots=True)
-class XComQuery:
+class XComQuery(Struct, frozen=True):
     """What a running task asks for. An empty ``task_ids`` means every task of the run."""
 
     dag_id: str

@@ -2,10 +2,11 @@
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType, ModuleType
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.xcom_args import RETURN_VALUE
@@ -82,8 +83,7 @@ class TaskInstance:
         return f"<TaskInstance: {self.dag_id}.{self.task_id} {self.run_id} [running]>"
 
 
-@dataclass(frozen=True, slots=True)
-class _DagRun:
+class _DagRun(Struct, frozen=True):
     """The ``dag_run`` of templates."""
 
     dag_id: str

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 from tailrace.effects.asks import (
     AnswerTask,
     AwaitTask,
@@ -35,8 +37,7 @@ class Order(StrEnum):
     TERMINATE = "terminate"  # end the running task, report it lost, then end
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(Struct, frozen=True):
     """What a worker tells the job. ``failure`` is what ended the worker itself, in one line."""
 
     done: TryKey | None = None

@@ -15,10 +15,11 @@ import sys
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
+
+from msgspec import Struct
 
 from tailrace.authoring.loading import load_dags
 from tailrace.authoring.mistakes import Mistake
@@ -29,8 +30,7 @@ from tailrace.model.spec import DagSpec
 _LENGTH = struct.Struct("!Q")  # goes before the report: the pipe's end proves nothing, user code may hold it open
 
 
-@dataclass(frozen=True, slots=True)
-class LoadReport:
+class LoadReport(Struct, frozen=True):
     """What the zygote found in the DAG files. ``isolation`` is what tries will really get, and ``notice`` says why.
 
     ``reusable``: (dag id, task id) of the tasks whose process may serve the next of them too.

@@ -5,8 +5,9 @@ generator, with anyone else going first before each effect.
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.effects.asks import BuryDeadJobs, Effect, EndJob, Loop, Note, ReadSnapshot, Wait, Woken, ask
 from tailrace.jobs.stepping import Ending, JobMemory, Pace, beat, heed, in_flight, job_state, patience, step
@@ -19,8 +20,7 @@ from tailrace.planning.snapshot import Snapshot
 __all__ = ["BackfillEnd", "Ending", "Pace", "backfill_loop"]
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillEnd:
+class BackfillEnd(Struct, frozen=True):
     """How the job ended, and the backfill's state as last read."""
 
     ending: Ending

@@ -5,9 +5,10 @@ of schedulers may run: who creates a date's run and who drives it is settled by 
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.effects.asks import (
     BuryDeadJobs,
@@ -30,8 +31,7 @@ from tailrace.planning.schedules import Agenda, LaneKey, ScheduleFacts
 from tailrace.planning.scheduling import due_runs
 
 
-@dataclass(frozen=True, slots=True)
-class SchedulerEnd:
+class SchedulerEnd(Struct, frozen=True):
     """How the job ended."""
 
     ending: Ending

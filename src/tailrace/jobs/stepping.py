@@ -5,10 +5,13 @@ nothing that a decision leans on. What is remembered (which tries were offered t
 """
 
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.effects.asks import (
     ApplyPlan,
@@ -43,8 +46,7 @@ class Ending(StrEnum):
     DISOWNED = "disowned"  # others took this job for dead and may have taken its runs
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """How often a loop does what nothing else prompts, in seconds.
 
     ``poll`` bounds how long a person's command or another job's work goes unnoticed.
@@ -92,8 +94,7 @@ class JobMemory:
             lane.look_for_lost = True
 
 
-@dataclass(frozen=True, slots=True)
-class Stepped:
+class Stepped(Struct, frozen=True):
     """What one step decided and whether another can follow at once."""
 
     plan: Plan

@@ -5,9 +5,9 @@ so that verdicts are checked against what this plan itself does; verdicts come b
 run's place in the window can be taken at once.
 """
 
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import bindparam, update
 
 from tailrace.effects.results import Applied

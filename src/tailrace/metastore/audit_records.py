@@ -1,9 +1,9 @@
 """Reads what the audit looks at, in one transaction: history and task instances a page at a time. Checks nothing."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import Select, bindparam, select
 
 from tailrace.audit.records import (
@@ -91,8 +91,7 @@ _STRUCTURES = select(dag_version.c.id, dag_version.c.dag_id, dag_version.c.spec_
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PagedRecords:
+class PagedRecords(Struct, frozen=True):
     """Everything an audit looks at, of one open transaction, with only a page of it in memory."""
 
     tx: Transaction

@@ -10,10 +10,10 @@ the highest ids, so that SQLite never gives an id a second time.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, exists, false, func, or_, select, text
 
 from tailrace.metastore.capacity import lock_dag
@@ -53,8 +53,7 @@ _LOCK_BACKFILLS = (
 ).with_for_update()
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaning:
+class Cleaning(Struct, frozen=True):
     """What a person wants removed: what ended before ``before`` (aware), of one DAG or, with None, of all."""
 
     before: datetime

@@ -6,10 +6,11 @@ file, counted within one boot; on PostgreSQL it is the server's ``clock_timestam
 """
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 _BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 
@@ -46,8 +47,7 @@ class MachineClock:
         return self._epoch
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """The time of one transaction: one reading of each clock.
 
     ``grace_from`` is the lease time at which the store itself started: heartbeats could not be written before, so no

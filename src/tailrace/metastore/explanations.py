@@ -1,9 +1,9 @@
 """Reads what ``explain`` is told about one run, in one transaction: the planner's own snapshot, owners, tries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import bindparam, func, select
 
 from tailrace.metastore.clock import Moment

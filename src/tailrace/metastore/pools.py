@@ -1,8 +1,8 @@
 """Pools and the pause of a DAG: what people set to shape what runs. Counting who occupies is ``capacity``'s."""
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import bindparam, delete, func, insert, select, text, update
 
 from tailrace.errors import CommandError
@@ -46,8 +46,7 @@ _OPEN_BACKFILLS = select(func.count()).where(
 _PAUSE = update(dag).where(dag.c.dag_id == bindparam("id")).values(paused=bindparam("pause"), version=dag.c.version + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class PoolSummary:
+class PoolSummary(Struct, frozen=True):
     """A pool and what occupies it, in slots: those of running (and stopping) and of queued task instances."""
 
     name: str

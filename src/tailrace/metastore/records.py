@@ -4,10 +4,10 @@ History is only ever inserted here; no statement anywhere updates or deletes it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import bindparam, insert, select
 
 from tailrace.metastore.columns import from_json, to_json
@@ -31,8 +31,7 @@ _INSERT_RECORD = insert(write_record)
 _FIND_RECORD = select(write_record.c.result).where(write_record.c.write_id == bindparam("write_id"))
 
 
-@dataclass(frozen=True, slots=True)
-class Author:
+class Author(Struct, frozen=True):
     """Who makes the changes of one transaction, and when: the part its history rows share."""
 
     at: datetime

@@ -6,9 +6,9 @@ migrated by Alembic, which is imported only then; a newer one is refused.
 
 import importlib
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, insert, text
 
 from tailrace.errors import EnvironmentBroken
@@ -44,8 +44,7 @@ _READ_STAMP = text("SELECT version_num FROM alembic_version")
 _RUNNING_JOBS = text("SELECT id, lease_until, lease_epoch, lease_seconds FROM job WHERE state = 'running' ORDER BY id")
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaReport:
+class SchemaReport(Struct, frozen=True):
     """What was found and done: ``found`` is None for a metastore that did not exist, ``backup`` the copy made first."""
 
     where: str

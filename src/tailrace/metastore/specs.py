@@ -1,21 +1,18 @@
 """Writes a compiled DAG as canonical JSON text and reads it back. Which version a run uses is decided elsewhere."""
 
 import hashlib
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from tailrace.metastore.columns import from_json, to_json
-from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import DagSpec, Decides, Schedule, ScheduleKind, TaskSpec
+from msgspec import convert, to_builtins
 
-_DURATIONS = ("retry_delay", "max_retry_delay", "execution_timeout")
-_MOMENTS = ("start_date", "end_date")
+from tailrace.metastore.columns import from_json, to_json
+from tailrace.model.spec import DagSpec
 
 
 def spec_text(dag: DagSpec) -> str:
     """The DAG as canonical JSON: the same DAG is the same text in every process. Durations are in seconds."""
-    return to_json(_plain(asdict(dag)))
+    return to_json(_plain(to_builtins(dag, builtin_types=(datetime, timedelta))))
 
 
 def spec_hash(text: str) -> str:
@@ -25,28 +22,7 @@ def spec_hash(text: str) -> str:
 
 def spec_from(text: str) -> DagSpec:
     """The DAG that ``spec_text`` wrote."""
-    fields = from_json(text)
-    fields["tasks"] = tuple(_task(task) for task in fields["tasks"])
-    schedule = fields["schedule"]
-    fields["schedule"] = Schedule(ScheduleKind(schedule["kind"]), schedule["expression"], schedule["timezone"])
-    fields["tags"] = tuple(fields["tags"])
-    for name in _MOMENTS:
-        fields[name] = None if fields[name] is None else datetime.fromisoformat(fields[name])
-    return DagSpec(**fields)
-
-
-def _task(fields: dict[str, Any]) -> TaskSpec:
-    for name in _DURATIONS:
-        fields[name] = None if fields[name] is None else timedelta(seconds=fields[name])
-    return TaskSpec(
-        **{
-            **fields,
-            "upstream": tuple(fields["upstream"]),
-            "downstream": tuple(fields["downstream"]),
-            "trigger_rule": TriggerRule(fields["trigger_rule"]),
-            "decides": Decides(fields["decides"]),
-        }
-    )
+    return convert(from_json(text), DagSpec, strict=False)  # not strict: a number of seconds is a duration
 
 
 def _plain(value: Any) -> Any:

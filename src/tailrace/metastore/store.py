@@ -6,10 +6,10 @@ Nothing is decided here, and no caller sees a connection, a statement or a table
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from sqlalchemy.exc import IntegrityError
 
 from tailrace.audit.checks import examine
@@ -79,8 +79,7 @@ class MetastoreStale:
         return f"MetastoreStale({self.reason!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """A command that landed as a whole: how many task instances and runs it changed."""
 
     task_instances: int

@@ -1,10 +1,10 @@
 """What people are shown: lists and summaries, each read in one transaction. Nothing here is read by a planning step."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, and_, func, select
 
 from tailrace.metastore.columns import from_json
@@ -24,8 +24,7 @@ _BAD_RUNS = (DagRunState.FAILED.value, DagRunState.DEADLOCKED.value, DagRunState
 _MOST_RUNNING_SHOWN = 5
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillProgress:
+class BackfillProgress(Struct, frozen=True):
     """Counts of one backfill at one moment; ``running`` names a few running task instances."""
 
     runs: Mapping[DagRunState, int]
@@ -33,8 +32,7 @@ class BackfillProgress:
     running: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillLine:
+class BackfillLine(Struct, frozen=True):
     """One backfill in a list. ``runs`` counts its wanted runs by state."""
 
     id: int
@@ -52,8 +50,7 @@ class BackfillLine:
     runs: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Struct, frozen=True):
     """The failure that others go back to: the first failed task instance of the first bad run."""
 
     try_key: TryKey
@@ -61,8 +58,7 @@ class Root:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillSummary:
+class BackfillSummary(Struct, frozen=True):
     """How one backfill stands. ``left_failed`` counts runs that had failed before it and were left alone."""
 
     id: int
@@ -76,8 +72,7 @@ class BackfillSummary:
     left_failed: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunLine:
+class RunLine(Struct, frozen=True):
     """One run in a list. ``task_instances`` counts them by state."""
 
     id: int
@@ -93,8 +88,7 @@ class RunLine:
     task_instances: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class TaskInstanceLine:
+class TaskInstanceLine(Struct, frozen=True):
     """One task instance of a run, as ``runs show`` lists it."""
 
     task_id: str
@@ -106,8 +100,7 @@ class TaskInstanceLine:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class DagStats:
+class DagStats(Struct, frozen=True):
     """What the metastore holds of one DAG, counted by state."""
 
     dag_id: str

@@ -4,8 +4,8 @@ A wait is believed while its job's lease is. Only its own job writes it, so noth
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 
+from msgspec.structs import replace
 from sqlalchemy import and_, bindparam, delete, exists, func, insert, literal_column, or_, select, text, update
 
 from tailrace.metastore.clock import Moment

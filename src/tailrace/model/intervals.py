@@ -1,11 +1,11 @@
 """Data intervals: the stretch of time whose data a run is about."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, order=True)
-class DataInterval:
+
+class DataInterval(Struct, frozen=True, order=True):
     """Half-open interval ``[start, end)``; both ends aware and in UTC.
 
     The run's logical date is ``start`` for schedules with intervals. ``start == end`` for a run that is about

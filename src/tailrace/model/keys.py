@@ -1,8 +1,9 @@
 """The keys by which people, rows and log lines name a run, a task instance and a try."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 UNMAPPED = -1
 
@@ -23,8 +24,7 @@ def run_id_for(run_type: RunType, logical_date: datetime) -> str:
     return f"{run_type}__{logical_date.isoformat()}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TaskInstanceKey:
+class TaskInstanceKey(Struct, frozen=True, order=True):
     """One task of one run (and one map index, -1 where the task is not mapped)."""
 
     dag_id: str
@@ -37,8 +37,7 @@ class TaskInstanceKey:
         return f"{self.dag_id} / {self.run_id} / {self.task_id}{index}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TryKey:
+class TryKey(Struct, frozen=True, order=True):
     """One try of one task instance; try numbers start at 1 and are never used twice."""
 
     task_instance: TaskInstanceKey
@@ -48,8 +47,7 @@ class TryKey:
         return f"{self.task_instance} try {self.try_number}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ProcessIdentity:
+class ProcessIdentity(Struct, frozen=True, order=True):
     """A process beyond doubt: a pid alone is reused, together with boot and start time it is not.
 
     ``start_time`` is in clock ticks since boot (field 22 of /proc/PID/stat).

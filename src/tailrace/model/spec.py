@@ -1,11 +1,12 @@
 """What authoring compiles a DAG into: frozen, JSON-able, free of user code. Planning and metastore know only this."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from tailrace.model.rules import TriggerRule
 
@@ -22,8 +23,7 @@ class ScheduleKind(StrEnum):
     INTERVAL = "interval"  # a fixed number of seconds, counted from the start date
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """A schedule: ``expression`` is the cron text, or the seconds of an interval, or empty."""
 
     kind: ScheduleKind
@@ -40,8 +40,7 @@ class Decides(StrEnum):
     SHORT_CIRCUIT_DIRECT = "short_circuit_direct"  # may exclude its direct downstream tasks only
 
 
-@dataclass(frozen=True, slots=True)
-class TaskSpec:
+class TaskSpec(Struct, frozen=True):
     """One task. Durations are timedeltas; ``upstream`` and ``downstream`` are sorted task ids."""
 
     task_id: str
@@ -64,8 +63,7 @@ class TaskSpec:
     decides: Decides = Decides.NOTHING
 
 
-@dataclass(frozen=True)  # no slots: the cached properties below live in __dict__
-class DagSpec:
+class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached properties below
     """One DAG, its tasks in topological order (ties by task id)."""
 
     dag_id: str

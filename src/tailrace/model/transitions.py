@@ -5,9 +5,10 @@ nobody assigns a state anywhere else. A change of behaviour starts with a row he
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 
@@ -49,8 +50,7 @@ class Cause(StrEnum):
     CLEANED = "cleaned"  # a person had old rows removed
 
 
-@dataclass(frozen=True, slots=True)
-class Transition(Generic[S]):
+class Transition(Struct, Generic[S], frozen=True):
     """One legal step: ``before`` → ``after``, made by ``actor`` for ``cause``."""
 
     before: S

@@ -6,10 +6,11 @@ The words only; ``creation`` decides. The same answer is the preview of ``--dry-
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType
@@ -26,8 +27,7 @@ class Reprocess(StrEnum):
     ALL = "all"  # everything
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillRequest:
+class BackfillRequest(Struct, frozen=True):
     """What the person asked for. ``start`` and ``end`` are logical dates, inclusive, aware, in UTC."""
 
     dag_id: str
@@ -61,8 +61,7 @@ class BackfillRequest:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class ExistingTaskInstance:
+class ExistingTaskInstance(Struct, frozen=True):
     """A task instance that exists before a backfill is created; ``cause`` is of its last transition."""
 
     task_id: str
@@ -71,8 +70,7 @@ class ExistingTaskInstance:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
-class ExistingRun:
+class ExistingRun(Struct, frozen=True):
     """A run of the range that exists before the backfill is created."""
 
     id: int
@@ -88,8 +86,7 @@ class ExistingRun:
     task_instances: tuple[ExistingTaskInstance, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillFacts:
+class BackfillFacts(Struct, frozen=True):
     """What the metastore knows about the range, read in one transaction."""
 
     now: datetime
@@ -109,8 +106,7 @@ class DateAction(StrEnum):
     LEAVE = "leave"  # its run is closed and stays as it is
 
 
-@dataclass(frozen=True, slots=True)
-class DatePlan:
+class DatePlan(Struct, frozen=True):
     """One date of the range: what is done about it, and why."""
 
     interval: DataInterval
@@ -124,8 +120,7 @@ class DatePlan:
     previous: datetime | None = None  # logical date of the previous schedule point
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillCreation:
+class BackfillCreation(Struct, frozen=True):
     """Everything creation writes, or why it is refused. Applied as a whole or not at all."""
 
     request: BackfillRequest

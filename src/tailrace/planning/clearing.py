@@ -4,7 +4,8 @@ A running try is not taken away, it is asked to stop: it keeps slot and token un
 number it had, the next try has a new one.
 """
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
@@ -25,8 +26,7 @@ _FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAIL
 _REASON = "cleared"
 
 
-@dataclass(frozen=True, slots=True)
-class ClearRequest:
+class ClearRequest(Struct, frozen=True):
     """What is to be cleared in each run: these tasks (none named: all) with what is below and above them.
 
     ``only_failed`` leaves out all but what failed, is upstream_failed, or was skipped by its rule below a failure.

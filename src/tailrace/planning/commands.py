@@ -6,10 +6,11 @@ what ``--dry-run`` shows.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from tailrace.model.keys import RunType, TaskInstanceKey
 from tailrace.model.spec import DEFAULT_POOL, DagSpec
@@ -27,8 +28,7 @@ class CommandKind(StrEnum):
     RESUME = "resume"
 
 
-@dataclass(frozen=True, slots=True)
-class CommandScope:
+class CommandScope(Struct, frozen=True):
     """Which runs a command is about: those named (by run id or logical date) and those whose logical date is between
     ``first`` and ``last``, both inclusive, in UTC; or the open runs that a backfill wants.
     """
@@ -40,8 +40,7 @@ class CommandScope:
     backfill_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KnownTaskInstance:
+class KnownTaskInstance(Struct, frozen=True):
     """A task instance as it stands; ``cause`` is of its last transition."""
 
     id: int
@@ -54,8 +53,7 @@ class KnownTaskInstance:
     stopping_to: TaskInstanceState | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KnownRun:
+class KnownRun(Struct, frozen=True):
     """A run as it stands. ``wanted_by`` are the unfinished backfills that want it, ``judged_by`` the newest judged.
 
     ``live``: schedulers drive it, whoever else wants it.
@@ -79,8 +77,7 @@ class KnownRun:
     task_instances: tuple[KnownTaskInstance, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DeadlockedRun:
+class DeadlockedRun(Struct, frozen=True):
     """A deadlocked run of the DAG: the tasks its verdict names, and those of them that wait for the previous run."""
 
     run: KnownRun  # without its task instances
@@ -88,8 +85,7 @@ class DeadlockedRun:
     by_past: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class KnownBackfill:
+class KnownBackfill(Struct, frozen=True):
     """A backfill as it stands; ``driven`` says whether a live job drives it."""
 
     id: int
@@ -102,8 +98,7 @@ class KnownBackfill:
     command: str = ""  # as typed
 
 
-@dataclass(frozen=True, slots=True)
-class CommandFacts:
+class CommandFacts(Struct, frozen=True):
     """What the metastore knows of a command's scope, read in one transaction.
 
     ``dag`` is the newest structure any job has used (None: the DAG is not known), ``structure`` its row.
@@ -123,8 +118,7 @@ class CommandFacts:
     backfill: KnownBackfill | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TaskInstanceChange:
+class TaskInstanceChange(Struct, frozen=True):
     """One step of one task instance, guarded by its state and try number. Into ``stopping``: where it is to end."""
 
     id: int
@@ -145,8 +139,7 @@ class TaskInstanceChange:
         return self.after is TaskInstanceState.STOPPING
 
 
-@dataclass(frozen=True, slots=True)
-class NewTaskInstance:
+class NewTaskInstance(Struct, frozen=True):
     """A task instance that a run lacks, created and marked at once."""
 
     run: int
@@ -159,8 +152,7 @@ class NewTaskInstance:
     priority: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class RunChange:
+class RunChange(Struct, frozen=True):
     """One step of one run, guarded by its state and version; the version grows even where the state stays.
 
     ``evidence`` is the state of every task instance of the run as it was read, where the step leans on all of them.
@@ -182,8 +174,7 @@ class RunChange:
         return self.after is DagRunState.QUEUED and self.before is not DagRunState.QUEUED
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillChange:
+class BackfillChange(Struct, frozen=True):
     """A backfill cancelled, paused or resumed, guarded by its version."""
 
     id: int
@@ -194,8 +185,7 @@ class BackfillChange:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CommandPlan:
+class CommandPlan(Struct, frozen=True):
     """Everything one command writes, as a whole or not at all, or why it is refused.
 
     ``wanted`` is who wanted which run, where the plan leans on it; ``deadlocked`` the version of every deadlocked run

@@ -6,8 +6,9 @@ reschedule, limits, pauses and other jobs' work are never doom.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import TaskSpec
@@ -26,8 +27,7 @@ from tailrace.planning.plan import Decision, DependencyStatus, Verdict
 from tailrace.planning.snapshot import PoolView, TaskInstanceView
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Struct, frozen=True):
     """A decision with the cause a transition would carry, before limits are looked at."""
 
     decision: Decision

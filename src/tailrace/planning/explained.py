@@ -1,14 +1,14 @@
 """What ``explain`` is told: one run, its task instances, its owner and who wants it, of one moment. Values only."""
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from tailrace.planning.plan import Blocker
 from tailrace.planning.snapshot import RunView, Snapshot, TaskInstanceView
 
 
-@dataclass(frozen=True, slots=True)
-class JobFacts:
+class JobFacts(Struct, frozen=True):
     """A job that drives something; ``lease_seconds`` is how long it is still believed alive without a heartbeat."""
 
     id: int
@@ -20,8 +20,7 @@ class JobFacts:
     backfill_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WantedBy:
+class WantedBy(Struct, frozen=True):
     """A backfill that wants the run. ``ahead`` counts its queued runs before this one, ``active`` its running ones."""
 
     backfill_id: int
@@ -34,8 +33,7 @@ class WantedBy:
     command: str
 
 
-@dataclass(frozen=True, slots=True)
-class TryFacts:
+class TryFacts(Struct, frozen=True):
     """One try, from history; ``outcome`` is None while it goes on."""
 
     number: int
@@ -47,8 +45,7 @@ class TryFacts:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskInstanceFacts:
+class TaskInstanceFacts(Struct, frozen=True):
     """A task instance as it stands; ``lease_seconds`` is what its try's lease has left, negative once it ran out."""
 
     view: TaskInstanceView
@@ -62,8 +59,7 @@ class TaskInstanceFacts:
     tries: tuple[TryFacts, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunFacts(Struct, frozen=True):
     """Everything about one run, of one moment. ``snapshot`` is the planner's own, of the lane that drives the run.
 
     ``drivers`` are the live jobs that may drive it; ``live`` says that schedulers do, not only for a backfill.

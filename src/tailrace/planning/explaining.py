@@ -6,7 +6,8 @@ queue), never a rule.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
@@ -25,8 +26,7 @@ from tailrace.planning.releasing import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TaskInstanceExplanation:
+class TaskInstanceExplanation(Struct, frozen=True):
     """Why one task instance stands as it does. ``statuses`` are the planner's answers, where it was asked."""
 
     key: TaskInstanceKey
@@ -37,8 +37,7 @@ class TaskInstanceExplanation:
     doomed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What the planner would do now, by task instance row."""
 
     decisions: Mapping[TaskInstanceKey, Decision]
@@ -136,8 +135,7 @@ def _blocked(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts, step:
     return TaskInstanceExplanation(key, ti, f"its run is {facts.run.state}", release_of_run(facts, step.plan))
 
 
-@dataclass(frozen=True, slots=True)
-class RunExplanation:
+class RunExplanation(Struct, frozen=True):
     """Why a run stands as it does, and each of its task instances."""
 
     facts: RunFacts

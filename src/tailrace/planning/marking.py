@@ -5,7 +5,10 @@ one that was deadlocked, and still has something to do, opens again.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.model.spec import DagSpec
@@ -28,8 +31,7 @@ _BAD = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 _CLAIMED = frozenset({TaskInstanceState.RUNNING, TaskInstanceState.STOPPING})
 
 
-@dataclass(frozen=True, slots=True)
-class MarkRequest:
+class MarkRequest(Struct, frozen=True):
     """The outcome to give these tasks of each run: success, failed or skipped."""
 
     state: TaskInstanceState

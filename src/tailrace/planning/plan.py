@@ -5,11 +5,12 @@ not to act is a value too (``Decision`` with verdict WAIT and its reasons): ``ex
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import DagSpec
@@ -34,8 +35,7 @@ class DependencyStatus(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What was decided about one unfinished task instance, and each dependency's answer."""
 
     key: TaskInstanceKey
@@ -50,8 +50,7 @@ class Decision:
         return tuple(status for status in self.statuses if not status.passed)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskTransition:
+class TaskTransition(Struct, frozen=True):
     """One step of one task instance, guarded by the state and try number it was decided from.
 
     A step into ``queued`` needs room in its pool, its DAG and its task's limits: apply recounts them under the
@@ -80,8 +79,7 @@ class TaskTransition:
         return self.after is TaskInstanceState.QUEUED
 
 
-@dataclass(frozen=True, slots=True)
-class RunActivation:
+class RunActivation(Struct, frozen=True):
     """queued → running: creates the run's task instances (and clears those stored for reprocessing)."""
 
     id: int
@@ -89,8 +87,7 @@ class RunActivation:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunYield:
+class RunYield(Struct, frozen=True):
     """running → queued: nothing of the run is under way, and it waits for a previous run that needs its place."""
 
     id: int
@@ -100,8 +97,7 @@ class RunYield:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunAdoption:
+class RunAdoption(Struct, frozen=True):
     """An active run lacks task instances of tasks its DAG has now: they are created, with nothing decided."""
 
     id: int
@@ -109,8 +105,7 @@ class RunAdoption:
     task_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RunTakeover:
+class RunTakeover(Struct, frozen=True):
     """An active run without a live owner becomes this job's; ``shared``: it has one, which has more than this job."""
 
     id: int
@@ -119,8 +114,7 @@ class RunTakeover:
     shared: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Blocker:
+class Blocker(Struct, frozen=True):
     """Why one doomed task instance can never run: the facts its proof stands on."""
 
     key: TaskInstanceKey
@@ -128,8 +122,7 @@ class Blocker:
     reasons: tuple[DependencyStatus, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RunVerdict:
+class RunVerdict(Struct, frozen=True):
     """running → success, failed or deadlocked.
 
     ``evidence`` is the state of every task instance of the run as the verdict assumes it (this plan's own
@@ -151,8 +144,7 @@ class RunVerdict:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillVerdict:
+class BackfillVerdict(Struct, frozen=True):
     """The backfill's end: refused as stale while any wanted run is still open, or ended otherwise by now.
 
     ``closed`` counts the wanted runs that are closed by state, as the verdict was decided from.
@@ -165,16 +157,14 @@ class BackfillVerdict:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """A resource that a lane waits for, and what the lane has taken of it beside others, by weight."""
 
     resource: str
     taken: float
 
 
-@dataclass(frozen=True, slots=True)
-class WaitChanges:
+class WaitChanges(Struct, frozen=True):
     """What becomes of a lane's recorded waits. ``renewed`` are those it took something of and still waits for."""
 
     begun: tuple[Wait, ...] = ()
@@ -182,8 +172,7 @@ class WaitChanges:
     renewed: tuple[Wait, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The outcome of one planning step over one snapshot."""
 
     dag: DagSpec

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from msgspec import Struct
+
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import CLAIMED, CLOSED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
@@ -40,8 +42,7 @@ _IDLE = frozenset({TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY, TaskI
 _AFTER = {Verdict.SKIP: TaskInstanceState.SKIPPED, Verdict.FAIL_UPSTREAM: TaskInstanceState.UPSTREAM_FAILED}
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
+class _Ready(Struct, frozen=True):
     """A task instance whose every dependency is met, waiting for room."""
 
     board: Board

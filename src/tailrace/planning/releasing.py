@@ -4,7 +4,8 @@ A release follows from the planner's answer (the name of the dependency that is 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tailrace.model.states import CLOSED, FINISHED, DagRunState
 from tailrace.planning.explained import RunFacts, WantedBy
@@ -14,8 +15,7 @@ from tailrace.planning.plan import Decision, DependencyStatus, Plan
 _ROOM = frozenset({"Task Instance Slots Available", "Task Concurrency", "Pool Slots Available"})
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True):
     """What would let it go on; ``command`` is what a person can type, None where there is nothing to type."""
 
     text: str

@@ -4,8 +4,9 @@ The delay is deterministic: the same task instance and try wait the same time in
 """
 
 import hashlib
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from tailrace.model.keys import TryKey
 from tailrace.model.outcomes import OutcomeKind
@@ -17,8 +18,7 @@ MAX_LOST_TRIES = 3
 LONGEST_DELAY = timedelta(hours=24)
 
 
-@dataclass(frozen=True, slots=True)
-class AfterTry:
+class AfterTry(Struct, frozen=True):
     """The step that ends a try. ``retry_delay`` counts from the metastore's now; None unless up_for_retry."""
 
     state: TaskInstanceState

@@ -4,10 +4,11 @@ The words only; ``scheduling`` decides.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec
@@ -20,16 +21,14 @@ class LaneKey(NamedTuple):
     backfill_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleFacts:
+class ScheduleFacts(Struct, frozen=True):
     """What the metastore knows of a DAG's schedule."""
 
     paused: bool = False
     until: datetime | None = None  # the last logical date that a scheduler has looked at
 
 
-@dataclass(frozen=True, slots=True)
-class Agenda:
+class Agenda(Struct, frozen=True):
     """What there is for schedulers, of one moment: open lanes of any DAG, and how far each schedule has come."""
 
     now: datetime
@@ -37,16 +36,14 @@ class Agenda:
     schedules: Mapping[str, ScheduleFacts] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
-class DueRun:
+class DueRun(Struct, frozen=True):
     """One run to create, and the logical date of the schedule point before it."""
 
     interval: DataInterval
     previous: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class DueRuns:
+class DueRuns(Struct, frozen=True):
     """The runs that a schedule is due, in order. Refused as a whole unless the schedule stands at ``after``."""
 
     dag: DagSpec

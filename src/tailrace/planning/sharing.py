@@ -5,14 +5,14 @@ try that both have offered is claimed once.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.snapshot import TaskInstanceView
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedRun:
+class OwnedRun(Struct, frozen=True):
     """An active run that a live job drives for the same lane."""
 
     id: int

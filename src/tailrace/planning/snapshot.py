@@ -5,9 +5,10 @@ UTC, read from the metastore's clock, so two planners on two hosts agree about w
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED, ProcessIdentity, RunType, TaskInstanceKey
@@ -15,16 +16,14 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Who holds a claimed try: the worker process, and the task's process group leader (its pid is the group id)."""
 
     worker: ProcessIdentity
     task: ProcessIdentity | None
 
 
-@dataclass(frozen=True, slots=True)
-class TaskInstanceView:
+class TaskInstanceView(Struct, frozen=True):
     """A task instance as it stood in the snapshot. ``id`` is its row in the metastore."""
 
     id: int
@@ -43,8 +42,7 @@ class TaskInstanceView:
     stopping_to: TaskInstanceState | None = None  # while stopping: where the person wants it to end
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True):
     """Outcome-affecting options of a run, stored with it so that whoever drives it applies them."""
 
     disable_retry: bool = False
@@ -53,8 +51,7 @@ class RunOptions:
     pool: str | None = None  # stands in for every task's own pool
 
 
-@dataclass(frozen=True, slots=True)
-class RunView:
+class RunView(Struct, frozen=True):
     """A run as it stood in the snapshot, with its task instances if it has been activated."""
 
     id: int
@@ -71,8 +68,7 @@ class RunView:
     task_instances: tuple[TaskInstanceView, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PreviousRun:
+class PreviousRun(Struct, frozen=True):
     """What depends_on_past needs of a pinned previous run: its state and its tasks' states."""
 
     id: int
@@ -82,8 +78,7 @@ class PreviousRun:
     version: int = 0  # fact guard: bumped by every command that touches the run
 
 
-@dataclass(frozen=True, slots=True)
-class StrayTry:
+class StrayTry(Struct, frozen=True):
     """A stopping try of a run that is not running (cancelled, marked, or cleared since), in any DAG.
 
     It keeps its slot like any other, and no run's driver looks at it: whoever plans settles it once it is lost.
@@ -94,8 +89,7 @@ class StrayTry:
     ti: TaskInstanceView
 
 
-@dataclass(frozen=True, slots=True)
-class PoolView:
+class PoolView(Struct, frozen=True):
     """A pool: ``occupied`` counts the slots of every occupying task instance in the whole metastore."""
 
     name: str
@@ -103,8 +97,7 @@ class PoolView:
     occupied: int
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillView:
+class BackfillView(Struct, frozen=True):
     """The backfill a job drives. ``open_runs`` are wanted runs not closed, whoever owns them."""
 
     id: int
@@ -119,8 +112,7 @@ class BackfillView:
     active_runs: int = 0  # wanted runs that are running, whoever owns them
 
 
-@dataclass(frozen=True, slots=True)
-class Contender:
+class Contender(Struct, frozen=True):
     """A lane of a live job that waits for room: pool slots, active tasks or active runs of a DAG."""
 
     job_id: int
@@ -131,8 +123,7 @@ class Contender:
     occupied: int = 0  # what it holds now
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Everything one planning step may know."""
 
     now: datetime

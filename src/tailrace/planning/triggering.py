@@ -1,7 +1,8 @@
 """Decides what triggering a DAG creates: one run that a person asked for, beside what its schedule is due."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
@@ -11,8 +12,7 @@ from tailrace.timetable import intervals_between, previous_interval
 _TICK = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerRequest:
+class TriggerRequest(Struct, frozen=True):
     """What the person asked for. No logical date: now. ``conf`` is canonical JSON text of an object."""
 
     logical_date: datetime | None = None
@@ -20,8 +20,7 @@ class TriggerRequest:
     conf: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerFacts:
+class TriggerFacts(Struct, frozen=True):
     """What the metastore knows: the runs that have the wanted date or id, with their ids and states."""
 
     now: datetime
@@ -30,8 +29,7 @@ class TriggerFacts:
     same_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerPlan:
+class TriggerPlan(Struct, frozen=True):
     """The run to create, live from the start: schedulers drive it. Refused as a whole, or created as a whole."""
 
     run_id: str

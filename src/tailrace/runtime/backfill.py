@@ -6,9 +6,10 @@ Imported only after the zygote is forked (see ``launch``), because this is where
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+
+from msgspec.structs import replace
 
 from tailrace.authoring.loading import bundled_examples_path
 from tailrace.effects.asks import Note, Woken

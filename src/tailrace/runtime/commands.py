@@ -6,9 +6,10 @@ SQLAlchemy), because the faces build a command before the zygote is forked.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+
+from msgspec import Struct, field
 
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import DagSpec
@@ -44,8 +45,7 @@ EXIT_CODES: Mapping[BackfillEnding, int] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillCommand:
+class BackfillCommand(Struct, frozen=True):
     """One ``tailrace backfill`` as typed.
 
     Dates and conf are still text: their meaning needs the DAG (its time zone, its schedule). Workers,
@@ -71,8 +71,7 @@ class BackfillCommand:
     typed: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillPreview:
+class BackfillPreview(Struct, frozen=True):
     """What a command would do, date by date. ``metastore`` is safe to print and need not exist yet."""
 
     creation: BackfillCreation
@@ -80,8 +79,7 @@ class BackfillPreview:
     metastore: str
 
 
-@dataclass(frozen=True, slots=True)
-class RootFailure:
+class RootFailure(Struct, frozen=True):
     """The failure that a failed or deadlocked backfill goes back to: the first in time, in the first run that
     has one.
 
@@ -99,8 +97,7 @@ class RootFailure:
         return self.try_key.task_instance
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillReport:
+class BackfillReport(Struct, frozen=True):
     """How a backfill stands when its command ends.
 
     ``runs`` counts the wanted runs by state, ``task_instances`` those of these runs by state (states with

@@ -5,10 +5,12 @@ Pure: ``now`` comes in, and answers and messages depend on nothing else. Which p
 ``timetable``'s.
 """
 
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.errors import CommandError
 from tailrace.model.intervals import DataInterval
@@ -22,8 +24,7 @@ _TICK = timedelta(microseconds=1)
 _FORMS = "ISO 8601, such as 2024-05-31, 2024-05-31T06:00 or 2024-05-31T06:00+02:00"
 
 
-@dataclass(frozen=True, slots=True)
-class LogicalRange:
+class LogicalRange(Struct, frozen=True):
     """A range of logical dates as meant. ``first`` and ``last`` are its bounds as typed, inclusive, in UTC.
 
     The bounds do not depend on when they are read, so the same command keeps its identity; ``intervals`` are
@@ -36,8 +37,7 @@ class LogicalRange:
     notices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """One typed date: from which instant to which it reaches (equal for an exact time), in UTC."""
 
     text: str

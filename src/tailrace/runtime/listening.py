@@ -1,8 +1,9 @@
 """What a running backfill or scheduler tells whoever watches it. Faces implement ``Listener``; nothing here prints."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from tailrace.effects.asks import Note, Woken
 from tailrace.model.states import DagRunState, TaskInstanceState
@@ -10,8 +11,7 @@ from tailrace.planning.backfills import BackfillCreation
 from tailrace.runtime.signals import Interrupts
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillStarted:
+class BackfillStarted(Struct, frozen=True):
     """A backfill was created or continued; ``metastore`` is safe to print."""
 
     backfill_id: int
@@ -22,8 +22,7 @@ class BackfillStarted:
     workers: int
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """Counts of the whole backfill at one moment; ``seconds`` since this job began, ``recent`` newest first."""
 
     runs: Mapping[DagRunState, int]
@@ -71,8 +70,7 @@ class Listener(Interruptible, Protocol):
         """Fresh counts; called a few times a second at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class SchedulerStarted:
+class SchedulerStarted(Struct, frozen=True):
     """A scheduler begins; ``metastore`` is safe to print."""
 
     dags: tuple[str, ...]

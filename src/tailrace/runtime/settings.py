@@ -8,10 +8,11 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from tailrace.errors import CommandError
 from tailrace.runtime.suggestions import did_you_mean, in_words, nearest
@@ -26,8 +27,7 @@ ISOLATIONS = ("fork", "spawn", "worker")
 SYNCHRONOUS = ("normal", "full")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """Every setting, resolved. Paths are absolute, durations are in seconds.
 
     ``origins`` says for each field where its value came from: ``default``, ``file …``, ``environment …``,
@@ -63,16 +63,14 @@ class Settings:
         return mask_password(self.database_url)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """Where a value was found: how to name it, and what a relative path in it is relative to."""
 
     origin: str
     folder: Path
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
+class _Key(Struct, frozen=True):
     """One setting: its name in the file, its variable, and how its text or TOML value is read."""
 
     name: str

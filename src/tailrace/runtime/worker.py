@@ -1,8 +1,9 @@
 """A worker process: the worker loop, joined to the metastore and to its task's process. No user code runs here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tailrace.effects.asks import ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
 from tailrace.execution.worker import worker_loop
@@ -11,8 +12,7 @@ from tailrace.metastore.store import Metastore
 from tailrace.runtime.driver import drive, new_write_id
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerMain:
+class WorkerMain(Struct, frozen=True):
     """The body of a worker process: opens its own metastore connection and works until its channel closes."""
 
     database_url: str

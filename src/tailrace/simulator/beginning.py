@@ -1,8 +1,9 @@
 """What somebody types begins: a backfill that is created or continued, a scheduler, each a job with its workers."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from tailrace.jobs.scheduler import scheduler_loop
 from tailrace.model.intervals import DataInterval

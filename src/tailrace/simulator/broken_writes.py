@@ -7,8 +7,10 @@ for that one rule.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.effects.asks import Accepted, ApplyPlan, ClaimTry, RenewLease, ReportOutcome, Submit
 from tailrace.effects.results import Applied
@@ -34,8 +36,7 @@ if TYPE_CHECKING:
     from tailrace.simulator.world import World
 
 
-@dataclass(frozen=True, slots=True)
-class Replaced:
+class Replaced(Struct, frozen=True):
     """A name of the product that stands for something else while a canary sings."""
 
     target: object

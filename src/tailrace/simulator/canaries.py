@@ -7,8 +7,9 @@ Each breaks one rule of the product and nothing else, so that what catches it is
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from tailrace.effects.asks import ApplyPlan, BuryDeadJobs, ClaimTry, EndJob, Loop, Note, ReadSnapshot, Submit, Wait, ask
 from tailrace.effects.tries import Claim, Refused, Submission
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
     from tailrace.simulator.world import World
 
 
-@dataclass(frozen=True, slots=True)
-class Canary:
+class Canary(Struct, frozen=True):
     """A broken variant: which hole it is, and the parts it puts in place of the product's."""
 
     name: str

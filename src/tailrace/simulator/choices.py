@@ -2,15 +2,15 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 #: How often one actor goes in a row after the end of a replayed trace, while others have something to do.
 _MOST_IN_A_ROW = 25
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """Somebody who may go now. ``weight`` is how likely a seed lets them; one who only waits is not pressing."""
 
     name: str

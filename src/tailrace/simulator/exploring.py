@@ -2,7 +2,9 @@
 
 import multiprocessing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.simulator.canaries import CANARIES, Canary
 from tailrace.simulator.choices import Chooser, Replayed, Seeded
@@ -16,16 +18,14 @@ PRODUCT = Canary("product", "nothing is broken")
 _CHUNK = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Shortened:
+class Shortened(Struct, frozen=True):
     """A failing history with few unusual choices, and those: place among all choices, and what was chosen."""
 
     history: History
     choices: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A history and how to get it again."""
 
     history: History

@@ -75,7 +75,7 @@ def _text(value: Any) -> str:
         return "[" + ", ".join(map(_text, value)) + "]"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_text(key)}: {_text(item)}" for key, item in value.items()) + "}"
-    if is_dataclass(value) and not isinstance(value, type) and not value.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    if is_dataclass(value) and not isinstance(value, type):  # what a loop changes; values that stay are structs
         held = ", ".join(f"{each.name}={_text(getattr(value, each.name))}" for each in fields(value))
         return f"{type(value).__name__}({held})"
     return repr(value)

@@ -3,9 +3,10 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 from tailrace.audit.checks import audit
 from tailrace.audit.records import AuditRecords
@@ -38,8 +39,7 @@ class Judgement(StrEnum):
 EXIT_CODES = {Judgement.WELL: 0, Judgement.CRASH: 127, Judgement.LIVENESS: 128, Judgement.SAFETY: 129}
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """One history, told and judged. ``digest`` is equal for equal histories."""
 
     judgement: Judgement

@@ -1,9 +1,10 @@
 """Performs effects in a simulated world: the metastore is real, all around it is not. Canaries override parts."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from tailrace.effects.asks import (
     Accepted,

@@ -6,10 +6,12 @@ go, and then it is stale and done again.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.metastore.store import Done, MetastoreStale
 from tailrace.model.spec import DagSpec
@@ -40,8 +42,7 @@ class ActKind(StrEnum):
 HARMLESS = frozenset({ActKind.CLEAR, ActKind.PAUSE, ActKind.CANCEL, ActKind.REPROCESS})
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True):
     """One thing that a person does once, to a day of the world, a task of its DAG, or a backfill (by number)."""
 
     kind: ActKind

@@ -1,8 +1,10 @@
 """What a world is about: a small DAG, its dates, how each task will end, and which faults may happen."""
 
 import random
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
@@ -15,8 +17,7 @@ MOST_LOST = 3
 FIRST_DATE = datetime(2016, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Faults:
+class Faults(Struct, frozen=True):
     """How likely each fault is, drawn anew for every seed so that rare mixes occur.
 
     The first six are *mishaps*: each may cost every running try its life, so there are at most ``most_mishaps``.
@@ -42,8 +43,7 @@ class Faults:
     contradiction: float = 0.0  # it says of a running try both that it ended and that its worker died
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """A backfill command that somebody types, and types again until it is done: days of the world, and limits."""
 
     first: int = 0
@@ -56,8 +56,7 @@ class Command:
     scheduler: bool = False  # it is no backfill but a scheduler, which ends once nothing is left to do
 
 
-@dataclass(frozen=True, slots=True)
-class Scenario:
+class Scenario(Struct, frozen=True):
     """One world's content. ``seed`` also names how each try of each task ends."""
 
     seed: int

@@ -7,8 +7,9 @@ import functools
 import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tailrace.metastore.store import PAUSES, Metastore
 from tailrace.simulator.breaking import Break, BreakingDatabase
@@ -18,8 +19,7 @@ from tailrace.simulator.clock import FalseClock
 _PAUSES = (0.0,) * len(PAUSES)
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """A file, an engine and a clock. One world at a time."""
 
     folder: "tempfile.TemporaryDirectory[str]"

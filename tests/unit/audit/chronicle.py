@@ -1,7 +1,9 @@
 """Writes a history by hand, row by row, with the final rows that it leads to: what the audit's tests tamper with."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from tailrace.audit.records import (
     AuditRecords,

@@ -1,9 +1,9 @@
 """Each check finds the one thing that is wrong in a history that is sound otherwise."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.audit.checks import audit
 from tailrace.model.rules import TriggerRule

@@ -1,9 +1,9 @@
 """Histories with a person in them: what clear, mark, cancel and pause may leave, and what they must not."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.audit.checks import audit
 from tailrace.model.spec import TaskSpec

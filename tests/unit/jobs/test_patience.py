@@ -1,9 +1,9 @@
 """How long a job waits when nothing wakes it."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.effects.asks import ApplyPlan, BuryDeadJobs, FindLost, Heartbeat, ReadSnapshot, Wait
 from tailrace.effects.results import Applied

@@ -1,9 +1,10 @@
 """Builds small snapshots in a line or two."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, TaskSpec

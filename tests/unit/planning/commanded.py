@@ -1,9 +1,10 @@
 """Builds what a command knows in a line or two."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec

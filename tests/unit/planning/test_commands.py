@@ -1,8 +1,7 @@
 """What clearing, marking, cancelling and pausing decide, from facts alone."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tailrace.model.keys import RunType
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState

@@ -1,9 +1,9 @@
 """Whoever wants one open run must agree about its outcome; who does not is refused, and told with whom."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType

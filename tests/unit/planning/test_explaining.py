@@ -1,10 +1,10 @@
 """Each wait is told in the planner's own words, with what would release it and the command where there is one."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec, Decides

@@ -1,8 +1,9 @@
 """Where room is short each lane gets its share, and what cannot be shared out evenly is taken in turn."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState

@@ -1,10 +1,10 @@
 """What one planning step decides, from one snapshot."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.model.spec import Decides
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState

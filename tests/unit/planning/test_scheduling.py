@@ -1,10 +1,10 @@
 """Which runs a schedule is due: with catchup every missed one, without only the latest, never when paused."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.planning.schedules import ScheduleFacts

@@ -1,9 +1,9 @@
 """What run a trigger means, and when it is refused."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import Schedule, ScheduleKind

@@ -1,10 +1,10 @@
 """Active runs whose previous run was opened again behind them give their place back, and only they."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.plan import RunYield

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
+from msgspec.structs import replace
 
 from tailrace.cli.dagfiles import bundled_file, require_dags
 from tailrace.cli.lazy import Command
@@ -98,7 +99,7 @@ def run(dag_id: str, dry_run: bool, output: str, **typed: Any) -> int:
         **{**typed, "reprocess": Reprocess(typed["reprocess"]), "conf": canonical_conf(typed["conf"])},
         bundled=bundled is not None,
     )
-    command = _with_line(command, settings_options)
+    command = replace(command, typed=command_line(command, settings_options))
     if command.detached and command.bundled:
         raise CommandError(
             f"{dag_id} is a bundled example, which no scheduler loads; leave out --detach to run it here"
@@ -163,10 +164,3 @@ def preview(command: BackfillCommand, settings: Settings, output: str) -> int:
         # Not a part of ``typed``, which is recorded as what drives the backfill.
         speaker.answer(preview_text(previewed, command.typed + (" --detach" if command.detached else "")))
     return 0
-
-
-def _with_line(command: BackfillCommand, settings_options: Mapping[str, object]) -> BackfillCommand:
-    return BackfillCommand(
-        **{name: getattr(command, name) for name in BackfillCommand.__slots__ if name != "typed"},
-        typed=command_line(command, settings_options),
-    )

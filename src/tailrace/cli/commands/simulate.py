@@ -5,11 +5,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 
 import click
 from click.core import ParameterSource
+from msgspec import Struct
 
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, output_option
@@ -167,8 +167,7 @@ def _explore(wanted: range, processes: int, variant: Canary, output: str) -> int
 # --- the race of 2016 --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """How far an exhaustive search goes."""
 
     preemptions: int
