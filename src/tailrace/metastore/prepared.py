@@ -75,6 +75,7 @@ class Statements:
 
     def __init__(self) -> None:
         self._lists: dict[Executable, tuple[str, ...]] = {}
+        self._compiled: dict[_Key, SQLCompiler | None] = {}  # by statement and names: lists of all lengths share it
         self._kept: dict[_Key, Prepared | None] = {}
 
     def of(self, dialect: Dialect, statement: Executable, values: Mapping[str, Any] | None) -> Prepared | None:
@@ -97,22 +98,30 @@ class Statements:
             if len(kept) >= _MOST_KEPT:
                 kept.clear()
                 self._lists.clear()
-            kept[key] = _prepare(dialect, statement, given)
+                self._compiled.clear()
+            kept[key] = self._prepare(dialect, statement, given)
         return kept[key]
 
+    def _prepare(self, dialect: Dialect, statement: Executable, values: Mapping[str, Any]) -> Prepared | None:
+        key: _Key = (statement, *values)
+        if key not in self._compiled:
+            self._compiled[key] = _compile(dialect, statement, values)
+        compiled = self._compiled[key]
+        if compiled is None:
+            return None
+        constants = compiled.construct_params(values, escape_names=False)
+        if not all(constants[compiled.bind_names[each]] for each in compiled.post_compile_params):
+            return None
+        sql = _LIST.sub(lambda mark: ", ".join("?" * len(constants[mark[1]])), compiled.string)
+        return None if "POSTCOMPILE" in sql else Prepared(compiled, sql, values, dialect)
 
-def _prepare(dialect: Dialect, statement: Executable, values: Mapping[str, Any]) -> Prepared | None:
+
+def _compile(dialect: Dialect, statement: Executable, values: Mapping[str, Any]) -> SQLCompiler | None:
+    """The statement as SQL, unless SQLAlchemy has work to do at each execution."""
     compiled = statement.compile(dialect=dialect, column_keys=sorted(values) or None)  # type: ignore[attr-defined]
     if not isinstance(compiled, SQLCompiler) or compiled.isplaintext or compiled.literal_execute_params:
         return None
-    if compiled.insert_prefetch or compiled.update_prefetch:
-        return None
-    sql = compiled.string
-    constants = compiled.construct_params(values, escape_names=False)
-    if not all(constants[compiled.bind_names[each]] for each in compiled.post_compile_params):
-        return None
-    sql = _LIST.sub(lambda mark: ", ".join("?" * len(constants[mark[1]])), sql)
-    return None if "POSTCOMPILE" in sql else Prepared(compiled, sql, values, dialect)
+    return None if compiled.insert_prefetch or compiled.update_prefetch else compiled
 
 
 def _row_class(names: Sequence[str | None]) -> Callable[[Sequence[Any]], Any]:
