@@ -28,7 +28,7 @@ R = TypeVar("R")
 _SERVER_CLOCK = "SELECT clock_timestamp(), pg_postmaster_start_time()"
 _SECRET_OPTIONS = frozenset({"password", "passfile", "sslpassword", "sslkey"})
 
-_BEGIN_WRITE = "BEGIN IMMEDIATE"
+_BEGIN_READ, _BEGIN_WRITE = "BEGIN", "BEGIN IMMEDIATE"
 
 #: Between two attempts at SQLite's write lock, in seconds.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005
@@ -50,6 +50,7 @@ class Database:
         self._connection: Connection | None = None
         self._pid = os.getpid()
         self._statements = Statements()
+        self._sqlite_waits = True  # as the driver opens a connection
         self._engine = self._create_engine()
 
     @property
@@ -60,7 +61,7 @@ class Database:
     def read(self, work: Callable[[Transaction], R]) -> R:
         """Do ``work`` over one consistent snapshot, then roll back. Raises EnvironmentBroken."""
         connection = self._connected()
-        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if self.postgres else "BEGIN"
+        begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if self.postgres else _BEGIN_READ
         try:
             self._control(connection, begin)
             result = work(self._transaction(connection))
@@ -112,38 +113,39 @@ class Database:
         driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
         try:
             if statement == _BEGIN_WRITE:
-                self._take_write_lock(driver)
-            else:
-                driver.execute(statement)
+                self._until_free(driver, statement)
+                return
+            if statement == _BEGIN_READ:
+                self._let_sqlite_wait(driver, True)
+            driver.execute(statement)
         except sqlite3.Error as error:
             raise DBAPIError.instance(statement, None, error, sqlite3.Error) from error
 
-    def _take_write_lock(self, driver: sqlite3.Connection) -> None:
-        """Wait for SQLite's one write lock in short steps.
+    def _until_free(self, driver: sqlite3.Connection, statement: str) -> None:
+        """Execute a statement once others let go of SQLite's one write lock, waiting for it in short steps.
 
         SQLite's own waiting sleeps up to 100 ms at a time, and transactions here last one or two: with a few processes
         writing, everyone would sleep half of the time. The bound is the same.
         """
-        self._until_free(driver, _BEGIN_WRITE)
-
-    def _until_free(self, driver: sqlite3.Connection, statement: str) -> None:
-        """Execute a statement until others let go of the file, for as long as a lock is waited for."""
+        self._let_sqlite_wait(driver, False)
         until = time.monotonic() + self._wait_seconds
         pause = _SHORTEST_PAUSE
-        driver.execute("PRAGMA busy_timeout = 0")
-        try:
-            while True:
-                try:
-                    driver.execute(statement)
-                    return
-                except sqlite3.OperationalError as error:
-                    locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-                    if not locked or time.monotonic() >= until:
-                        raise
-                time.sleep(pause)
-                pause = min(pause * 1.5, _LONGEST_PAUSE)
-        finally:
-            driver.execute(f"PRAGMA busy_timeout = {int(self._wait_seconds * 1000)}")
+        while True:
+            try:
+                driver.execute(statement)
+                return
+            except sqlite3.OperationalError as error:
+                locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                if not locked or time.monotonic() >= until:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+    def _let_sqlite_wait(self, driver: sqlite3.Connection, wait: bool) -> None:
+        """Whether SQLite itself waits for a lock. Said only when it changes: a worker writes and writes."""
+        if self._sqlite_waits != wait:
+            driver.execute(f"PRAGMA busy_timeout = {int(self._wait_seconds * 1000) if wait else 0}")
+            self._sqlite_waits = wait
 
     def release(self) -> None:
         """Close the connection; the next use opens a new one. SQLite needs this before any fork (its locks)."""
@@ -174,6 +176,7 @@ class Database:
             if self.file is not None:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
             connection = self._engine.connect()
+            self._sqlite_waits = True
             if not self.postgres:
                 self._use_wal(connection)
                 connection.exec_driver_sql(f"PRAGMA synchronous = {self._synchronous.upper()}")
@@ -199,6 +202,7 @@ class Database:
         driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
         try:
             self._until_free(driver, statement)
+            self._let_sqlite_wait(driver, True)
         except sqlite3.Error as error:
             raise DBAPIError.instance(statement, None, error, sqlite3.Error) from error
 

@@ -59,10 +59,6 @@ class BreakingDatabase(Database):
             self._under_way = work if fate is Break.LANDS_LATER else None
         raise CommitUnknown(f"the connection broke while committing ({fate.name.lower()})")
 
-    def _take_write_lock(self, driver: sqlite3.Connection) -> None:
-        """Nobody but a stuck process ever has it: SQLite's own waiting will do."""
-        driver.execute("BEGIN IMMEDIATE")
-
     def begin_world(self, breaks: Callable[[], Break]) -> None:
         """Forget what another world left."""
         self.breaks, self._under_way, self._in_a_row = breaks, None, 0
