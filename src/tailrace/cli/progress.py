@@ -57,7 +57,7 @@ def choose_listener(speaker: Speaker) -> ClosingListener:
 class SilentListener:
     """-q: hears everything, says nothing."""
 
-    verbose = False
+    verbose = counting = False
     told: tuple[str, ...] = ()
 
     def started(self, started: BackfillStarted) -> None:
@@ -84,6 +84,7 @@ class TellingListener:
 
     def __init__(self, speaker: Speaker, *, live: bool) -> None:
         self.verbose = speaker.verbosity >= 1
+        self.counting = True
         self._speaker = speaker
         self._live = live
         self._display: Display | None = None

@@ -235,6 +235,8 @@ def _watcher(listener: Listener, interrupts: Interrupts, progress: Paced) -> Cal
 
 
 def _progress(metastore: Metastore, backfill_id: int, tasks: int, listener: Listener, began: float) -> None:
+    if not listener.counting:
+        return
     counts = metastore.backfill_progress(backfill_id)
     listener.progressed(Progress(counts.runs, counts.task_instances, tasks, time.monotonic() - began, counts.running))
 

@@ -165,7 +165,7 @@ class JobDriver:
 
     def _wait(self, effect: Wait) -> Woken:
         self._watch(self._woken)
-        woken = self._gathered(self._executor.wait(effect.seconds))
+        woken = self._gathered(self._executor.wait(effect.seconds), at_once=not effect.seconds)
         self._woken = Woken(
             finished=woken.finished,
             worker_lost=woken.worker_lost,
@@ -175,15 +175,16 @@ class JobDriver:
         )
         return self._woken
 
-    def _gathered(self, woken: Woken) -> Woken:
+    def _gathered(self, woken: Woken, at_once: bool) -> Woken:
         """While the workers have plenty to do, wait a moment for more tries to end: one planning step serves them all.
 
-        With little left in hand, or anything urgent, the loop is woken at once, so a chain of tasks pays nothing.
+        So too before a step that could follow ``at_once``: what it queued would only wait for a worker. With little
+        left in hand, or anything urgent, the loop is woken without delay, so a chain of tasks pays nothing.
         """
         until = time.monotonic() + _GATHER_SECONDS
-        while woken.finished and woken.busy > self._plenty and not woken.worker_lost and not self._interrupts.count:
+        while woken.busy > self._plenty and not woken.worker_lost and not self._interrupts.count:
             left = until - time.monotonic()
-            if left <= 0:
+            if left <= 0 or not (woken.finished or at_once):
                 break
             more = self._executor.wait(left)
             finished = woken.finished + more.finished

@@ -59,6 +59,7 @@ class Listener(Interruptible, Protocol):
     """Watches one backfill."""
 
     verbose: bool  # whether every decision's dependency answers are wanted
+    counting: bool  # whether it wants ``progressed``, which costs a reading of the metastore each time
 
     def started(self, started: BackfillStarted) -> None:
         """The backfill exists and its job begins."""
