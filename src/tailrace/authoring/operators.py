@@ -1,8 +1,10 @@
 """The operators that ship with Tailrace: bash, Python, nothing, and the two that decide."""
 
+import functools
 import inspect
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,6 +87,8 @@ class BashOperator(BaseOperator):
         sys.stdout.flush()
         with subprocess.Popen(
             ["bash", "-c", self.bash_command],
+            executable=_where_bash_is(),
+            bufsize=0,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=self.cwd,
@@ -104,6 +108,12 @@ class BashOperator(BaseOperator):
             how = f"was killed by signal {-code}" if code < 0 else f"exited {code}"
             raise BashFailed(f"bash {how}" + (f": {last.strip()}" if last.strip() else ""))
         return last
+
+
+@functools.cache
+def _where_bash_is() -> str:
+    """Looked for once: else each command looks through the whole PATH, and that of its ``env`` may not lead to it."""
+    return shutil.which("bash") or "bash"
 
 
 class _Said:

@@ -145,6 +145,12 @@ def test_bash(command: str, kind: str, error: str) -> None:
     assert outcome["xcoms"] == ({"return_value": "two"} if kind == "success" else {})
 
 
+def test_a_commands_own_path_need_not_lead_to_bash() -> None:
+    with dag():
+        outcome = run(BashOperator(task_id="shell", bash_command="echo $PATH", env={"PATH": "/nowhere"}))
+    assert outcome["xcoms"] == {"return_value": "/nowhere"}
+
+
 @pytest.mark.parametrize(
     ("command", "last"),
     [
