@@ -91,6 +91,8 @@ def untouched(project: Path) -> None:
         (("pools", "set", "p", "-15"), ("-15 is no option, and no number below zero is expected here",)),
         (("pools", "set", "", "3"), ("a pool needs a name",)),
         (("runs", "list", "sales_dayly"), ("sales_dayly has never run here",)),
+        (("runs", "list", ""), ("DAG_ID is empty", "`tailrace dags list`")),
+        (("backfill", "", "-s", "2024-01-01"), ("DAG_ID is empty", "`tailrace dags list`")),
         (("backfill", "list", "sales_dayly", "-o", "json"), ("sales_dayly has never run here",)),
     ],
 )

@@ -71,18 +71,34 @@ def dags_option(command: F) -> F:
     )(command)
 
 
+class DagId(click.types.StringParamType):
+    """A DAG's id; completed from the text of the DAG files: their code is not run, so that a Tab costs milliseconds."""
+
+    name = "DAG_ID"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id as typed. Fails for an empty one, which no DAG has: a script's variable was not set."""
+        if not value:
+            raise CommandError("DAG_ID is empty; `tailrace dags list` names the DAGs")
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The ids that the DAG files seem to define."""
+        try:
+            settings = load_settings({"dags": ctx.params.get("dags")})
+        except TailraceError:
+            return []
+        return [CompletionItem(name) for name in sorted(dag_names_in(settings.dags)) if name.startswith(incomplete)]
+
+
 def dag_argument(command: F) -> F:
-    """DAG_ID, completed from the text of the DAG files, as ``dag_id``."""
-    return click.argument("dag_id", shell_complete=complete_dag_ids)(command)
+    """DAG_ID, as ``dag_id``."""
+    return click.argument("dag_id", type=DagId())(command)
 
 
-def complete_dag_ids(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """DAG ids found in the text of the DAG files: their code is not run, so that a Tab costs milliseconds."""
-    try:
-        settings = load_settings({"dags": context.params.get("dags")})
-    except TailraceError:
-        return []
-    return [CompletionItem(name) for name in sorted(dag_names_in(settings.dags)) if name.startswith(incomplete)]
+def optional_dag_argument(command: F) -> F:
+    """[DAG_ID], as ``dag_id``; None when not typed."""
+    return click.argument("dag_id", required=False, type=DagId())(command)
 
 
 def dag_names_in(path: Path) -> set[str]:

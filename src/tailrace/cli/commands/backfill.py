@@ -6,7 +6,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from tailrace.cli.lazy import Lazy, LazyGroup
-from tailrace.cli.options import complete_dag_ids
 
 _COMMANDS = {
     "run": Lazy("tailrace.cli.commands.backfill_run:run", "Create a backfill or continue it (`run` may be left out)."),
@@ -33,7 +32,7 @@ class BackfillGroup(LazyGroup):
         assert run is not None
         if incomplete.startswith("-"):
             return run.shell_complete(ctx, incomplete)
-        return [*super().shell_complete(ctx, incomplete), *complete_dag_ids(ctx, run.params[0], incomplete)]
+        return [*super().shell_complete(ctx, incomplete), *run.params[0].shell_complete(ctx, incomplete)]
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The help of ``run``, for that is what people ask about, and the other commands below it."""

@@ -3,7 +3,7 @@
 import click
 
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import BACKFILL_ID, WholeNumber, output_option, settings_with
+from tailrace.cli.options import BACKFILL_ID, WholeNumber, optional_dag_argument, output_option, settings_with
 from tailrace.cli.speaking import bullet_lines, counted, current_speaker, state_styled_answer
 from tailrace.cli.stored import existing, require_known, say_empty
 from tailrace.cli.summary import blocked_json
@@ -15,7 +15,7 @@ _MOST_RUNS_SHOWN = 30
 
 
 @click.command("list", cls=Command)
-@click.argument("dag_id", required=False)
+@optional_dag_argument
 @click.option("--limit", type=WholeNumber(1), default=50, show_default=True, help="At most so many.")
 @output_option
 def list_(dag_id: str | None, limit: int, output: str) -> None:

@@ -3,7 +3,7 @@
 import click
 
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, output_option, settings_with
+from tailrace.cli.options import dag_argument, optional_dag_argument, output_option, settings_with
 from tailrace.cli.speaking import current_speaker
 from tailrace.cli.stored import existing, new_write_id, require_known, say_empty
 from tailrace.cli.tables import show_table
@@ -27,7 +27,7 @@ def unpause(dag_id: str) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("dag_id", required=False)
+@optional_dag_argument
 @output_option
 def stats(dag_id: str | None, output: str) -> None:
     """Count runs and task instances by state, for DAG_ID or for every DAG that has run."""

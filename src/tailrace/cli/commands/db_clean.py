@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import complete_dag_ids, output_option, settings_with
+from tailrace.cli.options import DagId, output_option, settings_with
 from tailrace.cli.speaking import current_speaker, plural
 from tailrace.cli.stored import asked, new_write_id, say_empty
 from tailrace.errors import CommandError
@@ -25,7 +25,7 @@ _NAMES = {"xcoms": ("XCom", "XComs")}
 
 @click.command(cls=Command)
 @click.option("--before", required=True, metavar="DATE", help="Remove what ended before it (naive dates are in UTC).")
-@click.option("--dag", "dag_id", shell_complete=complete_dag_ids, metavar="DAG_ID", help="Only what is of this DAG.")
+@click.option("--dag", "dag_id", type=DagId(), help="Only what is of this DAG.")
 @click.option("-n", "--dry-run", is_flag=True, help="Count what would be removed; write nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @output_option

@@ -3,7 +3,7 @@
 import click
 
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
-from tailrace.cli.options import WholeNumber, dag_argument, output_option, settings_with
+from tailrace.cli.options import WholeNumber, dag_argument, optional_dag_argument, output_option, settings_with
 from tailrace.cli.speaking import current_speaker, state_styled_answer
 from tailrace.cli.stored import existing, require_known, say_empty
 from tailrace.cli.tables import show_table
@@ -37,7 +37,7 @@ def runs() -> None:
 
 
 @click.command("list", cls=Command)
-@click.argument("dag_id", required=False)
+@optional_dag_argument
 @click.option("--state", type=click.Choice([str(state) for state in DagRunState]), help="Only runs in this state.")
 @click.option("--limit", type=WholeNumber(1), default=100, show_default=True, help="At most so many.")
 @output_option
