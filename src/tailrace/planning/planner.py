@@ -304,7 +304,7 @@ def _activations(snapshot: Snapshot, closing: Sequence[RunVerdict], turns: Turns
 def _stops(backfill: BackfillView, closing: Sequence[RunVerdict]) -> bool:
     """Whether a run has failed, were it by this very plan, after which the backfill begins no other."""
     failing = any(verdict.state is not DagRunState.SUCCESS for verdict in closing)
-    return backfill.stop_on_failure and bool(backfill.failed_runs or failing)
+    return backfill.has_stopped or (backfill.stop_on_failure and failing)
 
 
 def held_back_by(snapshot: Snapshot) -> tuple[RunView, PreviousRun] | None:

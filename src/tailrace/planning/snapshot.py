@@ -111,6 +111,11 @@ class BackfillView(Struct, frozen=True):
     closed_by_state: Mapping[DagRunState, int] = field(default_factory=lambda: MappingProxyType({}))
     active_runs: int = 0  # wanted runs that are running, whoever owns them
 
+    @property
+    def has_stopped(self) -> bool:
+        """Whether a run has failed after which it begins no other."""
+        return self.stop_on_failure and self.failed_runs > 0
+
 
 class Contender(Struct, frozen=True):
     """A lane of a live job that waits for room: pool slots, active tasks or active runs of a DAG."""

@@ -74,7 +74,7 @@ def judge_backfill(backfill: BackfillView) -> BackfillVerdict | None:
     """
     if backfill.state in BACKFILL_CLOSED:
         return None
-    stopped = backfill.stop_on_failure and backfill.failed_runs > 0 and backfill.active_runs == 0
+    stopped = backfill.has_stopped and backfill.active_runs == 0
     if backfill.open_runs and not stopped:
         return None
     counts = backfill.closed_by_state

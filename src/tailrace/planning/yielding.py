@@ -2,7 +2,8 @@
 
 A run begins only after its previous run has begun (``planner``), so the window cannot fill up with runs that wait for
 one outside it. But a previous run that had ended may be cleared or reprocessed while they are active. Then the window
-would be full of runs that wait for one that has no place in it, for ever.
+would be full of runs that wait for one that has no place in it, for ever; and so would they in a backfill that begins
+nothing more, for it has stopped at a failure.
 """
 
 from collections.abc import Iterable, Iterator, Set
@@ -14,8 +15,9 @@ from tailrace.planning.snapshot import Snapshot
 
 
 def yields(snapshot: Snapshot, boards: Iterable[Board], starting: Set[int]) -> Iterator[RunYield]:
-    """The runs that step back, if the window is full; ``starting`` are the runs with something to start."""
-    if not snapshot.dag.depends_on_past or not _is_full(snapshot):
+    """The runs that step back, if none behind them can begin; ``starting`` are the runs with something to start."""
+    stopped = snapshot.backfill is not None and snapshot.backfill.has_stopped
+    if not snapshot.dag.depends_on_past or not (stopped or _is_full(snapshot)):
         return
     for board in boards:
         run, previous = board.run, board.previous

@@ -51,3 +51,15 @@ def test_a_backfills_own_limit_counts_too() -> None:
     assert given.backfill is not None
     narrow = replace(given, backfill=replace(given.backfill, max_active_runs=1))
     assert len(plan(narrow).yields) == 1
+
+
+def test_in_a_backfill_that_begins_nothing_more_nobody_will_run_the_one_behind() -> None:
+    """The window has room, but after a failure nothing is begun: both would wait for ever (seed 405491)."""
+    given = behind(spec=dag("a", a={"depends_on_past": True}))
+    assert given.backfill is not None
+    strict = replace(given, backfill=replace(given.backfill, stop_on_failure=True))
+    assert plan(strict).yields == (), "nothing has failed"
+    stopped = replace(strict, backfill=replace(given.backfill, stop_on_failure=True, failed_runs=1))
+    assert plan(stopped).yields == (RunYield(2, "run_2", 1, 1, "its previous run run_1 is queued behind it"),)
+    lenient = replace(stopped, backfill=replace(given.backfill, failed_runs=1))
+    assert plan(lenient).yields == ()
