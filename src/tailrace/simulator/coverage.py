@@ -45,9 +45,10 @@ _OTHERS = (
 )
 
 _COMMANDS = tuple(f"command: {kind}" for kind in CommandKind)
+TRIGGER_REFUSED = "trigger: the date is taken"
 
 #: Every kind of refusal there is.
-REFUSALS = frozenset({kind for _, kind in _STALE} | set(_OTHERS) | set(_COMMANDS))
+REFUSALS = frozenset({kind for _, kind in _STALE} | {TRIGGER_REFUSED, *_OTHERS, *_COMMANDS})
 
 
 def refusals(effect: object, answer: Any) -> Iterator[str]:

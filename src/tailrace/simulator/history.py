@@ -11,6 +11,7 @@ from msgspec import Struct
 from tailrace.audit.checks import audit
 from tailrace.audit.records import AuditRecords
 from tailrace.jobs.backfill import backfill_loop
+from tailrace.model.keys import RunType
 from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.simulator.beginning import Crash
@@ -137,13 +138,15 @@ def _lost_for_nothing(records: AuditRecords, mishaps: int) -> Iterator[str]:
 
 
 def _left_over(records: AuditRecords) -> Iterator[str]:
-    """After everybody has gone home nothing may hold a slot."""
+    """After everybody has gone home nothing may hold a slot, and no run that was asked for by itself may wait."""
     for ti in records.task_instances:
         if ti.state in OCCUPYING:
             yield f"left over: {ti.run_id} / {ti.task_id} is {ti.state}, and nobody drives it"
     for run in records.runs:
         if run.state == DagRunState.RUNNING:
             yield f"left over: {run.run_id} is running, and nobody drives it"
+        elif run.state == DagRunState.QUEUED and run.run_id.startswith(RunType.MANUAL):
+            yield f"left over: {run.run_id} was triggered, and nobody began it"
 
 
 def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:

@@ -1,4 +1,4 @@
-"""A person at bad moments: clears, marks, pauses, resumes, cancels and resizes pools while everything runs.
+"""A person at bad moments: clears, marks, pauses, resumes, cancels, triggers and resizes pools while everything runs.
 
 A command is read and decided at one moment and written at another, like the product's own: between the two anybody may
 go, and then it is stale and done again.
@@ -6,7 +6,7 @@ go, and then it is stale and done again.
 
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ from tailrace.planning.cancelling import plan_cancel, plan_pause
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandPlan, CommandScope
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
+from tailrace.planning.triggering import TriggerPlan, TriggerRequest, plan_trigger
+from tailrace.simulator.coverage import TRIGGER_REFUSED
 
 if TYPE_CHECKING:
     from tailrace.simulator.world import World
@@ -36,10 +38,14 @@ class ActKind(StrEnum):
     CANCEL = "cancels"
     POOL = "resizes a pool"
     REPROCESS = "types a backfill with --reprocess"
+    TRIGGER = "triggers a run"  # where there are schedulers to drive it
 
 
 #: What leaves the final states of a history to the tasks' results alone.
 HARMLESS = frozenset({ActKind.CLEAR, ActKind.PAUSE, ActKind.CANCEL, ActKind.REPROCESS})
+
+
+_ANYWHERE = tuple(kind for kind in ActKind if kind is not ActKind.TRIGGER)
 
 
 class Act(Struct, frozen=True):
@@ -52,6 +58,7 @@ class Act(Struct, frozen=True):
     state: str = ""  # what is marked
     backfill: int = 1
     slots: int = 1
+    hours: int = 0  # of the day: 0 is when the schedule has a point too
 
     def __str__(self) -> str:
         match self.kind:
@@ -63,6 +70,8 @@ class Act(Struct, frozen=True):
                 return f"{self.kind} {self.state}"
             case ActKind.CLEAR:
                 return f"{self.kind} {self.task_id or 'everything'} of day {self.day}"
+            case ActKind.TRIGGER:
+                return f"{self.kind} of day {self.day}, {self.hours} h"
             case _:
                 return f"{self.kind} {self.task_id or ''} of day {self.day} {self.state}"
 
@@ -72,8 +81,13 @@ def random_acts(draw: random.Random, dag: DagSpec, days: int, backfills: int) ->
     return tuple(_random_act(draw, dag, days, backfills) for _ in range(draw.choice((1, 2, 3, 4))))
 
 
+def random_trigger(draw: random.Random, days: int) -> Act:
+    """A run on a day of the world or the one after, at the schedule's point or beside it."""
+    return Act(ActKind.TRIGGER, day=draw.randint(0, days), hours=draw.choice((0, 0, 6)))
+
+
 def _random_act(draw: random.Random, dag: DagSpec, days: int, backfills: int) -> Act:
-    kind = draw.choice((*ActKind, ActKind.CLEAR, ActKind.CLEAR))
+    kind = draw.choice((*_ANYWHERE, ActKind.CLEAR, ActKind.CLEAR))
     states: tuple[str, ...] = (TaskInstanceState.SUCCESS, TaskInstanceState.FAILED, TaskInstanceState.SKIPPED)
     if kind is ActKind.MARK_RUN:
         states = (DagRunState.SUCCESS, DagRunState.FAILED)
@@ -112,12 +126,40 @@ class Person:
             command = next(each for each in world.scenario.commands if not each.scheduler)
             world.commands.append(replace(command, reprocess=act.state))
             return
+        if act.kind is ActKind.TRIGGER:
+            self._begin_trigger(act)
+            return
         plan = self._decide(act, resume=resume)
         if plan.refusals or not plan.writes:
             world.tell("person", "CANNOT", f"{act}: {(*plan.refusals, *plan.notices, 'nothing to do')[0]}")
             return
         world.tell("person", "DECIDES", "resumes backfill" if resume else str(act))
         world.errands.insert(0, lambda: self._write(act, plan, resume=resume))
+
+    def _begin_trigger(self, act: Act) -> None:
+        """Read and decide what run there is to be, and mean to create it."""
+        world, dag = self._world, self._world.scenario.dag
+        request = TriggerRequest(self._date(act))
+        wanted = plan_trigger(dag, request, world.clock.wall(), None)
+        facts = world.metastore.trigger_facts(dag.dag_id, wanted.logical_date, wanted.run_id)
+        plan = plan_trigger(dag, request, facts.now, facts)
+        if plan.refusals:
+            world.tell("person", "CANNOT", f"{act}: {plan.refusals[0]}")
+            return
+        world.tell("person", "DECIDES", str(act))
+        world.errands.insert(0, lambda: self._write_trigger(act, plan))
+
+    def _write_trigger(self, act: Act, plan: TriggerPlan) -> None:
+        """Create the run, or decide again."""
+        world = self._world
+        done = world.metastore.trigger(world.scenario.dag, plan, world.write_id())
+        if isinstance(done, MetastoreStale):
+            world.refused.add(TRIGGER_REFUSED)
+            world.tell("person", "IS LATE", done.reason)
+            world.errands.insert(0, lambda: self._begin(act))
+            return
+        world.tell("person", "TRIGGERS", plan.run_id)
+        world.type_again(schedulers=True)
 
     def _write(self, act: Act, plan: CommandPlan, *, resume: bool) -> None:
         """Write what was decided, or decide again."""
@@ -140,11 +182,13 @@ class Person:
             world.type_again(all_over=act.kind is ActKind.CANCEL)
 
     def _scope(self, act: Act) -> CommandScope:
-        scenario = self._world.scenario
         if act.kind in (ActKind.PAUSE, ActKind.CANCEL):
             return CommandScope(backfill_id=act.backfill)
-        date = scenario.logical_dates()[0] + timedelta(days=act.day)
-        return CommandScope(scenario.dag.dag_id, first=date, last=date)
+        date = self._date(act)
+        return CommandScope(self._world.scenario.dag.dag_id, first=date, last=date)
+
+    def _date(self, act: Act) -> datetime:
+        return self._world.scenario.logical_dates()[0] + timedelta(days=act.day, hours=act.hours)
 
     def _decide(self, act: Act, *, resume: bool) -> CommandPlan:
         facts = self._world.metastore.command_facts(self._scope(act))

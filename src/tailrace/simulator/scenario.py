@@ -10,7 +10,7 @@ from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DagSpec, Decides, Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
-from tailrace.simulator.person import Act, ActKind, random_acts
+from tailrace.simulator.person import Act, ActKind, random_acts, random_trigger
 
 #: So many mishaps may lose a task instance for good; with fewer its results alone decide.
 MOST_LOST = 3
@@ -183,6 +183,10 @@ def random_scenario(seed: int) -> Scenario:
         days = len(scenario.logical_dates())
         acts = random_acts(draw, dag, days, len(set(commands)))
         scenario = replace(scenario, acts=acts, hurry=draw.choice((0.1, 0.01)))
+    again = random.Random(f"triggered by {seed}")  # of its own, so that a seed that once failed draws what it did
+    if any(command.scheduler for command in scenario.commands) and again.random() < 0.4:
+        trigger = random_trigger(again, len(scenario.logical_dates()))
+        scenario = replace(scenario, acts=(*scenario.acts, trigger))
     return scenario
 
 
