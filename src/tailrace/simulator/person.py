@@ -1,4 +1,4 @@
-"""A person at bad moments: clears, marks, pauses, resumes, cancels, triggers and resizes pools while everything runs.
+"""A person at bad moments: clears, marks, pauses, cancels, triggers, cleans and resizes pools while everything runs.
 
 A command is read and decided at one moment and written at another, like the product's own: between the two anybody may
 go, and then it is stale and done again.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tailrace.metastore.cleaning import Cleaning
 from tailrace.metastore.store import Done, MetastoreStale
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
@@ -39,13 +40,14 @@ class ActKind(StrEnum):
     POOL = "resizes a pool"
     REPROCESS = "types a backfill with --reprocess"
     TRIGGER = "triggers a run"  # where there are schedulers to drive it
+    CLEAN = "cleans"  # has removed what ended before this moment
 
 
 #: What leaves the final states of a history to the tasks' results alone.
 HARMLESS = frozenset({ActKind.CLEAR, ActKind.PAUSE, ActKind.CANCEL, ActKind.REPROCESS})
 
 
-_ANYWHERE = tuple(kind for kind in ActKind if kind is not ActKind.TRIGGER)
+_ANYWHERE = tuple(kind for kind in ActKind if kind not in (ActKind.TRIGGER, ActKind.CLEAN))
 
 
 class Act(Struct, frozen=True):
@@ -64,6 +66,8 @@ class Act(Struct, frozen=True):
         match self.kind:
             case ActKind.PAUSE | ActKind.CANCEL:
                 return f"{self.kind} backfill {self.backfill}"
+            case ActKind.CLEAN:
+                return str(self.kind)
             case ActKind.POOL:
                 return f"{self.kind} to {self.slots}"
             case ActKind.REPROCESS:
@@ -129,12 +133,23 @@ class Person:
         if act.kind is ActKind.TRIGGER:
             self._begin_trigger(act)
             return
+        if act.kind is ActKind.CLEAN:
+            self._clean(Cleaning(world.clock.wall()))
+            return
         plan = self._decide(act, resume=resume)
         if plan.refusals or not plan.writes:
             world.tell("person", "CANNOT", f"{act}: {(*plan.refusals, *plan.notices, 'nothing to do')[0]}")
             return
         world.tell("person", "DECIDES", "resumes backfill" if resume else str(act))
         world.errands.insert(0, lambda: self._write(act, plan, resume=resume))
+
+    def _clean(self, cleaning: Cleaning) -> None:
+        """Remove a piece of what is old, and mean to go on until nothing is left of it."""
+        world = self._world
+        removed = world.metastore.clean_some(cleaning, world.write_id())
+        world.tell("person", "CLEANS", ", ".join(f"{what}: {count}" for what, count in removed.items()) or "all done")
+        if removed:
+            world.errands.insert(0, lambda: self._clean(cleaning))
 
     def _begin_trigger(self, act: Act) -> None:
         """Read and decide what run there is to be, and mean to create it."""

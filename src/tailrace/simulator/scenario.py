@@ -183,10 +183,21 @@ def random_scenario(seed: int) -> Scenario:
         days = len(scenario.logical_dates())
         acts = random_acts(draw, dag, days, len(set(commands)))
         scenario = replace(scenario, acts=acts, hurry=draw.choice((0.1, 0.01)))
-    again = random.Random(f"triggered by {seed}")  # of its own, so that a seed that once failed draws what it did
-    if any(command.scheduler for command in scenario.commands) and again.random() < 0.4:
-        trigger = random_trigger(again, len(scenario.logical_dates()))
+    return _with_later_acts(scenario)
+
+
+def _with_later_acts(scenario: Scenario) -> Scenario:
+    """Acts that were thought of later, each drawn by itself, so that a seed that once failed draws what it did then."""
+    draw = random.Random(f"triggered by {scenario.seed}")
+    if any(command.scheduler for command in scenario.commands) and draw.random() < 0.4:
+        trigger = random_trigger(draw, len(scenario.logical_dates()))
         scenario = replace(scenario, acts=(*scenario.acts, trigger))
+    draw = random.Random(f"swept {scenario.seed}")
+    if len(scenario.commands) > 1 and draw.random() < 0.2:  # of a single backfill nothing may go
+        acts = list(scenario.acts)
+        for _ in range(3):
+            acts.insert(draw.randint(0, len(acts)), Act(ActKind.CLEAN))
+        scenario = replace(scenario, acts=tuple(acts), hurry=0.01)
     return scenario
 
 
