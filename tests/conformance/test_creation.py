@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tailrace.metastore.columns import from_json
-from tailrace.metastore.specs import spec_from
+from tailrace.metastore.specs import spec_from, spec_text
 from tailrace.metastore.store import MetastoreStale
 from tailrace.metastore.tables import backfill, backfill_run, dag_run, dag_version, history, task_instance
 from tailrace.metastore.tables import dag as dag_table
@@ -62,6 +62,15 @@ def test_everything_is_there_at_once(world: World) -> None:
     assert spec_from(known.spec) == A
     assert world.rows(dag_table)[0].dag_version_id == known.id
     assert world.rows(task_instance) == []
+
+
+def test_what_an_older_tailrace_wrote_is_read() -> None:
+    """It knew fewer fields, and took a description that was None."""
+    text = spec_text(replace(A, description="?"))
+    older = text.replace('"description":"?"', '"description":null').replace('"catchup":false,', "")
+    assert older != text
+    read = spec_from(older)
+    assert (read.dag_id, read.tasks, read.catchup) == (A.dag_id, A.tasks, False)
 
 
 @pytest.mark.parametrize("where", ["_insert_runs", "requeue_runs", "_want", "insert_history", "record"])

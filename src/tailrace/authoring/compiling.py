@@ -6,6 +6,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from msgspec.structs import replace
 
+from tailrace.authoring.arguments import MOST
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.operator import BaseOperator
 from tailrace.model.spec import DagSpec, Decides, TaskSpec
@@ -101,4 +102,5 @@ def _weighted(task: TaskSpec, spec: DagSpec, written: Mapping[str, BaseOperator]
         related = spec.descendants[task.task_id]
     else:
         related = frozenset(other.task_id for other in spec.tasks if task.task_id in spec.descendants[other.task_id])
-    return replace(task, priority_weight=task.priority_weight + sum(written[each].priority_weight for each in related))
+    total = task.priority_weight + sum(written[each].priority_weight for each in related)
+    return replace(task, priority_weight=min(total, MOST))

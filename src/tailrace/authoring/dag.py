@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from tailrace.authoring.arguments import text, texts, whole
 from tailrace.authoring.mistakes import Mistake, where_written
 from tailrace.timetable import read_schedule, validate
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+V = TypeVar("V")
 
 
 class DAG:
@@ -39,7 +41,7 @@ class DAG:
         default_args: Mapping[str, Any] | None = None,
         max_active_runs: int = 16,
         max_active_tasks: int = 16,
-        description: str = "",
+        description: str | None = "",
         tags: Iterable[str] = (),
         user_defined_macros: Mapping[str, Any] | None = None,
         doc_md: str = "",
@@ -53,19 +55,19 @@ class DAG:
         self.end_date = self._aware(end_date)
         self.catchup = catchup
         self.default_args = dict(default_args or {})
-        self.max_active_runs = self._at_least_one("max_active_runs", max_active_runs)
-        self.max_active_tasks = self._at_least_one("max_active_tasks", max_active_tasks)
-        self.description = description
+        self.max_active_runs = self._read("max_active_runs", whole(1), max_active_runs, 1)
+        self.max_active_tasks = self._read("max_active_tasks", whole(1), max_active_tasks, 1)
+        self.description = self._read("description", text, description, "")
         self.doc_md = doc_md
-        self.tags = tuple(sorted(tags))
+        self.tags = self._read("tags", texts, tags, tuple[str, ...]())
         self.user_defined_macros = dict(user_defined_macros or {})
         try:
             self.schedule = read_schedule(schedule, self.timezone)
         except TypeError as wrong:
             self.mistake(str(wrong))
             self.schedule = read_schedule(None, self.timezone)
-        if (text := validate(self.schedule)) is not None:
-            self.mistake(text)
+        if (wrong_with_it := validate(self.schedule)) is not None:
+            self.mistake(wrong_with_it)
         if not isinstance(dag_id, str) or not dag_id or any(c.isspace() or c == "/" for c in dag_id):
             self.mistake(f"dag_id must be a name without spaces or slashes, not {dag_id!r}")
         DAG._loaded.append(self)
@@ -135,11 +137,12 @@ class DAG:
             return None
         return moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(self.timezone))
 
-    def _at_least_one(self, name: str, value: object) -> int:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
-            return value
-        self.mistake(f"{name} must be a whole number, at least 1, not {value!r}")
-        return 1
+    def _read(self, name: str, read: Callable[[Any], V], value: object, otherwise: V) -> V:
+        try:
+            return read(value)
+        except ValueError as wrong:
+            self.mistake(f"{name} {wrong}")
+            return otherwise
 
 
 @overload

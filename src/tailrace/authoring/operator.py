@@ -4,14 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from tailrace.authoring.arguments import duration, or_none, pool, trigger_rule, weight_rule, whole
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.mistakes import nearest, where_written
 from tailrace.authoring.relations import Relations
 from tailrace.authoring.xcom_args import XComArg
-from tailrace.model.rules import OLD_NAMES, TriggerRule
+from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DEFAULT_POOL, Decides
-
-WEIGHT_RULES = ("downstream", "upstream", "absolute")
 
 _DEFAULTS: Mapping[str, Any] = {
     "retries": 0,
@@ -122,57 +121,16 @@ def _known(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name in _DEFAULTS}
 
 
-def _whole(least: int) -> Callable[[Any], int]:
-    def read(value: Any) -> int:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= least:
-            return value
-        raise ValueError(f"must be a whole number, at least {least}, not {value!r}")
-
-    return read
-
-
-def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else read(value)
-
-
-def _duration(value: Any) -> timedelta:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = timedelta(seconds=value)
-    if isinstance(value, timedelta) and value >= timedelta(0):
-        return value
-    raise ValueError(f"must be a timedelta or a number of seconds, not {value!r}")
-
-
-def _trigger_rule(value: Any) -> TriggerRule:
-    known = {str(rule): rule for rule in TriggerRule} | dict(OLD_NAMES)
-    if str(value) in known:
-        return known[str(value)]
-    hint = nearest(str(value), known) or f"; rules are {', '.join(sorted(map(str, TriggerRule)))}"
-    raise ValueError(f"{value!r} is not a trigger rule{hint}")
-
-
-def _weight_rule(value: Any) -> str:
-    if value in WEIGHT_RULES:
-        return str(value)
-    raise ValueError(f"must be one of {', '.join(WEIGHT_RULES)}, not {value!r}")
-
-
-def _pool(value: Any) -> str:
-    if isinstance(value, str) and value:
-        return value
-    raise ValueError(f"must be the name of a pool, not {value!r}")
-
-
 _READERS: Mapping[str, Callable[[Any], Any]] = {
-    "retries": _whole(0),
-    "retry_delay": _duration,
-    "max_retry_delay": _or_none(_duration),
-    "execution_timeout": _or_none(_duration),
-    "trigger_rule": _trigger_rule,
-    "pool": _pool,
-    "pool_slots": _whole(1),
-    "priority_weight": _whole(0),
-    "weight_rule": _weight_rule,
-    "max_active_tis_per_dag": _or_none(_whole(1)),
-    "max_active_tis_per_dagrun": _or_none(_whole(1)),
+    "retries": whole(0),
+    "retry_delay": duration,
+    "max_retry_delay": or_none(duration),
+    "execution_timeout": or_none(duration),
+    "trigger_rule": trigger_rule,
+    "pool": pool,
+    "pool_slots": whole(1),
+    "priority_weight": whole(0),
+    "weight_rule": weight_rule,
+    "max_active_tis_per_dag": or_none(whole(1)),
+    "max_active_tis_per_dagrun": or_none(whole(1)),
 }

@@ -4,10 +4,14 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
-from msgspec import convert, to_builtins
+from msgspec import to_builtins
 
 from tailrace.metastore.columns import from_json, to_json
-from tailrace.model.spec import DagSpec
+from tailrace.model.rules import TriggerRule
+from tailrace.model.spec import DagSpec, Decides, Schedule, ScheduleKind, TaskSpec
+
+_DURATIONS = ("retry_delay", "max_retry_delay", "execution_timeout")
+_MOMENTS = ("start_date", "end_date")
 
 
 def spec_text(dag: DagSpec) -> str:
@@ -21,8 +25,29 @@ def spec_hash(text: str) -> str:
 
 
 def spec_from(text: str) -> DagSpec:
-    """The DAG that ``spec_text`` wrote."""
-    return convert(from_json(text), DagSpec, strict=False)  # not strict: a number of seconds is a duration
+    """The DAG that ``spec_text`` wrote, by this Tailrace or one that knew fewer fields: as it is, whatever it holds."""
+    fields = from_json(text)
+    fields["tasks"] = tuple(_task(task) for task in fields["tasks"])
+    schedule = fields["schedule"]
+    fields["schedule"] = Schedule(ScheduleKind(schedule["kind"]), schedule["expression"], schedule["timezone"])
+    fields["tags"] = tuple(fields["tags"])
+    for name in _MOMENTS:
+        fields[name] = None if fields[name] is None else datetime.fromisoformat(fields[name])
+    return DagSpec(**fields)
+
+
+def _task(fields: dict[str, Any]) -> TaskSpec:
+    for name in _DURATIONS:
+        fields[name] = None if fields[name] is None else timedelta(seconds=fields[name])
+    return TaskSpec(
+        **{
+            **fields,
+            "upstream": tuple(fields["upstream"]),
+            "downstream": tuple(fields["downstream"]),
+            "trigger_rule": TriggerRule(fields["trigger_rule"]),
+            "decides": Decides(fields["decides"]),
+        }
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -86,6 +86,36 @@ def test_a_broken_file_is_one_mistake_and_the_others_still_load(load, body: str,
     assert [(mistake.line, words in mistake.message) for mistake in loaded.mistakes] == [(line, True)]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("description=5", "description must be text, not 5"),
+        ("tags=['a', 3]", "tags must be texts, not ['a', 3]"),
+        ("tags='abc'", "tags must be texts, not 'abc'"),
+        ("max_active_runs=10**30", f"max_active_runs must be at most 2147483647, not {10**30}"),
+        ("default_args={'priority_weight': 10**30}", f"priority_weight must be at most 2147483647, not {10**30}"),
+    ],
+)
+def test_what_no_metastore_takes_is_a_mistake(load, arguments: str, words: str) -> None:
+    loaded = load(f'with DAG("x", {arguments}): EmptyOperator(task_id="a")')
+    assert [words in mistake.message for mistake in loaded.mistakes] == [True]
+    assert loaded.specs == {}
+
+
+def test_weights_summed_up_stay_what_a_metastore_takes(load) -> None:
+    spec = load(
+        """
+        with DAG("x", default_args={"priority_weight": 2**31 - 1}):
+            EmptyOperator(task_id="a") >> EmptyOperator(task_id="b")
+        """
+    ).specs["x"]
+    assert [task.priority_weight for task in spec.tasks] == [2**31 - 1, 2**31 - 1]
+
+
+def test_no_description_may_be_said_as_none(load) -> None:
+    assert load('with DAG("x", description=None): EmptyOperator(task_id="a")').specs["x"].description == ""
+
+
 def test_a_dag_id_twice_is_a_mistake_of_the_second(load) -> None:
     load('with DAG("same"): EmptyOperator(task_id="a")', "one.py")
     loaded = load('with DAG("same"): EmptyOperator(task_id="b")', "two.py")

@@ -1,0 +1,78 @@
+"""Reads what authors give as arguments: the value as it is meant, or ValueError with what it must be."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from tailrace.authoring.mistakes import nearest
+from tailrace.model.rules import OLD_NAMES, TriggerRule
+
+WEIGHT_RULES = ("downstream", "upstream", "absolute")
+
+#: No column of a metastore holds a greater number.
+MOST = 2**31 - 1
+
+
+def whole(least: int) -> Callable[[Any], int]:
+    """Reads a whole number, from ``least`` on."""
+
+    def read(value: Any) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f"must be a whole number, at least {least}, not {value!r}")
+        if value > MOST:
+            raise ValueError(f"must be at most {MOST}, not {value!r}")
+        return value
+
+    return read
+
+
+def or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Reads what ``read`` does, or None."""
+    return lambda value: None if value is None else read(value)
+
+
+def duration(value: Any) -> timedelta:
+    """Reads a timedelta, or a number of seconds."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = timedelta(seconds=value)
+    if isinstance(value, timedelta) and value >= timedelta(0):
+        return value
+    raise ValueError(f"must be a timedelta or a number of seconds, not {value!r}")
+
+
+def trigger_rule(value: Any) -> TriggerRule:
+    """Reads a trigger rule, by its name now or of old."""
+    known = {str(rule): rule for rule in TriggerRule} | dict(OLD_NAMES)
+    if str(value) in known:
+        return known[str(value)]
+    hint = nearest(str(value), known) or f"; rules are {', '.join(sorted(map(str, TriggerRule)))}"
+    raise ValueError(f"{value!r} is not a trigger rule{hint}")
+
+
+def weight_rule(value: Any) -> str:
+    """Reads a weight rule."""
+    if value in WEIGHT_RULES:
+        return str(value)
+    raise ValueError(f"must be one of {', '.join(WEIGHT_RULES)}, not {value!r}")
+
+
+def pool(value: Any) -> str:
+    """Reads a pool's name."""
+    if isinstance(value, str) and value:
+        return value
+    raise ValueError(f"must be the name of a pool, not {value!r}")
+
+
+def text(value: Any) -> str:
+    """Reads text; None is none."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    raise ValueError(f"must be text, not {value!r}")
+
+
+def texts(values: Any) -> tuple[str, ...]:
+    """Reads several texts, and sorts them."""
+    found = [values] if isinstance(values, str) else list(values)
+    if isinstance(values, str) or not all(isinstance(value, str) for value in found):
+        raise ValueError(f"must be texts, not {values!r}")
+    return tuple(sorted(found))
