@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tailrace.simulator.world import World
 
 _DAY = timedelta(days=1)
+#: Who has so many still to type, and one of them the same, need not put another off.
+_COMMANDS_ENOUGH = 8
 
 
 class Crash(Exception):
@@ -51,9 +53,10 @@ def type_command(world: "World", command: Command) -> None:
         world.metastore.set_pool("small", 1, None, world.write_id())  # as the refusal says
         world.commands.append(command)
         return
-    if creation.refusals and "; give the same options" in creation.refusals[0] and len(world.commands) < 8:
+    if creation.refusals and "; give the same options" in creation.refusals[0]:
         world.tell("person", "IS REFUSED", creation.refusals[0])
-        world.commands.append(command)  # as the refusal says: later
+        if len(world.commands) < _COMMANDS_ENOUGH or command not in world.commands:
+            world.commands.append(command)  # as the refusal says: later
         world.put_off = True
         return
     if creation.refusals:
