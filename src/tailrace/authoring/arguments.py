@@ -12,6 +12,9 @@ WEIGHT_RULES = ("downstream", "upstream", "absolute")
 #: No column of a metastore holds a greater number.
 MOST = 2**31 - 1
 
+#: A moment so far from now must still be a date.
+_LONGEST = timedelta(days=36500)
+
 
 def whole(least: int) -> Callable[[Any], int]:
     """Reads a whole number, from ``least`` on."""
@@ -33,11 +36,12 @@ def or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def duration(value: Any) -> timedelta:
     """Reads a timedelta, or a number of seconds."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = timedelta(seconds=value)
-    if isinstance(value, timedelta) and value >= timedelta(0):
-        return value
-    raise ValueError(f"must be a timedelta or a number of seconds, not {value!r}")
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not seconds >= 0:
+        raise ValueError(f"must be a timedelta or a number of seconds, not {value!r}")
+    if seconds > _LONGEST.total_seconds():
+        raise ValueError(f"must be at most {_LONGEST.days} days, not {value!r}")
+    return value if isinstance(value, timedelta) else timedelta(seconds=seconds)
 
 
 def trigger_rule(value: Any) -> TriggerRule:
@@ -71,8 +75,8 @@ def text(value: Any) -> str:
 
 
 def texts(values: Any) -> tuple[str, ...]:
-    """Reads several texts, and sorts them."""
-    found = [values] if isinstance(values, str) else list(values)
+    """Reads several texts, and sorts them; None is none."""
+    found = list(values or ())
     if isinstance(values, str) or not all(isinstance(value, str) for value in found):
         raise ValueError(f"must be texts, not {values!r}")
     return tuple(sorted(found))

@@ -42,7 +42,7 @@ class DAG:
         max_active_runs: int = 16,
         max_active_tasks: int = 16,
         description: str | None = "",
-        tags: Iterable[str] = (),
+        tags: Iterable[str] | None = (),
         user_defined_macros: Mapping[str, Any] | None = None,
         doc_md: str = "",
     ) -> None:

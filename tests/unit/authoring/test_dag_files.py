@@ -92,6 +92,8 @@ def test_a_broken_file_is_one_mistake_and_the_others_still_load(load, body: str,
         ("description=5", "description must be text, not 5"),
         ("tags=['a', 3]", "tags must be texts, not ['a', 3]"),
         ("tags='abc'", "tags must be texts, not 'abc'"),
+        ("default_args={'retry_delay': 1e40}", "retry_delay must be at most 36500 days, not 1e+40"),
+        ("default_args={'execution_timeout': timedelta(days=99999)}", "execution_timeout must be at most 36500 days"),
         ("max_active_runs=10**30", f"max_active_runs must be at most 2147483647, not {10**30}"),
         ("default_args={'priority_weight': 10**30}", f"priority_weight must be at most 2147483647, not {10**30}"),
     ],
@@ -112,8 +114,9 @@ def test_weights_summed_up_stay_what_a_metastore_takes(load) -> None:
     assert [task.priority_weight for task in spec.tasks] == [2**31 - 1, 2**31 - 1]
 
 
-def test_no_description_may_be_said_as_none(load) -> None:
-    assert load('with DAG("x", description=None): EmptyOperator(task_id="a")').specs["x"].description == ""
+def test_no_description_and_no_tags_may_be_said_as_none(load) -> None:
+    spec = load('with DAG("x", description=None, tags=None): EmptyOperator(task_id="a")').specs["x"]
+    assert (spec.description, spec.tags) == ("", ())
 
 
 def test_a_dag_id_twice_is_a_mistake_of_the_second(load) -> None:
