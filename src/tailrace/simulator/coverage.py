@@ -35,6 +35,7 @@ _STALE: tuple[tuple[str, str], ...] = (
 _OTHERS = (
     "step: not as it was",
     "step: no room",
+    "claim: gone",
     "claim: not_queued",
     "claim: other_try",
     "claim: run_not_running",

@@ -160,7 +160,7 @@ class Performer:
                 continue
             if chance("a submission is late", faults.late_submission):
                 self.world.send_late(actor.queue, submission)
-            else:
+            elif not self.world.healed or submission not in actor.queue:
                 actor.queue.append(submission)
             if chance("a submission comes twice", faults.doubled_submission):
                 self.world.send_late(actor.queue, submission)

@@ -81,6 +81,7 @@ class World:
         self.job_loop = job_loop
         self.faults = scenario.faults
         self.mishaps = 0
+        self.healed = False
         self.actors: list[Actor] = []
         self.commands: list[Command] = list(scenario.commands)  # to be typed, once more or for the first time
         self.put_off = False  # the last one was refused until later
@@ -380,8 +381,12 @@ class World:
             self.performer.task_is_gone(actor)
 
     def heal(self) -> None:
-        """From here on nothing goes wrong any more."""
+        """From here on nothing goes wrong any more: an executor, too, ignores what it has in hand already."""
+        self.healed = True
         self.faults = type(self.faults)()
+        for actor in self.actors:
+            if isinstance(actor, Job):
+                actor.queue[:] = dict.fromkeys(actor.queue)
         self.let_go()
 
     def tell(self, who: str, what: str, seen: str) -> None:
