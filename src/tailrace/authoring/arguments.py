@@ -1,6 +1,6 @@
 """Reads what authors give as arguments: the value as it is meant, or ValueError with what it must be."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -56,27 +56,42 @@ def trigger_rule(value: Any) -> TriggerRule:
 def weight_rule(value: Any) -> str:
     """Reads a weight rule."""
     if value in WEIGHT_RULES:
-        return str(value)
+        return WEIGHT_RULES[WEIGHT_RULES.index(value)]
     raise ValueError(f"must be one of {', '.join(WEIGHT_RULES)}, not {value!r}")
 
 
 def pool(value: Any) -> str:
     """Reads a pool's name."""
-    if isinstance(value, str) and value:
-        return value
+    if value and isinstance(value, str):
+        return text(value)
     raise ValueError(f"must be the name of a pool, not {value!r}")
 
 
 def text(value: Any) -> str:
     """Reads text; None is none."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    raise ValueError(f"must be text, not {value!r}")
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"must be text, not {value!r}")
+    if not is_writable(value or ""):
+        raise ValueError(f"must be text that can be written, not {value!r}")
+    return value or ""
 
 
 def texts(values: Any) -> tuple[str, ...]:
     """Reads several texts, and sorts them; None is none."""
-    found = list(values or ())
-    if isinstance(values, str) or not all(isinstance(value, str) for value in found):
+    if not values:
+        return ()
+    if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"must be texts, not {values!r}")
-    return tuple(sorted(found))
+    found = list(values)
+    if not all(isinstance(value, str) for value in found):
+        raise ValueError(f"must be texts, not {found!r}")
+    return tuple(sorted(map(text, found)))
+
+
+def is_writable(value: str) -> bool:
+    """Whether every store can hold it: no half of a character, and none that ends a text for PostgreSQL."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value

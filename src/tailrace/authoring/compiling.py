@@ -1,10 +1,13 @@
 """From a DAG as written to a ``DagSpec``: topological order, summed weights, and the mistakes only the whole shows."""
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
+from enum import Enum
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
-from msgspec.structs import replace
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from tailrace.authoring.arguments import MOST
 from tailrace.authoring.dag import DAG
@@ -38,7 +41,8 @@ def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
         file=file,
         code_hash=code_hash,
     )
-    return replace(spec, tasks=tuple(_weighted(task, spec, dag.task_dict) for task in spec.tasks))
+    compiled: DagSpec = _plain(replace(spec, tasks=tuple(_weighted(task, spec, dag.task_dict) for task in spec.tasks)))
+    return compiled
 
 
 def _graph(dag: DAG) -> dict[str, set[str]]:
@@ -104,3 +108,24 @@ def _weighted(task: TaskSpec, spec: DagSpec, written: Mapping[str, BaseOperator]
         related = frozenset(other.task_id for other in spec.tasks if task.task_id in spec.descendants[other.task_id])
     total = task.priority_weight + sum(written[each].priority_weight for each in related)
     return replace(task, priority_weight=min(total, MOST))
+
+
+def _plain(value: Any) -> Any:
+    """The same of the standard types: a subclass (pendulum has some) may be known only where it is written."""
+    match value:
+        case Struct():
+            return replace(value, **{name: _plain(each) for name, each in asdict(value).items()})
+        case tuple():
+            return tuple(map(_plain, value))
+        case Enum() | bool():
+            return value
+        case str():
+            return str.__str__(value)
+        case int():
+            return int.__int__(value)
+        case datetime():
+            return datetime.fromisoformat(datetime.isoformat(value))
+        case timedelta():
+            return timedelta(value.days, value.seconds, value.microseconds)
+        case _:
+            return value

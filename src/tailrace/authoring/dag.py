@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -68,7 +68,7 @@ class DAG:
             self.schedule = read_schedule(None, self.timezone)
         if (wrong_with_it := validate(self.schedule)) is not None:
             self.mistake(wrong_with_it)
-        if not isinstance(dag_id, str) or not dag_id or any(c.isspace() or c == "/" for c in dag_id):
+        if not isinstance(dag_id, str) or not dag_id or any(not c.isprintable() or c in " /" for c in dag_id):
             self.mistake(f"dag_id must be a name without spaces or slashes, not {dag_id!r}")
         DAG._loaded.append(self)
 
@@ -135,7 +135,13 @@ class DAG:
         if not isinstance(moment, datetime):
             self.mistake(f"start_date and end_date must be datetimes, not {type(moment).__name__}")
             return None
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(self.timezone))
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(self.timezone))
+        try:
+            aware.astimezone(UTC)
+        except OverflowError:
+            self.mistake(f"{aware.isoformat()} is no date in UTC")
+            return None
+        return aware
 
     def _read(self, name: str, read: Callable[[Any], V], value: object, otherwise: V) -> V:
         try:

@@ -72,7 +72,7 @@ class BaseOperator(Relations):
         if found is None:
             self.dag.mistakes.clear()
             self.mistake(f"task {task_id!r} is in no DAG; write it inside `with DAG(…):` or give it dag=")
-        if not isinstance(task_id, str) or not task_id or any(c.isspace() or c == "/" for c in task_id):
+        if not isinstance(task_id, str) or not task_id or any(not c.isprintable() or c in " /" for c in task_id):
             self.mistake(f"task_id must be a name without spaces or slashes, not {task_id!r}")
             self.task_id = str(task_id)
         for name in arguments:

@@ -1,6 +1,8 @@
 """DAG files as people write them: what they compile to, and every mistake at once with its line."""
 
+import pickle
 import textwrap
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 
 from tailrace import DAG, BashOperator
 from tailrace.authoring.loading import LoadedDags, bundled_examples_path, load_dags
+from tailrace.metastore.specs import spec_from, spec_text
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import Decides
 
@@ -102,6 +105,39 @@ def test_what_no_metastore_takes_is_a_mistake(load, arguments: str, words: str) 
     loaded = load(f'with DAG("x", {arguments}): EmptyOperator(task_id="a")')
     assert [words in mistake.message for mistake in loaded.mistakes] == [True]
     assert loaded.specs == {}
+
+
+def test_subclasses_are_taken_for_what_they_are(load) -> None:
+    """pendulum's and pandas' dates and durations are such; a class of the DAG file itself is known nowhere else."""
+    loaded = load(
+        """
+        class Moment(datetime): pass
+        class Span(timedelta): pass
+        class Name(str): pass
+        class Number(int): pass
+        with DAG(Name("x"), start_date=Moment(2024, 1, 1), end_date=Moment(2024, 2, 1), description=Name("d"),
+                 tags=[Name("t")], max_active_runs=Number(2), schedule="@daily"):
+            EmptyOperator(task_id=Name("a"), retries=Number(1), retry_delay=Span(seconds=3), pool=Name("p"),
+                          execution_timeout=Span(seconds=4), max_retry_delay=Span(seconds=5), pool_slots=Number(2))
+        """
+    )
+    assert loaded.mistakes == ()
+    assert type(loaded.specs["x"].start_date) is datetime
+    assert pickle.loads(pickle.dumps(loaded.specs)) == loaded.specs
+    assert spec_from(spec_text(loaded.specs["x"])) == loaded.specs["x"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("start_date=datetime(1, 1, 1), timezone='Europe/Berlin'", "0001-01-01T00:00:00+00:53:28 is no date in UTC"),
+        ("description='\\udcff'", "description must be text that can be written"),
+        ("tags=5", "tags must be texts, not 5"),
+    ],
+)
+def test_what_no_store_can_hold_is_a_mistake(load, arguments: str, words: str) -> None:
+    loaded = load(f'with DAG("x", {arguments}): EmptyOperator(task_id="a")')
+    assert [words in mistake.message for mistake in loaded.mistakes] == [True], loaded.mistakes
 
 
 def test_weights_summed_up_stay_what_a_metastore_takes(load) -> None:
