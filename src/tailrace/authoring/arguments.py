@@ -13,7 +13,7 @@ WEIGHT_RULES = ("downstream", "upstream", "absolute")
 MOST = 2**31 - 1
 
 #: A moment so far from now must still be a date.
-_LONGEST = timedelta(days=36500)
+_LONGEST = timedelta(days=1_000_000)
 
 
 def whole(least: int) -> Callable[[Any], int]:
