@@ -67,6 +67,11 @@ def pool(value: Any) -> str:
     raise ValueError(f"must be the name of a pool, not {value!r}")
 
 
+def is_name(value: Any) -> bool:
+    """Whether it can name a DAG or a task: in a path, on a command line and in every store."""
+    return isinstance(value, str) and bool(value) and all(c.isprintable() and c not in " /" for c in value)
+
+
 def text(value: Any) -> str:
     """Reads text; None is none."""
     if value is not None and not isinstance(value, str):

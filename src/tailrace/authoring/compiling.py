@@ -41,7 +41,9 @@ def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
         file=file,
         code_hash=code_hash,
     )
-    compiled: DagSpec = _plain(replace(spec, tasks=tuple(_weighted(task, spec, dag.task_dict) for task in spec.tasks)))
+    compiled: DagSpec = _standard(
+        replace(spec, tasks=tuple(_weighted(task, spec, dag.task_dict) for task in spec.tasks))
+    )
     return compiled
 
 
@@ -110,13 +112,13 @@ def _weighted(task: TaskSpec, spec: DagSpec, written: Mapping[str, BaseOperator]
     return replace(task, priority_weight=min(total, MOST))
 
 
-def _plain(value: Any) -> Any:
+def _standard(value: Any) -> Any:
     """The same of the standard types: a subclass (pendulum has some) may be known only where it is written."""
     match value:
         case Struct():
-            return replace(value, **{name: _plain(each) for name, each in asdict(value).items()})
+            return replace(value, **{name: _standard(each) for name, each in asdict(value).items()})
         case tuple():
-            return tuple(map(_plain, value))
+            return tuple(map(_standard, value))
         case Enum() | bool():
             return value
         case str():

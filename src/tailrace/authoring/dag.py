@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tailrace.authoring.arguments import text, texts, whole
+from tailrace.authoring.arguments import is_name, text, texts, whole
 from tailrace.authoring.mistakes import Mistake, where_written
 from tailrace.timetable import read_schedule, validate
 
@@ -68,7 +68,7 @@ class DAG:
             self.schedule = read_schedule(None, self.timezone)
         if (wrong_with_it := validate(self.schedule)) is not None:
             self.mistake(wrong_with_it)
-        if not isinstance(dag_id, str) or not dag_id or any(not c.isprintable() or c in " /" for c in dag_id):
+        if not is_name(dag_id):
             self.mistake(f"dag_id must be a name without spaces or slashes, not {dag_id!r}")
         DAG._loaded.append(self)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from tailrace.authoring.arguments import duration, or_none, pool, trigger_rule, weight_rule, whole
+from tailrace.authoring.arguments import duration, is_name, or_none, pool, trigger_rule, weight_rule, whole
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.mistakes import nearest, where_written
 from tailrace.authoring.relations import Relations
@@ -72,7 +72,7 @@ class BaseOperator(Relations):
         if found is None:
             self.dag.mistakes.clear()
             self.mistake(f"task {task_id!r} is in no DAG; write it inside `with DAG(…):` or give it dag=")
-        if not isinstance(task_id, str) or not task_id or any(not c.isprintable() or c in " /" for c in task_id):
+        if not is_name(task_id):
             self.mistake(f"task_id must be a name without spaces or slashes, not {task_id!r}")
             self.task_id = str(task_id)
         for name in arguments:
