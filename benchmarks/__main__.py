@@ -8,7 +8,6 @@ import json
 import sqlite3
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import date, timedelta
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import cooperation, dags, floors
-from benchmarks.measuring import Figure, Measured, median_of, run
+from benchmarks.measuring import Figure, Measured, empty_folder, median_of, run
 
 TAILRACE = (sys.executable, "-m", "tailrace")
 DATES = 100
@@ -25,21 +24,20 @@ TASKS = 6 * DATES
 
 def backfill(source: str, dag_id: str, dates: int, *, url: str | None = None, memory: bool = False) -> Measured:
     """One cold backfill of ``dates`` days in an empty folder."""
-    with tempfile.TemporaryDirectory() as folder:
-        dag_file = Path(folder) / "dag.py"
-        dag_file.write_text(source)
-        first = date(2016, 1, 1)
-        command = [*TAILRACE, "backfill", dag_id, "--dags", str(dag_file), "-w", "2", "-q", "-o", "json"]
-        command += ["-s", str(first), "-e", str(first + timedelta(days=dates - 1))]
-        env = {"TAILRACE_DATABASE_URL": url} if url else {}
-        measured = run(command, cwd=Path(folder), env=env, memory=memory)
-        outcome = json.loads(measured.stdout)
-        if outcome["runs"] != {"success": dates}:
-            raise SystemExit(f"{dag_id}: expected {dates} successful runs, found {outcome['runs']}")
-        if dates == 1:
-            database = Path(folder) / ".tailrace" / "tailrace.db"
-            return Measured(engine_seconds(database), measured.stdout)
-        return measured
+    folder = empty_folder()
+    dag_file = folder / "dag.py"
+    dag_file.write_text(source)
+    first = date(2016, 1, 1)
+    command = [*TAILRACE, "backfill", dag_id, "--dags", str(dag_file), "-w", "2", "-q", "-o", "json"]
+    command += ["-s", str(first), "-e", str(first + timedelta(days=dates - 1))]
+    env = {"TAILRACE_DATABASE_URL": url} if url else {}
+    measured = run(command, cwd=folder, env=env, memory=memory)
+    outcome = json.loads(measured.stdout)
+    if outcome["runs"] != {"success": dates}:
+        raise SystemExit(f"{dag_id}: expected {dates} successful runs, found {outcome['runs']}")
+    if dates == 1:
+        return Measured(engine_seconds(folder / ".tailrace" / "tailrace.db"), measured.stdout)
+    return measured
 
 
 def engine_seconds(database: Path) -> float:
@@ -92,8 +90,8 @@ def memory(runs: int) -> list[Figure]:
 def command_line(runs: int) -> list[Figure]:
     """How long ``tailrace --help`` takes."""
     floor = statistics.median(floors.interpreter_seconds() for _ in range(runs)) * 1000
-    with tempfile.TemporaryDirectory() as folder:
-        middle, values = median_of(runs, lambda: run([*TAILRACE, "--help"], cwd=Path(folder)).seconds * 1000)
+    folder = empty_folder()
+    middle, values = median_of(runs, lambda: run([*TAILRACE, "--help"], cwd=folder).seconds * 1000)
     heavy = sorted({"sqlalchemy", "rich", "alembic"} & set(floors.loaded_modules("import tailrace")))
     return [
         Figure("tailrace --help", "ms", middle, 250.0, False, "python + click, ms", floor, values),

@@ -9,14 +9,13 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.measuring import Figure
+from benchmarks.measuring import Figure, empty_folder
 
 DATES = 50
 TASKS_A_DATE = 4
@@ -62,17 +61,16 @@ def ended(job: "subprocess.Popen[str]") -> None:
 
 def wall_seconds(jobs: int, url: str | None = None) -> tuple[float, int]:
     """Wall time of so many jobs started at once that share ``WORKERS`` workers; and how many tries started twice."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        began = time.perf_counter()
-        running = [start(folder, WORKERS // jobs, url) for _ in range(jobs)]
-        for job in running:
-            ended(job)
-        seconds = time.perf_counter() - began
-        starts = Counter(tuple(line.split()[:2]) for line in (folder / "ledger").read_text().splitlines())
-        if len(starts) != DATES * TASKS_A_DATE:
-            raise SystemExit(f"{len(starts)} task instances were started, not {DATES * TASKS_A_DATE}")
-        return seconds, sum(starts.values()) - len(starts)
+    folder = empty_folder()
+    began = time.perf_counter()
+    running = [start(folder, WORKERS // jobs, url) for _ in range(jobs)]
+    for job in running:
+        ended(job)
+    seconds = time.perf_counter() - began
+    starts = Counter(tuple(line.split()[:2]) for line in (folder / "ledger").read_text().splitlines())
+    if len(starts) != DATES * TASKS_A_DATE:
+        raise SystemExit(f"{len(starts)} task instances were started, not {DATES * TASKS_A_DATE}")
+    return seconds, sum(starts.values()) - len(starts)
 
 
 def together(runs: int, store: str, new_url: Callable[[], str] | None = None) -> list[Figure]:
@@ -100,21 +98,20 @@ def resume(runs: int) -> list[Figure]:
 
 
 def _resume_seconds() -> float:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        ledger = folder / "ledger"
-        job = start(folder, WORKERS)
-        while len(ledger.read_text().splitlines()) < DATES * TASKS_A_DATE // 2:
-            time.sleep(0.01)
-        below = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
-        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that none sees another die
-            for pid in (job.pid, *map(int, below)):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, number)
-        job.communicate()
-        before = len(ledger.read_text().splitlines())
-        typed = time.clock_gettime(time.CLOCK_MONOTONIC)
-        again = start(folder, WORKERS)
-        ended(again)
-        first_new = ledger.read_text().splitlines()[before]
-        return float(first_new.split()[3]) - typed
+    folder = empty_folder()
+    ledger = folder / "ledger"
+    job = start(folder, WORKERS)
+    while len(ledger.read_text().splitlines()) < DATES * TASKS_A_DATE // 2:
+        time.sleep(0.01)
+    below = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that none sees another die
+        for pid in (job.pid, *map(int, below)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+    job.communicate()
+    before = len(ledger.read_text().splitlines())
+    typed = time.clock_gettime(time.CLOCK_MONOTONIC)
+    again = start(folder, WORKERS)
+    ended(again)
+    first_new = ledger.read_text().splitlines()[before]
+    return float(first_new.split()[3]) - typed
