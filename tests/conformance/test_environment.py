@@ -315,9 +315,7 @@ def test_a_server_that_comes_back(
     with pytest.raises(EnvironmentBroken):
         Metastore.open(url)
     assert pauses == []
-    come_back_at(1)
-    Metastore.open(url, expected=True).close()
-    assert pauses == [0.1]
+    server.start()
     assert len(world.rows(dag_run)) == 2
     world.store.close()
 

@@ -107,19 +107,15 @@ class Metastore(Views):
         sqlite_synchronous: str = "normal",
         clock: Clock | None = None,
         lock_wait: float = LOCK_WAIT,
-        expected: bool = False,
         may_migrate: bool = True,
     ) -> "Metastore":
         """Open the metastore at this SQLAlchemy URL; create it, or migrate it (SQLite, ``may_migrate``), if need be.
 
-        ``clock`` stands in for the store's own clocks; ``expected`` says that somebody of this job has reached it
-        already, so that a PostgreSQL server which is just being restarted is waited for. Raises CommandError for a URL
-        that names no metastore and EnvironmentBroken when it is out of reach, newer than this Tailrace, or older and
-        may not be migrated now.
+        ``clock`` stands in for the store's own clocks. Raises CommandError for a URL that names no metastore and
+        EnvironmentBroken when it is out of reach, newer than this Tailrace, or older and may not be migrated now.
         """
         database = Database(url, sqlite_synchronous=sqlite_synchronous, clock=clock, wait_seconds=lock_wait)
         metastore = cls(database)
-        metastore._reached = expected
         metastore._repeat(lambda: schema.prepare(database, may_migrate=may_migrate))
         return metastore
 

@@ -212,7 +212,6 @@ def _drive(
         _progress(metastore, backfill_id, len(dag.tasks), listener, began)
         return end
     finally:
-        metastore.release()
         executor.stop()
 
 

@@ -32,7 +32,7 @@ def start_executor(
             partial(worker_performer, metastore),
             wakeup=interrupts.wakeup,
         )
-    worker = WorkerMain(settings.database_url, settings.sqlite_synchronous, settings.lease_seconds)
+    worker = WorkerMain(metastore, settings.lease_seconds)
     return LocalExecutor(
         settings.workers,
         zygote,

@@ -48,7 +48,6 @@ def run(settings: Settings, listener: SchedulerListener, zygote: ZygoteHandle, u
                 if ending is Ending.DISOWNED:
                     listener.said("others took this scheduler for dead; it goes on as another job")
         finally:
-            metastore.release()
             editions.stop()
     return 0 if ending is Ending.IDLE else interrupts.exit_code
 

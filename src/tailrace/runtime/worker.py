@@ -13,17 +13,15 @@ from tailrace.runtime.driver import drive, new_write_id
 
 
 class WorkerMain(Struct, frozen=True):
-    """The body of a worker process: opens its own metastore connection and works until its channel closes."""
+    """The body of a worker process: works until its channel closes. A fork has its own connection to the metastore."""
 
-    database_url: str
-    sqlite_synchronous: str
+    metastore: Metastore
     lease_seconds: float
 
     def __call__(self, channel: WorkerChannel) -> None:
         """Serve tries from ``channel`` until no more will come."""
-        metastore = Metastore.open(self.database_url, sqlite_synchronous=self.sqlite_synchronous, expected=True)
-        drive(worker_loop(self.lease_seconds), worker_performer(metastore, channel.perform))
-        metastore.close()
+        drive(worker_loop(self.lease_seconds), worker_performer(self.metastore, channel.perform))
+        self.metastore.close()
 
 
 def worker_performer(
