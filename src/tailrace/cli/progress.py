@@ -63,6 +63,9 @@ class SilentListener:
     def started(self, started: BackfillStarted) -> None:
         """Say nothing."""
 
+    def said(self, text: str) -> None:
+        """Say nothing."""
+
     def noted(self, note: Note) -> None:
         """Say nothing."""
 
@@ -116,6 +119,10 @@ class TellingListener:
         if self._live:
             live = importlib.import_module("tailrace.cli.live")
             self._display = live.LiveDisplay(self._name)
+
+    def said(self, text: str) -> None:
+        """One line."""
+        self._say(text)
 
     def noted(self, note: Note) -> None:
         """Say which runs ended badly; under -v, what the planner decided and why."""

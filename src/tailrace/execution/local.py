@@ -58,7 +58,8 @@ class LocalExecutor:
 
     ``worker_main(channel)`` is a worker's whole life; ``before_fork`` is called before each fork and must leave this
     process without an open database connection; ``in_worker`` is called first thing in each worker, to close what it
-    inherited and must not hold. ``wakeup`` is a descriptor whose readiness also ends a wait.
+    inherited and must not hold. ``wakeup`` is a descriptor whose readiness also ends a wait. ``told`` hears one line
+    for a person when a worker came to a bad end.
     """
 
     def __init__(
@@ -70,8 +71,10 @@ class LocalExecutor:
         before_fork: Callable[[], None],
         wakeup: int,
         in_worker: Callable[[], None] = lambda: None,
+        told: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._in_worker = in_worker
+        self._told = told
         self._zygote = zygote
         self._report: LoadReport = zygote.loaded()
         self._worker_main = worker_main
@@ -245,6 +248,8 @@ class LocalExecutor:
             self._failures += 1
             if self._failures >= FAILURES_IN_A_ROW:
                 raise _failure(worker, code)
+        if code not in (0, EnvironmentBroken.exit_code):  # a broken environment is told once, when it ends the job
+            self._told(f"a worker {_how(worker, code)}; another takes its place")
         self._start_worker()
 
     # --- the queue -----------------------------------------------------------------------------------------
@@ -283,6 +288,12 @@ class _Heard:
 
 def _first_line(text: str) -> str:
     return text.partition("\n")[0]
+
+
+def _how(worker: _Worker, code: int) -> str:
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"failed: {worker.failure}" if worker.failure else f"ended with exit code {code}"
 
 
 def _failure(worker: _Worker, code: int) -> TailraceError:

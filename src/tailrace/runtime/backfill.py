@@ -190,7 +190,7 @@ def _drive(
     interrupts: Interrupts,
     began: float,
 ) -> BackfillEnd:
-    executor = start_executor(metastore, settings, interrupts, zygote)
+    executor = start_executor(metastore, settings, interrupts, listener.said, zygote)
     identity = own_identity()
     try:
         job_id = metastore.start_job(

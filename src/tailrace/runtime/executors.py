@@ -18,12 +18,13 @@ def start_executor(
     metastore: Metastore,
     settings: Settings,
     interrupts: Interrupts,
+    said: Callable[[str], None],
     zygote: ZygoteHandle,
     in_worker: Callable[[], None] = lambda: None,
 ) -> LocalHand:
     """An executor whose tasks are forked by ``zygote``; waits until that has loaded the DAG files.
 
-    ``in_worker`` is called in each worker process as it begins.
+    ``said`` hears what a person should know of the workers; ``in_worker`` is called in each of them as it begins.
     """
     if settings.executor == "sequential":
         return SequentialExecutor(
@@ -40,4 +41,5 @@ def start_executor(
         before_fork=metastore.release,
         wakeup=interrupts.wakeup,
         in_worker=in_worker,
+        told=said,
     )

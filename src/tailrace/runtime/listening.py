@@ -64,6 +64,9 @@ class Listener(Interruptible, Protocol):
     def started(self, started: BackfillStarted) -> None:
         """The backfill exists and its job begins."""
 
+    def said(self, text: str) -> None:
+        """Something that a person watching should know."""
+
     def noted(self, note: Note) -> None:
         """A planning step decided and applied something (or, verbose, decided to wait)."""
 

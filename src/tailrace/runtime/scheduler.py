@@ -29,7 +29,7 @@ def run(settings: Settings, listener: SchedulerListener, zygote: ZygoteHandle, u
             settings.dags,
             zygote,
             start_zygote=partial(start_fresh_zygote, settings.dags, settings.home, isolation=report.isolation),
-            start_executor=partial(start_executor, metastore, settings, interrupts),
+            start_executor=partial(start_executor, metastore, settings, interrupts, listener.said),
             told=listener.said,
         )
         try:

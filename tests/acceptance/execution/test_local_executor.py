@@ -244,6 +244,30 @@ def test_workers_that_cannot_work_end_the_job_in_one_line(
     assert "Traceback" in failed.value.__notes__[0]
 
 
+def test_a_worker_that_came_to_a_bad_end_is_told(executor: Make, tmp_path: Path, ledger: Ledger) -> None:
+    """Its try is lost and starts again, so nobody would hear of the reason otherwise."""
+    failed = tmp_path / "failed"
+
+    def fails_once(channel: WorkerChannel) -> None:
+        if not failed.exists():
+            failed.touch()
+            raise KeyError("a bug")
+        Working(ledger)(channel)
+
+    local = executor(workers=1, worker_main=fails_once)
+    told: list[str] = []
+    local._told = told.append
+    while not local.wait(5.0).worker_lost:
+        pass
+    os.kill(workers_of(local)[0], signal.SIGKILL)
+    while not local.wait(5.0).worker_lost:
+        pass
+    assert told == [
+        "a worker failed: KeyError: 'a bug'; another takes its place",
+        "a worker was killed by SIGKILL; another takes its place",
+    ]
+
+
 def test_a_worker_whose_job_was_killed_reports_its_try_then_ends(tmp_path: Path, ledger: Ledger) -> None:
     """kill -9 of the job: the running try is seen through, nothing else is begun, and no process stays."""
     (tmp_path / "dag.py").write_text(HEAD + TASKS)
