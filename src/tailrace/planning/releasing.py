@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from tailrace.model.states import CLOSED, FINISHED, DagRunState
+from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.planning.explained import RunFacts, WantedBy
 from tailrace.planning.plan import Decision, DependencyStatus, Plan
 
@@ -70,6 +70,9 @@ def _past(facts: RunFacts, task_id: str, decision: Decision) -> Release:
             f"{task_id} of {previous.run_id}, which is {previous.state}",
             f"tailrace runs explain {facts.dag_id} {previous.run_id}",
         )
+    if TaskInstanceState.FAILED not in previous.states.get(task_id, ()):  # run again, it would come no further
+        text = f"the success of {previous.run_id}, which is {previous.state}; see what keeps it from that"
+        return Release(text, f"tailrace runs explain {facts.dag_id} {previous.run_id}")
     text = f"{task_id} of {previous.run_id} must run again and succeed"
     return Release(text, f"tailrace tasks clear {facts.dag_id} {task_id} {previous.run_id}")
 

@@ -112,6 +112,10 @@ def test_a_previous_run_that_is_open_or_failed() -> None:
     never = explained(spec, "a", of={"previous_id": 9}, previous={9: failed})
     assert never.doomed
     assert told(never) == ("a of run_9 must run again and succeed", "tailrace tasks clear dag a run_9")
+    blocked = replace(past, state=DagRunState.DEADLOCKED, states={"a": (TaskInstanceState.NONE,)})
+    further = explained(spec, "a", of={"previous_id": 9}, previous={9: blocked})
+    success = "the success of run_9, which is deadlocked; see what keeps it from that"
+    assert told(further) == (success, "tailrace runs explain dag run_9")
     below = explained(spec, "b", of={"previous_id": 9}, previous={9: failed})
     assert told(below)[0].startswith("nothing by itself: a (none) can never run")
 
