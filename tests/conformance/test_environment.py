@@ -302,6 +302,11 @@ def test_a_server_that_comes_back(
     come_back_at(1)
     world.backfill(A, days=2, new=True)
     assert pauses == [0.1], "a connection closed for a fork is no reason to give up at once"
+    world.store.release()
+    server.kill()
+    come_back_at(1)
+    world.store.connect()
+    assert pauses == [0.1], "a worker waits for the server before it takes its first try"
     server.kill()
     come_back_at(99)
     with pytest.raises(EnvironmentBroken) as said:

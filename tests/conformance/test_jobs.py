@@ -123,9 +123,11 @@ def test_a_forked_process_gets_a_connection_of_its_own(world: World) -> None:
     child = os.fork()
     if child == 0:
         try:
-            assert world.store._database._connected() is not inherited
+            own = world.store._database._connected()
+            assert own is not inherited
             assert world.store.show_backfill(id) is not None
             world.job(A, id)
+            assert world.store._database._connected() is own, "one for all of its transactions"
             os._exit(0)
         except BaseException:
             os._exit(1)

@@ -88,8 +88,16 @@ class LocalExecutor:
         self._in_hand: set[TryKey] = set()
         self._failures = 0
         self._stopping = False
-        for _ in range(workers):
-            self._start_worker()
+        try:
+            for _ in range(workers):
+                self._start_worker()
+        except OSError as trouble:
+            started = len(self._workers)
+            self.stop()
+            raise EnvironmentBroken(
+                f"{started} of {workers} workers could be started ({trouble.strerror}): use fewer workers, "
+                "or allow more processes and open files (ulimit -u, ulimit -n)"
+            ) from trouble
 
     def submit(self, submissions: Sequence[Submission]) -> None:
         """Take tries; one already in hand is ignored."""
@@ -141,12 +149,15 @@ class LocalExecutor:
     def _start_worker(self) -> None:
         self._before_fork()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        line = self._zygote.connect()
-        pid = os.fork()
-        if pid == 0:
-            self._be_worker(ours, theirs, line)
-        line.close()
-        theirs.close()
+        with theirs:
+            try:
+                with self._zygote.connect() as line:
+                    pid = os.fork()
+                    if pid == 0:
+                        self._be_worker(ours, theirs, line)
+            except OSError:
+                ours.close()
+                raise
         self._workers.append(_Worker(pid, ours))
 
     def _be_worker(self, ours: socket.socket, theirs: socket.socket, line: socket.socket) -> NoReturn:

@@ -4,6 +4,7 @@ Single-threaded and without a database connection, so that every fork is safe. A
 ended (whatever it left behind), when its worker has gone away, and when its worker has not renewed its deadline.
 """
 
+import errno
 import gc
 import math
 import os
@@ -133,6 +134,8 @@ class Nursery:
             self._control.close()
             self._control = None
             return
+        if not descriptors:  # there was none left to take it: that worker hears its line hang up
+            return
         line = socket.socket(fileno=descriptors[0])
         worker = _Worker(line)
         self._workers[line.fileno()] = worker
@@ -140,9 +143,9 @@ class Nursery:
 
     def _hear_worker(self, worker: _Worker) -> None:
         try:
-            message, beside, _, _ = worker.line.recvmsg(ORDER.size, _BESIDE)
+            message, beside, flags, _ = worker.line.recvmsg(ORDER.size, _BESIDE)
         except ConnectionResetError:
-            message, beside = b"", []
+            message, beside, flags = b"", [], 0
         if not message:
             self._worker_gone(worker)
             return
@@ -155,6 +158,8 @@ class Nursery:
                 _signal_group(pid, number)
         for _, _, descriptor in beside:
             self._park(worker, *DESCRIPTOR.unpack(descriptor))
+        if flags & socket.MSG_CTRUNC:  # no descriptor is left for the one that came beside
+            self._tell(worker, REFUSED, 0, errno.EMFILE)
 
     def _worker_gone(self, worker: _Worker) -> None:
         self._listen_no_more_to(worker.line.fileno())
@@ -183,11 +188,17 @@ class Nursery:
             os.setpgid(pid, pid)  # both sides do it, so that neither can be too late
         except (PermissionError, ProcessLookupError):
             pass  # it was faster
-        child = _Child(pid, os.pidfd_open(pid))
+        try:
+            start, child = start_time(pid) or 0, _Child(pid, os.pidfd_open(pid))
+        except OSError as trouble:  # no descriptors are left: what cannot be watched must not run
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            self._tell(worker, REFUSED, 0, trouble.errno or 0)
+            return
         worker.children[pid] = child
         self._owner[pid] = worker
         self._listen_to(child.pidfd, partial(self._child_ended, child))
-        self._tell(worker, PARKED, pid, start_time(pid) or 0)
+        self._tell(worker, PARKED, pid, start)
 
     def _be_child(self, channel: int) -> NoReturn:
         """The new process: alone, in its own group, waiting for the word before any user code."""

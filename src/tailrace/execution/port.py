@@ -181,10 +181,8 @@ class TaskPort:
         self._close(run)
 
     def rest(self) -> None:
-        """Nothing is there to be run: a kept process may wait for as long as it takes, or one is made ready."""
+        """Nothing is there to be run: a kept process may wait for as long as it takes."""
         self._put_off(self._kept, math.inf)
-        if self._kept is None and self._next is None:
-            self._next = self._line.park()
 
     def close(self) -> None:
         """Hang up on the zygote: it ends whatever process of this worker is left."""

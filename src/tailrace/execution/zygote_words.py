@@ -16,7 +16,7 @@ ORDER: Final = struct.Struct("=iid")
 NEWS: Final = struct.Struct("=iiqi")
 
 PARKED: Final = 1  # its start time
-REFUSED: Final = 2  # the errno of the fork that failed
+REFUSED: Final = 2  # the errno of what could not be had for it
 ENDED: Final = 3  # its exit code (negative: the signal), and 1 if it was killed because its deadline had passed
 
 NO_CHANGE: Final = math.nan

@@ -58,6 +58,10 @@ class Database:
         """The SQLite file, or None."""
         return None if self.postgres else Path(str(self.url.database))
 
+    def connect(self) -> None:
+        """Open this process's connection, if it has none. Raises Unreachable."""
+        self._connected()
+
     def read(self, work: Callable[[Transaction], R]) -> R:
         """Do ``work`` over one consistent snapshot, then roll back. Raises EnvironmentBroken."""
         connection = self._connected()

@@ -139,6 +139,10 @@ class Metastore(Views):
         finally:
             database.release()
 
+    def connect(self) -> None:
+        """Open this process's connection now, and wait for a server that has been there and is not just now."""
+        self._repeat(self._database.connect)
+
     def close(self) -> None:
         """Close the connection."""
         self._database.release()

@@ -20,6 +20,7 @@ class WorkerMain(Struct, frozen=True):
 
     def __call__(self, channel: WorkerChannel) -> None:
         """Serve tries from ``channel`` until no more will come."""
+        self.metastore.connect()  # before the first try is in hand, whose lease would run out while a server is away
         drive(worker_loop(self.lease_seconds), worker_performer(self.metastore, channel.perform))
         self.metastore.close()
 

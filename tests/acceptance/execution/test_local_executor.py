@@ -1,5 +1,6 @@
 """LocalExecutor with real workers: every try offered is run or given back, whoever dies meanwhile."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -51,15 +52,19 @@ def wakeup() -> Iterator[tuple[int, int]]:
 
 @pytest.fixture
 def executor(tmp_path: Path, ledger: Ledger, wakeup: tuple[int, int]) -> Iterator[Make]:
-    """``executor(workers=2, worker_main=…)`` over the tasks above."""
+    """``executor(workers=2, worker_main=…, before_fork=…)`` over the tasks above."""
     made = []
 
-    def new(workers: int = 2, worker_main: Callable[[WorkerChannel], None] | None = None) -> LocalExecutor:
+    def new(
+        workers: int = 2,
+        worker_main: Callable[[WorkerChannel], None] | None = None,
+        before_fork: Callable[[], None] = lambda: None,
+    ) -> LocalExecutor:
         file = tmp_path / "dag.py"
         file.write_text(HEAD + TASKS)
         zygote = start_zygote(file, tmp_path / "home")
         main = worker_main or Working(ledger)
-        executor = LocalExecutor(workers, zygote, main, before_fork=lambda: None, wakeup=wakeup[0])
+        executor = LocalExecutor(workers, zygote, main, before_fork=before_fork, wakeup=wakeup[0])
         made.append((executor, zygote))
         return executor
 
@@ -128,6 +133,38 @@ def test_a_killed_worker_is_replaced_and_its_try_can_be_offered_again(executor: 
     assert victim not in workers_of(local) and len(workers_of(local)) == 2
     local.submit([submission("endless")])
     eventually(lambda: ledger.of("claim").count(("endless", 1)) == 2)
+
+
+def test_the_job_lets_go_of_its_connection_before_each_fork(executor: Make) -> None:
+    forks: list[int] = []
+    local = executor(before_fork=lambda: forks.append(1))
+    assert len(forks) == 2
+    os.kill(workers_of(local)[0], signal.SIGKILL)
+    while not local.wait(5.0).worker_lost:
+        pass
+    assert len(forks) == 3
+
+
+def test_a_worker_that_cannot_be_started_ends_the_others(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they wait for the job, the zygote for them, and the job for the zygote."""
+    (tmp_path / "dag.py").write_text(HEAD + TASKS)
+    zygote = start_zygote(tmp_path / "dag.py", tmp_path / "home")
+    zygote.loaded()
+    fork, pids = os.fork, list[int]()
+
+    def fork_twice() -> int:
+        if len(pids) == 2:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        pids.append(fork())
+        return pids[-1]
+
+    monkeypatch.setattr(os, "fork", fork_twice)
+    with pytest.raises(EnvironmentBroken, match="2 of 3 workers could be started"):
+        LocalExecutor(3, zygote, Working(ledger), before_fork=lambda: None, wakeup=-1)
+    zygote.stop()
+    assert not any(map(alive, pids))
 
 
 def test_workers_that_keep_being_killed_lose_no_offer(executor: Make, ledger: Ledger) -> None:

@@ -1,6 +1,7 @@
 """The zygote itself: what it loads, what it forks, what it leaves behind (nothing)."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -75,6 +76,29 @@ def test_hundreds_of_tries_leave_no_corpse_and_no_descriptor(bench: NewBench) ->
         assert desk.run(task_id, number + 1).kind is expected
     eventually(lambda: len(children_of(desk.zygote.pid)) == 1)  # the one that is parked
     eventually(lambda: all(now <= then for now, then in zip(held(), before, strict=True)))
+
+
+def test_a_zygote_without_descriptors_refuses_and_lives(bench: NewBench) -> None:
+    """Each order to park is answered, or the answers to later ones would be taken for it."""
+    desk = bench(NOOP)
+    zygote = desk.zygote.pid
+    waiting = desk.park("noop").task
+    assert waiting is not None
+    eventually(lambda: children_of(zygote) == [waiting.pid])
+    before = resource.prlimit(zygote, resource.RLIMIT_NOFILE)
+
+    def allow_no_more() -> None:
+        held = set(map(int, os.listdir(f"/proc/{zygote}/fd")))
+        free = min(set(range(len(held) + 1)) - held)
+        resource.prlimit(zygote, resource.RLIMIT_NOFILE, (free, before[1]))
+
+    allow_no_more()
+    assert desk.run("noop").kind is OutcomeKind.SUCCESS  # the one that is parked; the next one is refused
+    eventually(lambda: not children_of(zygote))
+    allow_no_more()
+    assert desk.port.park(ParkTask(submission("noop"))) is None
+    resource.prlimit(zygote, resource.RLIMIT_NOFILE, before)
+    assert desk.run("noop").kind is OutcomeKind.SUCCESS
 
 
 def test_what_left_its_group_lives_on_and_is_reaped_in_the_end(bench: NewBench, tmp_path: Path) -> None:
