@@ -36,6 +36,25 @@ with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1)):
         os._exit(3)
 
     @task
+    def seems_well():
+        print("last words")
+        os._exit(0)
+
+    @task
+    def is_killed():
+        print("last words")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    @task(execution_timeout=timedelta(seconds=1))
+    def goes_on():
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                time.sleep(60)
+            except BaseException as asked:
+                print("no:", type(asked).__name__)
+
+    @task
     def changes_all():
         os.closerange(3, 256)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -49,6 +68,9 @@ with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1)):
         os.wait()
 
     crashes()
+    seems_well()
+    is_killed()
+    goes_on()
     changes_all()
     forks()
 """
@@ -80,15 +102,31 @@ def test_what_has_a_session_of_its_own_ends_as_well(tailrace: Run, here: Path) -
     assert not alive(pid_in(here / "pid"))
 
 
-def test_a_task_that_ends_its_process_ends_the_command(tailrace: Run) -> None:
-    done = tailrace("tasks", "test", "d", "crashes", "2024-01-01")
-    assert (done.returncode, done.stdout, done.stderr) == (3, "last words\n", "")
+@pytest.mark.parametrize(
+    ("task", "how"),
+    [("crashes", "exited with code 3"), ("seems_well", "exited with code 0"), ("is_killed", "was killed by SIGKILL")],
+)
+def test_a_task_that_ends_its_process_has_failed_as_a_real_try(tailrace: Run, task: str, how: str) -> None:
+    done = tailrace("tasks", "test", "d", task, "2024-01-01")
+    assert (done.returncode, done.stdout) == (1, "last words\n")
+    said = f"failed: the task's process ended without an outcome: it {how} (nothing was recorded)"
+    assert done.stderr == f"{task} @ 2024-01-01T00:00+00:00: {said}\n"
 
 
 def test_a_task_may_close_files_and_change_signals(tailrace: Run, here: Path) -> None:
+    """With what it closes goes the way to tell its outcome, as in a real try."""
     done = tailrace("tasks", "test", "d", "changes_all", "2024-01-01")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "ended without an outcome" in done.stderr
     assert (here / "data").read_text() == "mine"
+
+
+def test_a_timeout_ends_a_task_that_listens_to_nobody(tailrace: Run) -> None:
+    began = time.monotonic()
+    done = tailrace("tasks", "test", "d", "goes_on", "2024-01-01")
+    assert done.returncode == 1
+    assert "failed: timed out after 0:00:01 (its execution_timeout)" in done.stderr
+    assert time.monotonic() - began < 30
 
 
 def test_a_process_that_comes_out_of_the_task_goes_no_further(tailrace: Run) -> None:

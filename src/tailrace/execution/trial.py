@@ -1,29 +1,35 @@
 """``tailrace tasks test``: one task, here and now, with no state read or written anywhere.
 
-The task runs in the command's own process, to be debugged at its terminal. Whatever it starts is a descendant of ours,
+The task runs in a process of the command's own group, to be debugged at its terminal. The command watches it as a
+worker would: whatever becomes of that process, its outcome is told. What the task starts is a descendant of ours,
 wherever it has moved to since, and ends with it.
 """
 
+import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import tempfile
+import time
+import traceback
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any, NoReturn
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.effects.tries import Claim, TryOutcome
+from tailrace.execution.channel import encode
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.leash import adopt_orphans
-from tailrace.execution.messages import order_for, outcome_in, timed_out
+from tailrace.execution.logs import flush_streams
+from tailrace.execution.messages import order_for, outcome_in, timed_out, without_outcome
 from tailrace.execution.port import GRACE_SECONDS
 from tailrace.execution.process import LONGEST_TIMER, TaskTerminated, environment_of, execute
 from tailrace.model.outcomes import OutcomeKind
 
-_HEEDED = (signal.SIGALRM, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_task_once(loaded: LoadedDags, claim: Claim, home: Path, timeout: timedelta | None) -> TryOutcome:
@@ -32,68 +38,96 @@ def run_task_once(loaded: LoadedDags, claim: Claim, home: Path, timeout: timedel
     Raises KeyboardInterrupt where Ctrl-C ended the task; by SIGTERM and SIGHUP this process ends as well.
     """
     adopt_orphans()  # so that all it leaves behind is found below us
-    with suppress(AttributeError):  # a DAG file may have put something else there
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    order = order_for(claim, None)
-    os.environ.update(environment_of(claim.key, order, str(home)))
-    dag = loaded.dags[claim.task_instance.dag_id]
-    ti = TaskInstance(claim.key, order, _nothing)
-    ending = _Ending()
-    try:
-        with ending.heeded(timeout):
-            outcome = outcome_in(execute(dag.task_dict[claim.task_instance.task_id], build_context(dag, order, ti), ti))
-    except (TaskTerminated, KeyboardInterrupt):  # before the task began, or when it had ended
-        outcome = TryOutcome(OutcomeKind.FAILED, "it was asked to end")
-    if ending.asked in (signal.SIGTERM, signal.SIGHUP):
-        os.kill(os.getpid(), ending.asked)
-    if ending.asked == signal.SIGINT and outcome.kind is OutcomeKind.FAILED:
+    heeded = {each for each in _HEEDED if signal.getsignal(each) is not signal.SIG_IGN}  # nohup, a shell's &
+    flush_streams()
+    with tempfile.TemporaryFile() as told:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, signal.SIGCHLD})
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _be_task(loaded, claim, home, told, before)
+            watch = _Watch(pid, heeded, timeout)
+            code = watch.until_its_end()
+            _end_descendants(os.getpid())
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        told.seek(0)
+        said = told.read()
+    outcome = outcome_in(json.loads(said)) if said.endswith(b"\n") else without_outcome(code)
+    if watch.asked in (signal.SIGTERM, signal.SIGHUP):
+        os.kill(os.getpid(), watch.asked)
+    if watch.asked == signal.SIGINT and outcome.kind is OutcomeKind.FAILED:
         raise KeyboardInterrupt
-    if ending.asked == signal.SIGALRM and timeout is not None:
-        return timed_out(timeout)
-    return outcome
+    return timed_out(timeout) if watch.is_late and timeout is not None else outcome
+
+
+def _be_task(
+    loaded: LoadedDags, claim: Claim, home: Path, told: IO[bytes], mask: set[int | signal.Signals]
+) -> NoReturn:
+    """The task's process: runs it and writes its outcome down."""
+    own = os.getpid()
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == own:
+            raise TaskTerminated
+        signal.signal(number, signal.SIG_DFL)  # a process the task forked: it ends as it would without us
+        os.kill(os.getpid(), number)
+
+    try:
+        signal.signal(signal.SIGTERM, heard)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        with suppress(AttributeError):  # a DAG file may have put something else there
+            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        order = order_for(claim, None)
+        os.environ.update(environment_of(claim.key, order, str(home)))
+        dag = loaded.dags[claim.task_instance.dag_id]
+        ti = TaskInstance(claim.key, order, _nothing)
+        outcome = execute(dag.task_dict[claim.task_instance.task_id], build_context(dag, order, ti), ti)
+        flush_streams()
+        if os.getpid() == own:  # else a process the task forked came out of its code: the outcome is not its to tell
+            with suppress(OSError):  # the task has closed it
+                told.write(encode(outcome))
+                told.flush()
+    except Exception:
+        traceback.print_exc()  # ours: whatever the task raises is its outcome
+    finally:
+        os._exit(0)
 
 
 def _nothing(*query: Any) -> list[Any]:
     return []
 
 
-class _Ending:
-    """Whoever asks the task to end, its timeout or a person: gently at first, and not so once the grace is over."""
+class _Watch:
+    """Sees the task's process to its end. Whoever asks it to end, its timeout or a person, does so gently at first."""
 
-    def __init__(self) -> None:
+    def __init__(self, pid: int, heeded: set[signal.Signals], timeout: timedelta | None) -> None:
         self.asked: signal.Signals | None = None
-        self._own = os.getpid()
+        self.is_late = False
+        self._pid = pid
+        self._heeded = heeded
+        self._due = None if timeout is None else time.monotonic() + min(timeout.total_seconds(), LONGEST_TIMER)
 
-    @contextmanager
-    def heeded(self, timeout: timedelta | None) -> Iterator[None]:
-        """Heed the signals for as long as the task runs, then end what it has left behind."""
-        heeded = [each for each in _HEEDED if signal.getsignal(each) is not signal.SIG_IGN]  # nohup, a shell's &
-        before = {number: signal.signal(number, self._heard) for number in heeded}
-        if timeout is not None:
-            signal.setitimer(signal.ITIMER_REAL, min(timeout.total_seconds(), LONGEST_TIMER))
-        try:
-            yield
-        finally:
-            if os.getpid() != self._own:
-                os._exit(70)  # a process the task forked came out of its code: the command is not its to go on with
-            for number in before:
-                signal.signal(number, signal.SIG_IGN)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            _end_descendants(self._own)
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def until_its_end(self) -> int:
+        """The exit code of the task's process, once it has ended. Needs the signals blocked."""
+        while True:
+            left = LONGEST_TIMER if self._due is None else max(0.0, self._due - time.monotonic())
+            heard = signal.sigtimedwait({*self._heeded, signal.SIGCHLD}, left)
+            if heard is None:
+                self._end(late=True)
+            elif heard.si_signo != signal.SIGCHLD:
+                self._end(signal.Signals(heard.si_signo))
+            ended, status = os.waitpid(self._pid, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._own:  # a process the task forked: it ends as it would without us
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            return
-        gently = self.asked is None
-        self.asked = self.asked or signal.Signals(number)
-        signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
-        if number != signal.SIGINT or not gently:  # Ctrl-C reaches all of a terminal's group by itself
-            _signal_descendants(self._own, signal.SIGTERM if gently else signal.SIGKILL)
-        raise KeyboardInterrupt if number == signal.SIGINT else TaskTerminated
+    def _end(self, asked: signal.Signals | None = None, late: bool = False) -> None:
+        gently = self.asked is None and not self.is_late
+        if gently:
+            self.asked, self.is_late = asked, late
+        self._due = time.monotonic() + GRACE_SECONDS
+        if not gently or asked != signal.SIGINT:  # Ctrl-C reaches all of a terminal's group by itself
+            _signal_descendants(os.getpid(), signal.SIGTERM if gently else signal.SIGKILL)
 
 
 def _end_descendants(own: int) -> None:
