@@ -79,6 +79,7 @@ def untouched(project: Path) -> None:
         ((*COMMAND, "--max-active-runs", "0"), ("--max-active-runs",)),
         ((*COMMAND, "--stop-on-failur"), ("--stop-on-failure",)),
         ((*COMMAND, "--dags", "nowhere"), ("nowhere", "does not exist")),
+        ((*COMMAND, "--dags", "/etc/passwd"), ("/etc/passwd", "is no Python file (.py)")),
         (("dags", "show", "sales_dayly"), ("did you mean sales_daily",)),
         (("runs", "show", "sales_daily", "2024-01-01"), ("sales_daily", "2024-01-01")),
         (("tasks", "logs", "sales_daily", "only", "2024-01-01"), ("sales_daily",)),
@@ -123,6 +124,37 @@ def test_a_preview_refuses_the_same(tailrace: Run, project: Path) -> None:
     refused(tailrace("backfill", "sales_dayly", "-s", "2024-01-01", "-n"), 2, "did you mean sales_daily")
     refused(tailrace(*COMMAND, "--pool", "nowhere", "-n"), 2, "tailrace pools set nowhere")
     untouched(project)
+
+
+LOADING = (
+    ("dags", "check"),
+    ("dags", "list"),
+    ("dags", "show", "sales_daily"),
+    ("tasks", "list", "sales_daily"),
+    ("tasks", "test", "sales_daily", "only", "2024-01-01"),
+    COMMAND,
+    ("dags", "trigger", "sales_daily"),
+)
+
+
+@pytest.mark.parametrize("command", LOADING)
+def test_a_dag_file_that_ends_its_process_is_named(tailrace: Run, project: Path, command: tuple[str, ...]) -> None:
+    (project / "dags" / "ends.py").write_text("import os\nos._exit(0)\n")
+    refused(tailrace(*command), 2, "dags/ends.py: loading it ended its process (exit code 0)")
+    untouched(project)
+
+
+@pytest.mark.parametrize("command", LOADING[2:])
+def test_of_two_dags_with_one_name_none_is_taken(tailrace: Run, project: Path, command: tuple[str, ...]) -> None:
+    (project / "dags" / "again.py").write_text(DAGS)
+    done = tailrace(*command)
+    refused(done, 2, "dags/sales.py:", "duplicate dag_id 'sales_daily'", "dags/again.py has it too")
+    untouched(project)
+
+
+def test_a_folder_without_dags_says_what_to_do(tailrace: Run, project: Path) -> None:
+    (project / "dags" / "sales.py").unlink()
+    refused(tailrace(*COMMAND), 2, "no DAG 'sales_daily'", "`tailrace init` writes a first one")
 
 
 def test_a_dag_with_mistakes_is_refused_and_another_file_is_not_its_business(tailrace: Run, project: Path) -> None:

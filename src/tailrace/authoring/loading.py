@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,15 +31,17 @@ def bundled_examples_path() -> Path:
     return Path(__file__).parent.parent / "examples"
 
 
-def load_dags(path: Path) -> LoadedDags:
+def load_dags(path: Path, began: Callable[[Path], None] = lambda file: None) -> LoadedDags:
     """Load a DAG file, or every ``*.py`` below a folder in sorted order. Never raises for what is in the files.
 
-    A file's own folder is importable while and after it loads, so that helper modules beside it are found.
+    A file's own folder is importable while and after it loads, so that helper modules beside it are found. ``began``
+    is told each file before it runs: it may be the last that this process does.
     """
     before = threading.active_count()
     loaded = LoadedDags()
     mistakes: list[Mistake] = []
     for file in _dag_files(path):
+        began(file)
         _load_file(file, loaded, mistakes)
     if not path.exists():
         mistakes.append(Mistake(str(path), 0, None, "no such file or folder of DAG files"))
@@ -58,6 +61,9 @@ def _dag_files(path: Path) -> list[Path]:
 
 
 def _load_file(file: Path, loaded: LoadedDags, mistakes: list[Mistake]) -> None:
+    if file.suffix != ".py":
+        mistakes.append(Mistake(str(file), 0, None, "is no Python file (.py)"))
+        return
     try:
         code = file.read_bytes()
     except OSError as trouble:

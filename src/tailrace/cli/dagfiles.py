@@ -1,43 +1,41 @@
-"""Loads DAG files in this process, for commands that only describe them, and says plainly what is not there."""
+"""Loads DAG files for commands that only describe them, and says plainly what is not there.
 
-import os
-import sys
+In a process of their own, as for a backfill: what DAG files print is no part of our answer, and one that ends its
+process is named.
+"""
+
 from collections.abc import Iterable
 from pathlib import Path
 
-from tailrace.authoring.loading import LoadedDags, bundled_examples_path, load_dags
+from tailrace.authoring.loading import bundled_examples_path
 from tailrace.cli.options import dag_names_in
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import AuthoringError, CommandError
+from tailrace.execution.zygote import LoadReport, start_zygote
+from tailrace.model.spec import DagSpec
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.suggestions import did_you_mean
 
 
-def load(settings: Settings) -> LoadedDags | None:
+def load(settings: Settings) -> LoadReport | None:
     """The DAG files of the settings; None, with a note that says what to do, when the default folder is not there.
 
     Raises CommandError when a path that somebody named is not there.
     """
     if settings.dags.exists():
-        return _loaded(settings.dags)
+        return _loaded(settings.dags, settings)
     if settings.origins["dags"] == "default":
         current_speaker().note(f"no DAG files: {settings.dags} does not exist; `tailrace init` writes a first one")
         return None
     raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
 
 
-def _loaded(path: Path) -> LoadedDags:
-    """Load with stdout led to stderr, child processes included: what DAG files print is no part of our answer."""
-    sys.stdout.flush()
-    kept = os.dup(1)
+def _loaded(path: Path, settings: Settings) -> LoadReport:
+    zygote = start_zygote(path, settings.home, isolation="spawn")  # it will fork nothing: nothing is rehearsed for that
     try:
-        os.dup2(2, 1)
-        loaded = load_dags(path)
-        sys.stdout.flush()
+        return zygote.loaded()
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-    return loaded
+        zygote.stop()
 
 
 def bundled_file(dag_id: str, settings: Settings) -> Path | None:
@@ -52,15 +50,16 @@ def bundled_file(dag_id: str, settings: Settings) -> Path | None:
     return None if own else example
 
 
-def load_one(dag_id: str, settings: Settings) -> LoadedDags:
-    """DAG files that have ``dag_id`` without mistakes; a bundled example of that name will do.
+def load_one(dag_id: str, settings: Settings) -> tuple[DagSpec, Path]:
+    """A DAG without mistakes, and the DAG file or folder it was found in; a bundled example of that name will do.
 
     Raises AuthoringError with the DAG's own mistakes, CommandError with the nearest names when it is nowhere.
     """
     bundled = bundled_file(dag_id, settings)
     if bundled is None:
         require_dags(dag_id, settings)
-    loaded = _loaded(bundled or settings.dags)
+    path = bundled or settings.dags
+    loaded = _loaded(path, settings)
     mistakes = [mistake for mistake in loaded.mistakes if mistake.dag_id == dag_id]
     if mistakes:
         raise AuthoringError("; ".join(str(mistake) for mistake in mistakes))
@@ -68,7 +67,7 @@ def load_one(dag_id: str, settings: Settings) -> LoadedDags:
         for mistake in loaded.mistakes:
             current_speaker().notice(str(mistake))
         raise unknown_dag(dag_id, loaded.specs, settings.dags)
-    return loaded
+    return loaded.specs[dag_id], path
 
 
 def require_dags(dag_id: str, settings: Settings) -> None:

@@ -20,18 +20,11 @@ _WORDS = {
 _SHORTEST_GROUP = 4  # fewer like dates than this are listed one by one
 
 
-def task_instances_of(date: DatePlan, tasks: int) -> int:
-    """How many task instances the backfill would bring to an outcome on this date, itself."""
-    if date.action is DateAction.CREATE:
-        return tasks
-    return len(date.clear)
-
-
 def preview_json(previewed: BackfillPreview) -> dict[str, object]:
     """The preview as one JSON object; ``backfill_id`` is the unfinished backfill that would be continued, or
     null.
     """
-    creation, tasks = previewed.creation, len(previewed.dag.tasks)
+    creation = previewed.creation
     return {
         "schema": 1,
         "dry_run": True,
@@ -39,7 +32,7 @@ def preview_json(previewed: BackfillPreview) -> dict[str, object]:
         "dag_id": creation.request.dag_id,
         "metastore": previewed.metastore,
         "runs": _counts(creation.dates),
-        "task_instances": sum(task_instances_of(date, tasks) for date in creation.dates),
+        "task_instances": sum(date.to_run for date in creation.dates),
         "dates": [
             {
                 "logical_date": date.interval.start.isoformat(),
@@ -47,7 +40,7 @@ def preview_json(previewed: BackfillPreview) -> dict[str, object]:
                 "run_id": date.run_id,
                 "action": str(date.action),
                 "reason": date.reason,
-                "task_instances": task_instances_of(date, tasks),
+                "task_instances": date.to_run,
                 "clear": list(date.clear),
             }
             for date in creation.dates
@@ -68,7 +61,7 @@ def preview_text(previewed: BackfillPreview, typed: str) -> str:
     widths = [max((len(row[at]) for row in rows), default=0) for at in (0, 1)]
     lines += [f"  {span.ljust(widths[0])}  {what.ljust(widths[1])}  {why}".rstrip() for span, what, why in rows]
     tasks = len(dag.tasks)
-    total = sum(task_instances_of(date, tasks) for date in creation.dates)
+    total = sum(date.to_run for date in creation.dates)
     counts = ", ".join(f"{count:,} to {word}" for word, count in _counted_words(creation.dates))
     lines.append(f"{plural(len(creation.dates), 'date')}: {counts or 'nothing to do'}")
     lines.append(f"{plural(total, 'task instance')} to run ({plural(tasks, 'task')} a run)")

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any, NoReturn
 
-from tailrace.authoring.loading import LoadedDags
+from tailrace.authoring.loading import LoadedDags, load_dags
 from tailrace.effects.tries import Claim, TryOutcome
 from tailrace.execution.channel import encode
 from tailrace.execution.context import TaskInstance, build_context
@@ -32,11 +32,14 @@ from tailrace.model.outcomes import OutcomeKind
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run_task_once(loaded: LoadedDags, claim: Claim, home: Path, timeout: timedelta | None) -> TryOutcome:
-    """Run the claim's task; its output goes where ours goes, its XCom pulls find nothing, nothing of it stays behind.
+def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | None) -> TryOutcome:
+    """Run the claim's task, as the DAG file or folder of them has it, which must have been loaded safely before.
+
+    Its output goes where ours goes, its XCom pulls find nothing, nothing of it stays behind.
 
     Raises KeyboardInterrupt where Ctrl-C ended the task; by SIGTERM and SIGHUP this process ends as well.
     """
+    loaded = _loaded_silently(dags)
     adopt_orphans()  # so that all it leaves behind is found below us
     heeded = {each for each in _HEEDED if signal.getsignal(each) is not signal.SIG_IGN}  # nohup, a shell's &
     flush_streams()
@@ -59,6 +62,23 @@ def run_task_once(loaded: LoadedDags, claim: Claim, home: Path, timeout: timedel
     if watch.asked == signal.SIGINT and outcome.kind is OutcomeKind.FAILED:
         raise KeyboardInterrupt
     return timed_out(timeout) if watch.is_late and timeout is not None else outcome
+
+
+def _loaded_silently(dags: Path) -> LoadedDags:
+    """What the files print as they load has been heard when they were loaded first, to be looked at."""
+    flush_streams()
+    kept, nowhere = (os.dup(1), os.dup(2)), os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number in (1, 2):
+            os.dup2(nowhere, number)
+        loaded = load_dags(dags)
+        flush_streams()
+    finally:
+        for number, former in enumerate(kept, 1):
+            os.dup2(former, number)
+            os.close(former)
+        os.close(nowhere)
+    return loaded
 
 
 def _be_task(

@@ -23,11 +23,13 @@ from msgspec import Struct
 
 from tailrace.authoring.loading import load_dags
 from tailrace.authoring.mistakes import Mistake
-from tailrace.errors import EnvironmentBroken
+from tailrace.errors import AuthoringError, EnvironmentBroken
 from tailrace.execution.logs import open_streams, show_logging
 from tailrace.model.spec import DagSpec
 
-_LENGTH = struct.Struct("!Q")  # goes before the report: the pipe's end proves nothing, user code may hold it open
+#: Goes before each message while loading: whether it is the report (else a file's name), and its length. The pipe's end
+#: proves nothing, user code may hold it open.
+_HEAD = struct.Struct("!?Q")
 
 
 class LoadReport(Struct, frozen=True):
@@ -51,21 +53,36 @@ class ZygoteHandle:
         self.pid = pid
         self._control = control
         self._report = report
+        self._length: int | None = None  # of the report, once it is on its way
+        self._loading = ""  # the last file that was begun
         self._loaded: LoadReport | None = None
         self._status: int | None = None
 
     def loaded(self) -> LoadReport:
-        """What the DAG files hold; waits until they are loaded. Raises EnvironmentBroken if loading killed it."""
+        """What the DAG files hold; waits until they are loaded. Raises AuthoringError if one of them killed it."""
         if self._loaded is None:
-            (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
-            self._loaded = pickle.loads(self._read(length))  # from our own process, over our own pipe
+            while self._length is None:
+                self._hear()
+            self._loaded = pickle.loads(self._read(self._length))  # from our own process, over our own pipe
             os.close(self._report)
         assert self._loaded is not None
         return self._loaded
 
     def is_loaded(self) -> bool:
         """Whether ``loaded`` would answer (or raise) without waiting long."""
-        return self._loaded is not None or bool(select.select([self._report], [], [], 0)[0])
+        try:
+            while self._length is None and select.select([self._report], [], [], 0)[0]:
+                self._hear()
+        except AuthoringError:
+            return True
+        return self._length is not None
+
+    def _hear(self) -> None:
+        is_report, length = _HEAD.unpack(self._read(_HEAD.size))
+        if is_report:
+            self._length = length
+        else:
+            self._loading = self._read(length).decode(errors="replace")
 
     def connect(self) -> socket.socket:
         """A new line to the zygote, for one worker; when its last copy is closed, that worker's tasks are killed.
@@ -101,10 +118,8 @@ class ZygoteHandle:
         while len(parts) < length:
             piece = os.read(self._report, length - len(parts))
             if not piece:
-                raise EnvironmentBroken(
-                    f"loading the DAG files ended their process ({_how(self._wait())}); "
-                    f"run `python FILE` on each to see which one does that"
-                )
+                what = self._loading or "the first DAG file"
+                raise AuthoringError(f"{what}: loading it ended its process ({_how(self._wait())}); mend or remove it")
             parts += piece
         return parts
 
@@ -180,7 +195,14 @@ def _load_and_serve(
     control: socket.socket,
     report: int,
 ) -> None:
-    loaded = load_dags(dags)
+    pipe = os.fdopen(report, "wb", buffering=0)
+
+    def tell(is_report: bool, told: bytes) -> None:
+        whole = memoryview(_HEAD.pack(is_report, len(told)) + told)
+        while whole:
+            whole = whole[pipe.write(whole) :]
+
+    loaded = load_dags(dags, began=lambda file: tell(False, os.fsencode(file)))
     show_logging()
     notice = ""
     if loaded.threads_started and isolation != "spawn":
@@ -188,9 +210,8 @@ def _load_and_serve(
         isolation = "spawn"
     reusable = nursery.reusable_tasks(loaded, isolation)
     report_of = LoadReport(loaded.specs, loaded.mistakes, loaded.threads_started, isolation, notice, reusable)
-    told = pickle.dumps(report_of)
-    with os.fdopen(report, "wb") as pipe:
-        pipe.write(_LENGTH.pack(len(told)) + told)
+    with pipe:
+        tell(True, pickle.dumps(report_of))
     sys.stdout.flush()
     sys.stderr.flush()  # a half line left here would come out again in every child
     leash.die_with_parent(0)  # from here on it ends with the last worker, which may finish a try after the job

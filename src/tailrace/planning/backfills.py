@@ -115,6 +115,7 @@ class DatePlan(Struct, frozen=True):
     run_id: str
     existing_id: int | None = None
     expected_version: int | None = None
+    to_run: int = 0  # task instances of it that have yet to come to an outcome, or to another one
     clear: tuple[str, ...] = ()  # task ids to clear when the run is activated
     ignore_depends_on_past: bool = False
     previous: datetime | None = None  # logical date of the previous schedule point

@@ -10,7 +10,7 @@ from datetime import datetime
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
 from tailrace.model.spec import DagSpec, ScheduleKind
-from tailrace.model.states import CLOSED, DagRunState, TaskInstanceState
+from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import (
     BackfillCreation,
@@ -83,7 +83,13 @@ def _date(
     if existing is None:
         run_id = run_id_for(RunType.BACKFILL, interval.start)
         return DatePlan(
-            interval, DateAction.CREATE, "no run yet", run_id, ignore_depends_on_past=ignore_past, previous=previous
+            interval,
+            DateAction.CREATE,
+            "no run yet",
+            run_id,
+            to_run=len(dag.tasks),
+            ignore_depends_on_past=ignore_past,
+            previous=previous,
         )
     clear, unfinished = _to_do(dag, request.reprocess, existing)
     if existing.state not in CLOSED:
@@ -98,6 +104,7 @@ def _date(
         action, reason = DateAction.LEAVE, f"its run is {existing.state} and nothing of it is {request.reprocess}"
         if request.reprocess is Reprocess.MISSING:
             reason = f"its run is {existing.state} already"
+    clear = tuple(dict.fromkeys((*existing.pending_clear, *clear)))
     return DatePlan(
         interval,
         action,
@@ -105,10 +112,17 @@ def _date(
         existing.run_id,
         existing_id=existing.id,
         expected_version=existing.version,
-        clear=tuple(dict.fromkeys((*existing.pending_clear, *clear))),
+        to_run=0 if action is DateAction.LEAVE else _to_run(dag, existing, clear),
+        clear=clear,
         ignore_depends_on_past=ignore_past,
         previous=previous,
     )
+
+
+def _to_run(dag: DagSpec, run: ExistingRun, clear: Iterable[str]) -> int:
+    """Task instances that are not finished, or will not be once these tasks are cleared."""
+    finished = {ti.task_id for ti in run.task_instances if ti.state in FINISHED} - set(clear)
+    return sum(task.task_id not in finished for task in dag.tasks)
 
 
 def _to_do(dag: DagSpec, reprocess: Reprocess, run: ExistingRun) -> tuple[tuple[str, ...], int]:

@@ -109,19 +109,19 @@ def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) 
 
 def find_dag(report: LoadReport, dag_id: str, settings: Settings) -> DagSpec:
     """The DAG as loaded. Raises AuthoringError for one with mistakes, CommandError for one that is not there."""
+    its_own = [mistake for mistake in report.mistakes if mistake.dag_id == dag_id]
+    if its_own:  # also where there are two of that name: which of them is meant, nobody knows
+        raise AuthoringError("\n".join(map(str, its_own)))
     spec = report.specs.get(dag_id)
     if spec is not None:
         return spec
-    its_own = [mistake for mistake in report.mistakes if mistake.dag_id == dag_id]
-    if its_own:
-        raise AuthoringError("\n".join(map(str, its_own)))
     if not report.specs and report.mistakes:
         raise AuthoringError("\n".join(map(str, report.mistakes)))
     known = sorted(report.specs)
     bundled = sorted(file.stem for file in bundled_examples_path().glob("example_*.py"))
-    hint = did_you_mean(dag_id, [*known, *bundled]) or (
-        f"; there are {in_words(known)}" if len(known) <= 8 and known else ""
-    )
+    hint = did_you_mean(dag_id, [*known, *bundled])
+    if not hint and len(known) <= 8:
+        hint = f"; there are {in_words(known)}" if known else "; `tailrace init` writes a first one"
     broken = sorted({mistake.file for mistake in report.mistakes})
     if broken:
         have = "has" if len(broken) == 1 else "have"

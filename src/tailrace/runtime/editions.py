@@ -13,7 +13,7 @@ from pathlib import Path
 from tailrace.authoring.loading import bundled_examples_path
 from tailrace.effects.asks import DagBook, Woken
 from tailrace.effects.tries import Submission
-from tailrace.errors import EnvironmentBroken
+from tailrace.errors import AuthoringError
 from tailrace.execution.executor import LocalHand
 from tailrace.execution.zygote import LoadReport, ZygoteHandle
 
@@ -78,7 +78,7 @@ class Editions:
         self._loading = None
         try:
             report = loading.loaded()
-        except EnvironmentBroken as broken:
+        except AuthoringError as broken:
             loading.stop()
             self._told(f"the DAG files changed, and the last edition that could be loaded goes on: {broken}")
             return

@@ -12,7 +12,7 @@ import pytest
 
 from tailrace.effects.asks import ParkTask
 from tailrace.effects.tries import TryOutcome
-from tailrace.errors import EnvironmentBroken
+from tailrace.errors import AuthoringError, EnvironmentBroken
 from tailrace.execution.port import TaskPort
 from tailrace.execution.zygote import start_zygote
 from tailrace.model.outcomes import OutcomeKind
@@ -147,10 +147,11 @@ def test_it_ends_with_the_job_and_takes_everything_along(tmp_path: Path) -> None
 
 
 def test_loading_that_kills_its_process_is_said(tmp_path: Path) -> None:
-    file = tmp_path / "dag.py"
-    file.write_text("import os; os._exit(3)")
-    zygote = start_zygote(file, tmp_path)
-    with pytest.raises(EnvironmentBroken, match=r"loading the DAG files ended their process \(exit code 3\)"):
+    (tmp_path / "a.py").write_text("")
+    (tmp_path / "b.py").write_text("import os; os._exit(3)")
+    zygote = start_zygote(tmp_path, tmp_path)
+    eventually(zygote.is_loaded)
+    with pytest.raises(AuthoringError, match=r"/b.py: loading it ended its process \(exit code 3\)"):
         zygote.loaded()
     zygote.stop()
 

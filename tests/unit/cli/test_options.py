@@ -65,7 +65,8 @@ def test_loading_one_dag_reports_its_own_mistakes_or_the_nearest_names(tmp_path:
         "with DAG('bad'):\n    EmptyOperator(task_id='a', trigger_rule='sometimes')\n"
     )
     where = settings(tmp_path)
-    assert set(load_one("good", where).specs) == {"good"}
+    spec, path = load_one("good", where)
+    assert (spec.dag_id, path) == ("good", where.dags)
     with pytest.raises(CommandError, match="no DAG 'goood' in .*; did you mean good\\?"):
         load_one("goood", where)
     with pytest.raises(AuthoringError, match=r"bad\.py:3: .*sometimes"):

@@ -14,7 +14,9 @@ DAG = DagSpec("etl", (TaskSpec("a"), TaskSpec("b"), TaskSpec("c")))
 
 def date(day: int, action: DateAction, reason: str, clear: tuple[str, ...] = ()) -> DatePlan:
     start = FIRST + timedelta(days=day)
-    return DatePlan(DataInterval(start, start + timedelta(days=1)), action, reason, f"run{day}", clear=clear)
+    interval = DataInterval(start, start + timedelta(days=1))
+    to_run = 3 if action is DateAction.CREATE else len(clear)
+    return DatePlan(interval, action, reason, f"run{day}", to_run=to_run, clear=clear)
 
 
 def previewed(*dates: DatePlan, continues: int | None = None, notices: tuple[str, ...] = ()) -> BackfillPreview:

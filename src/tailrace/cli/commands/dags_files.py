@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from tailrace.authoring.loading import LoadedDags
 from tailrace.cli.dagfiles import load, load_one
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.speaking import current_speaker, plural
 from tailrace.cli.tables import Column, show_table
 from tailrace.cli.tree import task_tree
+from tailrace.execution.zygote import LoadReport
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.runtime.dates import show_moment
 
@@ -42,7 +42,7 @@ def list_(dags: Path | None, output: str) -> int:
 @output_option
 def show(dag_id: str, dags: Path | None, output: str) -> None:
     """Draw one DAG's tasks as a tree, each below what it waits for."""
-    spec = load_one(dag_id, settings_with(dags=dags)).specs[dag_id]
+    spec, _ = load_one(dag_id, settings_with(dags=dags))
     if output == "json":
         current_speaker().answer_json({**_dag_json(spec), "tasks": [task_json(task) for task in spec.tasks]})
         return
@@ -95,7 +95,7 @@ def schedule_words(schedule: Schedule) -> str:
             return f"{schedule.expression}{zone}"
 
 
-def _warn(loaded: LoadedDags | None) -> None:
+def _warn(loaded: LoadReport | None) -> None:
     for mistake in () if loaded is None else loaded.mistakes:
         current_speaker().notice(str(mistake))
 

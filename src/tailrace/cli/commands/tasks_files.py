@@ -33,7 +33,7 @@ _WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
 @output_option
 def list_(dag_id: str, dags: Path | None, output: str) -> None:
     """List a DAG's tasks in topological order."""
-    spec = load_one(dag_id, settings_with(dags=dags)).specs[dag_id]
+    spec, _ = load_one(dag_id, settings_with(dags=dags))
     if output == "json":
         current_speaker().answer_json([task_json(task) for task in spec.tasks])
         return
@@ -54,13 +54,12 @@ def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
     execution_timeout counts, and no process of it stays behind. Exits with 1 if it fails.
     """
     settings = settings_with(dags=dags)
-    loaded = load_one(dag_id, settings)
-    spec = loaded.specs[dag_id]
+    spec, path = load_one(dag_id, settings)
     if task_id not in spec.by_id:
         guess = did_you_mean(task_id, spec.by_id) or f"; `tailrace tasks list {dag_id}` lists them"
         raise CommandError(f"no task {task_id!r} in DAG {dag_id}{guess}")
     claim = trial_claim(spec, task_id, run, datetime.now(UTC))
-    outcome = run_task_once(loaded, claim, settings.home, spec.by_id[task_id].execution_timeout)
+    outcome = run_task_once(path, claim, settings.home, spec.by_id[task_id].execution_timeout)
     _tell(claim, outcome)
     return 0 if outcome.kind in _WELL else _FAILED
 
