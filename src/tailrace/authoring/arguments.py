@@ -1,6 +1,6 @@
 """Reads what authors give as arguments: the value as it is meant, or ValueError with what it must be."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -65,6 +65,13 @@ def pool(value: Any) -> str:
     if value and isinstance(value, str):
         return text(value)
     raise ValueError(f"must be the name of a pool, not {value!r}")
+
+
+def arguments(values: Any) -> dict[str, Any]:
+    """Reads a dict of arguments; None is none."""
+    if not isinstance(values or {}, Mapping):
+        raise ValueError(f"must be a dict, not {values!r}")
+    return dict(values or {})
 
 
 def is_name(value: Any) -> bool:

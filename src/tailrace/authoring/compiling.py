@@ -11,12 +11,16 @@ from msgspec.structs import asdict, replace
 
 from tailrace.authoring.arguments import MOST
 from tailrace.authoring.dag import DAG
-from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.mistakes import nearest
+from tailrace.authoring.operator import ARGUMENTS, BaseOperator
 from tailrace.model.spec import DagSpec, Decides, TaskSpec
 
 
 def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
     """The DAG compiled, or None with its mistakes noted in ``dag.mistakes``."""
+    for name in dag.default_args:  # others may be a person's own, or Airflow's: only a near miss is a mistake
+        if name not in ARGUMENTS and (hint := nearest(str(name), ARGUMENTS, likeness=0.8)):
+            dag.mistake(f"default_args has no argument {name!r}{hint}")
     cycle = _cycle(dag)
     if cycle:
         first = dag.task_dict[cycle[0]]

@@ -1,13 +1,14 @@
 """The DAG an author writes: a context manager that gathers tasks, and ``@dag``."""
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tailrace.authoring.arguments import is_name, text, texts, whole
-from tailrace.authoring.mistakes import Mistake, where_written
+from tailrace.authoring.arguments import arguments, is_name, text, texts, whole
+from tailrace.authoring.mistakes import Mistake, nearest, where_written
 from tailrace.timetable import read_schedule, validate
 
 if TYPE_CHECKING:
@@ -45,16 +46,19 @@ class DAG:
         tags: Iterable[str] | None = (),
         user_defined_macros: Mapping[str, Any] | None = None,
         doc_md: str = "",
+        **unknown: Any,
     ) -> None:
         self.file, self.line = where_written()
         self.dag_id = dag_id
         self.mistakes: list[Mistake] = []
+        for name in unknown:
+            self.mistake(f"DAG has no argument {name!r}{nearest(name, inspect.signature(DAG).parameters)}")
         self.task_dict: dict[str, BaseOperator] = {}
         self.timezone = self._zone(timezone, start_date)
         self.start_date = self._aware(start_date)
         self.end_date = self._aware(end_date)
         self.catchup = catchup
-        self.default_args = dict(default_args or {})
+        self.default_args = self._read("default_args", arguments, default_args, dict[str, Any]())
         self.max_active_runs = self._read("max_active_runs", whole(1), max_active_runs, 1)
         self.max_active_tasks = self._read("max_active_tasks", whole(1), max_active_tasks, 1)
         self.description = self._read("description", text, description, "")
@@ -121,7 +125,7 @@ class DAG:
 
     def _zone(self, timezone: str | None, start_date: datetime | None) -> str:
         if timezone is None:
-            zone = start_date.tzinfo if start_date is not None else None
+            zone = getattr(start_date, "tzinfo", None)
             return getattr(zone, "key", "UTC") if zone is not None else "UTC"
         try:
             return ZoneInfo(timezone).key

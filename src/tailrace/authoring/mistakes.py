@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -38,7 +39,17 @@ def where_written() -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+class _LeftOut:
+    """Stands for an argument that must be given and was not: a default, so that Python does not raise for it."""
+
+    def __repr__(self) -> str:
+        return "left out"
+
+
+LEFT_OUT: Any = _LeftOut()
+
+
+def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """``"; did you mean a or b?"``, or nothing when nothing known is close."""
-    close = get_close_matches(name, list(known), n=2, cutoff=0.6)
+    close = get_close_matches(name, list(known), n=2, cutoff=likeness)
     return f"; did you mean {' or '.join(repr(each) for each in close)}?" if close else ""

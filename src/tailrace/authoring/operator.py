@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 
 from tailrace.authoring.arguments import duration, is_name, or_none, pool, trigger_rule, weight_rule, whole
 from tailrace.authoring.dag import DAG
-from tailrace.authoring.mistakes import nearest, where_written
+from tailrace.authoring.mistakes import LEFT_OUT, nearest, where_written
 from tailrace.authoring.relations import Relations
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DEFAULT_POOL, Decides
 
-_DEFAULTS: Mapping[str, Any] = {
+#: What every operator takes, and what it is when nobody says so.
+ARGUMENTS: Mapping[str, Any] = {
     "retries": 0,
     "retry_delay": timedelta(minutes=5),
     "retry_exponential_backoff": False,
@@ -61,7 +62,7 @@ class BaseOperator(Relations):
     owner: str
     doc_md: str
 
-    def __init__(self, *, task_id: str, dag: DAG | None = None, **arguments: Any) -> None:
+    def __init__(self, *, task_id: str = LEFT_OUT, dag: DAG | None = None, **arguments: Any) -> None:
         self.file, self.line = where_written()
         self.upstream_task_ids: set[str] = set()
         self.downstream_task_ids: set[str] = set()
@@ -76,9 +77,9 @@ class BaseOperator(Relations):
             self.mistake(f"task_id must be a name without spaces or slashes, not {task_id!r}")
             self.task_id = str(task_id)
         for name in arguments:
-            if name not in _DEFAULTS:
-                self.mistake(f"{type(self).__name__} has no argument {name!r}{nearest(name, _DEFAULTS)}")
-        given = {**_DEFAULTS, **_known(self.dag.default_args), **_known(arguments)}
+            if name not in ARGUMENTS:
+                self.mistake(f"{type(self).__name__} has no argument {name!r}{nearest(name, _names_of(type(self)))}")
+        given = {**ARGUMENTS, **_known(self.dag.default_args), **_known(arguments)}
         for name, value in given.items():
             setattr(self, name, self._read(name, value))
         if self.wait_for_downstream:
@@ -114,11 +115,18 @@ class BaseOperator(Relations):
             return reader(value)
         except ValueError as wrong:
             self.mistake(f"{name} {wrong}")
-            return _DEFAULTS[name]
+            return ARGUMENTS[name]
+
+
+def _names_of(operator: type[BaseOperator]) -> set[str]:
+    """Every argument that operators of this class take."""
+    makers = [vars(each).get("__init__") for each in operator.__mro__]
+    named = {name for each in makers for name in getattr(each, "__kwdefaults__", None) or ()}
+    return named | set(ARGUMENTS)
 
 
 def _known(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name in _DEFAULTS}
+    return {name: value for name, value in arguments.items() if name in ARGUMENTS}
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {

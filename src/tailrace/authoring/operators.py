@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
+from tailrace.authoring.mistakes import LEFT_OUT
 from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.relations import relate
 from tailrace.authoring.results import Followed
@@ -46,8 +47,8 @@ class BashOperator(BaseOperator):
     def __init__(
         self,
         *,
-        task_id: str,
-        bash_command: str,
+        task_id: str = LEFT_OUT,
+        bash_command: str = LEFT_OUT,
         env: Mapping[str, str] | None = None,
         append_env: bool = False,
         cwd: str | None = None,
@@ -169,8 +170,8 @@ class PythonOperator(BaseOperator):
     def __init__(
         self,
         *,
-        task_id: str,
-        python_callable: Callable[..., Any],
+        task_id: str = LEFT_OUT,
+        python_callable: Callable[..., Any] = LEFT_OUT,
         op_args: Sequence[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
         templates_dict: Mapping[str, Any] | None = None,

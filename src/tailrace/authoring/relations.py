@@ -19,11 +19,19 @@ class Relations:
 
     def set_downstream(self, other: Related) -> None:
         """This comes before ``other``."""
-        relate(self.tasks_meant, meant(other))
+        relate(self.tasks_meant, self._others(other))
 
     def set_upstream(self, other: Related) -> None:
         """This comes after ``other``."""
-        relate(meant(other), self.tasks_meant)
+        relate(self._others(other), self.tasks_meant)
+
+    def _others(self, other: object) -> "list[BaseOperator]":
+        try:
+            return meant(other)
+        except TypeError as wrong:
+            for task in self.tasks_meant:
+                task.mistake(str(wrong))
+            return []
 
     def __rshift__(self, other: Any) -> Any:
         self.set_downstream(other)

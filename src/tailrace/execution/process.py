@@ -135,7 +135,8 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
 
     task_instance = TaskInstance(key, order, pull)
     outcome = execute(dag.task_dict[ti.task_id], build_context(dag, order, task_instance), task_instance)
-    _say(f"--- {outcome['kind']}{': ' + outcome['error'] if outcome['error'] else ''}", sys.stdout)
+    ended = OutcomeKind(outcome["kind"]).words
+    _say(f"--- {ended}{': ' + outcome['error'] if outcome['error'] else ''}", sys.stdout)
     return outcome
 
 

@@ -11,3 +11,8 @@ class OutcomeKind(StrEnum):
     FAILED_FOR_GOOD = "failed_for_good"  # asked not to be tried again (TaskFailed)
     SKIPPED = "skipped"
     LOST = "lost"  # its process was lost through no fault of the task: spends no retry
+
+    @property
+    def words(self) -> str:
+        """As people read it."""
+        return self.value.replace("_", " ")

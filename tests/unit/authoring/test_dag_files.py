@@ -51,6 +51,36 @@ def test_all_bundled_examples_load() -> None:
     assert len(loaded.specs) == 6
 
 
+def test_wrong_and_missing_arguments_hide_no_other_mistake(load) -> None:
+    """Python itself would stop at the first of them."""
+    loaded = load(
+        """
+        with DAG("x", nonsense=1, catch_up=True, start_date="2024-01-01", default_args={"retires": 2, "email": "me"}):
+            a = BashOperator(task_id="a", bash_comand="true")
+            b = PythonOperator(task_id="b")
+            EmptyOperator(task_id="c", trigger_rule="all_sucess")
+            a >> "b"
+            EmptyOperator()
+
+        DAG("y", start_date=datetime(2024, 1, 1).date(), default_args=[1])
+        """
+    )
+    assert messages(loaded) == [
+        "6 DAG has no argument 'catch_up'; did you mean 'catchup'?",
+        "6 DAG has no argument 'nonsense'",
+        "6 default_args has no argument 'retires'; did you mean 'retries'?",
+        "6 start_date and end_date must be datetimes, not str",
+        "7 task a: BashOperator has no argument 'bash_comand'; did you mean 'bash_command'?",
+        "7 task a: bash_command must be text, not left out",
+        "7 task a: only tasks and lists of tasks can be related by >> and <<, not 'b'",
+        "8 task b: python_callable must be callable, not left out",
+        "9 task c: trigger_rule 'all_sucess' is not a trigger rule; did you mean 'all_success' or 'all_failed'?",
+        "11 task left out: task_id must be a name without spaces or slashes, not left out",
+        "13 default_args must be a dict, not [1]",
+        "13 start_date and end_date must be datetimes, not date",
+    ]
+
+
 def test_every_mistake_at_once_with_its_line(load) -> None:
     loaded = load(
         """

@@ -94,7 +94,7 @@ def trial_claim(dag: DagSpec, task_id: str, run: str, now: datetime) -> Claim:
 def _tell(claim: Claim, outcome: TryOutcome) -> None:
     speaker = current_speaker()
     when = show_moment(claim.logical_date, ZoneInfo("UTC"))
-    said = f"{claim.task_instance.task_id} @ {when}: {outcome.kind}"
+    said = f"{claim.task_instance.task_id} @ {when}: {outcome.kind.words}"
     if outcome.error:
         said += f": {outcome.error}"
     speaker.note(f"{said} (nothing was recorded)")
