@@ -78,6 +78,7 @@ def untouched(project: Path) -> None:
         ((*COMMAND, "--reprocess", "some"), ("--reprocess", "missing")),
         ((*COMMAND, "--max-active-runs", "0"), ("--max-active-runs",)),
         ((*COMMAND, "--stop-on-failur"), ("--stop-on-failure",)),
+        ((*COMMAND, "--frobnicate"), ("no such option: --frobnicate; see ", "backfill run --help")),
         ((*COMMAND, "--dags", "nowhere"), ("nowhere", "does not exist")),
         ((*COMMAND, "--dags", "/etc/passwd"), ("/etc/passwd", "is no Python file (.py)")),
         (("dags", "show", "sales_dayly"), ("did you mean sales_daily",)),

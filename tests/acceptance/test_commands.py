@@ -179,7 +179,10 @@ def test_a_change_is_asked_about_where_nobody_can_answer(
         (("runs", "clear", "slwo", "2024-01-01", "-y"), "slwo has never run here; did you mean slow?"),
         (("runs", "mark", "slow", "2024-01-01", "-y"), "--state"),
         (("tasks", "clear", "slow", "hodl", "2024-01-01", "-y"), "has no task 'hodl'; it has after, hold"),
-        (("tasks", "mark", "slow", "hold", "yesterday", "--state", "failed", "-y"), "not a date"),
+        (
+            ("tasks", "mark", "slow", "hold", "yesterday", "--state", "failed", "-y"),
+            "and not a date",
+        ),
         (("runs", "clear", "slow", "-s", "2024-01-02", "-e", "2024-01-01", "-y"), "ends before it begins"),
         (("backfill", "cancel", "9", "-y"), "no backfill 9"),
         (("backfill", "pause", "1"), "backfill 1 is success already"),

@@ -70,7 +70,9 @@ class Command(click.Command):
         except click.NoSuchOption as unknown:
             name = unknown.option_name
             if not name[1:].isdigit():
-                raise
+                if unknown.possibilities:
+                    raise
+                raise click.UsageError(f"no such option: {name}; see {ctx.command_path} --help", ctx) from None
             number = next((word for word in typed if word.startswith(name)), name)
             raise click.UsageError(f"{number} is no option, and no number below zero is expected here", ctx) from None
 

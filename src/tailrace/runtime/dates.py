@@ -107,7 +107,10 @@ def run_reference(text: str, zone: ZoneInfo) -> str | Moment:
     """
     if "__" in text:
         return text
-    moment = parse_moment(text, zone)
+    try:
+        moment = parse_moment(text, zone)
+    except CommandError as no_date:
+        raise CommandError(f"not the id of a run (which has __ in it) and {no_date}") from None
     return moment if moment.is_day else replace(moment, latest=moment.earliest)
 
 

@@ -74,7 +74,7 @@ def test_wrong_and_missing_arguments_hide_no_other_mistake(load) -> None:
         "7 task a: bash_command must be text, not left out",
         "7 task a: only tasks and lists of tasks can be related by >> and <<, not 'b'",
         "8 task b: python_callable must be callable, not left out",
-        "9 task c: trigger_rule 'all_sucess' is not a trigger rule; did you mean 'all_success' or 'all_failed'?",
+        "9 task c: trigger_rule 'all_sucess' is not a trigger rule; did you mean 'all_success' or 'one_success'?",
         "11 task left out: task_id must be a name without spaces or slashes, not left out",
         "13 default_args must be a dict, not [1]",
         "13 start_date and end_date must be datetimes, not date",
