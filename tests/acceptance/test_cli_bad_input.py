@@ -279,6 +279,39 @@ def test_full_disk(project: Path) -> None:
     assert json.loads(lines[-2])["runs"] == {"success": 2}
 
 
+def test_a_full_disk_for_logs_costs_no_try(project: Path) -> None:
+    """The metastore has room, the logs have none: nothing is claimed, and the same command goes on."""
+    elsewhere = f"export TAILRACE_DATABASE_URL=sqlite:///{project}/elsewhere.db"
+    done = on_a_tiny_disk(
+        project,
+        64,
+        f"{elsewhere}; cat /dev/zero > home/stuffed 2>/dev/null",
+        f"$PYTHON -m tailrace {' '.join(COMMAND)}; echo first $?",
+        "rm home/stuffed",
+        f"$PYTHON -m tailrace {' '.join(COMMAND)} -o json; echo second $?",
+    )
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip(f"no mount namespace here: {done.stderr}")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "first 4", done.stdout + done.stderr
+    [error] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert f"{project}/home/logs: the disk is full; make room and run the same command again" in error
+    assert lines[-1] == "second 0", done.stdout + done.stderr
+    assert json.loads(lines[-2])["task_instances"] == {"success": 2}
+    with sqlite3.connect(project / "elsewhere.db") as connection:
+        assert connection.execute("SELECT max(try_number), max(lost_tries) FROM task_instance").fetchone() == (1, 0)
+
+
+def test_logs_that_may_not_be_written_cost_no_try(tailrace: Run, project: Path) -> None:
+    before = without_roots_powers if os.geteuid() == 0 else lambda: None
+    logs = project / ".tailrace" / "logs"
+    logs.mkdir(parents=True, mode=0o500)
+    done = run_held_back(project, before, *COMMAND, "-q")
+    refused(done, 4, f"{logs}: permission denied; make it writable, or set TAILRACE_HOME to another folder")
+    logs.chmod(0o700)
+    assert json.loads(tailrace(*COMMAND, "-o", "json").stdout)["runs"] == {"success": 2}
+
+
 def test_files_that_may_not_grow(project: Path) -> None:
     """The other way a disk says no: a limit on the size of any file. It needs no privilege."""
     limit = 16 * 1024

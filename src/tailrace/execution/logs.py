@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from tailrace.errors import EnvironmentBroken
 from tailrace.model.keys import UNMAPPED, TryKey
 
 
@@ -21,6 +22,23 @@ def _log_file(home: str, key: TryKey) -> str:
     ti = key.task_instance
     mapped = "" if ti.map_index == UNMAPPED else f"[{ti.map_index}]"
     return f"{home}/logs/{ti.dag_id}/{ti.run_id}/{ti.task_id}{mapped}.{key.try_number}.log"
+
+
+def require_room(home: Path) -> None:
+    """Raise EnvironmentBroken where no log could be written now: a try that begins would fail for it."""
+    folder = home / "logs"
+    try:
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+        disk = os.statvfs(folder)
+    except OSError as trouble:
+        raise EnvironmentBroken(f"{folder}: {trouble.strerror}; set TAILRACE_HOME to another folder") from trouble
+    free = disk.f_bavail if os.geteuid() else disk.f_bfree
+    if disk.f_blocks and not free:  # some file systems count nothing
+        raise EnvironmentBroken(f"{folder}: the disk is full; make room and run the same command again")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        why = "the file system is read-only" if disk.f_flag & os.ST_RDONLY else "permission denied"
+        raise EnvironmentBroken(f"{folder}: {why}; make it writable, or set TAILRACE_HOME to another folder")
 
 
 def open_streams() -> None:

@@ -30,10 +30,10 @@ def start_executor(
         return SequentialExecutor(
             zygote,
             worker_loop(settings.lease_seconds),
-            partial(worker_performer, metastore),
+            partial(worker_performer, metastore, settings.home),
             wakeup=interrupts.wakeup,
         )
-    worker = WorkerMain(metastore, settings.lease_seconds)
+    worker = WorkerMain(metastore, settings.home, settings.lease_seconds)
     return LocalExecutor(
         settings.workers,
         zygote,

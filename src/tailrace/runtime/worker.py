@@ -1,11 +1,14 @@
 """A worker process: the worker loop, joined to the metastore and to its task's process. No user code runs here."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from tailrace.effects.asks import ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
+from tailrace.effects.tries import Claim, Refused
+from tailrace.execution.logs import require_room
 from tailrace.execution.worker import worker_loop
 from tailrace.execution.worker_channel import WorkerChannel
 from tailrace.metastore.store import Metastore
@@ -16,21 +19,27 @@ class WorkerMain(Struct, frozen=True):
     """The body of a worker process: works until its channel closes. A fork has its own connection to the metastore."""
 
     metastore: Metastore
+    home: Path
     lease_seconds: float
 
     def __call__(self, channel: WorkerChannel) -> None:
         """Serve tries from ``channel`` until no more will come."""
         self.metastore.connect()  # before the first try is in hand, whose lease would run out while a server is away
-        drive(worker_loop(self.lease_seconds), worker_performer(self.metastore, channel.perform))
+        drive(worker_loop(self.lease_seconds), worker_performer(self.metastore, self.home, channel.perform))
         self.metastore.close()
 
 
 def worker_performer(
-    metastore: Metastore, perform_task_effect: Callable[[Effect[Any]], Any]
+    metastore: Metastore, home: Path, perform_task_effect: Callable[[Effect[Any]], Any]
 ) -> Callable[[Effect[Any]], Any]:
     """Performs a worker loop's effects: those of the metastore here, all others by the task's port."""
+
+    def claim(effect: ClaimTry) -> Claim | Refused:
+        require_room(home)
+        return metastore.claim(effect.request, new_write_id())
+
     handlers: dict[type, Callable[[Any], Any]] = {
-        ClaimTry: lambda effect: metastore.claim(effect.request, new_write_id()),
+        ClaimTry: claim,
         ReadXCom: lambda effect: metastore.read_xcom(effect.query),
         RenewLease: lambda effect: metastore.renew(effect.claim, effect.lease_seconds),
         ReportOutcome: lambda effect: metastore.report(effect.claim, effect.outcome, effect.after, new_write_id()),
