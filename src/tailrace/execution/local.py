@@ -20,6 +20,7 @@ from typing import NoReturn
 from tailrace.effects.asks import Woken
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
+from tailrace.execution.messages import signal_name
 from tailrace.execution.port import TaskPort
 from tailrace.execution.worker_channel import JobLine, News, Order, WorkerChannel
 from tailrace.execution.zygote import LoadReport, ZygoteHandle
@@ -303,7 +304,7 @@ def _first_line(text: str) -> str:
 
 def _how(worker: _Worker, code: int) -> str:
     if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
+        return f"was killed by {signal_name(-code)}"
     return f"failed: {worker.failure}" if worker.failure else f"ended with exit code {code}"
 
 

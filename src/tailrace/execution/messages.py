@@ -43,13 +43,14 @@ def timed_out(timeout: timedelta) -> TryOutcome:
 def without_outcome(exit_code: int | None) -> TryOutcome:
     """The outcome of a try whose process ended, by itself, and had told none."""
     if exit_code is not None and exit_code < 0:
-        how = f"it was killed by {_signal_name(-exit_code)}"
+        how = f"it was killed by {signal_name(-exit_code)}"
     else:
         how = f"it exited with code {exit_code}"
     return TryOutcome(OutcomeKind.FAILED, f"the task's process ended without an outcome: {how}")
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """A signal's name; those for real time have none."""
     try:
         return signal.Signals(number).name
     except ValueError:

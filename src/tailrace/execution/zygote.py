@@ -25,6 +25,7 @@ from tailrace.authoring.loading import load_dags
 from tailrace.authoring.mistakes import Mistake
 from tailrace.errors import AuthoringError, EnvironmentBroken
 from tailrace.execution.logs import open_streams, show_logging
+from tailrace.execution.messages import signal_name
 from tailrace.model.spec import DagSpec
 
 #: Goes before each message while loading: whether it is the report (else a file's name), and its length. The pipe's end
@@ -131,7 +132,7 @@ class ZygoteHandle:
 
 def _how(status: int) -> str:
     if os.WIFSIGNALED(status):
-        return f"signal {signal.Signals(os.WTERMSIG(status)).name}"
+        return f"killed by {signal_name(os.WTERMSIG(status))}"
     return f"exit code {os.waitstatus_to_exitcode(status)}"
 
 
