@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -246,10 +247,10 @@ def test_home_that_is_a_file(tailrace: Run, project: Path) -> None:
 
 
 def on_a_tiny_disk(project: Path, kilobytes: int, *commands: str) -> subprocess.CompletedProcess[str]:
-    """Run shell commands where ``home`` is a disk of that size, seen by nobody else."""
+    """Run shell commands where ``home`` is a disk of that size, seen by nobody else. Skips where there can be none."""
     (project / "home").mkdir(exist_ok=True)
     script = "\n".join([f"mount -t tmpfs -o size={kilobytes}k none home || exit 99", *commands])
-    return subprocess.run(
+    done = subprocess.run(
         ["unshare", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)), "bash", "-c", script],
         cwd=project,
         env=clean_environment(TAILRACE_HOME=str(project / "home"), PYTHON=sys.executable),
@@ -257,6 +258,21 @@ def on_a_tiny_disk(project: Path, kilobytes: int, *commands: str) -> subprocess.
         text=True,
         timeout=120,
     )
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip(f"no mount namespace here: {done.stderr}")
+    return done
+
+
+def refused_then_done(done: subprocess.CompletedProcess[str], says: str) -> dict[str, Any]:
+    """The answer of the second of two commands, the first of which was refused in one line by the environment."""
+    lines = done.stdout.splitlines()
+    assert lines[0] == "first 4", done.stdout + done.stderr
+    [error] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert says in error
+    assert "Traceback" not in done.stderr
+    assert lines[-1] == "second 0", done.stdout + done.stderr
+    answer: dict[str, Any] = json.loads(lines[-2])
+    return answer
 
 
 def test_full_disk(project: Path) -> None:
@@ -268,15 +284,7 @@ def test_full_disk(project: Path) -> None:
         "mount -o remount,size=64m home",
         f"$PYTHON -m tailrace {' '.join(COMMAND)} -o json; echo second $?",
     )
-    if done.returncode == 99 or "unshare" in done.stderr:
-        pytest.skip(f"no mount namespace here: {done.stderr}")
-    lines = done.stdout.splitlines()
-    assert lines[0] == "first 4", done.stdout + done.stderr
-    [error] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert "full" in error
-    assert "Traceback" not in done.stderr
-    assert lines[-1] == "second 0", done.stdout + done.stderr
-    assert json.loads(lines[-2])["runs"] == {"success": 2}
+    assert refused_then_done(done, "full")["runs"] == {"success": 2}
 
 
 def test_a_full_disk_for_logs_costs_no_try(project: Path) -> None:
@@ -290,14 +298,8 @@ def test_a_full_disk_for_logs_costs_no_try(project: Path) -> None:
         "rm home/stuffed",
         f"$PYTHON -m tailrace {' '.join(COMMAND)} -o json; echo second $?",
     )
-    if done.returncode == 99 or "unshare" in done.stderr:
-        pytest.skip(f"no mount namespace here: {done.stderr}")
-    lines = done.stdout.splitlines()
-    assert lines[0] == "first 4", done.stdout + done.stderr
-    [error] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert f"{project}/home/logs: the disk is full; make room and run the same command again" in error
-    assert lines[-1] == "second 0", done.stdout + done.stderr
-    assert json.loads(lines[-2])["task_instances"] == {"success": 2}
+    says = f"{project}/home/logs: the disk is full; make room and run the same command again"
+    assert refused_then_done(done, says)["task_instances"] == {"success": 2}
     with sqlite3.connect(project / "elsewhere.db") as connection:
         assert connection.execute("SELECT max(try_number), max(lost_tries) FROM task_instance").fetchone() == (1, 0)
 

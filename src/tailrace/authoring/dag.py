@@ -1,7 +1,6 @@
 """The DAG an author writes: a context manager that gathers tasks, and ``@dag``."""
 
 import functools
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
@@ -52,7 +51,7 @@ class DAG:
         self.dag_id = dag_id
         self.mistakes: list[Mistake] = []
         for name in unknown:
-            self.mistake(f"DAG has no argument {name!r}{nearest(name, inspect.signature(DAG).parameters)}")
+            self.mistake(f"DAG has no argument {name!r}{nearest(name, DAG.__init__.__kwdefaults__ or ())}")
         self.task_dict: dict[str, BaseOperator] = {}
         self.timezone = self._zone(timezone, start_date)
         self.start_date = self._aware(start_date)

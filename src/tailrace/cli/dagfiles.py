@@ -4,15 +4,15 @@ In a process of their own, as for a backfill: what DAG files print is no part of
 process is named.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from tailrace.authoring.loading import bundled_examples_path
 from tailrace.cli.options import dag_names_in
 from tailrace.cli.speaking import current_speaker
-from tailrace.errors import AuthoringError, CommandError
+from tailrace.errors import CommandError
 from tailrace.execution.zygote import LoadReport, start_zygote
 from tailrace.model.spec import DagSpec
+from tailrace.runtime.finding import find_dag
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.suggestions import did_you_mean
 
@@ -59,31 +59,15 @@ def load_one(dag_id: str, settings: Settings) -> tuple[DagSpec, Path]:
     if bundled is None:
         require_dags(dag_id, settings)
     path = bundled or settings.dags
-    loaded = _loaded(path, settings)
-    mistakes = [mistake for mistake in loaded.mistakes if mistake.dag_id == dag_id]
-    if mistakes:
-        raise AuthoringError("; ".join(str(mistake) for mistake in mistakes))
-    if dag_id not in loaded.specs:
-        for mistake in loaded.mistakes:
-            current_speaker().notice(str(mistake))
-        raise unknown_dag(dag_id, loaded.specs, settings.dags)
-    return loaded.specs[dag_id], path
+    return find_dag(_loaded(path, settings), dag_id, path), path
 
 
 def require_dags(dag_id: str, settings: Settings) -> None:
     """Raise CommandError when the folder that ``dag_id`` would be in is not there at all."""
     if settings.dags.exists():
         return
-    if settings.origins["dags"] == "default":
-        raise unknown_dag(dag_id, (), settings.dags)
-    raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
-
-
-def unknown_dag(dag_id: str, known: Iterable[str], path: Path) -> CommandError:
-    """No DAG of that name in the files: the nearest names, the bundled examples' included, or what to do instead."""
-    examples = {file.stem for file in bundled_examples_path().glob("example_*.py")}
-    guess = did_you_mean(dag_id, {*known, *examples})
-    if path.exists():
-        return CommandError(f"no DAG {dag_id!r} in {path}{guess or '; `tailrace dags list` lists what there is'}")
+    if settings.origins["dags"] != "default":
+        raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
+    guess = did_you_mean(dag_id, {file.stem for file in bundled_examples_path().glob("example_*.py")})
     advice = guess or "; `tailrace init` writes a first one, --dags names another place"
-    return CommandError(f"no DAG {dag_id!r}: {path} does not exist{advice}")
+    raise CommandError(f"no DAG {dag_id!r}: {settings.dags} does not exist{advice}")

@@ -31,6 +31,9 @@ from tailrace.model.outcomes import OutcomeKind
 
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+#: What the task's process sends as its task begins: its time runs from then.
+_BEGINS = signal.SIGUSR1
+
 
 def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | None) -> TryOutcome:
     """Run the claim's task, as the DAG file or folder of them has it, which must have been loaded safely before.
@@ -39,16 +42,15 @@ def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | Non
 
     Raises KeyboardInterrupt where Ctrl-C ended the task; by SIGTERM and SIGHUP this process ends as well.
     """
-    loaded = _loaded_silently(dags)
     adopt_orphans()  # so that all it leaves behind is found below us
     heeded = {each for each in _HEEDED if signal.getsignal(each) is not signal.SIG_IGN}  # nohup, a shell's &
     flush_streams()
     with tempfile.TemporaryFile() as told:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, signal.SIGCHLD})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, _BEGINS, signal.SIGCHLD})
         try:
             pid = os.fork()
             if pid == 0:
-                _be_task(loaded, claim, home, told, before)
+                _be_task(dags, claim, home, told, before)
             watch = _Watch(pid, heeded, timeout)
             code = watch.until_its_end()
             _end_descendants(os.getpid())
@@ -81,10 +83,10 @@ def _loaded_silently(dags: Path) -> LoadedDags:
     return loaded
 
 
-def _be_task(
-    loaded: LoadedDags, claim: Claim, home: Path, told: IO[bytes], mask: set[int | signal.Signals]
-) -> NoReturn:
-    """The task's process: runs it and writes its outcome down."""
+def _be_task(dags: Path, claim: Claim, home: Path, told: IO[bytes], mask: set[int | signal.Signals]) -> NoReturn:
+    """The task's process: loads its DAG, here and not before a fork that threads would not survive, runs the task, and
+    writes its outcome down.
+    """
     own = os.getpid()
 
     def heard(number: int, frame: FrameType | None) -> None:
@@ -96,6 +98,8 @@ def _be_task(
     try:
         signal.signal(signal.SIGTERM, heard)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        loaded = _loaded_silently(dags)
+        os.kill(os.getppid(), _BEGINS)
         with suppress(AttributeError):  # a DAG file may have put something else there
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         order = order_for(claim, None)
@@ -126,15 +130,20 @@ class _Watch:
         self.is_late = False
         self._pid = pid
         self._heeded = heeded
-        self._due = None if timeout is None else time.monotonic() + min(timeout.total_seconds(), LONGEST_TIMER)
+        self._seconds = None if timeout is None else min(timeout.total_seconds(), LONGEST_TIMER)
+        self._due: float | None = None
 
     def until_its_end(self) -> int:
         """The exit code of the task's process, once it has ended. Needs the signals blocked."""
         while True:
             left = LONGEST_TIMER if self._due is None else max(0.0, self._due - time.monotonic())
-            heard = signal.sigtimedwait({*self._heeded, signal.SIGCHLD}, left)
+            heard = signal.sigtimedwait({*self._heeded, _BEGINS, signal.SIGCHLD}, left)
             if heard is None:
                 self._end(late=True)
+            elif heard.si_signo == _BEGINS:
+                if self._seconds is not None:
+                    self._due = time.monotonic() + self._seconds
+                    self._seconds = None  # whoever sends it again changes nothing
             elif heard.si_signo != signal.SIGCHLD:
                 self._end(signal.Signals(heard.si_signo))
             ended, status = os.waitpid(self._pid, os.WNOHANG)

@@ -196,12 +196,11 @@ def _load_and_serve(
     control: socket.socket,
     report: int,
 ) -> None:
-    pipe = os.fdopen(report, "wb", buffering=0)
+    pipe = os.fdopen(report, "wb")
 
     def tell(is_report: bool, told: bytes) -> None:
-        whole = memoryview(_HEAD.pack(is_report, len(told)) + told)
-        while whole:
-            whole = whole[pipe.write(whole) :]
+        pipe.write(_HEAD.pack(is_report, len(told)) + told)
+        pipe.flush()  # it may be the last that this process does
 
     loaded = load_dags(dags, began=lambda file: tell(False, os.fsencode(file)))
     show_logging()

@@ -11,9 +11,8 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from tailrace.authoring.loading import bundled_examples_path
 from tailrace.effects.asks import Note, Woken
-from tailrace.errors import AuthoringError, CommandError, EnvironmentBroken
+from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.execution.identity import own_identity
 from tailrace.execution.logs import log_path
 from tailrace.execution.zygote import LoadReport, ZygoteHandle
@@ -34,10 +33,11 @@ from tailrace.runtime.commands import (
 from tailrace.runtime.dates import LogicalRange, range_for
 from tailrace.runtime.driver import JobDriver, Paced, drive_job, new_write_id, pace_of
 from tailrace.runtime.executors import start_executor
+from tailrace.runtime.finding import find_dag
 from tailrace.runtime.listening import BackfillStarted, Listener, Progress, telling_interrupts
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
-from tailrace.runtime.suggestions import did_you_mean, in_words
+from tailrace.runtime.suggestions import in_words
 
 _CREATION_ATTEMPTS = 20
 _PROGRESS_SECONDS = 0.2
@@ -47,7 +47,7 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
     """Create or continue the backfill and drive it until it ends, or until somebody interrupts."""
     began = time.monotonic()
     report = zygote.loaded()
-    dag = find_dag(report, command.dag_id, settings)
+    dag = find_dag(report, command.dag_id, settings.dags)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
     request = _request(command, dates)
     with closing(_open(settings)) as metastore, Interrupts() as interrupts:
@@ -71,7 +71,7 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
     """Create the backfill, or continue it, for schedulers to drive; returns at once."""
     began = time.monotonic()
     report = zygote.loaded()
-    dag = find_dag(report, command.dag_id, settings)
+    dag = find_dag(report, command.dag_id, settings.dags)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
     with closing(_open(settings)) as metastore:
         creation, backfill_id = _create(metastore, dag, _request(command, dates), dates, command.typed)
@@ -94,7 +94,7 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
 def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -> BackfillPreview:
     """What the command would do. Writes nothing: a metastore that does not exist yet is taken as empty."""
     report = zygote.loaded()
-    dag = find_dag(report, command.dag_id, settings)
+    dag = find_dag(report, command.dag_id, settings.dags)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
     request = _request(command, dates)
     if Metastore.is_empty(settings.database_url):
@@ -105,28 +105,6 @@ def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) 
     creation = plan_backfill(dag, request, dates.intervals, facts)
     creation = replace(creation, notices=(*dates.notices, *creation.notices, *_load_notices(report)))
     return BackfillPreview(creation, dag, settings.safe_database_url)
-
-
-def find_dag(report: LoadReport, dag_id: str, settings: Settings) -> DagSpec:
-    """The DAG as loaded. Raises AuthoringError for one with mistakes, CommandError for one that is not there."""
-    its_own = [mistake for mistake in report.mistakes if mistake.dag_id == dag_id]
-    if its_own:  # also where there are two of that name: which of them is meant, nobody knows
-        raise AuthoringError("\n".join(map(str, its_own)))
-    spec = report.specs.get(dag_id)
-    if spec is not None:
-        return spec
-    if not report.specs and report.mistakes:
-        raise AuthoringError("\n".join(map(str, report.mistakes)))
-    known = sorted(report.specs)
-    bundled = sorted(file.stem for file in bundled_examples_path().glob("example_*.py"))
-    hint = did_you_mean(dag_id, [*known, *bundled])
-    if not hint and len(known) <= 8:
-        hint = f"; there are {in_words(known)}" if known else "; `tailrace init` writes a first one"
-    broken = sorted({mistake.file for mistake in report.mistakes})
-    if broken:
-        have = "has" if len(broken) == 1 else "have"
-        hint += f"; {in_words(broken)} {have} mistakes (`tailrace dags check` tells them)"
-    raise CommandError(f"no DAG {dag_id!r} in {settings.dags}{hint}")
 
 
 def _load_notices(report: LoadReport) -> tuple[str, ...]:

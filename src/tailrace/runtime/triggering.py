@@ -8,9 +8,9 @@ from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.metastore.store import Metastore
 from tailrace.planning.triggering import TriggerPlan, TriggerRequest, plan_trigger
-from tailrace.runtime.backfill import find_dag
 from tailrace.runtime.dates import parse_moment
 from tailrace.runtime.driver import new_write_id
+from tailrace.runtime.finding import find_dag
 from tailrace.runtime.settings import Settings
 
 _ATTEMPTS = 20
@@ -25,7 +25,7 @@ def run(
     zygote: ZygoteHandle,
 ) -> TriggerPlan:
     """Create the run; answers what was created. Raises CommandError for a date or id that is taken or cannot be."""
-    dag = find_dag(zygote.loaded(), dag_id, settings)
+    dag = find_dag(zygote.loaded(), dag_id, settings.dags)
     zone = ZoneInfo(dag.schedule.timezone)
     date = None if logical_date is None else parse_moment(logical_date, zone).earliest
     request = TriggerRequest(date, run_id, conf)
