@@ -30,8 +30,9 @@ _SECRET_OPTIONS = frozenset({"password", "passfile", "sslpassword", "sslkey"})
 
 _BEGIN_READ, _BEGIN_WRITE = "BEGIN", "BEGIN IMMEDIATE"
 
-#: Between two attempts at SQLite's write lock, in seconds.
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.005
+#: Between two attempts at SQLite's write lock, in seconds, and how the pauses grow. Shorter than a transaction is: two
+#: workers waited for each other a tenth of the time.
+_SHORTEST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.00003, 0.005, 1.3
 
 #: Connections of a parent process, kept so that collecting them cannot close what the parent still uses.
 _inherited: list[Connection] = []
@@ -143,7 +144,7 @@ class Database:
                 if not locked or time.monotonic() >= until:
                     raise
             time.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
     def _let_sqlite_wait(self, driver: sqlite3.Connection, wait: bool) -> None:
         """Whether SQLite itself waits for a lock. Said only when it changes: a worker writes and writes."""
