@@ -26,8 +26,10 @@ def back_to_first_schema(file: Path) -> None:
         for table in tables:
             if table == "alembic_version" or table.startswith("sqlite_"):
                 continue
-            columns = ", ".join(f'"{row[1]}"' for row in older.execute(f"PRAGMA main.table_info({table})"))
-            where = "WHERE kind <> 'pool'" if table == "history" else ""
+            kept = {row[1] for row in older.execute(f"PRAGMA newer.table_info({table})")}
+            names = [row[1] for row in older.execute(f"PRAGMA main.table_info({table})")]
+            columns = ", ".join(f'"{name}"' for name in names if name in kept)
+            where = "WHERE kind NOT IN ('pool', 'schema')" if table == "history" else ""
             older.execute(f"DELETE FROM main.{table}")
             older.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newer.{table} {where}")
         older.commit()

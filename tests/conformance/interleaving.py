@@ -24,7 +24,7 @@ from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandPlan
 from tailrace.planning.marking import MarkRequest, plan_mark_tasks
 from tailrace.planning.plan import Plan
-from tailrace.planning.schedules import DueRun, DueRuns, LaneKey
+from tailrace.planning.schedules import DueRuns, LaneKey
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
 from tests.conformance.listening import listen
 from tests.conformance.stories import PLAIN, Drive
@@ -173,7 +173,7 @@ class Scene:
     def _of_jobs(self) -> dict[str, Write]:
         one_more = ProcessIdentity("here", "boot", 77, 77)
         (interval,) = intervals(1, FIRST + 30 * DAY)
-        due = DueRuns(replace(SPEC), (DueRun(interval, None),), None)
+        due = DueRuns(replace(SPEC), (interval,), None)
         return {
             "start": Write(lambda store, id: store.start_job("backfill", one_more, SPEC.dag_id, None, LEASE, id)),
             "beat": Write(lambda store, id: store.heartbeat(self.other, LEASE)),

@@ -195,10 +195,20 @@ BY_HAND = {
         "structure",
         "UPDATE dag_version SET spec = replace(spec, '\"max_active_tasks\":3', '\"max_active_tasks\":9')",
     ),
-    "a previous run is gone": (
+    "the previous run that a start looked at": (
         "previous run",
-        "UPDATE dag_run SET previous_id = 999 WHERE state = 'deadlocked'",
+        'UPDATE history SET evidence = \'{"previous_run":"no such run"}\' WHERE evidence = \'{"previous_run":null}\'',
     ),
+    "what a start looked at is not said": (
+        "evidence",
+        "UPDATE history SET evidence = NULL WHERE evidence LIKE '{\"previous_run\"%'",
+    ),
+    "the previous run that blocks": (
+        "previous run",
+        'UPDATE history SET evidence = replace(evidence, \'"previous_run":"\', \'"previous_run":"another \') '
+        "WHERE after = 'deadlocked' AND kind = 'dag_run'",
+    ),
+    "which schema wrote it": ("final state", "DELETE FROM history WHERE kind = 'schema'"),
 }
 
 

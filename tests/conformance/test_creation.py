@@ -96,20 +96,10 @@ def test_backwards_turns_the_order_round(world: World) -> None:
     assert [run.logical_date for run in candidates] == [FIRST + 2 * DAY, FIRST + DAY, FIRST]
 
 
-def test_previous_runs_are_pinned_when_a_run_is_created(world: World) -> None:
-    world.backfill(A, days=2)
-    assert [run.previous_id for run in world.rows(dag_run)] == [None, 1]
-    world.backfill(A, days=2, first=FIRST + 2 * DAY)
-    assert [run.previous_id for run in world.rows(dag_run)] == [None, 1, 2, 3]
-    world.backfill(A, first=FIRST - DAY)
-    assert world.rows(dag_run)[0].previous_id is None, "what comes later does not change it"
-
-
 def test_a_thousand_dates_are_one_transaction(world: World) -> None:
     world.backfill(A, days=1200)
     runs = world.rows(dag_run)
     assert len(runs) == 1200
-    assert [run.previous_id for run in runs[1:]] == [run.id for run in runs[:-1]]
     [begin, *others] = {row.write_id for row in world.history()}
     assert others == []
 
@@ -253,7 +243,7 @@ def test_facts_are_those_of_the_range(world: World) -> None:
     assert (run.state, run.version, run.wanted_by) == (DagRunState.FAILED, 1, ())
     assert [(ti.task_id, ti.state, ti.cause) for ti in run.task_instances] == [("a", "failed", "outcome")]
     assert (facts.now, facts.dag_paused, facts.pools) == (world.clock.now, True, {"default_pool": 128})
-    assert (facts.earlier_runs, facts.open_with_fingerprint) == (frozenset({FIRST}), None)
+    assert (facts.past, facts.open_with_fingerprint) == (None, None)
     wanting = world.backfill(A, days=2, reprocess="all")
     again = replace(asked, start=FIRST, end=FIRST + DAY, reprocess=world.decide(A, reprocess="all").request.reprocess)
     facts = world.store.backfill_facts(A, again, [date.interval for date in world.decide(A, days=2).dates])

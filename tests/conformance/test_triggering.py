@@ -1,4 +1,4 @@
-"""A triggered run is created once, live, with its previous run pinned; its date and its id belong to one run."""
+"""A triggered run is created once, live; its date and its id belong to one run."""
 
 from datetime import datetime, timedelta
 
@@ -18,18 +18,12 @@ def planned(world: World, date: datetime, run_id: str | None = None) -> TriggerP
     return plan_trigger(AB, request, world.clock.now, facts)
 
 
-def test_a_triggered_run_is_live_and_looks_at_the_run_before_it(world: World) -> None:
+def test_a_triggered_run_is_live(world: World) -> None:
     world.backfill(AB)
     row = world.store.trigger(AB, planned(world, FIRST + DAY), world.write_id())
     assert row == 2
     run = world.row(dag_run, 2)
-    assert (run.state, run.run_type, bool(run.live), run.previous_id, run.conf) == (
-        "queued",
-        "manual",
-        True,
-        1,
-        '{"k":1}',
-    )
+    assert (run.state, run.run_type, bool(run.live), run.conf) == ("queued", "manual", True, '{"k":1}')
     assert (run.interval_start, run.interval_end) == (FIRST + DAY, FIRST + 2 * DAY)
     world.sound()
 

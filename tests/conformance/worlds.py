@@ -12,8 +12,10 @@ from sqlalchemy import Table, select
 from tailrace.audit.checks import audit
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, TryOutcome
+from tailrace.metastore.lookback import read_previous
 from tailrace.metastore.store import Done, Metastore, MetastoreStale
 from tailrace.metastore.tables import backfill, backfill_run, dag_run, history, task_instance
+from tailrace.metastore.tables import dag as dag_table
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey
 from tailrace.model.outcomes import OutcomeKind
@@ -24,7 +26,7 @@ from tailrace.planning.backfills import BackfillCreation, BackfillRequest, Repro
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.planning.creation import plan_backfill
-from tailrace.planning.plan import BackfillVerdict, Plan, RunActivation, RunVerdict, TaskTransition
+from tailrace.planning.plan import BackfillVerdict, LookBack, Plan, RunActivation, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
 from tailrace.planning.retries import AfterTry, after_try
 from tailrace.planning.snapshot import Snapshot
@@ -148,7 +150,18 @@ class World:
         return TaskTransition(id=id, run=row.dag_run_id, key=key, after=after, **fields)
 
     def queue(self, spec: DagSpec, job: int, *ids: int, store: Metastore | None = None) -> Applied:
-        return self.apply(spec, job, store, transitions=tuple(self.transition(id) for id in ids))
+        steps = (self.transition(id, looked_back=self.looked_back(spec, id)) for id in ids)
+        return self.apply(spec, job, store, transitions=tuple(steps))
+
+    def looked_back(self, spec: DagSpec, id: int) -> LookBack | None:
+        """What a task instance looks back at now; None for one whose task does not."""
+        row = self.row(task_instance, id)
+        if not spec.by_id[row.task_id].looks_back_at:
+            return None
+        found = self.store.read(lambda tx: read_previous(tx, spec, [row.dag_run_id]))
+        previous = found.looks_at[row.dag_run_id].get(row.task_id)
+        [dag_row] = [each for each in self.rows(dag_table) if each.dag_id == spec.dag_id]
+        return LookBack(dag_row.version, None if previous is None else found.previous[previous].run_id)
 
     def verdict(self, run: int, state: DagRunState, **more: Any) -> RunVerdict:
         """A verdict over the run as it stands."""
@@ -160,7 +173,7 @@ class World:
         """A verdict over the backfill with its closed runs as they stand."""
         states = [row.run_state for row in self.rows(backfill_run) if row.backfill_id == id]
         closed = Counter(DagRunState(each) for each in states if DagRunState(each) in CLOSED)
-        return BackfillVerdict(id, version, state, closed, reason)
+        return BackfillVerdict(id, version, state, closed, reason, leaves_open=closed.total() < len(states))
 
     def decided(self, snapshot: Snapshot) -> Plan:
         """The planner's plan, not applied."""
@@ -266,8 +279,9 @@ class World:
         self.store._database.write(lambda tx: tx.change(change))
 
     def history(self, **wanted: Any) -> list[Any]:
-        """The rows of history with these values; those of pools only where they are asked for."""
-        rows = [row for row in self.rows(history) if row.kind != "pool" or wanted.get("kind") == "pool"]
+        """The rows of history with these values; those of pools and of the schema only where they are asked for."""
+        apart = {"pool", "schema"} - {wanted.get("kind")}
+        rows = [row for row in self.rows(history) if row.kind not in apart]
         return [row for row in rows if all(getattr(row, name) == value for name, value in wanted.items())]
 
 

@@ -15,7 +15,7 @@ from tailrace.metastore.store import Metastore
 from tailrace.metastore.tables import task_instance
 from tailrace.model.spec import DagSpec
 from tailrace.planning.planner import plan
-from tailrace.planning.schedules import DueRun, DueRuns
+from tailrace.planning.schedules import DueRuns
 from tests.conformance.worlds import LEASE, FalseClock, World, dag, intervals
 
 POOL = "small"
@@ -52,7 +52,7 @@ class Race:
         spec = replace(dag(" ".join(names), **{each: {"pool": POOL} for each in names}), dag_id=name)
         world = self.world
         if live:
-            due = DueRuns(spec, tuple(DueRun(interval, None) for interval in intervals(1)), None)
+            due = DueRuns(spec, intervals(1), None)
             job = world.store.start_job("scheduler", world.process(), None, None, LEASE, world.write_id())
             assert world.store.create_due_runs(due, job, world.write_id()) == 1
             self.lanes.append(Lane(spec, job, None, pace))

@@ -8,6 +8,7 @@ from tailrace.audit.final_rows import check_final_rows
 from tailrace.audit.pools import check_pool
 from tailrace.audit.records import BackfillRecord, HistoryRecord, Recorded, Report, Violation
 from tailrace.audit.replay import Replay
+from tailrace.audit.schemas import check_schema
 from tailrace.audit.tries import check_limits, check_refused, check_task_instance
 from tailrace.audit.verdicts import check_backfill, check_run, check_window
 from tailrace.audit.words import check_words
@@ -64,6 +65,9 @@ def _row(replay: Replay, row: HistoryRecord, backfills: dict[int, BackfillRecord
             replay.take(row)
         case "pool":
             yield from check_pool(replay, row)
+            replay.take(row)
+        case "schema":
+            yield from check_schema(replay, row)
             replay.take(row)
         case _:
             replay.take(row)

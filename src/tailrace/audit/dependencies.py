@@ -3,14 +3,16 @@
 A second opinion: written from DESIGN 6 and 7, not from the planner.
 """
 
+from collections.abc import Container
+
+from tailrace.audit.past import looks_back, past_lets
 from tailrace.audit.replay import Replay, Run, RunKey
-from tailrace.audit.rules import FAIL, RUN, SKIP, UNKNOWN, WAIT, outcome
+from tailrace.audit.rules import FAIL, RUN, SKIP, WAIT, outcome
 from tailrace.audit.structure import Structure
 from tailrace.model.spec import TaskSpec
-from tailrace.model.states import CLOSED, FINISHED, TaskInstanceState
+from tailrace.model.states import FINISHED, TaskInstanceState
 
 _IDLE = (TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE)
-_FINE = (TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED)
 
 
 def by_branch(structure: Structure, run: Run, task_id: str) -> str:
@@ -33,27 +35,6 @@ def by_rule(structure: Structure, run: Run, task_id: str) -> str:
     return outcome(task.trigger_rule, run.upstream(task.upstream))
 
 
-def past_lets(replay: Replay, key: RunKey, task: TaskSpec) -> str:
-    """RUN if the previous run lets the task run, WAIT while it still may, FAIL if it never will.
-
-    UNKNOWN if its rows were cleaned away.
-    """
-    record, run = replay.run_records.get(key), replay.runs.get(key)
-    if record is None or not (task.depends_on_past or task.wait_for_downstream):
-        return RUN
-    ignores = run.ignores_past if run is not None and run.told else record.ignore_depends_on_past
-    if ignores or (record.previous is None and not record.previous_gone):
-        return RUN
-    if record.previous is None:
-        return UNKNOWN
-    past = replay.runs.get((key[0], record.previous), Run())
-    needed = (task.task_id, *(task.downstream if task.wait_for_downstream else ()))
-    states = past.upstream(needed)
-    if all(state in _FINE for state in states):
-        return RUN
-    return FAIL if past.state in CLOSED and TaskInstanceState.STOPPING not in states else WAIT
-
-
 def pool_is_small(replay: Replay, key: RunKey, task: TaskSpec) -> bool:
     """Whether the task's pool is not there, or can never hold it.
 
@@ -63,19 +44,25 @@ def pool_is_small(replay: Replay, key: RunKey, task: TaskSpec) -> bool:
     return slots is None or (slots != -1 and task.pool_slots > slots)
 
 
-def doomed(replay: Replay, structure: Structure, key: RunKey) -> dict[str, bool]:
-    """For each unfinished task of the run, whether it can never run as things stand: a least fixpoint."""
+def doomed(replay: Replay, structure: Structure, key: RunKey, unknown: Container[str] = frozenset()) -> dict[str, bool]:
+    """For each unfinished task of the run, whether it can never run as things stand: a least fixpoint.
+
+    Of the ``unknown`` tasks the previous run is gone: it may have held them back for ever.
+    """
     run = replay.runs[key]
     found: dict[str, bool] = {}
     for task_id in structure.tasks:
         unfinished = [state for state in run.states(task_id) if state not in FINISHED]
         if unfinished:
             idle = all(state in _IDLE for state in unfinished)
-            found[task_id] = idle and _can_never(replay, structure, key, task_id, found)
+            held_back = task_id in unknown
+            found[task_id] = idle and _can_never(replay, structure, key, task_id, found, held_back=held_back)
     return found
 
 
-def _can_never(replay: Replay, structure: Structure, key: RunKey, task_id: str, found: dict[str, bool]) -> bool:
+def _can_never(
+    replay: Replay, structure: Structure, key: RunKey, task_id: str, found: dict[str, bool], *, held_back: bool
+) -> bool:
     run, task = replay.runs[key], structure.tasks[task_id]
     gate = by_branch(structure, run, task_id)
     if gate == SKIP:
@@ -87,4 +74,5 @@ def _can_never(replay: Replay, structure: Structure, key: RunKey, task_id: str, 
         return all(found[above] for above in task.upstream if above in found)
     if rule != RUN:
         return False
-    return past_lets(replay, key, task) in (FAIL, UNKNOWN) or pool_is_small(replay, key, task)
+    untold = looks_back(task) and not replay.tells_past
+    return held_back or untold or past_lets(replay, structure, key, task) == FAIL or pool_is_small(replay, key, task)

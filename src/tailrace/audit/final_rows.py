@@ -27,6 +27,10 @@ def check_final_rows(
         if name not in replay.pools or replay.pools[name] != records.pools.get(name):
             led_to = "nothing" if name not in replay.pools else f"{replay.pools[name]} slots"
             yield _found(f"pool {name}", f"history leads to {led_to}, the row says {records.pools.get(name)} slots")
+    if not replay.cleaned:
+        yield from replay.unless_cleaned
+    if not replay.tells_past:
+        yield _found("history", "no row of it says which schema it was written by")
     for what in records.damaged:
         yield Violation("structure", what, "it is not what was stored: its text and its hash differ")
 
@@ -62,8 +66,6 @@ def _run(replay: Replay, key: RunKey, run: Run) -> Iterator[Violation]:
         yield _found(about, "the row names other blocked task instances than the verdict in history")
     for task_id, _ in run.instances:
         yield _found(f"{about} / {task_id}", "history leads to a task instance without a row")
-    if record is not None and record.previous_gone and not replay.cleaned:
-        yield Violation("previous run", about, "its previous run is gone, and nothing says that it was cleaned away")
 
 
 def _found(about: str, text: str) -> Violation:

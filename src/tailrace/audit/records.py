@@ -1,6 +1,7 @@
 """What the audit reads: history in order, the structures the runs were activated with, and the rows as they stand."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from msgspec import Struct
@@ -14,7 +15,8 @@ DELETED_POOL = "deleted"
 class HistoryRecord(Struct, frozen=True):
     """One row of history. ``before`` is None for a creation.
 
-    kind is task_instance, dag_run, backfill, pool (``before`` and ``after`` are its slots), refused or cleaned.
+    kind is task_instance, dag_run, backfill, pool (``before`` and ``after`` are its slots), refused, cleaned or schema
+    (``after`` is the revision that what follows was written by).
     ``structure`` is the key (in ``structures``) of what a planner decided by, None where nobody recorded it;
     ``row_id`` the task instance's row. ``evidence`` is what else was stored with it, as it was read from JSON.
     """
@@ -42,14 +44,17 @@ class Evidence(Struct, frozen=True):
     """What a history row was stored with; None is what it does not speak of.
 
     ``followed`` is what a deciding task chose. On a verdict, ``blocked`` are the task instances that a deadlock's proof
-    names, as (task id, map index), ``assumed`` the states it was drawn from by row, ``past`` those of previous runs by
-    row, ``pools`` the sizes it leans on. On an activation, ``run_pool`` and ``ignores_past`` are the run's options.
-    ``stopping_to`` is where a running try that a person stopped is to end.
-    ``damaged`` says that it could not be read at all.
+    names, as (task id, map index), ``blocked_by`` the previous run that blocks a task, ``assumed`` the states it was
+    drawn from by row, ``past`` those of previous runs by row, ``pools`` the sizes it leans on. On an activation,
+    ``run_pool`` and ``ignores_past`` are the run's options. ``stopping_to`` is where a running try that a person
+    stopped is to end. ``looked_at`` is the previous run that a start or a skip was decided by, empty where there was
+    none. ``clear`` are the tasks that a run put back into the queue is to clear when it begins, ``live`` says that it
+    was left to schedulers. ``damaged`` says that it could not be read at all.
     """
 
     followed: tuple[str, ...] | None = None
     blocked: tuple[tuple[str, int], ...] | None = None
+    blocked_by: Mapping[str, str] | None = None
     assumed: Mapping[int, str] | None = None
     past: Mapping[int, str] | None = None
     pools: Mapping[str, int | None] | None = None
@@ -57,6 +62,9 @@ class Evidence(Struct, frozen=True):
     ignores_past: bool = False
     damaged: bool = False
     stopping_to: str | None = None
+    looked_at: str | None = None
+    clear: tuple[str, ...] | None = None
+    live: bool = False
 
 
 class TaskInstanceRecord(Struct, frozen=True):
@@ -75,21 +83,17 @@ class TaskInstanceRecord(Struct, frozen=True):
 
 
 class RunRecord(Struct, frozen=True):
-    """A run as it stands.
-
-    ``previous`` is the run id of its pinned previous run, ``structure`` the key of the one it was last activated with;
-    None before its first activation. ``previous_gone``: it has a previous run whose rows are not there any more.
-    """
+    """A run as it stands. ``structure`` is the key of the one it was last activated with; None before its first."""
 
     dag_id: str
     run_id: str
     state: str
-    previous: str | None
+    logical_date: datetime
+    run_type: str
     ignore_depends_on_past: bool
     pool: str | None
     structure: int | None
     id: int = 0
-    previous_gone: bool = False
     blocked: tuple[tuple[str, int], ...] | None = None
 
 

@@ -4,14 +4,16 @@ Counts are kept as rows go by, so that an audit costs the same for each row howe
 in memory is the world, never the rows.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from tailrace.audit.records import DELETED_POOL, HistoryRecord, Recorded, RunRecord
+from tailrace.audit.records import DELETED_POOL, HistoryRecord, Recorded, RunRecord, Violation
 from tailrace.audit.structure import Structure
 from tailrace.model.keys import UNMAPPED
-from tailrace.model.states import OCCUPYING, BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.states import CLOSED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 
 RunKey = tuple[str, str]
@@ -50,6 +52,8 @@ class Run:
     pool: str | None = None
     ignores_past: bool = False
     blocked: tuple[Place, ...] | None = None
+    live: bool = False  # a person left it to schedulers
+    to_clear: tuple[str, ...] = ()  # what it is to clear when it begins
 
     def of_task(self, task_id: str) -> list[Instance]:
         """The task's instances."""
@@ -81,6 +85,18 @@ class Replay:
         self.pool_slots: Counter[str] = Counter()
         self.active: Counter[tuple[str, ...]] = Counter()  # by (DAG), (DAG, task) and (DAG, task, run)
         self.cleaned = False
+        self.is_empty = True  # whether no row has gone by
+        self.schema: str | None = None  # by which the rows from here on were written; not told before 0003
+        self.wanted_by: dict[RunKey, list[int]] = {}
+        for backfill in records.backfills:
+            for run_id in backfill.wanted:
+                self.wanted_by.setdefault((backfill.dag_id, run_id), []).append(backfill.id)
+        self._dates: dict[str, list[tuple[datetime, str]]] = {}
+        for record in records.runs:
+            self._dates.setdefault(record.dag_id, []).append((record.logical_date, record.run_id))
+        for dates in self._dates.values():
+            dates.sort()
+        self.unless_cleaned: list[Violation] = []  # wrong, unless rows were cleaned away that would say otherwise
         self.untold: Counter[str] = Counter()  # what could not be judged strictly, and how often
         self._structures = {key: Structure(dag) for key, dag in records.structures.items()}
         self._versions = Counter(dag.dag_id for dag in records.structures.values())
@@ -89,6 +105,25 @@ class Replay:
             for task in dag.tasks:
                 key = dag.dag_id, task.task_id
                 self._most_retries[key] = max(self._most_retries[key], task.retries)
+
+    @property
+    def tells_past(self) -> bool:
+        """Whether rows say from here on which previous run they were decided by."""
+        return self.schema is not None
+
+    def earlier(self, key: RunKey) -> Iterator[str]:
+        """The ids of the DAG's runs of earlier dates, the latest first, whether they exist at this moment or not."""
+        record = self.run_records.get(key)
+        if record is None:
+            return
+        dates = self._dates[key[0]]
+        for place in range(bisect_left(dates, (record.logical_date, "")) - 1, -1, -1):
+            yield dates[place][1]
+
+    def is_earlier(self, dag_id: str, one: str, other: str) -> bool:
+        """Whether the date of one run is before that of another; not if either is gone."""
+        first, second = self.run_records.get((dag_id, one)), self.run_records.get((dag_id, other))
+        return first is not None and second is not None and first.logical_date < second.logical_date
 
     def run(self, row: HistoryRecord) -> Run:
         """The run a row is about."""
@@ -140,6 +175,7 @@ class Replay:
 
     def take(self, row: HistoryRecord) -> None:
         """Let the row have happened."""
+        self.is_empty = False
         if row.kind == "task_instance":
             self._take_task_instance(row)
         elif row.kind == "dag_run":
@@ -150,6 +186,8 @@ class Replay:
             self.pools[row.pool or ""] = slots_from(row.after)
         elif row.kind == "cleaned":
             self.cleaned = True
+        elif row.kind == "schema":
+            self.schema = row.after
 
     def _take_run(self, row: HistoryRecord) -> None:
         run, after = self.run(row), DagRunState(row.after)
@@ -161,6 +199,11 @@ class Replay:
             run.told = row.structure is not None
             run.pool = None if evidence is None else evidence.run_pool
             run.ignores_past = evidence is not None and evidence.ignores_past
+        run.live = run.live or (evidence is not None and evidence.live)
+        if row.cause == Cause.REPROCESS:
+            run.to_clear = () if evidence is None else evidence.clear or ()
+        elif row.cause == Cause.ACTIVATED or after in CLOSED:
+            run.to_clear = ()
 
     def _take_task_instance(self, row: HistoryRecord) -> None:
         instance, after = self.instance(row), TaskInstanceState(row.after)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from tailrace.audit.dependencies import by_branch, by_rule, past_lets
+from tailrace.audit.dependencies import by_branch, by_rule
+from tailrace.audit.past import HELD, check_past
 from tailrace.audit.records import HistoryRecord, Violation
 from tailrace.audit.replay import Replay, groups_of, name_of, place_of
-from tailrace.audit.rules import FAIL, RUN, SKIP, UNKNOWN
+from tailrace.audit.rules import FAIL, RUN, SKIP, WAIT
 from tailrace.audit.structure import Structure
 from tailrace.model.states import CLAIMED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, task_instance_may
@@ -13,6 +14,8 @@ from tailrace.model.transitions import Actor, Cause, task_instance_may
 #: DESIGN 5: the third lost try fails the task instance.
 MOST_LOST = 3
 
+#: A skip may be decided whatever the previous run has decided, not before it has.
+_OVERTAKING = {WAIT: "skipped before it had decided"}
 
 _ENDS_OF_STOPPING = (
     TaskInstanceState.NONE,
@@ -40,8 +43,8 @@ def check_task_instance(replay: Replay, row: HistoryRecord) -> Iterator[Violatio
         yield from _start(replay, row, structure)
     elif row.cause == Cause.TRIGGER_RULE:
         yield from _by_rule(replay, row, structure)
-    elif row.cause == Cause.BRANCH and by_branch(structure, replay.run(row), row.task_id) != SKIP:
-        yield _found("branch", row, "skipped by a branch, and no branch above left it out")
+    elif row.cause == Cause.BRANCH:
+        yield from _by_branch(replay, row, structure)
 
 
 def check_limits(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
@@ -162,8 +165,13 @@ def _start(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator
     if rule != RUN:
         states = ", ".join(run.upstream(task.upstream))
         yield _found("start", row, f"queued under {task.trigger_rule} over {states}, which gives {rule}")
-    if past_lets(replay, (row.dag_id, row.run_id or ""), task) not in (RUN, UNKNOWN):
-        yield _found("start", row, "queued although its previous run did not let it")
+    yield from check_past(replay, row, structure, dict.fromkeys((WAIT, HELD, FAIL), "queued, and it did not let it"))
+
+
+def _by_branch(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
+    if by_branch(structure, replay.run(row), row.task_id or "") != SKIP:
+        yield _found("branch", row, "skipped by a branch, and no branch above left it out")
+    yield from check_past(replay, row, structure, _OVERTAKING)
 
 
 def _by_rule(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
@@ -176,6 +184,8 @@ def _by_rule(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterat
         yield _found("trigger rule", row, f"{row.after} under {task.trigger_rule} over {states}, which gives {verdict}")
     elif by_branch(structure, run, task_id) != RUN:
         yield _found("trigger rule", row, f"{row.after} by its rule before the branches above had decided")
+    if row.after == TaskInstanceState.SKIPPED:
+        yield from check_past(replay, row, structure, _OVERTAKING)
 
 
 def _found(check: str, row: HistoryRecord, text: str) -> Violation:

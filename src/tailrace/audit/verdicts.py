@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tailrace.audit.dependencies import doomed
+from tailrace.audit.past import compare_previous, looks_back, previous_run
 from tailrace.audit.records import BackfillRecord, HistoryRecord, Violation
 from tailrace.audit.replay import Replay, Run, name_of
 from tailrace.audit.structure import Structure
@@ -46,10 +47,15 @@ def _stepped_back(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     for (task_id, _), instance in sorted(replay.run(row).instances.items()):
         if instance.state in OCCUPYING:
             yield _found("yield", row, f"it gave its place back while {task_id} is {instance.state}")
-    record = replay.run_records.get((row.dag_id, row.run_id or ""))
-    previous = None if record is None or record.previous is None else replay.runs.get((row.dag_id, record.previous))
-    if previous is not None and previous.state is not DagRunState.QUEUED:
-        yield _found("yield", row, f"it gave its place back while its previous run is {previous.state}")
+    structure, key = replay.structure(row), (row.dag_id, row.run_id or "")
+    if structure is None or not replay.tells_past:
+        return
+    looking = (task_id for task_id, task in structure.tasks.items() if looks_back(task))
+    found = {previous_run(replay, structure, key, task_id) for task_id in looking} - {None}
+    states = {replay.runs[row.dag_id, run_id].state for run_id in found if run_id is not None}
+    if DagRunState.QUEUED not in states:
+        there = ", ".join(sorted(map(str, states))) or "none"
+        yield _found("yield", row, f"it gave its place back while no previous run of it is queued ({there})")
 
 
 def check_window(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
@@ -92,7 +98,9 @@ def _verdict(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterat
 
 def _deadlock(replay: Replay, row: HistoryRecord, structure: Structure, unfinished: list[str]) -> Iterator[Violation]:
     """The proof is true, and it names exactly what is blocked."""
-    proof = doomed(replay, structure, (row.dag_id, row.run_id or ""))
+    named_by = {} if row.evidence is None else row.evidence.blocked_by or {}
+    gone = {task_id for task_id, run_id in named_by.items() if (row.dag_id, run_id) not in replay.run_records}
+    proof = doomed(replay, structure, (row.dag_id, row.run_id or ""), gone)
     free = [task_id for task_id in unfinished if not proof[task_id]]
     if free or not unfinished:
         yield _found("false deadlock", row, f"{', '.join(free) or 'nothing'} could still run")
@@ -101,6 +109,8 @@ def _deadlock(replay: Replay, row: HistoryRecord, structure: Structure, unfinish
     if not free and blocked is not None and named != sorted(unfinished):
         text = f"it names {', '.join(named) or 'nothing'}, unfinished are {', '.join(unfinished)}"
         yield _found("deadlock proof", row, text)
+    for task_id, looked_at in sorted(named_by.items()):
+        yield from compare_previous(replay, row, structure, task_id, looked_at)
 
 
 def _evidence(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:

@@ -19,6 +19,7 @@ _STATE: Mapping[str, Callable[[str], object]] = {
     "backfill": BackfillState,
     "pool": slots_from,
     "cleaned": _any,
+    "schema": _any,
 }
 
 

@@ -49,7 +49,6 @@ class Claim(Struct, frozen=True):
     disable_retry: bool
     mark_success: bool
     started_at: datetime
-    previous_logical_date: datetime | None = None
     previous_success: DataInterval | None = None  # of the newest earlier successful run of the DAG
 
     @property

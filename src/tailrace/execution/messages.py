@@ -1,7 +1,7 @@
 """What a worker and its task's process say to each other, as values on one side and JSON on the other."""
 
 import signal
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from tailrace.effects.tries import Claim, TryOutcome, XComQuery
@@ -28,7 +28,6 @@ def order_for(claim: Claim, timeout_seconds: float | None, again: bool = False) 
         "logical_date": claim.logical_date.isoformat(),
         "started_at": claim.started_at.isoformat(),
         "data_interval": _interval(claim.data_interval),
-        "previous_logical_date": _moment(claim.previous_logical_date),
         "previous_success": None if claim.previous_success is None else _interval(claim.previous_success),
         "timeout_seconds": timeout_seconds,
         "again": again,
@@ -82,7 +81,3 @@ def outcome_in(message: dict[str, Any]) -> TryOutcome:
 
 def _interval(interval: DataInterval) -> list[str]:
     return [interval.start.isoformat(), interval.end.isoformat()]
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()

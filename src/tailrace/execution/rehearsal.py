@@ -25,7 +25,6 @@ _ORDER = {
     "logical_date": "2016-01-01T00:00:00+00:00",
     "started_at": "2016-01-02T00:00:00+00:00",
     "data_interval": ["2016-01-01T00:00:00+00:00", "2016-01-02T00:00:00+00:00"],
-    "previous_logical_date": None,
     "previous_success": None,
     "timeout_seconds": None,
     "again": False,

@@ -79,7 +79,7 @@ def _create_due(job_id: int, book: DagBook, agenda: Agenda) -> Generator[Effect[
             continue
         created = yield from ask(CreateDueRuns(job_id, due))
         if created:
-            yield from ask(Note((), text=f"{dag_id}: {created} due, {_dates(due.runs[0].interval.start, due.until)}"))
+            yield from ask(Note((), text=f"{dag_id}: {created} due, {_dates(due.intervals[0].start, due.until)}"))
         total += created
     return total
 

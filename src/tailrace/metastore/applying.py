@@ -14,7 +14,7 @@ from tailrace.effects.results import Applied
 from tailrace.effects.tries import Submission
 from tailrace.errors import InternalError
 from tailrace.metastore.activation import activate_runs, adopt_tasks, take_over_runs, yield_runs
-from tailrace.metastore.capacity import Occupancy, count_occupants, lock_dag, lock_pools, running_runs
+from tailrace.metastore.capacity import Occupancy, count_occupants, dag_version, lock_dag, lock_pools, running_runs
 from tailrace.metastore.locking import Workspace, lock_task_instances, read_runs
 from tailrace.metastore.records import Author, insert_history, record, task_instance_row
 from tailrace.metastore.structures import Structures
@@ -142,6 +142,8 @@ def _begin(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -
     queueing = [step for step in plan.transitions if step.takes_slot]
     if tx.postgres:
         _lock_guards(work, queueing)
+    if _leans_on_the_past(plan):
+        work.dag_version = dag_version(tx, plan.dag.dag_id)
     work.runs = read_runs(tx, named, lock=True)
     whole = {part.id for part in parts if not isinstance(part, RunTakeover)}
     lock_task_instances(work, whole, (step.id for step in plan.transitions))
@@ -152,13 +154,24 @@ def _lock_guards(work: Workspace, queueing: list[TaskTransition]) -> None:
     """Lock what guards the limits this plan counts against, and the pools whose size a verdict leans on."""
     plan, tx = work.plan, work.tx
     pools = {name for verdict in plan.run_verdicts for name in verdict.pool_evidence}
-    if queueing or plan.activations:
+    if queueing or plan.activations or _leans_on_the_past(plan) or _leaves_open(plan):
         lock_dag(tx, plan.dag.dag_id)
         # A run may name its own pool. That is fixed at creation, so it may be read before the run is locked.
         runs = read_runs(tx, {step.run for step in queueing}, lock=False)
         pools |= {_pool(work, step, runs[step.run].pool) for step in queueing if step.run in runs}
     lock_pools(tx, pools)
     lock_backfill(work)
+
+
+def _leans_on_the_past(plan: Plan) -> bool:
+    """Whether something of the plan is true only while no run is inserted before its own."""
+    return any(step.looked_back is not None for step in plan.transitions) or any(
+        verdict.dag_version is not None for verdict in plan.run_verdicts
+    )
+
+
+def _leaves_open(plan: Plan) -> bool:
+    return plan.backfill_verdict is not None and plan.backfill_verdict.leaves_open
 
 
 def _pool(work: Workspace, step: TaskTransition, of_run: str | None) -> str:
@@ -214,6 +227,8 @@ def _as_expected(work: Workspace, step: TaskTransition) -> dict[str, Any] | None
         return None  # a person wants another end for it by now
     if any(id not in work.runs or work.runs[id].version != version for id, version in step.versions):
         return None  # a person changed what is above it, or before it
+    if step.looked_back is not None and step.looked_back.dag_version != work.dag_version:
+        return None  # another run may be its previous one by now
     if step.token is not None and columns["token"] != step.token:
         return None
     lease = (columns["lease_until"], columns["lease_epoch"], columns["lease_seconds"])
@@ -237,6 +252,7 @@ def _step(work: Workspace, step: TaskTransition, columns: dict[str, Any]) -> dic
             step.reason,
             try_number=step.try_number,
             token=step.token,
+            evidence=None if step.looked_back is None else {"previous_run": step.looked_back.run_id},
         )
     )
     columns.update(

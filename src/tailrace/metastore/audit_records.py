@@ -1,6 +1,6 @@
 """Reads what the audit looks at, in one transaction: history and task instances a page at a time. Checks nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -72,7 +72,8 @@ _RUNS = select(
     dag_run.c.dag_id,
     dag_run.c.run_id,
     dag_run.c.state,
-    dag_run.c.previous_id,
+    dag_run.c.logical_date,
+    dag_run.c.run_type,
     dag_run.c.ignore_depends_on_past,
     dag_run.c.pool,
     dag_run.c.dag_version_id,
@@ -164,22 +165,20 @@ def _structures(tx: Transaction) -> tuple[dict[int, DagSpec], tuple[str, ...]]:
 
 
 def _runs(tx: Transaction) -> tuple[RunRecord, ...]:
-    rows = tx.rows(_RUNS)
-    names = {row.id: row.run_id for row in rows}
     return tuple(
         RunRecord(
             dag_id=row.dag_id,
             run_id=row.run_id,
             state=row.state,
-            previous=names.get(row.previous_id),
+            logical_date=row.logical_date,
+            run_type=row.run_type,
             ignore_depends_on_past=row.ignore_depends_on_past,
             pool=row.pool,
             structure=row.dag_version_id,
             id=row.id,
-            previous_gone=row.previous_id is not None and row.previous_id not in names,
             blocked=_evidence(f'{{"blocked":{row.blocked}}}').blocked if row.blocked is not None else None,
         )
-        for row in rows
+        for row in tx.rows(_RUNS)
     )
 
 
@@ -203,12 +202,16 @@ def _evidence(text: str) -> Evidence:
         return Evidence(
             followed=_maybe(stored, "followed", tuple),
             blocked=_maybe(stored, "blocked", lambda all: tuple(_place(each["task_instance"]) for each in all)),
+            blocked_by=_maybe(stored, "blocked", _blocked_by),
             assumed=_maybe(stored, "task_instances", _by_row),
             past=_maybe(stored, "previous", _by_row),
             pools=stored.get("pools"),
             run_pool=stored.get("pool"),
             ignores_past=bool(stored.get("ignores_past", False)),
             stopping_to=stored.get("stopping_to"),
+            looked_at=(stored["previous_run"] or "") if "previous_run" in stored else None,
+            clear=_maybe(stored, "clear", tuple),
+            live=bool(stored.get("live", False)),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return Evidence(damaged=True)
@@ -225,3 +228,7 @@ def _by_row(stored: Mapping[str, str]) -> dict[int, str]:
 
 def _place(key: Mapping[str, Any]) -> tuple[str, int]:
     return key["task_id"], key["map_index"]
+
+
+def _blocked_by(blocked: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    return {each["task_instance"]["task_id"]: each["previous_run"] for each in blocked if "previous_run" in each}

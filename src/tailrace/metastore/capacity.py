@@ -7,7 +7,7 @@ the guard rows first (the DAG's, then the pools' in name order), counts again, a
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import bindparam, case, func, select, text
+from sqlalchemy import bindparam, case, func, select, text, update
 
 from tailrace.metastore.tables import OCCUPYING_SQL, dag, dag_run, pool, task_instance
 from tailrace.metastore.transaction import Transaction
@@ -23,7 +23,9 @@ _POOLS = select(pool.c.name, pool.c.slots).order_by(pool.c.name)
 _LOCK_POOLS = (
     select(pool.c.name).where(pool.c.name.in_(bindparam("names", expanding=True))).order_by(pool.c.name)
 ).with_for_update(key_share=True)
-_LOCK_DAG = select(dag.c.version).where(dag.c.dag_id == bindparam("dag_id")).with_for_update(key_share=True)
+_DAG_VERSION = select(dag.c.version).where(dag.c.dag_id == bindparam("dag_id"))
+_LOCK_DAG = _DAG_VERSION.with_for_update(key_share=True)
+_RENEW_DAG = update(dag).where(dag.c.dag_id == bindparam("id")).values(version=dag.c.version + 1)
 _OCCUPANTS = (
     select(
         task_instance.c.pool,
@@ -90,6 +92,17 @@ class Occupancy:
 def lock_dag(tx: Transaction, dag_id: str) -> None:
     """Lock the DAG's guard row, the first of all locks."""
     tx.rows(_LOCK_DAG, {"dag_id": dag_id})
+
+
+def dag_version(tx: Transaction, dag_id: str) -> int | None:
+    """The DAG's version: whoever inserts a run, or changes which runs count as previous ones, makes it grow."""
+    row = tx.row(_DAG_VERSION, {"dag_id": dag_id})
+    return None if row is None else int(row.version)
+
+
+def renew_dag(tx: Transaction, dag_id: str) -> None:
+    """Make the version of the DAG, which is locked, grow: what leaned on the past of its runs is decided again."""
+    tx.change(_RENEW_DAG, {"id": dag_id})
 
 
 def lock_pools(tx: Transaction, pools: Iterable[str]) -> None:

@@ -4,32 +4,37 @@ Backfills go first, then the runs that no backfill left wants: after each transa
 interrupted cleaning leaves a history that still stands up to the audit. A run goes with all its rows or not at all.
 
 Kept, however old: what is not closed; a run that a backfill which stays wants, that an open run looks back at, or whose
-task instances still occupy room; the newest run of each DAG, so that the next date finds its past; and the rows with
-the highest ids, so that SQLite never gives an id a second time.
+task instances still occupy room; the newest run of each DAG and the newest that has each of its tasks, so that the next
+date finds its past; and the rows with the highest ids, so that SQLite never gives an id a second time.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, exists, false, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, delete, exists, false, func, or_, select, text
 
 from tailrace.metastore.capacity import lock_dag
+from tailrace.metastore.lookback import closed_looked_at
 from tailrace.metastore.records import Author, cleaned_row, insert_history, record
+from tailrace.metastore.specs import spec_from
 from tailrace.metastore.tables import (
     OCCUPYING_SQL,
     backfill,
     backfill_run,
+    dag,
     dag_run,
+    dag_version,
     history,
     task_instance,
     write_record,
     xcom,
 )
 from tailrace.metastore.transaction import Transaction
-from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState
+from tailrace.model.keys import RunType
+from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor
 
 #: A write is repeated under its id by the process that made it, seconds after it; a process that slept longer finds the
@@ -47,7 +52,11 @@ _CLOSED_BACKFILL = [state.value for state in BackfillState if state in BACKFILL_
 _other_backfill = backfill.alias("other_backfill")
 _other_instance = task_instance.alias("other_instance")
 _later = dag_run.alias("later")
+_later_instance = task_instance.alias("later_instance")
+_own_instance = task_instance.alias("own_instance")
 _newest = dag_run.alias("newest")
+_STRUCTURES = select(dag_version.c.spec).join(dag, dag.c.dag_version_id == dag_version.c.id).order_by(dag.c.dag_id)
+_OPEN_RUNS = select(dag_run.c.id).where(dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.state.in_(_OPEN_RUN))
 _LOCK_BACKFILLS = (
     select(backfill.c.id).where(backfill.c.id.in_(bindparam("ids", expanding=True))).order_by(backfill.c.id)
 ).with_for_update()
@@ -63,8 +72,9 @@ class Cleaning(Struct, frozen=True):
 def count_cleanable(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
     """How many rows of each kind a cleaning would remove now."""
     backfills = select(backfill.c.id).where(_old_backfill(cleaning))
-    runs = select(dag_run.c.id).where(_old_run(cleaning))
-    names = select(dag_run.c.dag_id, dag_run.c.run_id).where(_old_run(cleaning)).subquery()
+    old = _old_run(tx, cleaning)
+    runs = select(dag_run.c.id).where(old)
+    names = select(dag_run.c.dag_id, dag_run.c.run_id).where(old).subquery()
     instances = select(task_instance.c.id).where(task_instance.c.dag_run_id.in_(runs))
     of_runs = select(func.count()).select_from(
         history.join(names, and_(history.c.dag_id == names.c.dag_id, history.c.run_id == names.c.run_id))
@@ -72,7 +82,7 @@ def count_cleanable(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
     of_backfills = select(func.count()).where(history.c.kind == "backfill", history.c.backfill_id.in_(backfills))
     counts = {
         "backfills": select(func.count()).where(_old_backfill(cleaning)),
-        "runs": select(func.count()).where(_old_run(cleaning)),
+        "runs": select(func.count()).where(old),
         "task instances": select(func.count()).where(task_instance.c.dag_run_id.in_(runs)),
         "xcoms": select(func.count()).where(xcom.c.task_instance_id.in_(instances)),
         "write records": select(func.count()).where(_old_record(tx, cleaning)),
@@ -108,7 +118,7 @@ def _old_backfill(cleaning: Cleaning) -> ColumnElement[bool]:
     return and_(*wanted)
 
 
-def _old_run(cleaning: Cleaning) -> ColumnElement[bool]:
+def _old_run(tx: Transaction, cleaning: Cleaning) -> ColumnElement[bool]:
     """The runs that may go: nobody who stays needs them."""
     staying = (
         select(backfill_run.c.dag_run_id)
@@ -116,7 +126,6 @@ def _old_run(cleaning: Cleaning) -> ColumnElement[bool]:
         .where(backfill_run.c.dag_run_id == dag_run.c.id, ~_old_backfill(cleaning))
         .correlate(dag_run)
     )
-    looking_back = exists().where(_later.c.previous_id == dag_run.c.id, _later.c.state.in_(_OPEN_RUN))
     newer = exists().where(_newest.c.dag_id == dag_run.c.dag_id, _newest.c.logical_date > dag_run.c.logical_date)
     highest_instance = select(func.max(_other_instance.c.id)).scalar_subquery()
     kept_instance = exists().where(
@@ -133,12 +142,47 @@ def _old_run(cleaning: Cleaning) -> ColumnElement[bool]:
         dag_run.c.id != select(func.max(_newest.c.id)).scalar_subquery(),
         newer,
         ~staying.exists(),
-        ~looking_back,
+        ~_has_a_task_last(),
+        dag_run.c.id.not_in(_looked_at(tx, cleaning.dag_id)),
         ~kept_instance,
     ]
     if cleaning.dag_id is not None:
         wanted.append(dag_run.c.dag_id == cleaning.dag_id)
     return and_(*wanted)
+
+
+def _has_a_task_last() -> ColumnElement[bool]:
+    """Whether no later run has one of the run's tasks. Runs triggered by hand may count for nobody: no stand-in."""
+    stands_in = (
+        exists()
+        .where(
+            _later.c.dag_id == dag_run.c.dag_id,
+            _later.c.logical_date > dag_run.c.logical_date,
+            or_(_later.c.run_type != RunType.MANUAL, dag_run.c.run_type == RunType.MANUAL),
+            _later_instance.c.dag_run_id == _later.c.id,
+            _later_instance.c.task_id == _own_instance.c.task_id,
+            _later_instance.c.state != TaskInstanceState.REMOVED,
+        )
+        .correlate(dag_run, _own_instance)
+    )
+    return (
+        exists()
+        .where(
+            _own_instance.c.dag_run_id == dag_run.c.id, _own_instance.c.state != TaskInstanceState.REMOVED, ~stands_in
+        )
+        .correlate(dag_run)
+    )
+
+
+def _looked_at(tx: Transaction, dag_id: str | None) -> list[int]:
+    """The closed runs that open ones look back at, of one DAG or of all."""
+    found: list[int] = []
+    for row in tx.rows(_STRUCTURES if dag_id is None else _STRUCTURES.where(dag.c.dag_id == dag_id)):
+        spec = spec_from(row.spec)
+        if spec.depends_on_past:
+            runs = [each.id for each in tx.rows(_OPEN_RUNS, {"dag_id": spec.dag_id})]
+            found += closed_looked_at(tx, spec, runs)
+    return found
 
 
 def _old_record(tx: Transaction, cleaning: Cleaning) -> ColumnElement[bool]:
@@ -151,7 +195,7 @@ def _old_record(tx: Transaction, cleaning: Cleaning) -> ColumnElement[bool]:
 def _backfills(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
     """Remove some backfills of one DAG, and their wishes."""
     old = select(backfill.c.dag_id, backfill.c.id).where(_old_backfill(cleaning)).order_by(backfill.c.id)
-    ids = _locked_piece(tx, old, BACKFILLS_AT_ONCE)
+    ids = _locked_piece(tx, lambda: old, BACKFILLS_AT_ONCE)
     if not ids:
         return {}
     tx.rows(_LOCK_BACKFILLS, {"ids": ids})
@@ -162,7 +206,10 @@ def _backfills(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
 
 def _runs(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
     """Remove some runs of one DAG with everything that is theirs."""
-    old = select(dag_run.c.dag_id, dag_run.c.id).where(_old_run(cleaning)).order_by(dag_run.c.id)
+
+    def old() -> Select[Any]:
+        return select(dag_run.c.dag_id, dag_run.c.id).where(_old_run(tx, cleaning)).order_by(dag_run.c.id)
+
     ids = _locked_piece(tx, old, RUNS_AT_ONCE)
     if not ids:
         return {}
@@ -195,13 +242,13 @@ def _records(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
     return {"write records": removed} if removed else {}
 
 
-def _locked_piece(tx: Transaction, old: Any, most: int) -> list[int]:
+def _locked_piece(tx: Transaction, old: Callable[[], Select[Any]], most: int) -> list[int]:
     """The rows of the first DAG that has any, found again under its guard: facts may have changed before the lock."""
-    first = tx.row(old.limit(1))
+    first = tx.row(old().limit(1))
     if first is None:
         return []
     lock_dag(tx, first.dag_id)
-    return [row.id for row in tx.rows(old.limit(most)) if row.dag_id == first.dag_id]
+    return [row.id for row in tx.rows(old().limit(most)) if row.dag_id == first.dag_id]
 
 
 def _delete(table: Table, ids: Sequence[int]) -> Any:

@@ -1,6 +1,6 @@
 """Reads what a person's command is about: the runs it names, who wants and drives them, what is deadlocked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,12 +8,22 @@ from sqlalchemy import Select, and_, bindparam, select
 
 from tailrace.metastore.clock import Moment
 from tailrace.metastore.columns import from_json
-from tailrace.metastore.facts import UNFINISHED_BACKFILL, in_batches
+from tailrace.metastore.lookback import read_previous
 from tailrace.metastore.rows import RUN_STATES, STATES, job_alive
 from tailrace.metastore.specs import spec_from
-from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, dag_version, job, task_instance
-from tailrace.metastore.transaction import Transaction
+from tailrace.metastore.tables import (
+    UNFINISHED_BACKFILL,
+    backfill,
+    backfill_run,
+    dag,
+    dag_run,
+    dag_version,
+    job,
+    task_instance,
+)
+from tailrace.metastore.transaction import Transaction, in_batches
 from tailrace.model.keys import RunType
+from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, JobState
 from tailrace.model.transitions import Cause
 from tailrace.planning.commands import (
@@ -43,7 +53,6 @@ _RUN_COLUMNS = (
     dag_run.c.run_type,
     dag_run.c.state,
     dag_run.c.version,
-    dag_run.c.previous_id,
     dag_run.c.live,
     dag_run.c.conf,
     dag_run.c.pool,
@@ -107,23 +116,24 @@ def read_command_facts(tx: Transaction, scope: CommandScope) -> CommandFacts:
     own = named.get(scope.backfill_id) if scope.backfill_id is not None else None
     dag_id = scope.dag_id if own is None else own.dag_id
     row = tx.row(_DAG, {"dag_id": dag_id})
+    spec = None if row is None or row.spec is None else spec_from(row.spec)
     rows, not_found = _scope_rows(tx, scope, dag_id)
     deadlocked = [] if scope.backfill_id is not None else tx.rows(_DEADLOCKED, {"dag_id": dag_id})
     wanted_by, judged_by = _wanting(tx, {each.id for each in (*rows, *deadlocked)})
     instances = _task_instances(tx, [each.id for each in rows])
 
-    def known(each: Any, task_instances: tuple[KnownTaskInstance, ...]) -> KnownRun:
+    def known(each: Any, task_instances: tuple[KnownTaskInstance, ...] = ()) -> KnownRun:
         return _run(each, wanted_by.get(each.id, ()), judged_by.get(each.id), task_instances, now)
 
     return CommandFacts(
         now=now.wall,
         dag_id=dag_id,
-        dag=None if row is None or row.spec is None else spec_from(row.spec),
+        dag=spec,
         structure=0 if row is None else row.dag_version_id,
         dag_paused=row is not None and bool(row.paused),
         runs=tuple(known(each, instances.get(each.id, ())) for each in rows),
         not_found=not_found,
-        deadlocked=tuple(DeadlockedRun(known(each, ()), *_blocked(each.blocked)) for each in deadlocked),
+        deadlocked=tuple(_deadlocked(tx, spec, deadlocked, known)),
         backfills=_backfills(tx, sorted({id for ids in wanted_by.values() for id in ids}), now),
         backfill=own,
     )
@@ -176,7 +186,6 @@ def _run(
         run_type=RunType(row.run_type),
         state=RUN_STATES[row.state],
         version=row.version,
-        previous_id=row.previous_id,
         owner_alive=job_alive(row.owner_state, row.lease_until, row.lease_epoch, row.lease_seconds, now),
         live=bool(row.live),
         conf=row.conf,
@@ -241,11 +250,17 @@ def _backfills(tx: Transaction, ids: Sequence[int], now: Moment) -> dict[int, Kn
     }
 
 
-def _blocked(text: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The tasks a deadlock's verdict names, and those of them that wait for the previous run."""
-    named: dict[str, bool] = {}
-    for each in from_json(text) if text is not None else ():
-        task_id = each["task_instance"]["task_id"]
-        by_past = any(status["dependency"] == _PAST for status in each["reasons"])
-        named[task_id] = named.get(task_id, False) or by_past
-    return tuple(named), tuple(task_id for task_id, by_past in named.items() if by_past)
+def _deadlocked(
+    tx: Transaction, dag: DagSpec | None, rows: Sequence[Any], known: Callable[[Any], KnownRun]
+) -> Iterator[DeadlockedRun]:
+    """The deadlocked runs, with the tasks that their verdicts name, and what those look at now."""
+    looks_at = {} if dag is None else read_previous(tx, dag, [row.id for row in rows]).looks_at
+    for row in rows:
+        named: dict[str, bool] = {}
+        for each in from_json(row.blocked) if row.blocked is not None else ():
+            task_id = each["task_instance"]["task_id"]
+            by_past = any(status["dependency"] == _PAST for status in each["reasons"])
+            named[task_id] = named.get(task_id, False) or by_past
+        found = looks_at.get(row.id, {})
+        waiting = {task_id: found[task_id] for task_id, by_past in named.items() if by_past and task_id in found}
+        yield DeadlockedRun(known(row), tuple(named), waiting)

@@ -11,14 +11,13 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from tailrace.errors import InternalError
-from tailrace.metastore.capacity import lock_dag
+from tailrace.metastore.capacity import lock_dag, renew_dag
 from tailrace.metastore.command_facts import deadlocked_versions, unfinished_wanting
 from tailrace.metastore.creation import StaleFacts
-from tailrace.metastore.facts import in_batches
 from tailrace.metastore.locking import set_wanted_state
 from tailrace.metastore.records import Author, backfill_row, insert_history, record, run_row, task_instance_row
 from tailrace.metastore.tables import backfill, backfill_run, dag_run, task_instance, xcom
-from tailrace.metastore.transaction import Transaction
+from tailrace.metastore.transaction import Transaction, in_batches
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, backfill_may, dag_run_may, task_instance_may
 from tailrace.planning.backfills import DateAction
@@ -145,6 +144,8 @@ def write_command(tx: Transaction, plan: CommandPlan, write_id: str) -> dict[str
     doubt = _doubt(work)
     if doubt is not None:
         raise StaleFacts(doubt)
+    if plan.runs or plan.created:
+        renew_dag(tx, plan.dag_id)
     _step_task_instances(work)
     _create(work)
     _step_runs(work)
@@ -333,6 +334,7 @@ def _step_runs(work: _Commanding) -> None:
                 change.cause,
                 change.reason,
                 backfill_id=None if work.plan.backfill is None else work.plan.backfill.id,
+                evidence={"live": True} if change.to_schedulers else None,
             )
         )
     set_wanted_state(work.tx, stepped)

@@ -13,12 +13,12 @@ from sqlalchemy import bindparam, insert, or_, select, update
 from tailrace.errors import InternalError
 from tailrace.metastore.columns import to_json
 from tailrace.metastore.draft import Creating, Found
-from tailrace.metastore.facts import in_batches, open_backfill
+from tailrace.metastore.facts import open_backfill
 from tailrace.metastore.intentions import requeue_runs
 from tailrace.metastore.records import Author, backfill_row, insert_history, record, run_row
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run
-from tailrace.metastore.transaction import Transaction
+from tailrace.metastore.transaction import Transaction, in_batches
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState
@@ -65,9 +65,12 @@ _EXISTING = (
 _ROWS_BY_DATE = select(dag_run.c.logical_date, dag_run.c.id).where(
     dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date.in_(bindparam("dates", expanding=True))
 )
-_WANTED = select(backfill_run.c.dag_run_id).where(backfill_run.c.backfill_id == bindparam("backfill_id"))
+_WANTED = (
+    select(backfill_run.c.dag_run_id, dag_run.c.logical_date)
+    .join(dag_run, dag_run.c.id == backfill_run.c.dag_run_id)
+    .where(backfill_run.c.backfill_id == bindparam("backfill_id"))
+)
 _INSERT_RUNS = insert(dag_run)
-_PIN = update(dag_run).where(dag_run.c.id == bindparam("run")).values(previous_id=bindparam("pinned"))
 _INSERT_WANTED = insert(backfill_run)
 _REORDER = (
     update(backfill_run)
@@ -129,7 +132,7 @@ def _doubt(work: Creating) -> str | None:
             return f"the unfinished backfill of this command is now {current}, was {creation.continues}"
     if creation.continues is not None:
         tx.rows(_BACKFILL_STATE, {"backfill": creation.continues})
-        work.wanted = frozenset(row[0] for row in tx.rows(_WANTED, {"backfill_id": creation.continues}))
+        work.wanted = {row[0]: row[1] for row in tx.rows(_WANTED, {"backfill_id": creation.continues})}
     for batch in in_batches([date.interval.start for date in creation.dates]):
         for row in tx.rows(_EXISTING, {"dag_id": work.dag.dag_id, "dates": batch}):
             work.found[row.logical_date] = Found(*row)
@@ -210,7 +213,7 @@ def _insert_backfill(work: Creating, command: str, structure: int) -> int:
 
 
 def _insert_runs(work: Creating, backfill_id: int) -> None:
-    """Insert the runs that do not exist, then pin each one's previous run where there is one now."""
+    """Insert the runs that do not exist."""
     new = [date for date in work.creation.dates if date.existing_id is None and not work.settled(date)]
     if not new:
         return
@@ -233,7 +236,6 @@ def _insert_runs(work: Creating, backfill_id: int) -> None:
     for date in new:
         start = date.interval.start
         work.found[start] = Found(created[start], date.run_id, start, DagRunState.QUEUED, 1, None)
-    _pin(work, new)
 
 
 def _run_values(work: Creating, date: DatePlan) -> dict[str, Any]:
@@ -266,28 +268,26 @@ def _rows_by_date(work: Creating, dates: Iterable[datetime]) -> dict[datetime, i
     return found
 
 
-def _pin(work: Creating, new: Iterable[DatePlan]) -> None:
-    pinnable = [(work.found[date.interval.start].id, date.previous) for date in new if date.previous is not None]
-    elsewhere = [previous for _, previous in pinnable if previous not in work.found]
-    rows = {start: found.id for start, found in work.found.items()} | _rows_by_date(work, elsewhere)
-    pins = [{"run": run, "pinned": rows[previous]} for run, previous in pinnable if previous in rows]
-    work.tx.change_many(_PIN, pins)
-
-
 def _want(work: Creating, backfill_id: int) -> None:
-    """Write who wants what in which order; a continued backfill keeps what it has and takes the new order."""
+    """Write who wants what in which order; a continued backfill keeps what it has and takes the new order.
+
+    What it wants although its schedule has no such date any more takes its place among the others by its date.
+    """
+    dates = {work.found[date.interval.start].id: date for date in work.creation.dates}
+    moments = work.wanted | {id: date.interval.start for id, date in dates.items()}
+    order = sorted(moments, key=lambda id: moments[id], reverse=work.request.backwards)
     kept, added = [], []
-    for place, date in enumerate(work.creation.dates):
-        found = work.found[date.interval.start]
-        if found.id in work.wanted:
-            kept.append({"backfill": backfill_id, "run": found.id, "place": place})
+    for place, id in enumerate(order):
+        if id in work.wanted:
+            kept.append({"backfill": backfill_id, "run": id, "place": place})
             continue
+        date = dates[id]
         added.append(
             {
                 "backfill_id": backfill_id,
-                "dag_run_id": found.id,
+                "dag_run_id": id,
                 "ordinal": place,
-                "run_state": found.state,
+                "run_state": work.found[date.interval.start].state,
                 "action": date.action,
                 "reason": date.reason,
                 "clear": to_json(list(date.clear)),

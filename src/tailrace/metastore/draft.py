@@ -31,7 +31,7 @@ class Creating:
     creation: BackfillCreation
     author: Author
     found: dict[datetime, Found] = field(default_factory=dict)
-    wanted: frozenset[int] = frozenset()  # runs the continued backfill wants already
+    wanted: dict[int, datetime] = field(default_factory=dict)  # what the continued backfill wants already, by row
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, select
 from tailrace.metastore.clock import Moment
 from tailrace.metastore.columns import from_json
 from tailrace.metastore.rows import TASK_INSTANCE_COLUMNS, job_alive, run_view, runs_with_owner, task_instance_view
-from tailrace.metastore.snapshots import previous_runs, read_snapshot
+from tailrace.metastore.snapshots import past_facts, read_snapshot
 from tailrace.metastore.specs import spec_from
 from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, dag_version, history, job, task_instance
 from tailrace.metastore.transaction import Transaction
@@ -157,9 +157,8 @@ def _snapshot(tx: Transaction, run: RunView, job_id: int, lane: int | None) -> S
     seen = read_snapshot(tx, job_id, spec, lane)
     if run.state is DagRunState.RUNNING and all(each.id != run.id for each in seen.runs):
         seen = replace(seen, runs=(*seen.runs, run))
-    if spec.depends_on_past:
-        seen = replace(seen, previous=previous_runs(tx, seen.runs, (*seen.candidates, run)))
-    return seen
+    shown = [each.id for each in (*seen.runs, *seen.candidates, run)]
+    return replace(seen, **past_facts(tx, spec, shown))
 
 
 def _wanted_by(tx: Transaction, run: int) -> tuple[WantedBy, ...]:

@@ -1,19 +1,19 @@
 """Reads what exists of a range before a backfill is planned: runs, their task instances, who wants them. Read only."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import bindparam, select
 
 from tailrace.metastore.columns import from_json
+from tailrace.metastore.lookback import read_past_of_range
 from tailrace.metastore.rows import RUN_STATES, STATES
-from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, pool, task_instance
-from tailrace.metastore.transaction import Transaction
+from tailrace.metastore.tables import UNFINISHED_BACKFILL, backfill, backfill_run, dag, dag_run, pool, task_instance
+from tailrace.metastore.transaction import Transaction, in_batches
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import BACKFILL_CLOSED, BackfillState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import (
     BackfillFacts,
@@ -22,13 +22,6 @@ from tailrace.planning.backfills import (
     ExistingTaskInstance,
 )
 from tailrace.planning.snapshot import RunOptions
-
-T = TypeVar("T")
-
-#: How many values one IN list carries, well under every database's limit.
-BATCH = 500
-
-UNFINISHED_BACKFILL = [state.value for state in BackfillState if state not in BACKFILL_CLOSED]
 
 _DAG = select(dag.c.paused).where(dag.c.dag_id == bindparam("dag_id"))
 _POOLS = select(pool.c.name, pool.c.slots).order_by(pool.c.name)
@@ -67,24 +60,12 @@ _TASK_INSTANCES = (
     .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
     .order_by(task_instance.c.dag_run_id, task_instance.c.id)
 )
-_JUST_BEFORE = (
-    select(dag_run.c.logical_date)
-    .where(dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date < bindparam("first"))
-    .order_by(dag_run.c.logical_date.desc())
-    .limit(1)
-)
 _WANTED_BY = (
     select(backfill_run.c.dag_run_id, backfill_run.c.backfill_id)
     .join(backfill, backfill.c.id == backfill_run.c.backfill_id)
     .where(backfill_run.c.dag_run_id.in_(bindparam("runs", expanding=True)), backfill.c.state.in_(UNFINISHED_BACKFILL))
     .order_by(backfill_run.c.dag_run_id, backfill_run.c.backfill_id)
 )
-
-
-def in_batches(values: Sequence[T], size: int = BATCH) -> Iterator[list[T]]:
-    """The values in lists of at most ``size``."""
-    for start in range(0, len(values), size):
-        yield list(values[start : start + size])
 
 
 def open_backfill(tx: Transaction, fingerprint: str) -> int | None:
@@ -103,7 +84,7 @@ def read_facts(
         now=tx.moment.wall,
         dag_paused=paused is not None and bool(paused[0]),
         existing=_existing(tx, dag_spec.dag_id, dates),
-        earlier_runs=frozenset(_just_before(tx, dag_spec.dag_id, dates)),
+        past=read_past_of_range(tx, dag_spec, dates[0], dates[-1]) if dates and dag_spec.depends_on_past else None,
         open_with_fingerprint=open_backfill(tx, request.fingerprint),
         pools={row.name: row.slots for row in tx.rows(_POOLS)},
     )
@@ -121,12 +102,6 @@ def _existing(tx: Transaction, dag_id: str, dates: Sequence[datetime]) -> dict[d
             found = ExistingTaskInstance(task_id, map_index, STATES[state], Cause(cause))
             task_instances.setdefault(run, []).append(found)
     return {row.logical_date: _run(row, wanted_by.get(row.id, ()), task_instances.get(row.id, ())) for row in rows}
-
-
-def _just_before(tx: Transaction, dag_id: str, dates: Sequence[datetime]) -> Iterable[datetime]:
-    if not dates:
-        return ()
-    return (row[0] for row in tx.rows(_JUST_BEFORE, {"dag_id": dag_id, "first": min(dates)}))
 
 
 def _run(row: Any, wanted_by: tuple[int, ...], task_instances: Iterable[ExistingTaskInstance]) -> ExistingRun:

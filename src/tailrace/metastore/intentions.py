@@ -10,10 +10,10 @@ from sqlalchemy import bindparam, select, update
 
 from tailrace.metastore.columns import to_json
 from tailrace.metastore.draft import Creating
-from tailrace.metastore.facts import UNFINISHED_BACKFILL, in_batches
 from tailrace.metastore.locking import set_wanted_state
 from tailrace.metastore.records import run_row
-from tailrace.metastore.tables import backfill, backfill_run, dag_run
+from tailrace.metastore.tables import UNFINISHED_BACKFILL, backfill, backfill_run, dag_run
+from tailrace.metastore.transaction import in_batches
 from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import DateAction, DatePlan

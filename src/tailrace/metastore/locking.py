@@ -24,7 +24,6 @@ _RUNS = (
         dag_run.c.state,
         dag_run.c.version,
         dag_run.c.owner_job_id,
-        dag_run.c.previous_id,
         dag_run.c.pool,
         dag_run.c.clear_on_activation,
         dag_run.c.ignore_depends_on_past,
@@ -85,7 +84,6 @@ class LockedRun:
     state: str
     version: int
     owner: int | None
-    previous_id: int | None
     pool: str | None
     clear: str | None
     ignores_past: bool
@@ -114,6 +112,7 @@ class Workspace:
     judged: list[int] = field(default_factory=list)  # places in plan.run_verdicts
     stale: list[str] = field(default_factory=list)
     backfill_judged: bool = False
+    dag_version: int | None = None  # under lock; read only where the plan leans on it
 
     def of_run(self, run: int) -> list[dict[str, Any]]:
         """The locked task instances of one run, by row."""

@@ -22,6 +22,7 @@ DAG_RUN = "dag_run"
 BACKFILL = "backfill"
 REFUSED = "refused"  # a worker's late outcome: nothing changed, ``after`` is what it would have become
 POOL = "pool"  # ``before`` and ``after`` are slots as text; a pool that goes away ends in DELETED_POOL
+SCHEMA = "schema"  # ``after`` is the revision of the schema by which the rows behind it were written
 CLEANED = "cleaned"  # old rows were removed by a person's command; ``evidence`` counts them
 
 DELETED_POOL = "deleted"
@@ -169,6 +170,22 @@ def cleaned_row(author: Author, dag_id: str, reason: str, removed: Mapping[str, 
         "cause": Cause.CLEANED,
         "reason": reason,
         "evidence": to_json(dict(removed)),
+    }
+
+
+def schema_row(author: Author, before: str | None, after: str) -> dict[str, Any]:
+    """One history row that says which schema wrote what follows; ``before`` is None for a new metastore."""
+    return {
+        **_BLANK,
+        "at": author.at,
+        "write_id": author.write_id,
+        "kind": SCHEMA,
+        "dag_id": "",
+        "before": before,
+        "after": after,
+        "actor": author.actor,
+        "cause": Cause.CREATED if before is None else Cause.RECORDED,
+        "reason": "",
     }
 
 

@@ -46,7 +46,6 @@ RUN_COLUMNS = (
     dag_run.c.version,
     dag_run.c.run_type,
     dag_run.c.owner_job_id,
-    dag_run.c.previous_id,
     dag_run.c.disable_retry,
     dag_run.c.mark_success,
     dag_run.c.ignore_depends_on_past,
@@ -69,7 +68,7 @@ def job_alive(state: str | None, until: float | None, epoch: str | None, seconds
 
 def owner_alive(row: Any, now: Moment) -> bool:
     """Whether the run of a row of RUN_COLUMNS followed by OWNER_COLUMNS has a live owner."""
-    return row[8] is not None and job_alive(row[14], row[15], row[16], row[17], now)
+    return row[8] is not None and job_alive(row[13], row[14], row[15], row[16], now)
 
 
 def task_instance_view(row: Any, now: Moment) -> TaskInstanceView:
@@ -96,7 +95,7 @@ def task_instance_view(row: Any, now: Moment) -> TaskInstanceView:
 
 def run_view(row: Any, now: Moment, task_instances: tuple[TaskInstanceView, ...] = ()) -> RunView:
     """The view of one row of RUN_COLUMNS followed by OWNER_COLUMNS."""
-    (id, run_id, logical, start, end, state, version, kind, owner, previous, *options) = row[:14]
+    (id, run_id, logical, start, end, state, version, kind, owner, *options) = row[:13]
     return RunView(
         id=id,
         run_id=run_id,
@@ -107,7 +106,6 @@ def run_view(row: Any, now: Moment, task_instances: tuple[TaskInstanceView, ...]
         run_type=RunType(kind),
         owner_job_id=owner,
         owner_alive=owner_alive(row, now),
-        previous_id=previous,
         options=RunOptions(*options),
         task_instances=task_instances,
     )

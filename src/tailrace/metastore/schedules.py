@@ -4,24 +4,24 @@ Which runs are due was decided by planning. The DAG's guard row is locked while 
 that decided alike create them once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, bindparam, case, exists, func, insert, literal_column, or_, select, text, update
 
 from tailrace.metastore.creation import lock_dag_row
-from tailrace.metastore.facts import in_batches
 from tailrace.metastore.records import Author, insert_history, record, run_row
 from tailrace.metastore.rows import job_alive
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.tables import OPEN_BACKFILL_SQL, OPEN_RUN_SQL, backfill, dag, dag_run, job
-from tailrace.metastore.transaction import Transaction
+from tailrace.metastore.transaction import Transaction, in_batches
 from tailrace.metastore.waits import end_waits
+from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
 from tailrace.model.states import DagRunState, JobState
 from tailrace.model.transitions import Actor, Cause
-from tailrace.planning.schedules import Agenda, DueRun, DueRuns, LaneKey, ScheduleFacts
+from tailrace.planning.schedules import Agenda, DueRuns, LaneKey, ScheduleFacts
 
 _LIVE_OPEN = (
     exists(literal_column("1"))
@@ -69,11 +69,10 @@ _MOVE_SCHEDULE = (
     .where(dag.c.dag_id == bindparam("id"))
     .values(version=dag.c.version + 1, dag_version_id=bindparam("structure"), scheduled_until=bindparam("until"))
 )
-_ROWS_BY_DATE = select(dag_run.c.logical_date, dag_run.c.id).where(
+_DATES_WITH_RUN = select(dag_run.c.logical_date).where(
     dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date.in_(bindparam("dates", expanding=True))
 )
 _INSERT_RUNS = insert(dag_run)
-_PIN = update(dag_run).where(dag_run.c.id == bindparam("run")).values(previous_id=bindparam("pinned"))
 _RELEASE = (
     update(dag_run)
     .where(
@@ -132,38 +131,31 @@ def create_due_runs(
 
 def _insert_runs(tx: Transaction, due: DueRuns, author: Author) -> int:
     dag_id = due.dag.dag_id
-    known = _rows_by_date(tx, dag_id, (date for run in due.runs for date in (run.interval.start, run.previous)))
-    new = [run for run in due.runs if run.interval.start not in known]
+    known = _dates_with_run(tx, dag_id, [interval.start for interval in due.intervals])
+    new = [interval for interval in due.intervals if interval.start not in known]
     if not new:
         return 0
-    tx.change_many(_INSERT_RUNS, [_run_values(dag_id, run, author.at) for run in new])
-    known |= _rows_by_date(tx, dag_id, (run.interval.start for run in new))
-    pins = [
-        {"run": known[run.interval.start], "pinned": known[run.previous]}
-        for run in new
-        if run.previous is not None and run.previous in known
-    ]
-    tx.change_many(_PIN, pins)
+    tx.change_many(_INSERT_RUNS, [_run_values(dag_id, interval, author.at) for interval in new])
     rows = [
-        run_row(author, dag_id, _run_id(run), None, DagRunState.QUEUED, Cause.CREATED, "due by its schedule")
-        for run in new
+        run_row(author, dag_id, _run_id(interval), None, DagRunState.QUEUED, Cause.CREATED, "due by its schedule")
+        for interval in new
     ]
     insert_history(tx, rows)
     return len(new)
 
 
-def _run_id(run: DueRun) -> str:
-    return run_id_for(RunType.SCHEDULED, run.interval.start)
+def _run_id(interval: DataInterval) -> str:
+    return run_id_for(RunType.SCHEDULED, interval.start)
 
 
-def _run_values(dag_id: str, run: DueRun, at: datetime) -> dict[str, Any]:
+def _run_values(dag_id: str, interval: DataInterval, at: datetime) -> dict[str, Any]:
     return {
         "dag_id": dag_id,
-        "run_id": _run_id(run),
+        "run_id": _run_id(interval),
         "run_type": RunType.SCHEDULED,
-        "logical_date": run.interval.start,
-        "interval_start": run.interval.start,
-        "interval_end": run.interval.end,
+        "logical_date": interval.start,
+        "interval_start": interval.start,
+        "interval_end": interval.end,
         "state": DagRunState.QUEUED,
         "version": 1,
         "disable_retry": False,
@@ -175,10 +167,10 @@ def _run_values(dag_id: str, run: DueRun, at: datetime) -> dict[str, Any]:
     }
 
 
-def _rows_by_date(tx: Transaction, dag_id: str, dates: Iterable[datetime | None]) -> dict[datetime, int]:
-    found: dict[datetime, int] = {}
-    for batch in in_batches(sorted({date for date in dates if date is not None})):
-        found.update((row[0], row[1]) for row in tx.rows(_ROWS_BY_DATE, {"dag_id": dag_id, "dates": batch}))
+def _dates_with_run(tx: Transaction, dag_id: str, dates: Sequence[datetime]) -> set[datetime]:
+    found: set[datetime] = set()
+    for batch in in_batches(dates):
+        found.update(row[0] for row in tx.rows(_DATES_WITH_RUN, {"dag_id": dag_id, "dates": batch}))
     return found
 
 

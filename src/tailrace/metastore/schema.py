@@ -13,14 +13,14 @@ from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, in
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.connection import Database
-from tailrace.metastore.records import Author, insert_history, pool_row
+from tailrace.metastore.records import Author, insert_history, pool_row, schema_row
 from tailrace.metastore.tables import PARTIAL_INDEXES, metadata, pool
 from tailrace.metastore.transaction import Transaction
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS
 from tailrace.model.transitions import Actor, Cause
 
 #: Every revision of the schema, oldest first; the last is what ``tables`` says.
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
 
 #: Any two processes that create or migrate one PostgreSQL metastore at once take turns on this advisory lock.
@@ -125,7 +125,8 @@ def _create(tx: Transaction) -> str:
         {"name": DEFAULT_POOL, "slots": DEFAULT_POOL_SLOTS, "description": "where tasks go that name no pool"},
     )
     author = Author(tx.moment.wall, f"schema-{HEAD}", Actor.PERSON)
-    insert_history(tx, [pool_row(author, DEFAULT_POOL, None, DEFAULT_POOL_SLOTS, Cause.CREATED)])
+    created = pool_row(author, DEFAULT_POOL, None, DEFAULT_POOL_SLOTS, Cause.CREATED)
+    insert_history(tx, [schema_row(author, None, HEAD), created])
     return HEAD
 
 

@@ -5,17 +5,17 @@ one exception, the counts behind a backfill's verdict, is read once, when nothin
 ``open_runs`` and ``failed_runs`` say truly whether there is any, not how many.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Select, bindparam, case, func, literal_column, select, text
 
-from tailrace.metastore.capacity import RUNNING_SQL, count_occupants, limited
+from tailrace.metastore.capacity import RUNNING_SQL, count_occupants, dag_version, limited
 from tailrace.metastore.clock import Moment
+from tailrace.metastore.lookback import read_previous
 from tailrace.metastore.rows import (
     RUN_STATES,
-    STATES,
     TASK_INSTANCE_COLUMNS,
     owner_alive,
     run_view,
@@ -31,7 +31,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.sharing import OwnedRun, has_work_to_spare, runs_to_share
-from tailrace.planning.snapshot import BackfillView, PreviousRun, RunView, Snapshot, StrayTry, TaskInstanceView
+from tailrace.planning.snapshot import BackfillView, RunView, Snapshot, StrayTry, TaskInstanceView
 
 _BY_ID = itemgetter(1)
 
@@ -47,6 +47,7 @@ _BACKFILL = select(
     backfill.c.paused,
     backfill.c.max_active_runs,
     backfill.c.stop_on_failure,
+    backfill.c.backwards,
     OTHER_LANES.label("contended"),
 ).where(backfill.c.id == bindparam("backfill_id"))
 
@@ -81,26 +82,21 @@ _LIVE_CANDIDATES = (
 
 _PAUSED = select(dag_table.c.paused, OTHER_LANES.label("contended")).where(dag_table.c.dag_id == bindparam("dag_id"))
 
-_CANDIDATES = (
+_QUEUED = (
     runs_with_owner()
     .join(backfill_run, backfill_run.c.dag_run_id == dag_run.c.id)
     .where(backfill_run.c.backfill_id == bindparam("backfill_id"), backfill_run.c.run_state == DagRunState.QUEUED)
-    .order_by(backfill_run.c.ordinal)
     .limit(bindparam("most"))
 )
+#: By whether they go from the last date to the first.
+_CANDIDATES = {
+    False: _QUEUED.order_by(backfill_run.c.ordinal),
+    True: _QUEUED.order_by(backfill_run.c.ordinal.desc()),
+}
 
 #: Sorted after it is read: a database sorts such wide rows more slowly than it finds them.
 _TASK_INSTANCES = select(*TASK_INSTANCE_COLUMNS).where(
     task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True))
-)
-
-_PREVIOUS = select(dag_run.c.id, dag_run.c.run_id, dag_run.c.state, dag_run.c.version).where(
-    dag_run.c.id.in_(bindparam("runs", expanding=True))
-)
-_PREVIOUS_STATES = (
-    select(task_instance.c.dag_run_id, task_instance.c.task_id, task_instance.c.state)
-    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
-    .order_by(task_instance.c.dag_run_id, task_instance.c.id)
 )
 
 _STRAYS = (
@@ -166,7 +162,7 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         dag=dag,
         runs=runs,
         candidates=candidates,
-        previous=previous_runs(tx, runs, candidates) if dag.depends_on_past else {},
+        **past_facts(tx, dag, [run.id for run in (*runs, *candidates)]),
         pools=occupancy.views(),
         dag_active_runs=len(running),
         dag_active_tasks=occupancy.dag_active,
@@ -177,6 +173,15 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         contenders=read_contenders(tx, job_id, dag.dag_id, now) if contended else (),
         strays=_strays(tx, now) if occupancy.stopping else (),
     )
+
+
+def past_facts(tx: Transaction, dag: DagSpec, runs: Sequence[int]) -> dict[str, Any]:
+    """What a snapshot says of the runs that these (rows) look back at, and the version that this is true for."""
+    if not dag.depends_on_past:
+        return {}
+    found = read_previous(tx, dag, runs)
+    version = dag_version(tx, dag.dag_id) or 0
+    return {"dag_version": version, "previous": found.previous, "looks_at": found.looks_at}
 
 
 def _shared(
@@ -228,10 +233,12 @@ def _task_instances(tx: Transaction, runs: Sequence[int], now: Moment) -> Mappin
 def _backfill(
     tx: Transaction, dag: DagSpec, backfill_id: int, row: Any, running: int, active: int, now: Moment
 ) -> tuple[BackfillView, tuple[RunView, ...]]:
-    state, version, paused, max_active_runs, stop_on_failure, _ = row
+    state, version, paused, max_active_runs, stop_on_failure, backwards, _ = row
     window = dag.max_active_runs if max_active_runs is None else min(dag.max_active_runs, max_active_runs)
     most = _useful(dag, window, running)
-    candidates = tuple(run_view(row, now) for row in tx.rows(_CANDIDATES, {"backfill_id": backfill_id, "most": most}))
+    # Ordinals follow the order asked for. A DAG that has come to depend on the past goes forwards all the same.
+    queued = tx.rows(_CANDIDATES[backwards and dag.depends_on_past], {"backfill_id": backfill_id, "most": most})
+    candidates = tuple(run_view(row, now) for row in queued)
     open_runs = active + len(candidates)
     failed = stop_on_failure and tx.row(_FAILED_SINCE, {"backfill_id": backfill_id}) is not None
     closed: dict[DagRunState, int] = {}
@@ -251,17 +258,3 @@ def _backfill(
         active_runs=active,
     )
     return view, candidates
-
-
-def previous_runs(tx: Transaction, runs: Iterable[RunView], candidates: Iterable[RunView]) -> Mapping[int, PreviousRun]:
-    pinned = {view.previous_id for view in (*runs, *candidates) if view.previous_id is not None}
-    if not pinned:
-        return {}
-    ids = sorted(pinned)
-    states: dict[int, dict[str, tuple[TaskInstanceState, ...]]] = {id: {} for id in ids}
-    for run, task_id, state in tx.rows(_PREVIOUS_STATES, {"runs": ids}):
-        states[run][task_id] = (*states[run].get(task_id, ()), STATES[state])
-    return {
-        id: PreviousRun(id, run_id, RUN_STATES[state], states[id], version)
-        for id, run_id, state, version in tx.rows(_PREVIOUS, {"runs": ids})
-    }

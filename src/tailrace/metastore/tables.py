@@ -53,6 +53,7 @@ OCCUPYING_SQL = one_of("state", OCCUPYING)
 #: The same for live runs that are not closed, and for backfills that are not.
 OPEN_RUN_SQL = one_of("state", frozenset(DagRunState) - CLOSED)
 LIVE_SQL = f"live AND {OPEN_RUN_SQL}"
+UNFINISHED_BACKFILL = [state.value for state in BackfillState if state not in BACKFILL_CLOSED]
 OPEN_BACKFILL_SQL = one_of("state", frozenset(BackfillState) - BACKFILL_CLOSED)
 
 
@@ -154,7 +155,6 @@ dag_run = Table(
     Column("state", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("owner_job_id", Id),
-    Column("previous_id", Id),  # pinned when the run is created
     Column("conf", Text),
     Column("disable_retry", Boolean, nullable=False),
     Column("mark_success", Boolean, nullable=False),

@@ -1,8 +1,8 @@
 """An open transaction: runs statements and knows the time. Whoever holds one knows no connection and no driver."""
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
@@ -10,6 +10,17 @@ from sqlalchemy.sql.expression import Executable
 
 from tailrace.metastore.clock import Moment
 from tailrace.metastore.prepared import Prepared, Statements
+
+T = TypeVar("T")
+
+#: How many values one IN list carries, well under every database's limit.
+BATCH = 500
+
+
+def in_batches(values: Sequence[T], size: int = BATCH) -> Iterator[list[T]]:
+    """The values in lists of at most ``size``."""
+    for start in range(0, len(values), size):
+        yield list(values[start : start + size])
 
 
 class Transaction:

@@ -25,7 +25,6 @@ from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, task_instance_may
 from tailrace.planning.retries import AfterTry
 
-_previous = dag_run.alias("previous")
 _succeeded = dag_run.alias("succeeded")
 _earlier = dag_run.alias("earlier")
 
@@ -59,14 +58,13 @@ _RUN_OF_TRY = (
         dag_run.c.conf,
         dag_run.c.disable_retry,
         dag_run.c.mark_success,
-        _previous.c.logical_date.label("previous_logical_date"),
         _succeeded.c.interval_start.label("success_start"),
         _succeeded.c.interval_end.label("success_end"),
     )
     .select_from(
-        task_instance.join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
-        .outerjoin(_previous, _previous.c.id == dag_run.c.previous_id)
-        .outerjoin(_succeeded, _succeeded.c.id == _NEWEST_SUCCESS)
+        task_instance.join(dag_run, dag_run.c.id == task_instance.c.dag_run_id).outerjoin(
+            _succeeded, _succeeded.c.id == _NEWEST_SUCCESS
+        )
     )
     .where(task_instance.c.id == bindparam("task_instance"))
     .with_for_update(read=True, of=dag_run)
@@ -221,7 +219,6 @@ def _claim_record(
     row: Any, key: TaskInstanceKey, number: int, token: int, max_tries: int, lost_tries: int, at: datetime
 ) -> dict[str, Any]:
     success = None if row.success_start is None else [row.success_start.isoformat(), row.success_end.isoformat()]
-    previous = row.previous_logical_date
     return {
         "key": [key.dag_id, key.run_id, key.task_id, key.map_index],
         "try_number": number,
@@ -235,7 +232,6 @@ def _claim_record(
         "disable_retry": row.disable_retry,
         "mark_success": row.mark_success,
         "started_at": at.isoformat(),
-        "previous_logical_date": None if previous is None else previous.isoformat(),
         "previous_success": success,
     }
 
@@ -244,7 +240,7 @@ def claimed_from(id: int, result: dict[str, Any]) -> Claim | Refused:
     """The answer to a claim, from its record."""
     if "refused" in result:
         return Refused(RefusalReason(result["refused"]), result["found"])
-    previous, success = result["previous_logical_date"], result["previous_success"]
+    success = result["previous_success"]
     return Claim(
         id=id,
         key=TryKey(TaskInstanceKey(*result["key"]), result["try_number"]),
@@ -258,7 +254,6 @@ def claimed_from(id: int, result: dict[str, Any]) -> Claim | Refused:
         disable_retry=result["disable_retry"],
         mark_success=result["mark_success"],
         started_at=datetime.fromisoformat(result["started_at"]),
-        previous_logical_date=None if previous is None else datetime.fromisoformat(previous),
         previous_success=None if success is None else DataInterval(*(datetime.fromisoformat(text) for text in success)),
     )
 

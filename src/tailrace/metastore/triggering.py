@@ -58,7 +58,6 @@ def write_trigger(
         raise StaleFacts(f"{dag_id}: expected no run {plan.run_id}, found {facts.same_date or facts.same_id}")
     structure = structures.row_of(tx, dag_spec)
     tx.change(_RENEW_DAG, {"id": dag_id, "structure": structure})
-    previous = None if plan.previous is None else tx.row(_BY_DATE, {"dag_id": dag_id, "date": plan.previous})
     values = {
         "dag_id": dag_id,
         "run_id": plan.run_id,
@@ -68,7 +67,6 @@ def write_trigger(
         "interval_end": plan.interval.end,
         "state": DagRunState.QUEUED,
         "version": 1,
-        "previous_id": None if previous is None else previous.id,
         "conf": plan.conf,
         "disable_retry": False,
         "mark_success": False,

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, func, literal_column, select, update
 
 from tailrace.errors import InternalError
-from tailrace.metastore.capacity import pool_sizes
+from tailrace.metastore.capacity import pool_sizes, renew_dag
 from tailrace.metastore.columns import to_json
 from tailrace.metastore.locking import LockedRun, Workspace, set_wanted_state
 from tailrace.metastore.records import backfill_row, run_row
@@ -117,6 +117,8 @@ def _doubt(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> str |
         version = verdict.past_versions.get(id, past.version)
         if past.version != version:
             return f"previous run: expected version {version}, found version {past.version}"
+    if verdict.dag_version is not None and verdict.dag_version != work.dag_version:
+        return f"its DAG: expected version {verdict.dag_version}, found version {work.dag_version}"
     if verdict.pool_evidence:
         sizes = pool_sizes(work.tx)
         for name, slots in sorted(verdict.pool_evidence.items()):
@@ -170,6 +172,7 @@ def blocker_json(blocker: Blocker) -> dict[str, Any]:
         },
         "state": blocker.state,
         "reasons": [{"dependency": status.dependency, "reason": status.reason} for status in blocker.reasons],
+        **({} if blocker.previous is None else {"previous_run": blocker.previous}),
     }
 
 
@@ -198,7 +201,7 @@ def judge_backfill(work: Workspace) -> None:
     elif not backfill_may(BackfillState(row.state), verdict.state, Actor.PLANNER, Cause.JUDGED):
         doubt = f"found it {row.state}"
     else:
-        stops = bool(row.stop_on_failure) and verdict.state is not BackfillState.SUCCESS
+        stops = bool(row.stop_on_failure) and verdict.leaves_open and verdict.state is not BackfillState.SUCCESS
         doubt = _open_doubt(work, verdict.id, stops) or _closed_doubt(work, verdict)
     if doubt is not None:
         work.stale.append(f"backfill {verdict.id}: verdict {verdict.state} refused: {doubt}")
@@ -211,6 +214,8 @@ def judge_backfill(work: Workspace) -> None:
         backfill_row(work.author, row.dag_id, verdict.id, row.state, verdict.state, Cause.JUDGED, verdict.reason)
     )
     work.backfill_judged = True
+    if verdict.leaves_open:  # no later run waits for those any more
+        renew_dag(work.tx, row.dag_id)
 
 
 def _open_doubt(work: Workspace, backfill_id: int, stops: bool) -> str | None:

@@ -62,6 +62,13 @@ class TaskSpec(Struct, frozen=True):
     max_active_tis_per_dagrun: int | None = None
     decides: Decides = Decides.NOTHING
 
+    @property
+    def looks_back_at(self) -> tuple[str, ...]:
+        """The tasks whose task instances in the previous run it waits for; empty for a task that looks at no past."""
+        if self.wait_for_downstream:
+            return (self.task_id, *self.downstream)
+        return (self.task_id,) if self.depends_on_past else ()
+
 
 class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached properties below
     """One DAG, its tasks in topological order (ties by task id)."""
@@ -90,9 +97,19 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
         return frozenset(task.task_id for task in self.tasks if not task.downstream)
 
     @cached_property
+    def looking_back(self) -> tuple[TaskSpec, ...]:
+        """The tasks with depends_on_past or wait_for_downstream."""
+        return tuple(task for task in self.tasks if task.looks_back_at)
+
+    @property
     def depends_on_past(self) -> bool:
-        """Whether any task looks at the previous run."""
-        return any(task.depends_on_past or task.wait_for_downstream for task in self.tasks)
+        """Whether any task looks at a previous run."""
+        return bool(self.looking_back)
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether its runs are points of a schedule: then runs triggered by hand stand beside them."""
+        return self.schedule.kind is not ScheduleKind.NONE
 
     @cached_property
     def descendants(self) -> Mapping[str, frozenset[str]]:

@@ -86,13 +86,27 @@ class ExistingRun(Struct, frozen=True):
     task_instances: tuple[ExistingTaskInstance, ...] = ()
 
 
+class PastFacts(Struct, frozen=True):
+    """What stands before and after the range, for a DAG that depends on the past.
+
+    ``before`` are the tasks for which a run before the range counts, with that run's id; ``undriven`` is a later one,
+    still before the range, that is open and that nobody drives: it is not waited for. ``done_after`` counts the closed
+    runs behind the range that look back at it, ``first_after`` is the first of them.
+    """
+
+    before: Mapping[str, str]
+    undriven: str | None = None
+    done_after: int = 0
+    first_after: str | None = None
+
+
 class BackfillFacts(Struct, frozen=True):
     """What the metastore knows about the range, read in one transaction."""
 
     now: datetime
     dag_paused: bool = False
     existing: Mapping[datetime, ExistingRun] = field(default_factory=lambda: MappingProxyType({}))
-    earlier_runs: frozenset[datetime] = frozenset()  # logical dates with a run just before the range
+    past: "PastFacts | None" = None  # of a DAG that depends on the past
     open_with_fingerprint: int | None = None  # the unfinished backfill this command continues
     pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # slots by name
 
@@ -118,7 +132,6 @@ class DatePlan(Struct, frozen=True):
     to_run: int = 0  # task instances of it that have yet to come to an outcome, or to another one
     clear: tuple[str, ...] = ()  # task ids to clear when the run is activated
     ignore_depends_on_past: bool = False
-    previous: datetime | None = None  # logical date of the previous schedule point
 
 
 class BackfillCreation(Struct, frozen=True):

@@ -15,20 +15,20 @@ from tailrace.planning.snapshot import PoolView, PreviousRun, RunView, TaskInsta
 class Board:
     """A run's task instances by task id, with the state each has after what this step decided."""
 
-    __slots__ = ("_state", "by_task", "dag", "doomed", "pool_sizes", "previous", "run", "versions")
+    __slots__ = ("_state", "by_task", "dag", "doomed", "pool_sizes", "previous", "run")
 
-    def __init__(self, run: RunView, dag: DagSpec, previous: PreviousRun | None, pools: Mapping[str, PoolView]) -> None:
+    def __init__(
+        self, run: RunView, dag: DagSpec, previous: Mapping[str, PreviousRun], pools: Mapping[str, PoolView]
+    ) -> None:
         self.run = run
         self.dag = dag
-        self.previous = previous
+        self.previous = previous  # by task id, for the tasks that look at one
         self.by_task: dict[str, list[TaskInstanceView]] = {}
         self.doomed: dict[int, Decision] = {}
         self.pool_sizes: dict[str, int | None] = {}  # of every pool its tasks use; None: there is no such pool
         for name in {run.options.pool} if run.options.pool else {task.pool for task in dag.tasks}:
             pool = pools.get(name)
             self.pool_sizes[name] = None if pool is None else pool.slots
-        #: What a person may change behind this step's back: the run, and the previous one it looks at.
-        self.versions = ((run.id, run.version), *(((previous.id, previous.version),) if previous is not None else ()))
         self._state: dict[int, TaskInstanceState] = {}
         for ti in run.task_instances:
             self.by_task.setdefault(ti.task_id, []).append(ti)

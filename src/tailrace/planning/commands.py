@@ -65,7 +65,6 @@ class KnownRun(Struct, frozen=True):
     run_type: RunType
     state: DagRunState
     version: int
-    previous_id: int | None = None
     owner_alive: bool = False
     live: bool = False
     conf: str | None = None  # JSON
@@ -78,11 +77,11 @@ class KnownRun(Struct, frozen=True):
 
 
 class DeadlockedRun(Struct, frozen=True):
-    """A deadlocked run of the DAG: the tasks its verdict names, and those of them that wait for the previous run."""
+    """A deadlocked run of the DAG: the tasks its verdict names, and for those blocked by a previous run its row."""
 
     run: KnownRun  # without its task instances
     blocked: tuple[str, ...]
-    by_past: tuple[str, ...]
+    by_past: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class KnownBackfill(Struct, frozen=True):

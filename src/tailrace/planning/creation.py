@@ -5,11 +5,10 @@ turn changes nothing about it. In-flight work is awaited, never reset.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
-from tailrace.model.spec import DagSpec, ScheduleKind
+from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import (
@@ -19,11 +18,11 @@ from tailrace.planning.backfills import (
     DateAction,
     DatePlan,
     ExistingRun,
+    PastFacts,
     Reprocess,
 )
 from tailrace.planning.dependencies import UNLIMITED
 from tailrace.planning.snapshot import RunOptions
-from tailrace.timetable import previous_interval
 
 _NO_OUTCOME = frozenset(
     {
@@ -47,11 +46,7 @@ def plan_backfill(
             f"{dag.dag_id}: --backwards cannot go with depends_on_past ({tasks}): each run would wait for a later "
             f"one; leave out --backwards"
         )
-    dates = []
-    before = _before_first(dag, intervals)
-    for interval in intervals:
-        dates.append(_date(dag, request, interval, before, facts, first=interval is intervals[0]))
-        before = interval.start
+    dates = [_date(dag, request, interval, facts, first=interval is intervals[0]) for interval in intervals]
     refusals += _conflicts(request, dates, facts)
     ordered = tuple(reversed(dates)) if request.backwards else tuple(dates)
     continues = None if request.new else facts.open_with_fingerprint
@@ -63,18 +58,10 @@ def options_for(request: BackfillRequest, date: DatePlan) -> RunOptions:
     return RunOptions(request.disable_retry, request.mark_success, date.ignore_depends_on_past, request.pool)
 
 
-def _before_first(dag: DagSpec, intervals: Sequence[DataInterval]) -> datetime | None:
-    if not intervals or dag.schedule.kind in (ScheduleKind.NONE, ScheduleKind.ONCE):
-        return None
-    found = previous_interval(dag.schedule, dag.start_date, intervals[0].start)
-    return None if found is None else found.start
-
-
 def _date(
     dag: DagSpec,
     request: BackfillRequest,
     interval: DataInterval,
-    previous: datetime | None,
     facts: BackfillFacts,
     first: bool,
 ) -> DatePlan:
@@ -89,7 +76,6 @@ def _date(
             run_id,
             to_run=len(dag.tasks),
             ignore_depends_on_past=ignore_past,
-            previous=previous,
         )
     clear, unfinished = _to_do(dag, request.reprocess, existing)
     if existing.state not in CLOSED:
@@ -115,7 +101,6 @@ def _date(
         to_run=0 if action is DateAction.LEAVE else _to_run(dag, existing, clear),
         clear=clear,
         ignore_depends_on_past=ignore_past,
-        previous=previous,
     )
 
 
@@ -220,10 +205,8 @@ def _differing(request: BackfillRequest, date: DatePlan, run: ExistingRun) -> It
 def _notices(dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts) -> Iterable[str]:
     if facts.dag_paused:
         yield f"{dag.dag_id} is paused: its schedule stands still, this backfill runs"
-    first = dates[0] if dates else None
-    looks_back = first is not None and dag.depends_on_past and not request.ignore_first_depends_on_past
-    if looks_back and first is not None and not _exists(first.previous, facts):
-        yield f"no run before {first.interval.start.isoformat()}: depends_on_past is met for the first date"
+    if dates and facts.past is not None:
+        yield from _past_notices(dag, request, dates, facts.past)
     if request.max_active_runs is not None and request.max_active_runs > dag.max_active_runs:
         yield f"--max-active-runs can only lower the DAG's own limit, {dag.max_active_runs}"
     left = [date for date in dates if date.action is DateAction.LEAVE]
@@ -234,5 +217,23 @@ def _notices(dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], 
         yield f"{which}; --reprocess failed runs {'it' if one else 'them'} again"
 
 
-def _exists(date: datetime | None, facts: BackfillFacts) -> bool:
-    return date is not None and (date in facts.existing or date in facts.earlier_runs)
+def _past_notices(dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], past: PastFacts) -> Iterable[str]:
+    """What the first date looks back at, where that is not the run before it; what looks back at this range."""
+    first = dates[0].interval.start.isoformat()
+    without = [task.task_id for task in dag.looking_back if task.task_id not in past.before]
+    if without and not request.ignore_first_depends_on_past:
+        which = "" if len(without) == len(dag.looking_back) else f" with {', '.join(without)}"
+        yield f"no run{which} before {first}: depends_on_past is met for the first date"
+    if past.undriven is not None and not request.ignore_first_depends_on_past:
+        looks = ", ".join(sorted(set(past.before.values())))
+        instead = f"; it looks at {looks}" if looks else ""
+        yield f"{past.undriven} is open and nobody drives it: depends_on_past does not wait for it{instead}"
+    filled = [place for place, date in enumerate(dates) if date.action in (DateAction.CREATE, DateAction.REPROCESS)]
+    left = [date.run_id for date in dates[filled[0] :] if date.action is DateAction.LEAVE] if filled else []
+    done = len(left) + past.done_after if filled else 0
+    if done:
+        which = f"{left[0] if left else past.first_after}, which is done, looks"
+        if done > 1:
+            which = f"{done} later runs that are done, from {left[0] if left else past.first_after} on, look"
+        again = "it is" if done == 1 else "they are"
+        yield f"{which} back at what this backfill fills in; {again} not run again (--reprocess over those dates would)"

@@ -5,9 +5,10 @@ have room is ``capacity``'s, because room depends on what else was decided in th
 """
 
 from datetime import datetime
+from typing import NamedTuple
 
 from tailrace.model.spec import TaskSpec
-from tailrace.model.states import CLOSED, DagRunState, TaskInstanceState
+from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.planning.board import Board
 from tailrace.planning.plan import DependencyStatus, Verdict
 from tailrace.planning.rules import Counts, evaluate, explain
@@ -78,36 +79,57 @@ def trigger_rule(board: Board, task: TaskSpec) -> tuple[DependencyStatus, Verdic
     return DependencyStatus("Trigger Rule", verdict is Verdict.RUN, reason), verdict, counts
 
 
-def previous_dagrun_state(board: Board, task: TaskSpec) -> tuple[DependencyStatus, bool]:
-    """depends_on_past and wait_for_downstream hold; the second answer is whether they never can.
+class Past(NamedTuple):
+    """What a task's previous run says: whether it lets the task run, whether it may still change, or never will."""
 
-    The previous run is pinned when the run is created; without one the dependency is met. Its states are final
-    once it is closed and nothing of it is stopping: whatever is missing then stays so until a person changes something.
+    status: DependencyStatus
+    undecided: bool = False  # it may still go either way: nothing is decided before it, not even a skip
+    never: bool = False
+
+
+def previous_dagrun_state(board: Board, task: TaskSpec) -> Past:
+    """depends_on_past and wait_for_downstream.
+
+    The previous run is the chronologically previous one that counts for the task: an open one that somebody drives, or
+    a closed one that has the task. Without one the dependency is met. Its states are final once it is closed and
+    nothing of it is stopping: what is unmet then stays so until a person changes something.
     """
     name = "Previous Dagrun State"
-    if not (task.depends_on_past or task.wait_for_downstream):
-        return DependencyStatus(name, True, "The task does not have depends_on_past set."), False
+    needed = task.looks_back_at
+    if not needed:
+        return Past(DependencyStatus(name, True, "The task does not have depends_on_past set."))
     if board.run.options.ignore_depends_on_past:
-        return DependencyStatus(name, True, "This run was created to ignore its previous run."), False
-    previous = board.previous
+        return Past(DependencyStatus(name, True, "This run was created to ignore its previous run."))
+    previous = board.previous.get(task.task_id)
     if previous is None:
-        return DependencyStatus(name, True, "There is no previous run."), False
-    needed = (task.task_id, *(task.downstream if task.wait_for_downstream else ()))
-    unmet = [text for task_id in needed if (text := _unmet_past(previous, task_id))]
+        return Past(DependencyStatus(name, True, "There is no previous run."))
+    found = {task_id: _of_previous(previous, task_id) for task_id in needed}
+    unmet = [f"its {task_id} {text}" for task_id, (text, _) in found.items() if text]
     if not unmet:
-        return DependencyStatus(name, True, f"{', '.join(needed)} succeeded in {previous.run_id}."), False
-    stopping = any(TaskInstanceState.STOPPING in previous.states.get(task_id, ()) for task_id in needed)
-    final = previous.state in CLOSED and not stopping
-    reason = f"depends_on_past: previous run {previous.run_id} is {previous.state}; {'; '.join(unmet)}."
-    return DependencyStatus(name, False, reason), final
+        return Past(DependencyStatus(name, True, f"{', '.join(needed)} succeeded in {previous.run_id}."))
+    undecided = any(still_open for _, still_open in found.values())
+    never = previous.state in CLOSED and not undecided
+    begun = " after it had begun" if previous.state is DagRunState.CANCELLED else ""
+    reason = f"depends_on_past: previous run {previous.run_id} is {previous.state}{begun}; {'; '.join(unmet)}."
+    return Past(DependencyStatus(name, False, reason), undecided, never)
 
 
-def _unmet_past(previous: PreviousRun, task_id: str) -> str:
-    states = previous.states.get(task_id, ())
+def _of_previous(previous: PreviousRun, task_id: str) -> tuple[str, bool]:
+    """Why a task of the previous run does not let its later one run (empty: it does), and whether that may change.
+
+    A task that a closed previous run does not have is no obstacle: only tasks below the one that counts can be absent.
+    """
+    if task_id in previous.to_clear:
+        return "is stored to run again", True
+    states = [state for state in previous.states.get(task_id, ()) if state is not TaskInstanceState.REMOVED]
+    is_open = previous.state not in CLOSED
     if not states:
-        return f"it has no task instance of {task_id}"
+        return ("has not begun", True) if is_open else ("", False)
     unmet = sorted({str(state) for state in states if state not in _PAST_MET})
-    return f"its {task_id} is {', '.join(unmet)}" if unmet else ""
+    if not unmet:
+        return "", False
+    changes = any(state not in FINISHED if is_open else state is TaskInstanceState.STOPPING for state in states)
+    return f"is {', '.join(unmet)}", changes
 
 
 def pool_can_hold(pool_name: str, pool: PoolView | None, slots: int) -> tuple[DependencyStatus, bool]:

@@ -55,28 +55,38 @@ def evaluate_task_instance(
     def decided(verdict: Verdict, cause: Cause, doomed: bool = False) -> Evaluation:
         return Evaluation(Decision(key, ti.state, verdict, tuple(statuses), doomed), cause)
 
+    def skipped(cause: Cause) -> Evaluation:
+        """A skip waits for the previous run too: skipped at once, a date would overtake the one before it."""
+        past = previous_dagrun_state(board, task)
+        if past.undecided:
+            statuses.append(past.status)
+            return decided(Verdict.WAIT, cause)
+        return decided(Verdict.SKIP, cause)
+
     gate, gate_verdict = not_previously_skipped(board, task)
     statuses.append(gate)
     if gate_verdict is Verdict.SKIP:
-        return decided(Verdict.SKIP, Cause.BRANCH)
+        return skipped(Cause.BRANCH)
     if gate_verdict is Verdict.WAIT:
         return decided(Verdict.WAIT, Cause.BRANCH, doomed=_all_doomed(board, board.dag.deciders[task.task_id]))
 
     rule, rule_verdict, counts = trigger_rule(board, task)
     statuses.append(rule)
-    if rule_verdict in (Verdict.SKIP, Verdict.FAIL_UPSTREAM):
+    if rule_verdict is Verdict.SKIP:
+        return skipped(Cause.TRIGGER_RULE)
+    if rule_verdict is Verdict.FAIL_UPSTREAM:
         return decided(rule_verdict, Cause.TRIGGER_RULE)
     if rule_verdict is Verdict.WAIT:
         doomed = counts.pending > 0 and _all_doomed(board, task.upstream)
         return decided(Verdict.WAIT, Cause.TRIGGER_RULE, doomed=doomed)
 
-    past, past_never = previous_dagrun_state(board, task)
+    past = previous_dagrun_state(board, task)
     name = pool_of(board, task)
     pool, pool_never = pool_can_hold(name, pools.get(name), task.pool_slots)
-    statuses += (past, not_in_retry_period(ti, now), ready_to_reschedule(ti, now), pool)
+    statuses += (past.status, not_in_retry_period(ti, now), ready_to_reschedule(ti, now), pool)
     if all(status.passed for status in statuses):
         return decided(Verdict.RUN, Cause.DEPENDENCIES_MET)
-    return decided(Verdict.WAIT, Cause.DEPENDENCIES_MET, doomed=past_never or pool_never)
+    return decided(Verdict.WAIT, Cause.DEPENDENCIES_MET, doomed=past.never or pool_never)
 
 
 def _all_doomed(board: Board, task_ids: tuple[str, ...]) -> bool:

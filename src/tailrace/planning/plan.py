@@ -50,6 +50,17 @@ class Decision(Struct, frozen=True):
         return tuple(status for status in self.statuses if not status.passed)
 
 
+class LookBack(Struct, frozen=True):
+    """What a decision took from the past: true only while the DAG is at this version.
+
+    ``run_id`` is the previous run that counted for the task; None: there was none. Its own version, where there is
+    one, stands among the decision's other versions.
+    """
+
+    dag_version: int
+    run_id: str | None = None
+
+
 class TaskTransition(Struct, frozen=True):
     """One step of one task instance, guarded by the state and try number it was decided from.
 
@@ -68,6 +79,7 @@ class TaskTransition(Struct, frozen=True):
     reason: str
     token: int | None = None  # for a lost try: the claim that is declared lost
     versions: tuple[tuple[int, int], ...] = ()  # of the runs it leans on, by row: a command since then makes it stale
+    looked_back: LookBack | None = None  # where it leans on a previous run, or on there being none
     only_if_expired: bool = False  # it is lost by its lease alone: one renewed since then is not lost
     retry_at: datetime | None = None
     max_tries: int | None = None  # new budget, where the step changes it
@@ -115,11 +127,15 @@ class RunTakeover(Struct, frozen=True):
 
 
 class Blocker(Struct, frozen=True):
-    """Why one doomed task instance can never run: the facts its proof stands on."""
+    """Why one doomed task instance can never run: the facts its proof stands on.
+
+    ``previous`` is the run whose outcome blocks it; None where no previous run does.
+    """
 
     key: TaskInstanceKey
     state: TaskInstanceState
     reasons: tuple[DependencyStatus, ...]
+    previous: str | None = None
 
 
 class RunVerdict(Struct, frozen=True):
@@ -127,9 +143,9 @@ class RunVerdict(Struct, frozen=True):
 
     ``evidence`` is the state of every task instance of the run as the verdict assumes it (this plan's own
     transitions included); apply re-reads them and refuses the verdict as stale unless they are equal.
-    ``past_evidence`` is the same for the pinned previous run, with its version in ``past_versions`` (a person may have
-    marked a task of it and left its state), ``pool_evidence`` for the sizes of pools (None: no such pool), where the
-    verdict leans on them.
+    ``past_evidence`` is the same for the previous runs that block it, with their versions in ``past_versions`` (a
+    person may have marked a task of one and left its state) and the DAG's in ``dag_version`` (another run may stand in
+    between by now), ``pool_evidence`` for the sizes of pools (None: no such pool), where the verdict leans on them.
     """
 
     id: int
@@ -140,6 +156,7 @@ class RunVerdict(Struct, frozen=True):
     blocked: tuple[Blocker, ...] = ()
     past_evidence: Mapping[int, DagRunState] = field(default_factory=lambda: MappingProxyType({}))
     past_versions: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    dag_version: int | None = None
     pool_evidence: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({}))
     reason: str = ""
 
@@ -147,7 +164,8 @@ class RunVerdict(Struct, frozen=True):
 class BackfillVerdict(Struct, frozen=True):
     """The backfill's end: refused as stale while any wanted run is still open, or ended otherwise by now.
 
-    ``closed`` counts the wanted runs that are closed by state, as the verdict was decided from.
+    ``closed`` counts the wanted runs that are closed by state, as the verdict was decided from. ``leaves_open``: it
+    stopped at a failure, and runs that it wanted stay queued; no later run waits for those any more.
     """
 
     id: int
@@ -155,6 +173,7 @@ class BackfillVerdict(Struct, frozen=True):
     state: BackfillState
     closed: Mapping[DagRunState, int]
     reason: str = ""
+    leaves_open: bool = False
 
 
 class Wait(Struct, frozen=True):

@@ -22,6 +22,7 @@ from tailrace.planning.fairness import Turns, pool_resource, runs_resource, task
 from tailrace.planning.plan import (
     Decision,
     DependencyStatus,
+    LookBack,
     Plan,
     RunActivation,
     RunAdoption,
@@ -66,14 +67,15 @@ class _Draft:
 def plan(snapshot: Snapshot) -> Plan:
     """Decide everything that follows from ``snapshot``. Pure: the same snapshot gives the same plan, always."""
     draft = _Draft(snapshot)
-    boards = [Board(run, snapshot.dag, _previous(snapshot, run), snapshot.pools) for run in snapshot.runs]
+    boards = [Board(run, snapshot.dag, snapshot.previous_runs(run.id), snapshot.pools) for run in snapshot.runs]
     _settle_strays(draft, snapshot.strays)
     for board in boards:
         _settle_occupied(draft, board)
         _decide_idle(draft, board)
     turns = Turns(snapshot, _held(snapshot, boards))
     _give_room(draft, boards, turns)
-    verdicts = tuple(verdict for board in boards if (verdict := judge_run(board)) is not None)
+    judged = (judge_run(board, snapshot.dag_version) for board in boards)
+    verdicts = tuple(verdict for verdict in judged if verdict is not None)
     backfill = snapshot.backfill
     activations = tuple(_activations(snapshot, verdicts, turns))
     return Plan(
@@ -103,10 +105,6 @@ def plan(snapshot: Snapshot) -> Plan:
         waiting=turns.waiting,
         lane=0 if backfill is None else backfill.id,
     )
-
-
-def _previous(snapshot: Snapshot, run: RunView) -> PreviousRun | None:
-    return None if run.previous_id is None else snapshot.previous.get(run.previous_id)
 
 
 def _settle_occupied(draft: _Draft, board: Board) -> None:
@@ -178,7 +176,8 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
                 continue
             draft.decisions.append(found.decision)
             if verdict is not Verdict.WAIT:
-                _transition(draft, board, ti, _AFTER[verdict], found.cause, found.reason)
+                looks_back = task if verdict is Verdict.SKIP else None
+                _transition(draft, board, ti, _AFTER[verdict], found.cause, found.reason, looks_back=looks_back)
             elif found.decision.doomed:
                 board.doomed[ti.id] = found.decision
             elif ti.retry_at is not None and ti.retry_at > snapshot.now:
@@ -232,6 +231,7 @@ def _give_room(draft: _Draft, boards: Iterable[Board], turns: Turns) -> None:
             Cause.DEPENDENCIES_MET,
             "",
             try_number=ready.ti.try_number + 1,
+            looks_back=ready.task,
         )
 
 
@@ -244,7 +244,15 @@ def _transition(
     reason: str,
     *,
     try_number: int | None = None,
+    looks_back: TaskSpec | None = None,
 ) -> None:
+    """Write the step into the plan; ``looks_back`` is its task where its previous run had a say in it."""
+    versions: tuple[tuple[int, int], ...] = ((board.run.id, board.run.version),)
+    looked_back = None
+    if looks_back is not None and looks_back.looks_back_at and not board.run.options.ignore_depends_on_past:
+        previous = board.previous.get(looks_back.task_id)
+        looked_back = LookBack(draft.snapshot.dag_version, None if previous is None else previous.run_id)
+        versions += () if previous is None else ((previous.id, previous.version),)
     draft.transitions.append(
         TaskTransition(
             id=ti.id,
@@ -256,7 +264,8 @@ def _transition(
             try_number=ti.try_number if try_number is None else try_number,
             cause=cause,
             reason=reason,
-            versions=board.versions,
+            versions=versions,
+            looked_back=looked_back,
         )
     )
     board.decide(ti, after)
@@ -308,7 +317,7 @@ def _stops(backfill: BackfillView, closing: Sequence[RunVerdict]) -> bool:
 
 
 def held_back_by(snapshot: Snapshot) -> tuple[RunView, PreviousRun] | None:
-    """The first run of a backfill of which nothing goes on, and the open run, not one of its own, that it depends on.
+    """The first run of a backfill of which nothing goes on, and an open run, not one of its own, that it depends on.
 
     Only whoever drives that run lets it go on, which may be nobody: a person has to hear of it.
     """
@@ -319,18 +328,19 @@ def held_back_by(snapshot: Snapshot) -> tuple[RunView, PreviousRun] | None:
     under_way = OCCUPYING | {TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE}
     if not ours or any(ti.state in under_way for run in snapshot.runs for ti in run.task_instances):
         return None
-    first = ours[0]
-    previous = _previous(snapshot, first)
-    if previous is None or first.options.ignore_depends_on_past or previous.id in {run.id for run in ours}:
+    first, own = ours[0], {run.id for run in ours}
+    if first.options.ignore_depends_on_past:
         return None
-    waits = previous.state not in CLOSED if snapshot.runs else previous.state is DagRunState.QUEUED
-    return (first, previous) if waits else None
+    for previous in snapshot.previous_runs(first.id).values():
+        waits = previous.state not in CLOSED if snapshot.runs else previous.state is DagRunState.QUEUED
+        if waits and previous.id not in own:
+            return first, previous
+    return None
 
 
 def _waits_for_previous(snapshot: Snapshot, run: RunView, opened: set[int]) -> bool:
-    if not snapshot.dag.depends_on_past or run.options.ignore_depends_on_past or run.previous_id is None:
+    """Whether a run that one of its tasks looks at has yet to begin."""
+    if run.options.ignore_depends_on_past:
         return False
-    previous = snapshot.previous.get(run.previous_id)
-    if previous is None or run.previous_id in opened:
-        return False
-    return previous.state is DagRunState.QUEUED
+    found = snapshot.previous_runs(run.id).values()
+    return any(previous.state is DagRunState.QUEUED and previous.id not in opened for previous in found)

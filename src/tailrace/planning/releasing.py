@@ -12,6 +12,7 @@ from tailrace.planning.explained import RunFacts, WantedBy
 from tailrace.planning.plan import Decision, DependencyStatus, Plan
 
 #: Answers that speak of room which others hold: whoever waits for it stands in a queue.
+_PAST = "Previous Dagrun State"
 _ROOM = frozenset({"Task Instance Slots Available", "Task Concurrency", "Pool Slots Available"})
 
 
@@ -24,14 +25,14 @@ class Release(Struct, frozen=True):
 
 def release_of(facts: RunFacts, decision: Decision) -> Release:
     """What would let a waiting task instance go on: the release of the first thing it waits for."""
-    first = decision.failed[0]
+    first = next((status for status in decision.failed if status.dependency == _PAST), decision.failed[0])
     task_id, run_id = decision.key.task_id, facts.run.run_id
     ti = next(each for each in facts.task_instances if each.view.task_id == task_id)
     match first.dependency:
         case "Trigger Rule" | "Not Previously Skipped":
             return _above(facts, task_id, decision)
         case "Previous Dagrun State":
-            return _past(facts, task_id, decision)
+            return _past(facts, task_id)
         case "Not In Retry Period" | "Ready To Reschedule":
             at = ti.view.retry_at or facts.snapshot.now
             left = seconds_text((at - facts.snapshot.now).total_seconds())
@@ -61,10 +62,13 @@ def _above(facts: RunFacts, task_id: str, decision: Decision) -> Release:
     return Release(f"the end of {names}")
 
 
-def _past(facts: RunFacts, task_id: str, decision: Decision) -> Release:
-    previous = facts.snapshot.previous.get(facts.run.previous_id or 0)
+def _past(facts: RunFacts, task_id: str) -> Release:
+    previous = facts.snapshot.previous_runs(facts.run.id).get(task_id)
     if previous is None:
-        return Release("its previous run")
+        return Release("its next step: no previous run counts for it any more")
+    if previous.state is DagRunState.CANCELLED:
+        text = f"{previous.run_id}, which was cancelled after it had begun, must run again, or be marked"
+        return Release(text, f"tailrace runs clear {facts.dag_id} {previous.run_id}")
     if previous.state not in CLOSED:
         return Release(
             f"{task_id} of {previous.run_id}, which is {previous.state}",
@@ -131,10 +135,10 @@ def waits_of_queued(facts: RunFacts, plan: Plan) -> str:
         parts.append(f"backfill {each.backfill_id}: {state}{each.ahead} queued before it{limit}")
     if facts.live and facts.snapshot.schedule_paused:
         parts.append("the DAG's schedule is paused")
-    previous = facts.snapshot.previous.get(facts.run.previous_id or 0)
-    looks_back = dag.depends_on_past and not facts.run.options.ignore_depends_on_past
-    if looks_back and previous is not None and previous.state is DagRunState.QUEUED:
-        parts.append(f"its previous run {previous.run_id} is queued itself (depends_on_past)")
+    if not facts.run.options.ignore_depends_on_past:
+        previous = facts.snapshot.previous_runs(facts.run.id).values()
+        for run_id in sorted({each.run_id for each in previous if each.state is DagRunState.QUEUED}):
+            parts.append(f"its previous run {run_id} is queued itself (depends_on_past)")
     return "; ".join(parts)
 
 

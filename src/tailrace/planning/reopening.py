@@ -23,14 +23,14 @@ def freed_runs(
     """
     followers: dict[int, list[DeadlockedRun]] = {}
     for found in facts.deadlocked:
-        if found.run.previous_id is not None:
-            followers.setdefault(found.run.previous_id, []).append(found)
+        for previous in set(found.by_past.values()):
+            followers.setdefault(previous, []).append(found)
     changed = dict(touched)
     waiting = sorted(changed)
     while waiting:
         previous = waiting.pop(0)
         for found in followers.get(previous, ()):
-            if found.run.id in changed or not _waits_for(dag, found, changed[previous]):
+            if found.run.id in changed or not _waits_for(dag, found, previous, changed[previous]):
                 continue
             changed[found.run.id] = frozenset(found.blocked)
             waiting.append(found.run.id)
@@ -44,8 +44,8 @@ def freed_runs(
             )
 
 
-def _waits_for(dag: DagSpec, found: DeadlockedRun, tasks: frozenset[str]) -> bool:
-    for task_id in found.by_past:
+def _waits_for(dag: DagSpec, found: DeadlockedRun, previous: int, tasks: frozenset[str]) -> bool:
+    for task_id in (task_id for task_id, looked_at in found.by_past.items() if looked_at == previous):
         task = dag.by_id.get(task_id)
         if task is None or task_id in tasks or (task.wait_for_downstream and tasks & set(task.downstream)):
             return True

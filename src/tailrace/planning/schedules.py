@@ -36,21 +36,14 @@ class Agenda(Struct, frozen=True):
     schedules: Mapping[str, ScheduleFacts] = field(default_factory=lambda: MappingProxyType({}))
 
 
-class DueRun(Struct, frozen=True):
-    """One run to create, and the logical date of the schedule point before it."""
-
-    interval: DataInterval
-    previous: datetime | None
-
-
 class DueRuns(Struct, frozen=True):
     """The runs that a schedule is due, in order. Refused as a whole unless the schedule stands at ``after``."""
 
     dag: DagSpec
-    runs: tuple[DueRun, ...]
+    intervals: tuple[DataInterval, ...]
     after: datetime | None
 
     @property
     def until(self) -> datetime:
         """The last logical date looked at, once they are created."""
-        return self.runs[-1].interval.start
+        return self.intervals[-1].start

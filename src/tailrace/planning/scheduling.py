@@ -10,7 +10,7 @@ from itertools import islice
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, ScheduleKind
-from tailrace.planning.schedules import DueRun, DueRuns, ScheduleFacts
+from tailrace.planning.schedules import DueRuns, ScheduleFacts
 from tailrace.timetable import intervals_after, previous_interval
 
 #: So many runs one step creates at most; a long catchup takes several.
@@ -24,11 +24,7 @@ def due_runs(dag: DagSpec, facts: ScheduleFacts, now: datetime) -> DueRuns | Non
     if facts.paused or dag.schedule.kind is ScheduleKind.NONE:
         return None
     intervals = tuple(islice(_due(dag, facts.until, now), MOST_DUE))
-    if not intervals:
-        return None
-    found = previous_interval(dag.schedule, dag.start_date, intervals[0].start)
-    previous = (None if found is None else found.start, *(interval.start for interval in intervals))
-    return DueRuns(dag, tuple(map(DueRun, intervals, previous)), facts.until)
+    return DueRuns(dag, intervals, facts.until) if intervals else None
 
 
 def _due(dag: DagSpec, until: datetime | None, now: datetime) -> Iterator[DataInterval]:

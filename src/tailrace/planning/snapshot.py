@@ -63,19 +63,19 @@ class RunView(Struct, frozen=True):
     run_type: RunType = RunType.BACKFILL
     owner_job_id: int | None = None
     owner_alive: bool = False  # by heartbeat, as the metastore judges it
-    previous_id: int | None = None  # the pinned previous run's row
     options: RunOptions = field(default_factory=RunOptions)
     task_instances: tuple[TaskInstanceView, ...] = ()
 
 
 class PreviousRun(Struct, frozen=True):
-    """What depends_on_past needs of a pinned previous run: its state and its tasks' states."""
+    """What depends_on_past needs of a run that a later one looks at: its state and its tasks' states."""
 
     id: int
     run_id: str
     state: DagRunState
     states: Mapping[str, tuple[TaskInstanceState, ...]]  # by task id, one entry per map index
     version: int = 0  # fact guard: bumped by every command that touches the run
+    to_clear: frozenset[str] = frozenset()  # tasks stored to be cleared when it is activated: their states are old
 
 
 class StrayTry(Struct, frozen=True):
@@ -136,7 +136,10 @@ class Snapshot(Struct, frozen=True):
     dag: DagSpec
     runs: tuple[RunView, ...]  # active and driven by this job: its own, or without a live owner; in plan order
     candidates: tuple[RunView, ...] = ()  # the next queued runs, in activation order, without task instances
-    previous: Mapping[int, PreviousRun] = field(default_factory=lambda: MappingProxyType({}))
+    dag_version: int = 0  # fact guard: bumped by every insertion of a run, and by whatever changes which runs count
+    previous: Mapping[int, PreviousRun] = field(default_factory=lambda: MappingProxyType({}))  # by row
+    #: By run, then by task with depends_on_past: the row of the chronologically previous run that counts for the task.
+    looks_at: Mapping[int, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))
     pools: Mapping[str, PoolView] = field(default_factory=lambda: MappingProxyType({}))
     dag_active_runs: int = 0  # running runs of the DAG, over all jobs
     dag_active_tasks: int = 0  # occupying task instances of the DAG, over all runs and jobs
@@ -148,3 +151,8 @@ class Snapshot(Struct, frozen=True):
     backfill_weight: float = 1.0  # of all backfills together, beside live runs
     strays: tuple[StrayTry, ...] = ()
     lost: frozenset[int] = frozenset()  # task-instance rows whose local holder was found dead, group killed
+
+    def previous_runs(self, run: int) -> Mapping[str, PreviousRun]:
+        """The previous run of each task of a run that looks at one, by task id; a task without one is left out."""
+        found = self.looks_at.get(run, {})
+        return {task_id: self.previous[id] for task_id, id in found.items() if id in self.previous}

@@ -35,7 +35,6 @@ class TriggerPlan(Struct, frozen=True):
     run_id: str
     logical_date: datetime
     interval: DataInterval
-    previous: datetime | None = None  # logical date of the schedule point before it
     conf: str | None = None
     refusals: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
@@ -45,10 +44,6 @@ def plan_trigger(dag: DagSpec, request: TriggerRequest, now: datetime, facts: Tr
     """The run that the request means; with ``facts``, also whether it may be created. ``now`` stands for no date."""
     date = now if request.logical_date is None else request.logical_date
     run_id = request.run_id or run_id_for(RunType.MANUAL, date)
-    previous = None
-    if dag.schedule.kind not in (ScheduleKind.NONE, ScheduleKind.ONCE):
-        found = previous_interval(dag.schedule, dag.start_date, date)
-        previous = None if found is None else found.start
     refusals: list[str] = []
     notices: list[str] = []
     if facts is not None:
@@ -63,7 +58,7 @@ def plan_trigger(dag: DagSpec, request: TriggerRequest, now: datetime, facts: Tr
             notices.append(f"{dag.dag_id} is paused: it begins once `tailrace dags unpause {dag.dag_id}` is typed")
     if date > now:
         refusals.append(f"{date.isoformat(timespec='minutes')} is in the future; give a --logical-date that has come")
-    return TriggerPlan(run_id, date, _interval(dag, date), previous, request.conf, tuple(refusals), tuple(notices))
+    return TriggerPlan(run_id, date, _interval(dag, date), request.conf, tuple(refusals), tuple(notices))
 
 
 def _interval(dag: DagSpec, date: datetime) -> DataInterval:

@@ -8,12 +8,12 @@ from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.board import Board
 from tailrace.planning.plan import BackfillVerdict, Blocker, RunVerdict
-from tailrace.planning.snapshot import BackfillView
+from tailrace.planning.snapshot import BackfillView, TaskInstanceView
 
 _BAD = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 
 
-def judge_run(board: Board) -> RunVerdict | None:
+def judge_run(board: Board, dag_version: int) -> RunVerdict | None:
     """The run's verdict after what this step decided, or None while it is open."""
     run = board.run
     if run.state is not DagRunState.RUNNING or board.missing_tasks():
@@ -22,7 +22,7 @@ def judge_run(board: Board) -> RunVerdict | None:
     if any(ti.id not in board.doomed for ti in unfinished):
         return None
     if unfinished:
-        return _deadlock(board)
+        return _deadlock(board, dag_version)
     bad = [
         f"{ti.task_id} is {board.state(ti)}"
         for task_id in sorted(board.dag.leaves)
@@ -34,19 +34,12 @@ def judge_run(board: Board) -> RunVerdict | None:
     return RunVerdict(run.id, run.run_id, run.version, state, board.evidence, reason=reason)
 
 
-def _deadlock(board: Board) -> RunVerdict:
+def _deadlock(board: Board, dag_version: int) -> RunVerdict:
     run = board.run
-    blocked = tuple(
-        Blocker(
-            TaskInstanceKey(board.dag.dag_id, run.run_id, ti.task_id, ti.map_index),
-            board.state(ti),
-            board.doomed[ti.id].failed,
-        )
-        for ti in board.unfinished()
-    )
+    blocked = tuple(_blocker(board, ti) for ti in board.unfinished())
     names = {status.dependency for blocker in blocked for status in blocker.reasons}
-    previous = board.previous
-    leans_on_past = previous is not None and "Previous Dagrun State" in names
+    blocking = {blocker.previous for blocker in blocked if blocker.previous is not None}
+    past = {each.id: each for each in board.previous.values() if each.run_id in blocking}
     return RunVerdict(
         run.id,
         run.run_id,
@@ -54,11 +47,20 @@ def _deadlock(board: Board) -> RunVerdict:
         DagRunState.DEADLOCKED,
         board.evidence,
         blocked=blocked,
-        past_evidence={previous.id: previous.state} if previous is not None and leans_on_past else {},
-        past_versions={previous.id: previous.version} if previous is not None and leans_on_past else {},
+        past_evidence={id: previous.state for id, previous in past.items()},
+        past_versions={id: previous.version for id, previous in past.items()},
+        dag_version=dag_version if past else None,
         pool_evidence=dict(board.pool_sizes) if "Pool Slots Available" in names else {},
         reason=f"{len(blocked)} task instances can never run; first: {_first(blocked)}",
     )
+
+
+def _blocker(board: Board, ti: TaskInstanceView) -> Blocker:
+    key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
+    reasons = board.doomed[ti.id].failed
+    by_past = any(status.dependency == "Previous Dagrun State" for status in reasons)
+    previous = board.previous[ti.task_id].run_id if by_past else None
+    return Blocker(key, board.state(ti), reasons, previous)
 
 
 def _first(blocked: tuple[Blocker, ...]) -> str:
@@ -87,4 +89,5 @@ def judge_backfill(backfill: BackfillView) -> BackfillVerdict | None:
     parts = [f"{number} {run_state}" for run_state, number in sorted(counts.items()) if number]
     if backfill.open_runs:
         parts.append("the rest is not started: stopped at the first failure")
-    return BackfillVerdict(backfill.id, backfill.version, state, counts, ", ".join(parts))
+    reason = ", ".join(parts)
+    return BackfillVerdict(backfill.id, backfill.version, state, counts, reason, leaves_open=backfill.open_runs > 0)

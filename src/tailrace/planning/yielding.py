@@ -20,9 +20,11 @@ def yields(snapshot: Snapshot, boards: Iterable[Board], starting: Set[int]) -> I
     if not snapshot.dag.depends_on_past or not (stopped or _is_full(snapshot)):
         return
     for board in boards:
-        run, previous = board.run, board.previous
-        if previous is None or previous.state is not DagRunState.QUEUED or run.options.ignore_depends_on_past:
+        run = board.run
+        queued = [previous for previous in board.previous.values() if previous.state is DagRunState.QUEUED]
+        if not queued or run.options.ignore_depends_on_past:
             continue
+        previous = min(queued, key=lambda each: each.id)
         idle = not any(board.state(ti) in OCCUPYING for ti in run.task_instances)
         if idle and run.state is DagRunState.RUNNING and run.id not in starting:
             yield RunYield(

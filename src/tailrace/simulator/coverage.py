@@ -29,6 +29,7 @@ _STALE: tuple[tuple[str, str], ...] = (
     (r"^backfill \d+: verdict \w+ refused", "backfill verdict: the backfill is not as it was"),
     (r"verdict \w+ refused: expected running", "verdict: the run is not as it was"),
     (r"verdict \w+ refused: previous run", "verdict: its previous run is not as it was"),
+    (r"verdict \w+ refused: its DAG", "verdict: its DAG is not as it was"),
     (r"verdict \w+ refused: pool", "verdict: a pool is not as it was"),
     (r"verdict \w+ refused: \S+: expected", "verdict: a task instance is not as it was"),
 )

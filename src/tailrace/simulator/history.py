@@ -151,7 +151,8 @@ def _left_over(records: AuditRecords) -> Iterator[str]:
 
 def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     """Whether the tasks' results have one final state: not if a person decided one, nor if what a loss decided was
-    cleared by itself, nor if a run may have been deadlocked by a cancelled one that ran after all, nor if they change.
+    cleared by itself, nor if a run may have been deadlocked by a cancelled one that ran after all, nor if they change,
+    nor if a hole before its date was filled between two tries of a task.
     """
     if scenario.fickle:
         return False
@@ -160,7 +161,8 @@ def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
         return False
     rows = [row for row in records.history if row.kind == "task_instance"]
     failed_by_loss = any(row.cause == Cause.LOST and row.after == TaskInstanceState.FAILED for row in rows)
-    return not (scenario.acts and failed_by_loss)
+    moved = any(len(set(dates)) > 1 for dates in _looked_at(records).values())
+    return not (scenario.acts and failed_by_loss) and not moved
 
 
 def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
@@ -185,13 +187,33 @@ def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
 
 
 def _expected(scenario: Scenario, records: AuditRecords) -> Expected:
-    previous = {_date(run.run_id): None if run.previous is None else _date(run.previous) for run in records.runs}
     lost = frozenset(
         (_date(row.run_id or ""), row.task_id or "")
         for row in records.history
         if row.kind == "task_instance" and row.cause == Cause.LOST and row.after == TaskInstanceState.FAILED
     )
-    return expected(scenario, previous, lost)
+    looked_at = {place: dates[-1] for place, dates in _looked_at(records).items()}
+    return expected(scenario, {} if scenario.one_range else looked_at, lost)
+
+
+def _looked_at(records: AuditRecords) -> dict[tuple[datetime, str], list[datetime | None]]:
+    """Which previous runs each task looked at, one after another, since it was last cleared.
+
+    Which they are depends on who typed what when.
+    """
+    found: dict[tuple[datetime, str], list[datetime | None]] = {}
+    for row in records.history:
+        if row.run_id is None or row.kind not in ("task_instance", "dag_run"):
+            continue
+        date, evidence = _date(row.run_id), row.evidence
+        if row.task_id is not None and row.cause in (Cause.CLEARED, Cause.REPROCESS):
+            found.pop((date, row.task_id), None)
+        if row.task_id is not None and evidence is not None and evidence.looked_at is not None:
+            looked_at = _date(evidence.looked_at) if evidence.looked_at else None
+            found.setdefault((date, row.task_id), []).append(looked_at)
+        for task_id, run_id in ((None if evidence is None else evidence.blocked_by) or {}).items():
+            found.setdefault((date, task_id), []).append(_date(run_id))
+    return found
 
 
 def _date(run_id: str) -> datetime:

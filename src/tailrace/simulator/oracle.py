@@ -1,8 +1,8 @@
 """The differential oracle: a small sequential evaluator. For given task results it knows the one final state of each
 task instance and run; every history, however it went, must end there.
 
-What it is told beside the results: which previous run each run was pinned to, and which tasks were lost so often that
-they failed. Neither follows from the results; both stand in the history.
+What it is told beside the results: which previous run each task looked at, where commands came in between, and which
+tasks were lost so often that they failed. Neither follows from the results; both stand in the history.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,8 @@ _BAD = (TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED)
 _FINE = (TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED)
 
 States = dict[str, TaskInstanceState]
+#: By logical date and task id: the date of the run that the task looked at; None where there was none.
+LookedAt = Mapping[tuple[datetime, str], datetime | None]
 
 
 @dataclass(slots=True)
@@ -32,26 +34,30 @@ class Expected:
 
 def expected(
     scenario: Scenario,
-    previous: Mapping[datetime, datetime | None],
+    looked_at: LookedAt,
     lost: frozenset[tuple[datetime, str]] = frozenset(),
 ) -> Expected:
-    """Work the dates off one after another, each task once, in topological order."""
+    """Work the dates off one after another, each task once, in topological order.
+
+    Where nothing is said of what a task looked at, it is the date before.
+    """
     found = Expected()
     structure = Structure(scenario.dag)
     ignoring = scenario.dates_of(scenario.commands[0])[0] if scenario.ignore_first_depends_on_past else None
+    before: datetime | None = None
     for date in scenario.logical_dates():
-        pinned = previous.get(date)
-        past = None if pinned is None or date == ignoring else found.task_instances[pinned]
         states: States = {}
         followed: dict[str, tuple[str, ...] | None] = {}
         for task in scenario.dag.tasks:
+            previous = None if date == ignoring else looked_at.get((date, task.task_id), before)
+            past = None if previous is None else found.task_instances[previous]
             state = _undisturbed(scenario, structure, task, states, followed, past)
             if state is None:
                 state = TaskInstanceState.FAILED
                 if (date, task.task_id) not in lost:
                     state, followed[task.task_id] = _tried(scenario, task, date)
             states[task.task_id] = state
-        found.task_instances[date] = states
+        found.task_instances[date], before = states, date
         found.runs[date] = _run_state(structure, states)
     return found
 

@@ -135,13 +135,16 @@ class Performer:
         snapshot = metastore.snapshot(effect.job_id, effect.dag, effect.backfill_id)
         if not actor.command.ignores_owners:
             return snapshot
-        runs, previous = {run.id: run for run in snapshot.runs}, dict(snapshot.previous)
+        runs = {run.id: run for run in snapshot.runs}
+        previous, looks_at = dict(snapshot.previous), dict(snapshot.looks_at)
         for other in self.world.actors:  # nobody writes between these reads: they are of one moment
             if isinstance(other, Job) and other is not actor:
                 theirs = metastore.snapshot(other.id, effect.dag, effect.backfill_id)
                 runs |= {run.id: run for run in theirs.runs}
                 previous |= theirs.previous
-        return replace(snapshot, runs=tuple(sorted(runs.values(), key=lambda run: run.id)), previous=previous)
+                looks_at |= theirs.looks_at
+        in_order = tuple(sorted(runs.values(), key=lambda run: run.id))
+        return replace(snapshot, runs=in_order, previous=previous, looks_at=looks_at)
 
     def apply(self, actor: Job, effect: ApplyPlan) -> Applied:
         """One write; when its connection breaks, the metastore repeats it under the same id."""

@@ -86,6 +86,11 @@ class Scenario(Struct, frozen=True):
         """The dates of all commands, in order."""
         return tuple(sorted({date for command in self.commands for date in self.dates_of(command)}))
 
+    @property
+    def one_range(self) -> bool:
+        """Whether all its runs are created by one command: then each date looks at the one before, whoever is when."""
+        return len({(command.first, command.days, command.scheduler) for command in self.commands}) == 1
+
     def ending(self, task_id: str, date: datetime, attempt: int) -> tuple[OutcomeKind, tuple[str, ...] | None]:
         """How the ``attempt``-th try that is not lost ends, and what a deciding task follows. Always the same."""
         task = self.dag.by_id[task_id]
@@ -178,7 +183,7 @@ def random_scenario(seed: int) -> Scenario:
         stop_on_failure=draw.random() < 0.1,
     )
     if draw.random() < 0.2:
-        scenario = _with_schedulers(draw, scenario)
+        scenario = with_schedulers(draw, scenario)
     if draw.random() < 0.3:
         days = len(scenario.logical_dates())
         acts = random_acts(draw, dag, days, len(set(commands)))
@@ -201,7 +206,7 @@ def _with_later_acts(scenario: Scenario) -> Scenario:
     return scenario
 
 
-def _with_schedulers(draw: random.Random, scenario: Scenario) -> Scenario:
+def with_schedulers(draw: random.Random, scenario: Scenario) -> Scenario:
     """One or two schedulers beside the commands, some of which leave their backfill to them.
 
     The schedule is due on every date of the world. Runs that it creates know no options of a backfill's.

@@ -1,6 +1,7 @@
 """Writes a history by hand, row by row, with the final rows that it leads to: what the audit's tests tamper with."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,16 +14,20 @@ from tailrace.audit.records import (
     RunRecord,
     TaskInstanceRecord,
 )
-from tailrace.model.spec import DagSpec, TaskSpec
+from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
 
 DAG = "d"
 FIRST, SECOND = "r1", "r2"
-EVIDENCE = {"followed", "blocked", "assumed", "past", "pools", "run_pool", "ignores_past", "damaged", "stopping_to"}
+EVIDENCE = set(Evidence.__struct_fields__)
+#: By run id: days of a schedule, in order.
+DATES = {run_id: datetime(2024, 1, day, tzinfo=UTC) for day, run_id in enumerate((FIRST, SECOND, "r3", "r4"), start=1)}
+DAILY = Schedule(ScheduleKind.CRON, "0 0 * * *")
 
 
 def dag_of(*tasks: TaskSpec, **more: Any) -> DagSpec:
     """A DAG of these tasks; what is below them follows from what is above."""
     below = {task.task_id: tuple(each.task_id for each in tasks if task.task_id in each.upstream) for task in tasks}
+    more.setdefault("schedule", DAILY)
     return DagSpec(DAG, tuple(replace(task, downstream=below[task.task_id]) for task in tasks), **more)
 
 
@@ -32,7 +37,7 @@ class Chronicle:
 
     dag: DagSpec
     pools: dict[str, int] = field(default_factory=lambda: {"default_pool": 128})
-    previous: dict[str, str] = field(default_factory=dict)
+    run_types: dict[str, str] = field(default_factory=dict)  # backfill where nothing is said
     stop_on_failure: bool = False
     rows: list[HistoryRecord] = field(default_factory=list)
     tokens: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -78,10 +83,10 @@ class Chronicle:
         values = {"try_number": self.tries.get((run_id, task_id), 0), "token": None, **more}
         self.row(kind, run_id=run_id, task_id=task_id, map_index=-1, before=before, after=after, cause=cause, **values)
 
-    def queue(self, task_id: str, run_id: str = FIRST, before: str = "none") -> None:
-        """A new try is queued."""
+    def queue(self, task_id: str, run_id: str = FIRST, before: str = "none", **more: Any) -> None:
+        """A new try is queued; ``looked_at`` is the previous run it was decided by."""
         self.tries[run_id, task_id] = self.tries.get((run_id, task_id), 0) + 1
-        self.step(task_id, before, "queued", "dependencies_met", run_id)
+        self.step(task_id, before, "queued", "dependencies_met", run_id, **more)
 
     def claim(self, task_id: str, run_id: str = FIRST) -> None:
         """A worker claims the queued try."""
@@ -93,9 +98,11 @@ class Chronicle:
         values = {"actor": "worker", "token": self.tokens[run_id, task_id], **more}
         self.step(task_id, "running", after, cause, run_id, **values)
 
-    def play(self, task_id: str, after: str = "success", run_id: str = FIRST, **more: Any) -> None:
+    def play(
+        self, task_id: str, after: str = "success", run_id: str = FIRST, looked_at: str | None = None, **more: Any
+    ) -> None:
         """A whole try, from queued to its outcome."""
-        self.queue(task_id, run_id)
+        self.queue(task_id, run_id, **({} if looked_at is None else {"looked_at": looked_at}))
         self.claim(task_id, run_id)
         self.end(task_id, after, run_id, **more)
 
@@ -118,6 +125,8 @@ class Chronicle:
         runs: dict[str, str] = {}
         backfills: dict[int, str] = {}
         pools = dict(self.pools)
+        nothing = dict.fromkeys(("run_id", "task_id", "map_index", "backfill_id", "before", "try_number", "token"))
+        schema = HistoryRecord(-len(self.pools), "schema", "", after="0003", actor="person", cause="created", **nothing)
         first = [
             self._pool(place - len(self.pools), name, None, str(slots), "created")
             for place, (name, slots) in enumerate(self.pools.items(), start=1)
@@ -138,7 +147,7 @@ class Chronicle:
             elif row.backfill_id is not None:
                 backfills[row.backfill_id] = row.after
         return AuditRecords(
-            history=(*first, *self.rows),
+            history=(schema, *first, *self.rows),
             task_instances=tuple(
                 TaskInstanceRecord(
                     *(DAG, run_id, task_id, -1, row.after, row.try_number or 0, tokens.get((run_id, task_id), 0)),
@@ -149,7 +158,9 @@ class Chronicle:
                 for (run_id, task_id), row in instances.items()
             ),
             runs=tuple(
-                RunRecord(DAG, run_id, state, self.previous.get(run_id), False, None, structure)
+                RunRecord(
+                    DAG, run_id, state, DATES[run_id], self.run_types.get(run_id, "backfill"), False, None, structure
+                )
                 for run_id, state in runs.items()
             ),
             backfills=tuple(

@@ -257,11 +257,12 @@ def test_a_start_of_what_a_branch_leaves_out_is_found() -> None:
 
 
 def test_a_start_in_spite_of_the_previous_run_is_found() -> None:
-    history = begun(dag_of(replace(A, depends_on_past=True)), previous={SECOND: "r1"})
-    history.play("a", "failed")
+    history = begun(dag_of(replace(A, depends_on_past=True)))
+    history.play("a", "failed", looked_at="")
+    history.run("running", "failed", "judged")
     history.activate(SECOND)
-    history.queue("a", SECOND)
-    assert found(history) == ["start"]
+    history.queue("a", SECOND, looked_at="r1")
+    assert found(history) == ["previous run"]
 
 
 def test_a_branch_skips_what_it_did_not_follow() -> None:
@@ -353,8 +354,8 @@ def test_the_false_deadlock_of_2016_is_found() -> None:
 
 
 def blocked_by_the_past() -> Chronicle:
-    history = begun(dag_of(replace(A, depends_on_past=True), B), previous={SECOND: "r1"})
-    history.play("a", "failed")
+    history = begun(dag_of(replace(A, depends_on_past=True), B))
+    history.play("a", "failed", looked_at="")
     history.step("b", "none", "upstream_failed", "trigger_rule")
     history.run("running", "failed", "judged")
     history.activate(SECOND)
@@ -374,7 +375,7 @@ def test_a_proof_that_leaves_somebody_out_is_found() -> None:
 
 
 def test_waiting_for_an_open_previous_run_is_no_deadlock() -> None:
-    history = begun(dag_of(replace(A, depends_on_past=True)), previous={SECOND: "r1"})
+    history = begun(dag_of(replace(A, depends_on_past=True)), run_types=dict.fromkeys(("r1", "r2"), "scheduled"))
     history.activate(SECOND)
     history.run("running", "deadlocked", "judged", SECOND)
     assert found(history) == ["false deadlock"]

@@ -59,8 +59,13 @@ def run(spec: DagSpec, id: int = 1, *, day: int = 0, **more: Any) -> RunView:
     return RunView(id, f"run_{id}", date, DataInterval(date, date + DAY), task_instances=made, **fields)
 
 
-def snapshot(spec: DagSpec, *runs: RunView, **more: Any) -> Snapshot:
-    """A snapshot of job 1 over these runs, with a running backfill and a default pool of 128 slots."""
+def snapshot(spec: DagSpec, *runs: RunView, after: Mapping[int, int] | None = None, **more: Any) -> Snapshot:
+    """A snapshot of job 1 over these runs, with a running backfill and a default pool of 128 slots.
+
+    ``after`` says by row which run another's tasks look back at.
+    """
+    looking = [task.task_id for task in spec.looking_back]
+    more["looks_at"] = {run: dict.fromkeys(looking, previous) for run, previous in (after or {}).items()}
     open_runs = len(runs) + len(more.get("candidates", ()))
     view = BackfillView(1, BackfillState.RUNNING, 1, open_runs=open_runs, active_runs=len(runs))
     fields: dict[str, Any] = {

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from msgspec.structs import replace
-
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
@@ -41,7 +39,7 @@ def known_run(spec: DagSpec, id: int = 1, state: str = "running", **more: Any) -
 def deadlocked(spec: DagSpec, id: int, previous: int, blocked: str, **more: Any) -> DeadlockedRun:
     """A run that its previous run's tasks of the same names blocked."""
     names = tuple(blocked.split())
-    return DeadlockedRun(replace(known_run(spec, id, "deadlocked", **more), previous_id=previous), names, names)
+    return DeadlockedRun(known_run(spec, id, "deadlocked", **more), names, dict.fromkeys(names, previous))
 
 
 def known_backfill(id: int = 1, **more: Any) -> KnownBackfill:

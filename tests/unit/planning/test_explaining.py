@@ -105,18 +105,18 @@ def test_a_pool_that_is_not_there_dooms() -> None:
 def test_a_previous_run_that_is_open_or_failed() -> None:
     spec = dag("a>b", a={"depends_on_past": True})
     past = PreviousRun(9, "run_9", DagRunState.RUNNING, {"a": (TaskInstanceState.RUNNING,)})
-    waits = explained(spec, "a", of={"previous_id": 9}, previous={9: past})
+    waits = explained(spec, "a", after={1: 9}, previous={9: past})
     assert told(waits) == ("a of run_9, which is running", "tailrace runs explain dag run_9")
     assert not waits.doomed
     failed = replace(past, state=DagRunState.FAILED, states={"a": (TaskInstanceState.FAILED,)})
-    never = explained(spec, "a", of={"previous_id": 9}, previous={9: failed})
+    never = explained(spec, "a", after={1: 9}, previous={9: failed})
     assert never.doomed
     assert told(never) == ("a of run_9 must run again and succeed", "tailrace tasks clear dag a run_9")
     blocked = replace(past, state=DagRunState.DEADLOCKED, states={"a": (TaskInstanceState.NONE,)})
-    further = explained(spec, "a", of={"previous_id": 9}, previous={9: blocked})
+    further = explained(spec, "a", after={1: 9}, previous={9: blocked})
     success = "the success of run_9, which is deadlocked; see what keeps it from that"
     assert told(further) == (success, "tailrace runs explain dag run_9")
-    below = explained(spec, "b", of={"previous_id": 9}, previous={9: failed})
+    below = explained(spec, "b", after={1: 9}, previous={9: failed})
     assert told(below)[0].startswith("nothing by itself: a (none) can never run")
 
 
@@ -202,12 +202,15 @@ def test_a_queued_run_with_room_begins_at_the_next_step() -> None:
 
 def test_a_run_waits_for_its_previous_one_to_begin() -> None:
     spec = dag("a", a={"depends_on_past": True})
-    of = run(spec, 5, state=DagRunState.QUEUED, tis=(), owner_job_id=None, previous_id=4)
+    of = run(spec, 5, state=DagRunState.QUEUED, tis=(), owner_job_id=None)
     past = PreviousRun(4, "run_4", DagRunState.QUEUED, {})
-    found = explain_run(facts(spec, of, candidates=(of,), previous={4: past}))
+    found = explain_run(facts(spec, of, candidates=(of,), previous={4: past}, after={5: 4}))
     assert "its previous run run_4 is queued itself" in found.waits
     free = replace(of, options=RunOptions(ignore_depends_on_past=True))
-    assert "the next step begins it" in explain_run(facts(spec, free, candidates=(free,), previous={4: past})).waits
+    assert (
+        "the next step begins it"
+        in explain_run(facts(spec, free, candidates=(free,), previous={4: past}, after={5: 4})).waits
+    )
 
 
 @pytest.mark.parametrize(

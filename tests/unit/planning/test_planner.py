@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tailrace.model.spec import Decides
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, task_instance_may
-from tailrace.planning.plan import Plan
+from tailrace.planning.plan import LookBack, Plan
 from tailrace.planning.planner import RESUBMIT_AFTER, held_back_by, plan
 from tailrace.planning.snapshot import BackfillView, PoolView, PreviousRun, RunOptions
 from tests.unit.planning.builders import NOW, dag, run, snapshot, task_instances
@@ -111,27 +111,86 @@ def past(spec: Any, state: str, run_state: DagRunState) -> dict[int, PreviousRun
 
 def test_depends_on_past_waits_while_the_previous_run_is_open() -> None:
     spec = dag("a", a={"depends_on_past": True})
-    open_run = plan(snapshot(spec, run(spec, previous_id=7), previous=past(spec, "none", DagRunState.RUNNING)))
+    open_run = plan(snapshot(spec, run(spec), after={1: 7}, previous=past(spec, "none", DagRunState.RUNNING)))
     assert (steps(open_run), open_run.run_verdicts) == ({}, ())
-    fine = plan(snapshot(spec, run(spec, previous_id=7), previous=past(spec, "success", DagRunState.RUNNING)))
+    fine = plan(snapshot(spec, run(spec), after={1: 7}, previous=past(spec, "success", DagRunState.RUNNING)))
     assert steps(fine) == {"a": "queued"}
 
 
 def test_depends_on_past_waits_while_a_try_of_the_closed_previous_run_is_stopping() -> None:
     """Found by seed 6641: a person marked the run as success, and the try that was to end so had not yet."""
     spec = dag("a", a={"depends_on_past": True})
-    stopping = plan(snapshot(spec, run(spec, previous_id=7), previous=past(spec, "stopping", DagRunState.SUCCESS)))
+    stopping = plan(snapshot(spec, run(spec), after={1: 7}, previous=past(spec, "stopping", DagRunState.SUCCESS)))
     assert (steps(stopping), stopping.run_verdicts) == ({}, ())
 
 
 def test_depends_on_past_is_doom_once_the_previous_run_is_closed() -> None:
     spec = dag("a", a={"depends_on_past": True})
-    decided = plan(snapshot(spec, run(spec, previous_id=7), previous=past(spec, "failed", DagRunState.FAILED)))
+    decided = plan(snapshot(spec, run(spec), after={1: 7}, previous=past(spec, "failed", DagRunState.FAILED)))
     (verdict,) = decided.run_verdicts
     assert verdict.state is DagRunState.DEADLOCKED
     assert verdict.past_evidence == {7: DagRunState.FAILED}
-    ignoring = run(spec, previous_id=7, options=RunOptions(ignore_depends_on_past=True))
-    assert steps(plan(snapshot(spec, ignoring, previous=past(spec, "failed", DagRunState.FAILED)))) == {"a": "queued"}
+    ignoring = run(spec, options=RunOptions(ignore_depends_on_past=True))
+    assert steps(plan(snapshot(spec, ignoring, after={1: 7}, previous=past(spec, "failed", DagRunState.FAILED)))) == {
+        "a": "queued"
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "states", "to_clear", "expected"),
+    [
+        ("running", {"a": "success", "b": "running"}, (), {}),
+        ("running", {"a": "success", "b": "skipped"}, (), {"a": "queued"}),
+        ("running", {"a": "success"}, (), {}),
+        ("success", {"a": "success"}, (), {"a": "queued"}),
+        ("success", {"a": "success", "b": "removed"}, (), {"a": "queued"}),
+        ("queued", {"a": "success", "b": "success"}, ("b",), {}),
+        ("queued", {"a": "success", "b": "success"}, (), {"a": "queued"}),
+        ("queued", {}, (), {}),
+    ],
+)
+def test_wait_for_downstream_looks_below_in_the_same_previous_run(
+    state: str, states: dict[str, str], to_clear: tuple[str, ...], expected: dict[str, str]
+) -> None:
+    """A task that a closed previous run does not have holds nobody back; an open one is still to create it."""
+    spec = dag("a>b", a={"depends_on_past": True, "wait_for_downstream": True})
+    found = {task_id: (TaskInstanceState(each),) for task_id, each in states.items()}
+    previous = PreviousRun(7, "run_7", DagRunState(state), found, to_clear=frozenset(to_clear))
+    decided = plan(snapshot(spec, run(spec), after={1: 7}, previous={7: previous}))
+    assert (steps(decided), decided.run_verdicts) == (expected, ())
+
+
+@pytest.mark.parametrize(
+    ("state", "its", "after"),
+    [
+        ("running", "none", "none"),
+        ("running", "up_for_retry", "none"),
+        ("running", "failed", "skipped"),
+        ("running", "success", "skipped"),
+        ("success", "stopping", "none"),
+        ("deadlocked", "none", "skipped"),
+    ],
+)
+def test_a_skip_waits_until_the_previous_run_has_decided(state: str, its: str, after: str) -> None:
+    spec = dag("up>a way>a", a={"depends_on_past": True}, way={"decides": Decides.BRANCH})
+    for tis in (
+        task_instances(spec, up="skipped", way={"state": "success", "followed": ("a",)}),
+        task_instances(spec, up="success", way={"state": "success", "followed": ()}),
+    ):
+        decided = plan(snapshot(spec, run(spec, tis=tis), after={1: 7}, previous=past(spec, its, DagRunState(state))))
+        assert steps(decided).get("a", "none") == after
+        assert decided.run_verdicts == () if after == "none" else decided.run_verdicts
+
+
+def test_what_leans_on_the_past_expects_the_dag_as_it_was() -> None:
+    spec = dag("a b", a={"depends_on_past": True})
+    seen = snapshot(spec, run(spec), after={1: 7}, previous=past(spec, "success", DagRunState.SUCCESS), dag_version=5)
+    found = {step.key.task_id: step for step in plan(seen).transitions}
+    assert found["a"].looked_back == LookBack(5, "run_7")
+    assert (7, 0) in found["a"].versions
+    assert (found["b"].looked_back, found["b"].versions) == (None, ((1, 1),))
+    nothing = {step.key.task_id: step for step in plan(replace(seen, looks_at={})).transitions}
+    assert nothing["a"].looked_back == LookBack(5, None)
 
 
 def test_gates_come_before_any_rule() -> None:
@@ -225,10 +284,10 @@ def test_a_backfills_own_limit_can_only_lower() -> None:
 def test_a_run_that_looks_back_waits_for_its_predecessor_to_be_active() -> None:
     spec = dag("a", a={"depends_on_past": True})
     previous = {9: PreviousRun(9, "run_9", DagRunState.QUEUED, {})}
-    blocked = plan(snapshot(spec, candidates=(queued(spec, 1, previous_id=9),), previous=previous))
+    blocked = plan(snapshot(spec, candidates=(queued(spec, 1),), previous=previous, after={1: 9}))
     assert blocked.activations == ()
-    chained = (queued(spec, 9), queued(spec, 1, previous_id=9))
-    opened = plan(snapshot(spec, candidates=chained, previous=previous))
+    chained = (queued(spec, 9), queued(spec, 1))
+    opened = plan(snapshot(spec, candidates=chained, previous=previous, after={1: 9}))
     assert [activation.id for activation in opened.activations] == [9, 1]
 
 
@@ -236,15 +295,15 @@ def test_a_backfill_that_waits_for_another_ones_queued_run_can_name_it() -> None
     """Found by seed 19307: it waited for ever for what a backfill, stopped at its first failure, had left."""
     spec = dag("a", a={"depends_on_past": True})
     left = PreviousRun(9, "run_9", DagRunState.QUEUED, {})
-    waiting = snapshot(spec, candidates=(queued(spec, 1, previous_id=9),), previous={9: left})
+    waiting = snapshot(spec, candidates=(queued(spec, 1),), previous={9: left}, after={1: 9})
     assert held_back_by(waiting) == (waiting.candidates[0], left)
-    chained = snapshot(spec, candidates=(queued(spec, 9), queued(spec, 1, previous_id=9)), previous={9: left})
+    chained = snapshot(spec, candidates=(queued(spec, 9), queued(spec, 1)), previous={9: left}, after={1: 9})
     assert held_back_by(chained) is None, "it starts that one itself"
     begun = {9: replace(left, state=DagRunState.RUNNING)}
     assert held_back_by(replace(waiting, previous=begun)) is None, "it begins, and waits then"
-    active = snapshot(spec, run(spec, 1, previous_id=9), previous=begun)
+    active = snapshot(spec, run(spec, 1), previous=begun, after={1: 9})
     assert held_back_by(active) == (active.runs[0], begun[9])
-    working = snapshot(spec, run(spec, 1, previous_id=9, tis=task_instances(spec, a="running")), previous=begun)
+    working = snapshot(spec, run(spec, 1, tis=task_instances(spec, a="running")), previous=begun, after={1: 9})
     assert held_back_by(working) is None
     closed = {9: replace(left, state=DagRunState.SUCCESS)}
     assert held_back_by(replace(active, previous=closed)) is None

@@ -21,18 +21,16 @@ def test_a_schedule_point_has_its_own_interval() -> None:
     plan = plan_trigger(DAILY, TriggerRequest(DAY), NOW, FREE)
     assert (plan.run_id, plan.refusals) == ("manual__2024-03-04T00:00:00+00:00", ())
     assert plan.interval == DataInterval(DAY, DAY + timedelta(days=1))
-    assert plan.previous == DAY - timedelta(days=1)
 
 
 def test_any_other_moment_has_the_last_interval_that_has_ended_by_then() -> None:
     plan = plan_trigger(DAILY, TriggerRequest(DAY + timedelta(hours=7)), NOW, FREE)
     assert plan.interval == DataInterval(DAY - timedelta(days=1), DAY)
-    assert plan.previous == DAY
 
 
 def test_without_a_schedule_the_run_is_of_the_moment() -> None:
     plan = plan_trigger(dag("a"), TriggerRequest(), NOW, FREE)
-    assert (plan.logical_date, plan.interval, plan.previous) == (NOW, DataInterval(NOW, NOW), None)
+    assert (plan.logical_date, plan.interval) == (NOW, DataInterval(NOW, NOW))
 
 
 @pytest.mark.parametrize(

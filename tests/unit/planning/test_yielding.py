@@ -19,7 +19,7 @@ def behind(state: str = "queued", spec: Any = PAST, states: Mapping[str, str] | 
     """Run 2 is active, all of the window is taken, and run 1, which it looks at, is in this state."""
     previous = {1: PreviousRun(1, "run_1", DagRunState(state), {"a": (TaskInstanceState.NONE,)}, 4)}
     tis = task_instances(spec, 200, **(states or {}))
-    return snapshot(spec, run(spec, 2, previous_id=1, tis=tis, **more), previous=previous)
+    return snapshot(spec, run(spec, 2, tis=tis, **more), previous=previous, after={2: 1})
 
 
 def test_it_steps_back_when_the_window_is_full() -> None:
