@@ -30,6 +30,9 @@ EXPECTED = {
     "trusting-owner": (Judgement.SAFETY, "transition: "),
     "lost-spends-retry": (Judgement.SAFETY, "oracle: "),
     "reclaimed-early": (Judgement.SAFETY, "lost: "),
+    "schedule-point": (Judgement.SAFETY, "previous run: "),
+    "hole-unseen": (Judgement.SAFETY, "previous run: "),
+    "skip-overtakes": (Judgement.SAFETY, "skipped before it had decided"),
 }
 
 

@@ -29,7 +29,7 @@ from tailrace.model.transitions import Cause
 from tailrace.planning.plan import Blocker, Plan, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunView, Snapshot
-from tailrace.simulator import broken_writes
+from tailrace.simulator import broken_past, broken_writes
 from tailrace.simulator.actors import Job, Worker
 from tailrace.simulator.broken_writes import Replaced
 from tailrace.simulator.performing import Performer
@@ -48,6 +48,7 @@ class Canary(Struct, frozen=True):
     performer: type[Performer] = Performer
     replaced: Replaced | None = None
     lock_wait: float = 30.0
+    worlds: str = "any"  # in which of WORLDS it is looked for
 
     def singing(self) -> AbstractContextManager[None]:
         """The product is broken in this way inside, and whole again after."""
@@ -257,5 +258,23 @@ CANARIES: Mapping[str, Canary] = {
         Canary("trusting-owner", "an owner writes without looking", replaced=broken_writes.trusting_owner),
         Canary("lost-spends-retry", "a lost try spends a retry", replaced=broken_writes.lost_spends_retry),
         Canary("reclaimed-early", "a lease is over before it ran out", replaced=broken_writes.reclaimed_early),
+        Canary(
+            "schedule-point",
+            "depends_on_past looks at the schedule point before, or at nothing",
+            replaced=broken_past.schedule_point,
+            worlds="holes",
+        ),
+        Canary(
+            "hole-unseen",
+            "a start does not see the run that was inserted before its own",
+            replaced=broken_past.hole_unseen,
+            worlds="holes",
+        ),
+        Canary(
+            "skip-overtakes",
+            "a skip does not wait for its date before",
+            replaced=broken_past.skip_overtakes,
+            worlds="holes",
+        ),
     )
 }

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from tailrace.simulator.canaries import CANARIES, Canary
 from tailrace.simulator.choices import Chooser, Replayed, Seeded
 from tailrace.simulator.history import History, Judgement, run_history
-from tailrace.simulator.scenario import Scenario, random_scenario
+from tailrace.simulator.holes import WORLDS
+from tailrace.simulator.scenario import Scenario
 from tailrace.simulator.searching import Search
 
 PRODUCT = Canary("product", "nothing is broken")
@@ -45,35 +46,39 @@ def one(scenario: Scenario, chooser: Chooser, variant: Canary = PRODUCT, *, impa
         )
 
 
-def seeds(first: int, count: int, variant: Canary = PRODUCT) -> Iterator[Found]:
-    """The histories of ``count`` seeds."""
+def seeds(first: int, count: int, variant: Canary = PRODUCT, worlds: str | None = None) -> Iterator[Found]:
+    """The histories of ``count`` seeds, in worlds of this name (the variant's own)."""
+    scenario = WORLDS[worlds or variant.worlds]
     for seed in range(first, first + count):
-        yield Found(one(random_scenario(seed), Seeded(seed), variant), seed)
+        yield Found(one(scenario(seed), Seeded(seed), variant), seed)
 
 
-def explore(first: int, count: int, variant: Canary = PRODUCT, *, processes: int = 1) -> Iterator[Found]:
+def explore(
+    first: int, count: int, variant: Canary = PRODUCT, worlds: str | None = None, *, processes: int = 1
+) -> Iterator[Found]:
     """The histories of ``count`` seeds, in their order, over so many processes.
 
     Of a history in which all is well only the judgement and what occurred is kept.
     """
     if processes <= 1:
-        yield from seeds(first, count, variant)
+        yield from seeds(first, count, variant, worlds)
         return
     chunks = [
-        (start, min(_CHUNK, first + count - start), variant.name) for start in range(first, first + count, _CHUNK)
+        (start, min(_CHUNK, first + count - start), variant.name, worlds)
+        for start in range(first, first + count, _CHUNK)
     ]
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         for founds in pool.imap(_chunk, chunks):
             yield from founds
 
 
-def _chunk(part: tuple[int, int, str]) -> list[Found]:
-    first, count, name = part
+def _chunk(part: tuple[int, int, str, str | None]) -> list[Found]:
+    first, count, name, worlds = part
     return [
         Found(replace(found.history, story=(), trace=()), found.seed)
         if found.history.judgement is Judgement.WELL
         else found
-        for found in seeds(first, count, CANARIES.get(name, PRODUCT))
+        for found in seeds(first, count, CANARIES.get(name, PRODUCT), worlds)
     ]
 
 
@@ -88,13 +93,13 @@ def every(scenario: Scenario, search: Search, variant: Canary = PRODUCT) -> Iter
         yield one(scenario, chooser, variant)
 
 
-def shorten(seed: int, variant: Canary = PRODUCT, attempts: int = 500) -> "Shortened":
+def shorten(seed: int, variant: Canary = PRODUCT, worlds: str | None = None, *, attempts: int = 500) -> "Shortened":
     """A history of this seed's world that fails by the same check, with as few unusual choices as were found.
 
     First the shortest beginning that still fails, then without this part and that of its choices, ever smaller parts
     (delta debugging). Each choice left out becomes the usual one: no fault, and whoever went last goes on.
     """
-    scenario = random_scenario(seed)
+    scenario = WORLDS[worlds or variant.worlds](seed)
     found = one(scenario, Seeded(seed), variant)
 
     def fails(choices: Mapping[int, int]) -> bool:

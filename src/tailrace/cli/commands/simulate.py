@@ -19,7 +19,8 @@ from tailrace.simulator.canaries import CANARIES, Canary
 from tailrace.simulator.choices import Replayed, Seeded, whole
 from tailrace.simulator.exploring import PRODUCT, Found, every, explore, one, shorten
 from tailrace.simulator.history import EXIT_CODES, History, Judgement
-from tailrace.simulator.scenario import Scenario, linear, random_scenario
+from tailrace.simulator.holes import WORLDS
+from tailrace.simulator.scenario import Scenario, linear
 from tailrace.simulator.searching import Search
 
 _SCENARIOS = ("2016",)
@@ -28,8 +29,8 @@ _CANARY_LIVES = 1
 _TELL_EVERY = 500
 #: The options that choose a way to explore, and what else each of them looks at. Without any, it is --seeds.
 _WAYS = {
-    "count": ("first", "processes", "canary"),
-    "seed": ("trace", "canary"),
+    "count": ("first", "processes", "canary", "worlds"),
+    "seed": ("trace", "canary", "worlds"),
     "scenario": ("preemptions", "crashes", "jobs"),
 }
 _LEGEND_2016 = """\
@@ -51,6 +52,11 @@ and then a finished: nothing left that could run, it thinks.
     help="With --seeds: so many at once.  [default: one for each core]",
 )
 @click.option("--canary", type=click.Choice(sorted(CANARIES)), help="A deliberately broken variant, to be caught.")
+@click.option(
+    "--worlds",
+    type=click.Choice(sorted(WORLDS)),
+    help="holes: runs that depend on the past come into being in any order.",
+)
 @click.option("--scenario", type=click.Choice(_SCENARIOS), help="2016: the race of the thread, shown, then closed.")
 @click.option(
     "--preemptions",
@@ -69,6 +75,7 @@ def simulate(
     trace: str | None,
     processes: int | None,
     canary: str | None,
+    worlds: str | None,
     scenario: str | None,
     preemptions: int,
     crashes: int,
@@ -84,8 +91,9 @@ def simulate(
     if scenario is not None:
         return _scenario_2016(linear(crash=crashes > 0, jobs=jobs), Bounds(preemptions, crashes), output)
     if seed is not None:
-        return _one(seed, trace, variant, output)
-    return _explore(range(first, first + (count or 200)), processes or os.cpu_count() or 1, variant, output)
+        return _one(seed, trace, variant, worlds, output)
+    wanted = range(first, first + (count or 200))
+    return _explore(wanted, processes or os.cpu_count() or 1, variant, worlds, output)
 
 
 def _refuse_what_is_ignored(context: click.Context) -> None:
@@ -102,9 +110,9 @@ def _refuse_what_is_ignored(context: click.Context) -> None:
             raise CommandError(f"{flags[name]} needs {' or '.join(needed)}")
 
 
-def _one(seed: int, trace: str | None, variant: Canary, output: str) -> int:
+def _one(seed: int, trace: str | None, variant: Canary, worlds: str | None, output: str) -> int:
     chooser = Seeded(seed) if trace is None else Replayed(_choices(trace))
-    history = one(random_scenario(seed), chooser, variant)
+    history = one(WORLDS[worlds or variant.worlds](seed), chooser, variant)
     speaker = current_speaker()
     if output == "json":
         speaker.answer_json({"schema": 1, **_history_json(history, seed)})
@@ -126,13 +134,13 @@ def _choices(text: str) -> Mapping[int, int]:
         ) from None
 
 
-def _explore(wanted: range, processes: int, variant: Canary, output: str) -> int:
+def _explore(wanted: range, processes: int, variant: Canary, worlds: str | None, output: str) -> int:
     """Stops at the first history that fails, and shortens it."""
     speaker = current_speaker()
     judged: Counter[str] = Counter()
     failed: Found | None = None
     began = time.monotonic()
-    for found in explore(wanted.start, len(wanted), variant, processes=processes):
+    for found in explore(wanted.start, len(wanted), variant, worlds, processes=processes):
         judged[str(found.history.judgement)] += 1
         if found.history.judgement is not Judgement.WELL:
             failed = found
@@ -148,7 +156,7 @@ def _explore(wanted: range, processes: int, variant: Canary, output: str) -> int
             speaker.answer(f"{total} of {variant.name} in {seconds:.0f} s: all well")
         return 0
     speaker.note(f"seed {failed.seed} fails ({failed.history.judgement}); looking for the shortest trace")
-    short = shorten(failed.seed, variant)
+    short = shorten(failed.seed, variant, worlds)
     choices = ",".join(f"{place}:{choice}" for place, choice in short.choices)
     if output == "json":
         failure = {**_history_json(short.history, failed.seed), "choices": choices}
@@ -159,6 +167,7 @@ def _explore(wanted: range, processes: int, variant: Canary, output: str) -> int
         speaker.answer("What was unusual:")
         speaker.answer(bullet_lines(short.history.choices))
     option = "" if variant is PRODUCT else f" --canary {variant.name}"
+    option += "" if worlds is None else f" --worlds {worlds}"
     speaker.answer(f"seed {failed.seed} ({counted(judged)} so far); to see it again:")
     speaker.answer(f"  tailrace simulate --seed {failed.seed} --trace {choices or '0:0'}{option}")
     return EXIT_CODES[short.history.judgement]
