@@ -24,6 +24,7 @@ from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandPlan
 from tailrace.planning.marking import MarkRequest, plan_mark_tasks
 from tailrace.planning.plan import Plan
+from tailrace.planning.resizing import plan_resize
 from tailrace.planning.schedules import DueRuns, LaneKey
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
 from tests.conformance.listening import listen
@@ -79,8 +80,8 @@ class Scene:
         world = self.world
         Drive(world, PLAIN, world.backfill(PLAIN, days=2), {}).go()
         world.clock.advance(86400)
-        world.store.set_pool("one", 1, None, world.write_id())
-        world.store.set_pool("spare", 1, None, world.write_id())
+        world.pool("one", 1, None)
+        world.pool("spare", 1, None)
         self.backfill = world.backfill(SPEC, days=4)
         self.job, self.other = world.job(SPEC, self.backfill), world.job(SPEC, self.backfill)
         self.first, self.second, self.third, self.fourth = (
@@ -137,6 +138,8 @@ class Scene:
         trigger = plan_trigger(SPEC, TriggerRequest(FIRST + 20 * DAY, "manual__x"), world.clock.now, facts)
         about, one = world.about(), world.about(backfill_id=self.backfill)
         second = world.about(FIRST + DAY)
+        frozen = plan_resize(world.store.resize_facts("one"), "one", 0)
+        widened = plan_resize(world.store.resize_facts("spare"), "spare", 3)
         assert created.refusals == ()
 
         def command(plan: CommandPlan, *prizes: str) -> Write:
@@ -148,12 +151,12 @@ class Scene:
         return {
             "create": Write(
                 lambda store, id: store.create_backfill(SPEC, created, "typed", id),
-                lambda got: not isinstance(got, MetastoreStale),
+                _is_written,
                 frozenset({"new dates"}),
             ),
             "trigger": Write(
                 lambda store, id: store.trigger(SPEC, trigger, id),
-                lambda got: not isinstance(got, MetastoreStale),
+                _is_written,
                 frozenset({"moment"}),
             ),
             "clear all": command(plan_clear(about, ClearRequest())),
@@ -162,8 +165,8 @@ class Scene:
             "cancel": command(plan_cancel(one)),
             "pause": command(plan_pause(one, True)),
             "pause schedule": Write(lambda store, id: store.set_paused(SPEC.dag_id, True, id)),
-            "shrink one": Write(lambda store, id: store.set_pool("one", 0, None, id) is False),
-            "widen spare": Write(lambda store, id: store.set_pool("spare", 3, None, id) is not None),
+            "shrink one": Write(lambda store, id: store.resize(frozen, id), _is_written),
+            "widen spare": Write(lambda store, id: store.resize(widened, id), _is_written),
             "delete spare": Write(
                 lambda store, id: store.delete_pool("spare", id) is None, prizes=frozenset({"spare's end"})
             ),
@@ -183,6 +186,10 @@ class Scene:
                 lambda store, id: store.release_runs(self.job, LaneKey(SPEC.dag_id, self.backfill)) is None
             ),
         }
+
+
+def _is_written(answer: Any) -> bool:
+    return not isinstance(answer, MetastoreStale)
 
 
 def done(write: Write, store: Metastore, write_id: str) -> Any:

@@ -74,12 +74,12 @@ class Drive:
 
 def eventful(world: World) -> None:
     """Retries, a lost try and its late result, a branch, failures, a deadlock, reprocessing, pools that change."""
-    world.store.set_pool("small", 3, None, world.write_id())
-    world.store.set_pool("gone", 1, "not for long", world.write_id())
+    world.pool("small", 3, None)
+    world.pool("gone", 1, "not for long")
     world.store.delete_pool("gone", world.write_id())
     ends = {("flaky", 1): FAILED, ("bad", 1): FAILED}
     Drive(world, BRANCHING, world.backfill(BRANCHING, days=3, max_active_runs=2), ends).go()
-    world.store.set_pool("small", 1, None, world.write_id())
+    world.pool("small", 1, None)
     Drive(world, PAST, world.backfill(PAST, days=2), {("p", 1): FAILED}).go()
     Drive(world, PLAIN, world.backfill(PLAIN, days=2), {("a", 1): LOST, ("b", 1): FAILED}).go()
     Drive(world, PLAIN, world.backfill(PLAIN, days=2, reprocess="failed"), {}).go()

@@ -27,8 +27,8 @@ def states(world: World) -> list[str]:
 
 
 def set_up(world: World, spec: DagSpec, days: int = 1) -> int:
-    world.store.set_pool("small", 1, None, world.write_id())
-    world.store.set_pool("big", 4, None, world.write_id())
+    world.pool("small", 1, None)
+    world.pool("big", 4, None)
     return world.begun(spec, days)[1]
 
 
@@ -83,14 +83,14 @@ def test_what_waits_or_has_ended_does_not(world: World, state: str) -> None:
 def test_a_pool_that_is_not_there_has_no_room_and_an_unlimited_one_always(world: World) -> None:
     job = set_up(world, dag("a b"))
     spec = dag("a b", a={"pool": "none such"}, b={"pool": "endless", "pool_slots": 1000})  # as edited meanwhile
-    world.store.set_pool("endless", -1, None, world.write_id())
+    world.pool("endless", -1, None)
     a, b = (world.transition(id) for id in world.by_task(1).values())
     applied = world.apply(spec, job, transitions=(a, b))
     assert (applied.won, applied.deferred) == ((b,), (a,))
 
 
 def test_the_pool_of_the_run_stands_in_for_the_tasks(world: World) -> None:
-    world.store.set_pool("small", 1, None, world.write_id())
+    world.pool("small", 1, None)
     spec = dag("a b")
     _, job = world.begun(spec, pool="small")
     assert len(world.queue(spec, job, *world.by_task(1).values()).deferred) == 1

@@ -356,7 +356,7 @@ def test_the_lost_stopping_try_of_a_cancelled_run_gives_its_slot_back(world: Wor
     world.running(a)
     cancel(world, backfill_id)
     world.clock.advance(LEASE + 1)
-    world.store.set_pool("default_pool", 1, None, world.write_id())
+    world.pool("default_pool", 1, None)
     other_dag = world.named(dag("c"), "other")
     other = world.backfill(other_dag)
     its_job = world.job(other_dag, other)

@@ -18,6 +18,7 @@ from tailrace.metastore.tables import dag_run
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.states import DagRunState
 from tailrace.planning.plan import Plan, RunTakeover
+from tailrace.planning.resizing import plan_resize
 from tests.conformance.worlds import LEASE, World, dag
 
 AB = dag("a b")
@@ -93,7 +94,8 @@ def test_the_size_of_a_pool_does_not_change_under_a_verdict_that_leans_on_it(
     world: World, other: Metastore, job: int
 ) -> None:
     verdict = Plan(AB, job, run_verdicts=(world.verdict(1, FAILED, pool_evidence={"default_pool": 128}),))
-    during(world.store, applied(world, verdict), lambda: other.set_pool("default_pool", 1, None, "pool"))
+    resized = plan_resize(other.resize_facts("default_pool"), "default_pool", 1)
+    during(world.store, applied(world, verdict), lambda: other.resize(resized, "pool"))
 
 
 def test_one_of_two_takes_a_run_over(world: World, other: Metastore, job: int) -> None:

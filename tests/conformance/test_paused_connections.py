@@ -78,7 +78,7 @@ def test_a_loss_declared_behind_the_workers_own_report_is_lost(world: World, beh
 
 @pytest.mark.parametrize("which", ["pool", "dag"])
 def test_a_planner_behind_the_one_that_took_the_last_slot(world: World, behind: Callable[..., Any], which: str) -> None:
-    world.store.set_pool("small", 1, None, world.write_id())
+    world.pool("small", 1, None)
     specs: dict[str, DagSpec] = {
         "pool": dag("a b", a={"pool": "small"}, b={"pool": "small"}),
         "dag": dag("a b", _dag={"max_active_tasks": 1}),

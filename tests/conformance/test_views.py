@@ -12,6 +12,7 @@ from tailrace.metastore.tables import dag_run
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.planning.resizing import plan_resize
 from tests.conformance.worlds import DAY, FIRST, World, dag
 
 AB = dag("a>b")
@@ -136,10 +137,10 @@ def test_pausing(world: World, failed: int) -> None:
 def test_pools(world: World) -> None:
     [default] = world.store.list_pools()
     assert (default.name, default.slots, default.open) == ("default_pool", 128, 128)
-    assert world.store.set_pool("small", 2, "few", world.write_id())
-    assert not world.store.set_pool("small", 3, None, world.write_id())
+    assert world.pool("small", 2, "few")
+    assert not world.pool("small", 3, None)
     assert [(pool.name, pool.slots, pool.description) for pool in world.store.list_pools()][1] == ("small", 3, "few")
-    assert not world.store.set_pool("small", 3, "fewer", world.write_id())
+    assert not world.pool("small", 3, "fewer")
     assert world.store.list_pools()[1].description == "fewer"
     world.store.delete_pool("small", world.write_id())
     assert len(world.store.list_pools()) == 1
@@ -147,12 +148,12 @@ def test_pools(world: World) -> None:
 
 @pytest.mark.parametrize(("name", "slots"), [("", 1), ("small", -2)])
 def test_a_pool_nobody_could_use_is_refused(world: World, name: str, slots: int) -> None:
-    with pytest.raises(CommandError, match="expected a name and 0 slots or more"):
-        world.store.set_pool(name, slots, None, world.write_id())
+    refused = plan_resize(world.store.resize_facts(name), name, slots).refusals
+    assert refused == (f"pool {name!r}: expected a name and 0 slots or more (-1: no limit), found {slots}",)
 
 
 def test_a_pool_in_use_is_not_deleted(world: World) -> None:
-    world.store.set_pool("small", 1, None, world.write_id())
+    world.pool("small", 1, None)
     spec = dag("a", a={"pool": "small"})
     _, job = world.begun(spec)
     a = world.by_task(1)["a"]
@@ -163,7 +164,7 @@ def test_a_pool_in_use_is_not_deleted(world: World) -> None:
         world.store.delete_pool("small", world.write_id())
     world.report(spec, world.running(a))
     world.store.delete_pool("small", world.write_id())
-    world.store.set_pool("small", 1, None, world.write_id())
+    world.pool("small", 1, None)
     world.backfill(dag("a"), first=FIRST + 5 * DAY, pool="small")
     with pytest.raises(CommandError, match="used by an unfinished backfill"):
         world.store.delete_pool("small", world.write_id())

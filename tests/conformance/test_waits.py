@@ -15,7 +15,7 @@ POOL = "pool:small"
 
 @pytest.fixture
 def world(world: World) -> World:
-    world.store.set_pool("small", 2, "", world.write_id())
+    world.pool("small", 2, "")
     return world
 
 

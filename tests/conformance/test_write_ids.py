@@ -14,6 +14,7 @@ from tailrace.metastore.store import Metastore, MetastoreStale
 from tailrace.metastore.tables import backfill, dag_run, history, job, task_instance, write_record
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.planning.plan import Plan, RunActivation
+from tailrace.planning.resizing import plan_resize
 from tests.conformance.worlds import LEASE, World, dag
 
 AB = dag("a b")
@@ -70,7 +71,8 @@ def test_jobs_pools_and_pauses(world: World) -> None:
     world.backfill(AB)
     process = world.process()
     assert twice(world, lambda: world.store.start_job("backfill", process, "dag", 1, LEASE, "job")) == 1
-    assert twice(world, lambda: world.store.set_pool("small", 1, None, "pool")) is True
+    plan = plan_resize(world.store.resize_facts("small"), "small", 1)
+    assert twice(world, lambda: world.store.resize(plan, "pool")) is True
     assert twice(world, lambda: world.store.set_paused("dag", True, "pause")) is True
     twice(world, lambda: world.store.delete_pool("small", "delete"))
     with pytest.raises(CommandError, match="no pool 'small'"):

@@ -28,6 +28,7 @@ from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.plan import BackfillVerdict, LookBack, Plan, RunActivation, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
+from tailrace.planning.resizing import plan_resize
 from tailrace.planning.retries import AfterTry, after_try
 from tailrace.planning.snapshot import Snapshot
 from tests.unit.planning.builders import dag as plain_dag
@@ -239,6 +240,13 @@ class World:
         """The whole history so far is one that an audit accepts."""
         found = audit(self.store.audit_records())
         assert found == (), "\n".join(map(str, found))
+
+    def pool(self, name: str, slots: int, description: str | None = None, store: Metastore | None = None) -> bool:
+        """Create a pool (True) or change it (False)."""
+        chosen = store or self.store
+        created = chosen.resize(plan_resize(chosen.resize_facts(name), name, slots, description), self.write_id())
+        assert not isinstance(created, MetastoreStale), created.reason
+        return created
 
     # --- what is there -------------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ class Race:
         self.lanes: list[Lane] = []
         self.most = 0
         self.claims: dict[int, Claim] = {}
-        world.store.set_pool(POOL, slots, "", world.write_id())
+        world.pool(POOL, slots, "")
 
     def add(self, pace: float, *, live: bool = False, tasks: int = 60) -> None:
         name = f"dag{len(self.lanes)}"

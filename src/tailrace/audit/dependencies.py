@@ -36,12 +36,12 @@ def by_rule(structure: Structure, run: Run, task_id: str) -> str:
 
 
 def pool_is_small(replay: Replay, key: RunKey, task: TaskSpec) -> bool:
-    """Whether the task's pool is not there, or can never hold it.
+    """Whether the task's pool is not there, or can never hold it. One of 0 slots was frozen by a person, who waits.
 
     So it may have been where history has not told of the pool yet.
     """
     slots = replay.pools.get(replay.pool_of_run(key) or task.pool)
-    return slots is None or (slots != -1 and task.pool_slots > slots)
+    return slots is None or (slots not in (-1, 0) and task.pool_slots > slots)
 
 
 def doomed(replay: Replay, structure: Structure, key: RunKey, unknown: Container[str] = frozenset()) -> dict[str, bool]:

@@ -39,6 +39,7 @@ from tailrace.planning.commands import (
 SCHEDULER = "scheduler"
 
 _PAST = "Previous Dagrun State"
+POOL = "Pool Slots Available"
 _OPEN = [state.value for state in DagRunState if state not in CLOSED]
 
 _DAG = (
@@ -256,11 +257,11 @@ def _deadlocked(
     """The deadlocked runs, with the tasks that their verdicts name, and what those look at now."""
     looks_at = {} if dag is None else read_previous(tx, dag, [row.id for row in rows]).looks_at
     for row in rows:
-        named: dict[str, bool] = {}
+        named: dict[str, set[str]] = {}
         for each in from_json(row.blocked) if row.blocked is not None else ():
-            task_id = each["task_instance"]["task_id"]
-            by_past = any(status["dependency"] == _PAST for status in each["reasons"])
-            named[task_id] = named.get(task_id, False) or by_past
-        found = looks_at.get(row.id, {})
-        waiting = {task_id: found[task_id] for task_id, by_past in named.items() if by_past and task_id in found}
-        yield DeadlockedRun(known(row), tuple(named), waiting)
+            found = named.setdefault(each["task_instance"]["task_id"], set())
+            found.update(status["dependency"] for status in each["reasons"])
+        previous = looks_at.get(row.id, {})
+        waiting = {task_id: previous[task_id] for task_id, by in named.items() if _PAST in by and task_id in previous}
+        by_pool = tuple(task_id for task_id, by in named.items() if POOL in by)
+        yield DeadlockedRun(known(row), tuple(named), waiting, by_pool)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from tailrace.errors import InternalError
@@ -139,7 +140,15 @@ def write_command(tx: Transaction, plan: CommandPlan, write_id: str) -> dict[str
     """Write the whole command, or nothing; the answer is recorded. Raises StaleFacts."""
     if plan.refusals:
         raise InternalError(f"a refused command reached the metastore: {plan.refusals[0]}")
-    work = _Commanding(tx, plan, Author(tx.moment.wall, write_id, Actor.PERSON, structure=plan.structure or None))
+    carry_out(tx, plan, Author(tx.moment.wall, write_id, Actor.PERSON))
+    result = {"task_instances": len(plan.task_instances) + len(plan.created), "runs": len(plan.runs)}
+    record(tx, write_id, result)
+    return result
+
+
+def carry_out(tx: Transaction, plan: CommandPlan, author: Author) -> None:
+    """Write the plan, with its history, as a part of this transaction. Raises StaleFacts."""
+    work = _Commanding(tx, plan, replace(author, structure=plan.structure or None))
     _lock(work)
     doubt = _doubt(work)
     if doubt is not None:
@@ -151,9 +160,6 @@ def write_command(tx: Transaction, plan: CommandPlan, write_id: str) -> dict[str
     _step_runs(work)
     _step_backfills(work)
     insert_history(tx, work.history)
-    result = {"task_instances": len(plan.task_instances) + len(plan.created), "runs": len(plan.runs)}
-    record(tx, write_id, result)
-    return result
 
 
 def _lock(work: _Commanding) -> None:

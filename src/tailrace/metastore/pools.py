@@ -5,19 +5,31 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import bindparam, delete, func, insert, select, text, update
 
-from tailrace.errors import CommandError
+from tailrace.errors import CommandError, InternalError
+from tailrace.metastore.capacity import lock_dag
+from tailrace.metastore.command_facts import POOL, read_command_facts
+from tailrace.metastore.commanding import carry_out
+from tailrace.metastore.creation import StaleFacts
 from tailrace.metastore.records import Author, insert_history, pool_row, record
 from tailrace.metastore.tables import OCCUPYING_SQL, backfill, dag, dag_run, pool, task_instance
 from tailrace.metastore.transaction import Transaction
 from tailrace.model.spec import DEFAULT_POOL
 from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause
-from tailrace.planning.dependencies import UNLIMITED
+from tailrace.planning.commands import CommandScope
+from tailrace.planning.resizing import ResizeFacts, ResizePlan
 
 _UNOCCUPIED = (TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE)
 
 _POOLS = select(pool.c.name, pool.c.slots, pool.c.description).order_by(pool.c.name)
-_LOCK_POOL = select(pool.c.slots).where(pool.c.name == bindparam("pool")).with_for_update()
+_POOL = select(pool.c.slots).where(pool.c.name == bindparam("pool"))
+_LOCK_POOL = _POOL.with_for_update()
+#: The verdicts that lean on a pool; which one, the blocked tasks' definitions say.
+_DEADLOCKED = (
+    select(dag_run.c.id, dag_run.c.version, dag_run.c.dag_id)
+    .where(dag_run.c.state == DagRunState.DEADLOCKED, dag_run.c.blocked.contains(f'"{POOL}"'))
+    .order_by(dag_run.c.id)
+)
 _OCCUPIED = (
     select(task_instance.c.pool, task_instance.c.state, func.sum(task_instance.c.pool_slots))
     .where(text(f"task_instance.{OCCUPYING_SQL}"))
@@ -74,22 +86,39 @@ def list_pools(tx: Transaction) -> tuple[PoolSummary, ...]:
     )
 
 
-def set_pool(tx: Transaction, name: str, slots: int, description: str | None, write_id: str) -> dict[str, Any]:
-    """Create the pool or change it; a description of None leaves it as it is. What runs goes on."""
-    if not name or slots < UNLIMITED:
-        raise CommandError(f"pool {name!r}: expected a name and 0 slots or more (-1: no limit), found {slots}")
+def read_resize_facts(tx: Transaction, name: str) -> ResizeFacts:
+    """The pool as it stands, and every run that is deadlocked for a pool, of one moment."""
+    found = tx.row(_POOL, {"pool": name})
+    held = tx.rows(_DEADLOCKED)
+    dags = tuple(read_command_facts(tx, CommandScope(dag_id)) for dag_id in sorted({row.dag_id for row in held}))
+    return ResizeFacts(None if found is None else found.slots, dags, {row.id: row.version for row in held})
+
+
+def write_resize(tx: Transaction, plan: ResizePlan, write_id: str) -> dict[str, Any]:
+    """Create the pool or change it, and open again what was deadlocked for it. What runs goes on. Raises StaleFacts."""
+    if plan.refusals:
+        raise InternalError(f"a refused resizing reached the metastore: {plan.refusals[0]}")
     author = Author(tx.moment.wall, write_id, Actor.PERSON)
-    found = tx.row(_LOCK_POOL, {"pool": name})
+    for reopens in plan.reopens:
+        lock_dag(tx, reopens.dag_id)
+    found = tx.row(_LOCK_POOL, {"pool": plan.name})
+    before = None if found is None else found.slots
+    if before != plan.before:
+        raise StaleFacts(f"pool {plan.name}: expected {plan.before} slots, found {before}")
+    if {row.id: row.version for row in tx.rows(_DEADLOCKED)} != dict(plan.deadlocked):
+        raise StaleFacts("other runs were found deadlocked for a pool, or opened again, meanwhile")
     created = found is None
     if created:
-        tx.change(_INSERT, {"name": name, "slots": slots, "description": description or ""})
+        tx.change(_INSERT, {"name": plan.name, "slots": plan.slots, "description": plan.description or ""})
     else:
-        tx.change(_UPDATE, {"pool": name, "size": slots})
-        if description is not None:
-            tx.change(_DESCRIBE, {"pool": name, "words": description})
-    if created or found.slots != slots:
-        before = None if created else found.slots
-        insert_history(tx, [pool_row(author, name, before, slots, Cause.CREATED if created else Cause.RESIZED)])
+        tx.change(_UPDATE, {"pool": plan.name, "size": plan.slots})
+        if plan.description is not None:
+            tx.change(_DESCRIBE, {"pool": plan.name, "words": plan.description})
+    if before != plan.slots:
+        cause = Cause.CREATED if created else Cause.RESIZED
+        insert_history(tx, [pool_row(author, plan.name, before, plan.slots, cause)])
+    for reopens in plan.reopens:
+        carry_out(tx, reopens, author)
     result = {"created": created}
     record(tx, write_id, result)
     return result

@@ -52,6 +52,7 @@ from tailrace.planning.backfills import BackfillCreation, BackfillFacts, Backfil
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.planning.explained import RunFacts
 from tailrace.planning.plan import Plan
+from tailrace.planning.resizing import ResizeFacts, ResizePlan
 from tailrace.planning.retries import AfterTry
 from tailrace.planning.schedules import Agenda, DueRuns, LaneKey
 from tailrace.planning.snapshot import Snapshot
@@ -302,9 +303,16 @@ class Metastore(Views):
         """Every pool, by name, with what occupies it."""
         return self.read(pools.list_pools)
 
-    def set_pool(self, name: str, slots: int, description: str | None, write_id: str) -> bool:
-        """Create the pool (True) or change it (False). Raises CommandError for a bad name or size."""
-        return bool(self._write(lambda tx: pools.set_pool(tx, name, slots, description, write_id), write_id)["created"])
+    def resize_facts(self, name: str) -> ResizeFacts:
+        """What there is of this pool, and what is deadlocked for any, of one moment."""
+        return self.read(lambda tx: pools.read_resize_facts(tx, name))
+
+    def resize(self, plan: ResizePlan, write_id: str) -> bool | MetastoreStale:
+        """Create the pool (True) or change it (False), or write nothing: stale when a fact of the plan has changed."""
+        try:
+            return bool(self._write(lambda tx: pools.write_resize(tx, plan, write_id), write_id)["created"])
+        except creation.StaleFacts as stale:
+            return MetastoreStale(str(stale))
 
     def delete_pool(self, name: str, write_id: str) -> None:
         """Delete a pool that nothing uses. Raises CommandError for any other."""

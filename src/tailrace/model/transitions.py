@@ -109,6 +109,7 @@ DAG_RUN_TRANSITIONS: tuple[Transition[DagRunState], ...] = (
     *_rows((_R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED), (_R.QUEUED,), Actor.PERSON, Cause.REPROCESS),
     *_rows((_R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED), (_R.QUEUED,), Actor.PERSON, Cause.CLEARED),
     *_rows((_R.DEADLOCKED,), (_R.QUEUED,), Actor.PERSON, Cause.MARKED),  # a mark lifted what blocked it
+    *_rows((_R.DEADLOCKED,), (_R.QUEUED,), Actor.PERSON, Cause.RESIZED),  # a pool has the slots that it needs
     *_rows((_R.QUEUED, _R.RUNNING), (_R.CANCELLED,), Actor.PERSON, Cause.CANCELLED),
     *_rows(
         (_R.QUEUED, _R.RUNNING, _R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED),

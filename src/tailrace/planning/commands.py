@@ -26,6 +26,7 @@ class CommandKind(StrEnum):
     CANCEL = "cancel"
     PAUSE = "pause"
     RESUME = "resume"
+    RESIZE = "resize"  # of a pool: what was deadlocked for it opens again
 
 
 class CommandScope(Struct, frozen=True):
@@ -77,11 +78,14 @@ class KnownRun(Struct, frozen=True):
 
 
 class DeadlockedRun(Struct, frozen=True):
-    """A deadlocked run of the DAG: the tasks its verdict names, and for those blocked by a previous run its row."""
+    """A deadlocked run of the DAG: the tasks its verdict names, for those blocked by a previous run its row, and those
+    blocked by a pool.
+    """
 
     run: KnownRun  # without its task instances
     blocked: tuple[str, ...]
     by_past: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    by_pool: tuple[str, ...] = ()
 
 
 class KnownBackfill(Struct, frozen=True):

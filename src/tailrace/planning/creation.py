@@ -4,7 +4,7 @@ Reprocessing is decided here, per task instance, and stored with the run: what h
 turn changes nothing about it. In-flight work is awaited, never reset.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
@@ -139,18 +139,23 @@ def _failed_and_caused(dag: DagSpec, run: ExistingRun) -> set[str]:
     return failed | caused
 
 
-def _pool_refusals(dag: DagSpec, request: BackfillRequest, facts: BackfillFacts) -> Iterable[str]:
+def _needed_slots(dag: DagSpec, request: BackfillRequest) -> Mapping[str, int]:
+    """The most slots that a task needs of each pool, by pool name."""
     needed: dict[str, int] = {}
     for task in dag.tasks:
         name = request.pool or task.pool
         needed[name] = max(needed.get(name, 0), task.pool_slots)
-    for name, slots in sorted(needed.items()):
+    return needed
+
+
+def _pool_refusals(dag: DagSpec, request: BackfillRequest, facts: BackfillFacts) -> Iterable[str]:
+    for name, slots in sorted(_needed_slots(dag, request).items()):
         size = facts.pools.get(name)
         if size is None:
             known = ", ".join(sorted(facts.pools)) or "none"
             how = f"create it with `tailrace pools set {name} SLOTS`, or use one of: {known}"
             yield f"pool {name!r} does not exist; {how}"
-        elif size != UNLIMITED and slots > size:
+        elif size not in (UNLIMITED, 0) and slots > size:
             yield (
                 f"a task needs {slots} slots and pool {name!r} has {size} in all; "
                 f"enlarge it with `tailrace pools set {name} {slots}`"
@@ -205,6 +210,9 @@ def _differing(request: BackfillRequest, date: DatePlan, run: ExistingRun) -> It
 def _notices(dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts) -> Iterable[str]:
     if facts.dag_paused:
         yield f"{dag.dag_id} is paused: its schedule stands still, this backfill runs"
+    for name, slots in sorted(_needed_slots(dag, request).items()):
+        if facts.pools.get(name) == 0:
+            yield f"pool {name!r} has 0 slots: what needs it waits until `tailrace pools set {name} {slots}` or more"
     if dates and facts.past is not None:
         yield from _past_notices(dag, request, dates, facts.past)
     if request.max_active_runs is not None and request.max_active_runs > dag.max_active_runs:

@@ -133,11 +133,19 @@ def _of_previous(previous: PreviousRun, task_id: str) -> tuple[str, bool]:
 
 
 def pool_can_hold(pool_name: str, pool: PoolView | None, slots: int) -> tuple[DependencyStatus, bool]:
-    """The pool exists and is large enough at all; the second answer is whether it never will be, as it stands."""
+    """The pool exists and is large enough at all; the second answer is whether it never will be, as it stands.
+
+    One of 0 slots was frozen by a person, who will give it slots again: that is a wait.
+    """
     name = "Pool Slots Available"
     if pool is None:
         reason = f"Pool {pool_name!r} does not exist; create it with `tailrace pools set {pool_name} SLOTS`."
         return DependencyStatus(name, False, reason), True
+    if pool.slots == 0:
+        reason = (
+            f"Pool {pool_name!r} has 0 slots, it is frozen; it goes on after `tailrace pools set {pool_name} SLOTS`."
+        )
+        return DependencyStatus(name, False, reason), False
     if pool.slots != UNLIMITED and slots > pool.slots:
         reason = f"The task needs {slots} slots and pool {pool_name!r} has {pool.slots} in all."
         return DependencyStatus(name, False, reason), True

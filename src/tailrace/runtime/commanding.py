@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from tailrace.errors import CommandError, EnvironmentBroken
-from tailrace.metastore.store import Done, Metastore
+from tailrace.metastore.store import Done, Metastore, MetastoreStale
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
+from tailrace.planning.resizing import ResizePlan, plan_resize
 from tailrace.runtime.driver import new_write_id
 
 #: So often may others change what a command is about between its reading and its writing.
 ATTEMPTS = 50
+_RESTLESS = "others keep changing what this command is about; try it again when they are done"
 
 
 def decide(metastore: Metastore, scope: CommandScope, planned: Callable[[CommandFacts], CommandPlan]) -> CommandPlan:
@@ -25,4 +27,15 @@ def carry_out(metastore: Metastore, scope: CommandScope, planned: Callable[[Comm
         plan = decide(metastore, scope, planned)
         if not plan.writes or isinstance(metastore.command(plan, new_write_id()), Done):
             return plan
-    raise EnvironmentBroken("others keep changing what this command is about; try it again when they are done")
+    raise EnvironmentBroken(_RESTLESS)
+
+
+def resize_pool(metastore: Metastore, name: str, slots: int, description: str | None) -> ResizePlan:
+    """Create the pool or change it; answers what landed. Raises as ``carry_out`` does."""
+    for _ in range(ATTEMPTS):
+        plan = plan_resize(metastore.resize_facts(name), name, slots, description)
+        if plan.refusals:
+            raise CommandError("\n".join(plan.refusals))
+        if not isinstance(metastore.resize(plan, new_write_id()), MetastoreStale):
+            return plan
+    raise EnvironmentBroken(_RESTLESS)

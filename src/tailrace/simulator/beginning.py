@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tailrace.jobs.scheduler import scheduler_loop
+from tailrace.metastore.store import MetastoreStale
 from tailrace.model.intervals import DataInterval
 from tailrace.model.states import BACKFILL_CLOSED
 from tailrace.planning.backfills import BackfillRequest, Reprocess
 from tailrace.planning.creation import plan_backfill
+from tailrace.planning.resizing import plan_resize
 from tailrace.simulator.actors import Job
 from tailrace.simulator.performing import LEASE_SECONDS
 from tailrace.simulator.scenario import Command
@@ -50,7 +52,7 @@ def type_command(world: "World", command: Command) -> None:
     creation = plan_backfill(dag, request, intervals, world.metastore.backfill_facts(dag, request, intervals))
     if creation.refusals and "pool 'small'" in creation.refusals[0]:
         world.tell("person", "IS REFUSED", creation.refusals[0])
-        world.metastore.set_pool("small", 1, None, world.write_id())  # as the refusal says
+        set_pool(world, "small", max(task.pool_slots for task in dag.tasks))  # as the refusal says
         world.commands.append(command)
         return
     if creation.refusals and "; give the same options" in creation.refusals[0]:
@@ -67,6 +69,13 @@ def type_command(world: "World", command: Command) -> None:
         world.type_again(schedulers=True)
         return
     _begin_job(world, command, created)
+
+
+def set_pool(world: "World", name: str, slots: int) -> None:
+    """Somebody gives a pool so many slots, with nobody in between."""
+    plan = plan_resize(world.metastore.resize_facts(name), name, slots)
+    if isinstance(world.metastore.resize(plan, world.write_id()), MetastoreStale):
+        raise Crash("nobody wrote in between, yet the resizing was stale")
 
 
 def _begin_job(world: "World", command: Command, created: int | None) -> None:

@@ -91,7 +91,7 @@ def _undisturbed(
 
 def _shut_out(scenario: Scenario, task: TaskSpec, past: States | None) -> bool:
     slots = dict(scenario.pools).get(task.pool)
-    if slots is not None and task.pool_slots > slots:
+    if slots is not None and slots != 0 and task.pool_slots > slots:
         return True
     if past is None or not (task.depends_on_past or task.wait_for_downstream):
         return False

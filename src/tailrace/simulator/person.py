@@ -20,8 +20,9 @@ from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.backfills import Reprocess
 from tailrace.planning.cancelling import plan_cancel, plan_pause
 from tailrace.planning.clearing import ClearRequest, plan_clear
-from tailrace.planning.commands import CommandPlan, CommandScope
+from tailrace.planning.commands import CommandKind, CommandPlan, CommandScope
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
+from tailrace.planning.resizing import ResizePlan, plan_resize
 from tailrace.planning.triggering import TriggerPlan, TriggerRequest, plan_trigger
 from tailrace.simulator.coverage import TRIGGER_REFUSED
 
@@ -123,8 +124,7 @@ class Person:
         """Read, decide, and mean to write."""
         world = self._world
         if act.kind is ActKind.POOL:
-            world.metastore.set_pool("small", act.slots, None, world.write_id())
-            world.tell("person", "POOL", f"small has {act.slots} slots now")
+            self._begin_resize(act.slots)
             return
         if act.kind is ActKind.REPROCESS:
             command = next(each for each in world.scenario.commands if not each.scheduler)
@@ -142,6 +142,30 @@ class Person:
             return
         world.tell("person", "DECIDES", "resumes backfill" if resume else str(act))
         world.errands.insert(0, lambda: self._write(act, plan, resume=resume))
+
+    def _begin_resize(self, slots: int) -> None:
+        """Read and decide what resizing the pool opens again, and mean to write it; a frozen pool thaws some day."""
+        world = self._world
+        plan = plan_resize(world.metastore.resize_facts("small"), "small", slots)
+        world.tell("person", "DECIDES", f"small is to have {slots} slots")
+        world.errands.insert(0, lambda: self._write_resize(plan))
+
+    def _write_resize(self, plan: ResizePlan) -> None:
+        """Resize it, or decide again."""
+        world = self._world
+        done = world.metastore.resize(plan, world.write_id())
+        if isinstance(done, MetastoreStale):
+            world.refused.add(f"command: {CommandKind.RESIZE}")
+            world.tell("person", "IS LATE", done.reason)
+            world.errands.insert(0, lambda: self._begin_resize(plan.slots))
+            return
+        opened = sum(len(each.runs) for each in plan.reopens)
+        world.tell("person", "POOL", f"small has {plan.slots} slots now, {opened} runs go again")
+        if plan.slots == 0:
+            most = max(task.pool_slots for task in world.scenario.dag.tasks)
+            world.errands.append(lambda: self._begin_resize(most))
+        if opened:
+            world.type_again()
 
     def _clean(self, cleaning: Cleaning) -> None:
         """Remove a piece of what is old, and mean to go on until nothing is left of it."""

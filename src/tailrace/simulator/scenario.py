@@ -203,7 +203,24 @@ def _with_later_acts(scenario: Scenario) -> Scenario:
         for _ in range(3):
             acts.insert(draw.randint(0, len(acts)), Act(ActKind.CLEAN))
         scenario = replace(scenario, acts=tuple(acts), hurry=0.01)
-    return scenario
+    return _with_wide_tasks(scenario)
+
+
+def _with_wide_tasks(scenario: Scenario) -> Scenario:
+    """A task that needs both slots of its pool, which a person makes smaller, or freezes, and later larger again."""
+    draw = random.Random(f"takes two {scenario.seed}")
+    if draw.random() >= 0.1:
+        return scenario
+    chosen = draw.choice(scenario.dag.tasks).task_id
+    tasks = tuple(
+        replace(task, pool="small", pool_slots=2) if task.task_id == chosen else task for task in scenario.dag.tasks
+    )
+    acts = list(scenario.acts)
+    place = draw.randint(0, len(acts))
+    acts.insert(place, Act(ActKind.POOL, slots=draw.choice((0, 1, 1))))
+    acts.insert(draw.randint(place + 1, len(acts)), Act(ActKind.POOL, slots=draw.choice((2, 3))))
+    dag = replace(scenario.dag, tasks=tasks)
+    return replace(scenario, dag=dag, pools=(("small", 2),), acts=tuple(acts), hurry=draw.choice((0.1, 0.01)))
 
 
 def with_schedulers(draw: random.Random, scenario: Scenario) -> Scenario:

@@ -23,7 +23,7 @@ from tailrace.metastore.store import LOCK_WAIT
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
 from tailrace.simulator.actors import Actor, Job, Worker
-from tailrace.simulator.beginning import Crash, type_command, typed_again
+from tailrace.simulator.beginning import Crash, set_pool, type_command, typed_again
 from tailrace.simulator.breaking import Break, StuckTransaction
 from tailrace.simulator.choices import Chooser, Option
 from tailrace.simulator.coverage import refusals
@@ -105,7 +105,7 @@ class World:
         """Make the pools and type the first command."""
         with _noticing("person"):
             for name, slots in self.scenario.pools:
-                self.metastore.set_pool(name, slots, "", self.write_id())
+                set_pool(self, name, slots)
             type_command(self, self.commands.pop(0))
         Person(self)
 

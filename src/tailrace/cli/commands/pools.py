@@ -8,6 +8,7 @@ from tailrace.cli.speaking import current_speaker, plural
 from tailrace.cli.stored import existing, new_write_id, opened
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
+from tailrace.runtime.commanding import resize_pool
 from tailrace.runtime.suggestions import did_you_mean
 
 _HERE = "tailrace.cli.commands.pools"
@@ -66,12 +67,18 @@ def list_(output: str) -> None:
 @click.argument("slots", type=WholeNumber(0))
 @click.option("--description", default=None, help="What the pool is for.")
 def set_(name: str, slots: int, description: str | None) -> None:
-    """Create pool NAME with SLOTS slots, or change it. What runs goes on."""
+    """Create pool NAME with SLOTS slots, or change it. What runs goes on; what was deadlocked for it goes again.
+
+    With 0 slots it is frozen: what needs it waits until it has slots again.
+    """
     if not name:
         raise CommandError("a pool needs a name: `tailrace pools set NAME SLOTS`")
     with opened(settings_with()) as metastore:
-        metastore.set_pool(name, slots, description, new_write_id())
-    current_speaker().note(f"pool {name} has {plural(slots, 'slot')}")
+        plan = resize_pool(metastore, name, slots, description)
+    speaker = current_speaker()
+    speaker.note(f"pool {name} has {plural(slots, 'slot')}")
+    for notice in plan.notices:
+        speaker.note(f"note: {notice}")
 
 
 @click.command(cls=Command)

@@ -1,0 +1,112 @@
+"""Decides what changing a pool's slots does: runs that were deadlocked for want of them open again.
+
+A pool of 0 slots is frozen by a person: what needs it waits, however many slots it needs, until it has some again.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from msgspec import Struct, field
+
+from tailrace.model.spec import DagSpec
+from tailrace.model.states import DagRunState
+from tailrace.model.transitions import Cause
+from tailrace.planning.commands import CommandFacts, CommandKind, CommandPlan, DeadlockedRun, KnownRun, RunChange
+from tailrace.planning.dependencies import UNLIMITED
+from tailrace.planning.reopening import drivers, freed_runs
+
+_REASON = "the pool that it needs was changed"
+
+
+class ResizeFacts(Struct, frozen=True):
+    """What the metastore knows of a pool: its slots (None: it does not exist), and who is deadlocked for a pool.
+
+    ``dags`` are the facts of each DAG with such a run, ``deadlocked`` the versions of these runs, by row.
+    """
+
+    slots: int | None = None
+    dags: tuple[CommandFacts, ...] = ()
+    deadlocked: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class ResizePlan(Struct, frozen=True):
+    """Everything that creating or changing a pool writes, as a whole or not at all. ``before`` is as in the facts."""
+
+    name: str
+    slots: int
+    description: str | None = None  # None: it stays as it is
+    before: int | None = None
+    deadlocked: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+    reopens: tuple[CommandPlan, ...] = ()
+    notices: tuple[str, ...] = ()  # one line each, for the person
+    refusals: tuple[str, ...] = ()
+
+
+def plan_resize(facts: ResizeFacts, name: str, slots: int, description: str | None = None) -> ResizePlan:
+    """Everything that giving the pool so many slots (-1: no limit) writes. Refused for a bad name or size."""
+    if not name or slots < UNLIMITED:
+        text = f"pool {name!r}: expected a name and 0 slots or more (-1: no limit), found {slots}"
+        return ResizePlan(name, slots, refusals=(text,))
+    reopens = tuple(plan for dag in facts.dags if (plan := _reopen(dag, name, slots)) is not None)
+    return ResizePlan(
+        name,
+        slots,
+        description,
+        facts.slots,
+        facts.deadlocked,
+        reopens,
+        notices=tuple(_notices(name, slots, reopens)),
+    )
+
+
+def _reopen(facts: CommandFacts, name: str, slots: int) -> CommandPlan | None:
+    """The runs of one DAG that were deadlocked for the pool and may go on, with those that they deadlocked."""
+    dag = facts.dag
+    if dag is None:
+        return None
+    cause = Cause.RESIZED
+    named: list[tuple[KnownRun, RunChange]] = []
+    for found in facts.deadlocked:
+        if _is_let_go(dag, found, name, slots):
+            run, before, after = found.run, DagRunState.DEADLOCKED, DagRunState.QUEUED
+            to_schedulers = not run.wanted_by
+            change = RunChange(
+                run.id, run.run_id, run.version, before, after, cause, _REASON, to_schedulers=to_schedulers
+            )
+            named.append((run, change))
+    if not named:
+        return None
+    touched = {found.run.id: frozenset(found.blocked) for found in facts.deadlocked}
+    touched = {run.id: touched[run.id] for run, _ in named}
+    named += freed_runs(facts, dag, touched, cause)
+    return CommandPlan(
+        CommandKind.RESIZE,
+        facts.dag_id,
+        runs=tuple(change for _, change in named),
+        structure=facts.structure,
+        wanted={run.id: run.wanted_by for run, _ in named},
+        deadlocked={found.run.id: found.run.version for found in facts.deadlocked},
+        notices=tuple(drivers(facts, (run for run, _ in named))),
+    )
+
+
+def _is_let_go(dag: DagSpec, found: DeadlockedRun, name: str, slots: int) -> bool:
+    """Whether a task that was blocked by this pool fits into it now."""
+    for task_id in found.by_pool:
+        task = dag.by_id.get(task_id)
+        if (
+            task is not None
+            and (found.run.pool or task.pool) == name
+            and (slots == UNLIMITED or task.pool_slots <= slots)
+        ):
+            return True
+    return False
+
+
+def _notices(name: str, slots: int, reopens: tuple[CommandPlan, ...]) -> Iterator[str]:
+    if slots == 0:
+        yield f"what needs pool {name} waits until it has slots again: `tailrace pools set {name} SLOTS`"
+    for plan in reopens:
+        runs = "1 run" if len(plan.runs) == 1 else f"{len(plan.runs)} runs"
+        yield f"{runs} of {plan.dag_id} that were deadlocked for it {'goes' if len(plan.runs) == 1 else 'go'} again"
+        yield from plan.notices
