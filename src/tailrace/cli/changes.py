@@ -2,9 +2,8 @@
 
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, TypeVar
-from zoneinfo import ZoneInfo
 
 import click
 from msgspec import Struct
@@ -19,6 +18,7 @@ from tailrace.metastore.store import Metastore
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.runtime.commanding import carry_out, decide
 from tailrace.runtime.dates import parse_moment
+from tailrace.timetable import zone_named
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,7 +62,7 @@ def scope_of(
     if not runs and start is None and end is None:
         raise CommandError("no runs given: name them (run ids or logical dates), or say -s START, -e END or both")
     dag = metastore.stored_dag(dag_id)
-    zone = ZoneInfo("UTC" if dag is None else dag.schedule.timezone)
+    zone = zone_named("UTC" if dag is None else dag.schedule.timezone)
     first, last = _bound(start, zone), _bound(end, zone)
     if first is not None and last is not None and first[0] > last[1]:
         raise CommandError(f"the range ends before it begins: start {start} is after end {end}")
@@ -74,7 +74,7 @@ def scope_of(
     )
 
 
-def _bound(text: str | None, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
+def _bound(text: str | None, zone: tzinfo) -> tuple[datetime, datetime] | None:
     if text is None:
         return None
     moment = parse_moment(text, zone)

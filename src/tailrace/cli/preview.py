@@ -4,12 +4,13 @@ nothing.
 
 import sys
 from collections.abc import Sequence
-from zoneinfo import ZoneInfo
+from datetime import tzinfo
 
 from tailrace.cli.speaking import bullet_lines, plural, styled
 from tailrace.planning.backfills import DateAction, DatePlan
 from tailrace.runtime.commands import BackfillPreview
 from tailrace.runtime.dates import show_moment
+from tailrace.timetable import zone_named
 
 _WORDS = {
     DateAction.CREATE: "create",
@@ -52,7 +53,7 @@ def preview_json(previewed: BackfillPreview) -> dict[str, object]:
 def preview_text(previewed: BackfillPreview, typed: str) -> str:
     """The preview for a person: what would happen to which dates, in the order they would start, and why."""
     creation, dag = previewed.creation, previewed.dag
-    zone = ZoneInfo(dag.schedule.timezone)
+    zone = zone_named(dag.schedule.timezone)
     head = f"{dag.dag_id}: " + (
         f"would continue backfill {creation.continues}" if creation.continues else "would create a backfill"
     )
@@ -99,7 +100,7 @@ def _kind(date: DatePlan) -> tuple[object, ...]:
     return date.action, date.reason, date.clear
 
 
-def _span(group: Sequence[DatePlan], zone: ZoneInfo) -> str:
+def _span(group: Sequence[DatePlan], zone: tzinfo) -> str:
     first = show_moment(group[0].interval.start, zone)
     if len(group) == 1:
         return first

@@ -12,6 +12,7 @@ from tailrace.metastore.views import BackfillLine, DagStats, RunLine, TaskInstan
 from tailrace.model.keys import UNMAPPED
 from tailrace.runtime.dates import run_reference, show_moment
 from tailrace.runtime.suggestions import did_you_mean, in_words
+from tailrace.timetable import zone_named
 
 _UTC = ZoneInfo("UTC")
 _MOST_NAMED = 4
@@ -54,7 +55,7 @@ def find_run(metastore: Metastore | None, dag_id: str, text: str) -> RunLine:
     if metastore is None or dag is None:
         known = () if metastore is None else metastore.known_dags()
         raise CommandError(f"no run {text} of {dag_id}: it has never run here{did_you_mean(dag_id, known)}")
-    named = run_reference(text, ZoneInfo(dag.schedule.timezone))
+    named = run_reference(text, zone_named(dag.schedule.timezone))
     if isinstance(named, str):
         found = metastore.find_runs(dag_id, named)
     else:

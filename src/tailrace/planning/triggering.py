@@ -1,6 +1,6 @@
 """Decides what triggering a DAG creates: one run that a person asked for, beside what its schedule is due."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -8,8 +8,6 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
 from tailrace.model.spec import DagSpec, ScheduleKind
 from tailrace.timetable import intervals_between, previous_interval
-
-_TICK = timedelta(microseconds=1)
 
 
 class TriggerRequest(Struct, frozen=True):
@@ -58,17 +56,17 @@ def plan_trigger(dag: DagSpec, request: TriggerRequest, now: datetime, facts: Tr
             notices.append(f"{dag.dag_id} is paused: it begins once `tailrace dags unpause {dag.dag_id}` is typed")
     if date > now:
         refusals.append(f"{date.isoformat(timespec='minutes')} is in the future; give a --logical-date that has come")
-    return TriggerPlan(run_id, date, _interval(dag, date), request.conf, tuple(refusals), tuple(notices))
+    return TriggerPlan(run_id, date, interval_for(dag, date), request.conf, tuple(refusals), tuple(notices))
 
 
-def _interval(dag: DagSpec, date: datetime) -> DataInterval:
+def interval_for(dag: DagSpec, date: datetime) -> DataInterval:
     """The interval that begins at a schedule point; else the last that has ended by then; else the moment itself."""
     if dag.schedule.kind is ScheduleKind.NONE:
         return DataInterval(date, date)
     begins = intervals_between(dag.schedule, dag.start_date, date, date)
     if begins:
         return begins[0]
-    found = previous_interval(dag.schedule, dag.start_date, date + _TICK)
+    found = previous_interval(dag.schedule, dag.start_date, date)  # it is no point itself
     while found is not None and found.end > date:
         found = previous_interval(dag.schedule, dag.start_date, found.start)
     return DataInterval(date, date) if found is None else found

@@ -5,9 +5,8 @@ Pure: ``now`` comes in, and answers and messages depend on nothing else. Which p
 ``timetable``'s.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import islice
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,7 +14,7 @@ from msgspec.structs import replace
 from tailrace.errors import CommandError
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
-from tailrace.timetable import intervals_between, next_interval, previous_interval
+from tailrace.timetable import clock_in, intervals_between, next_interval, previous_interval, zone_named
 
 #: More runs than this in one command is a mistyped year, not a wish.
 MOST_RUNS = 100_000
@@ -47,12 +46,12 @@ class Moment(Struct, frozen=True):
     is_day: bool = False
 
 
-def parse_moment(text: str, zone: ZoneInfo) -> Moment:
+def parse_moment(text: str, zone: tzinfo) -> Moment:
     """What ``text`` means in ``zone``.
 
     A date alone reaches over its whole local day. A naive time that happens twice (clocks turned back)
-    reaches from its first to its second occurrence; one that never happens (clocks turned forward) is moved
-    on by the jump; both carry a notice. Raises CommandError for anything that is not ISO 8601.
+    reaches from its first to its second occurrence; one that never happens (clocks turned forward) is the moment
+    of the jump; both carry a notice. Raises CommandError for anything that is not ISO 8601.
     """
     typed = text.strip()
     try:
@@ -69,12 +68,12 @@ def parse_moment(text: str, zone: ZoneInfo) -> Moment:
         raise CommandError(f"{text!r} is outside the years 1 to 9999 in UTC; write an earlier or later date") from None
 
 
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
+def _midnight(day: date, zone: tzinfo) -> datetime:
     """The first instant of a local day, also where clocks jump over midnight."""
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+    return clock_in(str(zone)).first_shown(datetime(day.year, day.month, day.day))  # noqa: DTZ001  # a local time
 
 
-def _exact(typed: str, moment: datetime, zone: ZoneInfo) -> Moment:
+def _exact(typed: str, moment: datetime, zone: tzinfo) -> Moment:
     if moment.tzinfo is not None:
         instant = moment.astimezone(UTC)
         return Moment(typed, instant, instant)
@@ -85,22 +84,35 @@ def _exact(typed: str, moment: datetime, zone: ZoneInfo) -> Moment:
         return Moment(typed, instant, instant)
     if first.astimezone(UTC) < second.astimezone(UTC):
         notice = (
-            f"{typed} happens twice in {zone.key} (clocks are turned back): "
-            f"{show_moment(first, zone)} and {show_moment(second, zone)}; both are meant"
+            f"{typed} happens twice in {zone} (clocks are turned back): "
+            f"{show_moment(first, zone)} and {show_moment(second, zone)}"
         )
         return Moment(typed, first.astimezone(UTC), second.astimezone(UTC), notice)
-    instant = first.astimezone(UTC)
-    notice = f"{typed} does not exist in {zone.key} (clocks are turned forward); taken as {show_moment(instant, zone)}"
+    instant = clock_in(str(zone)).first_shown(moment)
+    notice = f"{typed} does not exist in {zone} (clocks are turned forward); taken as {show_moment(instant, zone)}"
     return Moment(typed, instant, instant, notice)
 
 
-def show_moment(moment: datetime, zone: ZoneInfo) -> str:
+def show_moment(moment: datetime, zone: tzinfo) -> str:
     """An instant as ISO 8601 in ``zone``: short, and itself a date that can be typed."""
-    local = moment.astimezone(UTC).astimezone(zone)
+    try:
+        local = moment.astimezone(UTC).astimezone(zone)
+    except OverflowError:  # there, it is outside the years that can be written
+        local = moment.astimezone(UTC)
     return local.isoformat(timespec="minutes" if not (local.second or local.microsecond) else "auto")
 
 
-def run_reference(text: str, zone: ZoneInfo) -> str | Moment:
+def parse_single(text: str, zone: tzinfo) -> tuple[datetime, tuple[str, ...]]:
+    """The one moment that ``text`` means, and what to tell about it: of a day its beginning, of two the first."""
+    moment = parse_moment(text, zone)
+    return moment.earliest, (_notice(moment, "the first is meant"),) if moment.notice else ()
+
+
+def _notice(moment: Moment, which: str) -> str:
+    return f"{moment.notice}; {which}" if moment.earliest != moment.latest else str(moment.notice)
+
+
+def run_reference(text: str, zone: tzinfo) -> str | Moment:
     """What RUN means in a command: a run id (it has ``__`` in it) as it is, else logical dates.
 
     A date alone is any of its day; a time is that moment, of two the first.
@@ -121,13 +133,13 @@ def range_for(dag: DagSpec, start: str | None, end: str | None, now: datetime) -
     notice. For a DAG without schedule an exact date is a run of that moment, and a range is refused. Raises
     CommandError with one line when the range means no run.
     """
-    zone = ZoneInfo(dag.schedule.timezone)
+    zone = zone_named(dag.schedule.timezone)
     one = start if start is not None else end
     other = end if end is not None else start
     if one is None or other is None:
         raise CommandError("no dates given: say -s START, -e END or both (one alone means that one date)")
     begin, until = parse_moment(one, zone), parse_moment(other, zone)
-    notices = tuple(dict.fromkeys(moment.notice for moment in (begin, until) if moment.notice))
+    notices = tuple(dict.fromkeys(_notice(moment, "both are meant") for moment in (begin, until) if moment.notice))
     if dag.schedule.kind is ScheduleKind.NONE:
         return _single_moment(dag, begin, until, now, notices)
     first, last = begin.earliest, until.latest
@@ -150,9 +162,9 @@ def range_for(dag: DagSpec, start: str | None, end: str | None, now: datetime) -
     return LogicalRange(first, last, ended, notices + _about_lifetime(dag, ended, zone))
 
 
-def _upside_down(begin: Moment, until: Moment, zone: ZoneInfo) -> CommandError:
+def _upside_down(begin: Moment, until: Moment, zone: tzinfo) -> CommandError:
     if begin.text == until.text:
-        return CommandError(f"{begin.text} does not exist in {zone.key}: the clocks there jumped over that day")
+        return CommandError(f"{begin.text} does not exist in {zone}: the clocks there jumped over that day")
     return CommandError(
         f"the range ends before it begins: start {begin.text} is after end {until.text}; "
         f"did you mean -s {until.text} -e {begin.text}?"
@@ -167,7 +179,7 @@ def _single_moment(dag: DagSpec, begin: Moment, until: Moment, now: datetime, no
         )
     moment = begin.earliest
     if moment > now:
-        zone = ZoneInfo(dag.schedule.timezone)
+        zone = zone_named(dag.schedule.timezone)
         raise CommandError(f"{show_moment(moment, zone)} is in the future; give a date that has come for {dag.dag_id}")
     return LogicalRange(moment, moment, (DataInterval(moment, moment),), notices)
 
@@ -199,7 +211,7 @@ def _intervals(dag: DagSpec, first: datetime, last: datetime) -> tuple[DataInter
 _EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(days=2)
 
 
-def _no_point(dag: DagSpec, first: datetime, last: datetime, zone: ZoneInfo) -> CommandError:
+def _no_point(dag: DagSpec, first: datetime, last: datetime, zone: tzinfo) -> CommandError:
     before = previous_interval(dag.schedule, dag.start_date, first)
     after = next_interval(dag.schedule, dag.start_date, last)
     near = [
@@ -224,7 +236,7 @@ def _words(schedule: Schedule) -> str:
     return f"every {timedelta(seconds=float(schedule.expression))}, counted from its start date"
 
 
-def _about_unended(unended: tuple[DataInterval, ...], zone: ZoneInfo) -> tuple[str, ...]:
+def _about_unended(unended: tuple[DataInterval, ...], zone: tzinfo) -> tuple[str, ...]:
     if not unended:
         return ()
     first, last = unended[0], unended[-1]
@@ -239,7 +251,7 @@ def _about_unended(unended: tuple[DataInterval, ...], zone: ZoneInfo) -> tuple[s
     )
 
 
-def _about_lifetime(dag: DagSpec, intervals: tuple[DataInterval, ...], zone: ZoneInfo) -> tuple[str, ...]:
+def _about_lifetime(dag: DagSpec, intervals: tuple[DataInterval, ...], zone: tzinfo) -> tuple[str, ...]:
     notices = []
     if dag.start_date is not None:
         early = sum(interval.start < dag.start_date for interval in intervals)

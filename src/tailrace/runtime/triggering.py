@@ -2,16 +2,18 @@
 
 from contextlib import closing
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.metastore.store import Metastore
 from tailrace.planning.triggering import TriggerPlan, TriggerRequest, plan_trigger
-from tailrace.runtime.dates import parse_moment
+from tailrace.runtime.dates import parse_single
 from tailrace.runtime.driver import new_write_id
 from tailrace.runtime.finding import find_dag
 from tailrace.runtime.settings import Settings
+from tailrace.timetable import zone_named
 
 _ATTEMPTS = 20
 
@@ -26,8 +28,8 @@ def run(
 ) -> TriggerPlan:
     """Create the run; answers what was created. Raises CommandError for a date or id that is taken or cannot be."""
     dag = find_dag(zygote.loaded(), dag_id, settings.dags)
-    zone = ZoneInfo(dag.schedule.timezone)
-    date = None if logical_date is None else parse_moment(logical_date, zone).earliest
+    zone = zone_named(dag.schedule.timezone)
+    date, notices = (None, ()) if logical_date is None else parse_single(logical_date, zone)
     request = TriggerRequest(date, run_id, conf)
     metastore = Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
     with closing(metastore):
@@ -39,5 +41,5 @@ def run(
             if plan.refusals:
                 raise CommandError(plan.refusals[0])
             if isinstance(metastore.trigger(dag, plan, new_write_id()), int):
-                return plan
+                return replace(plan, notices=notices + plan.notices)
     raise EnvironmentBroken(f"others keep creating runs of {dag_id} at the same moment; try again")

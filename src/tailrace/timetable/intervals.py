@@ -1,17 +1,17 @@
 """Intervals of a schedule around and between moments. All moments are aware; everything answered is in UTC."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from zoneinfo import ZoneInfo
-
-from cronsim import CronSim
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import Schedule, ScheduleKind
+from tailrace.timetable.cron import points_after, points_before
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
+_SECOND_TICK = datetime.min.replace(tzinfo=UTC) + _TICK
 
 
 def intervals_between(
@@ -23,7 +23,7 @@ def intervals_between(
     does not limit the answer. A schedule of no kind has no intervals.
     """
     points: list[datetime] = []
-    for point in _points_after(schedule, start_date, first - _TICK):
+    for point in _points_after(schedule, start_date, max(first, _SECOND_TICK) - _TICK):
         points.append(point)
         if point > last:
             break
@@ -45,46 +45,42 @@ def next_interval(schedule: Schedule, start_date: datetime | None, after: dateti
     """The first interval whose logical date is later than ``after``."""
     points = _points_after(schedule, start_date, after)
     start = next(points, None)
-    if start is None:
-        return None
-    end = next(points, None)
-    return DataInterval(start, start if end is None else end)
+    return None if start is None else DataInterval(start, next(points, start))
 
 
 def previous_interval(schedule: Schedule, start_date: datetime | None, before: datetime) -> DataInterval | None:
     """The last interval whose logical date is earlier than ``before``."""
     start = _point_before(schedule, start_date, before)
-    return None if start is None else next_interval(schedule, start_date, start - _TICK)
+    return None if start is None else DataInterval(start, next(_points_after(schedule, start_date, start), start))
 
 
 def _points_after(schedule: Schedule, start_date: datetime | None, after: datetime) -> Iterator[datetime]:
     """The schedule's points later than ``after``, in order, without end (or one, or none)."""
-    if schedule.kind is ScheduleKind.CRON:
-        for point in CronSim(schedule.expression, after.astimezone(ZoneInfo(schedule.timezone))):
-            yield point.astimezone(UTC)
-    elif schedule.kind is ScheduleKind.INTERVAL:
-        step = timedelta(seconds=float(schedule.expression))
-        anchor = _anchor(start_date)
-        count = (after - anchor) // step + 1
-        while True:
-            yield anchor + count * step
-            count += 1
-    elif schedule.kind is ScheduleKind.ONCE and start_date is not None and start_date > after:
-        yield start_date.astimezone(UTC)
+    with suppress(OverflowError):  # the calendar ends with the year 9999
+        if schedule.kind is ScheduleKind.CRON:
+            yield from points_after(schedule.expression, schedule.timezone, after.astimezone(UTC))
+        elif schedule.kind is ScheduleKind.INTERVAL:
+            step = timedelta(seconds=float(schedule.expression))
+            anchor = _anchor(start_date)
+            count = (after - anchor) // step + 1
+            while True:
+                yield anchor + count * step
+                count += 1
+        elif schedule.kind is ScheduleKind.ONCE and start_date is not None and start_date > after:
+            yield start_date.astimezone(UTC)
 
 
 def _point_before(schedule: Schedule, start_date: datetime | None, before: datetime) -> datetime | None:
-    if schedule.kind is ScheduleKind.CRON:
-        backwards = CronSim(schedule.expression, before.astimezone(ZoneInfo(schedule.timezone)), reverse=True)
-        point = next(backwards, None)
-        return None if point is None else point.astimezone(UTC)
-    if schedule.kind is ScheduleKind.INTERVAL:
-        step = timedelta(seconds=float(schedule.expression))
-        anchor = _anchor(start_date)
-        count = -((anchor - before) // step) - 1
-        return anchor + count * step
-    if schedule.kind is ScheduleKind.ONCE and start_date is not None and start_date < before:
-        return start_date.astimezone(UTC)
+    with suppress(OverflowError):
+        if schedule.kind is ScheduleKind.CRON:
+            return next(points_before(schedule.expression, schedule.timezone, before.astimezone(UTC)), None)
+        if schedule.kind is ScheduleKind.INTERVAL:
+            step = timedelta(seconds=float(schedule.expression))
+            anchor = _anchor(start_date)
+            count = -((anchor - before) // step) - 1
+            return anchor + count * step
+        if schedule.kind is ScheduleKind.ONCE and start_date is not None and start_date < before:
+            return start_date.astimezone(UTC)
     return None
 
 

@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 from types import MappingProxyType
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
 from tailrace.model.spec import Schedule, ScheduleKind
 from tailrace.timetable.intervals import EPOCH
+from tailrace.timetable.zones import zone_named
 
 PRESETS = MappingProxyType(
     {
@@ -42,9 +42,9 @@ def read_schedule(written: str | timedelta | None, timezone: str = "UTC") -> Sch
 def validate(schedule: Schedule) -> str | None:
     """What is wrong with ``schedule``, as a sentence for its author; None when nothing is."""
     try:
-        ZoneInfo(schedule.timezone)
-    except (ZoneInfoNotFoundError, ValueError):
-        return f"unknown time zone {schedule.timezone!r}; use an IANA name such as 'Europe/Berlin'"
+        zone_named(schedule.timezone)
+    except ValueError as unknown:
+        return str(unknown)
     if schedule.kind is ScheduleKind.INTERVAL and float(schedule.expression) <= 0:
         return "a timedelta schedule must be longer than zero"
     if schedule.kind is ScheduleKind.CRON:

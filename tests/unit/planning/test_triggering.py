@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from tailrace.model.intervals import DataInterval
-from tailrace.model.spec import Schedule, ScheduleKind
+from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.planning.triggering import TriggerFacts, TriggerRequest, plan_trigger
 from tests.unit.planning.builders import NOW, dag
 
@@ -44,6 +44,15 @@ def test_without_a_schedule_the_run_is_of_the_moment() -> None:
 def test_what_is_taken_or_to_come_is_refused(facts: TriggerFacts, date: datetime, said: str) -> None:
     [refusal] = plan_trigger(DAILY, TriggerRequest(date), NOW, facts).refusals
     assert said in refusal
+
+
+def test_a_moment_in_a_repeated_hour_has_the_interval_that_ended_before_it() -> None:
+    """apache/airflow#70089: 02:30 in Berlin came at 00:30 UTC; clocks went back at 01:00."""
+    berlin = DagSpec("dag", (), Schedule(ScheduleKind.CRON, "30 2 * * *", "Europe/Berlin"))
+    right = DataInterval(datetime(2024, 10, 26, 0, 30, tzinfo=UTC), datetime(2024, 10, 27, 0, 30, tzinfo=UTC))
+    for hour, minute in ((1, 10), (1, 45), (2, 10)):
+        date = datetime(2024, 10, 27, hour, minute, tzinfo=UTC)
+        assert plan_trigger(berlin, TriggerRequest(date), date, FREE).interval == right
 
 
 def test_a_paused_dag_is_told_of() -> None:

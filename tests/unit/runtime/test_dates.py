@@ -4,14 +4,27 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from tailrace.errors import CommandError
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
-from tailrace.runtime.dates import LogicalRange, Moment, parse_moment, range_for, run_reference, show_moment
+from tailrace.planning.triggering import TriggerRequest, plan_trigger
+from tailrace.runtime.dates import (
+    LogicalRange,
+    Moment,
+    parse_moment,
+    parse_single,
+    range_for,
+    run_reference,
+    show_moment,
+)
+from tailrace.timetable import zone_named
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZULU = ZoneInfo("UTC")
 NOW = datetime(2024, 6, 15, 12, tzinfo=UTC)
+FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)
 
 
 def at(*parts: int) -> datetime:
@@ -85,12 +98,52 @@ def test_a_time_that_happens_twice_reaches_over_both() -> None:
     assert "2024-10-27T02:30+02:00 and 2024-10-27T02:30+01:00" in moment.notice
 
 
-def test_a_time_that_never_happens_is_moved_on_by_the_jump() -> None:
+def test_a_time_that_never_happens_is_the_moment_of_the_jump() -> None:
     moment = parse_moment("2024-03-31T02:30", BERLIN)
-    assert moment.earliest == moment.latest == at(2024, 3, 31, 1, 30)
+    assert moment.earliest == moment.latest == at(2024, 3, 31, 1)
     assert moment.notice is not None
     assert "does not exist in Europe/Berlin" in moment.notice
-    assert "taken as 2024-03-31T03:30+02:00" in moment.notice
+    assert "taken as 2024-03-31T03:00+02:00" in moment.notice
+
+
+def test_a_time_that_the_clocks_jumped_over_finds_the_date_it_became() -> None:
+    """What the schedule makes of 02:30 on that day, a person who types 02:30 means too."""
+    dag = cron("30 2 * * *", "Europe/Berlin")
+    assert starts(range_for(dag, "2024-03-31T02:30", None, NOW)) == [at(2024, 3, 31, 1)]
+
+
+def test_one_moment_of_two_is_the_first_and_it_is_said() -> None:
+    moment, (notice,) = parse_single("2024-10-27T02:30", BERLIN)
+    assert moment == at(2024, 10, 27, 0, 30)
+    assert notice.endswith("2024-10-27T02:30+02:00 and 2024-10-27T02:30+01:00; the first is meant")
+    assert parse_single("2024-10-27T03:30", BERLIN) == (at(2024, 10, 27, 2, 30), ())
+
+
+def test_a_zone_that_is_an_offset_reads_and_shows_dates() -> None:
+    zone = zone_named("UTC-05:00")
+    assert parse_moment("2024-05-31", zone).earliest == at(2024, 5, 31, 5)
+    assert show_moment(at(2024, 5, 31, 5), zone) == "2024-05-31T00:00-05:00"
+    assert "in UTC-05:00)" in refusal(cron("0 22 * * *", "UTC-05:00"), "2024-05-31T05:00", None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.datetimes() | st.sampled_from([FIRST, LAST]),
+    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "UTC-05:00", "UTC+14:00"]),
+    st.sampled_from(["0 0 * * *", "30 * * * *", "0 0 29 2 */7", "0 */12 29 2 */7", None]),
+    st.booleans(),
+)
+@example(FIRST, "UTC", "30 * * * *", True)
+@example(LAST, "Europe/Berlin", None, True)
+def test_any_date_is_taken_or_refused_in_one_line(moment: datetime, zone: str, text: str | None, day: bool) -> None:
+    dag = cron(text, zone) if text else DagSpec("etl", (), Schedule(ScheduleKind.INTERVAL, "3600.0", zone))
+    typed = moment.date().isoformat() if day else moment.isoformat()
+    try:
+        date, _ = parse_single(typed, zone_named(zone))
+        plan_trigger(dag, TriggerRequest(date), NOW, None)
+        range_for(dag, typed, None, NOW)
+    except CommandError as refused:
+        assert "\n" not in str(refused)
 
 
 @pytest.mark.parametrize("text", ["yesterday", "01/02/2024", "2024-13-01", "", "2024-02-30", "1704067200x"])

@@ -1,8 +1,7 @@
 """``tailrace dags list|show|check``: what is in the DAG files. The metastore is not asked."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -15,6 +14,7 @@ from tailrace.cli.tree import task_tree
 from tailrace.execution.zygote import LoadReport
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.runtime.dates import show_moment
+from tailrace.timetable import zone_named
 
 _MISTAKEN = 2
 
@@ -101,7 +101,7 @@ def _warn(loaded: LoadReport | None) -> None:
 
 
 def _dag_json(spec: DagSpec) -> dict[str, object]:
-    zone = ZoneInfo(spec.schedule.timezone)
+    zone = zone_named(spec.schedule.timezone)
     return {
         "dag_id": spec.dag_id,
         "description": spec.description,
@@ -121,7 +121,7 @@ def _dag_json(spec: DagSpec) -> dict[str, object]:
     }
 
 
-def _moment(moment: datetime | None, zone: ZoneInfo) -> str | None:
+def _moment(moment: datetime | None, zone: tzinfo) -> str | None:
     return None if moment is None else show_moment(moment, zone)
 
 

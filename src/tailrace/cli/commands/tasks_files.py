@@ -15,13 +15,13 @@ from tailrace.cli.tables import Column, show_table
 from tailrace.effects.tries import Claim, TryOutcome
 from tailrace.errors import CommandError
 from tailrace.execution.trial import run_task_once
-from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, TaskInstanceKey, TryKey, run_id_for
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
+from tailrace.planning.triggering import interval_for
 from tailrace.runtime.dates import parse_moment, show_moment
 from tailrace.runtime.suggestions import did_you_mean
-from tailrace.timetable import intervals_between
+from tailrace.timetable import intervals_between, zone_named
 
 _FAILED = 1
 _WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
@@ -67,13 +67,14 @@ def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
 def trial_claim(dag: DagSpec, task_id: str, run: str, now: datetime) -> Claim:
     """A claim nobody holds: what the task of that run would be told, without any metastore.
 
-    A date alone means that day's first schedule point; a moment that is no point is a run about that moment.
+    A date alone means that day's first schedule point; a moment that is no point has the interval it would be
+    triggered with.
     """
     _, _, dated = run.rpartition("__")
-    day = parse_moment(dated, ZoneInfo(dag.schedule.timezone))
+    day = parse_moment(dated, zone_named(dag.schedule.timezone))
     points = intervals_between(dag.schedule, dag.start_date, day.earliest, day.latest)
-    interval = points[0] if points else DataInterval(day.earliest, day.earliest)
-    run_type, run_id = RunType.MANUAL, run if "__" in run else run_id_for(RunType.MANUAL, interval.start)
+    date = points[0].start if points else day.earliest
+    run_type, run_id = RunType.MANUAL, run if "__" in run else run_id_for(RunType.MANUAL, date)
     key = TryKey(TaskInstanceKey(dag.dag_id, run_id, task_id), 1)
     return Claim(
         id=0,
@@ -81,8 +82,8 @@ def trial_claim(dag: DagSpec, task_id: str, run: str, now: datetime) -> Claim:
         token=0,
         max_tries=1,
         lost_tries=0,
-        logical_date=interval.start,
-        data_interval=interval,
+        logical_date=date,
+        data_interval=interval_for(dag, date),
         run_type=str(run_type),
         run_conf={},
         disable_retry=True,
