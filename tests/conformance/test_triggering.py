@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from tailrace.metastore.store import Metastore, MetastoreStale
 from tailrace.metastore.tables import dag as dag_table
 from tailrace.metastore.tables import dag_run
+from tailrace.model.intervals import DataInterval
+from tailrace.planning.backfills import BackfillRequest
 from tailrace.planning.triggering import TriggerPlan, TriggerRequest, plan_trigger
 from tests.conformance.worlds import DAY, FIRST, World, dag
 
@@ -26,6 +28,18 @@ def test_a_triggered_run_is_live(world: World) -> None:
     assert (run.state, run.run_type, bool(run.live), run.conf) == ("queued", "manual", True, '{"k":1}')
     assert (run.interval_start, run.interval_end) == (FIRST + DAY, FIRST + 2 * DAY)
     world.sound()
+
+
+def test_the_interval_that_is_shown_is_the_stored_one(world: World) -> None:
+    """That of a moment which is no point of the schedule begins and ends before it."""
+    late = FIRST + DAY + timedelta(hours=7)
+    assert world.store.trigger(AB, planned(world, late), world.write_id()) == 1
+    right = DataInterval(FIRST, FIRST + DAY)
+    [line] = world.store.list_runs("dag")
+    assert (line.logical_date, line.data_interval) == (late, right)
+    request = BackfillRequest("dag", FIRST, FIRST + 2 * DAY)
+    facts = world.store.backfill_facts(AB, request, [DataInterval(late, late + DAY)])
+    assert facts.existing[late].data_interval == right
 
 
 def test_the_first_run_of_a_dag_may_be_a_triggered_one(world: World) -> None:

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from tailrace.cli.speaking import state_styled_answer
 from tailrace.cli.summary import blocked_json
 from tailrace.cli.tables import Column, plain_table
-from tailrace.cli.views import json_moment, moment_text
+from tailrace.cli.views import interval_text, json_moment, moment_text
 from tailrace.model.keys import UNMAPPED
 from tailrace.planning.explained import JobFacts, RunFacts, TryFacts
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation
 from tailrace.planning.releasing import Release, owner_text
+from tailrace.runtime.dates import interval_json
 
 EXPLAINED_COLUMNS = (
     Column("task_id"),
@@ -41,6 +42,7 @@ def run_lines(explained: RunExplanation) -> Iterator[str]:
     """A run's own explanation, line by line."""
     facts = explained.facts
     yield f"{facts.dag_id} / {facts.run.run_id}: {state_styled_answer(str(facts.run.state))}"
+    yield interval_text(facts.run.data_interval)
     yield explained.waits
     for wanted in facts.wanted_by:
         paused = ", paused" if wanted.paused else ""
@@ -79,6 +81,7 @@ def run_json(explained: RunExplanation) -> dict[str, object]:
         "dag_id": facts.dag_id,
         "run_id": facts.run.run_id,
         "logical_date": facts.run.logical_date.isoformat(),
+        "data_interval": interval_json(facts.run.data_interval),
         "state": str(facts.run.state),
         "why": explained.waits,
         "release": _release_json(explained.release),

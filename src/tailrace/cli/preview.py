@@ -9,7 +9,7 @@ from datetime import tzinfo
 from tailrace.cli.speaking import bullet_lines, plural, styled
 from tailrace.planning.backfills import DateAction, DatePlan
 from tailrace.runtime.commands import BackfillPreview
-from tailrace.runtime.dates import show_moment
+from tailrace.runtime.dates import interval_json, show_moment
 from tailrace.timetable import zone_named
 
 _WORDS = {
@@ -37,7 +37,7 @@ def preview_json(previewed: BackfillPreview) -> dict[str, object]:
         "dates": [
             {
                 "logical_date": date.interval.start.isoformat(),
-                "data_interval": [date.interval.start.isoformat(), date.interval.end.isoformat()],
+                "data_interval": interval_json(date.data_interval),
                 "run_id": date.run_id,
                 "action": str(date.action),
                 "reason": date.reason,

@@ -9,8 +9,9 @@ from tailrace.cli.tables import Column
 from tailrace.errors import CommandError
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views import BackfillLine, DagStats, RunLine, TaskInstanceLine
+from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED
-from tailrace.runtime.dates import run_reference, show_moment
+from tailrace.runtime.dates import interval_json, run_reference, show_moment
 from tailrace.runtime.suggestions import did_you_mean, in_words
 from tailrace.timetable import zone_named
 
@@ -122,7 +123,7 @@ def run_json(line: RunLine) -> dict[str, object]:
         "dag_id": line.dag_id,
         "run_id": line.run_id,
         "logical_date": line.logical_date.isoformat(),
-        "data_interval": [line.logical_date.isoformat(), line.interval_end.isoformat()],
+        "data_interval": interval_json(line.data_interval),
         "run_type": line.run_type,
         "state": line.state,
         "start": json_moment(line.started_at),
@@ -199,6 +200,13 @@ def _by_name(counts: Mapping[str, int]) -> str:
 def json_moment(moment: datetime | None) -> str | None:
     """A moment as JSON: ISO 8601, or null."""
     return None if moment is None else moment.isoformat()
+
+
+def interval_text(interval: DataInterval) -> str:
+    """A data interval as people read it; a run about a moment has none."""
+    if interval.start == interval.end:
+        return f"about {moment_text(interval.start)} (UTC), without a data interval"
+    return f"data interval {moment_text(interval.start)} to {moment_text(interval.end)} (UTC)"
 
 
 def _took(start: datetime | None, end: datetime | None) -> str:

@@ -36,6 +36,8 @@ _RUNS = (
         dag_run.c.id,
         dag_run.c.run_id,
         dag_run.c.logical_date,
+        dag_run.c.interval_start,
+        dag_run.c.interval_end,
         dag_run.c.run_type,
         dag_run.c.state,
         dag_run.c.version,
@@ -117,4 +119,5 @@ def _run(row: Any, wanted_by: tuple[int, ...], task_instances: Iterable[Existing
         wanted_by=wanted_by,
         pending_clear=() if row.clear_on_activation is None else tuple(from_json(row.clear_on_activation)),
         task_instances=tuple(task_instances),
+        data_interval=DataInterval(row.interval_start, row.interval_end),
     )

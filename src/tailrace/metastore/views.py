@@ -11,6 +11,7 @@ from tailrace.metastore.columns import from_json
 from tailrace.metastore.specs import spec_from
 from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, dag_version, task_instance
 from tailrace.metastore.transaction import Transaction
+from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
@@ -79,7 +80,7 @@ class RunLine(Struct, frozen=True):
     dag_id: str
     run_id: str
     logical_date: datetime
-    interval_end: datetime
+    data_interval: DataInterval
     state: str
     run_type: str
     started_at: datetime | None
@@ -307,7 +308,7 @@ def _run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[RunLine, ...]:
             row.dag_id,
             row.run_id,
             row.logical_date,
-            row.interval_end,
+            DataInterval(row.interval_start, row.interval_end),
             row.state,
             row.run_type,
             row.started_at,

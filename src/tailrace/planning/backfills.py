@@ -84,6 +84,7 @@ class ExistingRun(Struct, frozen=True):
     wanted_by: tuple[int, ...] = ()  # unfinished backfills that want it
     pending_clear: tuple[str, ...] = ()  # task ids already stored to be cleared at its next activation
     task_instances: tuple[ExistingTaskInstance, ...] = ()
+    data_interval: DataInterval | None = None
 
 
 class PastFacts(Struct, frozen=True):
@@ -132,6 +133,12 @@ class DatePlan(Struct, frozen=True):
     to_run: int = 0  # task instances of it that have yet to come to an outcome, or to another one
     clear: tuple[str, ...] = ()  # task ids to clear when the run is activated
     ignore_depends_on_past: bool = False
+    stored: DataInterval | None = None  # that of its run, if there is one: what its tasks get
+
+    @property
+    def data_interval(self) -> DataInterval:
+        """The data interval of the date's run, which may have been created under another schedule."""
+        return self.interval if self.stored is None else self.stored
 
 
 class BackfillCreation(Struct, frozen=True):

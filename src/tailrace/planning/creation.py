@@ -101,6 +101,7 @@ def _date(
         to_run=0 if action is DateAction.LEAVE else _to_run(dag, existing, clear),
         clear=clear,
         ignore_depends_on_past=ignore_past,
+        stored=existing.data_interval,
     )
 
 
@@ -217,6 +218,11 @@ def _notices(dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], 
         yield from _past_notices(dag, request, dates, facts.past)
     if request.max_active_runs is not None and request.max_active_runs > dag.max_active_runs:
         yield f"--max-active-runs can only lower the DAG's own limit, {dag.max_active_runs}"
+    kept = [date for date in dates if date.data_interval != date.interval and date.action is not DateAction.LEAVE]
+    if kept:
+        which = f"{kept[0].run_id} keeps" if len(kept) == 1 else f"{len(kept)} runs, first {kept[0].run_id}, keep"
+        shown = " to ".join(end.isoformat() for end in (kept[0].data_interval.start, kept[0].data_interval.end))
+        yield f"{which} the data interval of creation ({shown}), which the schedule of now does not have"
     left = [date for date in dates if date.action is DateAction.LEAVE]
     failed = [date for date in left if facts.existing[date.interval.start].state is not DagRunState.SUCCESS]
     if failed:

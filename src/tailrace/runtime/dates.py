@@ -102,6 +102,11 @@ def show_moment(moment: datetime, zone: tzinfo) -> str:
     return local.isoformat(timespec="minutes" if not (local.second or local.microsecond) else "auto")
 
 
+def interval_json(interval: DataInterval) -> list[str]:
+    """A data interval as JSON: where it begins, where it ends."""
+    return [interval.start.isoformat(), interval.end.isoformat()]
+
+
 def parse_single(text: str, zone: tzinfo) -> tuple[datetime, tuple[str, ...]]:
     """The one moment that ``text`` means, and what to tell about it: of a day its beginning, of two the first."""
     moment = parse_moment(text, zone)

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from msgspec.structs import replace
+
 from tailrace.cli.preview import preview_json, preview_text
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, TaskSpec
@@ -23,6 +25,12 @@ def previewed(*dates: DatePlan, continues: int | None = None, notices: tuple[str
     request = BackfillRequest("etl", FIRST, FIRST + timedelta(days=9))
     creation = BackfillCreation(request, dates, continues=continues, notices=notices)
     return BackfillPreview(creation, DAG, "sqlite:////x.db (not there yet)")
+
+
+def test_a_run_that_exists_is_shown_with_its_own_data_interval() -> None:
+    stored = DataInterval(FIRST, FIRST + timedelta(hours=6))
+    shown = preview_json(previewed(replace(date(0, DateAction.REPROCESS, "failed before"), stored=stored)))
+    assert shown["dates"][0]["data_interval"] == [stored.start.isoformat(), stored.end.isoformat()]
 
 
 def test_like_dates_are_one_line_and_others_stand_alone() -> None:

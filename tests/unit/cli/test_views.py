@@ -3,9 +3,19 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
-from tailrace.cli.views import backfill_json, backfill_row, range_text, run_json, run_row, task_instance_row
+from tailrace.cli.views import (
+    backfill_json,
+    backfill_row,
+    interval_text,
+    range_text,
+    run_json,
+    run_row,
+    task_instance_row,
+)
 from tailrace.metastore.views import BackfillLine, RunLine, TaskInstanceLine
+from tailrace.model.intervals import DataInterval
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -59,13 +69,24 @@ def test_paused_is_the_state_only_while_unfinished() -> None:
 
 def run(state: str, reason: str) -> RunLine:
     ended = FIRST + timedelta(seconds=90)
-    return RunLine(1, "etl", "r", FIRST, ended, state, "backfill", FIRST, ended, reason, {"success": 2})
+    return RunLine(
+        1, "etl", "r", FIRST, DataInterval(FIRST, ended), state, "backfill", FIRST, ended, reason, {"success": 2}
+    )
 
 
 def test_reasons_are_shown_unless_it_succeeded() -> None:
     assert run_row(run("failed", "b is failed"))[-3:] == ("1:30", "2 success", "b is failed")
     assert run_row(run("success", "every leaf succeeded"))[-1] == ""
     assert run_json(run("success", "every leaf succeeded"))["reason"] == "every leaf succeeded"
+
+
+def test_the_data_interval_of_a_run_is_the_stored_one() -> None:
+    """apache/airflow#25408: a triggered run has another logical date than its interval begins with."""
+    begin, end = FIRST - timedelta(days=1), FIRST - timedelta(hours=7)
+    shown = run_json(replace(run("success", ""), data_interval=DataInterval(begin, end)))
+    assert (shown["logical_date"], shown["data_interval"]) == (FIRST.isoformat(), [begin.isoformat(), end.isoformat()])
+    assert interval_text(DataInterval(begin, end)).startswith(f"data interval {begin:%Y-%m-%d %H:%M:%S} to ")
+    assert "without a data interval" in interval_text(DataInterval(FIRST, FIRST))
 
 
 def test_task_instances_that_never_started_and_mapped_ones() -> None:

@@ -37,6 +37,18 @@ def refused(*, wanted_by: tuple[int, ...] = (7,), mine: int | None = None, run: 
     return plan_backfill(A, asked, DATES, facts).refusals
 
 
+def test_a_run_of_another_schedule_keeps_its_interval_and_it_is_said() -> None:
+    first, other = DATES[0], DataInterval(DATES[0].start, DATES[0].start + 7 * DAY)
+    run = ExistingRun(1, "run_1", first.start, RunType.BACKFILL, DagRunState.FAILED, 1, None, RunOptions())
+    request = BackfillRequest("dag", first.start, first.start, reprocess=Reprocess.ALL)
+    for interval, said in ((other, 1), (first, 0)):
+        existing = {first.start: replace(run, data_interval=interval)}
+        facts = BackfillFacts(NOW, existing=existing, pools={"default_pool": 128})
+        creation = plan_backfill(A, request, DATES[:1], facts)
+        assert creation.dates[0].data_interval == interval
+        assert sum("run_1 keeps the data interval of creation" in notice for notice in creation.notices) == said
+
+
 @pytest.mark.parametrize(
     ("request_", "option"),
     [

@@ -9,6 +9,7 @@ from tailrace.cli.lazy import Command
 from tailrace.cli.options import canonical_conf, dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError
+from tailrace.runtime.dates import interval_json
 from tailrace.runtime.launch import trigger_run
 
 _RESERVED = ("backfill__", "scheduled__")
@@ -43,7 +44,7 @@ def trigger(
                 "dag_id": dag_id,
                 "run_id": plan.run_id,
                 "logical_date": plan.logical_date.isoformat(),
-                "data_interval": [plan.interval.start.isoformat(), plan.interval.end.isoformat()],
+                "data_interval": interval_json(plan.interval),
                 "state": "queued",
                 "notices": list(plan.notices),
             }

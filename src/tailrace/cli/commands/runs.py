@@ -11,6 +11,7 @@ from tailrace.cli.views import (
     RUN_COLUMNS,
     TASK_INSTANCE_COLUMNS,
     find_run,
+    interval_text,
     moment_text,
     run_json,
     run_row,
@@ -75,6 +76,7 @@ def show(dag_id: str, run: str, output: str) -> None:
     speaker.answer(f"{found.dag_id} / {found.run_id}: {state_styled_answer(found.state)}")
     if found.reason:
         speaker.answer(found.reason)
+    speaker.answer(interval_text(found.data_interval))
     if found.started_at is not None:
         ended = f", ended {moment_text(found.ended_at)}" if found.ended_at else ""
         speaker.answer(f"started {moment_text(found.started_at)}{ended} (UTC)")
