@@ -1,11 +1,12 @@
 """Reads what authors give as arguments: the value as it is meant, or ValueError with what it must be."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from tailrace.authoring.mistakes import nearest
+from tailrace.authoring.mistakes import nearest, shown
 from tailrace.model.rules import OLD_NAMES, TriggerRule
+from tailrace.model.spec import DEFAULT_POOL
 
 WEIGHT_RULES = ("downstream", "upstream", "absolute")
 
@@ -21,12 +22,19 @@ def whole(least: int) -> Callable[[Any], int]:
 
     def read(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"must be a whole number, at least {least}, not {value!r}")
+            raise ValueError(f"must be a whole number, at least {least}, not {shown(value)}")
         if value > MOST:
-            raise ValueError(f"must be at most {MOST}, not {value!r}")
+            raise ValueError(f"must be at most {MOST}, not {shown(value)}")
         return value
 
     return read
+
+
+def flag(value: Any) -> bool:
+    """Reads True or False, and nothing that Python would merely take for one: the text "False" is true to it."""
+    if not isinstance(value, bool):
+        raise ValueError(f"must be True or False, not {shown(value)}")
+    return value
 
 
 def or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -38,40 +46,65 @@ def duration(value: Any) -> timedelta:
     """Reads a timedelta, or a number of seconds."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not seconds >= 0:
-        raise ValueError(f"must be a timedelta or a number of seconds, not {value!r}")
+        raise ValueError(f"must be a timedelta or a number of seconds, not {shown(value)}")
     if seconds > _LONGEST.total_seconds():
-        raise ValueError(f"must be at most {_LONGEST.days} days, not {value!r}")
+        raise ValueError(f"must be at most {_LONGEST.days} days, not {shown(value)}")
     return value if isinstance(value, timedelta) else timedelta(seconds=seconds)
+
+
+def time_limit(value: Any) -> timedelta:
+    """Reads a duration that something can happen in."""
+    limit = duration(value)
+    if not limit:
+        raise ValueError(f"must be longer than zero, not {shown(value)}")
+    return limit
 
 
 def trigger_rule(value: Any) -> TriggerRule:
     """Reads a trigger rule, by its name now or of old."""
     known = {str(rule): rule for rule in TriggerRule} | dict(OLD_NAMES)
-    if str(value) in known:
-        return known[str(value)]
-    hint = nearest(str(value), known) or f"; rules are {', '.join(sorted(map(str, TriggerRule)))}"
-    raise ValueError(f"{value!r} is not a trigger rule{hint}")
+    if isinstance(value, str) and str.__str__(value) in known:
+        return known[str.__str__(value)]
+    hint = nearest(value, known) if isinstance(value, str) else ""
+    hint = hint or f"; rules are {', '.join(sorted(map(str, TriggerRule)))}"
+    raise ValueError(f"{shown(value)} is not a trigger rule{hint}")
 
 
 def weight_rule(value: Any) -> str:
     """Reads a weight rule."""
-    if value in WEIGHT_RULES:
+    if isinstance(value, str) and value in WEIGHT_RULES:
         return WEIGHT_RULES[WEIGHT_RULES.index(value)]
-    raise ValueError(f"must be one of {', '.join(WEIGHT_RULES)}, not {value!r}")
+    raise ValueError(f"must be one of {', '.join(WEIGHT_RULES)}, not {shown(value)}")
 
 
 def pool(value: Any) -> str:
-    """Reads a pool's name."""
-    if value and isinstance(value, str):
+    """Reads a pool's name; None is the default one."""
+    if value is None:
+        return DEFAULT_POOL
+    if isinstance(value, str) and value:
         return text(value)
-    raise ValueError(f"must be the name of a pool, not {value!r}")
+    raise ValueError(f"must be the name of a pool, not {shown(value)}")
 
 
 def arguments(values: Any) -> dict[str, Any]:
-    """Reads a dict of arguments; None is none."""
-    if not isinstance(values or {}, Mapping):
-        raise ValueError(f"must be a dict, not {values!r}")
-    return dict(values or {})
+    """Reads a dict whose keys are names; None is none."""
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise ValueError(f"must be a dict, not {shown(values)}")
+    for name in values:
+        if not isinstance(name, str):
+            raise ValueError(f"must be a dict with texts as keys, not {shown(name)}")
+    return dict(values)
+
+
+def items(values: Any) -> list[Any]:
+    """Reads a list or another sequence; None is none. A text is one value, not its letters."""
+    if values is None:
+        return []
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
+        raise ValueError(f"must be a list, not {shown(values)}")
+    return list(values)
 
 
 def is_name(value: Any) -> bool:
@@ -82,21 +115,21 @@ def is_name(value: Any) -> bool:
 def text(value: Any) -> str:
     """Reads text; None is none."""
     if value is not None and not isinstance(value, str):
-        raise ValueError(f"must be text, not {value!r}")
+        raise ValueError(f"must be text, not {shown(value)}")
     if not is_writable(value or ""):
-        raise ValueError(f"must be text that can be written, not {value!r}")
+        raise ValueError(f"must be text that can be written, not {shown(value)}")
     return value or ""
 
 
 def texts(values: Any) -> tuple[str, ...]:
     """Reads several texts, and sorts them; None is none."""
-    if not values:
+    if values is None:
         return ()
     if isinstance(values, str) or not isinstance(values, Iterable):
-        raise ValueError(f"must be texts, not {values!r}")
+        raise ValueError(f"must be texts, not {shown(values)}")
     found = list(values)
     if not all(isinstance(value, str) for value in found):
-        raise ValueError(f"must be texts, not {found!r}")
+        raise ValueError(f"must be texts, not {shown(found)}")
     return tuple(sorted(map(text, found)))
 
 

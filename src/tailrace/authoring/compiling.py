@@ -3,31 +3,24 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from tailrace.authoring.arguments import MOST
+from tailrace.authoring.checking import check, graph_of
 from tailrace.authoring.dag import DAG
-from tailrace.authoring.mistakes import nearest
-from tailrace.authoring.operator import ARGUMENTS, BaseOperator
-from tailrace.model.spec import DagSpec, Decides, TaskSpec
+from tailrace.authoring.operator import BaseOperator
+from tailrace.model.spec import DagSpec, TaskSpec
 
 
 def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
     """The DAG compiled, or None with its mistakes noted in ``dag.mistakes``."""
-    for name in dag.default_args:  # others may be a person's own, or Airflow's: only a near miss is a mistake
-        if name not in ARGUMENTS and (hint := nearest(str(name), ARGUMENTS, likeness=0.8)):
-            dag.mistake(f"default_args has no argument {name!r}{hint}")
-    cycle = _cycle(dag)
-    if cycle:
-        first = dag.task_dict[cycle[0]]
-        dag.mistake(f"cycle: {' >> '.join(cycle)}", line=first.line, file=first.file)
-    for task in dag.task_dict.values():
-        if task.decides is not Decides.NOTHING and not task.downstream_task_ids:
-            task.mistake("it decides between tasks, and has none downstream")
+    dag.folder = Path(file).parent
+    check(dag)
     if dag.mistakes:
         return None
     specs = {task_id: _task(dag.task_dict[task_id]) for task_id in _topological(dag)}
@@ -51,24 +44,9 @@ def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
     return compiled
 
 
-def _graph(dag: DAG) -> dict[str, set[str]]:
-    return {
-        task_id: {up for up in task.upstream_task_ids if up in dag.task_dict} for task_id, task in dag.task_dict.items()
-    }
-
-
-def _cycle(dag: DAG) -> list[str]:
-    try:
-        TopologicalSorter(_graph(dag)).prepare()
-    except CycleError as error:
-        found: list[str] = error.args[1]
-        return list(reversed(found))
-    return []
-
-
 def _topological(dag: DAG) -> list[str]:
     """Upstream first; among those that could come next, by task id, so that the order is always the same."""
-    sorter = TopologicalSorter(_graph(dag))
+    sorter = TopologicalSorter(graph_of(dag))
     sorter.prepare()
     order: list[str] = []
     ready: list[str] = []
@@ -89,11 +67,11 @@ def _task(task: BaseOperator) -> TaskSpec:
         trigger_rule=task.trigger_rule,
         retries=task.retries,
         retry_delay=task.retry_delay,
-        retry_exponential_backoff=bool(task.retry_exponential_backoff),
+        retry_exponential_backoff=task.retry_exponential_backoff,
         max_retry_delay=task.max_retry_delay,
         execution_timeout=task.execution_timeout,
-        depends_on_past=bool(task.depends_on_past),
-        wait_for_downstream=bool(task.wait_for_downstream),
+        depends_on_past=task.depends_on_past,
+        wait_for_downstream=task.wait_for_downstream,
         pool=task.pool,
         pool_slots=task.pool_slots,
         priority_weight=task.priority_weight,

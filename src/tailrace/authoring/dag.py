@@ -1,13 +1,18 @@
 """The DAG an author writes: a context manager that gathers tasks, and ``@dag``."""
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tailrace.authoring.arguments import arguments, is_name, text, texts, whole
-from tailrace.authoring.mistakes import Mistake, nearest, where_written
+from tailrace.authoring.arguments import arguments, flag, is_name, items, text, texts, whole
+from tailrace.authoring.datetimes import datetime_in, zone_of
+from tailrace.authoring.lacking import OF_DAGS, judge
+from tailrace.authoring.mistakes import Mistake, Note, nearest, shown, where_written
+from tailrace.authoring.variables import VARIABLES
+from tailrace.model.spec import ScheduleKind
 from tailrace.timetable import read_schedule, validate
 
 if TYPE_CHECKING:
@@ -23,7 +28,9 @@ class DAG:
 
     ``schedule``: cron text, a preset such as ``@daily``, a timedelta, or None. ``start_date`` and ``end_date``: naive
     ones are in ``timezone``, which defaults to the zone of an aware ``start_date``, else UTC. ``default_args`` are
-    arguments for every operator that does not give its own. Mistakes are collected, not raised.
+    arguments for every operator that takes them and does not give its own; a ``start_date`` or ``end_date`` among them
+    is the DAG's. ``template_searchpath``: folders of template files, besides that of the DAG's file. Mistakes are
+    collected, not raised.
     """
 
     _open: ClassVar[list["DAG"]] = []
@@ -36,7 +43,7 @@ class DAG:
         schedule: str | timedelta | None = None,
         start_date: datetime | None = None,
         end_date: datetime | None = None,
-        timezone: str | None = None,
+        timezone: str | tzinfo | None = None,
         catchup: bool = False,
         default_args: Mapping[str, Any] | None = None,
         max_active_runs: int = 16,
@@ -44,35 +51,34 @@ class DAG:
         description: str | None = "",
         tags: Iterable[str] | None = (),
         user_defined_macros: Mapping[str, Any] | None = None,
-        doc_md: str = "",
+        template_searchpath: str | Iterable[str] | None = None,
+        doc_md: str | None = "",
         **unknown: Any,
     ) -> None:
         self.file, self.line = where_written()
-        self.dag_id = dag_id
+        self.folder = Path(self.file).parent  # once it is loaded, that of the file it was loaded from
+        self.dag_id = dag_id if is_name(dag_id) else shown(dag_id)
         self.mistakes: list[Mistake] = []
-        for name in unknown:
-            self.mistake(f"DAG has no argument {name!r}{nearest(name, DAG.__init__.__kwdefaults__ or ())}")
+        self.notes: list[Note] = []
+        self.without_effect: set[str] = set()  # arguments that are kept and change nothing
+        self.defaults_taken: set[str] = set()  # what of default_args some task has taken
         self.task_dict: dict[str, BaseOperator] = {}
-        self.timezone = self._zone(timezone, start_date)
-        self.start_date = self._aware(start_date)
-        self.end_date = self._aware(end_date)
-        self.catchup = catchup
         self.default_args = self._read("default_args", arguments, default_args, dict[str, Any]())
+        self.catchup = self._read("catchup", flag, catchup, False)
         self.max_active_runs = self._read("max_active_runs", whole(1), max_active_runs, 1)
         self.max_active_tasks = self._read("max_active_tasks", whole(1), max_active_tasks, 1)
         self.description = self._read("description", text, description, "")
-        self.doc_md = doc_md
+        self.doc_md = self._read("doc_md", text, doc_md, "")
         self.tags = self._read("tags", texts, tags, tuple[str, ...]())
-        self.user_defined_macros = dict(user_defined_macros or {})
-        try:
-            self.schedule = read_schedule(schedule, self.timezone)
-        except TypeError as wrong:
-            self.mistake(str(wrong))
-            self.schedule = read_schedule(None, self.timezone)
-        if (wrong_with_it := validate(self.schedule)) is not None:
-            self.mistake(wrong_with_it)
+        self.user_defined_macros = self._read("user_defined_macros", arguments, user_defined_macros, dict[str, Any]())
+        for name in sorted(VARIABLES.intersection(self.user_defined_macros)):
+            self.mistake(f"user_defined_macros: {name} is a variable of every template; take another name")
+        self.template_searchpath = self._read("template_searchpath", folders, template_searchpath, tuple[str, ...]())
+        self._look_at_unknown({**unknown, "doc_md": doc_md})
+        self._read_dates(timezone, start_date, end_date)
+        self._read_schedule(schedule)
         if not is_name(dag_id):
-            self.mistake(f"dag_id must be a name without spaces or slashes, not {dag_id!r}")
+            self.mistake(f"dag_id must be a name without spaces or slashes, not {shown(dag_id)}")
         DAG._loaded.append(self)
 
     def __enter__(self) -> Self:
@@ -106,45 +112,101 @@ class DAG:
         """The task of this id. Raises KeyError."""
         return self.task_dict[task_id]
 
+    @property
+    def template_folders(self) -> tuple[str, ...]:
+        """Where files that templates name are looked for: beside the DAG's file, then along its searchpath."""
+        return (str(self.folder), *(str(self.folder / folder) for folder in self.template_searchpath))
+
     def add_task(self, task: "BaseOperator") -> None:
         """Take a task in; a second one of the same id is a mistake."""
         former = self.task_dict.get(task.task_id)
         if former is not None:
             self.mistake(
-                f"duplicate task_id {task.task_id!r}; the first is at line {former.line}",
-                line=task.line,
-                file=task.file,
+                f"duplicate task_id {task.task_id!r}; the first is at line {former.written_at[1]}",
+                at=task.written_at,
             )
             return
         self.task_dict[task.task_id] = task
 
-    def mistake(self, message: str, *, line: int | None = None, file: str | None = None) -> None:
-        """Note a mistake; by default where the DAG was written."""
-        self.mistakes.append(Mistake(file or self.file, self.line if line is None else line, self.dag_id, message))
+    def mistake(self, message: str, *, at: tuple[str, int] | None = None) -> None:
+        """Note a mistake, once; by default where the DAG was written."""
+        mistake = Mistake(*(at or (self.file, self.line)), self.dag_id, message)
+        if mistake not in self.mistakes:
+            self.mistakes.append(mistake)
 
-    def _zone(self, timezone: str | None, start_date: datetime | None) -> str:
-        if timezone is None:
-            zone = getattr(start_date, "tzinfo", None)
-            return getattr(zone, "key", "UTC") if zone is not None else "UTC"
-        try:
-            return ZoneInfo(timezone).key
-        except (ZoneInfoNotFoundError, ValueError, TypeError):
-            self.mistake(f"unknown time zone {timezone!r}; use an IANA name such as 'Europe/Berlin'")
-            return "UTC"
+    def note(self, message: str) -> None:
+        """Note, where the DAG was written, what its author should know about it."""
+        self.notes.append(Note(self.file, self.line, self.dag_id, message))
 
-    def _aware(self, moment: object) -> datetime | None:
-        if moment is None:
+    def _look_at_unknown(self, unknown: Mapping[str, Any]) -> None:
+        for name in unknown:
+            if name in OF_DAGS:
+                judged = judge(OF_DAGS, name, unknown)
+                if judged.mistake:
+                    self.mistake(judged.mistake)
+                if judged.has_no_effect:
+                    self.without_effect.add(name)
+            else:
+                self.mistake(f"DAG has no argument {name!r}{nearest(name, DAG.__init__.__kwdefaults__ or ())}")
+
+    def _read_dates(self, timezone: object, start_date: object, end_date: object) -> None:
+        """The zone, and the DAG's own dates; what default_args has of them is the DAG's."""
+        defaults = self.default_args
+        self.defaults_taken |= {"start_date", "end_date"}
+        start_date = defaults.get("start_date") if start_date is None else start_date
+        end_date = defaults.get("end_date") if end_date is None else end_date
+        self.timezone = "UTC"
+        if timezone is not None:
+            self.timezone = self._read("timezone:", zone_of, timezone, "UTC")
+        elif (zone := getattr(start_date, "tzinfo", None)) is not None:
+            self.timezone = self._read("the zone of start_date:", zone_of, zone, "UTC")
+        self.start_date = self._date("start_date", start_date)
+        self.end_date = self._date("end_date", end_date)
+        if self.start_date is not None and self.end_date is not None and self.end_date < self.start_date:
+            self.mistake(f"end_date {self.end_date.isoformat()} is before start_date {self.start_date.isoformat()}")
+        self._compare_date("start_date", self.start_date, later_counts=True)
+        self._compare_date("end_date", self.end_date, later_counts=False)
+
+    def _compare_date(self, name: str, own: datetime | None, *, later_counts: bool) -> None:
+        """In Airflow a task runs in its own dates and the DAG's; here there are only the DAG's."""
+        default = self._date(name, self.default_args.get(name), told=False)
+        if default is None or own is None or default == own:
+            return
+        if (default > own) is later_counts:
+            self.mistake(
+                f"default_args: {name} {default.isoformat()} is not the DAG's, {own.isoformat()}: "
+                f"tasks have none of their own; leave one of the two out"
+            )
+        else:
+            self.without_effect.add(f"{name} in default_args")
+
+    def _date(self, name: str, written: object, told: bool = True) -> datetime | None:
+        if written is None:
             return None
-        if not isinstance(moment, datetime):
-            self.mistake(f"start_date and end_date must be datetimes, not {type(moment).__name__}")
-            return None
-        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=ZoneInfo(self.timezone))
         try:
-            aware.astimezone(UTC)
-        except OverflowError:
-            self.mistake(f"{aware.isoformat()} is no date in UTC")
+            read = datetime_in(self.timezone, written)
+        except ValueError as wrong:
+            self.mistake(f"{name} {wrong}")
             return None
-        return aware
+        if read.note and told:
+            self.note(f"{name} {read.note}")
+        return read.moment
+
+    def _read_schedule(self, schedule: str | timedelta | None) -> None:
+        try:
+            self.schedule = read_schedule(schedule, self.timezone)
+        except TypeError as wrong:
+            self.mistake(str(wrong))
+            self.schedule = read_schedule(None, self.timezone)
+        if (wrong_with_it := validate(self.schedule)) is not None:
+            self.mistake(wrong_with_it)
+        kind = self.schedule.kind
+        if self.start_date is None and kind is ScheduleKind.ONCE:
+            self.mistake("schedule '@once' needs a start_date: that is the date of its one run")
+        if self.start_date is None and self.catchup and kind in (ScheduleKind.CRON, ScheduleKind.INTERVAL):
+            self.mistake("catchup=True needs a start_date: from there on it catches up")
+        if self.catchup and kind is ScheduleKind.NONE:
+            self.without_effect.add("catchup (there is no schedule)")
 
     def _read(self, name: str, read: Callable[[Any], V], value: object, otherwise: V) -> V:
         try:
@@ -152,6 +214,15 @@ class DAG:
         except ValueError as wrong:
             self.mistake(f"{name} {wrong}")
             return otherwise
+
+
+def folders(written: Any) -> tuple[str, ...]:
+    """Reads a folder's path, or several."""
+    found = items([written] if isinstance(written, (str, os.PathLike)) else written)
+    for each in found:
+        if not isinstance(each, (str, os.PathLike)):
+            raise ValueError(f"must be a folder's path, or several, not {shown(written)}")
+    return tuple(map(os.fspath, found))
 
 
 @overload
@@ -172,7 +243,7 @@ def dag(dag_id: str | Callable[..., Any] | None = None, **arguments: Any) -> Any
         @functools.wraps(function)
         def make(*args: P.args, **kwargs: P.kwargs) -> DAG:
             described = {"description": (function.__doc__ or "").strip().partition("\n")[0], **arguments}
-            with DAG(named or function.__name__, **described) as made:
+            with DAG(function.__name__ if named is None else named, **described) as made:
                 function(*args, **kwargs)
             return made
 

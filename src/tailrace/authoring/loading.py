@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tailrace.authoring.compiling import compile_dag
 from tailrace.authoring.dag import DAG
-from tailrace.authoring.mistakes import Mistake
+from tailrace.authoring.mistakes import Mistake, Note
 from tailrace.model.spec import DagSpec
 
 
@@ -23,6 +23,7 @@ class LoadedDags:
     dags: dict[str, DAG] = field(default_factory=dict)
     specs: dict[str, DagSpec] = field(default_factory=dict)
     mistakes: tuple[Mistake, ...] = ()
+    notes: tuple[Note, ...] = ()  # about the DAGs that are without mistakes
     threads_started: bool = False  # loading left threads running: forking from here is not safe
 
 
@@ -82,6 +83,7 @@ def _load_file(file: Path, loaded: LoadedDags, mistakes: list[Mistake]) -> None:
         if spec is not None and failure is None:
             loaded.dags[dag.dag_id] = dag
             loaded.specs[dag.dag_id] = spec
+            loaded.notes += tuple(dag.notes)
     if failure is not None:
         mistakes.append(failure)
 

@@ -1,4 +1,4 @@
-"""Mistakes in DAG files: collected while the file loads, each with the line where it was written.
+"""Mistakes in DAG files, and notes about them: collected while the file loads, each with the line where it was written.
 
 Constructing a DAG or an operator never raises at the first mistake: an author wants to see them all.
 """
@@ -28,6 +28,13 @@ class Mistake(Struct, frozen=True, order=True):
         return f"{place}: {self.message}"
 
 
+class Note(Mistake, frozen=True, order=True):
+    """Something to know about a DAG that loads all the same: what it says and nothing comes of, or is taken to mean."""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: note: {self.message}"
+
+
 def where_written() -> tuple[str, int]:
     """File and line of the nearest caller that is not Tailrace's own code."""
     frame = sys._getframe(1)
@@ -49,7 +56,16 @@ class _LeftOut:
 LEFT_OUT: Any = _LeftOut()
 
 
-def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str:
+def nearest(name: object, known: Iterable[str], likeness: float = 0.6) -> str:
     """``"; did you mean a or b?"``, or nothing when nothing known is close."""
-    close = get_close_matches(name, list(known), n=2, cutoff=likeness)
+    close = get_close_matches(str(name), list(known), n=2, cutoff=likeness)
     return f"; did you mean {' or '.join(repr(each) for each in close)}?" if close else ""
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, in one line and short; its own way of being written may be broken."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -1,16 +1,31 @@
 """BaseOperator: what every task says about itself. Its arguments have Airflow's names; wrong ones become mistakes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 
-from tailrace.authoring.arguments import duration, is_name, or_none, pool, trigger_rule, weight_rule, whole
+from tailrace.authoring.arguments import (
+    duration,
+    flag,
+    is_name,
+    or_none,
+    pool,
+    text,
+    time_limit,
+    trigger_rule,
+    weight_rule,
+    whole,
+)
 from tailrace.authoring.dag import DAG
-from tailrace.authoring.mistakes import LEFT_OUT, nearest, where_written
+from tailrace.authoring.defaults import parameters_of, with_defaults
+from tailrace.authoring.lacking import OF_TASKS, judge
+from tailrace.authoring.mistakes import LEFT_OUT, nearest, shown, where_written
 from tailrace.authoring.relations import Relations
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DEFAULT_POOL, Decides
+
+V = TypeVar("V")
 
 #: What every operator takes, and what it is when nobody says so.
 ARGUMENTS: Mapping[str, Any] = {
@@ -37,11 +52,13 @@ ARGUMENTS: Mapping[str, Any] = {
 class BaseOperator(Relations):
     """One task of a DAG. Subclasses define ``execute(context)``; what it returns is JSON and becomes its XCom.
 
-    Durations are timedeltas or seconds. ``wait_for_downstream`` implies ``depends_on_past``.
+    Durations are timedeltas or seconds. ``wait_for_downstream`` implies ``depends_on_past``. What a subclass names in
+    its own ``__init__`` can be in a DAG's default_args too.
     """
 
     template_fields: ClassVar[Sequence[str]] = ()
-    template_ext: ClassVar[Sequence[str]] = ()  # a templated value with this ending names a file to render
+    template_ext: ClassVar[Sequence[str]] = ()  # a templated word with this ending names a file to render
+    file_fields: ClassVar[Sequence[str] | None] = None  # in which fields; None is in every one
     decides: ClassVar[Decides] = Decides.NOTHING
 
     retries: int
@@ -62,26 +79,33 @@ class BaseOperator(Relations):
     owner: str
     doc_md: str
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "__init__" in vars(cls):
+            cls.__init__ = with_defaults(vars(cls)["__init__"])  # type: ignore[method-assign]
+
     def __init__(self, *, task_id: str = LEFT_OUT, dag: DAG | None = None, **arguments: Any) -> None:
-        self.file, self.line = where_written()
+        self._begin()
         self.upstream_task_ids: set[str] = set()
         self.downstream_task_ids: set[str] = set()
-        self.task_id = task_id
-        found = dag or DAG.current()
+        named, given_dag = cast(Any, task_id), cast(Any, dag)  # whatever it may be
+        self.task_id = named if is_name(named) else shown(named)
+        found = given_dag if isinstance(given_dag, DAG) else DAG.current()
         # A task outside any DAG is kept in one of its own, whose only mistake says so.
         self.dag = found or DAG("(no DAG)")
         if found is None:
             self.dag.mistakes.clear()
             self.mistake(f"task {task_id!r} is in no DAG; write it inside `with DAG(…):` or give it dag=")
+        if given_dag is not None and not isinstance(given_dag, DAG):
+            self.mistake(f"dag must be a DAG, not {shown(dag)}")
         if not is_name(task_id):
-            self.mistake(f"task_id must be a name without spaces or slashes, not {task_id!r}")
-            self.task_id = str(task_id)
-        for name in arguments:
-            if name not in ARGUMENTS:
-                self.mistake(f"{type(self).__name__} has no argument {name!r}{nearest(name, _names_of(type(self)))}")
-        given = {**ARGUMENTS, **_known(self.dag.default_args), **_known(arguments)}
-        for name, value in given.items():
-            setattr(self, name, self._read(name, value))
+            self.mistake(f"task_id must be a name without spaces or slashes, not {shown(task_id)}")
+        self._look_at_lacking(arguments)
+        defaults = {name: value for name, value in self.dag.default_args.items() if name in ARGUMENTS}
+        self._took_defaults(self.dag, defaults.keys() - arguments.keys())
+        for name, otherwise in ARGUMENTS.items():
+            value = arguments.get(name, defaults.get(name, otherwise))
+            setattr(self, name, self._read(name, _READERS[name], value, otherwise))
         if self.wait_for_downstream:
             self.depends_on_past = True
         self.dag.add_task(self)
@@ -89,6 +113,9 @@ class BaseOperator(Relations):
     def execute(self, context: Mapping[str, Any]) -> Any:
         """Do the task's work in its own process. Raise TaskSkipped to skip, TaskFailed to fail for good."""
         raise TypeError(f"{type(self).__name__} does not define execute(context)")
+
+    def look_for_mistakes(self) -> None:
+        """Note what is wrong with the task as it is once its whole file has been read."""
 
     @property
     def tasks_meant(self) -> "list[BaseOperator]":
@@ -105,35 +132,56 @@ class BaseOperator(Relations):
 
     def mistake(self, message: str) -> None:
         """Note a mistake where this task was written."""
-        self.dag.mistake(f"task {self.task_id}: {message}", line=self.line, file=self.file)
+        self.dag.mistake(f"task {self.task_id}: {message}", at=self.written_at)
 
-    def _read(self, name: str, value: Any) -> Any:
-        reader = _READERS.get(name)
-        if reader is None:
-            return value
+    def _begin(self) -> None:
+        """Keep where the task was written: the first ``__init__`` that runs asks, be it of an author's own class."""
+        if "written_at" not in vars(self):
+            self.written_at = where_written()
+            self._from_defaults: set[str] = set()
+
+    def _took_defaults(self, dag: DAG, names: Collection[str]) -> None:
+        dag.defaults_taken.update(names)
+        self._from_defaults.update(names)
+
+    def _look_at_lacking(self, arguments: Mapping[str, Any]) -> None:
+        given = {**self.dag.default_args, **arguments}
+        for name in arguments:
+            if name in OF_TASKS:
+                judged = judge(OF_TASKS, name, given)
+                if judged.mistake:
+                    self.mistake(judged.mistake)
+                if judged.has_no_effect:
+                    self.dag.without_effect.add(name)
+            elif name not in ARGUMENTS:
+                self.mistake(f"{type(self).__name__} has no argument {name!r}{nearest(name, names_of(type(self)))}")
+
+    def _read(self, name: str, read: Callable[[Any], V], value: object, otherwise: V) -> V:
+        """What an argument means; a wrong one is a mistake of the task's, or of default_args, where it came from."""
         try:
-            return reader(value)
+            return read(value)
         except ValueError as wrong:
-            self.mistake(f"{name} {wrong}")
-            return ARGUMENTS[name]
+            if name in self._from_defaults:
+                self.dag.mistake(f"default_args: {name} {wrong}")
+            else:
+                self.mistake(f"{name} {wrong}")
+            return otherwise
 
 
-def _names_of(operator: type[BaseOperator]) -> set[str]:
+def names_of(operator: type[BaseOperator]) -> set[str]:
     """Every argument that operators of this class take."""
-    makers = [vars(each).get("__init__") for each in operator.__mro__]
-    named = {name for each in makers for name in getattr(each, "__kwdefaults__", None) or ()}
-    return named | set(ARGUMENTS)
-
-
-def _known(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name in ARGUMENTS}
+    made = [vars(each).get("__init__") for each in operator.__mro__ if issubclass(each, BaseOperator)]
+    return set(ARGUMENTS).union(*(parameters_of(each)[1] for each in made if each is not None))
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "retries": whole(0),
     "retry_delay": duration,
+    "retry_exponential_backoff": flag,
     "max_retry_delay": or_none(duration),
-    "execution_timeout": or_none(duration),
+    "execution_timeout": or_none(time_limit),
+    "depends_on_past": flag,
+    "wait_for_downstream": flag,
     "trigger_rule": trigger_rule,
     "pool": pool,
     "pool_slots": whole(1),
@@ -141,4 +189,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "weight_rule": weight_rule,
     "max_active_tis_per_dag": or_none(whole(1)),
     "max_active_tis_per_dagrun": or_none(whole(1)),
+    "do_xcom_push": flag,
+    "owner": text,
+    "doc_md": text,
 }

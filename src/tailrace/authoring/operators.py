@@ -1,5 +1,6 @@
 """The operators that ship with Tailrace: bash, Python, nothing, and the two that decide."""
 
+import errno
 import functools
 import inspect
 import os
@@ -13,11 +14,15 @@ from typing import Any, ClassVar
 
 from msgspec import Struct
 
-from tailrace.authoring.mistakes import LEFT_OUT
+from tailrace.authoring import bash_command as bash
+from tailrace.authoring.arguments import arguments as read_arguments
+from tailrace.authoring.arguments import flag, items
+from tailrace.authoring.mistakes import LEFT_OUT, shown
 from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.relations import relate
 from tailrace.authoring.results import Followed
-from tailrace.authoring.xcom_args import XComArg, outputs_in, resolve
+from tailrace.authoring.variables import VARIABLES
+from tailrace.authoring.xcom_args import outputs_in, resolve
 from tailrace.errors import TaskFailed, TaskSkipped
 from tailrace.model.spec import Decides
 
@@ -34,67 +39,29 @@ class EmptyOperator(BaseOperator):
         """Nothing."""
 
 
-class BashOperator(BaseOperator):
-    """Runs ``bash_command`` in bash. Its output goes to the log as it comes; the last line is its XCom.
+class RunsBash(BaseOperator):
+    """What operators that run a bash command have in common: its surroundings, and what becomes of it."""
 
-    A non-zero exit fails the try; ``skip_on_exit_code`` (99, or several, or None) skips instead. ``env`` replaces the
-    environment unless ``append_env``. A command that ends in ``.sh`` or ``.bash`` names a file beside the DAG file.
-    """
+    env: Any
+    append_env: bool
+    cwd: Any
+    skip_on_exit_code: tuple[int, ...]
 
-    template_fields: ClassVar[Sequence[str]] = ("bash_command", "env", "cwd")
-    template_ext: ClassVar[Sequence[str]] = (".sh", ".bash")
+    def read_surroundings(self, env: object, append_env: object, cwd: object, skip_on_exit_code: object) -> None:
+        """Read the arguments that say how bash is run."""
+        self.env = self._read("env", bash.environment, env, None)
+        self.append_env = self._read("append_env", flag, append_env, False)
+        self.cwd = self._read("cwd", bash.folder, cwd, None)
+        self.skip_on_exit_code = self._read("skip_on_exit_code", bash.exit_codes, skip_on_exit_code, ())
+        relate([output.operator for output in outputs_in([env, cwd])], [self])
 
-    def __init__(
-        self,
-        *,
-        task_id: str = LEFT_OUT,
-        bash_command: str = LEFT_OUT,
-        env: Mapping[str, str] | None = None,
-        append_env: bool = False,
-        cwd: str | None = None,
-        skip_on_exit_code: int | Sequence[int] | None = 99,
-        **arguments: Any,
-    ) -> None:
-        super().__init__(task_id=task_id, **arguments)
-        self.bash_command = bash_command
-        self.env = env
-        self.append_env = append_env
-        self.cwd = cwd
-        codes = (skip_on_exit_code,) if isinstance(skip_on_exit_code, int) else tuple(skip_on_exit_code or ())
-        self.skip_on_exit_code = codes
-        self._look_for_mistakes()
-        relate([output.operator for output in outputs_in([bash_command, env])], [self])
-
-    def _look_for_mistakes(self) -> None:
-        written: dict[str, Any] = dict(vars(self))  # as written, which may be anything
-        if not isinstance(written["bash_command"], (str, XComArg)):
-            self.mistake(f"bash_command must be text, not {self.bash_command!r}")
-        if not isinstance(written["cwd"], (str, os.PathLike, XComArg, type(None))):
-            self.mistake(f"cwd must be a folder's path, not {self.cwd!r}")
-        if not all(isinstance(code, int) for code in written["skip_on_exit_code"]):
-            self.mistake(f"skip_on_exit_code must be a number, or several, not {self.skip_on_exit_code!r}")
-        env = written["env"]
-        if not isinstance(env, (Mapping, XComArg, type(None))):
-            self.mistake(f"env must be a dict of texts, not {env!r}")
-        for name, value in env.items() if isinstance(env, Mapping) else ():
-            if not isinstance(name, str) or "=" in name or not isinstance(value, (str, XComArg)):
-                self.mistake(f"env must be a dict of texts (and no name with = in it), not {{{name!r}: {value!r}}}")
-
-    def execute(self, context: Mapping[str, Any]) -> str:
-        """Run the command; answers the last line it printed."""
-        environment = None
-        if self.env is not None:
-            environment = {**(os.environ if self.append_env else {}), **self.env}
+    def run_in_bash(self, command: Any) -> str:
+        """Run a command; answers the last line it printed."""
+        environment = None if self.env is None else bash.variables(self.env, append=self.append_env)
         sys.stdout.flush()
-        with subprocess.Popen(
-            ["bash", "-c", self.bash_command],
-            executable=_where_bash_is(),
-            bufsize=0,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=self.cwd,
-            env=environment,
-        ) as process:
+        with bash.given(command) as (arguments, descriptors):
+            started = _started(arguments, descriptors, self.cwd, environment)
+        with started as process:
             assert process.stdout is not None
             said = _Said(process.stdout.fileno())
             try:
@@ -109,6 +76,57 @@ class BashOperator(BaseOperator):
             how = f"was killed by signal {-code}" if code < 0 else f"exited {code}"
             raise BashFailed(f"bash {how}" + (f": {last.strip()}" if last.strip() else ""))
         return last
+
+
+class BashOperator(RunsBash):
+    """Runs ``bash_command`` in bash. Its output goes to the log as it comes; the last line is its XCom.
+
+    A non-zero exit fails the try; ``skip_on_exit_code`` (99, or several, or None) skips instead. ``env`` replaces the
+    environment unless ``append_env``. A command of one word that ends in ``.sh`` or ``.bash`` names a template file in
+    the folder of the DAG's file, or along its ``template_searchpath``.
+    """
+
+    template_fields: ClassVar[Sequence[str]] = ("bash_command", "env", "cwd")
+    template_ext: ClassVar[Sequence[str]] = (".sh", ".bash")
+    file_fields: ClassVar[Sequence[str] | None] = ("bash_command",)
+
+    def __init__(
+        self,
+        *,
+        task_id: str = LEFT_OUT,
+        bash_command: str = LEFT_OUT,
+        env: Mapping[str, str] | None = None,
+        append_env: bool = False,
+        cwd: str | None = None,
+        skip_on_exit_code: int | Sequence[int] | None = 99,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(task_id=task_id, **arguments)
+        self.bash_command = self._read("bash_command", bash.command, bash_command, "")
+        self.read_surroundings(env, append_env, cwd, skip_on_exit_code)
+        relate([output.operator for output in outputs_in(bash_command)], [self])
+
+    def execute(self, context: Mapping[str, Any]) -> str:
+        """Run the command; answers the last line it printed."""
+        return self.run_in_bash(self.bash_command)
+
+
+def _started(
+    arguments: list[str | bytes], descriptors: tuple[int, ...], cwd: Any, environment: Mapping[bytes, bytes] | None
+) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(
+            arguments,
+            executable=_where_bash_is(),
+            bufsize=0,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            env=environment,
+            pass_fds=descriptors,
+        )
+    except OSError as trouble:
+        raise (bash.too_much(environment) if trouble.errno == errno.E2BIG else trouble) from None
 
 
 @functools.cache
@@ -179,16 +197,14 @@ class PythonOperator(BaseOperator):
         **arguments: Any,
     ) -> None:
         super().__init__(task_id=task_id, **arguments)
-        written: object = python_callable
-        if not callable(written):
-            self.mistake(f"python_callable must be callable, not {python_callable!r}")
-        self.python_callable = python_callable
+        self.python_callable = self._read("python_callable", _callable, python_callable, python_callable)
         self._described = python_callable, _parameters_of(python_callable)  # once, not in the process of each try
-        self.op_args = list(op_args or ())
-        self.op_kwargs = dict(op_kwargs or {})
-        self.templates_dict = dict(templates_dict or {})
-        self.multiple_outputs = multiple_outputs
-        relate([output.operator for output in outputs_in([self.op_args, self.op_kwargs])], [self])
+        self.op_args = self._read("op_args", items, op_args, list[Any]())
+        self.op_kwargs = self._read("op_kwargs", read_arguments, op_kwargs, dict[str, Any]())
+        self.templates_dict = self._read("templates_dict", read_arguments, templates_dict, dict[str, Any]())
+        self.multiple_outputs = self._read("multiple_outputs", flag, multiple_outputs, False)
+        used = outputs_in([self.op_args, self.op_kwargs, self.templates_dict])
+        relate([output.operator for output in used], [self])
 
     def execute(self, context: Mapping[str, Any]) -> Any:
         """Call the function; answers what it returns."""
@@ -199,6 +215,19 @@ class PythonOperator(BaseOperator):
             for key, value in result.items():
                 context["ti"].xcom_push(key=str(key), value=value)
         return result
+
+    def look_for_mistakes(self) -> None:
+        """Note a call that could not be made: too little is given, or something the function has no parameter for."""
+        described, parameters = self._described
+        if described is not self.python_callable:
+            parameters = _parameters_of(self.python_callable)
+        if parameters is None or not type(self).__module__.startswith("tailrace."):  # an author's own may add arguments
+            return
+        offered = dict.fromkeys([*self.dag.user_defined_macros, *VARIABLES, "templates_dict"])
+        try:
+            parameters.own.bind(*self.op_args, **_accepted(parameters, self.op_args, self.op_kwargs, offered))
+        except TypeError as wrong:
+            self.mistake(f"python_callable cannot be called: {wrong}")
 
     def call(self, context: Mapping[str, Any]) -> Any:
         """Call the function with its own arguments and those template variables it has parameters for."""
@@ -215,26 +244,40 @@ class PythonOperator(BaseOperator):
         return self.python_callable(*args, **_accepted(parameters, args, kwargs, offered))
 
 
+def _callable(written: Any) -> Any:
+    """Reads what can be called."""
+    if not callable(written):
+        raise ValueError(f"must be callable, not {shown(written)}")
+    return written
+
+
 class _Parameters(Struct, frozen=True):
-    """What a function can be given: every name that can be given by name, those that can be given by position."""
+    """What a function can be given: every name that can be given by name, those that can be given by position.
+
+    ``own`` is the signature of the function itself, not of one that it wraps: a decorator may add arguments.
+    """
 
     by_name: tuple[str, ...]
     by_position: tuple[str, ...]
     anything: bool  # it has **kwargs
+    own: inspect.Signature
 
 
 def _parameters_of(function: Callable[..., Any]) -> _Parameters | None:
     """None for some built-ins, and for what is not callable: they have no signature, and get what was given."""
     try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
+        signature = inspect.signature(function)
+        own = inspect.signature(function, follow_wrapped=False) if hasattr(function, "__wrapped__") else signature
+    except Exception:  # what is called may be an object of the author's own making
         return None
+    parameters = signature.parameters.values()
     by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return _Parameters(
         tuple(each.name for each in parameters if each.kind in by_name),
         tuple(each.name for each in parameters if each.kind in by_position),
         any(each.kind is each.VAR_KEYWORD for each in parameters),
+        own,
     )
 
 
@@ -286,7 +329,7 @@ class ShortCircuitOperator(PythonOperator):
 
     def __init__(self, *, ignore_downstream_trigger_rules: bool = True, **arguments: Any) -> None:
         super().__init__(**arguments)
-        far = ignore_downstream_trigger_rules
+        far = self._read("ignore_downstream_trigger_rules", flag, ignore_downstream_trigger_rules, True)
         self.decides = Decides.SHORT_CIRCUIT if far else Decides.SHORT_CIRCUIT_DIRECT  # type: ignore[misc]
 
     def execute(self, context: Mapping[str, Any]) -> Followed:

@@ -1,11 +1,11 @@
 """``@task``: a function becomes a task when it is called inside a DAG; the call answers the task's output."""
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from tailrace.authoring.dag import DAG
-from tailrace.authoring.operators import BashOperator, BranchPythonOperator, PythonOperator, ShortCircuitOperator
+from tailrace.authoring.operators import BranchPythonOperator, PythonOperator, RunsBash, ShortCircuitOperator
 from tailrace.authoring.xcom_args import XComArg
 
 
@@ -24,8 +24,9 @@ class TaskFunction:
             python_callable=self.function,
             op_args=args,
             op_kwargs=kwargs,
-            **{"doc_md": self.function.__doc__ or "", **_without(self._arguments, "task_id")},
+            **_without(self._arguments, "task_id"),
         )
+        task.doc_md = task.doc_md or self.function.__doc__ or ""
         return task.output
 
     def override(self, **arguments: Any) -> "TaskFunction":
@@ -33,29 +34,25 @@ class TaskFunction:
         return TaskFunction(self.function, self._operator, {**self._arguments, **arguments})
 
 
-class _BashFunction(TaskFunction):
-    """A decorated function that answers a bash command, which is then run."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> XComArg:
-        task = _BashTask(
-            task_id=_free_id(self._arguments.get("task_id") or self.function.__name__),
-            python_callable=self.function,
-            op_args=args,
-            op_kwargs=kwargs,
-            **_without(self._arguments, "task_id"),
-        )
-        return task.output
-
-
-class _BashTask(PythonOperator):
+class _BashTask(PythonOperator, RunsBash):
     """Calls its function for a bash command and runs that."""
 
+    template_fields: ClassVar[Sequence[str]] = (*PythonOperator.template_fields, "env", "cwd")
+
+    def __init__(
+        self,
+        *,
+        env: Mapping[str, str] | None = None,
+        append_env: bool = False,
+        cwd: str | None = None,
+        skip_on_exit_code: int | Sequence[int] | None = 99,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        self.read_surroundings(env, append_env, cwd, skip_on_exit_code)
+
     def execute(self, context: Mapping[str, Any]) -> Any:
-        command = self.call(context)
-        bash = BashOperator.__new__(BashOperator)  # a plain runner: it is no task of any DAG
-        bash.bash_command = str(command)
-        bash.env, bash.append_env, bash.cwd, bash.skip_on_exit_code = None, False, None, (99,)
-        return bash.execute(context)
+        return self.run_in_bash(self.call(context))
 
 
 class _TaskDecorator:
@@ -75,25 +72,26 @@ class _TaskDecorator:
 
     def bash(self, function: Callable[..., Any] | None = None, **arguments: Any) -> Any:
         """The function answers a bash command."""
-        return self._decorate(PythonOperator, function, arguments, _BashFunction)
+        return self._decorate(_BashTask, function, arguments)
 
     def _decorate(
         self,
         operator: type[PythonOperator],
         function: Callable[..., Any] | None,
         arguments: Mapping[str, Any],
-        kind: type[TaskFunction] = TaskFunction,
     ) -> Any:
         if function is not None:
-            return kind(function, operator, arguments)
-        return lambda decorated: kind(decorated, operator, arguments)
+            return TaskFunction(function, operator, arguments)
+        return lambda decorated: TaskFunction(decorated, operator, arguments)
 
 
 task = _TaskDecorator()
 
 
-def _free_id(wanted: str) -> str:
+def _free_id(wanted: Any) -> Any:
     current = DAG.current()
+    if not isinstance(wanted, str):
+        return wanted  # the task itself says what is wrong with it
     taken = current.task_dict if current is not None else {}
     if wanted not in taken:
         return wanted

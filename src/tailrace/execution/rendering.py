@@ -1,16 +1,17 @@
 """Which of a task's fields are templates, and replacing them by what they say for one run.
 
-The template language itself is in ``templates``, loaded once something needs it: many a DAG has no template, and each
-child of the zygote is the smaller for it.
+The template language itself is in ``authoring.templates``, loaded once something needs it: many a DAG has no template,
+and each child of the zygote is the smaller for it.
 """
 
 import importlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.template_fields import is_template, missing_file, names_file, templated_texts
 from tailrace.authoring.xcom_args import XComArg, resolve
+from tailrace.errors import RenderingFailed
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -26,39 +27,21 @@ def render_fields(task: BaseOperator, context: Mapping[str, Any]) -> None:
 
 def prepare(task: BaseOperator) -> None:
     """Compile the templates of a task's fields; what is wrong with one is told when its task runs."""
-    for field in task.template_fields:
-        for text in _texts_in(getattr(task, field, None)):
-            if is_file(task, text) or is_template(text):
-                _templates().prepare(Path(task.file).parent, text, is_file=is_file(task, text))
-
-
-def _texts_in(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, (list, tuple)):
-        return [text for each in value for text in _texts_in(each)]
-    if isinstance(value, dict):
-        return [text for each in value.values() for text in _texts_in(each)]
-    return []
-
-
-def is_template(text: str) -> bool:
-    """Whether there is anything to render in the text."""
-    return "{" in text  # every mark of the language begins with it
-
-
-def is_file(task: BaseOperator, text: str) -> bool:
-    """Whether the text names a template file beside the task's DAG file."""
-    return bool(task.template_ext) and text.endswith(tuple(task.template_ext))
+    for field, text in templated_texts(task):
+        is_file = names_file(task, field, text)
+        if is_file or is_template(text):
+            _templates().prepare(task.dag.template_folders, text, is_file=is_file)
 
 
 def _render(task: BaseOperator, field: str, value: Any, context: Mapping[str, Any]) -> Any:
     if isinstance(value, str):
-        if not is_template(value) and not is_file(task, value):
-            return value
         what = f"{field} of {task.task_id}"
-        folder = Path(task.file).parent
-        return _templates().render(folder, value, context, is_file=is_file(task, value), what=what)
+        if lost := missing_file(task, field, value):
+            raise RenderingFailed(f"{what}: {lost}")
+        is_file = names_file(task, field, value)
+        if not is_file and not is_template(value):
+            return value
+        return _templates().render(task.dag.template_folders, value, context, is_file=is_file, what=what)
     if isinstance(value, XComArg):
         return resolve(value, lambda task_id, key: context["ti"].xcom_pull(task_ids=task_id, key=key))
     if isinstance(value, (list, tuple)):
@@ -72,4 +55,4 @@ def _render(task: BaseOperator, field: str, value: Any, context: Mapping[str, An
 
 
 def _templates() -> "ModuleType":
-    return importlib.import_module("tailrace.execution.templates")
+    return importlib.import_module("tailrace.authoring.templates")

@@ -13,8 +13,8 @@ from typing import Any
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.operators import BashOperator, EmptyOperator
+from tailrace.authoring.template_fields import is_template, may_name_file
 from tailrace.authoring.xcom_args import XComArg
-from tailrace.execution.rendering import is_file, is_template
 
 #: What they start has a process of its own.
 _OURS_ALONE = (BashOperator, EmptyOperator)
@@ -37,7 +37,9 @@ def may_serve_again(dag: DAG, task: BaseOperator) -> bool:
         return False
     if any(callable(value) for value in (*vars(task).values(), *vars(dag).values())):
         return False
-    return all(_is_harmless(task, value) for field in task.template_fields for value in _parts(vars(task).get(field)))
+    return all(
+        _is_harmless(task, field, value) for field in task.template_fields for value in _parts(vars(task).get(field))
+    )
 
 
 def attributes() -> tuple[Any, ...]:
@@ -64,10 +66,10 @@ def _parts(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _is_harmless(task: BaseOperator, value: Any) -> bool:
-    if type(value) not in _PLAIN or (type(value) is str and is_file(task, value)):
+def _is_harmless(task: BaseOperator, field: str, value: Any) -> bool:
+    if type(value) not in _PLAIN or (type(value) is str and may_name_file(task, field, value)):
         return False
     if type(value) is not str or not is_template(value):
         return True
-    calls: frozenset[str] | None = importlib.import_module("tailrace.execution.templates").calls_in(value)
+    calls: frozenset[str] | None = importlib.import_module("tailrace.authoring.templates").calls_in(value)
     return calls is not None and calls <= _HARMLESS_CALLS

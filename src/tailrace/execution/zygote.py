@@ -22,7 +22,7 @@ from typing import NoReturn
 from msgspec import Struct
 
 from tailrace.authoring.loading import load_dags
-from tailrace.authoring.mistakes import Mistake
+from tailrace.authoring.mistakes import Mistake, Note
 from tailrace.errors import AuthoringError, EnvironmentBroken
 from tailrace.execution.logs import open_streams, show_logging
 from tailrace.execution.messages import signal_name
@@ -45,6 +45,7 @@ class LoadReport(Struct, frozen=True):
     isolation: str
     notice: str = ""
     reusable: frozenset[tuple[str, str]] = frozenset()
+    notes: tuple[Note, ...] = ()
 
 
 class ZygoteHandle:
@@ -209,7 +210,9 @@ def _load_and_serve(
         notice = f"loading the DAG files started threads, so each try gets a fresh interpreter (not {isolation})"
         isolation = "spawn"
     reusable = nursery.reusable_tasks(loaded, isolation)
-    report_of = LoadReport(loaded.specs, loaded.mistakes, loaded.threads_started, isolation, notice, reusable)
+    report_of = LoadReport(
+        loaded.specs, loaded.mistakes, loaded.threads_started, isolation, notice, reusable, loaded.notes
+    )
     with pipe:
         tell(True, pickle.dumps(report_of))
     sys.stdout.flush()

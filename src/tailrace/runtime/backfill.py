@@ -52,7 +52,7 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
     request = _request(command, dates)
     with closing(_open(settings)) as metastore, Interrupts() as interrupts:
         creation, backfill_id = _create(metastore, dag, request, dates, command.typed)
-        notices = (*dates.notices, *creation.notices, *_load_notices(report))
+        notices = (*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id))
         started = BackfillStarted(
             backfill_id=backfill_id,
             continued=creation.continues is not None,
@@ -75,7 +75,7 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
     with closing(_open(settings)) as metastore:
         creation, backfill_id = _create(metastore, dag, _request(command, dates), dates, command.typed)
-        notices = (*dates.notices, *creation.notices, *_load_notices(report))
+        notices = (*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id))
         if not metastore.is_scheduler_alive():
             notices += ("no scheduler is running: `tailrace scheduler` starts one, and drives it",)
         summary = metastore.backfill_summary(backfill_id)
@@ -103,17 +103,17 @@ def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) 
         with closing(_open(settings, may_migrate=False)) as metastore:
             facts = metastore.backfill_facts(dag, request, dates.intervals)
     creation = plan_backfill(dag, request, dates.intervals, facts)
-    creation = replace(creation, notices=(*dates.notices, *creation.notices, *_load_notices(report)))
+    creation = replace(creation, notices=(*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id)))
     return BackfillPreview(creation, dag, settings.safe_database_url)
 
 
-def _load_notices(report: LoadReport) -> tuple[str, ...]:
+def _load_notices(report: LoadReport, dag_id: str) -> tuple[str, ...]:
     broken = sorted({mistake.file for mistake in report.mistakes})
     notices: tuple[str, ...] = (report.notice,) if report.notice else ()
     if broken:
         have = "has" if len(broken) == 1 else "have"
         notices += (f"{in_words(broken)} {have} mistakes (`tailrace dags check` tells them)",)
-    return notices
+    return notices + tuple(note.message for note in report.notes if note.dag_id == dag_id)
 
 
 def _open(settings: Settings, *, may_migrate: bool = True) -> Metastore:

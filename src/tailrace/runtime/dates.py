@@ -77,18 +77,15 @@ def _exact(typed: str, moment: datetime, zone: tzinfo) -> Moment:
     if moment.tzinfo is not None:
         instant = moment.astimezone(UTC)
         return Moment(typed, instant, instant)
-    first = moment.replace(tzinfo=zone, fold=0)
-    second = moment.replace(tzinfo=zone, fold=1)
-    if first.utcoffset() == second.utcoffset():
-        instant = first.astimezone(UTC)
-        return Moment(typed, instant, instant)
-    if first.astimezone(UTC) < second.astimezone(UTC):
-        notice = (
-            f"{typed} happens twice in {zone} (clocks are turned back): "
-            f"{show_moment(first, zone)} and {show_moment(second, zone)}"
-        )
-        return Moment(typed, first.astimezone(UTC), second.astimezone(UTC), notice)
-    instant = clock_in(str(zone)).first_shown(moment)
+    clock = clock_in(str(zone))
+    meant = clock.moments(moment)
+    if len(meant) == 1:
+        return Moment(typed, meant[0], meant[0])
+    if meant:
+        twice = " and ".join(show_moment(each, zone) for each in meant)
+        notice = f"{typed} happens twice in {zone} (clocks are turned back): {twice}"
+        return Moment(typed, meant[0], meant[-1], notice)
+    instant = clock.first_shown(moment)
     notice = f"{typed} does not exist in {zone} (clocks are turned forward); taken as {show_moment(instant, zone)}"
     return Moment(typed, instant, instant, notice)
 

@@ -6,9 +6,10 @@ The logical date of an interval is its start (as in Airflow 2).
 
 from tailrace.timetable.intervals import intervals_after, intervals_between, next_interval, previous_interval
 from tailrace.timetable.reading import PRESETS, read_schedule, validate
-from tailrace.timetable.zones import clock_in, fixed_zone, zone_named
+from tailrace.timetable.zones import INSTEAD, clock_in, fixed_zone, zone_named
 
 __all__ = [
+    "INSTEAD",
     "PRESETS",
     "clock_in",
     "fixed_zone",

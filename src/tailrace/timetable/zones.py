@@ -8,12 +8,15 @@ import functools
 import re
 from collections.abc import Iterator
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone, tzinfo
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
 _FIXED = re.compile(r"UTC([+-])([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
+
+#: What to write where a time zone is meant.
+INSTEAD = "use an IANA name such as 'Europe/Berlin', or an offset such as 'UTC-05:00'"
 
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
@@ -28,17 +31,15 @@ _LAST = datetime.max.replace(tzinfo=UTC) - 2 * _DAY
 
 def zone_named(name: str) -> tzinfo:
     """The time zone of an IANA name, or of a fixed offset. Raises ValueError with a sentence for whoever wrote it."""
-    fixed = _FIXED.fullmatch(name) if isinstance(name, str) else None
+    fixed = _FIXED.fullmatch(name)
     if fixed is not None:
         sign, hours, minutes, seconds = fixed.groups("0")
         offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds))
         return timezone(-offset if sign == "-" else offset)
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, TypeError, AttributeError, OSError):
-        raise ValueError(
-            f"unknown time zone {name!r}; use an IANA name such as 'Europe/Berlin', or an offset such as 'UTC-05:00'"
-        ) from None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"unknown time zone {name[:80]!r}; {INSTEAD}") from None
 
 
 def fixed_zone(offset: timedelta) -> str:
@@ -100,6 +101,12 @@ class Clock:
             if local < stretch.local_end:
                 return max(stretch.begin, as_utc - stretch.offset)
         raise OverflowError(f"{local} is outside the years 1 to 9999")
+
+    def moments(self, local: datetime) -> tuple[datetime, ...]:
+        """Every moment at which the clock shows ``local``: one, two where it is turned back, none where it jumps."""
+        as_utc = local.replace(tzinfo=UTC, fold=0)
+        near = takewhile(lambda stretch: stretch.begin <= as_utc + _MOST, self.stretches(as_utc - _MOST))
+        return tuple(as_utc - stretch.offset for stretch in near if stretch.local_begin <= local < stretch.local_end)
 
     def stretches(self, moment: datetime) -> Iterator[Stretch]:
         """That of a moment, and every later one."""

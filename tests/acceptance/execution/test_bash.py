@@ -22,6 +22,7 @@ shell("spoils", '''{sys.executable} -c "{SPOIL}" $PPID; echo $PPID''')
 shell("cleans", "trap 'echo cleaning up; exit 5' TERM; echo began; sleep 30 & wait", execution_timeout=1)
 shell("partial", "printf partial; sleep 30", execution_timeout=30)
 shell("fails", "echo the reason; exit 3")
+shell("long", "#" * 200_000 + "\\necho $PPID $(ls -l /proc/$PPID/fd | grep -c memfd)")
 """
 
 
@@ -74,6 +75,13 @@ def test_a_failed_command_leaves_its_own_words_and_no_traceback(bench: NewBench)
     assert desk.run("fails").error == "BashFailed: bash exited 3: the reason"
     said = desk.log("fails")
     assert "the reason" in said and "Traceback" not in said and "tailrace/" not in said
+
+
+def test_a_long_command_is_run_by_a_process_that_serves_again(bench: NewBench) -> None:
+    desk = bench(TASKS)
+    first, second = words_of(desk.run("long")), words_of(desk.run("long", 2))
+    assert first == second == [first[0], "0"], "one parent, which holds nothing of the first command"
+    assert words_of(desk.run("parent")) == [first[0]]
 
 
 def test_a_parent_that_a_command_has_changed_starts_no_other(bench: NewBench) -> None:

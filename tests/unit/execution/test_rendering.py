@@ -98,7 +98,7 @@ def test_a_template_pulls_xcoms() -> None:
         ("{{ ds", "unexpected end of template"),
         ("{{ var.value.key }}", "var (Airflow Variables) does not exist in Tailrace; use an environment variable"),
         ("{{ conn.db }}", "conn (Airflow Connections) does not exist in Tailrace"),
-        ("absent.sql", "no template file absent.sql beside the DAG file"),
+        ("absent.sql", "no template file absent.sql in "),
     ],
 )
 def test_a_mistake_is_one_line_that_names_field_and_task(template: str, problem: str) -> None:
@@ -121,7 +121,7 @@ def test_a_file_beside_the_dag_file(tmp_path: Path) -> None:
     (tmp_path / "part.sql").write_text("-- part")
     with dag():
         task = Echo(value="query.sql")
-    task.file = str(tmp_path / "dag.py")
+    task.dag.folder = tmp_path
     prepare(task)
     render_fields(task, context_of(task))
     assert task.value == "SELECT '2016-01-31'\n-- part"
@@ -130,7 +130,7 @@ def test_a_file_beside_the_dag_file(tmp_path: Path) -> None:
 def test_a_file_that_changed_since_it_was_prepared_is_read_anew(tmp_path: Path) -> None:
     with dag():
         task = Echo(value="query.sql")
-    task.file = str(tmp_path / "dag.py")
+    task.dag.folder = tmp_path
     for text, time in (("SELECT 1", 1), ("SELECT 2", 2)):
         (tmp_path / "query.sql").write_text(text)
         os.utime(tmp_path / "query.sql", (time, time))

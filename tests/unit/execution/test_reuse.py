@@ -87,8 +87,6 @@ def own_class(dag: type[DAG] = DAG, operator: type[BashOperator] = BashOperator)
 @pytest.mark.parametrize(
     "task",
     [
-        written(env=OwnDict(A="1")),
-        written(env={"A": OwnDict()}),
         written(cwd=Path("/tmp")),
         written(dag={"user_defined_macros": {"f": str}}),
         own_class(dag=OwnDag),

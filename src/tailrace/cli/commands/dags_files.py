@@ -58,9 +58,12 @@ def show(dag_id: str, dags: Path | None, output: str) -> None:
 @dags_option
 @output_option
 def check(dags: Path | None, output: str) -> int:
-    """Load every DAG file and report every mistake with file and line. Exits with 2 if there is any."""
+    """Load every DAG file and report every mistake with file and line, and what has no effect.
+
+    Exits with 2 if there is any mistake; notes are none.
+    """
     loaded = load(settings_with(dags=dags))
-    mistakes = () if loaded is None else loaded.mistakes
+    mistakes, notes = ((), ()) if loaded is None else (loaded.mistakes, loaded.notes)
     found = [] if loaded is None else sorted(loaded.specs)
     speaker = current_speaker()
     if output == "json":
@@ -71,11 +74,17 @@ def check(dags: Path | None, output: str) -> int:
                     {"file": each.file, "line": each.line, "dag_id": each.dag_id, "message": each.message}
                     for each in mistakes
                 ],
+                "notes": [
+                    {"file": each.file, "line": each.line, "dag_id": each.dag_id, "message": each.message}
+                    for each in notes
+                ],
             }
         )
     else:
         for mistake in mistakes:
             speaker.answer(str(mistake))
+        for note in notes:
+            speaker.answer(str(note))
         ended = plural(len(mistakes), "mistake") if mistakes else "no mistakes"
         speaker.note(f"{plural(len(found), 'DAG')} loaded, {ended}")
     return _MISTAKEN if mistakes else 0

@@ -1,0 +1,93 @@
+"""What only the whole of a DAG shows: cycles, default_args that nobody takes, arguments without effect."""
+
+import importlib
+import os
+from graphlib import CycleError, TopologicalSorter
+
+from tailrace.authoring.dag import DAG
+from tailrace.authoring.lacking import OF_DAGS, OF_TASKS, judge
+from tailrace.authoring.mistakes import nearest
+from tailrace.authoring.operator import ARGUMENTS, BaseOperator, names_of
+from tailrace.authoring.template_fields import is_template, missing_file, names_file, templated_texts
+from tailrace.authoring.variables import VARIABLES
+from tailrace.model.spec import Decides
+
+
+def check(dag: DAG) -> None:
+    """Note the mistakes in a DAG that its parts could not see, and what its author should know about it."""
+    _check_defaults(dag)
+    cycle = _cycle(dag)
+    if cycle:
+        dag.mistake(f"cycle: {' >> '.join(cycle)}", at=dag.task_dict[cycle[0]].written_at)
+    for task in dag.task_dict.values():
+        if task.decides is not Decides.NOTHING and not task.downstream_task_ids:
+            task.mistake("it decides between tasks, and has none downstream")
+        task.look_for_mistakes()
+        for field, text in templated_texts(task):
+            for fault in _faults(task, field, text):
+                task.mistake(f"{field}: {fault}")
+    for folder in dag.template_folders:
+        if not os.path.isdir(folder):
+            dag.note(f"template_searchpath: there is no folder {folder}")
+    if dag.without_effect:
+        names = sorted(dag.without_effect)
+        dag.note(f"{', '.join(names)}: kept, and without effect in Tailrace")
+
+
+def _faults(task: BaseOperator, field: str, text: str) -> list[str]:
+    """What is wrong with a templated text. The template language is loaded once there is a template."""
+    if missing := missing_file(task, field, text):
+        return [missing]
+    is_file = names_file(task, field, text)
+    if not is_file and not is_template(text):
+        return []
+    dag = task.dag
+    templates = importlib.import_module("tailrace.authoring.templates")
+    known = VARIABLES.union(dag.user_defined_macros)
+    found: list[str] = templates.faults_in(
+        dag.template_folders, text, is_file=is_file, known=known, tasks=dag.task_dict.keys()
+    )
+    return found
+
+
+def graph_of(dag: DAG) -> dict[str, set[str]]:
+    """For each task id, what is directly upstream of it."""
+    return {
+        task_id: {up for up in task.upstream_task_ids if up in dag.task_dict} for task_id, task in dag.task_dict.items()
+    }
+
+
+def _cycle(dag: DAG) -> list[str]:
+    try:
+        TopologicalSorter(graph_of(dag)).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return list(reversed(found))
+    return []
+
+
+def _check_defaults(dag: DAG) -> None:
+    """Each of default_args is taken by a task, or said: what is the DAG's, what is not there, what is misspelt."""
+    of_dag = {*(DAG.__init__.__kwdefaults__ or ()), *OF_DAGS} - OF_TASKS.keys()
+    known = set(ARGUMENTS).union(*(names_of(type(task)) for task in dag.task_dict.values()))
+    nobodys = []
+    for name, value in dag.default_args.items():
+        if name in OF_TASKS and (name in ARGUMENTS or name not in dag.defaults_taken):
+            judged = judge(OF_TASKS, name, dag.default_args)
+            if judged.mistake:
+                dag.mistake(f"default_args: {judged.mistake}")
+            if judged.has_no_effect:
+                dag.without_effect.add(name)
+        elif name in dag.defaults_taken:
+            continue
+        elif name in of_dag:
+            own = getattr(dag, name, None)
+            if type(own) is not type(value) or own != value:
+                dag.mistake(f"default_args are for tasks, and {name} is the DAG's: give it to DAG(…)")
+            dag.without_effect.add(f"{name} in default_args")
+        elif name not in known and (hint := nearest(name, known | OF_TASKS.keys(), likeness=0.8)):
+            dag.mistake(f"default_args has no argument {name!r}{hint}")
+        else:
+            nobodys.append(name)
+    if nobodys:
+        dag.note(f"no task of this DAG takes {', '.join(nobodys)} of default_args")

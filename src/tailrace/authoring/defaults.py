@@ -1,0 +1,51 @@
+"""How what a DAG has in ``default_args`` reaches every operator that takes it, an author's own classes included."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tailrace.authoring.dag import DAG
+
+#: Not to be had from default_args: these say which task it is.
+_OF_ONE_TASK = ("self", "dag")
+
+
+def with_defaults(initialise: Callable[..., None]) -> Callable[..., None]:
+    """An operator's ``__init__`` that takes from the DAG's default_args what it has a parameter for and was not given.
+
+    Each class in a chain takes what it names itself: what one class hands to the next counts as given.
+    """
+
+    @functools.wraps(initialise)
+    def initialise_with_defaults(self: Any, *args: Any, **kwargs: Any) -> None:
+        self._begin()
+        given = kwargs.get("dag")
+        dag = given if isinstance(given, DAG) else DAG.current()
+        if dag is not None and dag.default_args:
+            taken = _missing(initialise, args, kwargs, dag.default_args)
+            kwargs.update((name, dag.default_args[name]) for name in taken)
+            self._took_defaults(dag, taken)
+        initialise(self, *args, **kwargs)
+
+    return initialise_with_defaults
+
+
+def _missing(
+    initialise: Callable[..., None], args: tuple[Any, ...], kwargs: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> list[str]:
+    positions, names = parameters_of(initialise)
+    given = {*positions[: len(args) + 1], *kwargs}
+    return [name for name in names if name in defaults and name not in given]
+
+
+@functools.cache
+def parameters_of(initialise: Callable[..., None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of those that can be given by position, ``self`` first; of those that can be given by name."""
+    parameters = inspect.signature(initialise).parameters.values()
+    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return (
+        tuple(each.name for each in parameters if each.kind in by_position),
+        tuple(each.name for each in parameters if each.kind in by_name and each.name not in _OF_ONE_TASK),
+    )

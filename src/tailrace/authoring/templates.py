@@ -1,0 +1,171 @@
+"""Jinja2 templates of task fields. An undefined variable fails the try in one line that names field and variable.
+
+Loaded only for a field that is a template: to look for its mistakes, and to render it.
+"""
+
+import functools
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.defaults import DEFAULT_NAMESPACE
+
+from tailrace.authoring.mistakes import nearest
+from tailrace.errors import RenderingFailed
+
+#: What brings other templates or code of its own into a template.
+_MORE = (nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Macro, nodes.CallBlock)
+
+
+Folders = tuple[str, ...]
+
+
+@functools.cache
+def _environment(folders: Folders) -> jinja2.Environment:
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folders), undefined=jinja2.StrictUndefined)
+    environment.filters["ds"] = lambda moment: moment.strftime("%Y-%m-%d")
+    environment.filters["ds_nodash"] = lambda moment: moment.strftime("%Y%m%d")
+    environment.filters["ts"] = lambda moment: moment.isoformat()
+    environment.filters["ts_nodash"] = lambda moment: moment.strftime("%Y%m%dT%H%M%S")
+    environment.filters["ts_nodash_with_tz"] = lambda moment: moment.strftime("%Y%m%dT%H%M%S%z")
+    return environment
+
+
+@functools.lru_cache(maxsize=4096)
+def _of_text(folders: Folders, text: str) -> jinja2.Template:
+    return _environment(folders).from_string(text)
+
+
+def _of_file(folders: Folders, name: str) -> jinja2.Template:
+    """The file as it is now: a compiled one is used again only while the file is unchanged."""
+    return _environment(folders).get_template(name)
+
+
+def prepare(folders: Folders, text: str, *, is_file: bool) -> None:
+    """Compile a template ahead of its use. A wrong one is told when it is rendered."""
+    with suppress(jinja2.TemplateError, OSError, UnicodeDecodeError):
+        _of_file(folders, text) if is_file else _of_text(folders, text)
+
+
+def render(folders: Folders, text: str, context: Mapping[str, Any], *, is_file: bool, what: str) -> str:
+    """The text, or the file of that name below a folder, rendered. Raises RenderingFailed, naming ``what``."""
+    try:
+        template = _of_file(folders, text) if is_file else _of_text(folders, text)
+        return template.render(context)
+    except jinja2.TemplateNotFound as missing:
+        raise RenderingFailed(f"{what}: no template file {missing.name} in {' or '.join(folders)}") from None
+    except (jinja2.TemplateError, LookupError, UnicodeDecodeError) as wrong:
+        raise RenderingFailed(f"{what}: {wrong}".partition("\n")[0]) from None
+
+
+def faults_in(
+    folders: Folders, text: str, *, is_file: bool, known: Collection[str], tasks: Collection[str]
+) -> list[str]:
+    """What is certainly wrong with a template: its syntax, a filter, a variable or a task that is not there.
+
+    ``known`` are the variables there are, ``tasks`` the ids of the DAG's tasks.
+    """
+    environment = _environment(folders)
+    try:
+        parts = _parts(environment.parse(_content(environment, text)) if is_file else _parsed(text))
+    except (jinja2.TemplateError, UnicodeDecodeError, OSError) as wrong:
+        return [str(wrong).partition("\n")[0]]
+    found = []
+    for kind, there, word in (("filters", environment.filters, "filter"), ("tests", environment.tests, "test")):
+        for name in sorted({each.name for each in getattr(parts, kind)} - there.keys()):
+            found.append(f"there is no {word} {name!r}{nearest(name, there)}")
+    for name in sorted(name for name in _free_names(parts) if name not in known):
+        found.append(f"{name!r} is undefined{nearest(name, known)}")
+    for name in sorted({name for name in _pulled(parts) if name not in tasks}):
+        found.append(f"{name!r} is no task of this DAG{nearest(name, tasks)}")
+    return found
+
+
+def calls_in(text: str) -> frozenset[str] | None:
+    """The last names of what a template's text calls (``macros.ds_add(…)``: ds_add); None if it is more than that.
+
+    None too for what cannot be parsed: that is told when it is rendered.
+    """
+    try:
+        parts = _parts(_parsed(text))
+    except jinja2.TemplateError:
+        return None
+    if parts.more or not all(isinstance(call.node, nodes.Getattr) for call in parts.calls):
+        return None  # a variable is called
+    # ``dag`` and ``task`` are the author's own objects: whatever else they hold may run code by being looked at.
+    theirs = sum(name.name in ("dag", "task") for name in parts.names)
+    ids = [each for each in parts.attributes if each.attr in ("dag_id", "task_id")]
+    if theirs != sum(isinstance(each.node, nodes.Name) and each.node.name in ("dag", "task") for each in ids):
+        return None
+    return frozenset(call.node.attr for call in parts.calls if isinstance(call.node, nodes.Getattr))
+
+
+def _content(environment: jinja2.Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _free_names(parts: "_Parts") -> set[str]:
+    """Variables that the template uses and does not make, nor asks whether they are there."""
+    if parts.more:
+        return set()  # who knows what they bring
+    asked = {
+        each.node.name
+        for each in (*parts.filters, *parts.tests)
+        if each.name in ("default", "d", "defined", "undefined") and isinstance(each.node, nodes.Name)
+    }
+    made = {name.name for name in parts.names if name.ctx != "load"}
+    return {name.name for name in parts.names} - made - asked - DEFAULT_NAMESPACE.keys() - {"loop", "self"}
+
+
+def _pulled(parts: "_Parts") -> Iterator[str]:
+    """The task ids, written out, whose XComs of the same run the template pulls."""
+    for call in parts.calls:
+        of_ti = isinstance(call.node, nodes.Getattr) and call.node.attr == "xcom_pull"
+        if not of_ti or any(each.key in ("dag_id", "run_id") for each in call.kwargs):
+            continue
+        asked = [*call.args[:1], *(each.value for each in call.kwargs if each.key == "task_ids")]
+        for each in asked:
+            for one in each.items if isinstance(each, (nodes.List, nodes.Tuple)) else [each]:
+                if isinstance(one, nodes.Const) and isinstance(one.value, str):
+                    yield one.value
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed(text: str) -> nodes.Template:
+    return _environment(()).parse(text)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What a template is made of, as far as anyone here asks."""
+
+    names: list[nodes.Name] = field(default_factory=list)
+    attributes: list[nodes.Getattr] = field(default_factory=list)
+    calls: list[nodes.Call] = field(default_factory=list)
+    filters: list[nodes.Filter] = field(default_factory=list)
+    tests: list[nodes.Test] = field(default_factory=list)
+    more: bool = False  # it brings in other templates, or has code of its own
+
+
+def _parts(parsed: nodes.Template) -> _Parts:
+    """Looked for in one walk: a file may have thousands of templates."""
+    parts = _Parts()
+    kinds: dict[type[nodes.Node], list[Any]] = {
+        nodes.Name: parts.names,
+        nodes.Getattr: parts.attributes,
+        nodes.Call: parts.calls,
+        nodes.Filter: parts.filters,
+        nodes.Test: parts.tests,
+    }
+    left: list[nodes.Node] = [parsed]
+    while left:
+        node = left.pop()
+        if (found := kinds.get(type(node))) is not None:
+            found.append(node)
+        parts.more = parts.more or isinstance(node, _MORE)
+        left.extend(node.iter_child_nodes())
+    return parts

@@ -1,0 +1,122 @@
+"""What authors write reaches the tasks, is shown as it was stored, and is said where it comes to nothing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.conftest import Run
+
+HEAD = "from datetime import *\nfrom tailrace import *\n"
+
+
+def write(folder: Path, **files: str) -> None:
+    (folder / "dags").mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / "dags" / name.replace("_", ".")).write_text(text)
+
+
+def answered(tailrace: Run, *arguments: str) -> Any:
+    done = tailrace(*arguments, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_default_args_reach_bash_and_what_has_no_effect_is_said_once(tailrace: Run, tmp_path: Path) -> None:
+    """newcomer 01: `pwd` was another and $STAGE empty."""
+    write(
+        tmp_path,
+        x_py=f"""{HEAD}
+with DAG("defargs", schedule="@daily", default_args={{
+    "start_date": datetime(2024, 1, 1), "cwd": "/usr", "env": {{"STAGE": "prod"}}, "append_env": True, "owner": "me",
+}}):
+    BashOperator(task_id="where", bash_command="echo $(pwd) $STAGE ${{HOME:+home}}")
+""",
+    )
+    checked = tailrace("dags", "check")
+    assert (checked.returncode, checked.stdout) == (
+        0,
+        f"{tmp_path}/dags/x.py:4: note: owner: kept, and without effect in Tailrace\n",
+    )
+    done = tailrace("backfill", "defargs", "-s", "2024-01-01")
+    assert done.returncode == 0 and done.stderr.count("note: owner: kept, and without effect in Tailrace") == 1
+    assert "\n/usr prod home\n" in tailrace("tasks", "logs", "defargs", "where", "2024-01-01").stdout
+    [note] = answered(tailrace, "dags", "check")["notes"]
+    assert (note["dag_id"], note["line"]) == ("defargs", 4)
+
+
+def test_what_would_not_happen_is_a_mistake(tailrace: Run, tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        x_py=f"""{HEAD}
+with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1), catchup="False",
+         default_args={{"on_failure_callback": print, "email": "me@x"}}):
+    BashOperator(task_id="t", bash_command="absent.sh", retry_exponential_backoff=3.0)
+""",
+    )
+    done = tailrace("dags", "check")
+    assert (done.returncode, [line.partition("x.py:")[2] for line in done.stdout.splitlines()]) == (
+        2,
+        [
+            "4: catchup must be True or False, not 'False'",
+            "4: default_args: email gets no e-mail yet; leave it out, or say email_on_failure=False, "
+            "email_on_retry=False",
+            "4: default_args: on_failure_callback is not called yet; leave it out",
+            f"6: task t: bash_command: no template file absent.sh in {tmp_path}/dags; if it is no file's name, write a "
+            "space after it",
+            "6: task t: retry_exponential_backoff must be True or False, not 3.0",
+        ],
+    )
+
+
+def test_the_data_interval_of_a_triggered_run_is_shown_as_its_task_gets_it(tailrace: Run, tmp_path: Path) -> None:
+    """apache/airflow#25408, and #70089: in an hour that comes twice."""
+    write(
+        tmp_path,
+        x_py=f"""{HEAD}
+with DAG("d", schedule="30 2 * * *", start_date=datetime(2024, 10, 1), timezone="Europe/Berlin"):
+    BashOperator(task_id="t", bash_command="echo {{{{ data_interval_start | ts }}}} {{{{ data_interval_end | ts }}}}")
+""",
+    )
+    run_id, right = "manual__2024-10-27T01:10:00+00:00", ["2024-10-26T00:30:00+00:00", "2024-10-27T00:30:00+00:00"]
+    triggered = answered(tailrace, "dags", "trigger", "d", "--logical-date", "2024-10-27T02:10+01:00")
+    assert (triggered["run_id"], triggered["data_interval"]) == (run_id, right)
+    assert tailrace("scheduler", "--until-idle").returncode == 0
+    assert f"\n{' '.join(right)}\n" in tailrace("tasks", "logs", "d", "t", run_id).stdout
+    assert answered(tailrace, "runs", "show", "d", run_id)["data_interval"] == right
+    assert answered(tailrace, "runs", "explain", "d", run_id)["data_interval"] == right
+    assert right in [run["data_interval"] for run in answered(tailrace, "runs", "list", "d")]
+    shown = "data interval 2024-10-26 00:30:00 to 2024-10-27 00:30:00 (UTC)"
+    assert shown in tailrace("runs", "show", "d", run_id).stdout
+    assert shown in tailrace("runs", "explain", "d", run_id).stdout
+    tried = tailrace("tasks", "test", "d", "t", "2024-10-27T02:10+01:00")
+    assert " ".join(right) in tried.stdout
+
+
+def test_long_commands_and_words_that_end_in_sh(tailrace: Run, tmp_path: Path) -> None:
+    """apache/airflow#42783, #246, #1017, #21918."""
+    write(
+        tmp_path,
+        long_sh="# {{ ds }}\n"
+        + "echo a line of a long script that was made by a program\n" * 4000
+        + "echo end {{ ds }}\n",
+        x_py=f"""{HEAD}
+with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1)):
+    BashOperator(task_id="file", bash_command="long.sh")
+    BashOperator(task_id="calls", bash_command="bash {tmp_path}/tool.sh")
+    BashOperator(task_id="path", bash_command="{tmp_path}/tool.sh")
+    BashOperator(task_id="space", bash_command="{tmp_path}/tool.sh ")
+    BashOperator(task_id="touch", bash_command="touch {tmp_path}/made.sh")
+    BashOperator(task_id="env", bash_command="true", env={{"LONG": "x" * 200_000}})
+""",
+    )
+    (tmp_path / "tool.sh").write_text("#!/bin/sh\necho tool\n")
+    (tmp_path / "tool.sh").chmod(0o755)
+    assert tailrace("backfill", "d", "-s", "2024-01-01").returncode == 1
+    shown = answered(tailrace, "runs", "show", "d", "2024-01-01")["task_instances"]
+    assert {each["task_id"]: each["state"] for each in shown} == {
+        "env": "failed",
+        **dict.fromkeys(("calls", "file", "path", "space", "touch"), "success"),
+    }
+    [reason] = [each["reason"] for each in shown if each["state"] == "failed"]
+    assert "env['LONG'] is 200,000 bytes long, and Linux takes at most" in reason
+    assert tailrace("tasks", "logs", "d", "file", "2024-01-01").stdout.count("a line of") == 4000
