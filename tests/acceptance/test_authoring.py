@@ -50,7 +50,7 @@ def test_what_would_not_happen_is_a_mistake(tailrace: Run, tmp_path: Path) -> No
         x_py=f"""{HEAD}
 with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1), catchup="False",
          default_args={{"on_failure_callback": print, "email": "me@x"}}):
-    BashOperator(task_id="t", bash_command="absent.sh", retry_exponential_backoff=3.0)
+    BashOperator(task_id="t", bash_command="true", retry_exponential_backoff=3.0)
 """,
     )
     done = tailrace("dags", "check")
@@ -61,8 +61,6 @@ with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1), catchup="False
             "4: default_args: email gets no e-mail yet; leave it out, or say email_on_failure=False, "
             "email_on_retry=False",
             "4: default_args: on_failure_callback is not called yet; leave it out",
-            f"6: task t: bash_command: no template file absent.sh in {tmp_path}/dags; if it is no file's name, write a "
-            "space after it",
             "6: task t: retry_exponential_backoff must be True or False, not 3.0",
         ],
     )
@@ -106,17 +104,23 @@ with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1)):
     BashOperator(task_id="path", bash_command="{tmp_path}/tool.sh")
     BashOperator(task_id="space", bash_command="{tmp_path}/tool.sh ")
     BashOperator(task_id="touch", bash_command="touch {tmp_path}/made.sh")
+    BashOperator(task_id="gone", bash_command="absent.sh")
     BashOperator(task_id="env", bash_command="true", env={{"LONG": "x" * 200_000}})
 """,
     )
     (tmp_path / "tool.sh").write_text("#!/bin/sh\necho tool\n")
     (tmp_path / "tool.sh").chmod(0o755)
-    assert tailrace("backfill", "d", "-s", "2024-01-01").returncode == 1
+    done = tailrace("backfill", "d", "-s", "2024-01-01")
+    gone = (
+        f"bash_command: no template file absent.sh in {tmp_path}/dags; if it is no file's name, write a space after it"
+    )
+    assert done.returncode == 1 and done.stderr.count(f"note: task gone: {gone}\n") == 1
     shown = answered(tailrace, "runs", "show", "d", "2024-01-01")["task_instances"]
     assert {each["task_id"]: each["state"] for each in shown} == {
-        "env": "failed",
+        **dict.fromkeys(("env", "gone"), "failed"),
         **dict.fromkeys(("calls", "file", "path", "space", "touch"), "success"),
     }
-    [reason] = [each["reason"] for each in shown if each["state"] == "failed"]
-    assert "env['LONG'] is 200,000 bytes long, and Linux takes at most" in reason
+    reasons = {each["task_id"]: each["reason"] for each in shown}
+    assert "env['LONG'] is 200,000 bytes long, and Linux takes at most" in reasons["env"]
+    assert gone.replace("bash_command", "bash_command of gone") in reasons["gone"]
     assert tailrace("tasks", "logs", "d", "file", "2024-01-01").stdout.count("a line of") == 4000

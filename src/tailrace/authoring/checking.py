@@ -24,6 +24,8 @@ def check(dag: DAG) -> None:
             task.mistake("it decides between tasks, and has none downstream")
         task.look_for_mistakes()
         for field, text in templated_texts(task):
+            if missing := missing_file(task, field, text):  # it may be made before the task runs
+                dag.note(f"task {task.task_id}: {field}: {missing}", at=task.written_at)
             for fault in _faults(task, field, text):
                 task.mistake(f"{field}: {fault}")
     for folder in dag.template_folders:
@@ -36,8 +38,6 @@ def check(dag: DAG) -> None:
 
 def _faults(task: BaseOperator, field: str, text: str) -> list[str]:
     """What is wrong with a templated text. The template language is loaded once there is a template."""
-    if missing := missing_file(task, field, text):
-        return [missing]
     is_file = names_file(task, field, text)
     if not is_file and not is_template(text):
         return []

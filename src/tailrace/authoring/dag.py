@@ -57,7 +57,7 @@ class DAG:
     ) -> None:
         self.file, self.line = where_written()
         self.folder = Path(self.file).parent  # once it is loaded, that of the file it was loaded from
-        self.dag_id = dag_id if is_name(dag_id) else shown(dag_id)
+        self.dag_id = dag_id if isinstance(dag_id, str) else shown(dag_id)
         self.mistakes: list[Mistake] = []
         self.notes: list[Note] = []
         self.without_effect: set[str] = set()  # arguments that are kept and change nothing
@@ -134,9 +134,9 @@ class DAG:
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
 
-    def note(self, message: str) -> None:
-        """Note, where the DAG was written, what its author should know about it."""
-        self.notes.append(Note(self.file, self.line, self.dag_id, message))
+    def note(self, message: str, *, at: tuple[str, int] | None = None) -> None:
+        """Note what the DAG's author should know about it; by default where it was written."""
+        self.notes.append(Note(*(at or (self.file, self.line)), self.dag_id, message))
 
     def _look_at_unknown(self, unknown: Mapping[str, Any]) -> None:
         for name in unknown:

@@ -11,7 +11,7 @@ from itertools import islice
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, ScheduleKind
 from tailrace.planning.schedules import DueRuns, ScheduleFacts
-from tailrace.timetable import intervals_after, previous_interval
+from tailrace.timetable import intervals_after, just_before, previous_interval
 
 #: So many runs one step creates at most; a long catchup takes several.
 MOST_DUE = 200
@@ -36,7 +36,7 @@ def _due(dag: DagSpec, until: datetime | None, now: datetime) -> Iterator[DataIn
 
 
 def _ended(dag: DagSpec, until: datetime | None, now: datetime) -> Iterable[DataInterval]:
-    from_start = None if dag.start_date is None else dag.start_date - _TICK
+    from_start = None if dag.start_date is None else just_before(dag.start_date)
     after = max((moment for moment in (until, from_start) if moment is not None), default=None)
     if not dag.catchup or after is None:
         latest = _latest(dag, now)

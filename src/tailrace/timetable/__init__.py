@@ -4,7 +4,13 @@ Cron points are computed in the schedule's own zone and answered in UTC, so a da
 The logical date of an interval is its start (as in Airflow 2).
 """
 
-from tailrace.timetable.intervals import intervals_after, intervals_between, next_interval, previous_interval
+from tailrace.timetable.intervals import (
+    intervals_after,
+    intervals_between,
+    just_before,
+    next_interval,
+    previous_interval,
+)
 from tailrace.timetable.reading import PRESETS, read_schedule, validate
 from tailrace.timetable.zones import INSTEAD, clock_in, fixed_zone, zone_named
 
@@ -15,6 +21,7 @@ __all__ = [
     "fixed_zone",
     "intervals_after",
     "intervals_between",
+    "just_before",
     "next_interval",
     "previous_interval",
     "read_schedule",

@@ -11,7 +11,12 @@ from tailrace.timetable.cron import points_after, points_before
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
-_SECOND_TICK = datetime.min.replace(tzinfo=UTC) + _TICK
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+def just_before(moment: datetime) -> datetime:
+    """What points from ``moment`` on come after; the calendar's first moment has none before it."""
+    return moment - _TICK if moment > _EARLIEST else moment
 
 
 def intervals_between(
@@ -23,7 +28,7 @@ def intervals_between(
     does not limit the answer. A schedule of no kind has no intervals.
     """
     points: list[datetime] = []
-    for point in _points_after(schedule, start_date, max(first, _SECOND_TICK) - _TICK):
+    for point in _points_after(schedule, start_date, just_before(first)):
         points.append(point)
         if point > last:
             break

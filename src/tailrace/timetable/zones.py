@@ -8,7 +8,7 @@ import functools
 import re
 from collections.abc import Iterator
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone, tzinfo
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
@@ -25,8 +25,9 @@ _DAY = timedelta(days=1)
 _MOST = timedelta(hours=26)
 
 #: At the very ends of the calendar there is no local time to look at.
-_FIRST = datetime.min.replace(tzinfo=UTC) + 2 * _DAY
-_LAST = datetime.max.replace(tzinfo=UTC) - 2 * _DAY
+_EARLIEST, _LATEST = datetime.min, datetime.max  # noqa: DTZ901  # local times
+_FIRST = _EARLIEST.replace(tzinfo=UTC) + 2 * _DAY
+_LAST = _LATEST.replace(tzinfo=UTC) - 2 * _DAY
 
 
 def zone_named(name: str) -> tzinfo:
@@ -60,12 +61,25 @@ class Stretch(Struct, frozen=True):
     @property
     def local_begin(self) -> datetime:
         """What the clock shows at its beginning."""
-        return (self.begin + self.offset).replace(tzinfo=None)
+        return _local(self.begin, self.offset)
 
     @property
     def local_end(self) -> datetime:
         """What the clock comes up to, and no more shows, at its end."""
-        return (self.end + self.offset).replace(tzinfo=None)
+        return _local(self.end, self.offset)
+
+    def ends_after(self, local: datetime) -> bool:
+        """Whether the clock comes to ``local`` before its end. Nothing comes after the last moment of the calendar."""
+        end = self.local_end
+        return local < end or end == _LATEST
+
+
+def _local(moment: datetime, offset: timedelta) -> datetime:
+    """A moment as a local time; those that would be outside the years 1 to 9999 are at their very ends."""
+    as_utc = moment.replace(tzinfo=None)
+    if as_utc - _EARLIEST < -offset:
+        return _EARLIEST
+    return _LATEST if _LATEST - as_utc < offset else as_utc + offset
 
 
 @functools.lru_cache(maxsize=256)
@@ -87,26 +101,27 @@ class Clock:
 
     def shown_before(self, moment: datetime) -> datetime:
         """The local time up to which the clock has shown every one, or jumped over it, just before a moment."""
-        reached = (moment - _MOST).replace(tzinfo=None)  # early enough
-        for stretch in self.stretches(moment - _MOST):
-            if stretch.begin >= moment:
-                break
-            reached = max(reached, (min(stretch.end, moment) + stretch.offset).replace(tzinfo=None))
+        reached = _EARLIEST
+        for stretch in self._around(moment):
+            if stretch.begin < moment:
+                reached = max(reached, _local(min(stretch.end, moment), stretch.offset))
         return reached
 
     def first_shown(self, local: datetime) -> datetime:
         """The first moment at which the clock shows ``local``, or a later time because it jumped over that."""
         as_utc = local.replace(tzinfo=UTC, fold=0)
-        for stretch in self.stretches(as_utc - _MOST):
-            if local < stretch.local_end:
+        for stretch in self._around(as_utc):
+            if stretch.ends_after(local):
                 return max(stretch.begin, as_utc - stretch.offset)
         raise OverflowError(f"{local} is outside the years 1 to 9999")
 
     def moments(self, local: datetime) -> tuple[datetime, ...]:
         """Every moment at which the clock shows ``local``: one, two where it is turned back, none where it jumps."""
         as_utc = local.replace(tzinfo=UTC, fold=0)
-        near = takewhile(lambda stretch: stretch.begin <= as_utc + _MOST, self.stretches(as_utc - _MOST))
-        return tuple(as_utc - stretch.offset for stretch in near if stretch.local_begin <= local < stretch.local_end)
+        there = [
+            stretch for stretch in self._around(as_utc) if stretch.local_begin <= local and stretch.ends_after(local)
+        ]
+        return tuple(as_utc - stretch.offset for stretch in there)
 
     def stretches(self, moment: datetime) -> Iterator[Stretch]:
         """That of a moment, and every later one."""
@@ -121,6 +136,13 @@ class Clock:
             for stretch in reversed(self._of(year)):
                 if stretch.begin < moment:
                     yield stretch
+
+    def _around(self, moment: datetime) -> Iterator[Stretch]:
+        """Those in which the clock may show what it would at a moment if it showed UTC."""
+        for stretch in self.stretches(max(moment, _FIRST) - _MOST):
+            if stretch.begin > min(moment, _LAST) + _MOST:
+                return
+            yield stretch
 
     def _of(self, year: int) -> tuple[Stretch, ...]:
         """The stretches of a year of UTC; looked for once."""
@@ -159,4 +181,4 @@ class Clock:
 
 
 def _start_of(year: int) -> datetime:
-    return datetime(year, 1, 1, tzinfo=UTC) if year <= MAXYEAR else datetime.max.replace(tzinfo=UTC)
+    return datetime(year, 1, 1, tzinfo=UTC) if year <= MAXYEAR else _LATEST.replace(tzinfo=UTC)

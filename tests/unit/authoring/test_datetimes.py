@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace import DAG
@@ -81,6 +81,7 @@ class Broken(tzinfo):
 
 
 HOUR = timedelta(hours=1)
+FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)
 
 
 @pytest.mark.parametrize(
@@ -249,3 +250,26 @@ def test_what_is_wrong_with_dates_is_a_mistake_of_the_dag(arguments: dict[str, o
     dag = DAG("d", schedule="@daily", **arguments)  # type: ignore[arg-type]
     [mistake] = dag.mistakes
     assert words in mistake.message
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York", "UTC+14:00"])
+def test_the_ends_of_the_calendar_are_dates_where_utc_has_them(zone: str) -> None:
+    """``end_date=datetime(9999, 12, 31)`` is how people write for ever."""
+    day = datetime_in(zone, datetime(9999, 12, 31)).moment
+    assert (day.replace(tzinfo=None), str(day.tzinfo)) == (datetime(9999, 12, 31), zone)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted(available_timezones())), st.datetimes() | st.sampled_from([FIRST, LAST]), st.booleans())
+def test_a_naive_datetime_is_the_moment_that_its_zone_says(zone: str, local: datetime, second: bool) -> None:
+    """As Python has it, but for the times that the clocks jump over."""
+    written = local.replace(fold=int(second))
+    try:
+        moment = written.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+        exists = moment.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0) == local
+    except OverflowError:
+        with pytest.raises(ValueError, match="is no date in UTC"):
+            datetime_in(zone, written)
+        return
+    read = datetime_in(zone, written)
+    assert read.moment == moment if exists else "does not exist" in read.note

@@ -90,8 +90,20 @@ def test_templates_are_looked_at_in_every_field(load: Load, tmp_path: Path) -> N
         "task a: bash_command: 'nonsense' is undefined",
         "task b: env: 'wrong' is undefined",
         "task c: op_args: unexpected '}'",
-        "task d: sql: no template file absent.sql in DAGS; if it is no file's name, write a space after it",
     ]
+
+
+def test_a_file_that_is_not_there_yet_is_noted(load: Load, tmp_path: Path) -> None:
+    """A task before it may make it; if none does, the try fails for that reason."""
+    loaded = load(
+        """
+        with DAG("x"):
+            BashOperator(task_id="a", bash_command="absent.sh")
+        """
+    )
+    absent = f"no template file absent.sh in {tmp_path}; if it is no file's name, write a space after it"
+    assert (said(loaded), noted(loaded)) == ([], [f"task a: bash_command: {absent}"])
+    assert loaded.notes[0].line == loaded.dags["x"].get_task("a").written_at[1]
 
 
 # --- names of files ----------------------------------------------------------------------------------------

@@ -94,3 +94,25 @@ def test_a_schedule_follows_its_own_zone(catchup: bool) -> None:
     due = due_runs(spec, ScheduleFacts(), datetime(2024, 3, 31, 22, tzinfo=UTC))
     assert due is not None
     assert [interval.end - interval.start for interval in due.intervals] == [timedelta(hours=23)]
+
+
+def test_no_date_is_lost_or_due_twice_where_clocks_are_turned_by_half_an_hour() -> None:
+    """apache/airflow#70089: looked at again and again, as a scheduler does, from inside the repeated half hour too."""
+    lord_howe = Schedule(ScheduleKind.CRON, "30 * * * *", "Australia/Lord_Howe")
+    spec = replace(daily(catchup=True), schedule=lord_howe, start_date=datetime(2024, 4, 6, 13, tzinfo=UTC))
+    now, until, found = spec.start_date, None, []
+    while now < datetime(2024, 4, 6, 18, 30, tzinfo=UTC):
+        now += timedelta(minutes=7)
+        due = due_runs(spec, ScheduleFacts(False, until), now)
+        found += [interval.start.strftime("%H:%M") for interval in due.intervals] if due else []
+        until = due.until if due else until
+    assert found == ["13:30", "14:30", "15:00", "16:00", "17:00"]  # 00:30, 01:30 twice, 02:30, 03:30 there
+
+
+@pytest.mark.parametrize("start", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+@pytest.mark.parametrize("catchup", [False, True])
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York"])
+def test_a_start_date_at_an_end_of_the_calendar_stops_no_scheduler(start: datetime, catchup: bool, zone: str) -> None:
+    for kind, text in ((ScheduleKind.CRON, "0 0 * * *"), (ScheduleKind.INTERVAL, "60.0"), (ScheduleKind.ONCE, "")):
+        spec = replace(daily(catchup=catchup), schedule=Schedule(kind, text, zone), start_date=start)
+        due_runs(spec, ScheduleFacts(), FIRST)
