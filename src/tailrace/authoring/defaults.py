@@ -8,7 +8,7 @@ from typing import Any
 from tailrace.authoring.dag import DAG
 
 #: Not to be had from default_args: these say which task it is.
-_OF_ONE_TASK = ("self", "dag")
+_OF_ONE_TASK = ("self", "dag", "task_id")
 
 
 def with_defaults(initialise: Callable[..., None]) -> Callable[..., None]:
@@ -36,7 +36,7 @@ def _missing(
 ) -> list[str]:
     positions, names = parameters_of(initialise)
     given = {*positions[: len(args) + 1], *kwargs}
-    return [name for name in names if name in defaults and name not in given]
+    return [name for name in names if name in defaults and name not in given and name not in _OF_ONE_TASK]
 
 
 @functools.cache
@@ -47,5 +47,5 @@ def parameters_of(initialise: Callable[..., None]) -> tuple[tuple[str, ...], tup
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return (
         tuple(each.name for each in parameters if each.kind in by_position),
-        tuple(each.name for each in parameters if each.kind in by_name and each.name not in _OF_ONE_TASK),
+        tuple(each.name for each in parameters if each.kind in by_name),
     )

@@ -171,7 +171,7 @@ class BaseOperator(Relations):
 def names_of(operator: type[BaseOperator]) -> set[str]:
     """Every argument that operators of this class take."""
     made = [vars(each).get("__init__") for each in operator.__mro__ if issubclass(each, BaseOperator)]
-    return set(ARGUMENTS).union(*(parameters_of(each)[1] for each in made if each is not None))
+    return set(ARGUMENTS).union(*(parameters_of(each)[1] for each in made if each is not None)) - {"self", "dag"}
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {

@@ -5,15 +5,12 @@ jump, wherever it is written: in a schedule, in a DAG file, on a command line.
 """
 
 import functools
-import re
 from collections.abc import Iterator
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta, timezone, tzinfo
 from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
-
-_FIXED = re.compile(r"UTC([+-])([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 
 #: What to write where a time zone is meant.
 INSTEAD = "use an IANA name such as 'Europe/Berlin', or an offset such as 'UTC-05:00'"
@@ -32,15 +29,17 @@ _LAST = _LATEST.replace(tzinfo=UTC) - 2 * _DAY
 
 def zone_named(name: str) -> tzinfo:
     """The time zone of an IANA name, or of a fixed offset. Raises ValueError with a sentence for whoever wrote it."""
-    fixed = _FIXED.fullmatch(name)
-    if fixed is not None:
-        sign, hours, minutes, seconds = fixed.groups("0")
-        offset = timedelta(hours=int(hours), minutes=int(minutes), seconds=int(seconds))
-        return timezone(-offset if sign == "-" else offset)
     try:
-        return ZoneInfo(name)
+        return _fixed(name[3:]) if name.startswith(("UTC+", "UTC-")) else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"unknown time zone {name[:80]!r}; {INSTEAD}") from None
+
+
+def _fixed(offset: str) -> tzinfo:
+    found = datetime.fromisoformat(f"2000-01-01T00:00{offset}").tzinfo
+    if found is None or f"UTC{offset}" not in (str(found), "UTC+00:00", "UTC-00:00"):
+        raise ValueError(offset)  # ISO 8601 has other ways to write it; there should be one name for a zone
+    return found
 
 
 def fixed_zone(offset: timedelta) -> str:

@@ -199,6 +199,7 @@ def test_dates_given_twice_are_one_or_a_mistake(load: Load, dates: str, mistake:
         ({"schedule_interval": "@daily"}, "schedule_interval is the DAG's", ""),
         ({"catchup": False}, "", "catchup in default_args: kept, and without effect"),
         ({"project": "p", "op_kwargs": {}}, "", "no task of this DAG takes project, op_kwargs of default_args"),
+        ({"task_id": "t9", "dag": None}, "", "no task of this DAG takes task_id, dag of default_args"),
         ({"retries": "2"}, "default_args: retries must be a whole number, at least 0, not '2'", ""),
         ({"env": 5}, "default_args: env must be a dict of texts, not 5", ""),
         ({7: 1}, "default_args must be a dict with texts as keys, not 7", ""),
