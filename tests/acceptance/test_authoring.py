@@ -40,6 +40,7 @@ with DAG("defargs", schedule="@daily", default_args={{
     done = tailrace("backfill", "defargs", "-s", "2024-01-01")
     assert done.returncode == 0 and done.stderr.count("note: owner: kept, and without effect in Tailrace") == 1
     assert "\n/usr prod home\n" in tailrace("tasks", "logs", "defargs", "where", "2024-01-01").stdout
+    assert checked.stderr == "1 DAG loaded, no mistakes, 1 note\n"
     [note] = answered(tailrace, "dags", "check")["notes"]
     assert (note["dag_id"], note["line"]) == ("defargs", 4)
 
@@ -105,7 +106,7 @@ with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1)):
     BashOperator(task_id="space", bash_command="{tmp_path}/tool.sh ")
     BashOperator(task_id="touch", bash_command="touch {tmp_path}/made.sh")
     BashOperator(task_id="gone", bash_command="absent.sh")
-    BashOperator(task_id="env", bash_command="true", env={{"LONG": "x" * 200_000}})
+    BashOperator(task_id="env", bash_command="true", env={{"LONG": "{{{{ 'x' * 200_000 }}}}"}})
 """,
     )
     (tmp_path / "tool.sh").write_text("#!/bin/sh\necho tool\n")

@@ -44,11 +44,13 @@ def environment(written: Any) -> Any:
         raise ValueError(f"must be a dict of texts, not {shown(written)}")
     for name, value in written.items():
         try:
-            _variable(name, "" if isinstance(value, XComArg) else value)
+            pair = _variable(name, "" if isinstance(value, XComArg) else value)
         except ValueError:
             raise ValueError(
                 f"must be a dict of texts (and no name with = in it), not {{{shown(name)}: {shown(value)}}}"
             ) from None
+        if b"{" not in pair[1] and (long := _too_long(*pair)):  # else who knows what a template makes of it
+            raise ValueError(f"has {shown(name)}, which {long}")
     return dict(written)
 
 
@@ -103,11 +105,8 @@ def variables(written: Any, *, append: bool) -> dict[bytes, bytes]:
             key, content = _variable(name, value)
         except ValueError as wrong:
             raise CannotStart(f"env[{shown(name)}] {wrong}") from None
-        if len(key) + len(content) + 2 > _LONGEST:
-            raise CannotStart(
-                f"env[{shown(name)}] is {len(content):,} bytes long, and Linux takes at most "
-                f"{_LONGEST - len(key) - 2:,}: write it to a file and give its path"
-            )
+        if long := _too_long(key, content):
+            raise CannotStart(f"env[{shown(name)}] {long}")
         found[key] = content
     return found
 
@@ -127,6 +126,13 @@ def _variable(name: Any, value: Any) -> tuple[bytes, bytes]:
     if not key or b"=" in key:
         raise ValueError("has a name that is empty or has = in it")
     return key, _encoded(value)
+
+
+def _too_long(name: bytes, value: bytes) -> str:
+    most = _LONGEST - len(name) - 2
+    if len(value) <= most:
+        return ""
+    return f"is {len(value):,} bytes long, and Linux takes at most {most:,}: write it to a file and give its path"
 
 
 def _encoded(value: Any) -> bytes:

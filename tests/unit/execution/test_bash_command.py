@@ -78,10 +78,13 @@ def test_a_variable_of_any_length_that_linux_takes(append: bool) -> None:
     longest = LIMIT - len("LONG=") - 1
     fits = outcome("printf %s $LONG | wc -c", env={"LONG": "x" * longest}, append_env=append)
     assert fits["xcoms"] == {"return_value": str(longest)}
-    assert said("true", env={"LONG": "x" * (longest + 1)}, append_env=append) == (
-        f"CannotStart: env['LONG'] is {longest + 1:,} bytes long, and Linux takes at most {longest:,}: "
-        f"write it to a file and give its path"
+    wrong = f"is {longest + 1:,} bytes long, and Linux takes at most {longest:,}: write it to a file and give its path"
+    assert said("true", env={"LONG": f"{{{{ 'x' * {longest + 1} }}}}"}, append_env=append) == (
+        f"CannotStart: env['LONG'] {wrong}"
     )
+    with DAG("d") as dag:
+        BashOperator(task_id="t", bash_command="true", env={"LONG": "x" * (longest + 1)})
+    assert [mistake.message for mistake in dag.mistakes] == [f"task t: env has 'LONG', which {wrong}"]
 
 
 def test_an_environment_that_is_too_long_together() -> None:

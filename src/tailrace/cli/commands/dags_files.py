@@ -86,6 +86,7 @@ def check(dags: Path | None, output: str) -> int:
         for note in notes:
             speaker.answer(str(note))
         ended = plural(len(mistakes), "mistake") if mistakes else "no mistakes"
+        ended += f", {plural(len(notes), 'note')}" if notes else ""
         speaker.note(f"{plural(len(found), 'DAG')} loaded, {ended}")
     return _MISTAKEN if mistakes else 0
 
