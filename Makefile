@@ -36,10 +36,10 @@ test: $(VENV)/.developing ## the whole test suite, PostgreSQL included (under 10
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-acceptance test-others
 
 test-acceptance: $(VENV)/.developing
-	$(BIN)/python -m pytest -m 'not soak' tests/acceptance
+	$(BIN)/python -m pytest tests/acceptance
 
 test-others: $(VENV)/.developing
-	$(BIN)/python -m pytest -m 'not soak' --ignore=tests/acceptance tests
+	$(BIN)/python -m pytest --ignore=tests/acceptance tests
 
 check: $(VENV)/.developing ## format, lint, types, import contracts, fast tests (under a minute)
 	$(BIN)/ruff format --check
