@@ -102,16 +102,18 @@ def check_past(
     ``wrong`` says what is wrong with the step by what the previous run lets its task do.
     """
     key, task = (row.dag_id, row.run_id or ""), structure.tasks[row.task_id or ""]
-    if replay.tells_past and not _is_gone(replay, row):
+    looked_at = None if row.evidence is None else row.evidence.looked_at
+    if replay.tells_past and not (looked_at and is_gone(replay, row.dag_id, looked_at)):
         says = past_lets(replay, structure, key, task)
         if says in wrong:
             yield Violation("previous run", name_of(row), wrong[says], row.id)
     yield from _looked_at(replay, row, structure)
 
 
-def _is_gone(replay: Replay, row: HistoryRecord) -> bool:
-    looked_at = None if row.evidence is None else row.evidence.looked_at
-    return bool(looked_at) and (row.dag_id, looked_at) not in replay.run_records
+def is_gone(replay: Replay, dag_id: str, run_id: str) -> bool:
+    """Whether what remains of history knows nothing of the run: one of the same id may have been created since."""
+    run = replay.runs.get((dag_id, run_id))
+    return run is None or run.state is None
 
 
 def _looked_at(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:

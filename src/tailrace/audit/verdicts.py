@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tailrace.audit.dependencies import doomed
-from tailrace.audit.past import compare_previous, looks_back, previous_run
+from tailrace.audit.past import compare_previous, is_gone, looks_back, previous_run
 from tailrace.audit.records import BackfillRecord, HistoryRecord, Violation
 from tailrace.audit.replay import Replay, Run, name_of
 from tailrace.audit.structure import Structure
@@ -99,7 +99,7 @@ def _verdict(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterat
 def _deadlock(replay: Replay, row: HistoryRecord, structure: Structure, unfinished: list[str]) -> Iterator[Violation]:
     """The proof is true, and it names exactly what is blocked."""
     named_by = {} if row.evidence is None else row.evidence.blocked_by or {}
-    gone = {task_id for task_id, run_id in named_by.items() if (row.dag_id, run_id) not in replay.run_records}
+    gone = {task_id for task_id, run_id in named_by.items() if is_gone(replay, row.dag_id, run_id)}
     proof = doomed(replay, structure, (row.dag_id, row.run_id or ""), gone)
     free = [task_id for task_id in unfinished if not proof[task_id]]
     if free or not unfinished:

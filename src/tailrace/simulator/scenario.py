@@ -208,7 +208,7 @@ def _with_later_acts(scenario: Scenario) -> Scenario:
 
 def _with_wide_tasks(scenario: Scenario) -> Scenario:
     """A task that needs both slots of its pool, which a person makes smaller, or freezes, and later larger again."""
-    draw = random.Random(f"takes two {scenario.seed}")
+    draw = random.Random(f"wide task {scenario.seed}")
     if draw.random() >= 0.1:
         return scenario
     chosen = draw.choice(scenario.dag.tasks).task_id
