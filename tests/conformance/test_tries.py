@@ -142,6 +142,14 @@ def test_a_lease_is_renewed_only_by_its_holder(world: World, queued: int) -> Non
     assert not world.store.renew(claim, LEASE)
 
 
+def test_what_a_try_waits_for_at_its_end_is_why_it_still_runs(world: World, queued: int) -> None:
+    claim = world.running(queued)
+    assert world.store.renew(claim, LEASE, "waiting for thread slow to end")
+    assert world.row(task_instance, queued).reason == "waiting for thread slow to end"
+    assert world.report(AB, claim) == Accepted("success")
+    assert "slow" not in world.row(task_instance, queued).reason
+
+
 def test_a_lease_of_before_the_server_started_can_still_be_renewed(
     world: World, queued: int, open_store: Callable[..., Metastore]
 ) -> None:

@@ -20,7 +20,7 @@ from tailrace.authoring.arguments import flag, items
 from tailrace.authoring.mistakes import LEFT_OUT, shown
 from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.relations import relate
-from tailrace.authoring.results import Followed
+from tailrace.authoring.results import Followed, is_success, settled
 from tailrace.authoring.variables import VARIABLES
 from tailrace.authoring.xcom_args import outputs_in, resolve
 from tailrace.errors import TaskFailed, TaskSkipped
@@ -181,7 +181,10 @@ class BashFailed(Exception):
 
 
 class PythonOperator(BaseOperator):
-    """Calls ``python_callable``. Parameters that have the name of a template variable (``ds``, ``ti``…) receive it."""
+    """Calls ``python_callable``. Parameters that have the name of a template variable (``ds``, ``ti``…) receive it.
+
+    It may be a coroutine function, which is awaited; not a generator, whose code nobody would run.
+    """
 
     template_fields: ClassVar[Sequence[str]] = ("op_args", "op_kwargs", "templates_dict")
 
@@ -241,7 +244,13 @@ class PythonOperator(BaseOperator):
         described, parameters = self._described
         if described is not self.python_callable:
             parameters = _parameters_of(self.python_callable)
-        return self.python_callable(*args, **_accepted(parameters, args, kwargs, offered))
+        try:
+            result = self.python_callable(*args, **_accepted(parameters, args, kwargs, offered))
+            return result if result is None else settled(result)
+        except SystemExit as ended:
+            if is_success(ended):
+                return None
+            raise
 
 
 def _callable(written: Any) -> Any:

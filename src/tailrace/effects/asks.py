@@ -195,7 +195,9 @@ class DropTask(Effect[None], frozen=True):
 
 
 class StillRunning(Struct, frozen=True):
-    """The task has not ended yet."""
+    """The task has not ended yet; ``waiting`` is what its process waits for after its function has returned."""
+
+    waiting: str = ""
 
 
 class AwaitTask(Effect["TryOutcome | XComQuery | StillRunning"], frozen=True):
@@ -225,6 +227,7 @@ class RenewLease(Effect[bool], frozen=True):
 
     claim: Claim
     lease_seconds: float
+    waiting: str = ""  # told to whoever asks why the try still runs
 
 
 class KillTask(Effect[None], frozen=True):

@@ -57,6 +57,36 @@ def identity_of(pid: int) -> ProcessIdentity | None:
     return None if began is None else ProcessIdentity(host_name(), boot_id(), pid, began)
 
 
+def has_children() -> bool:
+    """Whether this process has any child, reaped or not."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def children_of(pid: int) -> list[int]:
+    """The children of all threads of a process; none of one that is gone."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found += map(int, file.read().split())
+    return found
+
+
+def living_children() -> list[str]:
+    """The processes that this one has started and that still run, as ``name (pid)``; no helpers of multiprocessing."""
+    found = []
+    for pid in children_of(os.getpid()):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as command:
+            if start_time(pid) is not None and b"from multiprocessing." not in command.read():
+                with open(f"/proc/{pid}/comm") as name:
+                    found.append(f"{name.read().strip()} ({pid})")
+    return found
+
+
 def own_identity() -> ProcessIdentity:
     """This process's identity."""
     found = identity_of(os.getpid())

@@ -9,6 +9,8 @@ from tailrace.execution.channel import Garbled
 from tailrace.model.intervals import DataInterval
 from tailrace.model.outcomes import OutcomeKind
 
+_LONGEST_WAIT = 300
+
 
 def order_for(claim: Claim, timeout_seconds: float | None, again: bool = False) -> dict[str, Any]:
     """What a task's process is told: all that its context is made of, and whether it is to wait for more ``again``."""
@@ -63,6 +65,12 @@ def query_in(message: dict[str, Any]) -> XComQuery:
         return XComQuery(query["dag_id"], query["run_id"], tuple(query["task_ids"]), query["key"], query["map_index"])
     except (LookupError, TypeError):
         raise Garbled("something that is no query") from None
+
+
+def waiting_in(message: dict[str, Any]) -> str:
+    """What a task's process says it waits for: a thread's name may be anything."""
+    text = str(message["waiting"])[:_LONGEST_WAIT]
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def outcome_in(message: dict[str, Any]) -> TryOutcome:

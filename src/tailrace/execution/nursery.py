@@ -23,6 +23,7 @@ from typing import NoReturn
 from tailrace.authoring.loading import LoadedDags
 from tailrace.execution import process
 from tailrace.execution.channel import TaskEnd
+from tailrace.execution.finishing import forget_loading
 from tailrace.execution.identity import start_time
 from tailrace.execution.leash import Deadline, Leash, adopt_orphans, die_with_parent
 from tailrace.execution.rehearsal import rehearse
@@ -96,11 +97,13 @@ class Nursery:
     def run(self) -> None:
         """The zygote's whole life after loading."""
         process.heed_signals(self._pid)
+        forget_loading()
         adopt_orphans()
-        if self._isolation != "spawn":
-            rehearse(self._loaded)
         gc.collect()
         gc.freeze()  # children share these pages: a collection there must not touch them
+        if self._isolation != "spawn":
+            rehearse(self._loaded)
+            gc.freeze()
         gc.disable()
         control = self._control
         assert control is not None

@@ -28,7 +28,7 @@ from tailrace.effects.tries import TryOutcome, XComQuery
 from tailrace.execution.channel import Garbled
 from tailrace.execution.identity import boot_id, host_name, kill_group, own_identity
 from tailrace.execution.line import Child, ZygoteLine
-from tailrace.execution.messages import order_for, outcome_in, query_in, timed_out, without_outcome
+from tailrace.execution.messages import order_for, outcome_in, query_in, timed_out, waiting_in, without_outcome
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
@@ -76,6 +76,7 @@ class _Run:
     kill_at: float | None = None
     ending: TryOutcome | None = None  # what a process we are ending will be reported as
     outcome: TryOutcome | None = None  # heard, while the process has yet to end
+    waiting: str = ""  # what its process waits for after its function has returned
 
 
 class TaskPort:
@@ -154,7 +155,7 @@ class TaskPort:
             if now >= due:
                 self._lease_begins()  # the renewal comes next
                 self._deadline_told = False
-                return StillRunning()
+                return StillRunning(run.waiting)
             self._enforce(run, now)
             if now >= until or orders.come_back:
                 return None
@@ -229,6 +230,9 @@ class TaskPort:
             while run.outcome is None and not child.end.hung_up and (message := child.end.hear()) is not None:
                 if "query" in message:
                     return query_in(message)
+                if "waiting" in message:
+                    run.waiting = waiting_in(message)
+                    continue
                 run.outcome = outcome_in(message)
                 run.again = run.again and message.get("again") is True
         except Garbled as wrong:

@@ -5,14 +5,16 @@ once here, into pages every child shares, and not again in each child: about a t
 """
 
 import json
+import os
 from contextlib import suppress
 from typing import Any
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operators import EmptyOperator
-from tailrace.execution import process, rendering
+from tailrace.execution import logs, process, rendering
 from tailrace.execution.channel import encode
 from tailrace.execution.context import TaskInstance, build_context
+from tailrace.execution.finishing import may_need_finishing
 from tailrace.model.keys import TaskInstanceKey, TryKey
 
 _TIMES = 20  # more than the runs after which Python has settled a piece of code
@@ -55,4 +57,7 @@ def _run(dag: Any, task: EmptyOperator) -> None:
         return []
 
     ti = TaskInstance(key, order, nothing)
-    encode(process.execute(task, build_context(dag, order, ti), ti))
+    outcome = process.execute(task, build_context(dag, order, ti), ti)
+    may_need_finishing()
+    logs.say("--- success", os.devnull)
+    encode(outcome)

@@ -3,6 +3,7 @@
 Started by the zygote with two open descriptors: the channel to its worker, and the leash that ends it with the zygote.
 """
 
+import gc
 import os
 import socket
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from tailrace.authoring.loading import load_dags
 from tailrace.execution.channel import TaskEnd
+from tailrace.execution.finishing import forget_loading
 from tailrace.execution.logs import open_streams, show_logging
 from tailrace.execution.process import heed_signals, serve
 
@@ -24,6 +26,8 @@ def main() -> None:
     heed_signals()
     loaded = load_dags(Path(dags))
     show_logging()
+    forget_loading()
+    gc.freeze()
     os._exit(serve(TaskEnd(end), loaded, home))
 
 

@@ -5,6 +5,7 @@ worker would: whatever becomes of that process, its outcome is told. What the ta
 wherever it has moved to since, and ends with it.
 """
 
+import gc
 import json
 import os
 import signal
@@ -15,18 +16,19 @@ import traceback
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 from typing import IO, Any, NoReturn
 
 from tailrace.authoring.loading import LoadedDags, load_dags
 from tailrace.effects.tries import Claim, TryOutcome
 from tailrace.execution.channel import encode
 from tailrace.execution.context import TaskInstance, build_context
+from tailrace.execution.finishing import forget_loading
+from tailrace.execution.identity import children_of
 from tailrace.execution.leash import adopt_orphans
-from tailrace.execution.logs import flush_streams
+from tailrace.execution.logs import flush_streams, say
 from tailrace.execution.messages import order_for, outcome_in, timed_out, without_outcome
 from tailrace.execution.port import GRACE_SECONDS
-from tailrace.execution.process import LONGEST_TIMER, TaskTerminated, environment_of, execute
+from tailrace.execution.process import LONGEST_TIMER, end_by_exception, environment_of, lead, run_to_its_end
 from tailrace.model.outcomes import OutcomeKind
 
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -45,7 +47,7 @@ def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | Non
     adopt_orphans()  # so that all it leaves behind is found below us
     heeded = {each for each in _HEEDED if signal.getsignal(each) is not signal.SIG_IGN}  # nohup, a shell's &
     flush_streams()
-    with tempfile.TemporaryFile() as told:
+    with tempfile.TemporaryFile(buffering=0) as told:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, _BEGINS, signal.SIGCHLD})
         try:
             pid = os.fork()
@@ -87,18 +89,13 @@ def _be_task(dags: Path, claim: Claim, home: Path, told: IO[bytes], mask: set[in
     """The task's process: loads its DAG, here and not before a fork that threads would not survive, runs the task, and
     writes its outcome down.
     """
-    own = os.getpid()
-
-    def heard(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == own:
-            raise TaskTerminated
-        signal.signal(number, signal.SIG_DFL)  # a process the task forked: it ends as it would without us
-        os.kill(os.getpid(), number)
-
     try:
-        signal.signal(signal.SIGTERM, heard)
+        lead()
+        signal.signal(signal.SIGTERM, end_by_exception)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         loaded = _loaded_silently(dags)
+        forget_loading()
+        gc.freeze()
         os.kill(os.getppid(), _BEGINS)
         with suppress(AttributeError):  # a DAG file may have put something else there
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -106,12 +103,13 @@ def _be_task(dags: Path, claim: Claim, home: Path, told: IO[bytes], mask: set[in
         os.environ.update(environment_of(claim.key, order, str(home)))
         dag = loaded.dags[claim.task_instance.dag_id]
         ti = TaskInstance(claim.key, order, _nothing)
-        outcome = execute(dag.task_dict[claim.task_instance.task_id], build_context(dag, order, ti), ti)
+        context = build_context(dag, order, ti)
+        outcome, _ = run_to_its_end(
+            dag.task_dict[claim.task_instance.task_id], context, lambda what: say(f"--- {what}")
+        )
         flush_streams()
-        if os.getpid() == own:  # else a process the task forked came out of its code: the outcome is not its to tell
-            with suppress(OSError):  # the task has closed it
-                told.write(encode(outcome))
-                told.flush()
+        with suppress(OSError):  # the task has closed it
+            told.write(encode(outcome))
     except Exception:
         traceback.print_exc()  # ours: whatever the task raises is its outcome
     finally:
@@ -168,16 +166,7 @@ def _end_descendants(own: int) -> None:
 
 
 def _signal_descendants(pid: int, number: int) -> None:
-    for child in _children(pid):
+    for child in children_of(pid):
         _signal_descendants(child, number)
         with suppress(ProcessLookupError):
             os.kill(child, number)
-
-
-def _children(pid: int) -> list[int]:
-    """The children of all threads of a process; none of one that is gone."""
-    found: list[int] = []
-    with suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
-    return found

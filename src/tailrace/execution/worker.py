@@ -22,7 +22,6 @@ from tailrace.effects.asks import (
     RenewLease,
     ReportOutcome,
     StartTask,
-    StillRunning,
     TellExecutor,
     ask,
 )
@@ -85,7 +84,7 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
         if isinstance(news, XComQuery):
             values = yield from ask(ReadXCom(news))
             yield from ask(AnswerTask(values))
-        elif isinstance(news, StillRunning) and not (yield from ask(RenewLease(claim, lease_seconds))):
+        elif not (yield from ask(RenewLease(claim, lease_seconds, news.waiting))):
             yield from ask(KillTask())
             # A stopping try is ours to acknowledge; anything else is refused and recorded as refused.
             return TryOutcome(OutcomeKind.LOST, "the try was taken back while it ran; its process was killed")

@@ -242,9 +242,14 @@ class Metastore(Views):
         result = self._write(lambda tx: tries.claim_try(tx, request, write_id), write_id)
         return tries.claimed_from(request.id, result)
 
-    def renew(self, claim: Claim, lease_seconds: float) -> bool:
-        """Renew the try's lease. False: it is somebody else's now, or must stop; kill the task."""
-        return self._repeat(lambda: self._database.write(lambda tx: tries.renew_lease(tx, claim, lease_seconds)))
+    def renew(self, claim: Claim, lease_seconds: float, waiting: str = "") -> bool:
+        """Renew the try's lease. False: it is somebody else's now, or must stop; kill the task.
+
+        ``waiting``: what its process waits for after its function has returned.
+        """
+        return self._repeat(
+            lambda: self._database.write(lambda tx: tries.renew_lease(tx, claim, lease_seconds, waiting))
+        )
 
     def report(self, claim: Claim, outcome: TryOutcome, after: AfterTry, write_id: str) -> Accepted | Refused:
         """End the try, its XComs included. Refused: the try is no longer this claim's; history says so."""

@@ -108,7 +108,12 @@ _RENEW = (
             task_instance.c.lease_seconds + bindparam("grace_from") > bindparam("now"),
         ),
     )
-    .values(lease_until=bindparam("until"), lease_epoch=bindparam("epoch"), lease_seconds=bindparam("seconds"))
+    .values(
+        lease_until=bindparam("until"),
+        lease_epoch=bindparam("epoch"),
+        lease_seconds=bindparam("seconds"),
+        reason=bindparam("words"),
+    )
 )
 
 _END = (
@@ -258,8 +263,10 @@ def claimed_from(id: int, result: dict[str, Any]) -> Claim | Refused:
     )
 
 
-def renew_lease(tx: Transaction, claim: Claim, lease_seconds: float) -> bool:
+def renew_lease(tx: Transaction, claim: Claim, lease_seconds: float, waiting: str) -> bool:
     """Whether the try is still this claim's and may go on; its lease then lasts ``lease_seconds`` from now.
+
+    ``waiting`` becomes the reason why it still runs.
 
     A lease that has run out is not renewed, even if nobody has noticed yet.
     """
@@ -273,6 +280,7 @@ def renew_lease(tx: Transaction, claim: Claim, lease_seconds: float) -> bool:
         "seconds": lease_seconds,
         "now": now.lease,
         "grace_from": -math.inf if now.grace_from is None else now.grace_from,
+        "words": waiting,
     }
     return tx.change(_RENEW, values) == 1
 

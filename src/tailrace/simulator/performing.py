@@ -282,7 +282,9 @@ class Performer:
 
     def renew(self, actor: Worker, effect: RenewLease) -> bool:
         """The lease is renewed, or the try is somebody else's."""
-        renewed: bool = self.write(lambda id: self.world.metastore.renew(effect.claim, effect.lease_seconds))
+        renewed: bool = self.write(
+            lambda id: self.world.metastore.renew(effect.claim, effect.lease_seconds, effect.waiting)
+        )
         execution = self._running.get(actor.identity.pid)
         if renewed and execution is not None:
             self.world.ledger.renew(execution, self.world.clock.seconds + LEASE_SECONDS)
