@@ -12,8 +12,13 @@ from tailrace.model.outcomes import OutcomeKind
 _LONGEST_WAIT = 300
 
 
-def order_for(claim: Claim, timeout_seconds: float | None, again: bool = False) -> dict[str, Any]:
-    """What a task's process is told: all that its context is made of, and whether it is to wait for more ``again``."""
+def order_for(
+    claim: Claim, timeout_seconds: float | None, grace_seconds: float = 0.0, again: bool = False
+) -> dict[str, Any]:
+    """What a task's process is told: all that its context is made of, and whether it is to wait for more ``again``.
+
+    ``grace_seconds`` is how long it has from SIGTERM to SIGKILL.
+    """
     ti = claim.task_instance
     return {
         "key": {
@@ -32,6 +37,7 @@ def order_for(claim: Claim, timeout_seconds: float | None, again: bool = False) 
         "data_interval": _interval(claim.data_interval),
         "previous_success": None if claim.previous_success is None else _interval(claim.previous_success),
         "timeout_seconds": timeout_seconds,
+        "grace_seconds": grace_seconds,
         "again": again,
     }
 

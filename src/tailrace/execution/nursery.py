@@ -158,7 +158,7 @@ class Nursery:
             if not math.isnan(deadline):
                 self._set_deadline(child, deadline)
             if number:
-                _signal_group(pid, number)
+                _signal(child, number)
         for _, _, descriptor in beside:
             self._park(worker, *DESCRIPTOR.unpack(descriptor))
         if flags & socket.MSG_CTRUNC:  # no descriptor is left for the one that came beside
@@ -168,8 +168,8 @@ class Nursery:
         self._listen_no_more_to(worker.line.fileno())
         self._workers.pop(worker.line.fileno(), None)
         worker.line.close()
-        for pid in worker.children:
-            _signal_group(pid, signal.SIGKILL)
+        for child in worker.children.values():
+            _signal(child, signal.SIGKILL)
 
     def _tell(self, worker: _Worker, word: int, pid: int, number: int, overdue: bool = False) -> None:
         with suppress(OSError):  # a worker that is gone is heard of by itself
@@ -289,7 +289,7 @@ class Nursery:
             for child in worker.children.values():
                 if child.deadline is not None and child.deadline <= now:
                     child.deadline, child.overdue = None, True
-                    _signal_group(child.pid, signal.SIGKILL)
+                    _signal(child, signal.SIGKILL)
 
 
 def _is_empty(group: int) -> bool:
@@ -300,6 +300,14 @@ def _is_empty(group: int) -> bool:
     except ChildProcessError:
         return True
     return False
+
+
+def _signal(child: _Child, number: int) -> None:
+    """Signal the group of a leader that has not ended, and itself too if it has moved to another group."""
+    if os.getpgid(child.pid) != child.pid:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child.pidfd, number)
+    _signal_group(child.pid, number)
 
 
 def _signal_group(pid: int, number: int) -> None:

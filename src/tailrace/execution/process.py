@@ -7,6 +7,7 @@ import gc
 import itertools
 import os
 import signal
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,7 +23,7 @@ from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
 from tailrace.execution.channel import LONGEST_MESSAGE, TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context, try_token
 from tailrace.execution.finishing import Finished, finish, may_need_finishing
-from tailrace.execution.identity import has_children, living_children
+from tailrace.execution.identity import has_children, leads_others, living_children
 from tailrace.execution.jsonable import NotJson
 from tailrace.execution.leash import adopt_orphans
 from tailrace.execution.logs import flush_streams, say, send_output_to_log
@@ -36,11 +37,14 @@ _EXAMPLES = _OURS + "examples" + os.sep
 _PYTHON = os.path.dirname(os.__file__) + os.sep
 _LIBRARIES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 _TEMPLATES = os.sep + "jinja2" + os.sep
-_BACKSTOP_SECONDS = 15
+_BACKSTOP_SECONDS = 10
 _WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
 
+#: So often a process that is about to end looks whether the others of its group have ended.
+_LOOK_SECONDS = 0.05
+
 #: Of the time between SIGTERM and SIGKILL, what threads get: some must be left for what follows.
-_THREADS_SECONDS = 2.5
+_THREADS_PART = 0.5
 
 #: No kernel takes a timer of more than some 292 years; in seconds.
 LONGEST_TIMER = 1e9
@@ -70,6 +74,8 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
             adopt_orphans()  # what the try leaves behind will be seen below
             made = made or attributes()
         outcome, as_new = run_try(order, loaded, home, channel)
+        if _Leader.asked_to_end:
+            _await_group(order["grace_seconds"])
         if order["timeout_seconds"] is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         # After a failure no other: this process may be the reason.
@@ -81,6 +87,13 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
             return 0  # the worker is gone; the zygote is about to end this group
         if not again:
             return 0
+
+
+def _await_group(seconds: float) -> None:
+    """The others of this group were asked to end as well, and are killed as soon as this process ends."""
+    until = time.monotonic() + seconds
+    while leads_others() and time.monotonic() < until:
+        time.sleep(_LOOK_SECONDS)
 
 
 def lead() -> None:
@@ -132,7 +145,7 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
     timeout = order["timeout_seconds"]
     if timeout is not None:
         # The worker ends the group at the timeout; should no one be left to do that, the kernel ends this process.
-        signal.setitimer(signal.ITIMER_REAL, min(timeout + _BACKSTOP_SECONDS, LONGEST_TIMER))
+        signal.setitimer(signal.ITIMER_REAL, min(timeout + order["grace_seconds"] + _BACKSTOP_SECONDS, LONGEST_TIMER))
     dag = loaded.dags.get(ti.dag_id)
     if dag is None or ti.task_id not in dag.task_dict:
         why = f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded"
@@ -156,14 +169,20 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
 
     task_instance = TaskInstance(key, order, pull)
     task = dag.task_dict[ti.task_id]
-    outcome, as_new = run_to_its_end(task, build_context(dag, order, task_instance), wait, keep=order["again"])
+    context = build_context(dag, order, task_instance)
+    outcome, as_new = run_to_its_end(task, context, wait, order["grace_seconds"], keep=order["again"])
     ended = outcome["kind"].replace("_", " ")
     say(f"--- {ended}{': ' + outcome['error'] if outcome['error'] else ''}")
     return outcome, as_new
 
 
 def run_to_its_end(
-    task: BaseOperator, context: dict[str, Any], waiting: Callable[[str], None], *, keep: bool = False
+    task: BaseOperator,
+    context: dict[str, Any],
+    waiting: Callable[[str], None],
+    grace_seconds: float,
+    *,
+    keep: bool = False,
 ) -> tuple[dict[str, Any], bool]:
     """Run the task, and whatever it left to the end of its process; answers the outcome, and whether nothing is left.
 
@@ -172,7 +191,7 @@ def run_to_its_end(
     outcome = execute(task, context, context["ti"])
     if not may_need_finishing():
         return outcome, True
-    left = finish(waiting, keep=keep, within=_THREADS_SECONDS if _Leader.asked_to_end else None)
+    left = finish(waiting, keep=keep, within=grace_seconds * _THREADS_PART if _Leader.asked_to_end else None)
     _leave_if_copy()
     if has_children() and (living := living_children()):
         say(f"--- nobody waits for these processes, so they end with it: {', '.join(living)}")

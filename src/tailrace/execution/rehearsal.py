@@ -29,6 +29,7 @@ _ORDER = {
     "data_interval": ["2016-01-01T00:00:00+00:00", "2016-01-02T00:00:00+00:00"],
     "previous_success": None,
     "timeout_seconds": None,
+    "grace_seconds": 5.0,
     "again": False,
 }
 

@@ -27,7 +27,6 @@ from tailrace.execution.identity import children_of
 from tailrace.execution.leash import adopt_orphans
 from tailrace.execution.logs import flush_streams, say
 from tailrace.execution.messages import order_for, outcome_in, timed_out, without_outcome
-from tailrace.execution.port import GRACE_SECONDS
 from tailrace.execution.process import LONGEST_TIMER, end_by_exception, environment_of, lead, run_to_its_end
 from tailrace.model.outcomes import OutcomeKind
 
@@ -36,11 +35,18 @@ _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: What the task's process sends as its task begins: its time runs from then.
 _BEGINS = signal.SIGUSR1
 
+#: So often we look whether what the task has started has ended.
+_LOOK_SECONDS = 0.05
 
-def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | None) -> TryOutcome:
+#: The ``si_code`` of a signal that no process sent.
+_SENT_BY_KERNEL = 0x80
+
+
+def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | None, grace_seconds: float) -> TryOutcome:
     """Run the claim's task, as the DAG file or folder of them has it, which must have been loaded safely before.
 
-    Its output goes where ours goes, its XCom pulls find nothing, nothing of it stays behind.
+    Its output goes where ours goes, its XCom pulls find nothing, nothing of it stays behind. Once it is asked to end
+    it has ``grace_seconds`` for that.
 
     Raises KeyboardInterrupt where Ctrl-C ended the task; by SIGTERM and SIGHUP this process ends as well.
     """
@@ -52,9 +58,10 @@ def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | Non
         try:
             pid = os.fork()
             if pid == 0:
-                _be_task(dags, claim, home, told, before)
-            watch = _Watch(pid, heeded, timeout)
+                _be_task(dags, claim, home, grace_seconds, told, before)
+            watch = _Watch(pid, heeded, timeout, grace_seconds)
             code = watch.until_its_end()
+            watch.until_the_others_have_ended()
             _end_descendants(os.getpid())
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -85,7 +92,9 @@ def _loaded_silently(dags: Path) -> LoadedDags:
     return loaded
 
 
-def _be_task(dags: Path, claim: Claim, home: Path, told: IO[bytes], mask: set[int | signal.Signals]) -> NoReturn:
+def _be_task(
+    dags: Path, claim: Claim, home: Path, grace_seconds: float, told: IO[bytes], mask: set[int | signal.Signals]
+) -> NoReturn:
     """The task's process: loads its DAG, here and not before a fork that threads would not survive, runs the task, and
     writes its outcome down.
     """
@@ -104,9 +113,8 @@ def _be_task(dags: Path, claim: Claim, home: Path, told: IO[bytes], mask: set[in
         dag = loaded.dags[claim.task_instance.dag_id]
         ti = TaskInstance(claim.key, order, _nothing)
         context = build_context(dag, order, ti)
-        outcome, _ = run_to_its_end(
-            dag.task_dict[claim.task_instance.task_id], context, lambda what: say(f"--- {what}")
-        )
+        task = dag.task_dict[claim.task_instance.task_id]
+        outcome, _ = run_to_its_end(task, context, lambda what: say(f"--- {what}"), grace_seconds)
         flush_streams()
         with suppress(OSError):  # the task has closed it
             told.write(encode(outcome))
@@ -123,11 +131,12 @@ def _nothing(*query: Any) -> list[Any]:
 class _Watch:
     """Sees the task's process to its end. Whoever asks it to end, its timeout or a person, does so gently at first."""
 
-    def __init__(self, pid: int, heeded: set[signal.Signals], timeout: timedelta | None) -> None:
+    def __init__(self, pid: int, heeded: set[signal.Signals], timeout: timedelta | None, grace_seconds: float) -> None:
         self.asked: signal.Signals | None = None
         self.is_late = False
         self._pid = pid
         self._heeded = heeded
+        self._grace_seconds = grace_seconds
         self._seconds = None if timeout is None else min(timeout.total_seconds(), LONGEST_TIMER)
         self._due: float | None = None
 
@@ -143,17 +152,29 @@ class _Watch:
                     self._due = time.monotonic() + self._seconds
                     self._seconds = None  # whoever sends it again changes nothing
             elif heard.si_signo != signal.SIGCHLD:
-                self._end(signal.Signals(heard.si_signo))
+                # Ctrl-C at a terminal reaches all of its group by itself; a signal that somebody sent does not.
+                number = signal.Signals(heard.si_signo)
+                self._end(number, heard_by_all=number == signal.SIGINT and heard.si_code == _SENT_BY_KERNEL)
             ended, status = os.waitpid(self._pid, os.WNOHANG)
             if ended:
                 return os.waitstatus_to_exitcode(status)
 
-    def _end(self, asked: signal.Signals | None = None, late: bool = False) -> None:
+    def until_the_others_have_ended(self) -> None:
+        """Once all were asked to end, what the task has started has as much time for it; a second signal ends that."""
+        if self.asked is None and not self.is_late:
+            return
+        with suppress(ChildProcessError):
+            while self._due is not None and time.monotonic() < self._due:
+                os.waitpid(-1, os.WNOHANG)
+                if signal.sigtimedwait(self._heeded, _LOOK_SECONDS):
+                    return
+
+    def _end(self, asked: signal.Signals | None = None, *, late: bool = False, heard_by_all: bool = False) -> None:
         gently = self.asked is None and not self.is_late
         if gently:
             self.asked, self.is_late = asked, late
-        self._due = time.monotonic() + GRACE_SECONDS
-        if not gently or asked != signal.SIGINT:  # Ctrl-C reaches all of a terminal's group by itself
+        self._due = time.monotonic() + self._grace_seconds
+        if not (gently and heard_by_all):
             _signal_descendants(os.getpid(), signal.SIGTERM if gently else signal.SIGKILL)
 
 

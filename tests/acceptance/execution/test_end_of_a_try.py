@@ -418,6 +418,5 @@ def test_the_timeout_holds_for_all_of_it(bench: NewBench, here: Path) -> None:
             os.unlink(here / name)
 
 
-def test_a_handler_that_hangs_is_ended_at_the_timeout(bench: NewBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailrace.execution.port.GRACE_SECONDS", 0.5)
-    assert bench(WAITING).run("hangs").error.startswith("timed out after")
+def test_a_handler_that_hangs_is_ended_at_the_timeout(bench: NewBench) -> None:
+    assert bench(WAITING, grace=0.5).run("hangs").error.startswith("timed out after")

@@ -137,9 +137,8 @@ def test_a_failed_try_is_told_only_when_nothing_of_it_runs(bench: NewBench, here
     assert not alive(pid_in(here / "pid"))
 
 
-def test_a_timeout_ends_the_whole_group(bench: NewBench, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailrace.execution.port.GRACE_SECONDS", 0.5)
-    desk = bench(LEAVES_CHILDREN)
+def test_a_timeout_ends_the_whole_group(bench: NewBench, here: Path) -> None:
+    desk = bench(LEAVES_CHILDREN, grace=0.5)
     began = time.monotonic()
     outcome = desk.run("times_out")
     assert outcome.kind is OutcomeKind.FAILED
@@ -206,9 +205,8 @@ def test_a_worker_held_up_beyond_its_lease_loses_its_task(bench: NewBench, here:
     assert outcome.error == "its worker was held up beyond the lease, so its process was killed"
 
 
-def test_a_stopped_task_still_times_out(bench: NewBench, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailrace.execution.port.GRACE_SECONDS", 0.3)
-    desk = bench(LEAVES_CHILDREN)
+def test_a_stopped_task_still_times_out(bench: NewBench, here: Path) -> None:
+    desk = bench(LEAVES_CHILDREN, grace=0.3)
     parked = desk.start("times_out")
     assert parked.task is not None
     os.kill(parked.task.pid, signal.SIGSTOP)
