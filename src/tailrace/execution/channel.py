@@ -5,6 +5,7 @@ worker from renewing the lease.
 """
 
 import json
+import os
 import socket
 from typing import Any
 
@@ -16,6 +17,19 @@ _PIECE = 1 << 16
 
 class Garbled(Exception):
     """The task's end sent something that is no message."""
+
+
+class ClosedByTask(OSError):
+    """The task's own code has closed its end."""
+
+
+def what_is_open(descriptor: int) -> tuple[int, int] | None:
+    """What a descriptor leads to: user code can close any, and what it opens then may get the number of ours."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 _encoder = json.JSONEncoder()
@@ -32,14 +46,17 @@ class TaskEnd:
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
+        self._opened = what_is_open(end.fileno())
         self._buffer = bytearray()
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send one message. Raises OSError when the worker is gone."""
+        """Send one message. Raises ClosedByTask, or another OSError when the worker is gone."""
+        self._require_open()
         self._end.sendall(encode(message))
 
     def receive(self) -> dict[str, Any] | None:
-        """The next message; None when the worker is gone."""
+        """The next message; None when the worker is gone. Raises ClosedByTask."""
+        self._require_open()
         looked = 0
         while (found := self._buffer.find(b"\n", looked)) < 0:
             looked = len(self._buffer)
@@ -54,6 +71,10 @@ class TaskEnd:
         del self._buffer[: found + 1]
         message: dict[str, Any] = _decoder.raw_decode(text)[0]
         return message
+
+    def _require_open(self) -> None:
+        if what_is_open(self._end.fileno()) != self._opened:
+            raise ClosedByTask("the task's own code has closed the connection to its worker")
 
 
 class WorkerEnd:

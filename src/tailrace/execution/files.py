@@ -7,12 +7,13 @@ the garbage collector follows, which are those made since it was told to leave a
 import gc
 import io
 import socket
-import sys
 import traceback
 import weakref
 from collections.abc import Iterable, Iterator
 from types import FunctionType
 from typing import Any
+
+from tailrace.execution.logs import say
 
 _FILE = io.IOBase.__mro__[-2]  # the class of every file, those written in C included
 
@@ -35,7 +36,7 @@ def forget_files() -> int:
     files = [each for each in _left_open() if _is_file(each) and not _is_standard(each)]
     _earlier[:] = map(weakref.ref, files)
     for trouble in _store(files, closing=False):
-        print(trouble, file=sys.stderr)
+        say(trouble)
     return len(files)
 
 
@@ -110,7 +111,7 @@ def _store_one(found: Any, closing: bool) -> str:
         return ""  # whoever would have read it is gone
     except Exception as wrong:
         if not isinstance(wrong, OSError) and not _is_file(found):
-            traceback.print_exc()
+            say(traceback.format_exc().rstrip())
             return ""
         return "" if _is_standard(found) else f"what it wrote to {_name_of(found)} could not be stored: {wrong}"
     return ""

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from tailrace.execution.files import HARMLESS, forget_files, store_files
 from tailrace.execution.identity import has_children
+from tailrace.execution.logs import say
 
 #: Whoever waits longer for a try's end is told for what.
 PATIENCE_SECONDS = 1.0
@@ -122,10 +123,10 @@ def _has_threads() -> bool:
 
 def _await_threads(tell: Callable[[str], None], until: float) -> None:
     """In this thread a signal's handler can end the wait; so it is another one that waits for them in earnest."""
-    waiting = threading.Thread(target=_end_threads, name="tailrace: the end of threads", daemon=True)
     try:
+        waiting = threading.Thread(target=_end_threads, name="tailrace: the end of threads", daemon=True)
         waiting.start()
-    except RuntimeError:  # there can be no more threads
+    except Exception:  # there can be no more threads
         _end_threads()
         return
     told = ""
@@ -143,7 +144,7 @@ def _end_threads() -> None:
         try:
             end_executors()
         except BaseException:
-            traceback.print_exc()
+            say(traceback.format_exc().rstrip())
     while threads := _awaited_threads():
         for each in threads:
             each.join()
@@ -185,7 +186,7 @@ def _told(tell: Callable[[str], None], what: Callable[[], str]) -> Iterator[None
         if not over.wait(PATIENCE_SECONDS):
             tell(f"waiting for {what()}")
 
-    with suppress(RuntimeError):  # there can be no more threads
+    with suppress(Exception):  # there can be no more threads
         threading.Thread(target=watch, name="tailrace: the end of handlers", daemon=True).start()
     try:
         yield
@@ -226,8 +227,16 @@ def _flush_log_handlers() -> None:
 
 
 def _close_log_handlers(tell: Callable[[str], None], until: float) -> None:
+    """As ``logging.shutdown``, but for what is wrong with one: the others are closed all the same."""
     with _told(tell, lambda: "its log handlers"):
-        logging.shutdown()
+        for reference in reversed(_logging._handlerList[:]):
+            handler = reference()
+            try:
+                if handler is not None:
+                    handler.flush()
+                    handler.close()
+            except Exception:
+                say(traceback.format_exc().rstrip())
 
 
 #: Handlers may start threads again.

@@ -120,10 +120,18 @@ def _ends_a_line(descriptor: int) -> bool:
         return True
 
 
+def has_own_streams() -> bool:
+    """Whether standard output and error are still as ``open_streams`` has made them."""
+    for name, own in zip(("stdout", "stderr"), _Own.streams, strict=False):
+        if getattr(sys, name, None) is not own or own.closed:
+            return False
+    return True
+
+
 def flush_streams() -> None:
     """Write out half lines: the process may end without Python's own farewell."""
-    for stream in (*_Own.streams, sys.stdout, sys.stderr):
+    for stream in (*_Own.streams, getattr(sys, "stdout", None), getattr(sys, "stderr", None)):
         try:
-            stream.flush()
+            stream.flush()  # type: ignore[union-attr]
         except Exception:
             pass  # a full disk, or user code has closed it or put something of its own there

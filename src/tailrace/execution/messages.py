@@ -47,8 +47,21 @@ def timed_out(timeout: timedelta) -> TryOutcome:
     return TryOutcome(OutcomeKind.FAILED, f"timed out after {timeout} (its execution_timeout)")
 
 
+#: A task's process ends so when its outcome cannot be told: its code has closed the way to tell it.
+CLOSED_BY_TASK = 187
+
+#: The outcome of a try that can tell none any more, although its process lives.
+CANNOT_TELL = TryOutcome(
+    OutcomeKind.FAILED,
+    "its code closed the connection to its worker (os.closerange, the set-up of a daemon, exec), so no outcome can be "
+    "told: close only descriptors that the task has opened, or start a process of its own for what does that",
+)
+
+
 def without_outcome(exit_code: int | None) -> TryOutcome:
     """The outcome of a try whose process ended, by itself, and had told none."""
+    if exit_code == CLOSED_BY_TASK:
+        return CANNOT_TELL
     if exit_code is not None and exit_code < 0:
         how = f"it was killed by {signal_name(-exit_code)}"
     else:

@@ -129,7 +129,7 @@ class Nursery:
     def _hear_job(self) -> None:
         assert self._control is not None
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._control, 64, 1)
+            message, descriptors, _, _ = socket.recv_fds(self._control, 64, 1, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
             message, descriptors = b"", []
         if not message:
@@ -146,7 +146,7 @@ class Nursery:
 
     def _hear_worker(self, worker: _Worker) -> None:
         try:
-            message, beside, flags, _ = worker.line.recvmsg(ORDER.size, _BESIDE)
+            message, beside, flags, _ = worker.line.recvmsg(ORDER.size, _BESIDE, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
             message, beside, flags = b"", [], 0
         if not message:

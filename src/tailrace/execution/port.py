@@ -27,15 +27,25 @@ from tailrace.effects.asks import (
 )
 from tailrace.effects.tries import TryOutcome, XComQuery
 from tailrace.execution.channel import Garbled
-from tailrace.execution.identity import boot_id, host_name, kill_group, own_identity
+from tailrace.execution.identity import boot_id, host_name, kill_group, own_identity, start_time
 from tailrace.execution.line import Child, ZygoteLine
-from tailrace.execution.messages import order_for, outcome_in, query_in, timed_out, waiting_in, without_outcome
+from tailrace.execution.messages import (
+    CANNOT_TELL,
+    order_for,
+    outcome_in,
+    query_in,
+    timed_out,
+    waiting_in,
+    without_outcome,
+)
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 
 #: A process that has nothing more to say, although it should end, gets this long.
 _LINGER_SECONDS = 5.0
+#: One that hangs up has this long to be reported as ended, before it is looked whether it lives.
+_HUNG_UP_SECONDS = 0.3
 #: A process that cannot be parked within this is given up; the try stays queued.
 PARK_SECONDS = 60.0
 #: A killed process has this long to be reported as ended.
@@ -81,6 +91,7 @@ class _Run:
     timeout_at: float | None
     kill_at: float | None = None
     killed: bool = False  # at once, as somebody wanted
+    hung_up_at: float | None = None  # it can tell nothing any more; a process that ends hangs up as well
     ending: TryOutcome | None = None  # what a process we are ending will be reported as
     outcome: TryOutcome | None = None  # heard, while the process has yet to end
     waiting: str = ""  # what its process waits for after its function has returned
@@ -175,7 +186,8 @@ class TaskPort:
             self._enforce(run, now)
             if now >= until or orders.come_back:
                 return None
-            first = min(at for at in (due, until, run.timeout_at, run.kill_at) if at is not None)
+            moments = (due, until, run.timeout_at, run.kill_at, run.hung_up_at)
+            first = min(at for at in moments if at is not None)
             if self._listen(run, orders, first - now):
                 self._heed(run, orders)
 
@@ -268,8 +280,10 @@ class TaskPort:
             return run.ending or outcome or self._without_outcome(child)
         if outcome is not None and run.again:
             run.kill_at = 0.0  # it was being ended, and now waits for another try that will not come
-        elif (outcome is not None or child.end.hung_up) and run.kill_at is None:
+        elif outcome is not None and run.kill_at is None:
             run.kill_at = time.monotonic() + _LINGER_SECONDS  # it has nothing more to say: it must end
+        elif child.end.hung_up and run.hung_up_at is None:
+            run.hung_up_at = time.monotonic() + _HUNG_UP_SECONDS
         return None
 
     def _waiting_child(self, again: bool) -> Child | None:
@@ -311,6 +325,10 @@ class TaskPort:
         if run.kill_at is not None and now >= run.kill_at:
             self._line.signal(run.child, signal.SIGKILL)
             run.kill_at = now + _LINGER_SECONDS
+        elif run.hung_up_at is not None and now >= run.hung_up_at and run.ending is None:
+            run.hung_up_at = now + _LINGER_SECONDS
+            if start_time(run.child.pid) == run.child.start:
+                self._end(run, CANNOT_TELL)
         elif run.timeout is not None and run.timeout_at is not None and now >= run.timeout_at and run.outcome is None:
             run.timeout_at = None
             self._end(run, timed_out(run.timeout))

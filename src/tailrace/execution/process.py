@@ -20,13 +20,14 @@ from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.results import Followed, is_success, settled
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
-from tailrace.execution.channel import LONGEST_MESSAGE, TaskEnd, encode
+from tailrace.execution.channel import LONGEST_MESSAGE, ClosedByTask, TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context, try_token
 from tailrace.execution.finishing import Finished, finish, may_need_finishing
 from tailrace.execution.identity import has_children, leads_others, living_children
 from tailrace.execution.jsonable import NotJson
 from tailrace.execution.leash import adopt_orphans
-from tailrace.execution.logs import flush_streams, say, send_output_to_log
+from tailrace.execution.logs import flush_streams, has_own_streams, say, send_output_to_log
+from tailrace.execution.messages import CLOSED_BY_TASK
 from tailrace.execution.rendering import render_fields
 from tailrace.execution.reuse import attributes
 from tailrace.model.keys import TaskInstanceKey, TryKey
@@ -79,14 +80,21 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
         if order["timeout_seconds"] is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         # After a failure no other: this process may be the reason.
-        again = order["again"] and as_new and outcome["kind"] in _WELL and not has_children() and attributes() == made
+        again = order["again"] and as_new and outcome["kind"] in _WELL and _is_as_made(made)
         outcome["again"] = again
         try:
             channel.send(outcome)
+        except ClosedByTask:
+            return CLOSED_BY_TASK
         except OSError:
             return 0  # the worker is gone; the zygote is about to end this group
         if not again:
             return 0
+
+
+def _is_as_made(made: tuple[Any, ...]) -> bool:
+    """Whether a try has left this process as it was."""
+    return not has_children() and attributes() == made and has_own_streams()
 
 
 def _await_group(seconds: float) -> None:

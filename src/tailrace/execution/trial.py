@@ -20,13 +20,13 @@ from typing import IO, Any, NoReturn
 
 from tailrace.authoring.loading import LoadedDags, load_dags
 from tailrace.effects.tries import Claim, TryOutcome
-from tailrace.execution.channel import encode
+from tailrace.execution.channel import encode, what_is_open
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.finishing import forget_loading
 from tailrace.execution.identity import children_of
 from tailrace.execution.leash import adopt_orphans
 from tailrace.execution.logs import flush_streams, say
-from tailrace.execution.messages import order_for, outcome_in, timed_out, without_outcome
+from tailrace.execution.messages import CLOSED_BY_TASK, order_for, outcome_in, timed_out, without_outcome
 from tailrace.execution.process import LONGEST_TIMER, end_by_exception, environment_of, lead, run_to_its_end
 from tailrace.model.outcomes import OutcomeKind
 
@@ -98,6 +98,7 @@ def _be_task(
     """The task's process: loads its DAG, here and not before a fork that threads would not survive, runs the task, and
     writes its outcome down.
     """
+    code, opened = 70, what_is_open(told.fileno())
     try:
         lead()
         signal.signal(signal.SIGTERM, end_by_exception)
@@ -116,12 +117,15 @@ def _be_task(
         task = dag.task_dict[claim.task_instance.task_id]
         outcome, _ = run_to_its_end(task, context, lambda what: say(f"--- {what}"), grace_seconds)
         flush_streams()
-        with suppress(OSError):  # the task has closed it
+        if what_is_open(told.fileno()) == opened:
             told.write(encode(outcome))
+            code = 0
+        else:
+            code = CLOSED_BY_TASK
     except Exception:
         traceback.print_exc()  # ours: whatever the task raises is its outcome
     finally:
-        os._exit(0)
+        os._exit(code)
 
 
 def _nothing(*query: Any) -> list[Any]:
