@@ -23,7 +23,6 @@ from typing import NoReturn
 from tailrace.authoring.loading import LoadedDags
 from tailrace.execution import process
 from tailrace.execution.channel import TaskEnd
-from tailrace.execution.finishing import forget_loading
 from tailrace.execution.identity import start_time
 from tailrace.execution.leash import Deadline, Leash, adopt_orphans, die_with_parent
 from tailrace.execution.rehearsal import rehearse
@@ -97,7 +96,7 @@ class Nursery:
     def run(self) -> None:
         """The zygote's whole life after loading."""
         process.heed_signals(self._pid)
-        forget_loading()
+        process.after_loading()
         adopt_orphans()
         gc.collect()
         gc.freeze()  # children share these pages: a collection there must not touch them

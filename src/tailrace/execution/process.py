@@ -20,9 +20,10 @@ from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.results import Followed, is_success, settled
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
+from tailrace.execution import mp_main
 from tailrace.execution.channel import LONGEST_MESSAGE, ClosedByTask, TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context, try_token
-from tailrace.execution.finishing import Finished, finish, may_need_finishing
+from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
 from tailrace.execution.identity import has_children, leads_others, living_children
 from tailrace.execution.jsonable import NotJson
 from tailrace.execution.leash import adopt_orphans
@@ -104,6 +105,12 @@ def _await_group(seconds: float) -> None:
         time.sleep(_LOOK_SECONDS)
 
 
+def after_loading() -> None:
+    """In a process that has loaded DAG files, before any try. ``gc.freeze`` is to follow."""
+    forget_loading()
+    mp_main.be_main_of_children()
+
+
 def lead() -> None:
     """From here on this process is the one that runs a task and tells its outcome; no copy of it is."""
     _Leader.pid = os.getpid()
@@ -158,7 +165,7 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
     if dag is None or ti.task_id not in dag.task_dict:
         why = f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded"
         return _message(OutcomeKind.FAILED, why), True
-    for name, value in environment_of(key, order, home).items():
+    for name, value in environment_of(key, order, home, loaded.specs[ti.dag_id].file).items():
         os.environ[name] = value
 
     def pull(dag_id: str, run_id: str, task_ids: tuple[str, ...], name: str, map_index: int | None) -> list[Any]:
@@ -219,10 +226,11 @@ def _with_what_was_left(outcome: dict[str, Any], left: Finished, task_instance: 
     return outcome
 
 
-def environment_of(key: TryKey, order: Mapping[str, Any], home: str) -> dict[str, str]:
-    """The variables a task finds in its environment."""
+def environment_of(key: TryKey, order: Mapping[str, Any], home: str, file: str) -> dict[str, str]:
+    """The variables a task finds in its environment; its DAG was loaded from this file."""
     ti = key.task_instance
     return {
+        mp_main.VARIABLE: file,
         "TAILRACE_HOME": home,
         "TAILRACE_DAG_ID": ti.dag_id,
         "TAILRACE_RUN_ID": ti.run_id,

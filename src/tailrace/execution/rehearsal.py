@@ -52,7 +52,7 @@ def rehearse(loaded: LoadedDags) -> None:
 def _run(dag: Any, task: EmptyOperator) -> None:
     order = json.loads(encode(_ORDER))
     key = TryKey(TaskInstanceKey(dag.dag_id, "rehearsal", task.task_id), 1)
-    process.environment_of(key, order, "")
+    process.environment_of(key, order, "", "")
 
     def nothing(*query: Any) -> list[Any]:
         return []

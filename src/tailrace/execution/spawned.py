@@ -11,9 +11,8 @@ from pathlib import Path
 
 from tailrace.authoring.loading import load_dags
 from tailrace.execution.channel import TaskEnd
-from tailrace.execution.finishing import forget_loading
 from tailrace.execution.logs import open_streams, show_logging
-from tailrace.execution.process import heed_signals, serve
+from tailrace.execution.process import after_loading, heed_signals, serve
 
 
 def main() -> None:
@@ -26,7 +25,7 @@ def main() -> None:
     heed_signals()
     loaded = load_dags(Path(dags))
     show_logging()
-    forget_loading()
+    after_loading()
     gc.freeze()
     os._exit(serve(TaskEnd(end), loaded, home))
 

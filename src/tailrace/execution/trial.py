@@ -22,12 +22,18 @@ from tailrace.authoring.loading import LoadedDags, load_dags
 from tailrace.effects.tries import Claim, TryOutcome
 from tailrace.execution.channel import encode, what_is_open
 from tailrace.execution.context import TaskInstance, build_context
-from tailrace.execution.finishing import forget_loading
 from tailrace.execution.identity import children_of
 from tailrace.execution.leash import adopt_orphans
 from tailrace.execution.logs import flush_streams, say
 from tailrace.execution.messages import CLOSED_BY_TASK, order_for, outcome_in, timed_out, without_outcome
-from tailrace.execution.process import LONGEST_TIMER, end_by_exception, environment_of, lead, run_to_its_end
+from tailrace.execution.process import (
+    LONGEST_TIMER,
+    after_loading,
+    end_by_exception,
+    environment_of,
+    lead,
+    run_to_its_end,
+)
 from tailrace.model.outcomes import OutcomeKind
 
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -104,13 +110,13 @@ def _be_task(
         signal.signal(signal.SIGTERM, end_by_exception)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         loaded = _loaded_silently(dags)
-        forget_loading()
+        after_loading()
         gc.freeze()
         os.kill(os.getppid(), _BEGINS)
         with suppress(AttributeError):  # a DAG file may have put something else there
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         order = order_for(claim, None)
-        os.environ.update(environment_of(claim.key, order, str(home)))
+        os.environ.update(environment_of(claim.key, order, str(home), loaded.specs[claim.task_instance.dag_id].file))
         dag = loaded.dags[claim.task_instance.dag_id]
         ti = TaskInstance(claim.key, order, _nothing)
         context = build_context(dag, order, ti)

@@ -36,7 +36,7 @@ _RENEW = (
 )
 
 
-def renew_lease(tx: Transaction, claim: Claim, lease_seconds: float, waiting: str) -> Renewal:
+def renew(tx: Transaction, claim: Claim, lease_seconds: float, waiting: str) -> Renewal:
     """Whether the try is still this claim's, and may go on; if it is, its lease lasts ``lease_seconds`` from now.
 
     ``waiting`` becomes the reason why it still runs.

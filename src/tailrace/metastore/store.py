@@ -244,13 +244,8 @@ class Metastore(Views):
         return tries.claimed_from(request.id, result)
 
     def renew(self, claim: Claim, lease_seconds: float, waiting: str = "") -> Renewal:
-        """Renew the try's lease, unless it is somebody else's by now; whether it may go on.
-
-        ``waiting``: what its process waits for after its function has returned.
-        """
-        return self._repeat(
-            lambda: self._database.write(lambda tx: leases.renew_lease(tx, claim, lease_seconds, waiting))
-        )
+        """Renew the try's lease, unless it is somebody else's by now. ``waiting``: what its process still waits for."""
+        return self._repeat(lambda: self._database.write(lambda tx: leases.renew(tx, claim, lease_seconds, waiting)))
 
     def report(self, claim: Claim, outcome: TryOutcome, after: AfterTry, write_id: str) -> Accepted | Refused:
         """End the try, its XComs included. Refused: the try is no longer this claim's; history says so."""
