@@ -4,6 +4,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Coroutine, Generator
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
@@ -50,7 +51,8 @@ async def _awaited(awaitable: Awaitable[Any]) -> Any:
     left = asyncio.all_tasks() - {asyncio.current_task()}
     if left:
         names = ", ".join(sorted(f"{each.get_name()} ({each.get_coro().__qualname__})" for each in left))
-        print(f"--- cancelled, because nobody awaits them: asyncio tasks {names}", file=sys.stderr)
+        with suppress(Exception):  # standard error may be anything by now
+            print(f"--- cancelled, because nobody awaits them: asyncio tasks {names}", file=sys.stderr)
     return result
 
 

@@ -23,13 +23,12 @@ class ClosedByTask(OSError):
     """The task's own code has closed its end."""
 
 
-def what_is_open(descriptor: int) -> tuple[int, int] | None:
+def what_is_open(descriptor: int) -> tuple[int, ...] | None:
     """What a descriptor leads to: user code can close any, and what it opens then may get the number of ours."""
     try:
-        found = os.fstat(descriptor)
+        return os.fstat(descriptor)[:3]  # its kind, inode and device
     except OSError:
         return None
-    return found.st_dev, found.st_ino
 
 
 _encoder = json.JSONEncoder()
@@ -51,12 +50,12 @@ class TaskEnd:
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one message. Raises ClosedByTask, or another OSError when the worker is gone."""
-        self._require_open()
+        if what_is_open(self._end.fileno()) != self._opened:
+            raise ClosedByTask("the task's own code has closed the connection to its worker")
         self._end.sendall(encode(message))
 
     def receive(self) -> dict[str, Any] | None:
-        """The next message; None when the worker is gone. Raises ClosedByTask."""
-        self._require_open()
+        """The next message; None when the worker is gone."""
         looked = 0
         while (found := self._buffer.find(b"\n", looked)) < 0:
             looked = len(self._buffer)
@@ -71,10 +70,6 @@ class TaskEnd:
         del self._buffer[: found + 1]
         message: dict[str, Any] = _decoder.raw_decode(text)[0]
         return message
-
-    def _require_open(self) -> None:
-        if what_is_open(self._end.fileno()) != self._opened:
-            raise ClosedByTask("the task's own code has closed the connection to its worker")
 
 
 class WorkerEnd:

@@ -37,8 +37,12 @@ _logging: Any = logging
 
 
 class _Loaded:
-    """What there was when loading was over: log handlers that may hold something back, the last of all, open files."""
+    """What there was when loading was over: threads, log handlers that may hold something back, the last of all, files.
 
+    (The interpreter of a single try may have threads then; a process that is forked has none.)
+    """
+
+    threads: tuple[threading.Thread, ...] = ()
     handlers: tuple[logging.Handler, ...] = ()
     last: object = None
     has_writers = False
@@ -65,6 +69,7 @@ def forget_loading() -> None:
     _finalize._registered_with_atexit = False  # the next one registers anew
     if "multiprocessing.process" in sys.modules:
         sys.modules["multiprocessing.process"]._children.clear()  # only their own parent may join them
+    _Loaded.threads = tuple(threading.enumerate())
     _Loaded.handlers, _Loaded.last = tuple(_log_handlers()), _logging._handlerList[-1]
     _flush_log_handlers()
     _Loaded.has_writers = forget_files() > 0 or bool(_Loaded.handlers)
@@ -140,7 +145,7 @@ def _await_threads(tell: Callable[[str], None], until: float) -> None:
 
 def _end_threads() -> None:
     """As ``threading._shutdown``, which may be called by the main thread only."""
-    for end_executors in reversed(_threading._threading_atexits):
+    for end_executors in reversed(getattr(_threading, "_threading_atexits", ())):
         try:
             end_executors()
         except BaseException:
@@ -151,7 +156,7 @@ def _end_threads() -> None:
 
 
 def _awaited_threads() -> list[threading.Thread]:
-    own = (threading.main_thread(), threading.current_thread())
+    own = (*_Loaded.threads, threading.main_thread(), threading.current_thread())
     return [each for each in threading.enumerate() if not each.daemon and each not in own]
 
 

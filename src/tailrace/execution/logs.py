@@ -70,7 +70,7 @@ def show_logging() -> None:
         logging.root.setLevel(logging.INFO)
 
 
-def send_output_to_log(home: str, key: TryKey) -> None:
+def send_output_to_log(home: str, key: TryKey, heading: str) -> None:
     """From here on, whatever this process and its children write goes to the try's log file. Raises OSError."""
     path = _log_file(home, key)
     how = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -79,6 +79,7 @@ def send_output_to_log(home: str, key: TryKey) -> None:
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(path, how, 0o644)
+    os.write(descriptor, heading.encode(errors="backslashreplace"))
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     if descriptor > 2:

@@ -153,8 +153,7 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
     ti = TaskInstanceKey(named["dag_id"], named["run_id"], named["task_id"], named["map_index"])
     key = TryKey(ti, named["try_number"])
     try:
-        send_output_to_log(home, key)
-        print(f"--- {key}, started {order['started_at']}")
+        send_output_to_log(home, key, f"--- {key}, started {order['started_at']}\n")
     except OSError as trouble:
         return _message(OutcomeKind.FAILED, f"its log file cannot be written: {trouble}"), True
     timeout = order["timeout_seconds"]

@@ -246,6 +246,27 @@ def test_what_loading_left_to_the_end_is_no_trys(bench: NewBench, here: Path, is
     assert not (here / "finalizer_of_loading").exists()
 
 
+def test_threads_of_loading_are_no_trys(bench: NewBench, here: Path) -> None:
+    desk = bench(
+        """
+import concurrent.futures, threading
+threading.Thread(target=time.sleep, args=(60,)).start()
+POOL = concurrent.futures.ThreadPoolExecutor(1)
+POOL.submit(time.time).result()
+def write():
+    time.sleep(0.3)
+    open("written", "w").write("done")
+@work
+def submits(): POOL.submit(write)
+"""
+    )
+    assert desk.zygote.loaded().isolation == "spawn"
+    began = time.monotonic()
+    assert desk.run("submits").kind is OutcomeKind.SUCCESS
+    assert time.monotonic() - began < 45
+    assert (here / "written").read_text() == "done"
+
+
 ENDINGS = """
 import atexit, threading
 KEPT = []
