@@ -4,18 +4,22 @@ An interpreter that ends does it as it clears away whatever is left. Here they a
 the garbage collector follows, which are those made since it was told to leave all earlier ones alone.
 """
 
+import ctypes
 import gc
 import io
 import socket
 import traceback
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
 from tailrace.execution.logs import say
 
 _FILE = io.IOBase.__mro__[-2]  # the class of every file, those written in C included
+
+_fflush = ctypes.CDLL(None).fflush
+_fflush.argtypes = (ctypes.c_void_p,)
 
 #: Of these, what was written is stored by a flush. The others may have an end of their own to write, as gzip has.
 _FLUSHED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair)
@@ -32,6 +36,7 @@ _earlier: list[weakref.ref[Any]] = []
 
 def forget_files() -> int:
     """In a process that has loaded DAG files: store what is written so far, once. Answers how many files are open."""
+    flush_c_streams()
     HARMLESS.update(kind for kind in _every_class() if not _may_hold(kind))
     files = [each for each in _left_open() if _is_file(each) and not _is_standard(each)]
     _earlier[:] = map(weakref.ref, files)
@@ -40,20 +45,26 @@ def forget_files() -> int:
     return len(files)
 
 
+def flush_c_streams() -> None:
+    """Write out what C code has printed, or written to files of its own: a library's ``FILE``, not Python's."""
+    if _fflush(None) != 0:
+        say("--- something that C code has written could not be stored")
+
+
 def store_files(*, closing: bool) -> str | None:
     """Store what was written to any file; what went wrong with some of them, "" if nothing did.
 
     None, without ``closing``: there is one whose end is stored only when it is closed.
     """
     found = _left_open()
-    if not closing and not all(map(_needs_only_flush, found)):
+    if not closing and any(_needs_closing(each, found) for each in found):
         return None
     earlier = [file for each in _earlier if (file := each()) is not None and _is_written(file)]
     return "; ".join(dict.fromkeys([*_store(found, closing=closing), *_store(earlier, closing=False)]))
 
 
 def _left_open() -> list[Any]:
-    """Every file that may hold something back, and what closes one as it goes (as ``zipfile.ZipFile`` does)."""
+    """Every file that may hold something back, and what does something as it goes (``zipfile.ZipFile`` closes one)."""
     everything = gc.get_objects()
     kinds = {kind for kind in set(map(type, everything)) - HARMLESS if _may_hold(kind)}
     return [each for each in everything if type(each) in kinds and (not _is_file(each) or _is_written(each))]
@@ -71,11 +82,7 @@ def _may_hold(kind: type) -> bool:
     classes = kind.__mro__
     if _FILE in classes:
         return kind not in _UNBUFFERED and (kind in _FLUSHED or io.RawIOBase not in classes)
-    return type(_found_in(classes, "__del__")) is FunctionType and _found_in(classes, "close") is not None
-
-
-def _found_in(classes: Iterable[type], name: str) -> Any:
-    return next((vars(each)[name] for each in classes if name in vars(each)), None)
+    return type(next((vars(each)["__del__"] for each in classes if "__del__" in vars(each)), None)) is FunctionType
 
 
 def _is_file(found: Any) -> bool:
@@ -87,6 +94,14 @@ def _is_written(file: Any) -> bool:
         return not file.closed and bool(file.writable())
     except Exception:  # it was never opened, or it is of a class of the author's
         return False
+
+
+def _needs_closing(one: Any, found: list[Any]) -> bool:
+    """Whether its end is stored only as it is closed. What holds no file, a connection say, may stay open."""
+    if _is_file(one):
+        return not _needs_only_flush(one)
+    files = {id(each) for each in found if _is_file(each)}
+    return any(id(held) in files for held in _held_by(one))
 
 
 def _needs_only_flush(found: Any) -> bool:
@@ -101,6 +116,8 @@ def _store_one(found: Any, closing: bool) -> str:
     if _is_file(found) and not _is_written(found):
         return ""  # another one that writes through it has closed it
     try:
+        if not _is_file(found) and not closing:
+            return ""
         if not closing or _needs_only_flush(found):
             found.flush()
         elif _is_file(found):

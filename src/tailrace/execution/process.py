@@ -23,6 +23,7 @@ from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
 from tailrace.execution import mp_main
 from tailrace.execution.channel import LONGEST_MESSAGE, ClosedByTask, TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context, try_token
+from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
 from tailrace.execution.identity import has_children, leads_others, living_children
 from tailrace.execution.jsonable import NotJson
@@ -203,6 +204,7 @@ def run_to_its_end(
     ``waiting`` hears what is waited for after its function has returned; ``keep``: the process is to serve again.
     """
     outcome = execute(task, context, context["ti"])
+    flush_c_streams()
     if not may_need_finishing():
         return outcome, True
     left = finish(waiting, keep=keep, within=grace_seconds * _THREADS_PART if _Leader.asked_to_end else None)

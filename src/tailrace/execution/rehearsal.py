@@ -14,6 +14,7 @@ from tailrace.authoring.operators import EmptyOperator
 from tailrace.execution import logs, process, rendering
 from tailrace.execution.channel import encode
 from tailrace.execution.context import TaskInstance, build_context
+from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import may_need_finishing
 from tailrace.model.keys import TaskInstanceKey, TryKey
 
@@ -59,6 +60,7 @@ def _run(dag: Any, task: EmptyOperator) -> None:
 
     ti = TaskInstance(key, order, nothing)
     outcome = process.execute(task, build_context(dag, order, ti), ti)
+    flush_c_streams()
     may_need_finishing()
     logs.say("--- success", os.devnull)
     encode(outcome)
