@@ -73,6 +73,7 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
         if order is None:
             return 0
         gc.enable()
+        _Leader.asked_to_end = False
         if order["again"]:
             adopt_orphans()  # what the try leaves behind will be seen below
             made = made or attributes()
