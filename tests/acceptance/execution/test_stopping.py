@@ -106,10 +106,17 @@ def gone(parked: Parked) -> bool:
     return parked.task is not None and not is_alive(parked.task)
 
 
-@pytest.mark.parametrize("task_id", ["python", "coroutine", "seems_well", "with_a_child", "moved", "bash"])
-def test_a_try_that_must_stop_may_clean_up(bench: NewBench, here: Path, task_id: str) -> None:
+@pytest.mark.parametrize(
+    ("task_id", "isolation"),
+    [
+        *((each, "fork") for each in ("python", "coroutine", "seems_well", "with_a_child", "moved", "bash")),
+        *((each, "spawn") for each in ("python", "with_a_child", "bash")),
+        *((each, "worker") for each in ("python", "seems_well", "bash")),
+    ],
+)
+def test_a_try_that_must_stop_may_clean_up(bench: NewBench, here: Path, task_id: str, isolation: str) -> None:
     """Whatever it says of itself meanwhile, it was stopped; and that is told once nothing of it runs."""
-    desk = bench(TASKS)
+    desk = bench(TASKS, isolation)
     parked, pid = begun(desk, task_id)
     desk.port.stop(StopTask())
     assert desk.outcome() == STOPPED
