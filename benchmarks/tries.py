@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import dags, floors
 from tailrace.effects.asks import Accepted, ClaimTry, RenewLease, ReportOutcome
-from tailrace.effects.tries import Claim, Submission
+from tailrace.effects.tries import Claim, Renewal, Submission
 from tailrace.execution.local import LocalExecutor
 from tailrace.execution.worker import worker_loop
 from tailrace.execution.worker_channel import WorkerChannel
@@ -44,7 +44,7 @@ def working(offered: dict[int, Submission]) -> Callable[[WorkerChannel], None]:
                 assert effect.outcome.kind is OutcomeKind.SUCCESS, effect.outcome
                 answer = Accepted("success")
             else:
-                answer = True if isinstance(effect, RenewLease) else channel.perform(effect)
+                answer = Renewal.HELD if isinstance(effect, RenewLease) else channel.perform(effect)
 
     return work
 
@@ -69,7 +69,9 @@ def measure(tries: int, isolation: str) -> str:
         keys = [TryKey(TaskInstanceKey("diamond_python", f"run{n // 3}", f"runme_{n % 3}"), 1) for n in range(tries)]
         offers = {n: Submission(n, key) for n, key in enumerate(keys)}
         zygote = start_zygote(file, Path(folder) / "home", isolation=isolation)
-        executor = LocalExecutor(WORKERS, zygote, working(offers), before_fork=lambda: None, wakeup=-1)
+        executor = LocalExecutor(
+            WORKERS, zygote, working(offers), before_fork=lambda: None, wakeup=-1, grace_seconds=5.0
+        )
         began, finished = time.perf_counter(), 0
         executor.submit(list(offers.values()))
         while finished < tries:

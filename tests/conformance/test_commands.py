@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tailrace.effects.asks import Accepted
-from tailrace.effects.tries import Refused
+from tailrace.effects.tries import Refused, Renewal
 from tailrace.metastore.store import Done, Metastore, MetastoreStale
 from tailrace.metastore.tables import backfill, backfill_run, dag_run, task_instance, xcom
 from tailrace.model.outcomes import OutcomeKind
@@ -116,7 +116,7 @@ def test_a_clear_decided_before_a_claim_is_stale_and_then_stops_the_try(world: W
     world.clear("a")
     row = world.row(task_instance, a)
     assert (row.state, row.stopping_to, row.token, row.max_tries) == ("stopping", "none", claim.token, 3)
-    assert not world.store.renew(claim, LEASE), "so its worker kills it"
+    assert world.store.renew(claim, LEASE) is Renewal.STOPPING, "so its worker ends it"
     assert world.report(AB, claim, OutcomeKind.LOST) == Accepted("none")
     assert world.queue(AB, job, a).queued[0].key.try_number == 2
     world.sound()
@@ -306,8 +306,8 @@ def test_cancelling_one_backfill_leaves_the_runs_that_another_wants(world: World
     assert isinstance(cancel(world, first), Done)
     assert [row.state for row in world.rows(dag_run)] == ["cancelled", "running", "queued"]
     assert world.row(backfill, first).state == "cancelled"
-    assert not world.store.renew(mine, LEASE)
-    assert world.store.renew(shared, LEASE)
+    assert world.store.renew(mine, LEASE) is Renewal.STOPPING
+    assert world.store.renew(shared, LEASE) is Renewal.HELD
     assert world.report(AB, mine, OutcomeKind.LOST) == Accepted("none")
     world.report(AB, shared)
     heir = world.job(AB, second)

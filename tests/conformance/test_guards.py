@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from tailrace.effects.tries import Renewal
 from tailrace.errors import InternalError
 from tailrace.metastore.tables import backfill_run, dag_run, task_instance
 from tailrace.model.outcomes import OutcomeKind
@@ -93,14 +94,14 @@ def test_only_a_lease_that_has_run_out_is_lost(world: World) -> None:
     )
     assert world.apply(ABC, job, transitions=(lose,)).lost
     world.clock.advance(LEASE - 1)
-    assert world.store.renew(claim, LEASE)
+    assert world.store.renew(claim, LEASE) is Renewal.HELD
     world.clock.advance(LEASE - 1)
     assert world.apply(ABC, job, transitions=(lose,)).lost, "it was renewed since"
     world.clock.advance(1)
     world.store.heartbeat(job, LEASE)
     [run] = world.store.snapshot(job, ABC, backfill).runs
     assert [ti.id for ti in run.task_instances if ti.lease_expired] == [a]
-    assert not world.store.renew(claim, LEASE), "whoever saw it run out may be ending the task by now"
+    assert world.store.renew(claim, LEASE) is Renewal.GONE, "whoever saw it run out may be ending the task by now"
     assert world.apply(ABC, job, transitions=(lose,)).won
 
 

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tailrace.effects.asks import Accepted
-from tailrace.effects.tries import Claim, RefusalReason, Refused, XComQuery
+from tailrace.effects.tries import Claim, RefusalReason, Refused, Renewal, XComQuery
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.tables import dag_run, task_instance, xcom
 from tailrace.model.intervals import DataInterval
@@ -123,7 +123,7 @@ def test_a_worker_thought_dead_cannot_finish_the_next_try(world: World, queued: 
     assert world.apply(AB, 1, transitions=(lose,)).won
     new = world.running(_again(world, queued), 2)
     assert new.token == 2
-    assert not world.store.renew(old, LEASE)
+    assert world.store.renew(old, LEASE) is Renewal.GONE
     refused = world.report(AB, old, xcoms={"k": "old"})
     assert isinstance(refused, Refused)
     assert refused.reason is RefusalReason.OTHER_TRY
@@ -135,11 +135,19 @@ def test_a_worker_thought_dead_cannot_finish_the_next_try(world: World, queued: 
 def test_a_lease_is_renewed_only_by_its_holder(world: World, queued: int) -> None:
     claim = world.running(queued)
     world.clock.advance(5)
-    assert world.store.renew(claim, LEASE)
+    assert world.store.renew(claim, LEASE) is Renewal.HELD
     assert world.row(task_instance, queued).lease_until == 1005 + LEASE
-    assert not world.store.renew(replace(claim, token=2), LEASE)
+    assert world.store.renew(replace(claim, token=2), LEASE) is Renewal.GONE
     world.report(AB, claim)
-    assert not world.store.renew(claim, LEASE)
+    assert world.store.renew(claim, LEASE) is Renewal.GONE
+
+
+def test_what_a_try_waits_for_at_its_end_is_why_it_still_runs(world: World, queued: int) -> None:
+    claim = world.running(queued)
+    assert world.store.renew(claim, LEASE, "waiting for thread slow to end")
+    assert world.row(task_instance, queued).reason == "waiting for thread slow to end"
+    assert world.report(AB, claim) == Accepted("success")
+    assert "slow" not in world.row(task_instance, queued).reason
 
 
 def test_a_lease_of_before_the_server_started_can_still_be_renewed(
@@ -151,16 +159,21 @@ def test_a_lease_of_before_the_server_started_can_still_be_renewed(
     assert isinstance(claim, Claim)
     postgres = own_clock._database.postgres
     world.set_state(queued, lease_until=0.0, lease_seconds=1e9)
-    assert own_clock.renew(claim, LEASE) is postgres, "a file's clock does not stop with any server"
+    renewed = own_clock.renew(claim, LEASE) is Renewal.HELD
+    assert renewed is postgres, "a file's clock does not stop with any server"
     world.set_state(queued, lease_until=0.0, lease_seconds=0.0)
-    assert not own_clock.renew(claim, LEASE)
+    assert own_clock.renew(claim, LEASE) is Renewal.GONE
 
 
 @pytest.mark.parametrize("intent", ["none", "success", "failed", "skipped"])
 def test_a_stopping_try_ends_as_the_person_wanted(world: World, queued: int, intent: str) -> None:
     claim = world.running(queued)
-    world.set_state(queued, state="stopping", stopping_to=intent)
-    assert not world.store.renew(claim, LEASE), "it must stop"
+    world.set_state(queued, state="stopping", stopping_to=intent, reason="as asked")
+    world.clock.advance(5)
+    assert world.store.renew(claim, LEASE, "waiting") is Renewal.STOPPING, "it must stop, and may take its time"
+    row = world.row(task_instance, queued)
+    assert (row.state, row.lease_until, row.reason) == ("stopping", 1005 + LEASE, "as asked")
+    assert world.store.renew(replace(claim, token=2), LEASE) is Renewal.GONE
     assert world.report(AB, claim, xcoms={"k": 1}) == Accepted(intent)
     row = world.row(task_instance, queued)
     assert (row.state, row.stopping_to, row.holder) == (intent, None, None)

@@ -20,13 +20,18 @@ from tailrace.authoring.arguments import flag, items
 from tailrace.authoring.mistakes import LEFT_OUT, shown
 from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.relations import relate
-from tailrace.authoring.results import Followed
+from tailrace.authoring.results import Followed, is_success, settled
 from tailrace.authoring.variables import VARIABLES
 from tailrace.authoring.xcom_args import outputs_in, resolve
 from tailrace.errors import TaskFailed, TaskSkipped
 from tailrace.model.spec import Decides
 
 _PIECE = 1 << 16
+
+#: Of a command's last line, in bytes: more can be no XCom, and would only fill the memory.
+_LONGEST_LINE = 16 * 1024 * 1024
+#: Of what a command that fails is said to have failed for.
+_LONGEST_REASON = 1000
 
 #: Signals that end a task by an exception from their handler.
 _RAISING = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGHUP)
@@ -69,13 +74,19 @@ class RunsBash(BaseOperator):
             except BaseException:
                 said.pass_on()  # asked to end, like bash itself: what that says as it cleans up is heard as well
                 raise
-        code, last = process.returncode, said.last_line
+        code = process.returncode
         if code in self.skip_on_exit_code:
             raise TaskSkipped(f"bash exited {code}, which skips")
         if code != 0:
             how = f"was killed by signal {-code}" if code < 0 else f"exited {code}"
-            raise BashFailed(f"bash {how}" + (f": {last.strip()}" if last.strip() else ""))
-        return last
+            why = said.last_line[:_LONGEST_REASON].strip()
+            raise BashFailed(f"bash {how}" + (f": {why}" if why else ""))
+        if said.length > _LONGEST_LINE and self.do_xcom_push:
+            raise BashFailed(
+                f"its last line, {said.length:,} bytes, is too long for an XCom (at most {_LONGEST_LINE:,}): write it "
+                "to a file and print the path, or set do_xcom_push=False"
+            )
+        return said.last_line
 
 
 class BashOperator(RunsBash):
@@ -136,11 +147,13 @@ def _where_bash_is() -> str:
 
 
 class _Said:
-    """Passes what a command says on to standard output as it comes, and keeps its last line."""
+    """Passes what a command says on to standard output as it comes, and keeps its last line, or the beginning of it."""
 
     def __init__(self, pipe: int) -> None:
+        self.length = 0  # of the last line
         self._pipe = pipe
         self._last = bytearray()
+        self._ended = False  # so the next byte begins another line
 
     def pass_on(self) -> None:
         """Until nobody can say anything more. What is read is passed on before a signal's handler may raise."""
@@ -161,19 +174,20 @@ class _Said:
         written = 0
         while written < len(piece):  # nothing waits in a buffer when this process is killed
             written += os.write(1, piece[written:])
-        if self._last.endswith(b"\n"):
+        begins = piece.rfind(b"\n", 0, len(piece) - 1) + 1
+        if begins or self._ended:
             self._last.clear()
-        before = piece.rfind(b"\n", 0, len(piece) - 1)
-        if before >= 0:
-            self._last[:] = piece[before + 1 :]
-        else:
-            self._last += piece
+            self.length = 0
+        self._ended = piece.endswith(b"\n")
+        line = piece[begins : -1 if self._ended else None]
+        self.length += len(line)
+        self._last += line[: _LONGEST_LINE - len(self._last)]
         return True
 
     @property
     def last_line(self) -> str:
         """The last line, without its end."""
-        return self._last.decode(errors="replace").rstrip("\n")
+        return self._last.decode(errors="replace")
 
 
 class BashFailed(Exception):
@@ -181,7 +195,10 @@ class BashFailed(Exception):
 
 
 class PythonOperator(BaseOperator):
-    """Calls ``python_callable``. Parameters that have the name of a template variable (``ds``, ``ti``…) receive it."""
+    """Calls ``python_callable``. Parameters that have the name of a template variable (``ds``, ``ti``…) receive it.
+
+    It may be a coroutine function, which is awaited; not a generator, whose code nobody would run.
+    """
 
     template_fields: ClassVar[Sequence[str]] = ("op_args", "op_kwargs", "templates_dict")
 
@@ -241,7 +258,13 @@ class PythonOperator(BaseOperator):
         described, parameters = self._described
         if described is not self.python_callable:
             parameters = _parameters_of(self.python_callable)
-        return self.python_callable(*args, **_accepted(parameters, args, kwargs, offered))
+        try:
+            result = self.python_callable(*args, **_accepted(parameters, args, kwargs, offered))
+            return result if result is None else settled(result)
+        except SystemExit as ended:
+            if is_success(ended):
+                return None
+            raise
 
 
 def _callable(written: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tailrace.cli.decisions import DecisionTeller
 from tailrace.cli.meter import Meter, Reading, rate_text
-from tailrace.cli.speaking import Speaker, duration, plural, rough_duration, state_styled, styled
+from tailrace.cli.speaking import Speaker, duration, interrupted_text, plural, rough_duration, state_styled, styled
 from tailrace.effects.asks import Note
 from tailrace.model.states import DagRunState
 from tailrace.planning.backfills import DateAction
@@ -72,10 +72,7 @@ class SilentListener:
     def progressed(self, progress: Progress) -> None:
         """Say nothing."""
 
-    def draining(self, busy: int) -> None:
-        """Say nothing."""
-
-    def terminating(self, busy: int) -> None:
+    def interrupted(self, times: int, busy: int) -> None:
         """Say nothing."""
 
     def close(self) -> None:
@@ -145,14 +142,9 @@ class TellingListener:
             self._line_due = progress.seconds + (_LINE_EVERY_LATER if later else _LINE_EVERY)
             self._say(f"{self._name}: {progress_line(reading)}")
 
-    def draining(self, busy: int) -> None:
-        """Say that nothing more is started."""
-        waiting = f"waiting for {plural(busy, 'running task')}; interrupt again to end them" if busy else "ending"
-        self._say(f"interrupted: nothing more is started, {waiting}")
-
-    def terminating(self, busy: int) -> None:
-        """Say that running tries are killed."""
-        self._say(f"interrupted again: ending {plural(busy, 'running task')}; their tries do not count as failures")
+    def interrupted(self, times: int, busy: int) -> None:
+        """Say what becomes of running tries."""
+        self._say(interrupted_text(times, busy))
 
     def close(self) -> None:
         """Take the live display off the terminal."""

@@ -122,6 +122,20 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def interrupted_text(times: int, busy: int) -> str:
+    """What an interrupt, the first or a later one, means for the tries that run."""
+    tasks = plural(busy, "running task")
+    if times == 1:
+        waiting = f"waiting for {tasks}; interrupt again to end them" if busy else "ending"
+        return f"interrupted: nothing more is started, {waiting}"
+    if not busy:
+        return "interrupted again: ending"
+    if times == 2:
+        text = f"{tasks} may clean up and end; their tries do not count as failures; interrupt again to kill them"
+        return f"interrupted again: {text}"
+    return f"interrupted once more: killing {tasks}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as a person reads them: ``0.41 s``, ``12 s``, ``3:05``, ``2:03:05``."""
     if seconds < 10:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 from msgspec import Struct, field
 
 from tailrace.effects.results import Applied
-from tailrace.effects.tries import Claim, ClaimRequest, Json, Refused, Submission, TryOutcome, XComQuery
+from tailrace.effects.tries import Claim, ClaimRequest, Json, Refused, Renewal, Submission, TryOutcome, XComQuery
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.model.states import JobState
@@ -93,6 +93,7 @@ class Woken(Struct, frozen=True):
     worker_lost: bool = False  # the executor says a worker died
     drain: bool = False  # somebody asked the job to start nothing more and finish what runs
     terminate: bool = False  # somebody asked the job to stop what runs
+    kill: bool = False  # somebody asked it to do so at once
     busy: int = 0  # tries the executor still has in hand
 
 
@@ -107,7 +108,9 @@ class StopStarting(Effect[None], frozen=True):
 
 
 class TerminateTasks(Effect[None], frozen=True):
-    """Tell the executor to kill what it runs and report those tries as lost."""
+    """Tell the executor to end what it runs, gently or at once, and report those tries as lost."""
+
+    at_once: bool = False
 
 
 class Note(Effect[None], frozen=True):
@@ -195,7 +198,9 @@ class DropTask(Effect[None], frozen=True):
 
 
 class StillRunning(Struct, frozen=True):
-    """The task has not ended yet."""
+    """The task has not ended yet; ``waiting`` is what its process waits for after its function has returned."""
+
+    waiting: str = ""
 
 
 class AwaitTask(Effect["TryOutcome | XComQuery | StillRunning"], frozen=True):
@@ -220,15 +225,20 @@ class AnswerTask(Effect[None], frozen=True):
     values: tuple[tuple[str, int, Json], ...]
 
 
-class RenewLease(Effect[bool], frozen=True):
-    """Heartbeat of one try, guarded by its token. False: the try is no longer ours (or must stop); kill the task."""
+class RenewLease(Effect[Renewal], frozen=True):
+    """Heartbeat of one try, guarded by its token; the answer is also how its worker hears that it must stop."""
 
     claim: Claim
     lease_seconds: float
+    waiting: str = ""  # told to whoever asks why the try still runs
+
+
+class StopTask(Effect[None], frozen=True):
+    """Ask the task's whole process group to end, and kill it once the grace is over: ``AwaitTask`` tells its end."""
 
 
 class KillTask(Effect[None], frozen=True):
-    """Kill the task's whole process group."""
+    """Kill the task's whole process group, and wait for its end."""
 
 
 class ReportOutcome(Effect["Accepted | Refused"], frozen=True):

@@ -83,6 +83,14 @@ class TryOutcome(Struct, frozen=True):
     followed: tuple[str, ...] | None = None  # a branch's choice; None: excludes nothing
 
 
+class Renewal(StrEnum):
+    """What a worker hears as it renews its try's lease."""
+
+    HELD = "held"  # the try is its own, and goes on
+    STOPPING = "stopping"  # it is its own, and a person wants it ended; the lease is renewed all the same
+    GONE = "gone"  # it is somebody else's by now
+
+
 class XComQuery(Struct, frozen=True):
     """What a running task asks for. An empty ``task_ids`` means every task of the run."""
 

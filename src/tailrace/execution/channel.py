@@ -5,6 +5,7 @@ worker from renewing the lease.
 """
 
 import json
+import os
 import socket
 from typing import Any
 
@@ -16,6 +17,18 @@ _PIECE = 1 << 16
 
 class Garbled(Exception):
     """The task's end sent something that is no message."""
+
+
+class ClosedByTask(OSError):
+    """The task's own code has closed its end."""
+
+
+def what_is_open(descriptor: int) -> tuple[int, ...] | None:
+    """What a descriptor leads to: user code can close any, and what it opens then may get the number of ours."""
+    try:
+        return os.fstat(descriptor)[:3]  # its kind, inode and device
+    except OSError:
+        return None
 
 
 _encoder = json.JSONEncoder()
@@ -32,10 +45,13 @@ class TaskEnd:
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
+        self._opened = what_is_open(end.fileno())
         self._buffer = bytearray()
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send one message. Raises OSError when the worker is gone."""
+        """Send one message. Raises ClosedByTask, or another OSError when the worker is gone."""
+        if what_is_open(self._end.fileno()) != self._opened:
+            raise ClosedByTask("the task's own code has closed the connection to its worker")
         self._end.sendall(encode(message))
 
     def receive(self) -> dict[str, Any] | None:

@@ -19,8 +19,8 @@ class Executor(Protocol):
     def drain(self) -> None:
         """Forget the tries no worker has begun."""
 
-    def terminate(self) -> None:
-        """Kill what runs; its tries are reported as lost."""
+    def terminate(self, *, at_once: bool = False) -> None:
+        """End what runs, gently or at once; its tries are reported as lost."""
 
     def stop(self) -> None:
         """End: workers finish the try in hand and go."""

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tailrace.model.keys import ProcessIdentity
@@ -57,6 +57,42 @@ def identity_of(pid: int) -> ProcessIdentity | None:
     return None if began is None else ProcessIdentity(host_name(), boot_id(), pid, began)
 
 
+def has_children() -> bool:
+    """Whether this process has any child, reaped or not."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def children_of(pid: int) -> list[int]:
+    """The children of all threads of a process; none of one that is gone."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found += map(int, file.read().split())
+    return found
+
+
+def living_children() -> list[str]:
+    """The processes that this one has started and that still run, as ``name (pid)``; no helpers of multiprocessing."""
+    found = []
+    for pid in children_of(os.getpid()):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as command:
+            if start_time(pid) is not None and b"from multiprocessing." not in command.read():
+                with open(f"/proc/{pid}/comm") as name:
+                    found.append(f"{name.read().strip()} ({pid})")
+    return found
+
+
+def leads_others() -> bool:
+    """Whether anything else runs in the group that this process leads or has led."""
+    own = os.getpid()
+    return any(pid != own for pid in _running_in({own}))
+
+
 def own_identity() -> ProcessIdentity:
     """This process's identity."""
     found = identity_of(os.getpid())
@@ -71,14 +107,22 @@ def is_alive(identity: ProcessIdentity) -> bool:
 
 
 def kill_group(leader: ProcessIdentity) -> None:
-    """Kill the process group led by ``leader``.
+    """Kill the process group led by ``leader``, and itself if it has moved to another group.
 
     The group may outlive its leader. A pid that now belongs to another process leads no group of ours: then
     nothing is killed.
     """
-    if _may_lead(leader):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(leader.pid, signal.SIGKILL)
+    if not _may_lead(leader):
+        return
+    with contextlib.suppress(OSError):
+        process = os.pidfd_open(leader.pid)
+        try:
+            if is_alive(leader):  # then that is what the descriptor stands for
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+        finally:
+            os.close(process)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader.pid, signal.SIGKILL)
 
 
 def end_groups(leaders: Sequence[ProcessIdentity], within: float = 2.0) -> None:
@@ -89,8 +133,8 @@ def end_groups(leaders: Sequence[ProcessIdentity], within: float = 2.0) -> None:
     for leader in leaders:
         kill_group(leader)
     until = time.monotonic() + within
-    while (left := {leader.pid for leader in leaders if _may_lead(leader) and _has_members(leader.pid)}) and _runs(
-        left
+    while any(map(is_alive, leaders)) or any(
+        _running_in({leader.pid for leader in leaders if _may_lead(leader) and _has_members(leader.pid)})
     ):
         if time.monotonic() >= until:
             return
@@ -115,9 +159,8 @@ def _has_members(group: int) -> bool:
     return True
 
 
-def _runs(groups: set[int]) -> bool:
-    """Whether a living process is in one of these groups: one that nobody has reaped is not living."""
-    for name in os.listdir("/proc"):
+def _running_in(groups: set[int]) -> Iterator[int]:
+    """The living processes of these groups: one that nobody has reaped is not living."""
+    for name in os.listdir("/proc") if groups else ():
         if name.isdecimal() and (found := _stat(int(name))) and found.group in groups and not found.is_corpse:
-            return True
-    return False
+            yield int(name)

@@ -71,10 +71,12 @@ class LocalExecutor:
         *,
         before_fork: Callable[[], None],
         wakeup: int,
+        grace_seconds: float,
         in_worker: Callable[[], None] = lambda: None,
         told: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._in_worker = in_worker
+        self._grace_seconds = grace_seconds
         self._told = told
         self._zygote = zygote
         self._report: LoadReport = zygote.loaded()
@@ -122,20 +124,22 @@ class LocalExecutor:
         for submission in self._take_back():
             self._in_hand.discard(submission.key)
 
-    def terminate(self) -> None:
+    def terminate(self, *, at_once: bool = False) -> None:
         """Tell every worker to end its task and report it lost."""
         self._stopping = True
-        self._order(Order.TERMINATE)
+        self._order(Order.KILL if at_once else Order.TERMINATE)
 
     def stop(self) -> None:
-        """Have each worker finish the try in hand and go. A signal meanwhile terminates those tries."""
+        """Have each worker finish the try in hand and go. A signal meanwhile ends those tries, another one at once."""
         if self._put.fileno() < 0:
             return
         self.drain()
         self._order(Order.FINISH)
+        signals = 0
         while self._workers:
             if self._listen(None).signalled:
-                self.terminate()
+                signals += 1
+                self.terminate(at_once=signals > 1)
         self._put.close()
         self._queue.close()
 
@@ -175,7 +179,7 @@ class LocalExecutor:
                 other.line.close()  # a copy kept here would hide that the job hung up on them
             job = JobLine(theirs)
             try:
-                port = TaskPort(line, self._report.specs, self._report.reusable)
+                port = TaskPort(line, self._report.specs, self._report.reusable, self._grace_seconds)
                 self._worker_main(WorkerChannel(self._queue, job, port))
                 code = 0
             except TailraceError as broken:

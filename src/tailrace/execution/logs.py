@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.model.keys import UNMAPPED, TryKey
@@ -41,6 +42,13 @@ def require_room(home: Path) -> None:
         raise EnvironmentBroken(f"{folder}: {why}; make it writable, or set TAILRACE_HOME to another folder")
 
 
+class _Own:
+    """What this process keeps of its output, whatever user code puts in the place of its streams."""
+
+    streams: tuple[TextIO, ...] = ()
+    log = ""
+
+
 def open_streams() -> None:
     """Give this process its own text streams over descriptors 1 and 2, flushed at each line.
 
@@ -49,6 +57,7 @@ def open_streams() -> None:
     """
     sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    _Own.streams = (sys.stdout, sys.stderr)
     faulthandler.enable(2)  # a segmentation fault leaves its Python traceback in the log
 
 
@@ -61,35 +70,69 @@ def show_logging() -> None:
         logging.root.setLevel(logging.INFO)
 
 
-def send_output_to_log(home: str, key: TryKey) -> None:
+def send_output_to_log(home: str, key: TryKey, heading: str) -> None:
     """From here on, whatever this process and its children write goes to the try's log file. Raises OSError."""
     path = _log_file(home, key)
-    how = os.O_RDWR | os.O_CREAT | os.O_APPEND  # read by ``is_mid_line``
+    how = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     try:
         descriptor = os.open(path, how, 0o644)
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(path, how, 0o644)
+    os.write(descriptor, heading.encode(errors="backslashreplace"))
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     if descriptor > 2:
         os.close(descriptor)
+    _Own.log = path
 
 
-def is_mid_line() -> bool:
-    """Whether the log's last line has no end yet; False where descriptor 1 leads to something that cannot be read."""
+def say(text: str, log: str = "") -> None:
+    """Write a line of our own to the try's log (or this one), or to standard error where there is none.
+
+    Whatever user code has closed or put in the place of its streams: what it redirected to a file of its own, say, is
+    none of ours to write to. A disk that is full by now takes no outcome away.
+    """
     flush_streams()
+    descriptor = -1
     try:
-        size = os.fstat(1).st_size
-        return size > 0 and os.pread(1, 1, size - 1) != b"\n"
+        try:
+            descriptor = os.open(log or _Own.log, os.O_RDWR | os.O_APPEND)
+        except OSError:  # there is none; or it has been moved, or its folder cannot be seen from here any more
+            descriptor = os.dup(1 if _Own.log else 2)
+        line = f"{text}\n".encode(errors="backslashreplace")
+        if not _ends_a_line(descriptor):
+            line = b"\n" + line
+        while line:
+            line = line[os.write(descriptor, line) :]
     except OSError:
-        return False
+        pass
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _ends_a_line(descriptor: int) -> bool:
+    """Whether what is there ends with the end of a line; so does what cannot be read."""
+    try:
+        size = os.fstat(descriptor).st_size
+        return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
+    except OSError:
+        return True
+
+
+def has_own_streams() -> bool:
+    """Whether standard output and error are still as ``open_streams`` has made them."""
+    for name, own in zip(("stdout", "stderr"), _Own.streams, strict=False):
+        if getattr(sys, name, None) is not own or own.closed:
+            return False
+    return True
 
 
 def flush_streams() -> None:
     """Write out half lines: the process may end without Python's own farewell."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (*_Own.streams, getattr(sys, "stdout", None), getattr(sys, "stderr", None)):
         try:
-            stream.flush()
-        except (OSError, ValueError):
-            pass  # a full disk, or user code has closed it: there is nowhere left to say so
+            stream.flush()  # type: ignore[union-attr]
+        except Exception:
+            pass  # a full disk, or user code has closed it or put something of its own there

@@ -9,9 +9,16 @@ from tailrace.execution.channel import Garbled
 from tailrace.model.intervals import DataInterval
 from tailrace.model.outcomes import OutcomeKind
 
+_LONGEST_WAIT = 300
 
-def order_for(claim: Claim, timeout_seconds: float | None, again: bool = False) -> dict[str, Any]:
-    """What a task's process is told: all that its context is made of, and whether it is to wait for more ``again``."""
+
+def order_for(
+    claim: Claim, timeout_seconds: float | None, grace_seconds: float = 0.0, again: bool = False
+) -> dict[str, Any]:
+    """What a task's process is told: all that its context is made of, and whether it is to wait for more ``again``.
+
+    ``grace_seconds`` is how long it has from SIGTERM to SIGKILL.
+    """
     ti = claim.task_instance
     return {
         "key": {
@@ -30,6 +37,7 @@ def order_for(claim: Claim, timeout_seconds: float | None, again: bool = False) 
         "data_interval": _interval(claim.data_interval),
         "previous_success": None if claim.previous_success is None else _interval(claim.previous_success),
         "timeout_seconds": timeout_seconds,
+        "grace_seconds": grace_seconds,
         "again": again,
     }
 
@@ -39,8 +47,21 @@ def timed_out(timeout: timedelta) -> TryOutcome:
     return TryOutcome(OutcomeKind.FAILED, f"timed out after {timeout} (its execution_timeout)")
 
 
+#: A task's process ends so when its outcome cannot be told: its code has closed the way to tell it.
+CLOSED_BY_TASK = 187
+
+#: The outcome of a try that can tell none any more, although its process lives.
+CANNOT_TELL = TryOutcome(
+    OutcomeKind.FAILED,
+    "its code closed the connection to its worker (os.closerange, the set-up of a daemon, exec), so no outcome can be "
+    "told: close only descriptors that the task has opened, or start a process of its own for what does that",
+)
+
+
 def without_outcome(exit_code: int | None) -> TryOutcome:
     """The outcome of a try whose process ended, by itself, and had told none."""
+    if exit_code == CLOSED_BY_TASK:
+        return CANNOT_TELL
     if exit_code is not None and exit_code < 0:
         how = f"it was killed by {signal_name(-exit_code)}"
     else:
@@ -63,6 +84,12 @@ def query_in(message: dict[str, Any]) -> XComQuery:
         return XComQuery(query["dag_id"], query["run_id"], tuple(query["task_ids"]), query["key"], query["map_index"])
     except (LookupError, TypeError):
         raise Garbled("something that is no query") from None
+
+
+def waiting_in(message: dict[str, Any]) -> str:
+    """What a task's process says it waits for: a thread's name may be anything."""
+    text = str(message["waiting"])[:_LONGEST_WAIT]
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def outcome_in(message: dict[str, Any]) -> TryOutcome:

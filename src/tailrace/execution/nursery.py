@@ -96,11 +96,13 @@ class Nursery:
     def run(self) -> None:
         """The zygote's whole life after loading."""
         process.heed_signals(self._pid)
+        process.after_loading()
         adopt_orphans()
-        if self._isolation != "spawn":
-            rehearse(self._loaded)
         gc.collect()
         gc.freeze()  # children share these pages: a collection there must not touch them
+        if self._isolation != "spawn":
+            rehearse(self._loaded)
+            gc.freeze()
         gc.disable()
         control = self._control
         assert control is not None
@@ -126,7 +128,7 @@ class Nursery:
     def _hear_job(self) -> None:
         assert self._control is not None
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._control, 64, 1)
+            message, descriptors, _, _ = socket.recv_fds(self._control, 64, 1, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
             message, descriptors = b"", []
         if not message:
@@ -143,7 +145,7 @@ class Nursery:
 
     def _hear_worker(self, worker: _Worker) -> None:
         try:
-            message, beside, flags, _ = worker.line.recvmsg(ORDER.size, _BESIDE)
+            message, beside, flags, _ = worker.line.recvmsg(ORDER.size, _BESIDE, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
             message, beside, flags = b"", [], 0
         if not message:
@@ -155,7 +157,7 @@ class Nursery:
             if not math.isnan(deadline):
                 self._set_deadline(child, deadline)
             if number:
-                _signal_group(pid, number)
+                _signal(child, number)
         for _, _, descriptor in beside:
             self._park(worker, *DESCRIPTOR.unpack(descriptor))
         if flags & socket.MSG_CTRUNC:  # no descriptor is left for the one that came beside
@@ -165,8 +167,8 @@ class Nursery:
         self._listen_no_more_to(worker.line.fileno())
         self._workers.pop(worker.line.fileno(), None)
         worker.line.close()
-        for pid in worker.children:
-            _signal_group(pid, signal.SIGKILL)
+        for child in worker.children.values():
+            _signal(child, signal.SIGKILL)
 
     def _tell(self, worker: _Worker, word: int, pid: int, number: int, overdue: bool = False) -> None:
         with suppress(OSError):  # a worker that is gone is heard of by itself
@@ -286,7 +288,7 @@ class Nursery:
             for child in worker.children.values():
                 if child.deadline is not None and child.deadline <= now:
                     child.deadline, child.overdue = None, True
-                    _signal_group(child.pid, signal.SIGKILL)
+                    _signal(child, signal.SIGKILL)
 
 
 def _is_empty(group: int) -> bool:
@@ -297,6 +299,14 @@ def _is_empty(group: int) -> bool:
     except ChildProcessError:
         return True
     return False
+
+
+def _signal(child: _Child, number: int) -> None:
+    """Signal the group of a leader that has not ended, and itself too if it has moved to another group."""
+    if os.getpgid(child.pid) != child.pid:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(child.pidfd, number)
+    _signal_group(child.pid, number)
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -23,18 +23,29 @@ from tailrace.effects.asks import (
     ParkTask,
     StartTask,
     StillRunning,
+    StopTask,
 )
 from tailrace.effects.tries import TryOutcome, XComQuery
 from tailrace.execution.channel import Garbled
-from tailrace.execution.identity import boot_id, host_name, kill_group, own_identity
+from tailrace.execution.identity import boot_id, host_name, kill_group, own_identity, start_time
 from tailrace.execution.line import Child, ZygoteLine
-from tailrace.execution.messages import order_for, outcome_in, query_in, timed_out, without_outcome
+from tailrace.execution.messages import (
+    CANNOT_TELL,
+    order_for,
+    outcome_in,
+    query_in,
+    timed_out,
+    waiting_in,
+    without_outcome,
+)
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 
-#: A process told to end by SIGTERM gets this long before its group is killed.
-GRACE_SECONDS = 5.0
+#: A process that has nothing more to say, although it should end, gets this long.
+_LINGER_SECONDS = 5.0
+#: One that hangs up has this long to be reported as ended, before it is looked whether it lives.
+_HUNG_UP_SECONDS = 0.3
 #: A process that cannot be parked within this is given up; the try stays queued.
 PARK_SECONDS = 60.0
 #: A killed process has this long to be reported as ended.
@@ -48,6 +59,7 @@ _ENOUGH_PART = 0.75
 _TOO_NEAR_PART = 0.1
 
 _TERMINATED = TryOutcome(OutcomeKind.LOST, "terminated by a second interrupt")
+_STOPPED = TryOutcome(OutcomeKind.LOST, "stopped as a person asked")
 _HELD_UP = TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease, so its process was killed")
 
 
@@ -58,7 +70,11 @@ class Orders(Protocol):
         """The descriptor to poll; -1 when nothing more can come."""
 
     def terminate(self) -> bool:
-        """Read what has come; whether the running task is to be ended now."""
+        """Read what has come; whether the running task is to be ended."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether that is to be without any grace."""
 
     @property
     def come_back(self) -> bool:
@@ -74,15 +90,28 @@ class _Run:
     timeout: timedelta | None
     timeout_at: float | None
     kill_at: float | None = None
+    killed: bool = False  # at once, as somebody wanted
+    hung_up_at: float | None = None  # it can tell nothing any more; a process that ends hangs up as well
     ending: TryOutcome | None = None  # what a process we are ending will be reported as
     outcome: TryOutcome | None = None  # heard, while the process has yet to end
+    waiting: str = ""  # what its process waits for after its function has returned
 
 
 class TaskPort:
-    """One worker's processes. ``reusable``: (dag id, task id) of tasks that one process may serve after the other."""
+    """One worker's processes. ``reusable``: (dag id, task id) of tasks that one process may serve after the other.
 
-    def __init__(self, line: socket.socket, specs: Mapping[str, DagSpec], reusable: Set[tuple[str, str]]) -> None:
+    Whoever is asked to end, by SIGTERM to its group, has ``grace_seconds`` until that is killed.
+    """
+
+    def __init__(
+        self,
+        line: socket.socket,
+        specs: Mapping[str, DagSpec],
+        reusable: Set[tuple[str, str]],
+        grace_seconds: float,
+    ) -> None:
         self._line = ZygoteLine(line)
+        self._grace_seconds = grace_seconds
         self._specs = specs
         self._reusable = reusable
         self._worker = own_identity()
@@ -131,7 +160,7 @@ class TaskPort:
             self._run.ending = _HELD_UP
             self._line.signal(child, signal.SIGKILL)
             return
-        child.end.post(order_for(effect.claim, seconds, again))
+        child.end.post(order_for(effect.claim, seconds, self._grace_seconds, again))
 
     def wait(
         self, effect: AwaitTask, orders: Orders, until: float = math.inf
@@ -144,8 +173,7 @@ class TaskPort:
         assert run is not None, "only a started try is waited for"
         due = self._lease_from + effect.seconds
         self._prepare(run)
-        if orders.terminate():
-            self._end(run, _TERMINATED)
+        self._heed(run, orders)
         while True:
             heard = self._hear(run)
             if heard is not None:
@@ -154,18 +182,24 @@ class TaskPort:
             if now >= due:
                 self._lease_begins()  # the renewal comes next
                 self._deadline_told = False
-                return StillRunning()
+                return StillRunning(run.waiting)
             self._enforce(run, now)
             if now >= until or orders.come_back:
                 return None
-            first = min(at for at in (due, until, run.timeout_at, run.kill_at) if at is not None)
-            if self._listen(run, orders, first - now) and orders.terminate():
-                self._end(run, _TERMINATED)
+            moments = (due, until, run.timeout_at, run.kill_at, run.hung_up_at)
+            first = min(at for at in moments if at is not None)
+            if self._listen(run, orders, first - now):
+                self._heed(run, orders)
 
     def answer(self, effect: AnswerTask) -> None:
         """Send a running task the values it asked for."""
         assert self._run is not None, "only a running task asks"
         self._run.child.end.post({"xcom": [list(value) for value in effect.values]})
+
+    def stop(self, effect: StopTask) -> None:
+        """Ask the running process's whole group to end; ``wait`` tells when it has."""
+        if self._run is not None:
+            self._end(self._run, _STOPPED)
 
     def kill(self, effect: KillTask) -> None:
         """Kill the running process's whole group and wait for its end."""
@@ -229,6 +263,9 @@ class TaskPort:
             while run.outcome is None and not child.end.hung_up and (message := child.end.hear()) is not None:
                 if "query" in message:
                     return query_in(message)
+                if "waiting" in message:
+                    run.waiting = waiting_in(message)
+                    continue
                 run.outcome = outcome_in(message)
                 run.again = run.again and message.get("again") is True
         except Garbled as wrong:
@@ -243,8 +280,10 @@ class TaskPort:
             return run.ending or outcome or self._without_outcome(child)
         if outcome is not None and run.again:
             run.kill_at = 0.0  # it was being ended, and now waits for another try that will not come
-        elif (outcome is not None or child.end.hung_up) and run.kill_at is None:
-            run.kill_at = time.monotonic() + GRACE_SECONDS  # it has nothing more to say: it must end
+        elif outcome is not None and run.kill_at is None:
+            run.kill_at = time.monotonic() + _LINGER_SECONDS  # it has nothing more to say: it must end
+        elif child.end.hung_up and run.hung_up_at is None:
+            run.hung_up_at = time.monotonic() + _HUNG_UP_SECONDS
         return None
 
     def _waiting_child(self, again: bool) -> Child | None:
@@ -285,17 +324,28 @@ class TaskPort:
     def _enforce(self, run: _Run, now: float) -> None:
         if run.kill_at is not None and now >= run.kill_at:
             self._line.signal(run.child, signal.SIGKILL)
-            run.kill_at = now + GRACE_SECONDS
+            run.kill_at = now + _LINGER_SECONDS
+        elif run.hung_up_at is not None and now >= run.hung_up_at and run.ending is None:
+            run.hung_up_at = now + _LINGER_SECONDS
+            if start_time(run.child.pid) == run.child.start:
+                self._end(run, CANNOT_TELL)
         elif run.timeout is not None and run.timeout_at is not None and now >= run.timeout_at and run.outcome is None:
             run.timeout_at = None
             self._end(run, timed_out(run.timeout))
+
+    def _heed(self, run: _Run, orders: Orders) -> None:
+        """What the job wants of a running task."""
+        if orders.terminate():
+            self._end(run, _TERMINATED)
+            if orders.at_once and not run.killed:
+                run.kill_at, run.killed = 0.0, True
 
     def _end(self, run: _Run, outcome: TryOutcome) -> None:
         """Ask the group to end, and kill it when the grace is over."""
         if run.ending is None:
             run.ending = outcome
             self._line.signal(run.child, signal.SIGTERM)
-            run.kill_at = time.monotonic() + GRACE_SECONDS
+            run.kill_at = time.monotonic() + self._grace_seconds
 
     def _without_outcome(self, child: Child) -> TryOutcome:
         """Killed for its deadline, by the zygote or by a job that found the lease run out: lost, not its own fault."""

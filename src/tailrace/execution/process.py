@@ -7,24 +7,29 @@ import gc
 import itertools
 import os
 import signal
-import sys
+import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operator import BaseOperator
-from tailrace.authoring.results import Followed
+from tailrace.authoring.results import Followed, is_success, settled
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
-from tailrace.execution.channel import LONGEST_MESSAGE, TaskEnd, encode
+from tailrace.execution import mp_main
+from tailrace.execution.channel import LONGEST_MESSAGE, ClosedByTask, TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context, try_token
+from tailrace.execution.files import flush_c_streams
+from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
+from tailrace.execution.identity import has_children, leads_others, living_children
 from tailrace.execution.jsonable import NotJson
 from tailrace.execution.leash import adopt_orphans
-from tailrace.execution.logs import flush_streams, is_mid_line, send_output_to_log
+from tailrace.execution.logs import flush_streams, has_own_streams, say, send_output_to_log
+from tailrace.execution.messages import CLOSED_BY_TASK
 from tailrace.execution.rendering import render_fields
 from tailrace.execution.reuse import attributes
 from tailrace.model.keys import TaskInstanceKey, TryKey
@@ -35,7 +40,14 @@ _EXAMPLES = _OURS + "examples" + os.sep
 _PYTHON = os.path.dirname(os.__file__) + os.sep
 _LIBRARIES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 _TEMPLATES = os.sep + "jinja2" + os.sep
-_BACKSTOP_SECONDS = 15
+_BACKSTOP_SECONDS = 10
+_WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
+
+#: So often a process that is about to end looks whether the others of its group have ended.
+_LOOK_SECONDS = 0.05
+
+#: Of the time between SIGTERM and SIGKILL, what threads get: some must be left for what follows.
+_THREADS_PART = 0.5
 
 #: No kernel takes a timer of more than some 292 years; in seconds.
 LONGEST_TIMER = 1e9
@@ -45,43 +57,65 @@ class TaskTerminated(BaseException):
     """SIGTERM came: raised in the task's main thread, so that its ``finally`` blocks run before the group is killed."""
 
 
+class _Leader:
+    """What this process knows of itself, so that its copies know that they are none."""
+
+    pid = 0
+    asked_to_end = False  # by SIGTERM
+
+
 def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
     """Wait for the word and run the try, and the next ones too where the order says so. Answers the exit code."""
-    leader = os.getpid()
+    _Leader.pid = os.getpid()
     made: tuple[Any, ...] = ()
     while True:
         order = channel.receive()
         if order is None:
             return 0
         gc.enable()
+        _Leader.asked_to_end = False
         if order["again"]:
             adopt_orphans()  # what the try leaves behind will be seen below
             made = made or attributes()
-        outcome = run_try(order, loaded, home, channel)
-        flush_streams()
-        if os.getpid() != leader:
-            return 70  # a process the task forked came out of its code: the outcome is not its to tell
+        outcome, as_new = run_try(order, loaded, home, channel)
+        if _Leader.asked_to_end:
+            _await_group(order["grace_seconds"])
         if order["timeout_seconds"] is not None:
             signal.setitimer(signal.ITIMER_REAL, 0)
         # After a failure no other: this process may be the reason.
-        ended_well = outcome["kind"] in (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
-        again = order["again"] and ended_well and not _has_children() and attributes() == made
+        again = order["again"] and as_new and outcome["kind"] in _WELL and _is_as_made(made)
         outcome["again"] = again
         try:
             channel.send(outcome)
+        except ClosedByTask:
+            return CLOSED_BY_TASK
         except OSError:
             return 0  # the worker is gone; the zygote is about to end this group
         if not again:
             return 0
 
 
-def _has_children() -> bool:
-    """Whether anything is left of what the try started: then this group must end before the next one."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True
+def _is_as_made(made: tuple[Any, ...]) -> bool:
+    """Whether a try has left this process as it was."""
+    return not has_children() and attributes() == made and has_own_streams()
+
+
+def _await_group(seconds: float) -> None:
+    """The others of this group were asked to end as well, and are killed as soon as this process ends."""
+    until = time.monotonic() + seconds
+    while leads_others() and time.monotonic() < until:
+        time.sleep(_LOOK_SECONDS)
+
+
+def after_loading() -> None:
+    """In a process that has loaded DAG files, before any try. ``gc.freeze`` is to follow."""
+    forget_loading()
+    mp_main.be_main_of_children()
+
+
+def lead() -> None:
+    """From here on this process is the one that runs a task and tells its outcome; no copy of it is."""
+    _Leader.pid = os.getpid()
 
 
 def heed_signals(zygote: int = 0) -> None:
@@ -92,36 +126,47 @@ def heed_signals(zygote: int = 0) -> None:
     """
 
     def heard(number: int, frame: FrameType | None) -> None:
-        own = os.getpid()
-        if own == zygote:
+        if os.getpid() == zygote:
             return
-        if number == signal.SIGTERM and own == os.getpgrp():
-            raise TaskTerminated
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(own, number)
+        if number == signal.SIGTERM:
+            end_by_exception(number, frame)
+        _end_by(number)
 
     signal.signal(signal.SIGINT, heard)
     signal.signal(signal.SIGTERM, heard)
 
 
-def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: TaskEnd) -> dict[str, Any]:
-    """Run one try with its output in its log file; answers the outcome as a message."""
+def end_by_exception(number: int, frame: FrameType | None) -> None:
+    """A signal's handler: raises TaskTerminated in the process that runs a task; any other ends by the signal."""
+    if os.getpid() == _Leader.pid:
+        _Leader.asked_to_end = True
+        raise TaskTerminated
+    _end_by(number)
+
+
+def _end_by(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: TaskEnd) -> tuple[dict[str, Any], bool]:
+    """Run one try with its output in its log file; its outcome as a message, and whether nothing is left of it."""
     named = order["key"]
     ti = TaskInstanceKey(named["dag_id"], named["run_id"], named["task_id"], named["map_index"])
     key = TryKey(ti, named["try_number"])
     try:
-        send_output_to_log(home, key)
-        print(f"--- {key}, started {order['started_at']}")
+        send_output_to_log(home, key, f"--- {key}, started {order['started_at']}\n")
     except OSError as trouble:
-        return _message(OutcomeKind.FAILED, f"its log file cannot be written: {trouble}")
+        return _message(OutcomeKind.FAILED, f"its log file cannot be written: {trouble}"), True
     timeout = order["timeout_seconds"]
     if timeout is not None:
         # The worker ends the group at the timeout; should no one be left to do that, the kernel ends this process.
-        signal.setitimer(signal.ITIMER_REAL, min(timeout + _BACKSTOP_SECONDS, LONGEST_TIMER))
+        signal.setitimer(signal.ITIMER_REAL, min(timeout + order["grace_seconds"] + _BACKSTOP_SECONDS, LONGEST_TIMER))
     dag = loaded.dags.get(ti.dag_id)
     if dag is None or ti.task_id not in dag.task_dict:
-        return _message(OutcomeKind.FAILED, f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded")
-    for name, value in environment_of(key, order, home).items():
+        why = f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded"
+        return _message(OutcomeKind.FAILED, why), True
+    for name, value in environment_of(key, order, home, loaded.specs[ti.dag_id].file).items():
         os.environ[name] = value
 
     def pull(dag_id: str, run_id: str, task_ids: tuple[str, ...], name: str, map_index: int | None) -> list[Any]:
@@ -133,23 +178,61 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
         values: list[Any] = answer["xcom"]
         return values
 
+    def wait(what: str) -> None:
+        say(f"--- {what}")
+        with suppress(OSError):
+            channel.send({"waiting": what})
+
     task_instance = TaskInstance(key, order, pull)
-    outcome = execute(dag.task_dict[ti.task_id], build_context(dag, order, task_instance), task_instance)
-    ended = OutcomeKind(outcome["kind"]).words
-    _say(f"--- {ended}{': ' + outcome['error'] if outcome['error'] else ''}", sys.stdout)
+    task = dag.task_dict[ti.task_id]
+    context = build_context(dag, order, task_instance)
+    outcome, as_new = run_to_its_end(task, context, wait, order["grace_seconds"], keep=order["again"])
+    ended = outcome["kind"].replace("_", " ")
+    say(f"--- {ended}{': ' + outcome['error'] if outcome['error'] else ''}")
+    return outcome, as_new
+
+
+def run_to_its_end(
+    task: BaseOperator,
+    context: dict[str, Any],
+    waiting: Callable[[str], None],
+    grace_seconds: float,
+    *,
+    keep: bool = False,
+) -> tuple[dict[str, Any], bool]:
+    """Run the task, and whatever it left to the end of its process; answers the outcome, and whether nothing is left.
+
+    ``waiting`` hears what is waited for after its function has returned; ``keep``: the process is to serve again.
+    """
+    outcome = execute(task, context, context["ti"])
+    flush_c_streams()
+    if not may_need_finishing():
+        return outcome, True
+    left = finish(waiting, keep=keep, within=grace_seconds * _THREADS_PART if _Leader.asked_to_end else None)
+    _leave_if_copy()
+    if has_children() and (living := living_children()):
+        say(f"--- nobody waits for these processes, so they end with it: {', '.join(living)}")
+    return _with_what_was_left(outcome, left, context["ti"]), left.as_new
+
+
+def _with_what_was_left(outcome: dict[str, Any], left: Finished, task_instance: TaskInstance) -> dict[str, Any]:
+    kind = OutcomeKind(outcome["kind"])
+    if left.trouble:
+        say(left.trouble)
+    if left.stopped is not None and kind in _WELL:
+        return _outcome_of(left.stopped, task_instance)
+    if left.trouble and kind in _WELL:
+        return _message(OutcomeKind.FAILED, left.trouble, task_instance)
+    if left.ran:  # it may have pushed more XComs
+        return _message(kind, outcome["error"], task_instance, outcome["followed"])
     return outcome
 
 
-def _say(text: str, stream: TextIO) -> None:
-    """Write a line of its own to the log. A disk that is full by now takes no outcome away."""
-    with suppress(OSError):
-        print(f"\n{text}" if is_mid_line() else text, file=stream)
-
-
-def environment_of(key: TryKey, order: Mapping[str, Any], home: str) -> dict[str, str]:
-    """The variables a task finds in its environment."""
+def environment_of(key: TryKey, order: Mapping[str, Any], home: str, file: str) -> dict[str, str]:
+    """The variables a task finds in its environment; its DAG was loaded from this file."""
     ti = key.task_instance
     return {
+        mp_main.VARIABLE: file,
         "TAILRACE_HOME": home,
         "TAILRACE_DAG_ID": ti.dag_id,
         "TAILRACE_RUN_ID": ti.run_id,
@@ -167,23 +250,63 @@ def execute(task: BaseOperator, context: dict[str, Any], task_instance: TaskInst
         task = context["task"] = _copy_of(task)  # rendering changes it, and this process may run it again
         render_fields(task, context)
         result = task.execute(context)
+        if result is not None:
+            result = settled(result)
+        _leave_if_copy()
         return _finished(task, result, task_instance)
-    except TaskSkipped as skipped:
-        return _message(OutcomeKind.SKIPPED, _text(skipped) or "skipped", task_instance)
-    except TaskFailed as failed:
-        _print_traceback(failed)
-        return _message(OutcomeKind.FAILED_FOR_GOOD, _text(failed) or "failed for good", task_instance)
-    except (RenderingFailed, NotJson) as wrong:
-        _say(str(wrong), sys.stderr)
-        return _message(OutcomeKind.FAILED, str(wrong), task_instance)
-    except TaskTerminated as terminated:
-        _print_traceback(terminated)
-        return _message(OutcomeKind.FAILED, "its process was asked to end by SIGTERM", task_instance)
-    except SystemExit as ended:
-        return _message(OutcomeKind.FAILED, f"the task called exit({ended.code!r})", task_instance)
-    except BaseException as failed:
-        _print_traceback(failed)
-        return _message(OutcomeKind.FAILED, f"{type(failed).__name__}: {_text(failed)}".rstrip(": "), task_instance)
+    except BaseException as raised:
+        _leave_if_copy(raised)
+        if isinstance(raised, SystemExit) and is_success(raised):
+            return _message(OutcomeKind.SUCCESS, "", task_instance)
+        return _outcome_of(raised, task_instance)
+
+
+def _outcome_of(raised: BaseException, task_instance: TaskInstance) -> dict[str, Any]:
+    match raised:
+        case TaskSkipped():
+            return _message(OutcomeKind.SKIPPED, _text(raised) or "skipped", task_instance)
+        case TaskFailed():
+            _print_traceback(raised)
+            return _message(OutcomeKind.FAILED_FOR_GOOD, _text(raised) or "failed for good", task_instance)
+        case RenderingFailed() | NotJson():
+            say(str(raised))
+            return _message(OutcomeKind.FAILED, str(raised), task_instance)
+        case TaskTerminated():
+            _print_traceback(raised)
+            return _message(OutcomeKind.FAILED, "its process was asked to end by SIGTERM", task_instance)
+        case SystemExit():
+            return _message(OutcomeKind.FAILED, _exit_text(raised.code), task_instance)
+    _print_traceback(raised)
+    return _message(OutcomeKind.FAILED, f"{type(raised).__name__}: {_text(raised)}".rstrip(": "), task_instance)
+
+
+def _leave_if_copy(raised: BaseException | None = None) -> None:
+    """End a process that the task forked and that came out of its code: as its own script's end would, and no more.
+
+    The outcome is not its to tell, nor are the task's handlers and files its to finish.
+    """
+    if _Leader.pid in (0, os.getpid()):
+        return
+    code: object = 0
+    if isinstance(raised, SystemExit):
+        code = raised.code
+    elif raised is not None:
+        _print_traceback(raised)
+        code = 1
+    if not isinstance(code, int | None):
+        say(_full_text(code))
+        code = 1
+    flush_streams()
+    os._exit((code or 0) & 0xFF)
+
+
+def _exit_text(code: object) -> str:
+    """What an exit that is no success says: as in an interpreter, anything but a number is its reason."""
+    if isinstance(code, int):
+        return f"the task called exit({int(code)})"
+    text = _full_text(code)
+    say(text)
+    return f"the task called exit: {_first_line(text)}"
 
 
 def _copy_of(task: BaseOperator) -> BaseOperator:
@@ -213,17 +336,26 @@ def _message(
         text = (
             f"its XCom values are {size:,} bytes long together; {LONGEST_MESSAGE:,} is the limit: pass a path instead"
         )
-        _say(text, sys.stderr)
+        say(text)
         return _message(OutcomeKind.FAILED, text)
     return message
 
 
 def _text(raised: BaseException) -> str:
-    """The first line of what an exception says; user code may have broken its ``str`` too."""
+    """The first line of what an exception says."""
+    return _first_line(_full_text(raised))
+
+
+def _full_text(said: object) -> str:
+    """What it says; user code may have broken its ``str`` too."""
     try:
-        return next(iter(str(raised).strip().splitlines()), "")
+        return str(said)
     except Exception as broken:
         return f"(its text cannot be told: {type(broken).__name__})"
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.strip().splitlines()), "")
 
 
 def _print_traceback(failed: BaseException) -> None:
@@ -234,7 +366,7 @@ def _print_traceback(failed: BaseException) -> None:
         shown = list(itertools.dropwhile(lambda frame: not _is_authors(frame.filename), told.stack))
         told.stack = traceback.StackSummary.from_list([frame for frame in shown if not _is_ours(frame.filename)])
         told = told.__cause__ or told.__context__
-    _say("".join(summary.format() if summary.stack else summary.format_exception_only()).rstrip("\n"), sys.stderr)
+    say("".join(summary.format() if summary.stack else summary.format_exception_only()).rstrip("\n"))
 
 
 def _is_ours(file: str) -> bool:

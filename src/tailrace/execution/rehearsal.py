@@ -5,14 +5,17 @@ once here, into pages every child shares, and not again in each child: about a t
 """
 
 import json
+import os
 from contextlib import suppress
 from typing import Any
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operators import EmptyOperator
-from tailrace.execution import process, rendering
+from tailrace.execution import logs, process, rendering
 from tailrace.execution.channel import encode
 from tailrace.execution.context import TaskInstance, build_context
+from tailrace.execution.files import flush_c_streams
+from tailrace.execution.finishing import may_need_finishing
 from tailrace.model.keys import TaskInstanceKey, TryKey
 
 _TIMES = 20  # more than the runs after which Python has settled a piece of code
@@ -27,6 +30,7 @@ _ORDER = {
     "data_interval": ["2016-01-01T00:00:00+00:00", "2016-01-02T00:00:00+00:00"],
     "previous_success": None,
     "timeout_seconds": None,
+    "grace_seconds": 5.0,
     "again": False,
 }
 
@@ -49,10 +53,14 @@ def rehearse(loaded: LoadedDags) -> None:
 def _run(dag: Any, task: EmptyOperator) -> None:
     order = json.loads(encode(_ORDER))
     key = TryKey(TaskInstanceKey(dag.dag_id, "rehearsal", task.task_id), 1)
-    process.environment_of(key, order, "")
+    process.environment_of(key, order, "", "")
 
     def nothing(*query: Any) -> list[Any]:
         return []
 
     ti = TaskInstance(key, order, nothing)
-    encode(process.execute(task, build_context(dag, order, ti), ti))
+    outcome = process.execute(task, build_context(dag, order, ti), ti)
+    flush_c_streams()
+    may_need_finishing()
+    logs.say("--- success", os.devnull)
+    encode(outcome)

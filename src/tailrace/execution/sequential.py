@@ -21,6 +21,7 @@ from tailrace.effects.asks import (
     NextTry,
     ParkTask,
     StartTask,
+    StopTask,
     TellExecutor,
     Woken,
 )
@@ -36,6 +37,7 @@ class _JobWithin:
     def __init__(self, wakeup: int) -> None:
         self._wakeup = wakeup
         self.to_terminate = False
+        self.at_once = False
         self.come_back = False
 
     def fileno(self) -> int:
@@ -62,9 +64,10 @@ class SequentialExecutor:
         perform: Callable[[Callable[[Effect[Any]], Any]], Callable[[Effect[Any]], Any]],
         *,
         wakeup: int,
+        grace_seconds: float,
     ) -> None:
         report = zygote.loaded()
-        self._port = TaskPort(zygote.connect(), report.specs, report.reusable)
+        self._port = TaskPort(zygote.connect(), report.specs, report.reusable, grace_seconds)
         self._perform = perform(self._perform_own)
         self._loop = loop
         self._orders = _JobWithin(wakeup)
@@ -79,6 +82,7 @@ class SequentialExecutor:
             DropTask: self._port.drop,
             StartTask: self._port.start,
             AnswerTask: self._port.answer,
+            StopTask: self._port.stop,
             KillTask: self._port.kill,
         }
 
@@ -114,9 +118,10 @@ class SequentialExecutor:
             self._in_hand.discard(submission.key)
         self._waiting.clear()
 
-    def terminate(self) -> None:
+    def terminate(self, *, at_once: bool = False) -> None:
         """End the running task; it is reported lost."""
         self._orders.to_terminate = True
+        self._orders.at_once = at_once
 
     def stop(self) -> None:
         """Nothing outlives this executor but a task in hand, which the zygote ends with it."""

@@ -3,6 +3,7 @@
 Started by the zygote with two open descriptors: the channel to its worker, and the leash that ends it with the zygote.
 """
 
+import gc
 import os
 import socket
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from tailrace.authoring.loading import load_dags
 from tailrace.execution.channel import TaskEnd
 from tailrace.execution.logs import open_streams, show_logging
-from tailrace.execution.process import heed_signals, serve
+from tailrace.execution.process import after_loading, heed_signals, serve
 
 
 def main() -> None:
@@ -24,6 +25,8 @@ def main() -> None:
     heed_signals()
     loaded = load_dags(Path(dags))
     show_logging()
+    after_loading()
+    gc.freeze()
     os._exit(serve(TaskEnd(end), loaded, home))
 
 

@@ -5,6 +5,7 @@ worker would: whatever becomes of that process, its outcome is told. What the ta
 wherever it has moved to since, and ends with it.
 """
 
+import gc
 import json
 import os
 import signal
@@ -15,18 +16,24 @@ import traceback
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 from typing import IO, Any, NoReturn
 
 from tailrace.authoring.loading import LoadedDags, load_dags
 from tailrace.effects.tries import Claim, TryOutcome
-from tailrace.execution.channel import encode
+from tailrace.execution.channel import encode, what_is_open
 from tailrace.execution.context import TaskInstance, build_context
+from tailrace.execution.identity import children_of
 from tailrace.execution.leash import adopt_orphans
-from tailrace.execution.logs import flush_streams
-from tailrace.execution.messages import order_for, outcome_in, timed_out, without_outcome
-from tailrace.execution.port import GRACE_SECONDS
-from tailrace.execution.process import LONGEST_TIMER, TaskTerminated, environment_of, execute
+from tailrace.execution.logs import flush_streams, say
+from tailrace.execution.messages import CLOSED_BY_TASK, order_for, outcome_in, timed_out, without_outcome
+from tailrace.execution.process import (
+    LONGEST_TIMER,
+    after_loading,
+    end_by_exception,
+    environment_of,
+    lead,
+    run_to_its_end,
+)
 from tailrace.model.outcomes import OutcomeKind
 
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -34,25 +41,33 @@ _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: What the task's process sends as its task begins: its time runs from then.
 _BEGINS = signal.SIGUSR1
 
+#: So often we look whether what the task has started has ended.
+_LOOK_SECONDS = 0.05
 
-def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | None) -> TryOutcome:
+#: The ``si_code`` of a signal that no process sent.
+_SENT_BY_KERNEL = 0x80
+
+
+def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | None, grace_seconds: float) -> TryOutcome:
     """Run the claim's task, as the DAG file or folder of them has it, which must have been loaded safely before.
 
-    Its output goes where ours goes, its XCom pulls find nothing, nothing of it stays behind.
+    Its output goes where ours goes, its XCom pulls find nothing, nothing of it stays behind. Once it is asked to end
+    it has ``grace_seconds`` for that.
 
     Raises KeyboardInterrupt where Ctrl-C ended the task; by SIGTERM and SIGHUP this process ends as well.
     """
     adopt_orphans()  # so that all it leaves behind is found below us
     heeded = {each for each in _HEEDED if signal.getsignal(each) is not signal.SIG_IGN}  # nohup, a shell's &
     flush_streams()
-    with tempfile.TemporaryFile() as told:
+    with tempfile.TemporaryFile(buffering=0) as told:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, _BEGINS, signal.SIGCHLD})
         try:
             pid = os.fork()
             if pid == 0:
-                _be_task(dags, claim, home, told, before)
-            watch = _Watch(pid, heeded, timeout)
+                _be_task(dags, claim, home, grace_seconds, told, before)
+            watch = _Watch(pid, heeded, timeout, grace_seconds)
             code = watch.until_its_end()
+            watch.until_the_others_have_ended()
             _end_descendants(os.getpid())
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -83,39 +98,40 @@ def _loaded_silently(dags: Path) -> LoadedDags:
     return loaded
 
 
-def _be_task(dags: Path, claim: Claim, home: Path, told: IO[bytes], mask: set[int | signal.Signals]) -> NoReturn:
+def _be_task(
+    dags: Path, claim: Claim, home: Path, grace_seconds: float, told: IO[bytes], mask: set[int | signal.Signals]
+) -> NoReturn:
     """The task's process: loads its DAG, here and not before a fork that threads would not survive, runs the task, and
     writes its outcome down.
     """
-    own = os.getpid()
-
-    def heard(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == own:
-            raise TaskTerminated
-        signal.signal(number, signal.SIG_DFL)  # a process the task forked: it ends as it would without us
-        os.kill(os.getpid(), number)
-
+    code, opened = 70, what_is_open(told.fileno())
     try:
-        signal.signal(signal.SIGTERM, heard)
+        lead()
+        signal.signal(signal.SIGTERM, end_by_exception)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         loaded = _loaded_silently(dags)
+        after_loading()
+        gc.freeze()
         os.kill(os.getppid(), _BEGINS)
         with suppress(AttributeError):  # a DAG file may have put something else there
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         order = order_for(claim, None)
-        os.environ.update(environment_of(claim.key, order, str(home)))
+        os.environ.update(environment_of(claim.key, order, str(home), loaded.specs[claim.task_instance.dag_id].file))
         dag = loaded.dags[claim.task_instance.dag_id]
         ti = TaskInstance(claim.key, order, _nothing)
-        outcome = execute(dag.task_dict[claim.task_instance.task_id], build_context(dag, order, ti), ti)
+        context = build_context(dag, order, ti)
+        task = dag.task_dict[claim.task_instance.task_id]
+        outcome, _ = run_to_its_end(task, context, lambda what: say(f"--- {what}"), grace_seconds)
         flush_streams()
-        if os.getpid() == own:  # else a process the task forked came out of its code: the outcome is not its to tell
-            with suppress(OSError):  # the task has closed it
-                told.write(encode(outcome))
-                told.flush()
+        if what_is_open(told.fileno()) == opened:
+            told.write(encode(outcome))
+            code = 0
+        else:
+            code = CLOSED_BY_TASK
     except Exception:
         traceback.print_exc()  # ours: whatever the task raises is its outcome
     finally:
-        os._exit(0)
+        os._exit(code)
 
 
 def _nothing(*query: Any) -> list[Any]:
@@ -125,11 +141,12 @@ def _nothing(*query: Any) -> list[Any]:
 class _Watch:
     """Sees the task's process to its end. Whoever asks it to end, its timeout or a person, does so gently at first."""
 
-    def __init__(self, pid: int, heeded: set[signal.Signals], timeout: timedelta | None) -> None:
+    def __init__(self, pid: int, heeded: set[signal.Signals], timeout: timedelta | None, grace_seconds: float) -> None:
         self.asked: signal.Signals | None = None
         self.is_late = False
         self._pid = pid
         self._heeded = heeded
+        self._grace_seconds = grace_seconds
         self._seconds = None if timeout is None else min(timeout.total_seconds(), LONGEST_TIMER)
         self._due: float | None = None
 
@@ -145,17 +162,29 @@ class _Watch:
                     self._due = time.monotonic() + self._seconds
                     self._seconds = None  # whoever sends it again changes nothing
             elif heard.si_signo != signal.SIGCHLD:
-                self._end(signal.Signals(heard.si_signo))
+                # Ctrl-C at a terminal reaches all of its group by itself; a signal that somebody sent does not.
+                number = signal.Signals(heard.si_signo)
+                self._end(number, heard_by_all=number == signal.SIGINT and heard.si_code == _SENT_BY_KERNEL)
             ended, status = os.waitpid(self._pid, os.WNOHANG)
             if ended:
                 return os.waitstatus_to_exitcode(status)
 
-    def _end(self, asked: signal.Signals | None = None, late: bool = False) -> None:
+    def until_the_others_have_ended(self) -> None:
+        """Once all were asked to end, what the task has started has as much time for it; a second signal ends that."""
+        if self.asked is None and not self.is_late:
+            return
+        with suppress(ChildProcessError):
+            while self._due is not None and time.monotonic() < self._due:
+                os.waitpid(-1, os.WNOHANG)
+                if signal.sigtimedwait(self._heeded, _LOOK_SECONDS):
+                    return
+
+    def _end(self, asked: signal.Signals | None = None, *, late: bool = False, heard_by_all: bool = False) -> None:
         gently = self.asked is None and not self.is_late
         if gently:
             self.asked, self.is_late = asked, late
-        self._due = time.monotonic() + GRACE_SECONDS
-        if not gently or asked != signal.SIGINT:  # Ctrl-C reaches all of a terminal's group by itself
+        self._due = time.monotonic() + self._grace_seconds
+        if not (gently and heard_by_all):
             _signal_descendants(os.getpid(), signal.SIGTERM if gently else signal.SIGKILL)
 
 
@@ -168,16 +197,7 @@ def _end_descendants(own: int) -> None:
 
 
 def _signal_descendants(pid: int, number: int) -> None:
-    for child in _children(pid):
+    for child in children_of(pid):
         _signal_descendants(child, number)
         with suppress(ProcessLookupError):
             os.kill(child, number)
-
-
-def _children(pid: int) -> list[int]:
-    """The children of all threads of a process; none of one that is gone."""
-    found: list[int] = []
-    with suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
-    return found

@@ -22,11 +22,11 @@ from tailrace.effects.asks import (
     RenewLease,
     ReportOutcome,
     StartTask,
-    StillRunning,
+    StopTask,
     TellExecutor,
     ask,
 )
-from tailrace.effects.tries import Claim, ClaimRequest, Refused, Submission, TryOutcome, XComQuery
+from tailrace.effects.tries import Claim, ClaimRequest, Refused, Renewal, Submission, TryOutcome, XComQuery
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.planning.retries import after_try
 
@@ -76,8 +76,12 @@ def _serve(submission: Submission, lease_seconds: float) -> Loop[None]:
 
 
 def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], Any, TryOutcome | None]:
-    """Wait for the outcome, renewing the lease and answering XCom queries. None: the try is no longer ours."""
+    """Wait for the outcome, renewing the lease and answering XCom queries. None: the try is no longer ours.
+
+    A try that a person wants ended keeps its lease until nothing of it runs: only then may another follow.
+    """
     pause = min(lease_seconds / RENEWALS_PER_LEASE, LONGEST_PAUSE)
+    stopping = False
     while True:
         news = yield from ask(AwaitTask(pause))
         if isinstance(news, TryOutcome):
@@ -85,10 +89,14 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
         if isinstance(news, XComQuery):
             values = yield from ask(ReadXCom(news))
             yield from ask(AnswerTask(values))
-        elif isinstance(news, StillRunning) and not (yield from ask(RenewLease(claim, lease_seconds))):
-            yield from ask(KillTask())
-            # A stopping try is ours to acknowledge; anything else is refused and recorded as refused.
-            return TryOutcome(OutcomeKind.LOST, "the try was taken back while it ran; its process was killed")
+        else:
+            renewal = yield from ask(RenewLease(claim, lease_seconds, news.waiting))
+            if renewal is Renewal.GONE:
+                yield from ask(KillTask())
+                return TryOutcome(OutcomeKind.LOST, "the try was taken back while it ran; its process was killed")
+            if renewal is Renewal.STOPPING and not stopping:
+                stopping = True
+                yield from ask(StopTask())
 
 
 def _report(claim: Claim, parked: Parked, outcome: TryOutcome) -> Loop[None]:

@@ -23,6 +23,7 @@ from tailrace.effects.asks import (
     NextTry,
     ParkTask,
     StartTask,
+    StopTask,
     TellExecutor,
 )
 from tailrace.effects.tries import Submission
@@ -35,6 +36,7 @@ class Order(StrEnum):
 
     FINISH = "finish"  # see the try in hand through, then end
     TERMINATE = "terminate"  # end the running task, report it lost, then end
+    KILL = "kill"  # the same, at once
 
 
 class News(Struct, frozen=True):
@@ -52,6 +54,7 @@ class JobLine:
 
     socket: socket.socket
     ending: bool = field(default=False, init=False)
+    at_once: bool = field(default=False, init=False)
     _terminate: bool = field(default=False, init=False)
     _hung_up: bool = field(default=False, init=False)
 
@@ -70,10 +73,11 @@ class JobLine:
                 message = b""
             self.ending = True
             self._hung_up = not message
-            self._terminate = self._terminate or message == Order.TERMINATE.encode()
+            self.at_once = self.at_once or message == Order.KILL.encode()
+            self._terminate = self._terminate or self.at_once or message == Order.TERMINATE.encode()
 
     def terminate(self) -> bool:
-        """Whether the running task is to be ended now."""
+        """Whether the running task is to be ended."""
         self.listen()
         return self._terminate
 
@@ -104,6 +108,7 @@ class WorkerChannel:
             StartTask: port.start,
             AwaitTask: lambda effect: port.wait(effect, job),
             AnswerTask: port.answer,
+            StopTask: port.stop,
             KillTask: port.kill,
         }
 

@@ -41,7 +41,7 @@ class Ending(StrEnum):
     JUDGED = "judged"  # the backfill is closed
     PAUSED = "paused"  # the backfill is paused and nothing of it runs here
     DRAINED = "drained"  # asked to stop; what ran has finished
-    TERMINATED = "terminated"  # asked twice; what ran was killed
+    TERMINATED = "terminated"  # asked twice; what ran was ended
     IDLE = "idle"  # a scheduler that was to end once nothing is left to do
     DISOWNED = "disowned"  # others took this job for dead and may have taken its runs
 
@@ -73,6 +73,7 @@ class JobMemory:
     lanes: dict[Any, LaneMemory] = field(default_factory=dict)
     last_heartbeat: datetime | None = None
     stopping: Ending | None = None
+    killing: bool = False  # what runs gets no time to clean up
 
     def lane(self, key: Any) -> LaneMemory:
         """The memory of this lane, new at first."""
@@ -193,13 +194,16 @@ def patience(snapshot: Snapshot, decided: Plan, pace: Pace) -> float:
 
 
 def heed(woken: Woken, memory: JobMemory) -> Generator[Effect[Any], Any, None]:
-    """Take in why a wait ended; an interrupt is passed on to the executor once."""
+    """Take in why a wait ended; each interrupt is passed on to the executor once."""
     if woken.worker_lost:
         memory.look_for_lost()
     if woken.terminate and memory.stopping is not Ending.TERMINATED:
-        memory.stopping = Ending.TERMINATED
+        memory.stopping, memory.killing = Ending.TERMINATED, woken.kill
         yield from ask(StopStarting())
-        yield from ask(TerminateTasks())
+        yield from ask(TerminateTasks(at_once=woken.kill))
+    elif woken.kill and not memory.killing:
+        memory.killing = True
+        yield from ask(TerminateTasks(at_once=True))
     elif woken.drain and memory.stopping is None:
         memory.stopping = Ending.DRAINED
         yield from ask(StopStarting())

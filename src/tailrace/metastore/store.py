@@ -16,7 +16,7 @@ from tailrace.audit.checks import examine
 from tailrace.audit.records import AuditRecords, Report
 from tailrace.effects.asks import Accepted
 from tailrace.effects.results import Applied
-from tailrace.effects.tries import Claim, ClaimRequest, Json, Refused, TryOutcome, XComQuery
+from tailrace.effects.tries import Claim, ClaimRequest, Json, Refused, Renewal, TryOutcome, XComQuery
 from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError
 from tailrace.metastore import (
     applying,
@@ -25,6 +25,7 @@ from tailrace.metastore import (
     creation,
     facts,
     job_rows,
+    leases,
     pools,
     schedules,
     schema,
@@ -242,9 +243,9 @@ class Metastore(Views):
         result = self._write(lambda tx: tries.claim_try(tx, request, write_id), write_id)
         return tries.claimed_from(request.id, result)
 
-    def renew(self, claim: Claim, lease_seconds: float) -> bool:
-        """Renew the try's lease. False: it is somebody else's now, or must stop; kill the task."""
-        return self._repeat(lambda: self._database.write(lambda tx: tries.renew_lease(tx, claim, lease_seconds)))
+    def renew(self, claim: Claim, lease_seconds: float, waiting: str = "") -> Renewal:
+        """Renew the try's lease, unless it is somebody else's by now. ``waiting``: what its process still waits for."""
+        return self._repeat(lambda: self._database.write(lambda tx: leases.renew(tx, claim, lease_seconds, waiting)))
 
     def report(self, claim: Claim, outcome: TryOutcome, after: AfterTry, write_id: str) -> Accepted | Refused:
         """End the try, its XComs included. Refused: the try is no longer this claim's; history says so."""

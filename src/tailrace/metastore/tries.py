@@ -1,14 +1,13 @@
-"""The writes of one try: claimed once, renewed, reported once. What an outcome leads to is decided before it gets here.
+"""A try is claimed once and reported once. What an outcome leads to is decided before it gets here.
 
 Every statement names the try: its row, state, try number and, once claimed, its token. With the state alone, a stale
 worker could finish somebody else's try.
 """
 
-import math
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, null, or_, select, text, update
+from sqlalchemy import bindparam, delete, null, select, text, update
 
 from tailrace.effects.asks import Accepted
 from tailrace.effects.tries import Claim, ClaimRequest, RefusalReason, Refused, TryOutcome
@@ -92,23 +91,6 @@ _CLAIM = (
         reason="",
     )
     .returning(task_instance.c.token, task_instance.c.max_tries, task_instance.c.lost_tries)
-)
-
-_RENEW = (
-    update(task_instance)
-    .where(
-        task_instance.c.id == bindparam("task_instance"),
-        task_instance.c.state == TaskInstanceState.RUNNING,
-        task_instance.c.try_number == bindparam("number"),
-        task_instance.c.token == bindparam("held"),
-        # One that has run out stays so: whoever finds it may end the task, sure that nobody goes on with it.
-        task_instance.c.lease_epoch == bindparam("epoch"),
-        or_(
-            task_instance.c.lease_until > bindparam("now"),
-            task_instance.c.lease_seconds + bindparam("grace_from") > bindparam("now"),
-        ),
-    )
-    .values(lease_until=bindparam("until"), lease_epoch=bindparam("epoch"), lease_seconds=bindparam("seconds"))
 )
 
 _END = (
@@ -256,25 +238,6 @@ def claimed_from(id: int, result: dict[str, Any]) -> Claim | Refused:
         started_at=datetime.fromisoformat(result["started_at"]),
         previous_success=None if success is None else DataInterval(*(datetime.fromisoformat(text) for text in success)),
     )
-
-
-def renew_lease(tx: Transaction, claim: Claim, lease_seconds: float) -> bool:
-    """Whether the try is still this claim's and may go on; its lease then lasts ``lease_seconds`` from now.
-
-    A lease that has run out is not renewed, even if nobody has noticed yet.
-    """
-    now = tx.moment
-    values = {
-        "task_instance": claim.id,
-        "number": claim.key.try_number,
-        "held": claim.token,
-        "until": now.lease + lease_seconds,
-        "epoch": now.epoch,
-        "seconds": lease_seconds,
-        "now": now.lease,
-        "grace_from": -math.inf if now.grace_from is None else now.grace_from,
-    }
-    return tx.change(_RENEW, values) == 1
 
 
 def report_outcome(

@@ -96,6 +96,8 @@ def _claimed(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts) -> Ta
     ran = "" if started is None else f" for {seconds_text((facts.snapshot.now - started).total_seconds())}"
     word = "is running" if ti.view.state is TaskInstanceState.RUNNING else f"is being stopped (to {ti.stopping_to})"
     waits = f"try {ti.view.try_number} {word}{ran}{where}"
+    if ti.reason and ti.view.state is TaskInstanceState.RUNNING:
+        waits += f"; its function has returned, and its process is {ti.reason}"
     if lease is None:
         return TaskInstanceExplanation(key, ti, waits, Release("its end"))
     if lease > 0:

@@ -120,7 +120,7 @@ class JobDriver:
             EndJob: lambda effect: metastore.end_job(effect.job_id, effect.state),
             Wait: self._wait,
             StopStarting: self._stop_starting,
-            TerminateTasks: lambda effect: executor.terminate(),
+            TerminateTasks: lambda effect: executor.terminate(at_once=effect.at_once),
             Note: lambda effect: noted(effect),
             ReadAgenda: lambda effect: metastore.agenda(effect.job_id),
             CreateDueRuns: lambda effect: metastore.create_due_runs(effect.due, effect.job_id, new_write_id()),
@@ -172,6 +172,7 @@ class JobDriver:
             busy=woken.busy,
             drain=self._interrupts.drain,
             terminate=self._interrupts.terminate,
+            kill=self._interrupts.kill,
         )
         return self._woken
 

@@ -148,10 +148,10 @@ class Editions:
         """Forget what no worker has begun."""
         self._editions[-1].executor.drain()
 
-    def terminate(self) -> None:
+    def terminate(self, *, at_once: bool = False) -> None:
         """End what runs, in every edition."""
         for edition in self._editions:
-            edition.executor.terminate()
+            edition.executor.terminate(at_once=at_once)
 
     def stop(self) -> None:
         """End every edition."""

@@ -32,6 +32,7 @@ def start_executor(
             worker_loop(settings.lease_seconds),
             partial(worker_performer, metastore, settings.home),
             wakeup=interrupts.wakeup,
+            grace_seconds=settings.grace_seconds,
         )
     worker = WorkerMain(metastore, settings.home, settings.lease_seconds)
     return LocalExecutor(
@@ -40,6 +41,7 @@ def start_executor(
         worker,
         before_fork=metastore.release,
         wakeup=interrupts.wakeup,
+        grace_seconds=settings.grace_seconds,
         in_worker=in_worker,
         told=said,
     )

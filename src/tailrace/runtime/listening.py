@@ -35,11 +35,8 @@ class Progress(Struct, frozen=True):
 class Interruptible(Protocol):
     """Is told when somebody asks a job to stop."""
 
-    def draining(self, busy: int) -> None:
-        """A first interrupt: nothing more is started, ``busy`` tries are awaited."""
-
-    def terminating(self, busy: int) -> None:
-        """A second interrupt: running tries are killed."""
+    def interrupted(self, times: int, busy: int) -> None:
+        """Once: nothing more is started, ``busy`` tries are awaited; twice: they are asked to end; thrice: killed."""
 
 
 def telling_interrupts(listener: Interruptible, interrupts: Interrupts) -> Callable[[Woken], None]:
@@ -50,7 +47,7 @@ def telling_interrupts(listener: Interruptible, interrupts: Interrupts) -> Calla
         nonlocal told
         if interrupts.count > told:
             told = interrupts.count
-            (listener.terminating if interrupts.terminate else listener.draining)(woken.busy)
+            listener.interrupted(told, woken.busy)
 
     return watch
 

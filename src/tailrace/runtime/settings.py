@@ -44,6 +44,7 @@ class Settings(Struct, frozen=True):
     sqlite_synchronous: str
     lease_seconds: float
     heartbeat_seconds: float
+    grace_seconds: float
     backfill_weight: float
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -118,6 +119,7 @@ def load_settings(
         "sqlite_synchronous": "normal",
         "lease_seconds": 20.0,
         "heartbeat_seconds": 5.0,
+        "grace_seconds": 5.0,
         "backfill_weight": 1.0,
     }
     resolved = {name: values.get(name, defaults.get(name)) for name in _KEYS}
@@ -310,6 +312,7 @@ _KEYS: Mapping[str, _Key] = MappingProxyType(
             _choice("sqlite_synchronous", SYNCHRONOUS),
             _seconds("lease_seconds", SHORTEST_LEASE),
             _seconds("heartbeat_seconds", 0.1),
+            _seconds("grace_seconds", 0.0),
             _weight("backfill_weight"),
         )
     }

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as counts: the first asks a job to drain, the second to terminate (DESIGN 8).
+"""SIGINT and SIGTERM as counts: the first asks a job to drain, the second to terminate, the third to do so at once.
 
 A handler only counts and wakes the wait; what a count means is decided by the loop.
 """
@@ -49,6 +49,11 @@ class Interrupts:
     def terminate(self) -> bool:
         """Whether to end what runs as well."""
         return self.count >= 2
+
+    @property
+    def kill(self) -> bool:
+        """Whether to give what runs no time to clean up."""
+        return self.count >= 3
 
     @property
     def exit_code(self) -> int:

@@ -41,7 +41,7 @@ def worker_performer(
     handlers: dict[type, Callable[[Any], Any]] = {
         ClaimTry: claim,
         ReadXCom: lambda effect: metastore.read_xcom(effect.query),
-        RenewLease: lambda effect: metastore.renew(effect.claim, effect.lease_seconds),
+        RenewLease: lambda effect: metastore.renew(effect.claim, effect.lease_seconds, effect.waiting),
         ReportOutcome: lambda effect: metastore.report(effect.claim, effect.outcome, effect.after, new_write_id()),
     }
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from tailrace.effects.asks import Accepted, ApplyPlan, ClaimTry, RenewLease, ReportOutcome, Submit
 from tailrace.effects.results import Applied
-from tailrace.effects.tries import Claim, Refused, Submission
+from tailrace.effects.tries import Claim, Refused, Renewal, Submission
 from tailrace.metastore import applying, tries, verdicts
 from tailrace.metastore.capacity import Occupancy
 from tailrace.metastore.clock import Moment
@@ -87,7 +87,7 @@ class ReportByState(Performer):
 class RenewedByAnyone(Performer):
     """A heartbeat that renews the lease of whatever runs, and tells everybody that it is theirs."""
 
-    def renew(self, actor: Worker, effect: RenewLease) -> bool:
+    def renew(self, actor: Worker, effect: RenewLease) -> Renewal:
         """The renewal is made to fit the row."""
         running, claim = _row(self.world, effect.claim.id), effect.claim
         if running is not None and running["state"] == TaskInstanceState.RUNNING:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tailrace.effects.asks import ClaimTry, Heartbeat, RenewLease, ReportOutcome
+from tailrace.effects.asks import ClaimTry, Heartbeat, ReportOutcome
 from tailrace.effects.results import Applied
-from tailrace.effects.tries import Refused
+from tailrace.effects.tries import Refused, Renewal
 from tailrace.model.states import BackfillState
 from tailrace.model.transitions import BACKFILL_TRANSITIONS, DAG_RUN_TRANSITIONS, TASK_INSTANCE_TRANSITIONS
 from tailrace.planning.commands import CommandKind
@@ -64,7 +64,7 @@ def refusals(effect: object, answer: Any) -> Iterator[str]:
             yield "step: no room"
     elif isinstance(answer, Refused) and isinstance(effect, ClaimTry | ReportOutcome):
         yield f"{'claim' if isinstance(effect, ClaimTry) else 'report'}: {answer.reason}"
-    elif answer is False and isinstance(effect, RenewLease):
+    elif answer is Renewal.GONE:
         yield "renewal: not its own any more"
     elif answer is False and isinstance(effect, Heartbeat):
         yield "heartbeat: taken for dead"

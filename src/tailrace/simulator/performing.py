@@ -35,6 +35,7 @@ from tailrace.effects.asks import (
     StartTask,
     StillRunning,
     StopStarting,
+    StopTask,
     Submit,
     TellExecutor,
     TerminateTasks,
@@ -42,7 +43,7 @@ from tailrace.effects.asks import (
     Woken,
 )
 from tailrace.effects.results import Applied
-from tailrace.effects.tries import Claim, Refused, Submission, TryOutcome
+from tailrace.effects.tries import Claim, Refused, Renewal, Submission, TryOutcome
 from tailrace.errors import InternalError
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
@@ -74,7 +75,7 @@ WRITING = (
 #: Effects that nobody else can see: whether others go before or after one, and whether a process dies before it or
 #: before its next effect, comes to the same. A search takes them together with the effect before. (What is submitted
 #: is for the job's own workers, who need not take it at once, and is gone with the job.)
-UNSEEN = (Note, ParkTask, DropTask, StartTask, KillTask, AnswerTask, ReadDags, Submit)
+UNSEEN = (Note, ParkTask, DropTask, StartTask, StopTask, KillTask, AnswerTask, ReadDags, Submit)
 
 
 class Performer:
@@ -113,6 +114,7 @@ class Performer:
             AwaitTask: self.await_task,
             ReadXCom: lambda actor, effect: world.metastore.read_xcom(effect.query),
             RenewLease: self.renew,
+            StopTask: self.stop_task,
             KillTask: lambda actor, effect: self.task_is_gone(actor),
             ReportOutcome: self.report,
             TellExecutor: self.tell_executor,
@@ -274,19 +276,26 @@ class Performer:
         assert actor.ending is not None, "a task is awaited that was never started"
         return actor.ending
 
+    def stop_task(self, actor: Worker, effect: StopTask) -> None:
+        """The task may clean up for a while; then nothing of it runs."""
+        actor.steps_left = self.world.drawn("found cleaning up", 1) if actor.steps_left else 0
+        actor.ending = TryOutcome(OutcomeKind.LOST, "its task was ended, as a person asked")
+
     def task_is_gone(self, actor: Worker) -> None:
         """The task's process is no more."""
         execution = self._running.pop(actor.identity.pid, None)
         if execution is not None:
             execution.over = True
 
-    def renew(self, actor: Worker, effect: RenewLease) -> bool:
+    def renew(self, actor: Worker, effect: RenewLease) -> Renewal:
         """The lease is renewed, or the try is somebody else's."""
-        renewed: bool = self.write(lambda id: self.world.metastore.renew(effect.claim, effect.lease_seconds))
+        renewal: Renewal = self.write(
+            lambda id: self.world.metastore.renew(effect.claim, effect.lease_seconds, effect.waiting)
+        )
         execution = self._running.get(actor.identity.pid)
-        if renewed and execution is not None:
+        if renewal is not Renewal.GONE and execution is not None:
             self.world.ledger.renew(execution, self.world.clock.seconds + LEASE_SECONDS)
-        return renewed
+        return renewal
 
     def report(self, actor: Worker, effect: ReportOutcome) -> Accepted | Refused:
         """The outcome, under the token."""

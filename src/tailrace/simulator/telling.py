@@ -4,7 +4,7 @@ from typing import Any
 
 from tailrace.effects.asks import Accepted, CreateDueRuns, Effect, Note, StillRunning, Submit, Woken
 from tailrace.effects.results import Applied
-from tailrace.effects.tries import Claim, Refused, Submission, TryOutcome
+from tailrace.effects.tries import Claim, Refused, Renewal, Submission, TryOutcome
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.planning.snapshot import Snapshot
 
@@ -37,6 +37,8 @@ def words(effect: Effect[Any], answer: Any, several: bool) -> str:
             return "still running"
         case Woken():
             return _woken(answer)
+        case Renewal():
+            return "" if answer is Renewal.HELD else str(answer)
         case bool():
             return "" if answer else "no"
         case frozenset():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tailrace.effects.asks import Accepted, ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
-from tailrace.effects.tries import Claim, Submission
+from tailrace.effects.tries import Claim, Renewal, Submission
 from tailrace.execution.worker import worker_loop
 from tailrace.execution.worker_channel import WorkerChannel
 from tests.acceptance.execution.conftest import claim_of
@@ -47,7 +47,7 @@ def answering(ledger: Ledger, perform_own: Callable[[Effect[Any]], Any]) -> Call
             ledger.write(str(effect.outcome.kind), effect.claim)
             return Accepted(str(effect.after.state))
         if isinstance(effect, RenewLease):
-            return True
+            return Renewal.HELD
         if isinstance(effect, ReadXCom):
             return tuple((task_id, -1, task_id.upper()) for task_id in effect.query.task_ids)
         if hasattr(effect, "submission"):

@@ -66,6 +66,7 @@ class OneWorker:
 
     pipe: tuple[int, int] = field(default_factory=os.pipe)
     told: bool = False
+    at_once: bool = False
     come_back: bool = False
 
     def fileno(self) -> int:
@@ -73,12 +74,12 @@ class OneWorker:
 
     def terminate(self) -> bool:
         if select.select([self.pipe[0]], [], [], 0)[0]:
-            os.read(self.pipe[0], 1)
+            self.at_once = self.at_once or os.read(self.pipe[0], 1) == b"9"
             self.told = True
         return self.told
 
-    def say_terminate(self) -> None:
-        os.write(self.pipe[1], b"!")
+    def say_terminate(self, *, at_once: bool = False) -> None:
+        os.write(self.pipe[1], b"9" if at_once else b"!")
 
 
 @dataclass
@@ -129,16 +130,16 @@ NewBench = Callable[..., Bench]
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[NewBench]:
-    """``bench(tasks, isolation="fork")``: a zygote that has loaded a DAG ``d`` with these tasks."""
+    """``bench(tasks, isolation="fork", grace=5.0)``: a zygote that has loaded a DAG ``d`` with these tasks."""
     made: list[Bench] = []
 
-    def new(tasks: str, isolation: str = "fork") -> Bench:
+    def new(tasks: str, isolation: str = "fork", grace: float = 5.0) -> Bench:
         file = tmp_path / "dag.py"
         file.write_text(HEAD + tasks)
         zygote = start_zygote(file, tmp_path / "home", isolation=isolation)
         report = zygote.loaded()
         assert report.mistakes == ()
-        port = TaskPort(zygote.connect(), report.specs, report.reusable)
+        port = TaskPort(zygote.connect(), report.specs, report.reusable, grace)
         made.append(Bench(zygote, port, tmp_path / "home"))
         return made[-1]
 

@@ -1,5 +1,6 @@
 """What a bash command says reaches the log, whatever comes of it; what it does to its parent reaches nobody else."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tailrace import DAG, BashOperator
+from tailrace.effects.tries import TryOutcome
 from tailrace.execution.process import TaskTerminated
 from tailrace.model.outcomes import OutcomeKind
 from tests.acceptance.execution.conftest import NewBench, eventually
@@ -89,3 +91,23 @@ def test_a_parent_that_a_command_has_changed_starts_no_other(bench: NewBench) ->
     assert words_of(desk.run("parent")) == words_of(desk.run("parent", 2))
     (spoilt,) = words_of(desk.run("spoils"))
     assert words_of(desk.run("parent", 3)) != [spoilt]
+
+
+def test_a_last_line_of_any_length_costs_no_memory(bench: NewBench) -> None:
+    """300 MB without an end of line: the process that passes them on keeps what can be an XCom, and says no."""
+    desk = bench(
+        """
+endless = "head -c 300000000 /dev/zero | tr '\\\\0' x"
+BashOperator(task_id="endless", bash_command=endless, dag=dag)
+BashOperator(task_id="unpushed", bash_command=endless, dag=dag, do_xcom_push=False)
+"""
+    )
+    parked = desk.start("endless")
+    most = 0
+    while not isinstance(news := desk.news(0.1), TryOutcome):
+        with contextlib.suppress(OSError):
+            memory = Path(f"/proc/{parked.task.pid if parked.task else 0}/status").read_text()
+            most = max(most, int(memory.partition("VmRSS:")[2].split()[0]))
+    assert "its last line, 300,000,000 bytes, is too long for an XCom (at most 16,777,216)" in news.error
+    assert most < 150_000, "kilobytes"
+    assert desk.run("unpushed").kind is OutcomeKind.SUCCESS

@@ -64,7 +64,7 @@ def executor(tmp_path: Path, ledger: Ledger, wakeup: tuple[int, int]) -> Iterato
         file.write_text(HEAD + TASKS)
         zygote = start_zygote(file, tmp_path / "home")
         main = worker_main or Working(ledger)
-        executor = LocalExecutor(workers, zygote, main, before_fork=before_fork, wakeup=wakeup[0])
+        executor = LocalExecutor(workers, zygote, main, before_fork=before_fork, wakeup=wakeup[0], grace_seconds=5.0)
         made.append((executor, zygote))
         return executor
 
@@ -162,7 +162,7 @@ def test_a_worker_that_cannot_be_started_ends_the_others(
 
     monkeypatch.setattr(os, "fork", fork_twice)
     with pytest.raises(EnvironmentBroken, match="2 of 3 workers could be started"):
-        LocalExecutor(3, zygote, Working(ledger), before_fork=lambda: None, wakeup=-1)
+        LocalExecutor(3, zygote, Working(ledger), before_fork=lambda: None, wakeup=-1, grace_seconds=5.0)
     zygote.stop()
     assert not any(map(alive, pids))
 
@@ -317,7 +317,8 @@ def test_a_worker_whose_job_was_killed_reports_its_try_then_ends(tmp_path: Path,
         "from tailrace.execution.zygote import start_zygote\n"
         "folder = Path(sys.argv[1])\n"
         "zygote = start_zygote(folder / 'dag.py', folder / 'home')\n"
-        "local = LocalExecutor(1, zygote, Working(Ledger(folder / 'ledger')), before_fork=lambda: None, wakeup=-1)\n"
+        "main = Working(Ledger(folder / 'ledger'))\n"
+        "local = LocalExecutor(1, zygote, main, before_fork=lambda: None, wakeup=-1, grace_seconds=5.0)\n"
         "local.submit([submission('slow'), submission('noop')])\n"
         "print(zygote.pid, *[worker.pid for worker in local._workers], flush=True)\n"
         "time.sleep(1000)\n"

@@ -34,7 +34,9 @@ def wakeup() -> Iterator[tuple[int, int]]:
 def executor(tmp_path: Path, ledger: Ledger, wakeup: tuple[int, int]) -> Iterator[SequentialExecutor]:
     (tmp_path / "dag.py").write_text(HEAD + TASKS)
     zygote = start_zygote(tmp_path / "dag.py", tmp_path / "home")
-    made = SequentialExecutor(zygote, worker_loop(15.0), partial(answering, ledger), wakeup=wakeup[0])
+    made = SequentialExecutor(
+        zygote, worker_loop(15.0), partial(answering, ledger), wakeup=wakeup[0], grace_seconds=5.0
+    )
     yield made
     made.stop()
     zygote.stop()

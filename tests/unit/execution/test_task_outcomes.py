@@ -55,8 +55,12 @@ class BrokenText(Exception):
         (ValueError("bad row\nsecond line"), "failed", "ValueError: bad row"),
         (ValueError(), "failed", "ValueError"),
         (KeyboardInterrupt(), "failed", "KeyboardInterrupt"),
-        (SystemExit(0), "failed", "the task called exit(0)"),
-        (SystemExit("bye"), "failed", "the task called exit('bye')"),
+        (SystemExit(), "success", ""),
+        (SystemExit(0), "success", ""),
+        (SystemExit(3), "failed", "the task called exit(3)"),
+        (SystemExit(256), "failed", "the task called exit(256)"),
+        (SystemExit(0.0), "failed", "the task called exit: 0.0"),
+        (SystemExit("bye\nbye"), "failed", "the task called exit: bye"),
         (BrokenText(), "failed", "BrokenText: (its text cannot be told: ValueError)"),
     ],
 )
@@ -165,6 +169,29 @@ def test_the_last_line_of_a_command_is_its_xcom(command: str, last: str) -> None
     with dag():
         outcome = run(BashOperator(task_id="shell", bash_command=command))
     assert outcome["xcoms"] == {"return_value": last}
+
+
+def _prints(count: int, then: str) -> str:
+    return f"echo before; head -c {count} /dev/zero | tr '\\0' x; {then or 'true'}"
+
+
+@pytest.mark.parametrize("then", ["", "echo", "sleep 0.01; echo y"])
+def test_a_last_line_of_any_length_is_refused_or_kept_whole(then: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tailrace.authoring.operators._LONGEST_LINE", 150_001)
+
+    def bash(command: str, **arguments: Any) -> dict[str, Any]:
+        with dag():
+            return run(BashOperator(task_id="shell", bash_command=command, **arguments))
+
+    length = "200,001" if "y" in then else "200,000"
+    assert len(bash(_prints(150_000, then))["xcoms"]["return_value"]) in (150_000, 150_001)
+    refused = bash(_prints(200_000, then))
+    assert (refused["kind"], refused["xcoms"]) == ("failed", {})
+    assert f"its last line, {length} bytes, is too long for an XCom (at most 150,001)" in refused["error"]
+    assert bash(_prints(200_000, then), do_xcom_push=False)["kind"] == "success"
+    assert bash(_prints(200_000, then) + "; echo; echo z")["xcoms"] == {"return_value": "z"}
+    failed = bash(_prints(200_000, then) + "; exit 3")
+    assert failed["error"].startswith("BashFailed: bash exited 3: xxx") and len(failed["error"]) < 1100
 
 
 def test_running_a_task_leaves_the_task_as_it_was_written() -> None:

@@ -24,7 +24,7 @@ from tailrace.effects.asks import (
     StillRunning,
     TellExecutor,
 )
-from tailrace.effects.tries import Claim, RefusalReason, Refused, Submission, TryOutcome, XComQuery
+from tailrace.effects.tries import Claim, RefusalReason, Refused, Renewal, Submission, TryOutcome, XComQuery
 from tailrace.execution.worker import worker_loop
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
@@ -41,6 +41,7 @@ SPEC = TaskSpec("load", retries=1, retry_delay=timedelta(seconds=30))
 PARKED = Parked(WORKER, TASK, SPEC, "hash")
 SUCCESS = TryOutcome(OutcomeKind.SUCCESS)
 QUERY = XComQuery("example", "run", ("extract",), "return_value")
+HELD = Renewal.HELD
 REFUSED = Refused(RefusalReason.NOT_QUEUED, "running")
 
 
@@ -133,13 +134,39 @@ def test_an_xcom_query_is_answered_and_the_wait_goes_on() -> None:
 def test_the_lease_is_renewed_each_time_the_wait_is_over() -> None:
     still = StillRunning()
     asked = drive(
-        [SUBMISSION, PARKED, claim(), None, still, True, still, True, SUCCESS, Accepted("success"), None, None]
+        [SUBMISSION, PARKED, claim(), None, still, HELD, still, HELD, SUCCESS, Accepted("success"), None, None]
     )
     assert [effect for effect in asked if isinstance(effect, RenewLease)] == [RenewLease(claim(), 15.0)] * 2
 
 
+def test_a_try_that_must_stop_is_ended_gently_and_keeps_its_lease_until_it_has() -> None:
+    stopping, still = Renewal.STOPPING, StillRunning()
+    stopped = TryOutcome(OutcomeKind.LOST, "stopped")
+    answers = [still, HELD, still, stopping, None, still, stopping, QUERY, (), None, stopped]
+    asked = drive([SUBMISSION, PARKED, claim(), None, *answers, Accepted("none"), None, None])
+    assert names(asked)[4:-2] == [
+        *("AwaitTask", "RenewLease", "AwaitTask", "RenewLease", "StopTask"),
+        *("AwaitTask", "RenewLease", "AwaitTask", "ReadXCom", "AnswerTask", "AwaitTask", "ReportOutcome"),
+    ]
+    assert reported(asked).outcome == stopped
+
+
+def test_a_try_that_is_lost_while_it_stops_is_killed() -> None:
+    still = StillRunning()
+    answers = [still, Renewal.STOPPING, None, still, Renewal.GONE, None, REFUSED]
+    asked = drive([SUBMISSION, PARKED, claim(), None, *answers, None, None])
+    assert names(asked)[5:10] == ["RenewLease", "StopTask", "AwaitTask", "RenewLease", "KillTask"]
+
+
+def test_what_a_process_waits_for_at_its_end_goes_with_the_renewal() -> None:
+    asked = drive(
+        [SUBMISSION, PARKED, claim(), None, StillRunning("waiting"), HELD, SUCCESS, Accepted("success"), None, None]
+    )
+    assert RenewLease(claim(), 15.0, "waiting") in asked
+
+
 def test_a_lease_that_cannot_be_renewed_kills_the_task_before_anything_is_said() -> None:
-    asked = drive([SUBMISSION, PARKED, claim(), None, StillRunning(), False, None, REFUSED, None, None])
+    asked = drive([SUBMISSION, PARKED, claim(), None, StillRunning(), Renewal.GONE, None, REFUSED, None, None])
     assert names(asked)[5:8] == ["RenewLease", "KillTask", "ReportOutcome"]
     assert asked[6] == KillTask()
     assert reported(asked).outcome.kind is OutcomeKind.LOST

@@ -154,6 +154,10 @@ def test_a_running_try_says_who_holds_it(lease: float, waits: str, release: str)
     found = of_task(explain_run(facts(spec, run(spec, tis=(view,)), instances=(ti,))), "a")
     assert found.waits == f"try 2 is running for 1:10 by worker 7 on here, process 8{waits}"
     assert told(found)[0] == release
+    waiting = replace(ti, reason="waiting for thread x to end")
+    found = of_task(explain_run(facts(spec, run(spec, tis=(view,)), instances=(waiting,))), "a")
+    held = "by worker 7 on here, process 8; its function has returned, and its process is waiting for thread x to end"
+    assert found.waits == f"try 2 is running for 1:10 {held}{waits}"
 
 
 def test_what_has_ended_says_how() -> None:

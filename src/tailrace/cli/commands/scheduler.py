@@ -13,7 +13,7 @@ import click
 from tailrace.cli.decisions import DecisionTeller
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dags_option, settings_with
-from tailrace.cli.speaking import Speaker, current_speaker, plural, state_styled
+from tailrace.cli.speaking import Speaker, current_speaker, interrupted_text, plural, state_styled
 from tailrace.effects.asks import Note
 from tailrace.errors import CommandError
 from tailrace.runtime.launch import run_scheduler
@@ -26,7 +26,7 @@ _MOST_DAGS_NAMED = 8
 @click.command(
     cls=Command,
     epilog="Any number of schedulers may run. The first Ctrl-C (or SIGTERM) starts nothing more and waits for what "
-    "runs, the second ends that too: exit code 130 or 143.",
+    "runs, the second asks that to end too, the third kills it: exit code 130 or 143.",
 )
 @dags_option
 @click.option("-w", "--workers", type=WholeNumber(1), metavar="N", help="How many worker processes.")
@@ -82,11 +82,6 @@ class SchedulerLog:
         for verdict in note.applied.judged if note.applied is not None else ():
             self.said(f"{note.dag_id} / {verdict.run_id} {state_styled(verdict.state, sys.stderr)}: {verdict.reason}")
 
-    def draining(self, busy: int) -> None:
-        """Say that nothing more is started."""
-        waiting = f"waiting for {plural(busy, 'running task')}; interrupt again to end them" if busy else "ending"
-        self.said(f"interrupted: nothing more is started, {waiting}")
-
-    def terminating(self, busy: int) -> None:
-        """Say that running tries are killed."""
-        self.said(f"interrupted again: ending {plural(busy, 'running task')}; their tries do not count as failures")
+    def interrupted(self, times: int, busy: int) -> None:
+        """Say what becomes of running tries."""
+        self.said(interrupted_text(times, busy))

@@ -1,0 +1,36 @@
+"""What a job asks of its executor at each interrupt: to begin no more, to end what runs, to do so at once."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tailrace.effects.asks import StopStarting, TerminateTasks, Woken
+from tailrace.jobs.stepping import Ending, JobMemory, heed
+
+ONE = Woken(drain=True)
+TWO = Woken(drain=True, terminate=True)
+THREE = Woken(drain=True, terminate=True, kill=True)
+BEGIN_NO_MORE, END, KILL = StopStarting(), TerminateTasks(), TerminateTasks(at_once=True)
+
+
+def asked(*woken: Woken) -> Iterator[object]:
+    memory = JobMemory()
+    for each in woken:
+        yield from heed(each, memory)
+    assert memory.stopping is (Ending.DRAINED if woken[-1] == ONE else Ending.TERMINATED)
+
+
+@pytest.mark.parametrize(
+    ("woken", "effects"),
+    [
+        ((ONE,), [BEGIN_NO_MORE]),
+        ((ONE, ONE), [BEGIN_NO_MORE]),
+        ((ONE, TWO, TWO), [BEGIN_NO_MORE, BEGIN_NO_MORE, END]),
+        ((ONE, TWO, THREE, THREE), [BEGIN_NO_MORE, BEGIN_NO_MORE, END, KILL]),
+        ((TWO, THREE), [BEGIN_NO_MORE, END, KILL]),
+        ((ONE, THREE), [BEGIN_NO_MORE, BEGIN_NO_MORE, KILL]),
+        ((THREE, THREE), [BEGIN_NO_MORE, KILL]),
+    ],
+)
+def test_each_interrupt_is_passed_on_once(woken: tuple[Woken, ...], effects: list[object]) -> None:
+    assert list(asked(*woken)) == effects
