@@ -26,6 +26,10 @@ class CommandError(TailraceError):
     exit_code = 2
 
 
+class ValueRefused(CommandError):
+    """The metastore cannot hold a value as it is; nothing landed, and the same write would be refused again."""
+
+
 class EnvironmentBroken(TailraceError):
     """The metastore, the disk or the host does not let us work; nothing was half-written."""
 

@@ -146,10 +146,15 @@ def test_pools(world: World) -> None:
     assert len(world.store.list_pools()) == 1
 
 
-@pytest.mark.parametrize(("name", "slots"), [("", 1), ("small", -2)])
-def test_a_pool_nobody_could_use_is_refused(world: World, name: str, slots: int) -> None:
-    refused = plan_resize(world.store.resize_facts(name), name, slots).refusals
-    assert refused == (f"pool {name!r}: expected a name and 0 slots or more (-1: no limit), found {slots}",)
+@pytest.mark.parametrize(
+    ("name", "slots", "refusal"),
+    [
+        ("", 1, "a pool's name must be text in one line, not ''"),
+        ("small", -2, "pool 'small': expected 0 slots or more (-1: no limit), found -2"),
+    ],
+)
+def test_a_pool_nobody_could_use_is_refused(world: World, name: str, slots: int, refusal: str) -> None:
+    assert plan_resize(world.store.resize_facts(name), name, slots).refusals == (refusal,)
 
 
 def test_a_pool_in_use_is_not_deleted(world: World) -> None:

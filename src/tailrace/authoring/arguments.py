@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from tailrace.authoring.mistakes import nearest, shown
+from tailrace.authoring.mistakes import nearest
+from tailrace.model.names import wrong_with_label
+from tailrace.model.plain_text import LONGEST_TEXT, is_storable, shown
 from tailrace.model.rules import OLD_NAMES, TriggerRule
 from tailrace.model.spec import DEFAULT_POOL
 
@@ -13,18 +15,21 @@ WEIGHT_RULES = ("downstream", "upstream", "absolute")
 #: No column of a metastore holds a greater number.
 MOST = 2**31 - 1
 
+#: The numbers of tries grow with every clear and loss, and are stored too.
+MOST_RETRIES = 1_000_000
+
 #: A moment so far from now must still be a date.
 _LONGEST = timedelta(days=1_000_000)
 
 
-def whole(least: int) -> Callable[[Any], int]:
+def whole(least: int, most: int = MOST) -> Callable[[Any], int]:
     """Reads a whole number, from ``least`` on."""
 
     def read(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"must be a whole number, at least {least}, not {shown(value)}")
-        if value > MOST:
-            raise ValueError(f"must be at most {MOST}, not {shown(value)}")
+        if value > most:
+            raise ValueError(f"must be at most {most}, not {shown(value)}")
         return value
 
     return read
@@ -82,7 +87,7 @@ def pool(value: Any) -> str:
     if value is None:
         return DEFAULT_POOL
     if isinstance(value, str) and value:
-        return text(value)
+        return _label(value)
     raise ValueError(f"must be the name of a pool, not {shown(value)}")
 
 
@@ -107,18 +112,21 @@ def items(values: Any) -> list[Any]:
     return list(values)
 
 
-def is_name(value: Any) -> bool:
-    """Whether it can name a DAG or a task: in a path, on a command line and in every store."""
-    return isinstance(value, str) and bool(value) and all(c.isprintable() and c not in " /" for c in value)
-
-
 def text(value: Any) -> str:
     """Reads text; None is none."""
     if value is not None and not isinstance(value, str):
         raise ValueError(f"must be text, not {shown(value)}")
-    if not is_writable(value or ""):
+    if not is_storable(value or ""):
         raise ValueError(f"must be text that can be written, not {shown(value)}")
     return value or ""
+
+
+def short_text(value: Any) -> str:
+    """Reads text that is stored with the DAG, again and again; None is none."""
+    found = text(value)
+    if len(found) > LONGEST_TEXT:
+        raise ValueError(f"must be at most {LONGEST_TEXT:,} characters long, not {len(found):,}")
+    return found
 
 
 def texts(values: Any) -> tuple[str, ...]:
@@ -130,13 +138,10 @@ def texts(values: Any) -> tuple[str, ...]:
     found = list(values)
     if not all(isinstance(value, str) for value in found):
         raise ValueError(f"must be texts, not {shown(found)}")
-    return tuple(sorted(map(text, found)))
+    return tuple(sorted(map(_label, found)))
 
 
-def is_writable(value: str) -> bool:
-    """Whether every store can hold it: no half of a character, and none that ends a text for PostgreSQL."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in value
+def _label(value: str) -> str:
+    if wrong := wrong_with_label(value):
+        raise ValueError(f"must be {wrong}")
+    return value

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from tailrace.authoring.mistakes import shown
 from tailrace.authoring.xcom_args import XComArg
+from tailrace.model.plain_text import shown
 
 #: The kernel takes no single argument or variable longer than this many bytes, its end included.
 _LONGEST = 32 * os.sysconf("SC_PAGE_SIZE")

@@ -14,6 +14,8 @@ from tailrace.authoring.arguments import MOST
 from tailrace.authoring.checking import check, graph_of
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.operator import BaseOperator
+from tailrace.model.names import LONGEST_NAME
+from tailrace.model.plain_text import visible_line
 from tailrace.model.spec import DagSpec, TaskSpec
 
 
@@ -61,7 +63,7 @@ def _topological(dag: DAG) -> list[str]:
 def _task(task: BaseOperator) -> TaskSpec:
     return TaskSpec(
         task_id=task.task_id,
-        operator=type(task).__name__,
+        operator=visible_line(type(task).__name__, LONGEST_NAME),
         upstream=tuple(sorted(task.upstream_task_ids)),
         downstream=tuple(sorted(task.downstream_task_ids)),
         trigger_rule=task.trigger_rule,

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
 
-from tailrace.authoring.arguments import arguments, flag, is_name, items, text, texts, whole
+from tailrace.authoring.arguments import arguments, flag, items, short_text, text, texts, whole
 from tailrace.authoring.datetimes import datetime_in, zone_of
 from tailrace.authoring.lacking import OF_DAGS, judge
-from tailrace.authoring.mistakes import Mistake, Note, nearest, shown, where_written
+from tailrace.authoring.mistakes import Mistake, Note, nearest, where_written
 from tailrace.authoring.variables import VARIABLES
+from tailrace.model.names import wrong_with_id
+from tailrace.model.plain_text import shown
 from tailrace.model.spec import ScheduleKind
 from tailrace.timetable import read_schedule, validate
 
@@ -67,7 +69,7 @@ class DAG:
         self.catchup = self._read("catchup", flag, catchup, False)
         self.max_active_runs = self._read("max_active_runs", whole(1), max_active_runs, 1)
         self.max_active_tasks = self._read("max_active_tasks", whole(1), max_active_tasks, 1)
-        self.description = self._read("description", text, description, "")
+        self.description = self._read("description", short_text, description, "")
         self.doc_md = self._read("doc_md", text, doc_md, "")
         self.tags = self._read("tags", texts, tags, tuple[str, ...]())
         self.user_defined_macros = self._read("user_defined_macros", arguments, user_defined_macros, dict[str, Any]())
@@ -77,8 +79,8 @@ class DAG:
         self._look_at_unknown({**unknown, "doc_md": doc_md})
         self._read_dates(timezone, start_date, end_date)
         self._read_schedule(schedule)
-        if not is_name(dag_id):
-            self.mistake(f"dag_id must be a name without spaces or slashes, not {shown(dag_id)}")
+        if wrong := wrong_with_id(dag_id):
+            self.mistake(f"dag_id must be {wrong}")
         DAG._loaded.append(self)
 
     def __enter__(self) -> Self:

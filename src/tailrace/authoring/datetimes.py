@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from tailrace.authoring.mistakes import shown
+from tailrace.model.plain_text import shown
 from tailrace.timetable import INSTEAD, clock_in, fixed_zone, zone_named
 
 _NAMED = "write tzinfo=ZoneInfo('Europe/Berlin') or the like, or leave it out and give the DAG a timezone="

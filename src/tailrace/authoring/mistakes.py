@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from tailrace.model.plain_text import visible_line
 
 _PACKAGE = str(Path(__file__).parent.parent) + "/"
 _EXAMPLES = _PACKAGE + "examples/"
@@ -22,6 +25,10 @@ class Mistake(Struct, frozen=True, order=True):
     line: int
     dag_id: str | None
     message: str
+
+    def __post_init__(self) -> None:
+        """What is wrong may be anything: an id of a megabyte, an exception's text."""
+        force_setattr(self, "message", visible_line(self.message))
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
@@ -60,12 +67,3 @@ def nearest(name: object, known: Iterable[str], likeness: float = 0.6) -> str:
     """``"; did you mean a or b?"``, or nothing when nothing known is close."""
     close = get_close_matches(str(name), list(known), n=2, cutoff=likeness)
     return f"; did you mean {' or '.join(repr(each) for each in close)}?" if close else ""
-
-
-def shown(value: object) -> str:
-    """A value as Python writes it, in one line and short; its own way of being written may be broken."""
-    try:
-        text = " ".join(repr(value).split())
-    except Exception:
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Any, ClassVar, TypeVar, cast
 
 from tailrace.authoring.arguments import (
+    MOST_RETRIES,
     duration,
     flag,
-    is_name,
     or_none,
     pool,
     text,
@@ -19,9 +19,11 @@ from tailrace.authoring.arguments import (
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.defaults import parameters_of, with_defaults
 from tailrace.authoring.lacking import OF_TASKS, judge
-from tailrace.authoring.mistakes import LEFT_OUT, nearest, shown, where_written
+from tailrace.authoring.mistakes import LEFT_OUT, nearest, where_written
 from tailrace.authoring.relations import Relations
 from tailrace.authoring.xcom_args import XComArg
+from tailrace.model.names import wrong_with_id
+from tailrace.model.plain_text import shown
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DEFAULT_POOL, Decides
 
@@ -89,7 +91,8 @@ class BaseOperator(Relations):
         self.upstream_task_ids: set[str] = set()
         self.downstream_task_ids: set[str] = set()
         named, given_dag = cast(Any, task_id), cast(Any, dag)  # whatever it may be
-        self.task_id = named if is_name(named) else shown(named)
+        wrong_with_it = wrong_with_id(named)
+        self.task_id = shown(named) if wrong_with_it else named
         found = given_dag if isinstance(given_dag, DAG) else DAG.current()
         # A task outside any DAG is kept in one of its own, whose only mistake says so.
         self.dag = found or DAG("(no DAG)")
@@ -98,8 +101,8 @@ class BaseOperator(Relations):
             self.mistake(f"task {task_id!r} is in no DAG; write it inside `with DAG(…):` or give it dag=")
         if given_dag is not None and not isinstance(given_dag, DAG):
             self.mistake(f"dag must be a DAG, not {shown(dag)}")
-        if not is_name(task_id):
-            self.mistake(f"task_id must be a name without spaces or slashes, not {shown(task_id)}")
+        if wrong_with_it:
+            self.mistake(f"task_id must be {wrong_with_it}")
         self._look_at_lacking(arguments)
         defaults = {name: value for name, value in self.dag.default_args.items() if name in ARGUMENTS}
         self._took_defaults(self.dag, defaults.keys() - arguments.keys())
@@ -175,7 +178,7 @@ def names_of(operator: type[BaseOperator]) -> set[str]:
 
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
-    "retries": whole(0),
+    "retries": whole(0, MOST_RETRIES),
     "retry_delay": duration,
     "retry_exponential_backoff": flag,
     "max_retry_delay": or_none(duration),

@@ -17,13 +17,14 @@ from msgspec import Struct
 from tailrace.authoring import bash_command as bash
 from tailrace.authoring.arguments import arguments as read_arguments
 from tailrace.authoring.arguments import flag, items
-from tailrace.authoring.mistakes import LEFT_OUT, shown
+from tailrace.authoring.mistakes import LEFT_OUT
 from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.relations import relate
 from tailrace.authoring.results import Followed, is_success, settled
 from tailrace.authoring.variables import VARIABLES
-from tailrace.authoring.xcom_args import outputs_in, resolve
+from tailrace.authoring.xcom_args import RETURN_VALUE, outputs_in, resolve
 from tailrace.errors import TaskFailed, TaskSkipped
+from tailrace.model.plain_text import shown
 from tailrace.model.spec import Decides
 
 _PIECE = 1 << 16
@@ -186,8 +187,8 @@ class _Said:
 
     @property
     def last_line(self) -> str:
-        """The last line, without its end."""
-        return self._last.decode(errors="replace")
+        """The last line, without its end: a file's name comes through, whatever bytes are in it."""
+        return self._last.decode(errors="surrogateescape")
 
 
 class BashFailed(Exception):
@@ -229,8 +230,10 @@ class PythonOperator(BaseOperator):
         if self.multiple_outputs:
             if not isinstance(result, dict):
                 raise TaskFailed(f"multiple_outputs needs a dict, and {self.task_id} returned {type(result).__name__}")
+            if self.do_xcom_push and RETURN_VALUE in result:
+                raise TaskFailed(f"multiple_outputs: {RETURN_VALUE!r} is the whole dict, and no key in it")
             for key, value in result.items():
-                context["ti"].xcom_push(key=str(key), value=value)
+                context["ti"].xcom_push(key=key, value=value)
         return result
 
     def look_for_mistakes(self) -> None:

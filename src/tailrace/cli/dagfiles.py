@@ -11,6 +11,7 @@ from tailrace.cli.options import dag_names_in
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError
 from tailrace.execution.zygote import LoadReport, start_zygote
+from tailrace.model.names import wrong_with_id
 from tailrace.model.spec import DagSpec
 from tailrace.runtime.finding import find_dag
 from tailrace.runtime.settings import Settings
@@ -44,7 +45,7 @@ def bundled_file(dag_id: str, settings: Settings) -> Path | None:
     The examples load only when named; a person's own DAG of the same name always wins, and --dags means what it says.
     """
     example = bundled_examples_path() / f"{dag_id}.py"
-    if Path(dag_id).name != dag_id or not example.is_file() or settings.origins["dags"].startswith("option"):
+    if wrong_with_id(dag_id) or not example.is_file() or settings.origins["dags"].startswith("option"):
         return None
     own = settings.dags.exists() and dag_id in dag_names_in(settings.dags)
     return None if own else example

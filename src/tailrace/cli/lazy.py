@@ -13,6 +13,8 @@ import click
 from msgspec import Struct
 
 from tailrace.cli.speaking import Speaker
+from tailrace.errors import CommandError
+from tailrace.model.plain_text import is_storable, visible_line
 from tailrace.runtime.suggestions import did_you_mean
 
 
@@ -66,7 +68,9 @@ class Command(click.Command):
         """Read the line; a number below zero, which looks like an option, is refused as the number it is."""
         typed = list(args)
         try:
-            return super().parse_args(ctx, args)
+            left = super().parse_args(ctx, args)
+            self._require_text(ctx)
+            return left
         except click.NoSuchOption as unknown:
             name = unknown.option_name
             if not name[1:].isdigit():
@@ -75,6 +79,15 @@ class Command(click.Command):
                 raise click.UsageError(f"no such option: {name}; see {ctx.command_path} --help", ctx) from None
             number = next((word for word in typed if word.startswith(name)), name)
             raise click.UsageError(f"{number} is no option, and no number below zero is expected here", ctx) from None
+
+    def _require_text(self, ctx: click.Context) -> None:
+        """Raise CommandError for a word that is no text in UTF-8: only a path may be any bytes."""
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name or "")
+            for word in value if isinstance(value, tuple) else (value,):
+                if isinstance(word, str) and not is_storable(word):
+                    name = parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name).upper()
+                    raise CommandError(f"{name} {visible_line(word, 200)} is no text in UTF-8; type it in UTF-8")
 
 
 class LazyGroup(click.Group):

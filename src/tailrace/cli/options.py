@@ -1,6 +1,5 @@
 """Options and arguments that several commands share, and the settings they lead to."""
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from tailrace.errors import CommandError, TailraceError
+from tailrace.model.json_values import NotStorable, json_text, read_json
+from tailrace.model.plain_text import visible_line
 from tailrace.runtime.settings import Settings, load_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,8 +42,10 @@ class WholeNumber(click.IntRange):
         try:
             number: int = super().convert(value, param, ctx)
         except click.BadParameter:
-            too_much = str(value).isdecimal() and int(value) > _MOST
-            self.fail(f"{value!r} is {f'more than {_MOST}' if too_much else f'not {self._expected}'}", param, ctx)
+            digits = str(value).lstrip("0")
+            too_much = digits.isdecimal() and (len(digits) > len(str(_MOST)) or int(digits) > _MOST)
+            shown = visible_line(repr(value), 100)
+            self.fail(f"{shown} is {f'more than {_MOST}' if too_much else f'not {self._expected}'}", param, ctx)
         return number
 
 
@@ -123,18 +126,16 @@ def settings_with(**options: object) -> Settings:
 def canonical_conf(text: str | None) -> str | None:
     """The conf as canonical JSON text, so that spacing and key order do not make another backfill.
 
-    Raises CommandError unless it is a JSON object.
+    Raises CommandError unless it is a JSON object, and comes to the tasks as it is.
     """
     if text is None:
         return None
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = read_json(text)
+    except NotStorable as refused:
+        raise CommandError(f"--conf cannot be kept as it is: {refused}") from None
     except ValueError as mistake:
         raise CommandError(f"--conf is not JSON: {mistake}; write an object such as '{{\"key\": 1}}'") from None
     if not isinstance(value, dict):
-        raise CommandError(f"--conf must be a JSON object such as '{{\"key\": 1}}', not {text!r}")
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if value else None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not in JSON")
+        raise CommandError(f"--conf must be a JSON object such as '{{\"key\": 1}}', not {visible_line(text, 200)!r}")
+    return json_text(value, sort_keys=True) if value else None

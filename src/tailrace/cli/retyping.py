@@ -1,5 +1,6 @@
 """The command line that says the same thing again: what a summary tells a person to type next."""
 
+import os
 import shlex
 from collections.abc import Mapping
 
@@ -38,7 +39,22 @@ def command_line(
     words += _pair("--conf", command.conf)
     for name, value in settings_options.items():
         words += _pair(f"--{name}", value)
-    return shlex.join(words)
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    """For a shell; what cannot be seen, or is no UTF-8, in the spelling of bash's ``$'…'``."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(map(_spelt, word)) + "'"
+
+
+def _spelt(character: str) -> str:
+    if character in "'\\":
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
 def _pair(option: str, value: object | None) -> list[str]:

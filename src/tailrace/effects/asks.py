@@ -10,7 +10,17 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 from msgspec import Struct, field
 
 from tailrace.effects.results import Applied
-from tailrace.effects.tries import Claim, ClaimRequest, Json, Refused, Renewal, Submission, TryOutcome, XComQuery
+from tailrace.effects.tries import (
+    Claim,
+    ClaimRequest,
+    Refused,
+    Renewal,
+    Submission,
+    TryOutcome,
+    Unstorable,
+    XComAnswer,
+    XComQuery,
+)
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.model.states import JobState
@@ -213,8 +223,8 @@ class AwaitTask(Effect["TryOutcome | XComQuery | StillRunning"], frozen=True):
     seconds: float
 
 
-class ReadXCom(Effect[tuple[tuple[str, int, Json], ...]], frozen=True):
-    """The values asked for, as (task id, map index, value) in topological then index order."""
+class ReadXCom(Effect[XComAnswer], frozen=True):
+    """The values that a running task asks for."""
 
     query: XComQuery
 
@@ -222,7 +232,7 @@ class ReadXCom(Effect[tuple[tuple[str, int, Json], ...]], frozen=True):
 class AnswerTask(Effect[None], frozen=True):
     """Send a running task the answer to its XCom query."""
 
-    values: tuple[tuple[str, int, Json], ...]
+    answer: XComAnswer
 
 
 class RenewLease(Effect[Renewal], frozen=True):
@@ -241,18 +251,18 @@ class KillTask(Effect[None], frozen=True):
     """Kill the task's whole process group, and wait for its end."""
 
 
-class ReportOutcome(Effect["Accepted | Refused"], frozen=True):
+class Accepted(Struct, frozen=True):
+    """An outcome that landed; ``state`` is the task instance's state now."""
+
+    state: str
+
+
+class ReportOutcome(Effect[Accepted | Refused | Unstorable], frozen=True):
     """The try's outcome, guarded by state, try number and token; ``after`` was decided by ``planning.retries``."""
 
     claim: Claim
     outcome: TryOutcome
     after: AfterTry
-
-
-class Accepted(Struct, frozen=True):
-    """An outcome that landed; ``state`` is the task instance's state now."""
-
-    state: str
 
 
 class TellExecutor(Effect[None], frozen=True):

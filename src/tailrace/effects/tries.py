@@ -45,7 +45,7 @@ class Claim(Struct, frozen=True):
     logical_date: datetime
     data_interval: DataInterval
     run_type: str
-    run_conf: Mapping[str, Json]
+    run_conf: Mapping[str, Json] | None  # None: it cannot be read
     disable_retry: bool
     mark_success: bool
     started_at: datetime
@@ -89,6 +89,22 @@ class Renewal(StrEnum):
     HELD = "held"  # the try is its own, and goes on
     STOPPING = "stopping"  # it is its own, and a person wants it ended; the lease is renewed all the same
     GONE = "gone"  # it is somebody else's by now
+
+
+class Unstorable(Struct, frozen=True):
+    """An outcome that the metastore cannot hold as it is, and why. Nothing landed, and nothing would another time."""
+
+    why: str
+
+
+class Unreadable(Struct, frozen=True):
+    """XComs that cannot be given, and why: what was asked for, or what is stored, is not as it must be."""
+
+    why: str
+
+
+XComAnswer: TypeAlias = tuple[tuple[str, int, Json], ...] | Unreadable
+"""The values asked for, as (task id, map index, value), in topological then index order; or why there are none."""
 
 
 class XComQuery(Struct, frozen=True):

@@ -1,17 +1,22 @@
 """What templates and Python callables see: Airflow's names, plain values, aware datetimes in UTC."""
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import Any, NoReturn, Self
 
 from msgspec import Struct
 
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.execution.jsonable import as_json
-from tailrace.model.keys import UNMAPPED, TryKey
+from tailrace.model.json_values import stored_form
+from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED, TryKey
+from tailrace.model.names import wrong_as_sought, wrong_with_key
 
 PullXCom = Callable[[str, str, tuple[str, ...], str, int | None], list[Any]]
 """(dag id, run id, task ids, key, map index) → [task id, map index, value] for each that exists."""
@@ -37,14 +42,28 @@ class TaskInstance:
         self.try_token = try_token(key, order["token"])
         self.pushed: dict[str, Any] = {}
         self._pull = pull
+        self._process = os.getpid()
+        self._pushing = threading.RLock()
+        self._is_over = False
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Give ``value`` (JSON) to other tasks under ``key``; it lands if and when the try succeeds or ends."""
-        self.pushed[str(key)] = as_json(value, f"the XCom {key!r} of {self.task_id}")
+        if wrong := wrong_with_key(key):
+            raise _not_meant(key, f"xcom_push: key must be {wrong}")
+        kept = as_json(value, f"the XCom {key!r} of {self.task_id}")
+        with self._pushing:
+            self._require_own_try()
+            self.pushed[str.__str__(key)] = kept
+
+    def all_pushed(self) -> dict[str, Any]:
+        """What was pushed. A thread that lives on and pushes or pulls from now on is told that it is too late."""
+        with self._pushing:
+            self._is_over = True
+            return dict(self.pushed)
 
     def xcom_pull(
         self,
-        task_ids: str | Sequence[str] | None = None,
+        task_ids: str | Iterable[str] | None = None,
         key: str = RETURN_VALUE,
         default: Any = None,
         *,
@@ -57,20 +76,25 @@ class TaskInstance:
         For a mapped task the value is the list of all its map indexes' values, unless ``map_indexes`` names one.
         Without task ids it is the value of the last task, in topological order, that has one.
         """
-        ids = (task_ids,) if isinstance(task_ids, str) else tuple(task_ids or ())
-        asked = dag_id or self.dag_id, run_id or self.run_id
-        found = self._pull(*asked, ids, key, map_indexes)
+        ids = _several(task_ids)
+        asked = self.dag_id if dag_id is None else dag_id, self.run_id if run_id is None else run_id
+        _require_names(task_ids=ids, key=(key,), dag_id=asked[:1], run_id=asked[1:])
+        _require_index(map_indexes)
+        self._require_own_try()
+        if task_ids is not None and not ids:
+            return []
+        found = self._pull(*asked, tuple(dict.fromkeys(ids)), key, map_indexes)
         if key in self.pushed and asked == (self.dag_id, self.run_id) and self.task_id in ids:
             # Its own pushes land with its outcome; until then they are known here only.
             found = [row for row in found if row[0] != self.task_id]
-            found.append([self.task_id, self.map_index, self.pushed[key]])
+            found.append([self.task_id, self.map_index, stored_form(self.pushed[key])])
         by_task: dict[str, list[tuple[int, Any]]] = {}
         for task_id, map_index, value in found:
             by_task.setdefault(task_id, []).append((map_index, value))
         values = {
             task_id: entries[0][1]
             if len(entries) == 1 and (entries[0][0] == UNMAPPED or map_indexes is not None)
-            else [value for _, value in sorted(entries)]
+            else [value for _, value in sorted(entries, key=itemgetter(0))]
             for task_id, entries in by_task.items()
         }
         if isinstance(task_ids, str):
@@ -79,8 +103,54 @@ class TaskInstance:
             return next(reversed(values.values()), default)
         return [values.get(task_id, default) for task_id in ids]
 
+    def _require_own_try(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError("XComs are pushed and pulled in the task's own process, not in one that it has forked")
+        if self._is_over:
+            raise RuntimeError("XComs are pushed and pulled until the try ends, and this one has ended")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("XComs are pushed and pulled in the task's own process: ti cannot be sent to another")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     def __str__(self) -> str:
         return f"<TaskInstance: {self.dag_id}.{self.task_id} {self.run_id} [running]>"
+
+
+def _several(task_ids: Any) -> tuple[Any, ...]:
+    if task_ids is None:
+        return ()
+    if isinstance(task_ids, str):
+        return (task_ids,)
+    if not isinstance(task_ids, Iterable):
+        raise TypeError(f"xcom_pull: task_ids must be a task id, or several, not {task_ids!r}")
+    return tuple(task_ids)
+
+
+def _require_names(**names: Sequence[Any]) -> None:
+    for argument, values in names.items():
+        for value in values:
+            if wrong := wrong_as_sought(value):
+                raise _not_meant(value, f"xcom_pull: {argument} must be {wrong}")
+
+
+def _require_index(map_index: Any) -> None:
+    if map_index is None:
+        return
+    if not isinstance(map_index, int) or isinstance(map_index, bool):
+        raise TypeError(f"xcom_pull: map_indexes must be one index, a whole number, not {map_index!r}")
+    if not UNMAPPED <= map_index <= GREATEST_MAP_INDEX:
+        raise ValueError("xcom_pull: map_indexes is no index that a task instance can have")
+
+
+def _not_meant(value: object, message: str) -> Exception:
+    """As Python has it: a value of the wrong kind, or one of the right kind that cannot be."""
+    return ValueError(message) if isinstance(value, str) else TypeError(message)
 
 
 class _DagRun(Struct, frozen=True):

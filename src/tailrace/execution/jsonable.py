@@ -1,8 +1,8 @@
 """What may pass between tasks: JSON, and nothing that only looks like it."""
 
-import json
-from datetime import date, datetime
 from typing import Any
+
+from tailrace.model.json_values import stored_form
 
 
 class NotJson(Exception):
@@ -10,17 +10,11 @@ class NotJson(Exception):
 
 
 def as_json(value: Any, where: str) -> Any:
-    """``value`` as JSON would give it back (tuples become lists, dates ISO text). Raises NotJson."""
+    """``value`` as JSON will give it back (tuples become lists, dates ISO text). Raises NotJson."""
     try:
-        return json.loads(json.dumps(value, default=_dates, allow_nan=False))
+        return stored_form(value)
     except (TypeError, ValueError) as wrong:
         raise NotJson(
             f"{where} must be JSON (text, numbers, lists, dicts with text keys): {wrong}; "
             f"return a path or a plain value instead"
         ) from None
-
-
-def _dates(value: Any) -> str:
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} is not JSON")

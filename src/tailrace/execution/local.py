@@ -25,6 +25,10 @@ from tailrace.execution.port import TaskPort
 from tailrace.execution.worker_channel import JobLine, News, Order, WorkerChannel
 from tailrace.execution.zygote import LoadReport, ZygoteHandle
 from tailrace.model.keys import TryKey
+from tailrace.model.plain_text import visible_line
+
+#: Of a failed worker's traceback so much is told, in characters: its end, where it failed.
+_MOST_OF_A_TRACEBACK = 8_000
 
 #: So many workers may fail one after another, with no try ended in between, before the job gives up.
 FAILURES_IN_A_ROW = 4
@@ -184,9 +188,9 @@ class LocalExecutor:
                 code = 0
             except TailraceError as broken:
                 code = broken.exit_code
-                job.tell(News(failure=_first_line(str(broken)), traceback=traceback.format_exc()))
+                job.tell(_failed(str(broken)))
             except Exception as bug:
-                job.tell(News(failure=_first_line(f"{type(bug).__name__}: {bug}"), traceback=traceback.format_exc()))
+                job.tell(_failed(f"{type(bug).__name__}: {bug}"))
         finally:
             os._exit(code)
 
@@ -302,8 +306,9 @@ class _Heard:
         return bool(self.finished or self.lost or self.signalled)
 
 
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
+def _failed(text: str) -> News:
+    """What ended this worker, in few enough bytes for one message: any value may be in it."""
+    return News(failure=visible_line(text.partition("\n")[0]), traceback=traceback.format_exc()[-_MOST_OF_A_TRACEBACK:])
 
 
 def _how(worker: _Worker, code: int) -> str:

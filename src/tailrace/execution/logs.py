@@ -1,8 +1,10 @@
 """Where a try's log file is, and how its process's output gets there: at descriptor level, children included."""
 
 import faulthandler
+import hashlib
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -10,11 +12,20 @@ from typing import TextIO
 from tailrace.errors import EnvironmentBroken
 from tailrace.model.keys import UNMAPPED, TryKey
 
+#: No file system takes a longer name, in bytes.
+_LONGEST_PART = 255
+
+#: What ends a part of a path, and what is in none.
+_ENDS_A_PART = re.compile("[/\0\ud800-\udfff]")
+
+#: So much is kept of a name that cannot stand in a path.
+_BEGINNING = 40
+
 
 def log_path(home: Path, key: TryKey) -> Path:
     """``<home>/logs/<dag_id>/<run_id>/<task_id>.<try>.log``; a mapped task's index stands in ``[]`` behind its id.
 
-    One folder a run: a folder for each task would cost a try as much as its log file does.
+    Never outside ``logs``. One folder a run: a folder for each task would cost a try as much as its log file does.
     """
     return Path(_log_file(str(home), key))
 
@@ -22,7 +33,17 @@ def log_path(home: Path, key: TryKey) -> Path:
 def _log_file(home: str, key: TryKey) -> str:
     ti = key.task_instance
     mapped = "" if ti.map_index == UNMAPPED else f"[{ti.map_index}]"
-    return f"{home}/logs/{ti.dag_id}/{ti.run_id}/{ti.task_id}{mapped}.{key.try_number}.log"
+    file = f"{ti.task_id}{mapped}.{key.try_number}.log"
+    return f"{home}/logs/{_part(ti.dag_id)}/{_part(ti.run_id)}/{_part(file)}"
+
+
+def _part(name: str) -> str:
+    """A name as one part of a path: itself, unless it would lead elsewhere, as one stored by others or long ago may."""
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if size <= _LONGEST_PART and name not in ("", ".", "..") and not _ENDS_A_PART.search(name):
+        return name
+    begins = "".join(c if c.isalnum() else "_" for c in name[:_BEGINNING])
+    return f"{begins}~{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def require_room(home: Path) -> None:

@@ -2,12 +2,20 @@
 
 import signal
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
 
-from tailrace.effects.tries import Claim, TryOutcome, XComQuery
+from msgspec import Meta, MsgspecError, Struct, convert
+
+from tailrace.effects.tries import Claim, TryOutcome, Unreadable, XComAnswer, XComQuery
 from tailrace.execution.channel import Garbled
 from tailrace.model.intervals import DataInterval
-from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.json_values import NotStorable, require_storable
+from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED
+from tailrace.model.names import wrong_as_sought, wrong_with_key
+from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
+from tailrace.model.plain_text import visible_line
+
+T = TypeVar("T")
 
 _LONGEST_WAIT = 300
 
@@ -31,7 +39,7 @@ def order_for(
         "token": claim.token,
         "max_tries": claim.max_tries,
         "run_type": claim.run_type,
-        "run_conf": dict(claim.run_conf),
+        "run_conf": dict(claim.run_conf or {}),
         "logical_date": claim.logical_date.isoformat(),
         "started_at": claim.started_at.isoformat(),
         "data_interval": _interval(claim.data_interval),
@@ -77,33 +85,78 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def query_in(message: dict[str, Any]) -> XComQuery:
-    """The XCom query a task sent. Raises Garbled."""
-    try:
-        query = message["query"]
-        return XComQuery(query["dag_id"], query["run_id"], tuple(query["task_ids"]), query["key"], query["map_index"])
-    except (LookupError, TypeError):
-        raise Garbled("something that is no query") from None
+class _Query(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is asked for, as it must be."""
+
+    dag_id: str
+    run_id: str
+    task_ids: list[str]
+    key: str
+    map_index: Annotated[int, Meta(ge=UNMAPPED, le=GREATEST_MAP_INDEX)] | None
+
+
+class _Question(Struct, frozen=True, forbid_unknown_fields=True):
+    """A query with the number that its answer will have."""
+
+    id: Annotated[int, Meta(ge=0, le=2**53)]
+    query: _Query
+
+
+class _Outcome(Struct, frozen=True, forbid_unknown_fields=True):
+    """An outcome as it must be. A task cannot say that it was lost: it would be tried again at nobody's cost."""
+
+    kind: Literal["success", "failed", "failed_for_good", "skipped"]
+    error: str
+    xcoms: dict[str, Any]
+    followed: list[str] | None
+    again: bool
+
+
+def question_in(message: dict[str, Any]) -> tuple[int, XComQuery]:
+    """The XCom query a task sent, with its number. Raises Garbled."""
+    question = _read(message, _Question, "something that is no query")
+    query = question.query
+    if any(map(wrong_as_sought, (query.dag_id, query.run_id, query.key, *query.task_ids))):
+        raise Garbled("a query for what cannot be")
+    return question.id, XComQuery(query.dag_id, query.run_id, tuple(query.task_ids), query.key, query.map_index)
+
+
+def answer_to(number: int, answer: XComAnswer) -> dict[str, Any]:
+    """What a task is answered that has asked for XComs, with this number. It looks for ``answers`` at the beginning."""
+    if isinstance(answer, Unreadable):
+        return {"answers": number, "refused": answer.why}
+    return {"answers": number, "xcom": [list(value) for value in answer]}
 
 
 def waiting_in(message: dict[str, Any]) -> str:
-    """What a task's process says it waits for: a thread's name may be anything."""
-    text = str(message["waiting"])[:_LONGEST_WAIT]
-    return "".join(each if each.isprintable() else "?" for each in text)
+    """What a task's process says it waits for: a thread's name may be anything. Raises Garbled."""
+    waiting = message["waiting"]
+    if len(message) != 1 or not isinstance(waiting, str):
+        raise Garbled("something that is nothing to wait for")
+    return visible_line(waiting, _LONGEST_WAIT)
 
 
 def outcome_in(message: dict[str, Any]) -> TryOutcome:
-    """The outcome a task sent. Raises Garbled."""
+    """The outcome a task sent: whatever can be stored, as it is. Raises Garbled."""
+    outcome = _read(message, _Outcome, "something that is no outcome")
+    if len(outcome.xcoms) > MOST_XCOMS:
+        raise Garbled(f"more than {MOST_XCOMS:,} XComs")
+    for key, value in outcome.xcoms.items():
+        if wrong := wrong_with_key(key):
+            raise Garbled(f"an XCom whose key is not {wrong}")
+        try:
+            require_storable(value)
+        except NotStorable as no:
+            raise Garbled(f"an XCom that cannot be stored: {no}") from None
+    followed = None if outcome.followed is None else tuple(outcome.followed)
+    return TryOutcome(OutcomeKind(outcome.kind), visible_line(outcome.error), outcome.xcoms, followed)
+
+
+def _read(message: Any, kind: type[T], otherwise: str) -> T:
     try:
-        followed = message["followed"]
-        return TryOutcome(
-            OutcomeKind(message["kind"]),
-            message["error"],
-            message["xcoms"],
-            None if followed is None else tuple(followed),
-        )
-    except (LookupError, TypeError, ValueError):
-        raise Garbled("something that is no outcome") from None
+        return convert(message, kind)
+    except (MsgspecError, ValueError):  # the second for a text with half a character
+        raise Garbled(otherwise) from None
 
 
 def _interval(interval: DataInterval) -> list[str]:

@@ -31,9 +31,10 @@ from tailrace.execution.identity import boot_id, host_name, kill_group, own_iden
 from tailrace.execution.line import Child, ZygoteLine
 from tailrace.execution.messages import (
     CANNOT_TELL,
+    answer_to,
     order_for,
     outcome_in,
-    query_in,
+    question_in,
     timed_out,
     waiting_in,
     without_outcome,
@@ -95,6 +96,9 @@ class _Run:
     ending: TryOutcome | None = None  # what a process we are ending will be reported as
     outcome: TryOutcome | None = None  # heard, while the process has yet to end
     waiting: str = ""  # what its process waits for after its function has returned
+    asked: int = 0  # the number of its question that is to be answered
+    is_answered: bool = False  # since it was last waited for
+    has_said_more: bool = False  # perhaps: behind what was heard last
 
 
 class TaskPort:
@@ -174,27 +178,32 @@ class TaskPort:
         due = self._lease_from + effect.seconds
         self._prepare(run)
         self._heed(run, orders)
+        if run.is_answered:  # it may have the next question ready, and the next: its time goes on all the same
+            run.is_answered = False
+            self._enforce(run, time.monotonic())
+            if time.monotonic() >= due:
+                return self._due(run)
         while True:
             heard = self._hear(run)
             if heard is not None:
                 return heard
             now = time.monotonic()
             if now >= due:
-                self._lease_begins()  # the renewal comes next
-                self._deadline_told = False
-                return StillRunning(run.waiting)
+                return self._due(run)
             self._enforce(run, now)
             if now >= until or orders.come_back:
                 return None
             moments = (due, until, run.timeout_at, run.kill_at, run.hung_up_at)
-            first = min(at for at in moments if at is not None)
+            first = now if run.has_said_more else min(at for at in moments if at is not None)
+            run.has_said_more = False
             if self._listen(run, orders, first - now):
                 self._heed(run, orders)
 
     def answer(self, effect: AnswerTask) -> None:
         """Send a running task the values it asked for."""
         assert self._run is not None, "only a running task asks"
-        self._run.child.end.post({"xcom": [list(value) for value in effect.values]})
+        self._run.child.end.post(answer_to(self._run.asked, effect.answer))
+        self._run.is_answered = True
 
     def stop(self, effect: StopTask) -> None:
         """Ask the running process's whole group to end; ``wait`` tells when it has."""
@@ -243,15 +252,17 @@ class TaskPort:
         """Wait for any news; answers whether the job has said something."""
         poll = select.poll()
         end = run.child.end
-        if not end.hung_up:
-            poll.register(end.fileno(), select.POLLIN | (select.POLLOUT if end.sending else 0))
+        if end.sending:
+            poll.register(end.fileno(), select.POLLOUT)
+        elif run.outcome is None and not end.hung_up:
+            poll.register(end.fileno(), select.POLLIN)
         poll.register(self._line.fileno(), select.POLLIN)
         if (job := orders.fileno()) >= 0:
             poll.register(job, select.POLLIN)
         ready = dict(poll.poll(max(0.0, seconds) * 1000 + 1))
         if self._line.fileno() in ready:
             self._line.listen(0)
-        if end.sending and ready.get(end.fileno(), 0) & select.POLLOUT:
+        if end.sending and end.fileno() in ready:
             end.go_on()
         return job in ready
 
@@ -259,16 +270,20 @@ class TaskPort:
         """What the task says, or how it ended. Its own word counts, if it came before it was told to end."""
         child = run.child
         gone = child.gone  # looked at first: what a process said, it said before its end was known
+        if gone:
+            child.end.give_up()
         try:
             while run.outcome is None and not child.end.hung_up and (message := child.end.hear()) is not None:
                 if "query" in message:
-                    return query_in(message)
+                    run.asked, query = question_in(message)
+                    return query
                 if "waiting" in message:
-                    run.waiting = waiting_in(message)
-                    continue
+                    run.waiting, run.has_said_more = waiting_in(message), True
+                    break
                 run.outcome = outcome_in(message)
-                run.again = run.again and message.get("again") is True
+                run.again = run.again and message["again"] is True
         except Garbled as wrong:
+            child.end.turn_deaf()
             run.ending = run.ending or TryOutcome(OutcomeKind.FAILED, f"its process sent its worker {wrong}")
             run.kill_at = 0.0
         outcome = run.outcome
@@ -286,14 +301,19 @@ class TaskPort:
             run.hung_up_at = time.monotonic() + _HUNG_UP_SECONDS
         return None
 
+    def _due(self, run: _Run) -> StillRunning:
+        self._lease_begins()  # the renewal comes next
+        self._deadline_told = False
+        return StillRunning(run.waiting)
+
     def _waiting_child(self, again: bool) -> Child | None:
         """A process that waits for the word: one that has served, where it may (``again``). None: there is none."""
         self._line.listen(0)
         self._put_off(self._kept, self._lease_seconds * _ENOUGH_PART if again else math.inf)
         if again and self._kept is not None:
             return self._kept
-        if self._next is not None and self._next.gone:
-            self._forget(self._next)  # it died while it waited
+        if self._next is not None and (self._next.gone or not self._next.end.is_silent):
+            self._forget(self._next)  # it died while it waited: its end hangs up before the zygote can tell
         waiting = self._next = self._next or self._line.park()
         give_up = time.monotonic() + PARK_SECONDS
         while not waiting.pid:
@@ -309,7 +329,8 @@ class TaskPort:
         now = time.monotonic()
         if kept is None:
             return
-        if kept.gone or kept.deadline < now + self._lease_seconds * _TOO_NEAR_PART:
+        too_late = kept.deadline < now + self._lease_seconds * _TOO_NEAR_PART
+        if kept.gone or too_late or not kept.end.is_silent:  # what it says now must not be taken for the next try's
             self._forget(kept)
         elif kept.deadline < now + seconds:
             self._line.deadline(kept, math.inf)

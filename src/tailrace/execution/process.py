@@ -33,7 +33,8 @@ from tailrace.execution.messages import CLOSED_BY_TASK
 from tailrace.execution.rendering import render_fields
 from tailrace.execution.reuse import attributes
 from tailrace.model.keys import TaskInstanceKey, TryKey
-from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
+from tailrace.model.plain_text import LONGEST_LINE, visible_line
 
 _OURS = str(Path(__file__).parent.parent) + os.sep
 _EXAMPLES = _OURS + "examples" + os.sep
@@ -86,7 +87,7 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
         again = order["again"] and as_new and outcome["kind"] in _WELL and _is_as_made(made)
         outcome["again"] = again
         try:
-            channel.send(outcome)
+            channel.report(outcome)
         except ClosedByTask:
             return CLOSED_BY_TASK
         except OSError:
@@ -171,10 +172,11 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
 
     def pull(dag_id: str, run_id: str, task_ids: tuple[str, ...], name: str, map_index: int | None) -> list[Any]:
         query = {"dag_id": dag_id, "run_id": run_id, "task_ids": task_ids, "key": name, "map_index": map_index}
-        channel.send({"query": query})
-        answer = channel.receive()
+        answer = channel.ask({"query": query})
         if answer is None:
             raise ConnectionError("the worker of this task is gone")
+        if "refused" in answer:
+            raise LookupError(answer["refused"])
         values: list[Any] = answer["xcom"]
         return values
 
@@ -204,27 +206,26 @@ def run_to_its_end(
 
     ``waiting`` hears what is waited for after its function has returned; ``keep``: the process is to serve again.
     """
-    outcome = execute(task, context, context["ti"])
+    ti = context["ti"]
+    outcome = execute(task, context, ti)
     flush_c_streams()
     if not may_need_finishing():
-        return outcome, True
+        return with_pushes(outcome, ti), True
     left = finish(waiting, keep=keep, within=grace_seconds * _THREADS_PART if _Leader.asked_to_end else None)
     _leave_if_copy()
     if has_children() and (living := living_children()):
         say(f"--- nobody waits for these processes, so they end with it: {', '.join(living)}")
-    return _with_what_was_left(outcome, left, context["ti"]), left.as_new
+    return with_pushes(_with_what_was_left(outcome, left), ti), left.as_new
 
 
-def _with_what_was_left(outcome: dict[str, Any], left: Finished, task_instance: TaskInstance) -> dict[str, Any]:
-    kind = OutcomeKind(outcome["kind"])
+def _with_what_was_left(outcome: dict[str, Any], left: Finished) -> dict[str, Any]:
     if left.trouble:
         say(left.trouble)
-    if left.stopped is not None and kind in _WELL:
-        return _outcome_of(left.stopped, task_instance)
-    if left.trouble and kind in _WELL:
-        return _message(OutcomeKind.FAILED, left.trouble, task_instance)
-    if left.ran:  # it may have pushed more XComs
-        return _message(kind, outcome["error"], task_instance, outcome["followed"])
+    if OutcomeKind(outcome["kind"]) in _WELL:
+        if left.stopped is not None:
+            return _outcome_of(left.stopped)
+        if left.trouble:
+            return _message(OutcomeKind.FAILED, left.trouble)
     return outcome
 
 
@@ -257,27 +258,29 @@ def execute(task: BaseOperator, context: dict[str, Any], task_instance: TaskInst
     except BaseException as raised:
         _leave_if_copy(raised)
         if isinstance(raised, SystemExit) and is_success(raised):
-            return _message(OutcomeKind.SUCCESS, "", task_instance)
-        return _outcome_of(raised, task_instance)
+            return _message(OutcomeKind.SUCCESS, "")
+        return _outcome_of(raised)
 
 
-def _outcome_of(raised: BaseException, task_instance: TaskInstance) -> dict[str, Any]:
+def _outcome_of(raised: BaseException) -> dict[str, Any]:
     match raised:
         case TaskSkipped():
-            return _message(OutcomeKind.SKIPPED, _text(raised) or "skipped", task_instance)
+            if len(why := _text(raised)) > LONGEST_LINE:
+                say(why)
+            return _message(OutcomeKind.SKIPPED, why or "skipped")
         case TaskFailed():
             _print_traceback(raised)
-            return _message(OutcomeKind.FAILED_FOR_GOOD, _text(raised) or "failed for good", task_instance)
+            return _message(OutcomeKind.FAILED_FOR_GOOD, _text(raised) or "failed for good")
         case RenderingFailed() | NotJson():
             say(str(raised))
-            return _message(OutcomeKind.FAILED, str(raised), task_instance)
+            return _message(OutcomeKind.FAILED, str(raised))
         case TaskTerminated():
             _print_traceback(raised)
-            return _message(OutcomeKind.FAILED, "its process was asked to end by SIGTERM", task_instance)
+            return _message(OutcomeKind.FAILED, "its process was asked to end by SIGTERM")
         case SystemExit():
-            return _message(OutcomeKind.FAILED, _exit_text(raised.code), task_instance)
+            return _message(OutcomeKind.FAILED, _exit_text(raised.code))
     _print_traceback(raised)
-    return _message(OutcomeKind.FAILED, f"{type(raised).__name__}: {_text(raised)}".rstrip(": "), task_instance)
+    return _message(OutcomeKind.FAILED, f"{type(raised).__name__}: {_text(raised)}".rstrip(": "))
 
 
 def _leave_if_copy(raised: BaseException | None = None) -> None:
@@ -303,7 +306,7 @@ def _leave_if_copy(raised: BaseException | None = None) -> None:
 def _exit_text(code: object) -> str:
     """What an exit that is no success says: as in an interpreter, anything but a number is its reason."""
     if isinstance(code, int):
-        return f"the task called exit({int(code)})"
+        return f"the task called exit({_full_text(int(code))})"
     text = _full_text(code)
     say(text)
     return f"the task called exit: {_first_line(text)}"
@@ -321,24 +324,38 @@ def _finished(task: BaseOperator, result: Any, task_instance: TaskInstance) -> d
         followed, result = result.task_ids, result.value
     if result is not None and task.do_xcom_push:
         task_instance.xcom_push(RETURN_VALUE, result)
-    return _message(OutcomeKind.SUCCESS, "", task_instance, followed)
+    return _message(OutcomeKind.SUCCESS, "", followed)
 
 
-def _message(
-    kind: OutcomeKind,
-    error: str,
-    task_instance: TaskInstance | None = None,
-    followed: tuple[str, ...] | None = None,
-) -> dict[str, Any]:
-    xcoms = {} if task_instance is None else task_instance.pushed
-    message = {"kind": str(kind), "error": error, "xcoms": xcoms, "followed": followed, "again": False}
-    if xcoms and (size := len(encode(message))) > LONGEST_MESSAGE:
-        text = (
+def _message(kind: OutcomeKind, error: str, followed: tuple[str, ...] | None = None) -> dict[str, Any]:
+    return {"kind": str(kind), "error": visible_line(error), "xcoms": {}, "followed": followed, "again": False}
+
+
+def with_pushes(outcome: dict[str, Any], task_instance: TaskInstance) -> dict[str, Any]:
+    """The outcome with all that the try has pushed, for good; a failure where that is more than can be sent."""
+    message = {**outcome, "xcoms": task_instance.all_pushed()}
+    if not message["xcoms"]:
+        return message
+    wrong = _wrong_with(message)
+    if wrong is None:
+        return message
+    say(wrong)
+    return _message(OutcomeKind.FAILED, wrong)
+
+
+def _wrong_with(message: dict[str, Any]) -> str | None:
+    """Why its XComs cannot be sent; None: nothing is wrong with them."""
+    if (count := len(message["xcoms"])) > MOST_XCOMS:
+        return f"it has pushed {count:,} XComs; {MOST_XCOMS:,} is the limit: push one dict, or pass a path"
+    try:
+        size = len(encode(message))
+    except (TypeError, ValueError, RecursionError) as broken:  # its code has reached into ``ti.pushed``
+        return f"its XComs cannot be sent: {broken}"
+    if size > LONGEST_MESSAGE:
+        return (
             f"its XCom values are {size:,} bytes long together; {LONGEST_MESSAGE:,} is the limit: pass a path instead"
         )
-        say(text)
-        return _message(OutcomeKind.FAILED, text)
-    return message
+    return None
 
 
 def _text(raised: BaseException) -> str:
@@ -347,10 +364,10 @@ def _text(raised: BaseException) -> str:
 
 
 def _full_text(said: object) -> str:
-    """What it says; user code may have broken its ``str`` too."""
+    """What it says; user code may have broken its ``str`` too, and even then the outcome must be told."""
     try:
-        return str(said)
-    except Exception as broken:
+        return str.__str__(str(said))
+    except BaseException as broken:
         return f"(its text cannot be told: {type(broken).__name__})"
 
 
@@ -360,7 +377,11 @@ def _first_line(text: str) -> str:
 
 def _print_traceback(failed: BaseException) -> None:
     """From the author's first frame on; where no code of the author's took part, only what went wrong."""
-    summary = traceback.TracebackException.from_exception(failed)
+    try:
+        summary = traceback.TracebackException.from_exception(failed)
+    except Exception as broken:  # its class may have broken what is read here
+        say(f"{type(failed).__name__} (its traceback cannot be told: {type(broken).__name__})")
+        return
     told: traceback.TracebackException | None = summary
     while told is not None:
         shown = list(itertools.dropwhile(lambda frame: not _is_authors(frame.filename), told.stack))

@@ -59,7 +59,7 @@ def _run(dag: Any, task: EmptyOperator) -> None:
         return []
 
     ti = TaskInstance(key, order, nothing)
-    outcome = process.execute(task, build_context(dag, order, ti), ti)
+    outcome = process.with_pushes(process.execute(task, build_context(dag, order, ti), ti), ti)
     flush_c_streams()
     may_need_finishing()
     logs.say("--- success", os.devnull)

@@ -6,7 +6,6 @@ wherever it has moved to since, and ends with it.
 """
 
 import gc
-import json
 import os
 import signal
 import sys
@@ -20,7 +19,7 @@ from typing import IO, Any, NoReturn
 
 from tailrace.authoring.loading import LoadedDags, load_dags
 from tailrace.effects.tries import Claim, TryOutcome
-from tailrace.execution.channel import encode, what_is_open
+from tailrace.execution.channel import Garbled, decode, encode, what_is_open
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.identity import children_of
 from tailrace.execution.leash import adopt_orphans
@@ -73,12 +72,22 @@ def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | Non
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         told.seek(0)
         said = told.read()
-    outcome = outcome_in(json.loads(said)) if said.endswith(b"\n") else without_outcome(code)
+    outcome = _outcome_in(said, code)
     if watch.asked in (signal.SIGTERM, signal.SIGHUP):
         os.kill(os.getpid(), watch.asked)
     if watch.asked == signal.SIGINT and outcome.kind is OutcomeKind.FAILED:
         raise KeyboardInterrupt
     return timed_out(timeout) if watch.is_late and timeout is not None else outcome
+
+
+def _outcome_in(said: bytes, code: int) -> TryOutcome:
+    """What the task's process wrote down; that may be anything, and nothing."""
+    if not said.endswith(b"\n"):
+        return without_outcome(code)
+    try:
+        return outcome_in(decode(said))
+    except Garbled as wrong:
+        return TryOutcome(OutcomeKind.FAILED, f"its process wrote down {wrong}")
 
 
 def _loaded_silently(dags: Path) -> LoadedDags:

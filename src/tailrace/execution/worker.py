@@ -26,9 +26,21 @@ from tailrace.effects.asks import (
     TellExecutor,
     ask,
 )
-from tailrace.effects.tries import Claim, ClaimRequest, Refused, Renewal, Submission, TryOutcome, XComQuery
+from tailrace.effects.tries import (
+    Claim,
+    ClaimRequest,
+    Refused,
+    Renewal,
+    Submission,
+    TryOutcome,
+    Unstorable,
+    XComQuery,
+)
+from tailrace.errors import InternalError
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.planning.retries import after_try
+from tailrace.model.plain_text import visible_line
+from tailrace.model.spec import Decides, TaskSpec
+from tailrace.planning.retries import AfterTry, after_try
 
 RENEWALS_PER_LEASE = 3
 
@@ -65,9 +77,13 @@ def _serve(submission: Submission, lease_seconds: float) -> Loop[None]:
     if isinstance(claim, Refused):
         yield from ask(DropTask())  # somebody else has this try, or a person took it back
         return
+    outcome: TryOutcome | None
     if claim.mark_success:
         yield from ask(DropTask())
-        outcome: TryOutcome | None = TryOutcome(OutcomeKind.SUCCESS, "marked as success without running")
+        outcome = TryOutcome(OutcomeKind.SUCCESS, "marked as success without running")
+    elif claim.run_conf is None:
+        yield from ask(DropTask())
+        outcome = TryOutcome(OutcomeKind.FAILED_FOR_GOOD, "what is stored as the conf of its run is no JSON object")
     else:
         yield from ask(StartTask(claim, parked.task_spec, lease_seconds))
         outcome = yield from _see_through(claim, lease_seconds)
@@ -87,8 +103,8 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
         if isinstance(news, TryOutcome):
             return news
         if isinstance(news, XComQuery):
-            values = yield from ask(ReadXCom(news))
-            yield from ask(AnswerTask(values))
+            answer = yield from ask(ReadXCom(news))
+            yield from ask(AnswerTask(answer))
         else:
             renewal = yield from ask(RenewLease(claim, lease_seconds, news.waiting))
             if renewal is Renewal.GONE:
@@ -100,7 +116,26 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
 
 
 def _report(claim: Claim, parked: Parked, outcome: TryOutcome) -> Loop[None]:
-    after = after_try(
+    """Report the outcome. One that cannot be, for what its task has put into it, is a failure with that reason."""
+    outcome = _believable(outcome, parked.task_spec)
+    answer = yield from ask(ReportOutcome(claim, outcome, _after(claim, parked, outcome)))
+    if isinstance(answer, Unstorable):
+        failed = TryOutcome(OutcomeKind.FAILED, visible_line(f"its outcome cannot be stored: {answer.why}"))
+        again = yield from ask(ReportOutcome(claim, failed, _after(claim, parked, failed)))
+        if isinstance(again, Unstorable):
+            raise InternalError(f"{claim.key}: not even a failure of it can be stored: {again.why}")
+
+
+def _believable(outcome: TryOutcome, task: TaskSpec) -> TryOutcome:
+    """A task decides over those below it alone, and only one that was written to decide."""
+    followed = outcome.followed
+    if followed is None or (task.decides is not Decides.NOTHING and set(followed) <= set(task.downstream)):
+        return outcome
+    return TryOutcome(OutcomeKind.FAILED, "its process said that it follows tasks it does not decide over")
+
+
+def _after(claim: Claim, parked: Parked, outcome: TryOutcome) -> AfterTry:
+    return after_try(
         parked.task_spec,
         claim.key,
         outcome.kind,
@@ -109,4 +144,3 @@ def _report(claim: Claim, parked: Parked, outcome: TryOutcome) -> Loop[None]:
         lost_tries=claim.lost_tries,
         disable_retry=claim.disable_retry,
     )
-    yield from ask(ReportOutcome(claim, outcome, after))

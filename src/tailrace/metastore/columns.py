@@ -13,6 +13,8 @@ from typing import Any
 from sqlalchemy import CheckConstraint, DateTime, Dialect
 from sqlalchemy.types import TypeDecorator
 
+from tailrace.model.json_values import json_text
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware datetime in UTC; binding a naive one is a bug of ours and raises."""
@@ -62,8 +64,8 @@ def state_check(column: str, states: type[StrEnum]) -> CheckConstraint:
 
 
 def to_json(value: Any) -> str:
-    """Canonical JSON text: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Canonical JSON text: sorted keys, no spaces, no NaN; whatever is in its texts, every store takes it."""
+    return json_text(value, sort_keys=True)
 
 
 def from_json(text: str) -> Any:

@@ -17,9 +17,9 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
-from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken
+from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError, TailraceError
 from tailrace.metastore.clock import Clock, MachineClock, Moment, of_server, read
-from tailrace.metastore.failures import ConnectionLost, Unreachable, of_driver
+from tailrace.metastore.failures import ConnectionLost, Unreachable, of_driver, of_value
 from tailrace.metastore.prepared import Statements
 from tailrace.metastore.transaction import SQLiteTransaction, Transaction
 
@@ -71,7 +71,7 @@ class Database:
             self._control(connection, begin)
             result = work(self._transaction(connection))
             self._control(connection, "ROLLBACK")
-        except DBAPIError as error:
+        except (DBAPIError, UnicodeError, OverflowError) as error:
             raise self._failed(error) from error
         except BaseException:
             self._roll_back()
@@ -82,7 +82,8 @@ class Database:
         """Do ``work`` and commit it, or leave nothing.
 
         Raises CommitUnknown when the connection died while committing, ConnectionLost or Contended when nothing landed
-        and it may be repeated, EnvironmentBroken otherwise; a constraint's IntegrityError is let through.
+        and it may be repeated, ValueRefused for a value that cannot be stored, EnvironmentBroken otherwise; a
+        constraint's IntegrityError is let through.
         """
         connection = self._connected()
         begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE" if self.postgres else _BEGIN_WRITE
@@ -95,7 +96,7 @@ class Database:
         except sqlalchemy.exc.IntegrityError:
             self._roll_back()
             raise
-        except DBAPIError as error:
+        except (DBAPIError, UnicodeError, OverflowError) as error:
             failure = self._failed(error)
             if committing and isinstance(failure, ConnectionLost):
                 raise CommitUnknown(f"{failure}; the last write may or may not have landed") from error
@@ -217,7 +218,10 @@ class Database:
         now, started = connection.exec_driver_sql(_SERVER_CLOCK).one()
         return of_server(now, started)
 
-    def _failed(self, error: DBAPIError) -> EnvironmentBroken:
+    def _failed(self, error: DBAPIError | UnicodeError | OverflowError) -> TailraceError:
+        if (refused := of_value(error, self.where)) is not None or not isinstance(error, DBAPIError):
+            self._roll_back()
+            return refused or InternalError(str(error))
         failure = of_driver(error, self.where, postgres=self.postgres, wait_seconds=self._wait_seconds)
         self._roll_back()
         return failure

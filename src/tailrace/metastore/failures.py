@@ -3,9 +3,10 @@
 The line names the metastore without its password; the driver's own words are kept where they help.
 """
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
-from tailrace.errors import EnvironmentBroken
+from tailrace.errors import EnvironmentBroken, ValueRefused
+from tailrace.model.plain_text import visible_line
 
 
 class ConnectionLost(EnvironmentBroken):
@@ -55,6 +56,11 @@ _POSTGRES_CODES = {
 #: Codes that mean "somebody else went first, do it again".
 _CONTENDED_CODES = frozenset({"40001", "40P01"})
 
+#: What it means when the fault is in the values of a statement, not in the store: by the class of a SQLSTATE (data
+#: exceptions, limits of the program), and by what SQLite says.
+_VALUE_CLASSES = ("22", "54")
+_SQLITE_VALUES = ("too big", "too many sql variables", "binding parameter")
+
 #: What libpq says before there is a session, and so without a SQLSTATE.
 _POSTGRES_WORDS = (
     ("password authentication failed", _POSTGRES_CODES["28P01"]),
@@ -80,6 +86,21 @@ def of_driver(error: DBAPIError, where: str, *, postgres: bool, wait_seconds: fl
     if postgres and error.connection_invalidated:
         return ConnectionLost(f"metastore {where}: the connection broke: {text}")
     return EnvironmentBroken(f"metastore {where}: {text}")
+
+
+def of_value(error: Exception, where: str) -> ValueRefused | None:
+    """What the error means if it is about a value that this store cannot hold; None for any other."""
+    if isinstance(error, DBAPIError):
+        code = getattr(error.orig, "sqlstate", None) or ""
+        words = _one_line(error)
+        about_values = code.startswith(_VALUE_CLASSES) or any(part in words.lower() for part in _SQLITE_VALUES)
+        if not (isinstance(error, DataError) or about_values):
+            return None
+    elif isinstance(error, (UnicodeError, OverflowError)):
+        words = str(error)
+    else:
+        return None
+    return ValueRefused(f"metastore {where}: a value cannot be stored: {visible_line(words)}")
 
 
 def _one_line(error: DBAPIError) -> str:

@@ -122,5 +122,14 @@ def holder_from(text: str) -> Holder:
     return Holder(ProcessIdentity(*worker), None if task is None else ProcessIdentity(*task))
 
 
+def conf_from(text: str | None) -> Mapping[str, Any] | None:
+    """A run's conf; None where somebody has stored what is none. Its run's tries then fail, and no worker for it."""
+    try:
+        conf = {} if text is None else from_json(text)
+    except (ValueError, RecursionError):
+        return None
+    return conf if isinstance(conf, dict) else None
+
+
 def _identity(process: ProcessIdentity) -> list[str | int]:
     return [process.host, process.boot_id, process.pid, process.start_time]

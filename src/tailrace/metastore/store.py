@@ -16,7 +16,7 @@ from tailrace.audit.checks import examine
 from tailrace.audit.records import AuditRecords, Report
 from tailrace.effects.asks import Accepted
 from tailrace.effects.results import Applied
-from tailrace.effects.tries import Claim, ClaimRequest, Json, Refused, Renewal, TryOutcome, XComQuery
+from tailrace.effects.tries import Claim, ClaimRequest, Refused, Renewal, TryOutcome, XComAnswer, XComQuery
 from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError
 from tailrace.metastore import (
     applying,
@@ -252,8 +252,8 @@ class Metastore(Views):
         result = self._write(lambda tx: tries.report_outcome(tx, claim, outcome, after, write_id), write_id)
         return tries.reported_from(result)
 
-    def read_xcom(self, query: XComQuery) -> tuple[tuple[str, int, Json], ...]:
-        """The values asked for, as (task id, map index, value), in topological then index order."""
+    def read_xcom(self, query: XComQuery) -> XComAnswer:
+        """The values asked for, or why they cannot be given."""
         return self.read(lambda tx: xcoms.read_xcoms(tx, query))
 
     # --- jobs ----------------------------------------------------------------------------------------------

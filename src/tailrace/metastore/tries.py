@@ -12,9 +12,9 @@ from sqlalchemy import bindparam, delete, null, select, text, update
 from tailrace.effects.asks import Accepted
 from tailrace.effects.tries import Claim, ClaimRequest, RefusalReason, Refused, TryOutcome
 from tailrace.errors import InternalError
-from tailrace.metastore.columns import from_json, to_json
+from tailrace.metastore.columns import to_json
 from tailrace.metastore.records import REFUSED, Author, insert_history, record, recorded, task_instance_row
-from tailrace.metastore.rows import STATES, holder_text
+from tailrace.metastore.rows import STATES, conf_from, holder_text
 from tailrace.metastore.tables import dag_run, task_instance, xcom
 from tailrace.metastore.transaction import Transaction
 from tailrace.metastore.xcoms import write_xcoms
@@ -210,7 +210,7 @@ def _claim_record(
         "logical_date": row.logical_date.isoformat(),
         "interval": [row.interval_start.isoformat(), row.interval_end.isoformat()],
         "run_type": row.run_type,
-        "conf": None if row.conf is None else from_json(row.conf),
+        "conf": row.conf,  # as it is stored: what is wrong with it must not keep the claim from landing
         "disable_retry": row.disable_retry,
         "mark_success": row.mark_success,
         "started_at": at.isoformat(),
@@ -232,7 +232,7 @@ def claimed_from(id: int, result: dict[str, Any]) -> Claim | Refused:
         logical_date=datetime.fromisoformat(result["logical_date"]),
         data_interval=DataInterval(*(datetime.fromisoformat(text) for text in result["interval"])),
         run_type=result["run_type"],
-        run_conf=result["conf"] or {},
+        run_conf=conf_from(result["conf"]),
         disable_retry=result["disable_retry"],
         mark_success=result["mark_success"],
         started_at=datetime.fromisoformat(result["started_at"]),

@@ -6,6 +6,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 UNMAPPED = -1
+GREATEST_MAP_INDEX = 2**31 - 1
 
 
 class RunType(StrEnum):

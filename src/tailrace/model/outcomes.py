@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+#: So many XComs may a try leave: each is a row, and all are written while others wait for the metastore.
+MOST_XCOMS = 20_000
+
 
 class OutcomeKind(StrEnum):
     """How a try's process ended, before any retry budget is looked at."""

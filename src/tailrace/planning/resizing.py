@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 from msgspec import Struct, field
 
+from tailrace.model.names import wrong_with_label
+from tailrace.model.plain_text import LONGEST_TEXT, visible_line
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Cause
@@ -44,14 +46,18 @@ class ResizePlan(Struct, frozen=True):
 
 def plan_resize(facts: ResizeFacts, name: str, slots: int, description: str | None = None) -> ResizePlan:
     """Everything that giving the pool so many slots (-1: no limit) writes. Refused for a bad name or size."""
-    if not name or slots < UNLIMITED:
-        text = f"pool {name!r}: expected a name and 0 slots or more (-1: no limit), found {slots}"
-        return ResizePlan(name, slots, refusals=(text,))
+    refusal = None
+    if slots < UNLIMITED:
+        refusal = f"pool {name!r}: expected 0 slots or more (-1: no limit), found {slots}"
+    elif facts.slots is None and (wrong := wrong_with_label(name)):
+        refusal = f"a pool's name must be {wrong}"
+    if refusal is not None:
+        return ResizePlan(name, slots, refusals=(refusal,))
     reopens = tuple(plan for dag in facts.dags if (plan := _reopen(dag, name, slots)) is not None)
     return ResizePlan(
         name,
         slots,
-        description,
+        None if description is None else visible_line(description, LONGEST_TEXT),
         facts.slots,
         facts.deadlocked,
         reopens,

@@ -6,8 +6,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from tailrace.effects.asks import ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
-from tailrace.effects.tries import Claim, Refused
+from tailrace.effects.asks import Accepted, ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
+from tailrace.effects.tries import Claim, Refused, Unreadable, Unstorable, XComAnswer
+from tailrace.errors import TailraceError, ValueRefused
 from tailrace.execution.logs import require_room
 from tailrace.execution.worker import worker_loop
 from tailrace.execution.worker_channel import WorkerChannel
@@ -38,11 +39,27 @@ def worker_performer(
         require_room(home)
         return metastore.claim(effect.request, new_write_id())
 
+    def read_xcom(effect: ReadXCom) -> XComAnswer:
+        try:
+            return metastore.read_xcom(effect.query)
+        except ValueRefused as refused:
+            return Unreadable(str(refused))
+
+    def report(effect: ReportOutcome) -> Accepted | Refused | Unstorable:
+        try:
+            return metastore.report(effect.claim, effect.outcome, effect.after, new_write_id())
+        except ValueRefused as refused:
+            return Unstorable(str(refused))
+        except TailraceError:
+            raise
+        except Exception as refused:  # its values passed every check of ours: even so, it is no reason to end a worker
+            return Unstorable(f"{type(refused).__name__}: {refused}")
+
     handlers: dict[type, Callable[[Any], Any]] = {
         ClaimTry: claim,
-        ReadXCom: lambda effect: metastore.read_xcom(effect.query),
+        ReadXCom: read_xcom,
         RenewLease: lambda effect: metastore.renew(effect.claim, effect.lease_seconds, effect.waiting),
-        ReportOutcome: lambda effect: metastore.report(effect.claim, effect.outcome, effect.after, new_write_id()),
+        ReportOutcome: report,
     }
 
     def perform(effect: Effect[Any]) -> Any:

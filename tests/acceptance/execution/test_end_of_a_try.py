@@ -437,7 +437,7 @@ PythonOperator(task_id="hangs", python_callable=hangs, execution_timeout=0.5, da
 @pytest.mark.parametrize(
     ("task_id", "what"),
     [
-        ("waits", "waiting for thread slow ?? one to end"),
+        ("waits", "waiting for thread slow \\ud800\\x00 one to end"),
         ("waits_for_a_process", "waiting for process slow to end"),
         ("waits_in_a_handler", "waiting for its atexit handlers"),
     ],

@@ -1,6 +1,7 @@
 """A try in a process of its own: whatever it does to itself costs that try alone, and nothing of it stays behind."""
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -8,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tailrace.effects.asks import AnswerTask, KillTask, StillRunning
-from tailrace.effects.tries import XComQuery
+from tailrace.effects.tries import TryOutcome, XComQuery
 from tailrace.execution.identity import is_alive
 from tailrace.execution.messages import CANNOT_TELL
 from tailrace.model.outcomes import OutcomeKind
-from tests.acceptance.execution.conftest import NewBench, alive, eventually, pid_in
+from tests.acceptance.execution.conftest import Bench, NewBench, alive, eventually, pid_in
 
 ENDINGS = """
 @work
@@ -212,6 +213,259 @@ def test_a_stopped_task_still_times_out(bench: NewBench, here: Path) -> None:
     assert parked.task is not None
     os.kill(parked.task.pid, signal.SIGSTOP)
     assert desk.outcome().error.startswith("timed out after")
+
+
+FORGERIES = """
+import json, socket, stat
+
+def channel():
+    \"\"\"What a hostile task finds: the socket to its worker, which it may write to as it likes.\"\"\"
+    for fd in range(3, 64):
+        try:
+            if stat.S_ISSOCK(os.fstat(fd).st_mode): return fd
+        except OSError: pass
+
+def say(*lines):
+    for line in lines:
+        line = line if isinstance(line, bytes) else json.dumps(line).encode()
+        while line: line = line[os.write(channel(), line):]
+        os.write(channel(), b"\\n")
+    time.sleep(60)
+
+OUTCOME = {"kind": "success", "error": "", "xcoms": {}, "followed": None, "again": False}
+QUERY = {"dag_id": "d", "run_id": "run", "task_ids": ["other"], "key": "k", "map_index": None}
+
+FORGED = {
+    "no_json": [b"hello"],
+    "nothing": [b""],
+    "a_list": [[1]],
+    "half_utf8": [b"\\xff\\xfe"],
+    "too_deep": [b"[" * 200_000],
+    "too_deep_an_object": [b'{"a":' * 200_000],
+    "too_many_digits": [b'{"kind": ' + b"1" * 100_000 + b"}"],
+    "no_outcome": [{"kind": "won"}],
+    "lost": [{**OUTCOME, "kind": "lost"}],
+    "an_error_that_is_a_number": [{**OUTCOME, "error": 5}],
+    "xcoms_that_are_a_list": [{**OUTCOME, "xcoms": [1]}],
+    "an_infinite_xcom": [b'{"kind": "success", "error": "", "xcoms": {"k": 1e400}, "followed": null, "again": false}'],
+    "a_nan": [{**OUTCOME, "xcoms": {"k": float("nan")}}],
+    "a_key_with_nul": [{**OUTCOME, "xcoms": {"a\\0": 1}}],
+    "a_key_with_half_a_character": [{**OUTCOME, "xcoms": {"\\udcff": 1}}],
+    "many_keys": [{**OUTCOME, "xcoms": {str(n): n for n in range(100_000)}}],
+    "a_choice_that_is_text": [{**OUTCOME, "followed": "abc"}],
+    "no_query": [{"query": 5, "id": 1}],
+    "a_query_without_a_number": [{"query": QUERY}],
+    "a_query_for_a_number": [{"query": {**QUERY, "key": 5}, "id": 1}],
+    "a_query_for_nul": [{"query": {**QUERY, "task_ids": ["a\\0"]}, "id": 1}],
+    "a_wait_that_is_a_list": [{"waiting": [1]}],
+    "a_wait_that_is_deep": [b'{"waiting": ' + b"[" * 900 + b"]" * 900 + b"}"],
+    "a_wait_with_more": [{"waiting": "x", "kind": "success"}],
+    "a_query_for_an_index": [{"query": {**QUERY, "map_index": 10**40}, "id": 1}],
+    "endless": [b"x" * (20 << 20)],
+    "endless_lists": [b'{"xcoms": [' + b"[]," * (6 << 20)],
+}
+for name, lines in FORGED.items():
+    PythonOperator(task_id=name, python_callable=say, op_args=lines, dag=dag)
+
+@work
+def good(): return 1
+@work
+def floods():
+    questions = (json.dumps({"query": QUERY, "id": 1}).encode() + b"\\n") * 100
+    if os.fork() == 0:
+        while True: os.read(channel(), 1 << 16)
+    while True: os.write(channel(), questions)
+PythonOperator(task_id="floods_until_its_timeout", python_callable=floods, execution_timeout=1, dag=dag)
+PythonOperator(task_id="sleeps_until_its_timeout", python_callable=lambda: time.sleep(60), execution_timeout=1, dag=dag)
+@work
+def asks_and_never_listens():
+    for n in range(100): os.write(channel(), json.dumps({"query": QUERY, "id": n}).encode() + b"\\n")
+    time.sleep(0.5)
+    os._exit(3)
+@work
+def waits_and_waits():
+    wait = json.dumps({"waiting": "for nothing"}).encode() + b"\\n"
+    while True: os.write(channel(), wait * 1000)
+PythonOperator(task_id="waits_until_its_timeout", python_callable=waits_and_waits, execution_timeout=1, dag=dag)
+@work
+def says_it_twice():
+    first, second = json.dumps({**OUTCOME, "again": True}).encode(), json.dumps(OUTCOME).encode()
+    os.write(channel(), first + b"\\n" + second + b"\\n")
+    time.sleep(60)
+"""
+
+
+#: Of these tasks those that forge nothing, or not only.
+OTHERS = {
+    *("good", "floods", "floods_until_its_timeout", "sleeps_until_its_timeout"),
+    *("asks_and_never_listens", "says_it_twice", "waits_and_waits", "waits_until_its_timeout"),
+}
+
+
+def test_a_forged_message_ends_that_try_only(bench: NewBench) -> None:
+    """One worker and one zygote for all of them: neither is the worse for any."""
+    desk = bench(FORGERIES)
+    forged = sorted({task.task_id for task in desk.port._specs["d"].tasks} - OTHERS)
+    assert len(forged) == 27
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number, task_id in enumerate(forged, 1):
+        outcome = desk.run(task_id, number)
+        assert outcome.kind is OutcomeKind.FAILED, task_id
+        assert outcome.error.startswith("its process sent its worker "), (task_id, outcome.error)
+    assert desk.run("good").xcoms == {"return_value": 1}
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 700 * 1024, f"{grown:,} KiB"
+
+
+def test_a_task_that_asks_without_end_times_out_all_the_same(bench: NewBench) -> None:
+    desk = bench(FORGERIES, grace=0.3)
+    desk.start("floods_until_its_timeout")
+    assert _answering(desk).error.startswith("timed out after")
+
+
+def test_a_task_that_says_without_end_what_it_waits_for_times_out_all_the_same(bench: NewBench) -> None:
+    desk = bench(FORGERIES, grace=0.3)
+    desk.start("waits_until_its_timeout")
+    renewals = 0
+    while not isinstance(news := desk.news(0.1), TryOutcome):
+        assert isinstance(news, StillRunning) and news.waiting in ("", "for nothing")
+        renewals += 1
+    assert news.error.startswith("timed out after")
+    assert renewals >= 3
+
+
+def test_however_fast_a_task_asks_its_lease_and_its_timeout_go_on(
+    bench: NewBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the next question is always there, as if the task were faster than its worker."""
+    desk = bench(FORGERIES, grace=0.3)
+    desk.start("sleeps_until_its_timeout")
+    run = desk.port._run
+    assert run is not None
+    query = {"dag_id": "d", "run_id": "run", "task_ids": ["other"], "key": "k", "map_index": None}
+    monkeypatch.setattr(run.child.end, "hear", lambda: None if run.ending else {"id": 1, "query": query})
+    renewals, until = 0, time.monotonic() + 30
+    while not isinstance(news := desk.news(0.1), TryOutcome):
+        renewals += isinstance(news, StillRunning)
+        if isinstance(news, XComQuery):
+            desk.port.answer(AnswerTask(()))
+            run.child.end.give_up()
+        assert time.monotonic() < until, "it never ended"
+    assert news.error.startswith("timed out after")
+    assert renewals >= 3
+
+
+def test_answers_that_nobody_takes_fill_no_memory(bench: NewBench) -> None:
+    desk = bench(FORGERIES)
+    desk.start("asks_and_never_listens")
+    answered = 0
+    while not isinstance(news := desk.news(5.0), TryOutcome):
+        if isinstance(news, XComQuery):
+            answered += 1
+            desk.port.answer(AnswerTask((("other", -1, "x" * 5_000_000),)))
+            assert len(desk.port._run.child.end._unsent) < 6_000_000  # type: ignore[union-attr]
+    assert news.error == "the task's process ended without an outcome: it exited with code 3"
+
+
+def test_a_process_that_says_too_much_serves_no_other_try(bench: NewBench) -> None:
+    """Its second outcome would be taken for that of the next try."""
+    desk = bench(FORGERIES, "worker")
+    first = desk.start("says_it_twice")
+    assert desk.outcome().kind is OutcomeKind.SUCCESS
+    second = desk.start("good", 2)
+    assert second.task != first.task
+    assert desk.outcome().xcoms == {"return_value": 1}
+
+
+THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+import multiprocessing, threading
+@work
+def pulls_in_threads(ti):
+    with ThreadPoolExecutor(6) as pool:
+        return list(pool.map(lambda n: ti.xcom_pull(f"t{n}"), range(60)))
+@work
+def pulls_in_a_fork(ti):
+    pid = os.fork()
+    if pid == 0:
+        try: ti.xcom_pull("other")
+        except RuntimeError as no: print("refused:", no)
+        finally: os._exit(0)
+    os.waitpid(pid, 0)
+    return ti.xcom_pull("other")
+@work
+def pulls_in_processes(ti):
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        try: return pool.map(ti.xcom_pull, ["a", "b"])
+        except Exception as no: return str(no)
+@work
+def a_fork_comes_out_of_its_code(ti):
+    if os.fork() == 0: return "child"
+    os.wait()
+    return "parent"
+@work
+def a_thread_goes_on(ti):
+    def late():
+        time.sleep(0.3)
+        ti.xcom_push("late", ti.xcom_pull("other"))
+    threading.Thread(target=late).start()
+    return "done"
+@work
+def times_itself_out(ti):
+    def late(*_): raise TimeoutError("mine")
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try: ti.xcom_pull("slow")
+    except TimeoutError: pass
+    return ti.xcom_pull("other")
+"""
+
+
+def _answering(desk: Bench, slow: float = 0.0) -> TryOutcome:
+    """Answer every pull by the name of what is asked for; that of ``slow`` later."""
+    while not isinstance(news := desk.news(5.0), TryOutcome):
+        if isinstance(news, XComQuery):
+            if news.task_ids == ("slow",):
+                time.sleep(slow)
+            desk.port.answer(AnswerTask(tuple((task_id, -1, task_id) for task_id in news.task_ids)))
+    return news
+
+
+def test_each_thread_of_a_task_gets_what_it_asked_for(bench: NewBench) -> None:
+    desk = bench(THREADS)
+    for number in range(1, 6):
+        desk.start("pulls_in_threads", number)
+        assert _answering(desk).xcoms == {"return_value": [f"t{n}" for n in range(60)]}
+
+
+def test_a_thread_pushes_and_pulls_until_the_outcome_is_told(bench: NewBench) -> None:
+    desk = bench(THREADS)
+    desk.start("a_thread_goes_on")
+    assert _answering(desk).xcoms == {"late": "other", "return_value": "done"}
+
+
+def test_a_forked_process_is_told_that_it_cannot_pull(bench: NewBench) -> None:
+    desk = bench(THREADS)
+    desk.start("pulls_in_a_fork")
+    assert _answering(desk).xcoms == {"return_value": "other"}
+    assert "refused: XComs are pushed and pulled in the task's own process, not in one" in desk.log("pulls_in_a_fork")
+    desk.start("pulls_in_processes")
+    outcome = _answering(desk)
+    assert outcome.kind is OutcomeKind.SUCCESS, outcome
+    words = "XComs are pushed and pulled in the task's own process: ti cannot be sent to another"
+    assert outcome.xcoms == {"return_value": words}
+
+
+def test_the_end_of_a_log_is_written_by_the_tasks_own_process(bench: NewBench) -> None:
+    desk = bench(THREADS)
+    assert desk.run("a_fork_comes_out_of_its_code").xcoms == {"return_value": "parent"}
+    assert desk.log("a_fork_comes_out_of_its_code").splitlines()[1:] == ["--- success"]
+
+
+def test_a_pull_that_the_task_gave_up_is_no_answer_to_the_next(bench: NewBench) -> None:
+    desk = bench(THREADS)
+    desk.start("times_itself_out")
+    assert _answering(desk, slow=1.0).xcoms == {"return_value": "other"}
 
 
 XCOMS = """

@@ -1,18 +1,24 @@
 """DAG files as people write them: what they compile to, and every mistake at once with its line."""
 
+import os
 import pickle
 import textwrap
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
 
-from tailrace import DAG, BashOperator
+from tailrace import DAG, BashOperator, EmptyOperator
+from tailrace.authoring.compiling import compile_dag
 from tailrace.authoring.loading import LoadedDags, bundled_examples_path, load_dags
-from tailrace.metastore.specs import spec_from, spec_text
+from tailrace.metastore.specs import spec_from, spec_hash, spec_text
+from tailrace.model.plain_text import LONGEST_LINE, is_storable
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import Decides
+from tests.unit.model.anything import texts
 
 HEAD = """
 from datetime import datetime, timedelta
@@ -132,6 +138,7 @@ def test_a_broken_file_is_one_mistake_and_the_others_still_load(load, body: str,
             "execution_timeout must be at most 1000000 days",
         ),
         ("max_active_runs=10**30", f"max_active_runs must be at most 2147483647, not {10**30}"),
+        ("default_args={'retries': 2**31 - 1}", "retries must be at most 1000000, not 2147483647"),
         ("default_args={'priority_weight': 10**30}", f"priority_weight must be at most 2147483647, not {10**30}"),
     ],
 )
@@ -175,6 +182,55 @@ def test_subclasses_are_taken_for_what_they_are(load) -> None:
 def test_what_no_store_can_hold_is_a_mistake(load, arguments: str, words: str) -> None:
     loaded = load(f'with DAG("x", {arguments}): EmptyOperator(task_id="a")')
     assert [words in mistake.message for mistake in loaded.mistakes] == [True], loaded.mistakes
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('with DAG("D" * 300): EmptyOperator(task_id="a")', "dag_id must be at most 220 bytes long, not 300"),
+        ('with DAG("x"): EmptyOperator(task_id="データ" * 30)', "task_id must be at most 220 bytes long, not 270"),
+        ('with DAG(".."): EmptyOperator(task_id="a")', "dag_id must be a name, not '..', which is a folder's"),
+        ('with DAG("x"): EmptyOperator(task_id="..")', "task_id must be a name, not '..', which is a folder's"),
+        ('with DAG("x\\n"): EmptyOperator(task_id="a")', "dag_id must be a name without spaces or slashes, not 'x\\n'"),
+        ('with DAG("\\x1b[2J"): EmptyOperator(task_id="a")', "dag_id must be a name without spaces or slashes"),
+        ('with DAG("\\udcff"): EmptyOperator(task_id="a")', "dag_id must be a name without spaces or slashes"),
+        ('with DAG("a\\0b"): EmptyOperator(task_id="a")', "dag_id must be a name without spaces or slashes"),
+        ('with DAG(5): EmptyOperator(task_id="a")', "dag_id must be a name without spaces or slashes, not 5"),
+        ('with DAG("x"): EmptyOperator(task_id="a", pool="p" * 300)', "pool must be at most 220 bytes long, not 300"),
+        ('with DAG("x"): EmptyOperator(task_id="a", pool="p\\n")', "pool must be text in one line, not 'p\\n'"),
+        ('with DAG("x", tags=["t\\x1b"]): EmptyOperator(task_id="a")', "tags must be text in one line"),
+        ('with DAG("x", description="d" * 20_000): EmptyOperator(task_id="a")', "at most 10,000 characters long"),
+        ('with DAG("x" * 5_000_000): EmptyOperator(task_id="a")', "dag_id must be at most 220 bytes long"),
+        ('raise ValueError("y" * 5_000_000 + "\\udcff\\0")', "ValueError: yyy"),
+        ('raise ValueError("\\x1b[2J \\udcff\\0")', "ValueError: \\x1b[2J \\udcff\\x00"),
+    ],
+)
+def test_what_cannot_be_a_name_is_a_mistake_in_one_line(load, body: str, words: str) -> None:
+    loaded = load(body)
+    assert loaded.specs == {}
+    assert any(words in mistake.message for mistake in loaded.mistakes), loaded.mistakes
+    for mistake in loaded.mistakes:
+        assert len(mistake.message) <= LONGEST_LINE and is_storable(mistake.message)
+        assert len(mistake.message.splitlines()) == 1
+
+
+@given(texts, texts, texts, texts)
+@example("a" * 220, "..", "\U0001f600" * 55, "")
+def test_any_texts_make_a_dag_that_can_be_stored_or_mistakes(one: str, other: str, third: str, more: str) -> None:
+    DAG.collect()
+    with DAG(one, description=more, tags=[third, more]) as dag:
+        odd = type("Odd", (EmptyOperator,), {"execute": lambda self, context: None})
+        with suppress(ValueError):
+            odd.__name__ = third  # where Python lets it
+        odd(task_id=other, pool=third)
+    DAG.collect()
+    spec = compile_dag(dag, os.fsdecode(b"caf\xe9.py"), "hash")
+    if spec is None:
+        assert dag.mistakes
+        return
+    text = spec_text(spec)
+    assert spec_hash(text) and "\0" not in text
+    assert spec_from(text) == spec
 
 
 def test_weights_summed_up_stay_what_a_metastore_takes(load) -> None:

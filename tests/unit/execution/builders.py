@@ -8,7 +8,7 @@ from tailrace.authoring.operator import BaseOperator
 from tailrace.effects.tries import Claim
 from tailrace.execution.context import PullXCom, TaskInstance, build_context
 from tailrace.execution.messages import order_for
-from tailrace.execution.process import execute
+from tailrace.execution.process import execute, with_pushes
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import TaskInstanceKey, TryKey
 
@@ -52,7 +52,7 @@ def context_of(task: BaseOperator, pull: PullXCom = nothing, **changes: Any) -> 
 def run(task: BaseOperator, pull: PullXCom = nothing, **changes: Any) -> dict[str, Any]:
     """Run the task here; answers the message its process would send."""
     context = context_of(task, pull, **changes)
-    return execute(task, context, context["ti"])
+    return with_pushes(execute(task, context, context["ti"]), context["ti"])
 
 
 def dag(**arguments: Any) -> DAG:

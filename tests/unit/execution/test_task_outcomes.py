@@ -1,9 +1,14 @@
 """How what a task does becomes the outcome of its try, and what its log says of it."""
 
+import itertools
+import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.operators import (
@@ -14,8 +19,14 @@ from tailrace.authoring.operators import (
     ShortCircuitOperator,
 )
 from tailrace.exceptions import TaskFailed, TaskSkipped
-from tailrace.execution.channel import LONGEST_MESSAGE
+from tailrace.execution.channel import LONGEST_MESSAGE, decode, encode
+from tailrace.execution.messages import outcome_in
+from tailrace.model.json_values import stored_form
+from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
+from tailrace.model.plain_text import LONGEST_LINE
 from tests.unit.execution.builders import dag, run
+from tests.unit.model import anything
+from tests.unit.model.anything import nested
 
 
 def python(function: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
@@ -69,6 +80,65 @@ def test_what_a_task_raises(error: BaseException, kind: str, text: str) -> None:
     assert (outcome["kind"], outcome["error"]) == (kind, text)
 
 
+class ExitsAsItsTextIsMade(Exception):
+    def __str__(self) -> str:
+        sys.exit("no")
+
+
+class NoTraceback(Exception):
+    @property
+    def __notes__(self) -> Any:
+        raise ValueError("no")
+
+
+class NoRepr:
+    def __repr__(self) -> str:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (ValueError("cannot read caf\udce9.csv"), "failed", "ValueError: cannot read caf\\udce9.csv"),
+        (ValueError("bad cell: F\0x"), "failed", "ValueError: bad cell: F\\x00x"),
+        (ValueError("[/nope] \x1b[2J {0} %s"), "failed", "ValueError: [/nope] \\x1b[2J {0} %s"),
+        (TaskSkipped("a\0\udcff"), "skipped", "a\\x00\\udcff"),
+        (TaskFailed("a\0\udcff"), "failed_for_good", "a\\x00\\udcff"),
+        (SystemExit("\udcff"), "failed", "the task called exit: \\udcff"),
+        (SystemExit(NoRepr()), "failed", "the task called exit: (its text cannot be told: ValueError)"),
+        (ExitsAsItsTextIsMade(), "failed", "ExitsAsItsTextIsMade: (its text cannot be told: SystemExit)"),
+        (NoTraceback("bad"), "failed", "NoTraceback: bad"),
+    ],
+    ids=map(str, itertools.count()),  # some have no text
+)
+def test_whatever_it_says_is_told_in_a_line_that_can_be_stored(error: BaseException, kind: str, text: str) -> None:
+    outcome = python(raising(error))
+    assert (outcome["kind"], outcome["error"]) == (kind, text)
+
+
+def test_a_long_error_is_cut_and_the_log_has_all_of_it(capfd: pytest.CaptureFixture[str]) -> None:
+    outcome = python(raising(ValueError("y" * 5_000_000)))
+    assert len(outcome["error"]) <= LONGEST_LINE
+    assert outcome["error"].endswith("more characters)")
+    assert "y" * 5_000_000 in capfd.readouterr().err
+
+
+@given(anything.texts, st.sampled_from([ValueError, TaskSkipped, TaskFailed, SystemExit]))
+def test_any_text_of_an_exception_is_an_outcome(text: str, kind: type[BaseException]) -> None:
+    outcome = python(raising(kind(text)))
+    sent = outcome_in(decode(encode(outcome)[:-1]))
+    assert sent.error == outcome["error"]
+
+
+@given(anything.nearly_json)
+def test_any_value_is_an_xcom_as_it_is_or_a_reason(value: Any) -> None:
+    outcome = outcome_in(decode(encode(python(lambda: value))[:-1]))
+    if outcome.kind is OutcomeKind.SUCCESS:
+        assert dict(outcome.xcoms) == ({} if value is None else {"return_value": stored_form(value)})
+    else:
+        assert "must be JSON" in outcome.error and outcome.xcoms == {}
+
+
 @pytest.mark.parametrize("value", [{1, 2}, object(), float("nan"), {"a": b"bytes"}])
 def test_only_json_is_returned(value: object, capfd: pytest.CaptureFixture[str]) -> None:
     outcome = python(lambda: value)
@@ -83,6 +153,33 @@ def test_pushes_of_a_failed_try_are_told_too() -> None:
         raise ValueError("late")
 
     assert python(work)["xcoms"] == {"seen": 3}
+
+
+@pytest.mark.parametrize("odd", [object(), {1, 2}, 10**4999, nested(5000)], ids=map(str, itertools.count()))
+def test_what_was_put_beside_the_pushes_fails_in_one_line(odd: object) -> None:
+    outcome = python(lambda ti: ti.pushed.update(k=odd))
+    assert (outcome["kind"], outcome["xcoms"]) == ("failed", {})
+    assert outcome["error"].startswith("its XComs cannot be sent: ")
+
+
+def test_a_long_reason_to_skip_is_whole_in_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    outcome = python(raising(TaskSkipped("z" * 5000)))
+    assert (outcome["kind"], len(outcome["error"]) <= LONGEST_LINE) == ("skipped", True)
+    assert "z" * 5000 in capfd.readouterr().err
+
+
+def test_too_many_xcoms_fail_in_one_line() -> None:
+    def work(ti: Any) -> None:
+        for n in range(MOST_XCOMS + 1):
+            ti.xcom_push(f"k{n}", n)
+
+    outcome = python(work)
+    assert (outcome["kind"], outcome["xcoms"]) == ("failed", {})
+    assert outcome["error"].startswith("it has pushed 20,001 XComs; 20,000 is the limit")
+
+
+def test_what_counts_is_its_size_as_text_in_utf_8() -> None:
+    assert python(lambda: "\u20ac" * 5_000_000)["kind"] == "success"
 
 
 @pytest.mark.parametrize("ending", ["returns", "fails"])
@@ -219,3 +316,27 @@ def test_an_operator_of_the_author_is_rendered_and_is_the_task_of_its_context() 
     with dag():
         task = _Rendered(task_id="own", message="{{ ds }}")
     assert run(task)["xcoms"] == {"return_value": "2016-01-31"}
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        ({"a": 1, 1: 2}, "TypeError: xcom_push: key must be text, not 1"),
+        ({"return_value": 1}, "multiple_outputs: 'return_value' is the whole dict, and no key in it"),
+        ([1], "multiple_outputs needs a dict, and work returned list"),
+    ],
+)
+def test_outputs_that_would_take_one_anothers_place_are_refused(value: object, error: str) -> None:
+    outcome = python(lambda: value, multiple_outputs=True)
+    assert (outcome["kind"] != "success", outcome["error"]) == (True, error)
+
+
+@pytest.mark.parametrize(
+    ("command", "last"),
+    [(r"printf 'caf\xe9'", "caf\udce9"), (r"printf 'a\0b\n'", "a\0b"), (r"printf '\xff\xfe'", "\udcff\udcfe")],
+)
+def test_a_commands_last_line_comes_through_whatever_bytes_are_in_it(command: str, last: str) -> None:
+    with dag():
+        outcome = run(BashOperator(task_id="shell", bash_command=command))
+    assert outcome["xcoms"] == {"return_value": last}
+    assert os.fsencode(last) in (b"caf\xe9", b"a\0b", b"\xff\xfe")

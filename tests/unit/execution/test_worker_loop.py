@@ -24,12 +24,23 @@ from tailrace.effects.asks import (
     StillRunning,
     TellExecutor,
 )
-from tailrace.effects.tries import Claim, RefusalReason, Refused, Renewal, Submission, TryOutcome, XComQuery
+from tailrace.effects.tries import (
+    Claim,
+    RefusalReason,
+    Refused,
+    Renewal,
+    Submission,
+    TryOutcome,
+    Unreadable,
+    Unstorable,
+    XComQuery,
+)
+from tailrace.errors import InternalError
 from tailrace.execution.worker import worker_loop
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.spec import TaskSpec
+from tailrace.model.spec import Decides, TaskSpec
 from tailrace.model.states import TaskInstanceState
 
 DAY = datetime(2016, 1, 1, tzinfo=UTC)
@@ -192,6 +203,68 @@ def test_what_becomes_of_the_task_instance(
     report = reported(asked)
     assert (report.outcome, report.after.state) == (outcome, state)
     assert report.claim == claim(**changes)
+
+
+UNSTORABLE = Unstorable("a value cannot be stored: NUL\0")
+
+
+def reports(asked: Sequence[Effect[Any]]) -> list[ReportOutcome]:
+    return [effect for effect in asked if isinstance(effect, ReportOutcome)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"), [({}, TaskInstanceState.UP_FOR_RETRY), ({"max_tries": 1}, TaskInstanceState.FAILED)]
+)
+def test_an_outcome_that_cannot_be_stored_is_a_failed_try(changes: dict[str, Any], state: TaskInstanceState) -> None:
+    """Not a lost one: that would run the code again at nobody's cost."""
+    won = claim(**changes)
+    asked = drive([SUBMISSION, PARKED, won, None, SUCCESS, UNSTORABLE, Accepted("any"), None, None])
+    first, second = reports(asked)
+    assert first.outcome == SUCCESS
+    assert second.outcome == TryOutcome(
+        OutcomeKind.FAILED, "its outcome cannot be stored: a value cannot be stored: NUL\\x00"
+    )
+    assert (second.claim, second.after.state) == (won, state)
+    assert names(asked)[-2:] == ["TellExecutor", "NextTry"]
+
+
+def test_a_store_that_cannot_hold_even_a_plain_failure_is_our_bug() -> None:
+    with pytest.raises(InternalError, match="not even a failure of it can be stored"):
+        drive([SUBMISSION, PARKED, claim(), None, SUCCESS, UNSTORABLE, UNSTORABLE])
+
+
+@pytest.mark.parametrize(
+    ("spec", "followed", "kind"),
+    [
+        (SPEC, ("extract",), OutcomeKind.FAILED),
+        (SPEC, (), OutcomeKind.FAILED),
+        (TaskSpec("load", decides=Decides.BRANCH, downstream=("a", "b")), ("a", "nowhere"), OutcomeKind.FAILED),
+        (TaskSpec("load", decides=Decides.BRANCH, downstream=("a", "b")), ("a",), OutcomeKind.SUCCESS),
+        (TaskSpec("load", decides=Decides.BRANCH, downstream=("a", "b")), (), OutcomeKind.SUCCESS),
+        (TaskSpec("load", decides=Decides.SHORT_CIRCUIT, downstream=("a",)), None, OutcomeKind.SUCCESS),
+    ],
+)
+def test_a_task_decides_over_those_below_it_alone(
+    spec: TaskSpec, followed: tuple[str, ...] | None, kind: OutcomeKind
+) -> None:
+    parked, outcome = Parked(WORKER, TASK, spec, "hash"), TryOutcome(OutcomeKind.SUCCESS, followed=followed)
+    asked = drive([SUBMISSION, parked, claim(), None, outcome, Accepted("any"), None, None])
+    assert reported(asked).outcome.kind is kind
+
+
+def test_a_run_whose_conf_cannot_be_read_fails_its_tries_and_starts_nothing() -> None:
+    asked = drive([SUBMISSION, PARKED, claim(run_conf=None), None, Accepted("any"), None, None])
+    assert DropTask() in asked
+    assert not any(isinstance(effect, StartTask | AwaitTask) for effect in asked)
+    assert reported(asked).outcome == TryOutcome(
+        OutcomeKind.FAILED_FOR_GOOD, "what is stored as the conf of its run is no JSON object"
+    )
+
+
+def test_a_question_that_cannot_be_answered_is_answered_all_the_same() -> None:
+    no = Unreadable("too much")
+    asked = drive([SUBMISSION, PARKED, claim(), None, QUERY, no, None, SUCCESS, Accepted("success"), None, None])
+    assert AnswerTask(no) in asked
 
 
 def test_a_refused_report_is_no_reason_to_stop_working() -> None:

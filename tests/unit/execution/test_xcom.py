@@ -1,5 +1,9 @@
 """What ``ti.xcom_pull`` and ``xcom_push`` answer, as an Airflow author knows them."""
 
+import copy
+import os
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -48,6 +52,106 @@ def test_what_a_task_pushed_it_can_pull() -> None:
     assert mine.pushed == {"k": [1, 2]}
 
 
+def test_what_it_pushed_is_kept_as_it_was() -> None:
+    mine, rows = ti(), [1]
+    mine.xcom_push("k", rows)
+    rows.append(2)
+    mine.xcom_pull("me", key="k").append(3)
+    assert mine.xcom_pull("me", key="k") == [1]
+
+
 def test_only_json_is_pushed() -> None:
     with pytest.raises(NotJson, match="the XCom 'k' of me must be JSON"):
         ti().xcom_push("k", object())
+
+
+@pytest.mark.parametrize(
+    ("key", "error", "words"),
+    [
+        (1, TypeError, "xcom_push: key must be text, not 1"),
+        (None, TypeError, "xcom_push: key must be text, not None"),
+        ("a\0b", ValueError, "xcom_push: key must be text that can be stored, not 'a\\x00b'"),
+        ("\udcff", ValueError, "xcom_push: key must be text that can be stored, not '\\udcff'"),
+        ("k" * 513, ValueError, "xcom_push: key must be at most 512 characters long, not 513"),
+    ],
+)
+def test_only_text_is_a_key(key: Any, error: type[Exception], words: str) -> None:
+    mine = ti()
+    with pytest.raises(error) as refused:
+        mine.xcom_push(key, 1)
+    assert str(refused.value) == words
+    assert mine.pushed == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"task_ids": 5}, "task_ids must be a task id, or several, not 5"),
+        ({"task_ids": [5, None]}, "task_ids must be text, not 5"),
+        ({"task_ids": [{"a": 1}]}, "task_ids must be text, not {'a': 1}"),
+        ({"task_ids": b"a"}, "task_ids must be text, not 97"),
+        ({"task_ids": ["a\0"]}, "task_ids must be text that can be stored, not 'a\\x00'"),
+        ({"task_ids": "\udcff"}, "task_ids must be text that can be stored, not '\\udcff'"),
+        ({"key": 5}, "key must be text, not 5"),
+        ({"key": None}, "key must be text, not None"),
+        ({"key": ["a"]}, "key must be text, not ['a']"),
+        ({"key": "a\0"}, "key must be text that can be stored, not 'a\\x00'"),
+        ({"dag_id": 0}, "dag_id must be text, not 0"),
+        ({"run_id": ["a"]}, "run_id must be text, not ['a']"),
+        ({"run_id": 10**40}, f"run_id must be text, not {10**40}"),
+        ({"map_indexes": 10**40}, "map_indexes is no index that a task instance can have"),
+        ({"map_indexes": -2}, "map_indexes is no index that a task instance can have"),
+        ({"map_indexes": True}, "map_indexes must be one index, a whole number, not True"),
+        ({"map_indexes": "0"}, "map_indexes must be one index, a whole number, not '0'"),
+        ({"map_indexes": [0]}, "map_indexes must be one index, a whole number, not [0]"),
+    ],
+)
+def test_what_cannot_be_pulled_is_said(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises((TypeError, ValueError)) as refused:
+        ti().xcom_pull(**{"task_ids": "a", **arguments})
+    assert str(refused.value) == f"xcom_pull: {words}"
+
+
+def test_several_are_any_texts_that_can_be_iterated_and_none_are_none() -> None:
+    assert ti().xcom_pull(iter(["a", "a"])) == [1, 1]
+    assert ti().xcom_pull({"a": 0}.keys()) == [1]
+    assert ti().xcom_pull([]) == []
+    assert ti().xcom_pull("a", dag_id="", run_id="") == 1  # asked as given: here whoever answers has it
+
+
+def test_a_process_that_the_task_forked_neither_pushes_nor_pulls() -> None:
+    mine = ti()
+    pid = os.fork()
+    if pid == 0:
+        refused = 0
+        for do in (lambda: mine.xcom_push("k", 1), lambda: mine.xcom_pull("a")):
+            try:
+                do()
+            except RuntimeError as no:
+                refused += "in the task's own process" in str(no)
+        os._exit(refused)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
+
+
+def test_a_copy_of_a_context_has_the_same_ti() -> None:
+    mine = ti()
+    assert copy.deepcopy({"ti": mine})["ti"] is mine and copy.copy(mine) is mine
+    with pytest.raises(TypeError, match="ti cannot be sent to another"):
+        pickle.dumps(mine)
+
+
+def test_once_it_is_over_nothing_is_pushed_into_the_void() -> None:
+    mine = ti()
+    mine.xcom_push("k", 1)
+    assert mine.all_pushed() == {"k": 1}
+    for late in (lambda: mine.xcom_push("k", 2), lambda: mine.xcom_pull("a")):
+        with pytest.raises(RuntimeError, match="until the try ends, and this one has ended"):
+            late()
+    assert mine.all_pushed() == {"k": 1}
+
+
+def test_pushes_of_many_threads_all_land() -> None:
+    mine = ti()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: mine.xcom_push(f"k{n}", n), range(500)))
+    assert mine.all_pushed() == {f"k{n}": n for n in range(500)}

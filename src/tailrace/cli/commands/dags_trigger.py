@@ -9,6 +9,7 @@ from tailrace.cli.lazy import Command
 from tailrace.cli.options import canonical_conf, dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError
+from tailrace.model.names import wrong_with_run_id
 from tailrace.runtime.dates import interval_json
 from tailrace.runtime.launch import trigger_run
 
@@ -57,12 +58,14 @@ def trigger(
 
 
 def _checked(run_id: str | None) -> str | None:
-    """A run id is told from a date by the ``__`` in it, and names a file of logs."""
+    """A run id is told from a date by the ``__`` in it, and names a folder of logs."""
     if run_id is None:
         return None
-    if "__" not in run_id or run_id.startswith(_RESERVED) or "/" in run_id or run_id != run_id.strip():
+    if wrong := wrong_with_run_id(run_id):
+        raise CommandError(f"--run-id must be {wrong}")
+    if "__" not in run_id or run_id.startswith(_RESERVED):
         raise CommandError(
-            f"--run-id {run_id!r}: write it as two words with two underscores between, such as manual__first, "
-            f"without a slash; backfill__ and scheduled__ are taken"
+            f"--run-id {run_id!r}: write it as two words with two underscores between, such as manual__first; "
+            "backfill__ and scheduled__ are taken"
         )
     return run_id

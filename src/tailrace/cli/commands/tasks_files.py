@@ -17,6 +17,7 @@ from tailrace.errors import CommandError
 from tailrace.execution.trial import run_task_once
 from tailrace.model.keys import RunType, TaskInstanceKey, TryKey, run_id_for
 from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.plain_text import visible_line
 from tailrace.model.spec import DagSpec
 from tailrace.planning.triggering import interval_for
 from tailrace.runtime.dates import parse_moment, show_moment
@@ -101,4 +102,4 @@ def _tell(claim: Claim, outcome: TryOutcome) -> None:
         said += f": {outcome.error}"
     speaker.note(f"{said} (nothing was recorded)")
     for key, value in outcome.xcoms.items():
-        speaker.note(f"would push {key} = {value!r}")
+        speaker.note(visible_line(f"would push {key} = {value!r}"))
