@@ -23,6 +23,7 @@ EXPECTED = {
     "forgotten-claim": (Judgement.SAFETY, "lost: "),
     "submitted-before-commit": (Judgement.SAFETY, "was claimed while it was none"),
     "created-in-two": (Judgement.SAFETY, "missing"),
+    "forgets-conf": (Judgement.SAFETY, "conf: "),
     "verdict-unchecked": (Judgement.SAFETY, "evidence: "),
     "cleared-without-stopping": (Judgement.SAFETY, "it was stopping"),
     "no-capacity-guard": (Judgement.SAFETY, "the limit is"),

@@ -121,7 +121,7 @@ def settings_with(**options: object) -> Settings:
 
 
 def canonical_conf(text: str | None) -> str | None:
-    """The conf as canonical JSON text, so that spacing and key order do not make another backfill.
+    """The conf as canonical JSON text, so that spacing and key order do not make another backfill; None if not given.
 
     Raises CommandError unless it is a JSON object.
     """
@@ -133,7 +133,7 @@ def canonical_conf(text: str | None) -> str | None:
         raise CommandError(f"--conf is not JSON: {mistake}; write an object such as '{{\"key\": 1}}'") from None
     if not isinstance(value, dict):
         raise CommandError(f"--conf must be a JSON object such as '{{\"key\": 1}}', not {text!r}")
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False) if value else None
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _no_constant(name: str) -> None:

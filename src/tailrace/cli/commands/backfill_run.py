@@ -59,7 +59,11 @@ _CHOICES = (
     click.option(
         "--ignore-first-depends-on-past", is_flag=True, help="The first date does not look at the run before it."
     ),
-    click.option("--conf", metavar="JSON", help="A JSON object for every run, `{{ dag_run.conf }}` in templates."),
+    click.option(
+        "--conf",
+        metavar="JSON",
+        help="A JSON object for every run, `{{ dag_run.conf }}` in templates. Runs that exist keep theirs without it.",
+    ),
     click.option("-n", "--dry-run", is_flag=True, help="Say what would be done about each date; write nothing."),
     click.option(
         "--detach", "detached", is_flag=True, help="Only create it; a scheduler (`tailrace scheduler`) drives it."
