@@ -25,6 +25,7 @@ from tailrace.planning.backfills import (
     Reprocess,
 )
 from tailrace.planning.dependencies import UNLIMITED
+from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 from tailrace.planning.snapshot import RunOptions
 
 _NO_OUTCOME = frozenset(
@@ -93,7 +94,8 @@ def _date(
     else:
         action, reason = DateAction.LEAVE, f"its run is {existing.state} and nothing of it is {request.reprocess}"
         if request.reprocess is Reprocess.MISSING:
-            reason = f"its run is {existing.state} already"
+            inside = _failed_inside(existing)
+            reason = f"its run is {existing.state} already" + (f", {inside.named}" if inside else "")
     clear = tuple(dict.fromkeys((*existing.pending_clear, *clear)))
     queued = existing.state is DagRunState.QUEUED
     takes_conf = request.conf is not None and (queued or action is DateAction.REPROCESS)
@@ -140,6 +142,12 @@ def _to_do(dag: DagSpec, reprocess: Reprocess, run: ExistingRun) -> tuple[tuple[
     else:
         again = back
     return tuple(task.task_id for task in dag.tasks if task.task_id in again), missing
+
+
+def _failed_inside(run: ExistingRun) -> FailedTasks:
+    if run.state is not DagRunState.SUCCESS:
+        return FailedTasks()
+    return failed_tasks((ti.task_id, ti.state, 1) for ti in run.task_instances)
 
 
 def _failed_and_caused(dag: DagSpec, run: ExistingRun) -> set[str]:
