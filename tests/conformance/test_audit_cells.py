@@ -402,7 +402,7 @@ TREES = st.recursive(
     conf=st.dictionaries(st.text(), TREES).map(to_json),
 )
 @example(moment=datetime(2024, 1, 1, 23, 59, 59, 999_999, tzinfo=UTC), seconds=0.0, text="", conf='{"k":"\\u0000"}')
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_the_product_can_write_can_be_read(
     made: Metastores, moment: datetime, seconds: float, text: str, conf: str
 ) -> None:
@@ -423,7 +423,7 @@ def test_what_the_product_can_write_can_be_read(
 
 @pytest.mark.parametrize("made", ["sqlite"], indirect=True)
 @given(data=st.data())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 def test_no_cell_whatsoever_ends_an_audit(made: Metastores, data: st.DataObject) -> None:
     """Any value of any kind in any cell."""
     table = data.draw(st.sampled_from(list(TABLES.values())))

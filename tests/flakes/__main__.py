@@ -114,6 +114,7 @@ def _perform(run: Run, folders: Sequence[str]) -> None:
     environ["PYTHONHASHSEED"] = str(run.seed or 0)
     if run.seed is not None:
         run.command += ["--order-seed", str(run.seed), "--hypothesis-seed", str(run.seed)]
+        run.command += ["--hypothesis-profile", "drawn"]
     extra = ["--order-file", str(order), "--junitxml", str(results), "-o", f"faulthandler_timeout={PATIENCE // 3}"]
     began = time.monotonic()
     with (run.kept / "log.txt").open("wb") as log:

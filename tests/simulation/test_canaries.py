@@ -22,7 +22,7 @@ EXPECTED = {
     "claim-without-token": (Judgement.SAFETY, "does not grow"),
     "forgotten-claim": (Judgement.SAFETY, "lost: "),
     "submitted-before-commit": (Judgement.SAFETY, "was claimed while it was none"),
-    "created-in-two": (Judgement.SAFETY, "missing"),
+    "created-in-two": (Judgement.SAFETY, "missing|conf: "),
     "forgets-conf": (Judgement.SAFETY, "conf: "),
     "verdict-unchecked": (Judgement.SAFETY, "evidence: "),
     "cleared-without-stopping": (Judgement.SAFETY, "it was stopping"),

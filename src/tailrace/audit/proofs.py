@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tailrace.audit.records import Evidence, HistoryRecord, Violation
 from tailrace.audit.replay import Replay, name_of
-from tailrace.model.states import DagRunState
+from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 
 #: Which part of a verdict's evidence speaks of a dependency that is not met, by the dependency's name.
@@ -15,13 +15,16 @@ _SPEAKS_OF = {"Previous Dagrun State": "past", "Pool Slots Available": "pools"}
 
 
 def check_structure(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
-    """The structure that the row was decided by is there, and it is one of the row's own DAG."""
+    """The structure that the row was decided by is there, and it is one of the row's own DAG.
+
+    But a try that was being stopped when its worker was lost is given up by whoever plans next, for whatever DAG.
+    """
     if row.structure is None or replay.structures_are_damaged:
         return
-    structure = replay.structure(row)
+    structure, stray = replay.structure(row), row.before == TaskInstanceState.STOPPING
     if structure is None:
         yield _found("structure", row, f"decided by version {row.structure}, which is not there")
-    elif structure.dag.dag_id != row.dag_id:
+    elif structure.dag.dag_id != row.dag_id and not stray:
         yield _found("structure", row, f"decided by version {row.structure}, which is one of {structure.dag.dag_id}")
 
 
