@@ -109,7 +109,7 @@ def _perform(run: Run, folders: Sequence[str]) -> None:
     """Run the suite once, in a process group of its own, and take in what failed."""
     run.kept.mkdir()
     order, results = run.kept / "order.txt", run.kept / "results.xml"
-    run.command = [sys.executable, "-m", "pytest", "-m", "not soak", "-p", "tests.random_order", *folders]
+    run.command = [sys.executable, "-m", "pytest", "-p", "tests.random_order", *folders]
     environ = {**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(run.kept / "hypothesis")}
     environ["PYTHONHASHSEED"] = str(run.seed or 0)
     if run.seed is not None:
