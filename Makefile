@@ -1,8 +1,10 @@
 # One page: what this project can do from a fresh checkout. `make` alone lists it.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name))))
 SEEDS ?= 2000
+N ?= 20
+SUITES ?=
 REPEATS ?= 1000
 KILLS ?= 500
 VENV := .venv
@@ -11,12 +13,15 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help venv demo test test-acceptance test-others check format soak chaos simulate exhaustive bench wheel clean
+.PHONY: help venv demo test test-all test-acceptance test-others check format flakes soak chaos simulate exhaustive bench wheel clean
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Tailrace needs Python 3.11 or newer, and found $$("$(PYTHON)" --version 2>/dev/null || echo none);" \
+	    "name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
@@ -31,7 +36,9 @@ venv: $(VENV)/.developing ## the virtual environment, with all that development 
 demo: $(VENV)/.installed ## a month of real weather, backfilled before your eyes
 	$(BIN)/tailrace demo
 
-test: $(VENV)/.developing ## the whole test suite, PostgreSQL included (under 10 minutes on 2 cores)
+test-all: test ## everything that must hold before a push; what needs more than this machine's Python will join it
+
+test: $(VENV)/.developing ## the test suite, PostgreSQL included (under 15 minutes on 2 cores)
 	@echo "two halves side by side; each is shown when it has ended, some minutes from now"
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-acceptance test-others
 
@@ -52,6 +59,9 @@ format: $(VENV)/.developing ## write the code the way we write it
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+flakes: $(VENV)/.developing ## the suite N (20) times, half of them beside a load, in random order; SUITES="unit simulation"
+	$(BIN)/python -m tests.flakes --runs $(N) $(SUITES)
+
 soak: $(VENV)/.developing ## the flaky test of 2016, REPEATS times (1000: within an hour)
 	$(BIN)/python -m pytest tests/acceptance/test_soak.py -m soak --soak-repeats=$(REPEATS)
 
@@ -71,5 +81,5 @@ wheel: $(VENV)/.developing ## build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .flakes dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -85,13 +85,13 @@ def behind(
         def work(tx: Any) -> None:
             first(tx)
             thread.start()
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 120
             while watcher.read(lambda tx: tx.rows(_BLOCKED)[0][0]) == 0:
                 assert thread.is_alive(), f"it did not wait: {answers}"
                 assert time.monotonic() < deadline, "it never came to wait"
 
         world.store._database.write(work)
-        thread.join(20)
+        thread.join(120)
         assert len(answers) == 1
         return answers[0]
 

@@ -250,7 +250,7 @@ class Beside:
     def start(self) -> None:
         """Let it run to its end, or to the lock that it has to wait for."""
         self._thread.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while self._thread.is_alive():
             self._thread.join(0.002)
             if self._watcher.read(lambda tx: tx.rows(_BLOCKED)[0][0]):
@@ -259,6 +259,6 @@ class Beside:
 
     def finish(self) -> Any:
         """Its answer."""
-        self._thread.join(20)
+        self._thread.join(120)
         assert not self.trouble, self.trouble
         return self.answer[0]

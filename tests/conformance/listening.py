@@ -35,3 +35,11 @@ def hearing(store: Metastore, hear: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         stop()
+
+
+def plan_of(store: Metastore, statement: str) -> list[str]:
+    """How SQLite goes about a statement that was heard, line by line."""
+    statement = statement.replace("-Inf", "-1e999")  # how SQLite shows a value that it cannot read again
+    return store.read(
+        lambda tx: [row[3] for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()]
+    )

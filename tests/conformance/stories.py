@@ -6,11 +6,22 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from tailrace.effects.tries import Claim, Refused, Submission, TryOutcome
-from tailrace.metastore.tables import task_instance
+from tailrace.metastore.cleaning import Cleaning
+from tailrace.metastore.store import Done
+from tailrace.metastore.tables import dag_run, task_instance
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DagSpec, Decides
-from tests.conformance.worlds import LEASE, World, dag
+from tailrace.model.states import JobState, TaskInstanceState
+from tailrace.planning.cancelling import plan_cancel
+from tailrace.planning.clearing import ClearRequest, plan_clear
+from tailrace.planning.commands import CommandScope
+from tailrace.planning.marking import MarkRequest, plan_mark_tasks
+from tailrace.planning.plan import Wait, WaitChanges
+from tailrace.planning.schedules import ScheduleFacts
+from tailrace.planning.scheduling import due_runs
+from tailrace.planning.triggering import TriggerRequest, plan_trigger
+from tests.conformance.worlds import DAY, FIRST, LEASE, World, dag
 
 FAILED, SUCCESS, LOST = OutcomeKind.FAILED, OutcomeKind.SUCCESS, OutcomeKind.LOST
 
@@ -28,6 +39,13 @@ BRANCHING = replace(
 #: p fails in the first run, so that the second one can never go on.
 PAST = replace(dag("p>q", p={"depends_on_past": True}), dag_id="past", max_active_runs=1)
 PLAIN = replace(dag("a>b"), dag_id="plain")
+
+#: What is under way when nobody goes on.
+DOING = replace(
+    dag("r>s>u t v y", t={"pool": "small"}, v={"pool": "small"}, y={"retries": 1}), dag_id="doing", max_active_runs=1
+)
+#: Needs more of a pool than the pool has: its run is deadlocked.
+GREEDY = replace(dag("w", w={"pool": "small", "pool_slots": 3}), dag_id="greedy")
 
 Ends = Mapping[tuple[str, int], OutcomeKind]
 
@@ -86,3 +104,61 @@ def eventful(world: World) -> None:
     assert {row.state for row in world.rows(task_instance)} == {
         *("success", "failed", "skipped", "upstream_failed", "none")
     }
+
+
+def busy(world: World) -> None:
+    """An eventful metastore in the middle of things: every table has rows, and hardly a column is empty in all of them.
+
+    Runs deadlocked by a pool, marked, cancelled, triggered, due and waiting to be done again with a conf; tries that
+    are queued, running, being stopped and up for retry; somebody who waits for room; and old rows that were cleaned.
+    """
+    older = replace(PLAIN, dag_id="older")
+    Drive(world, older, world.backfill(older, days=2), {}).go()
+    eventful(world)
+    world.clock.advance(86400)
+    while world.store.clean_some(Cleaning(world.clock.now, "older"), world.write_id()):
+        pass
+    world.pool("small", 3, None)
+    greedy = world.backfill(GREEDY)
+    world.pool("small", 1, None)
+    Drive(world, GREEDY, greedy, {}).go()
+    world.backfill(PLAIN, days=2, reprocess="all", conf='{"k":1}', pool="small", disable_retry=True)
+    _marked_and_cancelled(world)
+    doing = world.backfill(DOING, days=2, conf='{"k":2}', max_active_runs=1, detached=True, stop_on_failure=True)
+    job = world.job(DOING, doing)
+    world.step(DOING, job, doing)
+    [first, *_] = [row.id for row in world.rows(dag_run) if row.dag_id == "doing"]
+    ids = world.by_task(first)
+    world.step(DOING, job, doing)
+    world.report(DOING, world.running(ids["r"]), xcoms={"return_value": {"rows": 12}})
+    world.report(DOING, world.running(ids["y"]), FAILED)
+    world.running(ids["t"])
+    facts = world.store.command_facts(CommandScope("doing", first=FIRST))
+    assert isinstance(world.do(plan_clear(facts, ClearRequest(("t",)))), Done)  # it is being stopped
+    world.step(DOING, job, doing)
+    world.running(ids["s"])
+    waiting = WaitChanges(begun=(Wait("pool:small", 0.5),))
+    world.apply(DOING, job, lane=doing, waits=waiting)
+    scheduled = replace(PLAIN, dag_id="scheduled", catchup=True)
+    due = due_runs(scheduled, ScheduleFacts(), FIRST + 2 * DAY)
+    scheduler = world.store.start_job("scheduler", world.process(), None, None, LEASE, world.write_id())
+    ended = world.store.start_job("scheduler", world.process(), None, None, LEASE, world.write_id())
+    world.store.end_job(ended, JobState.SUCCESS)
+    assert due is not None and world.store.create_due_runs(due, scheduler, world.write_id()) == 2
+    request = TriggerRequest(FIRST + 5 * DAY, None, '{"k":3}')
+    wanted = plan_trigger(scheduled, request, world.clock.now, None)
+    assert isinstance(world.store.trigger(scheduled, wanted, world.write_id()), int)
+    found = world.store.audit()
+    assert found.violations == (), found.violations
+
+
+def _marked_and_cancelled(world: World) -> None:
+    marked = replace(PLAIN, dag_id="marked")
+    Drive(world, marked, world.backfill(marked), {("a", 1): FAILED}).go()
+    facts = world.store.command_facts(CommandScope("marked", first=FIRST))
+    mark = MarkRequest(TaskInstanceState.SUCCESS, ("a",), downstream=True)
+    assert isinstance(world.do(plan_mark_tasks(facts, mark)), Done)
+    cancelled = replace(PLAIN, dag_id="cancelled")
+    id = world.backfill(cancelled, days=2)
+    world.step(cancelled, world.job(cancelled, id), id)
+    assert isinstance(world.do(plan_cancel(world.about(backfill_id=id))), Done)

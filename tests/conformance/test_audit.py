@@ -10,9 +10,9 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import text
 
-from tailrace.audit.checks import audit, examine
+from tailrace.audit.checks import audit
 from tailrace.audit.records import Report
-from tailrace.metastore.audit_records import page_audit_records
+from tailrace.metastore.audit_records import audited
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.tables import history
 from tests.conformance.first_schema import back_to_first_schema
@@ -35,7 +35,7 @@ def audit_after(store: Metastore, *statements: str) -> Report:
             tx.connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
         changed = [tx.change(text(statement.replace(":", r"\:"))) for statement in statements]
         assert all(changed), "nothing was changed"
-        found.append(examine(page_audit_records(tx)))
+        found.append(audited(tx))
         raise Undo
 
     with pytest.raises(Undo):

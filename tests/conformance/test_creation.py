@@ -184,6 +184,67 @@ def test_a_queued_run_that_nobody_wants_takes_the_new_options(world: World) -> N
     assert (run.state, run.version, run.disable_retry, run.conf) == ("queued", 2, True, '{"k":2}')
 
 
+@pytest.mark.parametrize(
+    ("given", "stored"), [(None, '{"k":1}'), ("{}", None), ('{"k":2}', '{"k":2}')], ids=["kept", "cleared", "given"]
+)
+@pytest.mark.parametrize("reprocess", ["all", "failed"])
+def test_a_run_done_again_keeps_its_conf_unless_another_is_given(
+    world: World, given: str | None, stored: str | None, reprocess: str
+) -> None:
+    ended(world, OutcomeKind.FAILED_FOR_GOOD, days=2)
+    world.store._database.write(lambda tx: tx.change(dag_run.update().values(conf='{"k":1}')))
+    second = world.backfill(A, days=3, reprocess=reprocess, conf=given)
+    new = None if given == "{}" else given
+    assert [(run.state, run.conf) for run in world.rows(dag_run)] == [("queued", stored)] * 2 + [("queued", new)]
+    assert world.row(backfill, second).conf == given
+    job, run = world.job(A, second), world.rows(dag_run)[0].id
+    world.activate(A, job, run)
+    a = world.by_task(run)["a"]
+    world.queue(A, job, a)
+    assert world.running(a, 2).run_conf == ({} if stored is None else from_json(stored))
+
+
+def test_who_gives_no_conf_shares_the_runs_of_one_who_does(world: World) -> None:
+    first = world.backfill(A, days=2, conf='{"k":1}')
+    second = world.backfill(A, days=3)
+    assert first != second
+    assert [run.conf for run in world.rows(dag_run)] == ['{"k":1}', '{"k":1}', None]
+    assert len([each for each in world.rows(backfill_run) if each.backfill_id == second]) == 3
+
+
+def test_a_conf_reaches_queued_runs_that_others_want_without_one(world: World) -> None:
+    world.backfill(A, days=2)
+    late = world.decide(A, conf="{}")
+    world.backfill(A, days=2, conf='{"k":1}')
+    assert [(run.conf, run.version) for run in world.rows(dag_run)] == [('{"k":1}', 2)] * 2
+    assert isinstance(write(world, A, late), MetastoreStale), "it would take away what the other gave meanwhile"
+    assert "another --conf" in world.decide(A, conf="{}").refusals[0]
+
+
+def test_two_who_say_what_a_conf_is_cannot_both_be_first(world: World) -> None:
+    """Although the first changes nothing of the run: it has no conf, and is to have none."""
+    world.backfill(A)
+    late = world.decide(A, conf='{"k":1}')
+    world.backfill(A, conf="{}")
+    assert isinstance(write(world, A, late), MetastoreStale)
+    assert "another --conf" in world.decide(A, conf='{"k":1}').refusals[0]
+
+
+def test_a_conf_that_comes_when_the_run_has_begun_is_stale(world: World) -> None:
+    id = world.backfill(A)
+    late = world.decide(A, conf='{"k":1}')
+    world.activate(A, world.job(A, id), 1)
+    assert isinstance(write(world, A, late), MetastoreStale)
+    assert "another --conf" in world.decide(A, conf='{"k":1}').refusals[0]
+
+
+def test_a_person_who_opens_a_run_again_leaves_its_conf(world: World) -> None:
+    ended(world, days=2)
+    world.store._database.write(lambda tx: tx.change(dag_run.update().values(conf='{"k":1}')))
+    assert world.clear().runs
+    assert [(run.state, run.conf) for run in world.rows(dag_run)] == [("queued", '{"k":1}')] * 2
+
+
 def test_facts_that_changed_make_it_stale_and_nothing_is_written(world: World) -> None:
     ended(world)
     stale = world.decide(A, reprocess="all")

@@ -36,13 +36,13 @@ def test_the_second_waits_for_the_first(postgres_server: Any) -> None:
     def work(tx: Any) -> None:
         schema._create(tx)
         thread.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while watcher.read(lambda tx: tx.rows(_BLOCKED)[0][0]) == 0:
             assert thread.is_alive(), f"it did not wait: {answers}"
             assert time.monotonic() < deadline, "it never came to wait"
 
     first.write(work)
-    thread.join(20)
+    thread.join(120)
     first.release()
     watcher.release()
     assert answers == [["default_pool"]]

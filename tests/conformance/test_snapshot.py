@@ -14,7 +14,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.plan import Plan, Wait, WaitChanges
 from tailrace.planning.snapshot import PoolView
-from tests.conformance.listening import hearing
+from tests.conformance.listening import hearing, plan_of
 from tests.conformance.worlds import DAY, FIRST, LEASE, World, dag
 
 A = dag("a")
@@ -216,7 +216,7 @@ def test_its_queries_walk_over_nothing_that_is_done(world: World, reads: Callabl
         (line, statement)
         for statement in statements
         if statement.startswith(("SELECT", "UPDATE", "DELETE"))
-        for line in _plan_of(world, statement)
+        for line in plan_of(world.store, statement)
         if line.startswith("SCAN") and not line.startswith(BOUNDED)
     ]
     assert scanned == []
@@ -225,10 +225,3 @@ def test_its_queries_walk_over_nothing_that_is_done(world: World, reads: Callabl
 
 def _queue_plan(world: World, spec: DagSpec, job: int) -> Plan:
     return Plan(spec, job, transitions=(world.transition(world.by_task(1)["b"]),))
-
-
-def _plan_of(world: World, statement: str) -> list[str]:
-    statement = statement.replace("-Inf", "-1e999")  # how SQLite shows a value that it cannot read again
-    return world.store.read(
-        lambda tx: [row[3] for row in tx.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}").all()]
-    )

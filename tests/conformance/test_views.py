@@ -7,12 +7,18 @@ from msgspec.structs import replace
 
 from tailrace.effects.asks import Accepted
 from tailrace.errors import CommandError
+from tailrace.metastore.summaries import Failures
 from tailrace.metastore.tables import dag as dag_table
-from tailrace.metastore.tables import dag_run
+from tailrace.metastore.tables import dag_run, task_instance
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.rules import TriggerRule
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.planning.failed_tasks import FailedTasks
+from tailrace.planning.plan import RunVerdict
+from tailrace.planning.planner import plan
 from tailrace.planning.resizing import plan_resize
+from tests.conformance.listening import hearing, plan_of
 from tests.conformance.worlds import DAY, FIRST, World, dag
 
 AB = dag("a>b")
@@ -60,6 +66,59 @@ def test_failures_that_were_left_alone_are_counted(world: World, failed: int) ->
     second = world.backfill(AB, days=3)
     assert second != failed
     assert world.store.backfill_summary(second).left_failed == 1
+
+
+AFTER_ALL = dag("a>b b>c d>e", c={"trigger_rule": TriggerRule.ALL_DONE}, d={"trigger_rule": TriggerRule.ALWAYS})
+
+
+def test_what_failed_inside_runs_that_succeeded(world: World) -> None:
+    """Two runs succeed although a failed and b did not run; in the third, d fails, and with e the run."""
+    id = world.backfill(AFTER_ALL, days=3)
+    job = world.job(AFTER_ALL, id)
+    failing = {1: ("a",), 2: ("a",), 3: ("d",)}
+    judged: dict[int, RunVerdict] = {}
+    for _ in range(60):
+        decided = plan(world.store.snapshot(job, AFTER_ALL, id))
+        for submission in world.store.apply(decided, world.write_id()).queued:
+            run = world.row(task_instance, submission.id).dag_run_id
+            fails = submission.key.task_instance.task_id in failing[run]
+            kind = OutcomeKind.FAILED if fails else OutcomeKind.SUCCESS
+            world.report(AFTER_ALL, world.running(submission.id, submission.key.try_number), kind)
+        judged.update((verdict.id, verdict) for verdict in decided.run_verdicts)
+        if decided.backfill_verdict is not None:
+            break
+    inside = FailedTasks({"a": 1}, {"b": 1})
+    assert [(run, judged[run].state, judged[run].failed_inside) for run in (1, 2, 3)] == [
+        (1, "success", inside),
+        (2, "success", inside),
+        (3, "failed", FailedTasks()),
+    ]
+    assert decided.backfill_verdict is not None
+    assert decided.backfill_verdict.failed_inside == FailedTasks({"a": 2}, {"b": 2})
+    everywhere = Failures(FailedTasks({"a": 2, "d": 1}, {"b": 2, "e": 1}), FailedTasks({"a": 2}, {"b": 2}))
+    assert world.store.backfill_summary(id).failures == everywhere
+    [line] = world.store.list_backfills()
+    assert line.failures == everywhere
+    assert [run.failures for run in world.store.runs_of_backfill(id)] == [
+        inside,
+        inside,
+        FailedTasks({"d": 1}, {"e": 1}),
+    ]
+    world.sound()
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_failures_inside_are_found_by_an_index_of_failures(world: World, failed: int) -> None:
+    """However many task instances have succeeded."""
+    statements: list[str] = []
+    with hearing(world.store, statements.append):
+        world.store.list_backfills()
+        world.store.list_runs()
+    plans = [plan_of(world.store, each) for each in statements if "'upstream_failed'" in each]
+    assert len(plans) == 2
+    for lines in plans:
+        index = "SEARCH task_instance USING COVERING INDEX ix_task_instance_failed (dag_run_id=?)"
+        assert index in lines, lines
 
 
 def test_backfills_in_a_list(world: World, failed: int) -> None:

@@ -6,6 +6,7 @@ from typing import TypeAlias, TypeVar
 
 from tailrace.audit.final_rows import check_final_rows
 from tailrace.audit.pools import check_pool
+from tailrace.audit.proofs import check_cleaned, check_proof, check_structure
 from tailrace.audit.records import BackfillRecord, HistoryRecord, Recorded, Report, Violation
 from tailrace.audit.replay import Replay
 from tailrace.audit.schemas import check_schema
@@ -36,6 +37,7 @@ def examine(records: Recorded) -> Report:
         strange = list(check_words(row))
         found += strange
         if not strange:
+            found += check_structure(replay, row)
             found += _row(replay, row, backfills)
     found += check_final_rows(replay, records, _counted(records.task_instances, counts, "task instances"))
     counts["runs"], counts["backfills"], counts["pools"] = len(records.runs), len(backfills), len(records.pools)
@@ -59,6 +61,7 @@ def _row(replay: Replay, row: HistoryRecord, backfills: dict[int, BackfillRecord
             yield from _after(replay, row, check_limits)
         case "dag_run":
             yield from check_run(replay, row)
+            yield from check_proof(replay, row)
             yield from _after(replay, row, check_window)
         case "backfill":
             yield from check_backfill(replay, row, backfills.get(row.backfill_id or 0))
@@ -70,6 +73,7 @@ def _row(replay: Replay, row: HistoryRecord, backfills: dict[int, BackfillRecord
             yield from check_schema(replay, row)
             replay.take(row)
         case _:
+            yield from check_cleaned(row)
             replay.take(row)
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from tailrace.audit.records import Recorded, TaskInstanceRecord, Violation
+from tailrace.audit.records import Recorded, RunRecord, TaskInstanceRecord, Violation
 from tailrace.audit.replay import Instance, Replay, Run, RunKey
+from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Cause
 
 
@@ -33,6 +34,10 @@ def check_final_rows(
         yield _found("history", "no row of it says which schema it was written by")
     for what in records.damaged:
         yield Violation("structure", what, "it is not what was stored: its text and its hash differ")
+    for cell in records.unreadable:
+        where = f"{cell.column} cannot be read: " if cell.column else ""
+        of_history = int(cell.row) if cell.table == "history" and cell.row.isdecimal() else None
+        yield Violation("unreadable", f"{cell.table} row {cell.row}", f"{where}expected {cell.expected}", of_history)
 
 
 def _task_instance(ti: TaskInstanceRecord, instance: Instance | None) -> Iterator[Violation]:
@@ -64,8 +69,21 @@ def _run(replay: Replay, key: RunKey, run: Run) -> Iterator[Violation]:
         yield _found(about, f"history leads to {run.state}, {found}")
     elif record.blocked != (run.blocked or None) and record.id:
         yield _found(about, "the row names other blocked task instances than the verdict in history")
+    if record is not None and run.told and run.state is not DagRunState.QUEUED:
+        yield from _options(about, run, record)
     for task_id, _ in run.instances:
         yield _found(f"{about} / {task_id}", "history leads to a task instance without a row")
+
+
+def _options(about: str, run: Run, record: RunRecord) -> Iterator[Violation]:
+    """What a run was activated with stays as it is until it is opened again."""
+    for name, led, stands in (
+        ("pool", run.pool, record.pool),
+        ("ignore_depends_on_past", run.ignores_past, record.ignore_depends_on_past),
+        ("structure", run.structure, record.structure),
+    ):
+        if led != stands:
+            yield _found(about, f"it was activated with {name} {led}, the row says {stands}")
 
 
 def _found(about: str, text: str) -> Violation:

@@ -40,27 +40,36 @@ class HistoryRecord(Struct, frozen=True):
     evidence: "Evidence | None" = None
 
 
+class Blocked(Struct, frozen=True):
+    """A task instance that a deadlock's proof names: its run, its place there, its state, the dependencies not met."""
+
+    run: tuple[str, str]
+    place: tuple[str, int]
+    state: str
+    dependencies: tuple[str, ...]
+
+
 class Evidence(Struct, frozen=True):
     """What a history row was stored with; None is what it does not speak of.
 
     ``followed`` is what a deciding task chose. On a verdict, ``blocked`` are the task instances that a deadlock's proof
-    names, as (task id, map index), ``blocked_by`` the previous run that blocks a task, ``assumed`` the states it was
-    drawn from by row, ``past`` those of previous runs by row, ``pools`` the sizes it leans on. On an activation,
-    ``run_pool`` and ``ignores_past`` are the run's options. ``stopping_to`` is where a running try that a person
-    stopped is to end. ``looked_at`` is the previous run that a start or a skip was decided by, empty where there was
-    none. ``clear`` are the tasks that a run put back into the queue is to clear when it begins, ``live`` says that it
-    was left to schedulers. ``damaged`` says that it could not be read at all.
+    names, ``blocked_by`` the previous run that blocks a task, ``assumed`` the states it was drawn from by row, ``past``
+    those of previous runs by row, ``pools`` the sizes it leans on. On an activation, ``run_pool`` and ``ignores_past``
+    are the run's options. ``stopping_to`` is where a running try that a person stopped is to end. ``looked_at`` is the
+    previous run that a start or a skip was decided by, empty where there was none. ``clear`` are the tasks that a run
+    put back into the queue is to clear when it begins, ``live`` says that it was left to schedulers.
+    ``damaged`` says why it could not be read, or what it lacks.
     """
 
     followed: tuple[str, ...] | None = None
-    blocked: tuple[tuple[str, int], ...] | None = None
+    blocked: tuple[Blocked, ...] | None = None
     blocked_by: Mapping[str, str] | None = None
     assumed: Mapping[int, str] | None = None
     past: Mapping[int, str] | None = None
     pools: Mapping[str, int | None] | None = None
     run_pool: str | None = None
     ignores_past: bool = False
-    damaged: bool = False
+    damaged: str = ""
     stopping_to: str | None = None
     looked_at: str | None = None
     clear: tuple[str, ...] | None = None
@@ -94,7 +103,7 @@ class RunRecord(Struct, frozen=True):
     pool: str | None
     structure: int | None
     id: int = 0
-    blocked: tuple[tuple[str, int], ...] | None = None
+    blocked: tuple[Blocked, ...] | None = None
 
 
 class BackfillRecord(Struct, frozen=True):
@@ -107,10 +116,20 @@ class BackfillRecord(Struct, frozen=True):
     wanted: tuple[str, ...]
 
 
+class Unreadable(Struct, frozen=True):
+    """A cell that nobody can read, or (no ``column``) a row that belongs to none; and what was expected there."""
+
+    table: str
+    row: str  # its key
+    column: str
+    expected: str
+
+
 class Recorded(Protocol):
     """Everything one audit looks at, of one moment; history and task instances may come piece by piece.
 
     ``pools`` are slots by name, -1 for unlimited; ``damaged`` names structures that are not what their hash says.
+    Rows of which ``unreadable`` says that a cell cannot be read that the audit needs are in none of the others.
     """
 
     @property
@@ -141,6 +160,10 @@ class Recorded(Protocol):
     def damaged(self) -> Sequence[str]:
         """Structures that were changed after they were stored."""
 
+    @property
+    def unreadable(self) -> Sequence[Unreadable]:
+        """Every cell of the metastore that cannot be read, those that no check looks at included."""
+
 
 class AuditRecords(Struct, frozen=True):
     """``Recorded``, with everything in memory."""
@@ -152,6 +175,7 @@ class AuditRecords(Struct, frozen=True):
     structures: Mapping[int, DagSpec]
     pools: Mapping[str, int]
     damaged: tuple[str, ...] = ()
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 class Violation(Struct, frozen=True):

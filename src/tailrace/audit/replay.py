@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tailrace.audit.records import DELETED_POOL, HistoryRecord, Recorded, RunRecord, Violation
+from tailrace.audit.records import DELETED_POOL, Blocked, HistoryRecord, Recorded, RunRecord, Violation
 from tailrace.audit.structure import Structure
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.states import CLOSED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
@@ -51,7 +51,8 @@ class Run:
     told: bool = False  # whether its activation says its options; rows of the first schema do not
     pool: str | None = None
     ignores_past: bool = False
-    blocked: tuple[Place, ...] | None = None
+    structure: int | None = None
+    blocked: tuple[Blocked, ...] | None = None
     live: bool = False  # a person left it to schedulers
     to_clear: tuple[str, ...] = ()  # what it is to clear when it begins
 
@@ -98,6 +99,7 @@ class Replay:
             dates.sort()
         self.unless_cleaned: list[Violation] = []  # wrong, unless rows were cleaned away that would say otherwise
         self.untold: Counter[str] = Counter()  # what could not be judged strictly, and how often
+        self.structures_are_damaged = bool(records.damaged)
         self._structures = {key: Structure(dag) for key, dag in records.structures.items()}
         self._versions = Counter(dag.dag_id for dag in records.structures.values())
         self._most_retries: Counter[tuple[str, str]] = Counter()
@@ -197,6 +199,7 @@ class Replay:
         run.blocked = None if evidence is None else evidence.blocked
         if row.cause == Cause.ACTIVATED:
             run.told = row.structure is not None
+            run.structure = row.structure
             run.pool = None if evidence is None else evidence.run_pool
             run.ignores_past = evidence is not None and evidence.ignores_past
         run.live = run.live or (evidence is not None and evidence.live)

@@ -105,7 +105,7 @@ def _deadlock(replay: Replay, row: HistoryRecord, structure: Structure, unfinish
     if free or not unfinished:
         yield _found("false deadlock", row, f"{', '.join(free) or 'nothing'} could still run")
     blocked = None if row.evidence is None else row.evidence.blocked
-    named = sorted({task_id for task_id, _ in blocked or ()})
+    named = sorted({each.place[0] for each in blocked or ()})
     if not free and blocked is not None and named != sorted(unfinished):
         text = f"it names {', '.join(named) or 'nothing'}, unfinished are {', '.join(unfinished)}"
         yield _found("deadlock proof", row, text)

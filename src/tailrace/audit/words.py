@@ -1,6 +1,10 @@
-"""Checks that a row of history is made of words that exist: a row that is not cannot be looked at any further."""
+"""Checks that a row of history is made of words that exist, and says what a row of its kind says.
+
+A row that is not cannot be looked at any further.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 
 from tailrace.audit.records import HistoryRecord, Violation
 from tailrace.audit.replay import name_of, slots_from
@@ -23,6 +27,27 @@ _STATE: Mapping[str, Callable[[str], object]] = {
 }
 
 
+_PARTS = ("run_id", "task_id", "map_index", "backfill_id", "try_number", "token", "pool")
+_OF_TASK_INSTANCE = ("run_id", "task_id", "map_index", "try_number")
+#: What a row of each kind says beside its step, and what it may say.
+_SAYS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "task_instance": (_OF_TASK_INSTANCE, ("token",)),
+    "refused": ((*_OF_TASK_INSTANCE, "token"), ()),
+    "dag_run": (("run_id",), ("backfill_id",)),
+    "backfill": (("backfill_id",), ()),
+    "pool": (("pool",), ()),
+    "cleaned": ((), ()),
+    "schema": ((), ()),
+}
+#: The same, to be asked of every row: ``kind`` stands in so that what is read is a tuple however few parts there are.
+_NEEDED = {kind: attrgetter("kind", *says, "kind") for kind, (says, _) in _SAYS.items()}
+_STRANGE = {
+    kind: attrgetter(*(part for part in _PARTS if part not in (*says, *may))) for kind, (says, may) in _SAYS.items()
+}
+
+_NOTHING = {kind: (None,) * (len(_PARTS) - len(says) - len(may)) for kind, (says, may) in _SAYS.items()}
+
+
 def check_words(row: HistoryRecord) -> Iterator[Violation]:
     """Every word of the row that nobody knows."""
     state = _STATE.get(row.kind)
@@ -37,5 +62,18 @@ def check_words(row: HistoryRecord) -> Iterator[Violation]:
             known(word)
         except ValueError:
             yield Violation("words", name_of(row), f"nobody knows what {word!r} is", row.id)
+    if None in _NEEDED[row.kind](row) or _STRANGE[row.kind](row) != _NOTHING[row.kind]:
+        yield from _parts(row)
     if row.evidence is not None and row.evidence.damaged:
-        yield Violation("evidence", name_of(row), "its evidence cannot be read", row.id)
+        yield Violation("evidence", name_of(row), f"its evidence cannot be read: {row.evidence.damaged}", row.id)
+
+
+def _parts(row: HistoryRecord) -> Iterator[Violation]:
+    """What the row should say and does not, and what it says and should not."""
+    says, may = _SAYS[row.kind]
+    for part in _PARTS:
+        there = getattr(row, part) is not None
+        if not there and part in says:
+            yield Violation("words", name_of(row), f"it has no {part}", row.id)
+        elif there and part not in (*says, *may):
+            yield Violation("words", name_of(row), f"it has a {part}, and is about a {row.kind}", row.id)

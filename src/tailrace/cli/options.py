@@ -124,7 +124,7 @@ def settings_with(**options: object) -> Settings:
 
 
 def canonical_conf(text: str | None) -> str | None:
-    """The conf as canonical JSON text, so that spacing and key order do not make another backfill.
+    """The conf as canonical JSON text, so that spacing and key order do not make another backfill; None if not given.
 
     Raises CommandError unless it is a JSON object, and comes to the tasks as it is.
     """
@@ -138,4 +138,4 @@ def canonical_conf(text: str | None) -> str | None:
         raise CommandError(f"--conf is not JSON: {mistake}; write an object such as '{{\"key\": 1}}'") from None
     if not isinstance(value, dict):
         raise CommandError(f"--conf must be a JSON object such as '{{\"key\": 1}}', not {visible_line(text, 200)!r}")
-    return json_text(value, sort_keys=True) if value else None
+    return json_text(value, sort_keys=True)

@@ -2,6 +2,7 @@
 nothing.
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from datetime import tzinfo
@@ -43,6 +44,7 @@ def preview_json(previewed: BackfillPreview) -> dict[str, object]:
                 "reason": date.reason,
                 "task_instances": date.to_run,
                 "clear": list(date.clear),
+                "conf": json.loads(date.conf or "{}"),
             }
             for date in creation.dates
         ],

@@ -130,7 +130,8 @@ class TellingListener:
             self._say(note.text)
         for verdict in note.applied.judged if note.applied is not None else ():
             if verdict.state in _BAD_RUNS or self.verbose:
-                self._say_run(verdict.run_id, str(verdict.state), verdict.reason)
+                inside = [verdict.failed_inside.named] if verdict.failed_inside else []
+                self._say_run(verdict.run_id, str(verdict.state), "; ".join([verdict.reason, *inside]))
 
     def progressed(self, progress: Progress) -> None:
         """Redraw, or say a line when it is time for one."""

@@ -38,7 +38,7 @@ def command_line(
     words += [flag for name, flag in _FLAGS if getattr(command, name)]
     words += _pair("--conf", command.conf)
     for name, value in settings_options.items():
-        words += _pair(f"--{name}", value)
+        words += _setting(name.replace("_", "-"), value)
     return " ".join(map(_quoted, words))
 
 
@@ -55,6 +55,12 @@ def _spelt(character: str) -> str:
     if character.isprintable():
         return character
     return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+
+
+def _setting(option: str, value: object | None) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{option}" if value else f"--no-{option}"]
+    return _pair(f"--{option}", value)
 
 
 def _pair(option: str, value: object | None) -> list[str]:

@@ -10,6 +10,7 @@ from tailrace.cli.retyping import command_line
 from tailrace.cli.speaking import bullet_lines, counted, duration, plural, state_styled, styled
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.planning.backfills import Reprocess
+from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.plan import Blocker
 from tailrace.runtime.commands import BackfillCommand, BackfillEnding, BackfillReport, RootFailure
 
@@ -29,7 +30,13 @@ def report_json(report: BackfillReport) -> dict[str, object]:
         "task_instances": dict(report.task_instances),
         "seconds": round(report.seconds, 2),
         "blocked": [blocked_json(blocker) for blocker in report.blocked],
+        **failed_json(report.failed),
     }
+
+
+def failed_json(tasks: FailedTasks) -> dict[str, object]:
+    """How many task instances of each task failed, and did not run because one above them had."""
+    return {"failed_tasks": dict(tasks.failed), "upstream_failed_tasks": dict(tasks.upstream_failed)}
 
 
 def blocked_json(blocker: Blocker) -> dict[str, object]:
@@ -57,6 +64,7 @@ def summary(report: BackfillReport, command: BackfillCommand, settings_options: 
         lines += _blocked(report.blocked)
     if report.left_failed:
         lines.append(f"{plural(report.left_failed, 'run')} had failed before and stayed so")
+    lines += _inside(report)
     lines += _next(report, command, settings_options)
     return "\n".join(lines)
 
@@ -65,6 +73,8 @@ def _head(report: BackfillReport) -> str:
     runs = sum(report.runs.values())
     name = styled(f"backfill {report.backfill_id} of {report.dag_id}", sys.stdout, bold=True)
     ended = f"{name}: {state_styled(str(report.state), sys.stdout)}"
+    if report.state is BackfillEnding.SUCCESS and report.failed_inside:
+        ended += f", {report.failed_inside.counted}"
     if not runs:
         return f"{ended}, nothing to do"
     return (
@@ -93,6 +103,18 @@ def _blocked(blocked: tuple[Blocker, ...]) -> list[str]:
     return lines
 
 
+def _inside(report: BackfillReport) -> list[str]:
+    """What failed in runs that succeeded all the same, and why that is, or is not, a failure."""
+    if not report.failed_inside:
+        return []
+    if report.state is not BackfillEnding.SUCCESS:
+        return [f"in runs that succeeded, {report.failed_inside.named}"]
+    lines = [f"{report.failed_inside.names} (a run is judged by its last tasks)"]
+    if report.exit_code:
+        lines.append(f"exit code {report.exit_code} for that, as fail_on_task_failure asks")
+    return lines
+
+
 def _only_follows(blocker: Blocker) -> bool:
     """Whether it is blocked by those above it in its own run alone: the others tell more."""
     return all(why.dependency == "Trigger Rule" for why in blocker.reasons)
@@ -111,6 +133,8 @@ def _next(report: BackfillReport, command: BackfillCommand, options: Mapping[str
             return [f"the backfill is paused; after `{resume}` the same command continues it:", f"  {again}"]
         case BackfillEnding.RUNNING | BackfillEnding.QUEUED:
             return ["it is not finished; the same command goes on with it:", f"  {again}"]
+        case BackfillEnding.SUCCESS if report.failed_inside:
+            return ["to run them again:", f"  {command_line(command, options, reprocess=Reprocess.FAILED)}"]
         case BackfillEnding.CANCELLED:
             return ["a person cancelled it; the same command does what was left:", f"  {again}"]
         case _:

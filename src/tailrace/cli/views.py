@@ -1,10 +1,12 @@
 """The metastore's views as JSON and as table rows: one place that knows their fields, and how a run is named."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from tailrace.cli.speaking import counted, duration
+from tailrace.cli.summary import failed_json
 from tailrace.cli.tables import Column
 from tailrace.errors import CommandError
 from tailrace.metastore.store import Metastore
@@ -26,6 +28,7 @@ BACKFILL_COLUMNS = (
     Column("to"),
     Column("runs"),
     Column("created"),
+    Column("note"),
 )
 RUN_COLUMNS = (
     Column("dag_id"),
@@ -79,6 +82,7 @@ def backfill_json(line: BackfillLine) -> dict[str, object]:
         "end": line.end.isoformat(),
         "reprocess": line.reprocess,
         "runs": dict(line.runs),
+        **failed_json(line.failures.everywhere),
         "created": json_moment(line.created_at),
         "started": json_moment(line.started_at),
         "ended": json_moment(line.ended_at),
@@ -96,6 +100,7 @@ def backfill_row(line: BackfillLine) -> tuple[str, ...]:
         *range_text(line.start, line.end),
         counted(line.runs),
         moment_text(line.created_at),
+        line.failures.inside.named,
     )
 
 
@@ -129,7 +134,9 @@ def run_json(line: RunLine) -> dict[str, object]:
         "start": json_moment(line.started_at),
         "end": json_moment(line.ended_at),
         "reason": line.reason,
+        "conf": json.loads(line.conf or "{}"),
         "task_instance_counts": dict(line.task_instances),
+        **failed_json(line.failures),
     }
 
 
@@ -142,7 +149,7 @@ def run_row(line: RunLine) -> tuple[str, ...]:
         moment_text(line.started_at),
         _took(line.started_at, line.ended_at),
         counted(line.task_instances),
-        _why(line.state, line.reason),
+        line.failures.named if line.state == "success" else line.reason,
     )
 
 

@@ -99,7 +99,9 @@ def _step_lanes(
         seconds = min(seconds, 0.0 if stepped.progress else patience(snapshot, stepped.plan, pace))
         backfill, verdict = snapshot.backfill, stepped.plan.backfill_verdict
         if verdict is not None and stepped.applied.backfill_judged:
-            yield from ask(Note((), text=f"backfill {verdict.id} of {key.dag_id}: {verdict.state}, {verdict.reason}"))
+            inside = f", {verdict.failed_inside.named}" if verdict.failed_inside else ""
+            text = f"backfill {verdict.id} of {key.dag_id}: {verdict.state}{inside}, {verdict.reason}"
+            yield from ask(Note((), text=text))
         if backfill is not None and backfill.paused and not in_flight(snapshot):
             yield from _release(job_id, {key}, memory)
     return seconds

@@ -1,20 +1,26 @@
 """Reads what the audit looks at, in one transaction: history and task instances a page at a time. Checks nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from msgspec import Struct
-from sqlalchemy import Select, bindparam, select
+from msgspec import Struct, convert
+from sqlalchemy import ColumnElement, Select, Table, bindparam, select, type_coerce
+from sqlalchemy.types import NullType
 
+from tailrace.audit.checks import examine
 from tailrace.audit.records import (
     AuditRecords,
     BackfillRecord,
-    Evidence,
     HistoryRecord,
+    Report,
     RunRecord,
     TaskInstanceRecord,
+    Unreadable,
 )
 from tailrace.metastore.columns import from_json
+from tailrace.metastore.evidence import StoredBlocker, blocked_from, evidence_from
+from tailrace.metastore.readable import is_undecodable, raw_text, undecodable_cells, unreadable_cells
 from tailrace.metastore.specs import spec_from, spec_hash
 from tailrace.metastore.tables import backfill, backfill_run, dag_run, dag_version, history, pool, task_instance
 from tailrace.metastore.transaction import Transaction
@@ -67,19 +73,26 @@ _TASK_INSTANCES = (
     .order_by(task_instance.c.id)
     .limit(PAGE)
 )
+
+
+def _as_it_is(column: Any) -> ColumnElement[Any]:
+    """A cell as the driver gives it: SQLite may hold anything, and one such cell must not end the whole reading."""
+    return type_coerce(column, NullType()).label(column.name)
+
+
 _RUNS = select(
     dag_run.c.id,
     dag_run.c.dag_id,
     dag_run.c.run_id,
     dag_run.c.state,
-    dag_run.c.logical_date,
+    _as_it_is(dag_run.c.logical_date),
     dag_run.c.run_type,
-    dag_run.c.ignore_depends_on_past,
+    _as_it_is(dag_run.c.ignore_depends_on_past),
     dag_run.c.pool,
     dag_run.c.dag_version_id,
     dag_run.c.blocked,
 ).order_by(dag_run.c.id)
-_BACKFILLS = select(backfill.c.id, backfill.c.dag_id, backfill.c.state, backfill.c.stop_on_failure).order_by(
+_BACKFILLS = select(backfill.c.id, backfill.c.dag_id, backfill.c.state, _as_it_is(backfill.c.stop_on_failure)).order_by(
     backfill.c.id
 )
 _WANTED = (
@@ -92,6 +105,9 @@ _STRUCTURES = select(dag_version.c.id, dag_version.c.dag_id, dag_version.c.spec_
 )
 
 
+_POOLS = select(pool.c.name, pool.c.slots)
+
+
 class PagedRecords(Struct, frozen=True):
     """Everything an audit looks at, of one open transaction, with only a page of it in memory."""
 
@@ -101,39 +117,54 @@ class PagedRecords(Struct, frozen=True):
     structures: Mapping[int, DagSpec]
     pools: Mapping[str, int]
     damaged: tuple[str, ...]
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
     def history(self) -> Iterator[HistoryRecord]:
         """Every row, in order."""
-        return (_history(row) for row in _pages(self.tx, _HISTORY))
+        return (_history(row) for row in _usable(_pages(self.tx, _HISTORY), _HISTORY, history, self.unreadable))
 
     @property
     def task_instances(self) -> Iterator[TaskInstanceRecord]:
         """Every task instance, by row."""
-        return (_task_instance(row) for row in _pages(self.tx, _TASK_INSTANCES))
+        rows = _usable(_pages(self.tx, _TASK_INSTANCES), _TASK_INSTANCES, task_instance, self.unreadable)
+        return map(_task_instance, rows)
 
 
-def page_audit_records(tx: Transaction) -> PagedRecords:
-    """What an audit looks at, to be read while this transaction lasts."""
+def audited(tx: Transaction) -> Report:
+    """What an audit finds, of every row and every cell."""
+    if tx.postgres or not is_undecodable(tx):
+        return examine(page_audit_records(tx, tuple(unreadable_cells(tx))))
+    with raw_text(tx):
+        return examine(page_audit_records(tx, (*undecodable_cells(tx), *unreadable_cells(tx))))
+
+
+def page_audit_records(tx: Transaction, unreadable: tuple[Unreadable, ...] = ()) -> PagedRecords:
+    """What an audit looks at, to be read while this transaction lasts; but for what is known to be unreadable."""
+
+    def rows(wanted: Select[Any], table: Table) -> list[Any]:
+        return list(_usable(tx.rows(wanted), wanted, table, unreadable))
+
     wanted: dict[int, list[str]] = {}
     for backfill_id, run_id in tx.rows(_WANTED):
         wanted.setdefault(backfill_id, []).append(run_id)
-    structures, damaged = _structures(tx)
+    structures, damaged = _structures(rows(_STRUCTURES, dag_version))
     return PagedRecords(
         tx,
-        runs=_runs(tx),
+        runs=_runs(rows(_RUNS, dag_run)),
         backfills=tuple(
             BackfillRecord(row.id, row.dag_id, row.state, row.stop_on_failure, tuple(wanted.get(row.id, ())))
-            for row in tx.rows(_BACKFILLS)
+            for row in rows(_BACKFILLS, backfill)
         ),
         structures=structures,
-        pools={row.name: row.slots for row in tx.rows(select(pool.c.name, pool.c.slots))},
+        pools={row.name: row.slots for row in rows(_POOLS, pool)},
         damaged=damaged,
+        unreadable=unreadable,
     )
 
 
 def read_audit_records(tx: Transaction) -> AuditRecords:
-    """The same, all of it in memory: for histories that are looked at more than once."""
+    """The same, all of it in memory: for histories that are looked at more than once, and that nobody has touched."""
     paged = page_audit_records(tx)
     return AuditRecords(
         history=tuple(paged.history),
@@ -153,33 +184,58 @@ def _pages(tx: Transaction, page: Select[Any]) -> Iterator[Any]:
         last = rows[-1][0]
 
 
-def _structures(tx: Transaction) -> tuple[dict[int, DagSpec], tuple[str, ...]]:
+def _usable(
+    rows: Iterable[Any], wanted: Select[Any], table: Table, unreadable: tuple[Unreadable, ...]
+) -> Iterable[Any]:
+    """The rows of which every cell that is asked for can be read; the first of these is the key."""
+    asked = {column.name for column in wanted.exported_columns}
+    bad = {each.row for each in unreadable if each.table == table.name and each.column in asked}
+    return (row for row in rows if str(row[0]) not in bad) if bad else rows
+
+
+def _structures(rows: Iterable[Any]) -> tuple[dict[int, DagSpec], tuple[str, ...]]:
     whole: dict[int, DagSpec] = {}
     damaged: list[str] = []
-    for row in tx.rows(_STRUCTURES):
-        if spec_hash(row.spec) == row.spec_hash:
-            whole[row.id] = spec_from(row.spec)
-        else:
+    for row in rows:
+        spec = _spec(row)
+        if spec is None:
             damaged.append(f"{row.dag_id} version {row.id}")
+        else:
+            whole[row.id] = spec
     return whole, tuple(damaged)
 
 
-def _runs(tx: Transaction) -> tuple[RunRecord, ...]:
+def _spec(row: Any) -> DagSpec | None:
+    """The structure as it was stored, or None."""
+    if spec_hash(row.spec) != row.spec_hash:
+        return None
+    try:
+        spec = spec_from(row.spec)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return spec if spec.dag_id == row.dag_id else None
+
+
+def _runs(rows: Sequence[Any]) -> tuple[RunRecord, ...]:
     return tuple(
         RunRecord(
             dag_id=row.dag_id,
             run_id=row.run_id,
             state=row.state,
-            logical_date=row.logical_date,
+            logical_date=_moment(row.logical_date),
             run_type=row.run_type,
-            ignore_depends_on_past=row.ignore_depends_on_past,
+            ignore_depends_on_past=bool(row.ignore_depends_on_past),
             pool=row.pool,
             structure=row.dag_version_id,
             id=row.id,
-            blocked=_evidence(f'{{"blocked":{row.blocked}}}').blocked if row.blocked is not None else None,
+            blocked=None if row.blocked is None else blocked_from(convert(from_json(row.blocked), list[StoredBlocker])),
         )
-        for row in tx.rows(_RUNS)
+        for row in rows
     )
+
+
+def _moment(stored: Any) -> datetime:
+    return stored if isinstance(stored, datetime) else datetime.fromisoformat(f"{stored}+00:00")
 
 
 def _task_instance(row: Any) -> TaskInstanceRecord:
@@ -191,44 +247,6 @@ def _task_instance(row: Any) -> TaskInstanceRecord:
 
 def _history(row: Any) -> HistoryRecord:
     columns: list[Any] = list(row)
-    columns[-1] = None if columns[-1] is None else _evidence(columns[-1])
+    if row.evidence is not None:
+        columns[-1] = evidence_from(row.evidence, row.kind, row.cause, row.after)
     return HistoryRecord(*columns)
-
-
-def _evidence(text: str) -> Evidence:
-    """What was stored; anything that cannot be read is told by the audit, not raised here."""
-    try:
-        stored = from_json(text)
-        return Evidence(
-            followed=_maybe(stored, "followed", tuple),
-            blocked=_maybe(stored, "blocked", lambda all: tuple(_place(each["task_instance"]) for each in all)),
-            blocked_by=_maybe(stored, "blocked", _blocked_by),
-            assumed=_maybe(stored, "task_instances", _by_row),
-            past=_maybe(stored, "previous", _by_row),
-            pools=stored.get("pools"),
-            run_pool=stored.get("pool"),
-            ignores_past=bool(stored.get("ignores_past", False)),
-            stopping_to=stored.get("stopping_to"),
-            looked_at=(stored["previous_run"] or "") if "previous_run" in stored else None,
-            clear=_maybe(stored, "clear", tuple),
-            live=bool(stored.get("live", False)),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return Evidence(damaged=True)
-
-
-def _maybe(stored: Mapping[str, Any], name: str, read: Any) -> Any:
-    found = stored.get(name)
-    return None if found is None else read(found)
-
-
-def _by_row(stored: Mapping[str, str]) -> dict[int, str]:
-    return {int(id): state for id, state in stored.items()}
-
-
-def _place(key: Mapping[str, Any]) -> tuple[str, int]:
-    return key["task_id"], key["map_index"]
-
-
-def _blocked_by(blocked: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    return {each["task_instance"]["task_id"]: each["previous_run"] for each in blocked if "previous_run" in each}

@@ -155,7 +155,7 @@ def _doubt_date(date: DatePlan, found: Found | None) -> str | None:
     closed = DagRunState(found.state) in CLOSED
     if date.action in (DateAction.REPROCESS, DateAction.LEAVE) and not closed:
         return f"expected a closed run, found it {found.state}"
-    if date.action is DateAction.AWAIT and date.clear and found.state != DagRunState.QUEUED:
+    if date.must_be_queued and found.state != DagRunState.QUEUED:
         return f"expected a queued run, found it {found.state}"
     return None
 
@@ -249,7 +249,7 @@ def _run_values(work: Creating, date: DatePlan) -> dict[str, Any]:
         "interval_end": date.interval.end,
         "state": DagRunState.QUEUED,
         "version": 1,
-        "conf": work.request.conf,
+        "conf": date.conf,
         "disable_retry": options.disable_retry,
         "mark_success": options.mark_success,
         "ignore_depends_on_past": options.ignore_depends_on_past,

@@ -11,9 +11,9 @@ from tailrace.metastore.columns import from_json
 from tailrace.metastore.rows import TASK_INSTANCE_COLUMNS, job_alive, run_view, runs_with_owner, task_instance_view
 from tailrace.metastore.snapshots import past_facts, read_snapshot
 from tailrace.metastore.specs import spec_from
+from tailrace.metastore.summaries import stored_blocker
 from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, dag_version, history, job, task_instance
 from tailrace.metastore.transaction import Transaction
-from tailrace.metastore.views import stored_blocker
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, JobState

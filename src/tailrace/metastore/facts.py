@@ -63,7 +63,7 @@ _TASK_INSTANCES = (
     .order_by(task_instance.c.dag_run_id, task_instance.c.id)
 )
 _WANTED_BY = (
-    select(backfill_run.c.dag_run_id, backfill_run.c.backfill_id)
+    select(backfill_run.c.dag_run_id, backfill_run.c.backfill_id, backfill.c.conf.is_not(None))
     .join(backfill, backfill.c.id == backfill_run.c.backfill_id)
     .where(backfill_run.c.dag_run_id.in_(bindparam("runs", expanding=True)), backfill.c.state.in_(UNFINISHED_BACKFILL))
     .order_by(backfill_run.c.dag_run_id, backfill_run.c.backfill_id)
@@ -96,17 +96,30 @@ def _existing(tx: Transaction, dag_id: str, dates: Sequence[datetime]) -> dict[d
     rows = [row for batch in in_batches(dates) for row in tx.rows(_RUNS, {"dag_id": dag_id, "dates": batch})]
     ids = [row.id for row in rows]
     wanted_by: dict[int, tuple[int, ...]] = {}
+    conf_given_by: dict[int, tuple[int, ...]] = {}
     task_instances: dict[int, list[ExistingTaskInstance]] = {}
     for batch in in_batches(ids):
-        for run, backfill_id in tx.rows(_WANTED_BY, {"runs": batch}):
+        for run, backfill_id, gives_conf in tx.rows(_WANTED_BY, {"runs": batch}):
             wanted_by[run] = (*wanted_by.get(run, ()), backfill_id)
+            if gives_conf:
+                conf_given_by[run] = (*conf_given_by.get(run, ()), backfill_id)
         for run, task_id, map_index, state, cause in tx.rows(_TASK_INSTANCES, {"runs": batch}):
             found = ExistingTaskInstance(task_id, map_index, STATES[state], Cause(cause))
             task_instances.setdefault(run, []).append(found)
-    return {row.logical_date: _run(row, wanted_by.get(row.id, ()), task_instances.get(row.id, ())) for row in rows}
+    return {
+        row.logical_date: _run(
+            row, wanted_by.get(row.id, ()), conf_given_by.get(row.id, ()), task_instances.get(row.id, ())
+        )
+        for row in rows
+    }
 
 
-def _run(row: Any, wanted_by: tuple[int, ...], task_instances: Iterable[ExistingTaskInstance]) -> ExistingRun:
+def _run(
+    row: Any,
+    wanted_by: tuple[int, ...],
+    conf_given_by: tuple[int, ...],
+    task_instances: Iterable[ExistingTaskInstance],
+) -> ExistingRun:
     return ExistingRun(
         id=row.id,
         run_id=row.run_id,
@@ -117,6 +130,7 @@ def _run(row: Any, wanted_by: tuple[int, ...], task_instances: Iterable[Existing
         conf=row.conf,
         options=RunOptions(row.disable_retry, row.mark_success, row.ignore_depends_on_past, row.pool),
         wanted_by=wanted_by,
+        conf_given_by=conf_given_by,
         pending_clear=() if row.clear_on_activation is None else tuple(from_json(row.clear_on_activation)),
         task_instances=tuple(task_instances),
         data_interval=DataInterval(row.interval_start, row.interval_end),

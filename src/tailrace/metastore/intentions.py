@@ -38,10 +38,14 @@ _REQUEUE = (
         pool=bindparam("in_pool"),
     )
 )
-_SET_CLEAR = (
+_SET_CLEAR_AND_CONF = (
     update(dag_run)
     .where(dag_run.c.id == bindparam("run"))
-    .values(version=dag_run.c.version + 1, clear_on_activation=bindparam("wanted_clear"))
+    .values(
+        version=dag_run.c.version + 1,
+        clear_on_activation=bindparam("wanted_clear"),
+        conf=bindparam("with_conf"),
+    )
 )
 _WANTED_BY_OTHERS = (
     select(backfill_run.c.dag_run_id)
@@ -66,9 +70,11 @@ def requeue_runs(work: Creating, backfill_id: int) -> None:
     shared = _shared(work, backfill_id, waiting)
     fresh = [date for date in waiting if date.existing_id not in shared]
     work.tx.change_many(_REQUEUE, [_requeued(work, date) for date in (*reprocessed, *fresh)])
-    cleared = [date for date in waiting if date.existing_id in shared and date.clear]
+    # The new version makes stale whoever read it before it was said what its conf is, even where that changes nothing.
+    told = [date for date in waiting if date.existing_id in shared and (date.clear or work.request.conf is not None)]
     work.tx.change_many(
-        _SET_CLEAR, [{"run": date.existing_id, "wanted_clear": to_json(list(date.clear))} for date in cleared]
+        _SET_CLEAR_AND_CONF,
+        [{"run": date.existing_id, "wanted_clear": _clear(date), "with_conf": date.conf} for date in told],
     )
     for date in reprocessed:
         found = work.found[date.interval.start]
@@ -101,10 +107,14 @@ def _requeued(work: Creating, date: DatePlan) -> dict[str, Any]:
     options = options_for(work.request, date)
     return {
         "run": date.existing_id,
-        "wanted_clear": to_json(list(date.clear)) if date.clear else None,
-        "with_conf": work.request.conf,
+        "wanted_clear": _clear(date),
+        "with_conf": date.conf,
         "no_retry": options.disable_retry,
         "mark": options.mark_success,
         "ignore_past": options.ignore_depends_on_past,
         "in_pool": options.pool,
     }
+
+
+def _clear(date: DatePlan) -> str | None:
+    return to_json(list(date.clear)) if date.clear else None

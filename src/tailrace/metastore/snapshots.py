@@ -22,6 +22,7 @@ from tailrace.metastore.rows import (
     runs_with_owner,
     task_instance_view,
 )
+from tailrace.metastore.summaries import failures_of_backfills
 from tailrace.metastore.tables import OCCUPYING_SQL, OPEN_RUN_SQL, backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.tables import dag as dag_table
 from tailrace.metastore.transaction import Transaction
@@ -30,6 +31,7 @@ from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.backfills import DateAction
+from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.sharing import OwnedRun, has_work_to_spare, runs_to_share
 from tailrace.planning.snapshot import BackfillView, RunView, Snapshot, StrayTry, TaskInstanceView
 
@@ -245,6 +247,7 @@ def _backfill(
     if open_runs == 0 or (failed and active == 0):
         counts = tx.rows(_COUNTS, {"backfill_id": backfill_id})
         closed = {RUN_STATES[state]: count for state, count in counts if RUN_STATES[state] in CLOSED}
+    inside = failures_of_backfills(tx, [backfill_id]).get(backfill_id) if closed else None
     view = BackfillView(
         id=backfill_id,
         state=BackfillState(state),
@@ -256,5 +259,6 @@ def _backfill(
         failed_runs=int(failed),
         closed_by_state=closed,
         active_runs=active,
+        failed_inside=FailedTasks() if inside is None else inside.inside,
     )
     return view, candidates

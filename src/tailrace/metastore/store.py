@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from sqlalchemy.exc import IntegrityError
 
-from tailrace.audit.checks import examine
 from tailrace.audit.records import AuditRecords, Report
 from tailrace.effects.asks import Accepted
 from tailrace.effects.results import Applied
@@ -34,7 +33,7 @@ from tailrace.metastore import (
     triggering,
     xcoms,
 )
-from tailrace.metastore.audit_records import page_audit_records, read_audit_records
+from tailrace.metastore.audit_records import audited, read_audit_records
 from tailrace.metastore.cleaning import Cleaning, clean_some, count_cleanable
 from tailrace.metastore.clock import Clock
 from tailrace.metastore.connection import Database
@@ -333,7 +332,7 @@ class Metastore(Views):
 
     def audit(self) -> Report:
         """Check the whole history, of one moment, a page at a time; others go on working meanwhile."""
-        return self.read(lambda tx: examine(page_audit_records(tx)))
+        return self.read(audited)
 
     def audit_records(self) -> AuditRecords:
         """Everything an audit looks at, of one moment, in memory."""

@@ -50,6 +50,9 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 #: Which task instances occupy capacity. Literal, because a partial index is used only where its condition is.
 OCCUPYING_SQL = one_of("state", OCCUPYING)
 
+#: Which have failed, or cannot run because one above them has.
+FAILED_SQL = one_of("state", {TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
+
 #: The same for live runs that are not closed, and for backfills that are not.
 OPEN_RUN_SQL = one_of("state", frozenset(DagRunState) - CLOSED)
 LIVE_SQL = f"live AND {OPEN_RUN_SQL}"
@@ -309,4 +312,6 @@ PARTIAL_INDEXES = (
     PartialIndex("ix_dag_run_live", dag_run, ("dag_id", "logical_date"), LIVE_SQL),
     PartialIndex("ix_backfill_open", backfill, ("dag_id",), OPEN_BACKFILL_SQL),
     PartialIndex("ix_task_instance_occupying", task_instance, ("dag_id", "pool"), OCCUPYING_SQL),
+    # What failed inside a run is said wherever the run is: few rows, however many succeeded.
+    PartialIndex("ix_task_instance_failed", task_instance, ("dag_run_id", "task_id", "state"), FAILED_SQL),
 )

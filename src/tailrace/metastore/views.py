@@ -5,23 +5,28 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import Select, func, select
 
-from tailrace.metastore.columns import from_json
 from tailrace.metastore.specs import spec_from
+from tailrace.metastore.summaries import (
+    BackfillSummary,
+    Failures,
+    failures_of_backfills,
+    failures_of_runs,
+    run_counts,
+    summarize,
+    task_instance_counts,
+    wanted_by,
+)
 from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, dag_version, task_instance
 from tailrace.metastore.transaction import Transaction
 from tailrace.model.intervals import DataInterval
-from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.planning.backfills import DateAction
-from tailrace.planning.plan import Blocker, DependencyStatus
+from tailrace.planning.failed_tasks import FailedTasks
 
 R = TypeVar("R")
 
-_FAILURES = (TaskInstanceState.FAILED.value, TaskInstanceState.UPSTREAM_FAILED.value)
-_BAD_RUNS = (DagRunState.FAILED.value, DagRunState.DEADLOCKED.value, DagRunState.CANCELLED.value)
 _MOST_RUNNING_SHOWN = 5
 
 
@@ -49,32 +54,11 @@ class BackfillLine(Struct, frozen=True):
     started_at: datetime | None
     ended_at: datetime | None
     runs: Mapping[str, int]
-
-
-class Root(Struct, frozen=True):
-    """The failure that others go back to: the first failed task instance of the first bad run."""
-
-    try_key: TryKey
-    state: str
-    reason: str
-
-
-class BackfillSummary(Struct, frozen=True):
-    """How one backfill stands. ``left_failed`` counts runs that had failed before it and were left alone."""
-
-    id: int
-    dag_id: str
-    state: str
-    reason: str
-    runs: Mapping[str, int]
-    task_instances: Mapping[str, int]
-    blocked: tuple[Blocker, ...]
-    root_failure: Root | None
-    left_failed: int
+    failures: Failures = Failures()
 
 
 class RunLine(Struct, frozen=True):
-    """One run in a list. ``task_instances`` counts them by state."""
+    """One run in a list. ``task_instances`` counts them by state, ``failures`` by task those that failed."""
 
     id: int
     dag_id: str
@@ -87,6 +71,8 @@ class RunLine(Struct, frozen=True):
     ended_at: datetime | None
     reason: str
     task_instances: Mapping[str, int]
+    failures: FailedTasks = FailedTasks()
+    conf: str | None = None  # JSON
 
 
 class TaskInstanceLine(Struct, frozen=True):
@@ -121,8 +107,10 @@ class Views:
         """The counts of one backfill, for a display."""
 
         def work(tx: Transaction) -> BackfillProgress:
-            runs = {DagRunState(state): count for state, count in _run_counts(tx, backfill_id).items()}
-            counted = {TaskInstanceState(state): count for state, count in _ti_counts(tx, backfill_id).items()}
+            runs = {DagRunState(state): count for state, count in run_counts(tx, backfill_id).items()}
+            counted = {
+                TaskInstanceState(state): count for state, count in task_instance_counts(tx, backfill_id).items()
+            }
             return BackfillProgress(runs, counted, _some_running(tx, backfill_id))
 
         return self.read(work)
@@ -132,7 +120,7 @@ class Views:
         wanted = select(backfill).order_by(backfill.c.id.desc()).limit(limit)
         if dag_id is not None:
             wanted = wanted.where(backfill.c.dag_id == dag_id)
-        return self.read(lambda tx: tuple(_backfill_line(tx, row) for row in tx.rows(wanted)))
+        return self.read(lambda tx: _backfill_lines(tx, wanted))
 
     def show_backfill(self, backfill_id: int | None) -> BackfillLine | None:
         """One backfill, the newest by default; None when there is none."""
@@ -140,15 +128,11 @@ class Views:
         if backfill_id is not None:
             wanted = wanted.where(backfill.c.id == backfill_id)
 
-        def work(tx: Transaction) -> BackfillLine | None:
-            row = tx.row(wanted)
-            return None if row is None else _backfill_line(tx, row)
-
-        return self.read(work)
+        return self.read(lambda tx: next(iter(_backfill_lines(tx, wanted)), None))
 
     def backfill_summary(self, backfill_id: int) -> BackfillSummary:
         """How a backfill stands. Raises KeyError for one that does not exist."""
-        return self.read(lambda tx: _summary(tx, backfill_id))
+        return self.read(lambda tx: summarize(tx, backfill_id))
 
     def runs_of_backfill(self, backfill_id: int, limit: int = 1000) -> tuple[RunLine, ...]:
         """The runs a backfill wants, in its order."""
@@ -238,34 +222,11 @@ def _by_dag(tx: Transaction, counted: Select[Any]) -> dict[str, dict[str, int]]:
     return found
 
 
-def _wanted_by(backfill_id: int) -> ColumnElement[bool]:
-    """The join condition: task instances of runs that this backfill wants."""
-    return and_(backfill_run.c.dag_run_id == task_instance.c.dag_run_id, backfill_run.c.backfill_id == backfill_id)
-
-
-def _run_counts(tx: Transaction, backfill_id: int) -> dict[str, int]:
-    counted = (
-        select(backfill_run.c.run_state, func.count())
-        .where(backfill_run.c.backfill_id == backfill_id)
-        .group_by(backfill_run.c.run_state)
-    )
-    return dict(tx.rows(counted))
-
-
-def _ti_counts(tx: Transaction, backfill_id: int) -> dict[str, int]:
-    counted = (
-        select(task_instance.c.state, func.count())
-        .join(backfill_run, _wanted_by(backfill_id))
-        .group_by(task_instance.c.state)
-    )
-    return dict(tx.rows(counted))
-
-
 def _some_running(tx: Transaction, backfill_id: int) -> tuple[str, ...]:
     wanted = (
         select(task_instance.c.task_id, dag_run.c.logical_date)
         .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
-        .join(backfill_run, _wanted_by(backfill_id))
+        .join(backfill_run, wanted_by(backfill_id))
         .where(task_instance.c.state == TaskInstanceState.RUNNING.value)
         .order_by(task_instance.c.started_at)
         .limit(_MOST_RUNNING_SHOWN)
@@ -273,21 +234,27 @@ def _some_running(tx: Transaction, backfill_id: int) -> tuple[str, ...]:
     return tuple(f"{task_id} @ {date.isoformat()}" for task_id, date in tx.rows(wanted))
 
 
-def _backfill_line(tx: Transaction, row: Any) -> BackfillLine:
-    return BackfillLine(
-        id=row.id,
-        dag_id=row.dag_id,
-        state=row.state,
-        paused=row.paused,
-        start=row.range_start,
-        end=row.range_end,
-        reprocess=row.reprocess,
-        command=row.command,
-        reason=row.reason,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
-        runs=_run_counts(tx, row.id),
+def _backfill_lines(tx: Transaction, wanted: Select[Any]) -> tuple[BackfillLine, ...]:
+    rows = tx.rows(wanted)
+    failures = failures_of_backfills(tx, [row.id for row in rows])
+    return tuple(
+        BackfillLine(
+            id=row.id,
+            dag_id=row.dag_id,
+            state=row.state,
+            paused=row.paused,
+            start=row.range_start,
+            end=row.range_end,
+            reprocess=row.reprocess,
+            command=row.command,
+            reason=row.reason,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            runs=run_counts(tx, row.id),
+            failures=failures.get(row.id, Failures()),
+        )
+        for row in rows
     )
 
 
@@ -302,6 +269,7 @@ def _run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[RunLine, ...]:
         )
         for run, state, count in tx.rows(counted):
             counts.setdefault(run, {})[state] = count
+    failures = failures_of_runs(tx, [row.id for row in rows])
     return tuple(
         RunLine(
             row.id,
@@ -315,78 +283,8 @@ def _run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[RunLine, ...]:
             row.ended_at,
             row.reason,
             counts.get(row.id, {}),
+            failures.get(row.id, FailedTasks()),
+            row.conf,
         )
         for row in rows
     )
-
-
-def _summary(tx: Transaction, backfill_id: int) -> BackfillSummary:
-    row = tx.row(select(backfill).where(backfill.c.id == backfill_id))
-    if row is None:
-        raise KeyError(backfill_id)
-    left = select(func.count()).where(
-        backfill_run.c.backfill_id == backfill_id,
-        backfill_run.c.action == DateAction.LEAVE.value,
-        backfill_run.c.run_state.in_(_BAD_RUNS),
-    )
-    return BackfillSummary(
-        id=row.id,
-        dag_id=row.dag_id,
-        state=row.state,
-        reason=row.reason,
-        runs=_run_counts(tx, backfill_id),
-        task_instances=_ti_counts(tx, backfill_id),
-        blocked=_blocked(tx, backfill_id),
-        root_failure=_root(tx, backfill_id),
-        left_failed=int(tx.rows(left)[0][0]),
-    )
-
-
-def _blocked(tx: Transaction, backfill_id: int) -> tuple[Blocker, ...]:
-    wanted = (
-        select(dag_run.c.blocked)
-        .join(backfill_run, backfill_run.c.dag_run_id == dag_run.c.id)
-        .where(backfill_run.c.backfill_id == backfill_id, dag_run.c.blocked.is_not(None))
-        .order_by(backfill_run.c.ordinal)
-    )
-    return tuple(stored_blocker(each) for row in tx.rows(wanted) for each in from_json(row[0]))
-
-
-def stored_blocker(stored: dict[str, Any]) -> Blocker:
-    """A blocked task instance as a verdict stored it."""
-    return Blocker(
-        TaskInstanceKey(**stored["task_instance"]),
-        TaskInstanceState(stored["state"]),
-        tuple(DependencyStatus(each["dependency"], False, each["reason"]) for each in stored["reasons"]),
-    )
-
-
-def _root(tx: Transaction, backfill_id: int) -> Root | None:
-    """The first failure in time of the first bad run; one that failed itself goes before one that only followed."""
-    wanted = (
-        select(
-            dag_run.c.dag_id,
-            dag_run.c.run_id,
-            task_instance.c.task_id,
-            task_instance.c.map_index,
-            task_instance.c.try_number,
-            task_instance.c.state,
-            task_instance.c.reason,
-        )
-        .select_from(task_instance)
-        .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
-        .join(backfill_run, _wanted_by(backfill_id))
-        .where(backfill_run.c.run_state.in_(_BAD_RUNS), task_instance.c.state.in_(_FAILURES))
-        .order_by(
-            (task_instance.c.state == TaskInstanceState.FAILED.value).desc(),
-            task_instance.c.ended_at,
-            backfill_run.c.ordinal,
-            task_instance.c.id,
-        )
-        .limit(1)
-    )
-    row = tx.row(wanted)
-    if row is None:
-        return None
-    key = TaskInstanceKey(row.dag_id, row.run_id, row.task_id, row.map_index)
-    return Root(TryKey(key, row.try_number), row.state, row.reason)

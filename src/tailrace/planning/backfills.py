@@ -27,6 +27,10 @@ class Reprocess(StrEnum):
     ALL = "all"  # everything
 
 
+#: The conf of a request that takes runs' conf away; one that says nothing about conf (None) lets them keep it.
+NO_CONF = "{}"
+
+
 class BackfillRequest(Struct, frozen=True):
     """What the person asked for. ``start`` and ``end`` are logical dates, inclusive, aware, in UTC."""
 
@@ -35,7 +39,7 @@ class BackfillRequest(Struct, frozen=True):
     end: datetime
     reprocess: Reprocess = Reprocess.MISSING
     new: bool = False
-    conf: str | None = None  # canonical JSON text of an object
+    conf: str | None = None  # canonical JSON text of an object; None: runs keep what they have
     disable_retry: bool = False
     mark_success: bool = False
     ignore_first_depends_on_past: bool = False
@@ -44,6 +48,11 @@ class BackfillRequest(Struct, frozen=True):
     backwards: bool = False
     stop_on_failure: bool = False
     detached: bool = False  # schedulers drive it
+
+    @property
+    def given_conf(self) -> str | None:
+        """The conf that it gives to runs, as they store it: None for an empty one."""
+        return None if self.conf == NO_CONF else self.conf
 
     @property
     def fingerprint(self) -> str:
@@ -82,6 +91,7 @@ class ExistingRun(Struct, frozen=True):
     conf: str | None
     options: RunOptions
     wanted_by: tuple[int, ...] = ()  # unfinished backfills that want it
+    conf_given_by: tuple[int, ...] = ()  # those of them that say what its conf is
     pending_clear: tuple[str, ...] = ()  # task ids already stored to be cleared at its next activation
     task_instances: tuple[ExistingTaskInstance, ...] = ()
     data_interval: DataInterval | None = None
@@ -132,6 +142,8 @@ class DatePlan(Struct, frozen=True):
     expected_version: int | None = None
     to_run: int = 0  # task instances of it that have yet to come to an outcome, or to another one
     clear: tuple[str, ...] = ()  # task ids to clear when the run is activated
+    conf: str | None = None  # of its run, from now on
+    must_be_queued: bool = False  # stale if its run begins meanwhile: it could not take what this backfill gives it
     ignore_depends_on_past: bool = False
     stored: DataInterval | None = None  # that of its run, if there is one: what its tasks get
 

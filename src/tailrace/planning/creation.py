@@ -6,12 +6,15 @@ turn changes nothing about it. In-flight work is awaited, never reset.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import (
+    NO_CONF,
     BackfillCreation,
     BackfillFacts,
     BackfillRequest,
@@ -22,6 +25,7 @@ from tailrace.planning.backfills import (
     Reprocess,
 )
 from tailrace.planning.dependencies import UNLIMITED
+from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 from tailrace.planning.snapshot import RunOptions
 
 _NO_OUTCOME = frozenset(
@@ -75,6 +79,7 @@ def _date(
             "no run yet",
             run_id,
             to_run=len(dag.tasks),
+            conf=request.given_conf,
             ignore_depends_on_past=ignore_past,
         )
     clear, unfinished = _to_do(dag, request.reprocess, existing)
@@ -89,9 +94,12 @@ def _date(
     else:
         action, reason = DateAction.LEAVE, f"its run is {existing.state} and nothing of it is {request.reprocess}"
         if request.reprocess is Reprocess.MISSING:
-            reason = f"its run is {existing.state} already"
+            inside = _failed_inside(existing)
+            reason = f"its run is {existing.state} already" + (f", {inside.named}" if inside else "")
     clear = tuple(dict.fromkeys((*existing.pending_clear, *clear)))
-    return DatePlan(
+    queued = existing.state is DagRunState.QUEUED
+    takes_conf = request.conf is not None and (queued or action is DateAction.REPROCESS)
+    date = DatePlan(
         interval,
         action,
         reason,
@@ -100,9 +108,17 @@ def _date(
         expected_version=existing.version,
         to_run=0 if action is DateAction.LEAVE else _to_run(dag, existing, clear),
         clear=clear,
+        conf=request.given_conf if takes_conf else existing.conf,
         ignore_depends_on_past=ignore_past,
         stored=existing.data_interval,
     )
+    return replace(date, must_be_queued=queued and _gives_something(request, date, existing))
+
+
+def _gives_something(request: BackfillRequest, date: DatePlan, run: ExistingRun) -> bool:
+    """Whether a queued run is another one with this backfill than without it."""
+    other_options = not run.wanted_by and options_for(request, date) != run.options
+    return bool(date.clear) or date.conf != run.conf or other_options
 
 
 def _to_run(dag: DagSpec, run: ExistingRun, clear: Iterable[str]) -> int:
@@ -126,6 +142,12 @@ def _to_do(dag: DagSpec, reprocess: Reprocess, run: ExistingRun) -> tuple[tuple[
     else:
         again = back
     return tuple(task.task_id for task in dag.tasks if task.task_id in again), missing
+
+
+def _failed_inside(run: ExistingRun) -> FailedTasks:
+    if run.state is not DagRunState.SUCCESS:
+        return FailedTasks()
+    return failed_tasks((ti.task_id, ti.state, 1) for ti in run.task_instances)
 
 
 def _failed_and_caused(dag: DagSpec, run: ExistingRun) -> set[str]:
@@ -164,7 +186,10 @@ def _pool_refusals(dag: DagSpec, request: BackfillRequest, facts: BackfillFacts)
 
 
 def _conflicts(request: BackfillRequest, dates: Iterable[DatePlan], facts: BackfillFacts) -> Iterable[str]:
-    """Whoever wants one open run must agree about all that affects its outcome: other backfills, its schedule."""
+    """Whoever wants one open run must agree about all that affects its outcome: other backfills, its schedule.
+
+    What nobody wants takes the options of this backfill, unless it is running: then none that is given may differ.
+    """
     found: dict[tuple[str, str, str], list[str]] = {}
     for date in dates:
         run = facts.existing.get(date.interval.start)
@@ -172,9 +197,10 @@ def _conflicts(request: BackfillRequest, dates: Iterable[DatePlan], facts: Backf
             continue
         others = [id for id in run.wanted_by if id != facts.open_with_fingerprint or request.new]
         mine = facts.open_with_fingerprint in run.wanted_by and not request.new
-        if mine or not (others or run.run_type is not RunType.BACKFILL):
+        free = not others and run.run_type is RunType.BACKFILL
+        if mine or (free and run.state is DagRunState.QUEUED):
             continue  # what was settled at creation stays; what nobody else wants may change
-        differing = " and ".join(_differing(request, date, run))
+        differing = " and ".join(_differing(request, date, run, only_given=free))
         if differing:
             whose = f"wanted by backfill {', '.join(map(str, others))}" if others else _ASKED_BY[run.run_type]
             found.setdefault((whose, differing, str(others[0]) if others else ""), []).append(run.run_id)
@@ -188,21 +214,32 @@ def _ended(other: str) -> str:
     return f"have that end (continue it, or `tailrace backfill cancel {other}`)" if other else "let that end"
 
 
-_ASKED_BY = {RunType.SCHEDULED: "due by the schedule", RunType.MANUAL: "triggered by a person"}
+_ASKED_BY = {
+    RunType.SCHEDULED: "due by the schedule",
+    RunType.MANUAL: "triggered by a person",
+    RunType.BACKFILL: "running already",
+}
 
 
-def _differing(request: BackfillRequest, date: DatePlan, run: ExistingRun) -> Iterable[str]:
+def _takes_conf(run: ExistingRun) -> bool:
+    """Whether a run takes a conf that it does not have: nobody who wants it gave it one, and it has not begun."""
+    triggered_with_one = run.run_type is RunType.MANUAL and run.conf is not None
+    return run.state is DagRunState.QUEUED and not run.conf_given_by and not triggered_with_one
+
+
+def _differing(request: BackfillRequest, date: DatePlan, run: ExistingRun, *, only_given: bool) -> Iterable[str]:
     """The options by which this backfill would give the run another outcome."""
-    wanted = options_for(request, date)
-    if request.conf != run.conf:
+    wanted, has = options_for(request, date), run.options
+    if request.conf is not None and request.given_conf != run.conf and not _takes_conf(run):
         yield "--conf"
-    if wanted.disable_retry != run.options.disable_retry:
-        yield "--disable-retry"
-    if wanted.mark_success != run.options.mark_success:
-        yield "--mark-success"
-    if wanted.ignore_depends_on_past != run.options.ignore_depends_on_past:
-        yield "--ignore-first-depends-on-past"
-    if request.pool is not None and request.pool != run.options.pool:
+    for option, mine, its in (
+        ("--disable-retry", wanted.disable_retry, has.disable_retry),
+        ("--mark-success", wanted.mark_success, has.mark_success),
+        ("--ignore-first-depends-on-past", wanted.ignore_depends_on_past, has.ignore_depends_on_past),
+    ):
+        if mine != its and (mine or not only_given):
+            yield option
+    if request.pool is not None and request.pool != has.pool:
         yield "--pool"
     if not set(date.clear) <= set(run.pending_clear):
         yield "--reprocess"
@@ -225,6 +262,7 @@ def _notices(dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], 
         yield f"{which} the data interval of creation ({shown}), which the schedule of now does not have"
     left = [date for date in dates if date.action is DateAction.LEAVE]
     failed = [date for date in left if facts.existing[date.interval.start].state is not DagRunState.SUCCESS]
+    yield from _conf_notices(request, dates, facts)
     if failed:
         one = len(failed) == 1
         which = "1 run failed before and is left as it is" if one else f"{len(failed)} runs failed before and are left"
@@ -251,3 +289,18 @@ def _past_notices(dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePl
             which = f"{done} later runs that are done, from {left[0] if left else past.first_after} on, look"
         again = "it is" if done == 1 else "they are"
         yield f"{which} back at what this backfill fills in; {again} not run again (--reprocess over those dates would)"
+
+
+def _conf_notices(request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts) -> Iterable[str]:
+    """What becomes of the conf of runs that exist and have one."""
+    existing = [(date, facts.existing[date.interval.start]) for date in dates if date.interval.start in facts.existing]
+    with_one = [(date, run) for date, run in existing if run.conf and date.action is not DateAction.LEAVE]
+    kept = sum(date.conf == run.conf for date, run in with_one)
+    if kept and request.conf is None:
+        yield f"keeps the conf of {_runs(kept)}; --conf gives another, --conf '{NO_CONF}' none"
+    if kept < len(with_one):
+        yield f"{'takes away' if request.given_conf is None else 'replaces'} the conf of {_runs(len(with_one) - kept)}"
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"

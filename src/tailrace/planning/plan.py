@@ -16,6 +16,7 @@ from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.failed_tasks import FailedTasks
 
 
 class Verdict(StrEnum):
@@ -159,6 +160,7 @@ class RunVerdict(Struct, frozen=True):
     dag_version: int | None = None
     pool_evidence: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({}))
     reason: str = ""
+    failed_inside: FailedTasks = FailedTasks()  # of a run that succeeds: to be told, nothing leans on it
 
 
 class BackfillVerdict(Struct, frozen=True):
@@ -174,6 +176,7 @@ class BackfillVerdict(Struct, frozen=True):
     closed: Mapping[DagRunState, int]
     reason: str = ""
     leaves_open: bool = False
+    failed_inside: FailedTasks = FailedTasks()  # in its runs that succeeded
 
 
 class Wait(Struct, frozen=True):

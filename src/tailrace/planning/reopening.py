@@ -95,9 +95,8 @@ def _driver(facts: CommandFacts, run: KnownRun) -> str:
 
 
 def _options(run: KnownRun) -> str:
-    """What a command has to name for the run to be done again as it was."""
-    named = [f" --conf {shlex.quote(run.conf)}"] if run.conf else []
-    named += [f" --pool {shlex.quote(run.pool)}"] if run.pool else []
+    """What a command has to name for the run to be done again as it was; it keeps its conf unasked."""
+    named = [f" --pool {shlex.quote(run.pool)}"] if run.pool else []
     named += [" --disable-retry"] if run.disable_retry else []
     named += [" --mark-success"] if run.mark_success else []
     return "".join(named)

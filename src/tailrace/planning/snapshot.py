@@ -14,6 +14,7 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED, ProcessIdentity, RunType, TaskInstanceKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.planning.failed_tasks import FailedTasks
 
 
 class Holder(Struct, frozen=True):
@@ -110,6 +111,7 @@ class BackfillView(Struct, frozen=True):
     failed_runs: int = 0  # wanted runs that failed or deadlocked since it was created (not those left as they were)
     closed_by_state: Mapping[DagRunState, int] = field(default_factory=lambda: MappingProxyType({}))
     active_runs: int = 0  # wanted runs that are running, whoever owns them
+    failed_inside: FailedTasks = FailedTasks()  # in its runs that succeeded, once none is open
 
     @property
     def has_stopped(self) -> bool:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
 from tailrace.model.spec import DagSpec, ScheduleKind
+from tailrace.planning.backfills import NO_CONF
 from tailrace.timetable import intervals_between, previous_interval
 
 
@@ -56,7 +57,8 @@ def plan_trigger(dag: DagSpec, request: TriggerRequest, now: datetime, facts: Tr
             notices.append(f"{dag.dag_id} is paused: it begins once `tailrace dags unpause {dag.dag_id}` is typed")
     if date > now:
         refusals.append(f"{date.isoformat(timespec='minutes')} is in the future; give a --logical-date that has come")
-    return TriggerPlan(run_id, date, interval_for(dag, date), request.conf, tuple(refusals), tuple(notices))
+    conf = None if request.conf == NO_CONF else request.conf
+    return TriggerPlan(run_id, date, interval_for(dag, date), conf, tuple(refusals), tuple(notices))
 
 
 def interval_for(dag: DagSpec, date: datetime) -> DataInterval:

@@ -7,6 +7,7 @@ doomed; the verdict names each of them with its blockers, and apply re-reads the
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.board import Board
+from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 from tailrace.planning.plan import BackfillVerdict, Blocker, RunVerdict
 from tailrace.planning.snapshot import BackfillView, TaskInstanceView
 
@@ -31,7 +32,9 @@ def judge_run(board: Board, dag_version: int) -> RunVerdict | None:
     ]
     state = DagRunState.FAILED if bad else DagRunState.SUCCESS
     reason = "; ".join(bad) or "every leaf succeeded or was skipped"
-    return RunVerdict(run.id, run.run_id, run.version, state, board.evidence, reason=reason)
+    states = ((ti.task_id, board.state(ti), 1) for tis in board.by_task.values() for ti in tis)
+    inside = failed_tasks(states) if state is DagRunState.SUCCESS else FailedTasks()
+    return RunVerdict(run.id, run.run_id, run.version, state, board.evidence, reason=reason, failed_inside=inside)
 
 
 def _deadlock(board: Board, dag_version: int) -> RunVerdict:
@@ -90,4 +93,12 @@ def judge_backfill(backfill: BackfillView) -> BackfillVerdict | None:
     if backfill.open_runs:
         parts.append("the rest is not started: stopped at the first failure")
     reason = ", ".join(parts)
-    return BackfillVerdict(backfill.id, backfill.version, state, counts, reason, leaves_open=backfill.open_runs > 0)
+    return BackfillVerdict(
+        backfill.id,
+        backfill.version,
+        state,
+        counts,
+        reason,
+        leaves_open=backfill.open_runs > 0,
+        failed_inside=backfill.failed_inside,
+    )

@@ -18,7 +18,7 @@ from tailrace.execution.logs import log_path
 from tailrace.execution.zygote import LoadReport, ZygoteHandle
 from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.views import BackfillSummary
+from tailrace.metastore.summaries import BackfillSummary
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.creation import plan_backfill
@@ -87,6 +87,8 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
             runs=summary.runs,
             task_instances=summary.task_instances,
             seconds=time.monotonic() - began,
+            failed=summary.failures.everywhere,
+            failed_inside=summary.failures.inside,
             notices=notices,
         )
 
@@ -238,7 +240,7 @@ def _report(
         backfill_id=summary.id,
         dag_id=summary.dag_id,
         state=state,
-        exit_code=interrupts.exit_code if state is BackfillEnding.INTERRUPTED else EXIT_CODES[state],
+        exit_code=interrupts.exit_code if state is BackfillEnding.INTERRUPTED else _exit_code(state, summary, settings),
         runs=summary.runs,
         task_instances=summary.task_instances,
         seconds=seconds,
@@ -247,5 +249,14 @@ def _report(
         if root is None
         else RootFailure(root.try_key, root.state, root.reason, str(log) if log and log.exists() else None),
         left_failed=summary.left_failed,
+        failed=summary.failures.everywhere,
+        failed_inside=summary.failures.inside,
         notices=notices,
     )
+
+
+def _exit_code(state: BackfillEnding, summary: BackfillSummary, settings: Settings) -> int:
+    """By the verdict over the runs; what failed inside of them counts only where somebody has asked for it."""
+    if state is BackfillEnding.SUCCESS and summary.failures.inside and settings.fail_on_task_failure:
+        return EXIT_CODES[BackfillEnding.FAILED]
+    return EXIT_CODES[state]

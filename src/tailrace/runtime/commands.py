@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import DagSpec
 from tailrace.planning.backfills import BackfillCreation, Reprocess
+from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.plan import Blocker
 
 
@@ -102,7 +103,8 @@ class BackfillReport(Struct, frozen=True):
 
     ``runs`` counts the wanted runs by state, ``task_instances`` those of these runs by state (states with
     none left out); ``seconds`` is this command's own time; ``left_failed`` counts runs that had failed before
-    and were left alone.
+    and were left alone. ``failed`` counts by task what failed in all these runs, ``failed_inside`` in those
+    that succeeded: ``exit_code`` is 1 for it only where that was asked for.
     """
 
     backfill_id: int
@@ -115,4 +117,6 @@ class BackfillReport(Struct, frozen=True):
     blocked: tuple[Blocker, ...] = ()
     root_failure: RootFailure | None = None
     left_failed: int = 0
+    failed: FailedTasks = FailedTasks()
+    failed_inside: FailedTasks = FailedTasks()
     notices: tuple[str, ...] = ()

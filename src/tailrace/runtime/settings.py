@@ -25,6 +25,8 @@ SHORTEST_LEASE = 15.0  # seconds; a SQLite writer can stall for one, so anything
 EXECUTORS = ("local", "sequential")
 ISOLATIONS = ("fork", "spawn", "worker")
 SYNCHRONOUS = ("normal", "full")
+#: A switch as text, in a variable.
+_YES_OR_NO = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 class Settings(Struct, frozen=True):
@@ -46,6 +48,7 @@ class Settings(Struct, frozen=True):
     heartbeat_seconds: float
     grace_seconds: float
     backfill_weight: float
+    fail_on_task_failure: bool
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -121,6 +124,7 @@ def load_settings(
         "heartbeat_seconds": 5.0,
         "grace_seconds": 5.0,
         "backfill_weight": 1.0,
+        "fail_on_task_failure": False,
     }
     resolved = {name: values.get(name, defaults.get(name)) for name in _KEYS}
     settings = Settings(
@@ -285,6 +289,16 @@ def _weight(name: str) -> _Key:
     return _Key(name, read)
 
 
+def _yes_or_no(name: str) -> _Key:
+    def read(value: object, place: _Place) -> bool:
+        said = _YES_OR_NO.get(value.strip().lower()) if isinstance(value, str) else value
+        if not isinstance(said, bool):
+            raise _bad(place, name, "true or false", value)
+        return said
+
+    return _Key(name, read)
+
+
 def _database_url(value: object, place: _Place) -> str:
     """Addresses as SQLAlchemy takes them; PostgreSQL always through psycopg 3, SQLite files made absolute."""
     text = _text(value, place, "database_url")
@@ -314,6 +328,7 @@ _KEYS: Mapping[str, _Key] = MappingProxyType(
             _seconds("heartbeat_seconds", 0.1),
             _seconds("grace_seconds", 0.0),
             _weight("backfill_weight"),
+            _yes_or_no("fail_on_task_failure"),
         )
     }
 )

@@ -40,6 +40,7 @@ def type_command(world: "World", command: Command) -> None:
         dates[0],
         dates[-1],
         reprocess=Reprocess(command.reprocess),
+        conf=command.conf,
         disable_retry=scenario.disable_retry,
         mark_success=scenario.mark_success,
         ignore_first_depends_on_past=scenario.ignore_first_depends_on_past,
@@ -63,7 +64,10 @@ def type_command(world: "World", command: Command) -> None:
         return
     if creation.refusals:
         raise Crash(f"a command is refused: {creation.refusals[0]}")
+    before = world.confs.before(creation.continues) if scenario.gives_conf else {}
     created = world.performer.create(dag, creation, world.write_id())
+    if scenario.gives_conf:
+        world.ledger.violations += world.confs.created(before, created, command.conf)
     if command.detached:
         world.tell("person", "types", f"backfill {created}, left to the schedulers")
         world.type_again(schedulers=True)

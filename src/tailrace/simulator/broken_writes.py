@@ -180,6 +180,16 @@ class CreatedInTwo(Performer):
         self.world.metastore.create_backfill(dag, again, "second half", self.world.write_id())
 
 
+class ForgetsConf(Performer):
+    """A creation that gives every run its own conf, which is none where nobody gave one."""
+
+    def create(self, dag: DagSpec, creation: BackfillCreation, write_id: str) -> int:
+        """What runs had is not asked for."""
+        given = creation.request.given_conf
+        dates = tuple(replace(date, conf=given) for date in creation.dates)
+        return super().create(dag, replace(creation, dates=dates), write_id)
+
+
 class ClearedWithoutStopping(Performer):
     """A clear that takes a running try's state away at once, instead of asking its worker to stop."""
 

@@ -247,6 +247,7 @@ CANARIES: Mapping[str, Canary] = {
             performer=broken_writes.SubmittedBeforeCommit,
         ),
         Canary("created-in-two", "a backfill is created in two transactions", performer=broken_writes.CreatedInTwo),
+        Canary("forgets-conf", "a run that is done again loses its conf", performer=broken_writes.ForgetsConf),
         Canary("verdict-unchecked", "evidence is not read again", replaced=broken_writes.verdict_unchecked),
         Canary(
             "cleared-without-stopping",

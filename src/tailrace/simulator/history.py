@@ -91,7 +91,8 @@ def run_history(
         world.performer.close()
         records = world.metastore.audit_records()
         world.ledger.check(records.history, scenario.mark_success)
-        violations = [*map(str, audit(records)), *world.ledger.violations]
+        confs = world.confs.check() if scenario.gives_conf else ()
+        violations = [*map(str, audit(records)), *world.ledger.violations, *confs]
         if judgement is Judgement.WELL and not joined and not violations:
             if world.over:
                 violations = [*_lost_for_nothing(records, world.mishaps), *_left_over(records)]

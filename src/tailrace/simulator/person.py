@@ -128,7 +128,7 @@ class Person:
             return
         if act.kind is ActKind.REPROCESS:
             command = next(each for each in world.scenario.commands if not each.scheduler)
-            world.commands.append(replace(command, reprocess=act.state))
+            world.commands.append(replace(command, reprocess=act.state, conf=None))  # runs keep what they have
             return
         if act.kind is ActKind.TRIGGER:
             self._begin_trigger(act)

@@ -14,6 +14,8 @@ from tailrace.simulator.person import Act, ActKind, random_acts, random_trigger
 
 #: So many mishaps may lose a task instance for good; with fewer its results alone decide.
 MOST_LOST = 3
+#: What a command gives its runs, most often nothing.
+_CONFS = (None, None, '{"k":1}', '{"k":1}', '{"k":2}', "{}")
 FIRST_DATE = datetime(2016, 1, 1, tzinfo=UTC)
 
 
@@ -51,6 +53,7 @@ class Command(Struct, frozen=True):
     max_active_runs: int | None = None
     ignores_owners: bool = False  # its job drives every run it wants, whoever owns it
     reprocess: str = Reprocess.MISSING
+    conf: str | None = None
     goes_on: bool = False  # where others stop at the first failure, this one does not
     detached: bool = False  # it only creates the backfill: a scheduler drives it
     scheduler: bool = False  # it is no backfill but a scheduler, which ends once nothing is left to do
@@ -77,6 +80,11 @@ class Scenario(Struct, frozen=True):
     acts: tuple[Act, ...] = ()  # what a person does, in this order, at moments that are chosen
     fickle: bool = False  # what is cleared may end in another way than before
     hurry: float = 0.1  # how likely a seed lets them act, beside one who has something to do
+
+    @property
+    def gives_conf(self) -> bool:
+        """Whether any of its commands says what the conf of its runs is."""
+        return any(command.conf is not None for command in self.commands)
 
     def dates_of(self, command: Command) -> tuple[datetime, ...]:
         """The logical dates of a command, in order."""
@@ -203,6 +211,13 @@ def _with_later_acts(scenario: Scenario) -> Scenario:
         for _ in range(3):
             acts.insert(draw.randint(0, len(acts)), Act(ActKind.CLEAN))
         scenario = replace(scenario, acts=tuple(acts), hurry=0.01)
+    draw = random.Random(f"conf of {scenario.seed}")
+    if draw.random() < 0.2:
+        commands = (
+            command if command.scheduler else replace(command, conf=draw.choice(_CONFS))
+            for command in scenario.commands
+        )
+        scenario = replace(scenario, commands=tuple(commands))
     return _with_wide_tasks(scenario)
 
 

@@ -26,6 +26,7 @@ from tailrace.simulator.actors import Actor, Job, Worker
 from tailrace.simulator.beginning import Crash, set_pool, type_command, typed_again
 from tailrace.simulator.breaking import Break, StuckTransaction
 from tailrace.simulator.choices import Chooser, Option
+from tailrace.simulator.confs import Confs
 from tailrace.simulator.coverage import refusals
 from tailrace.simulator.fingerprint import fingerprint
 from tailrace.simulator.ledger import Ledger
@@ -98,6 +99,7 @@ class World:
         self._writes = 0
         self._several = len(scenario.logical_dates()) > 1
         self.file = self._stage.file
+        self.confs = Confs(self.file)
         self.metastore = self._stage.set(self._break)
         self.performer = performer(self)
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from tailrace.audit.records import (
     AuditRecords,
     BackfillRecord,
+    Blocked,
     Evidence,
     HistoryRecord,
     RunRecord,
@@ -46,6 +47,9 @@ class Chronicle:
     def row(self, kind: str, **values: Any) -> None:
         """Append any row; words that are parts of the evidence go there."""
         evidence = {name: values.pop(name) for name in EVIDENCE & values.keys()}
+        if "blocked" in evidence:  # as (task id, map index)
+            run = (DAG, values["run_id"])
+            evidence["blocked"] = tuple(Blocked(run, place, "none", ("Trigger Rule",)) for place in evidence["blocked"])
         values["evidence"] = Evidence(**evidence) if evidence else None
         fields: dict[str, Any] = {
             **dict.fromkeys(("run_id", "task_id", "map_index", "backfill_id", "before", "try_number", "token")),
@@ -59,7 +63,8 @@ class Chronicle:
         self.row("backfill", backfill_id=1, before=before, after=after, cause=cause)
 
     def run(self, before: str | None, after: str, cause: str, run_id: str = FIRST, **more: Any) -> None:
-        """A step of a run."""
+        """A step of a run; one that goes again has nothing to clear unless it is said."""
+        more = {"clear": (), **more} if cause == "reprocess" else more
         self.row("dag_run", run_id=run_id, before=before, after=after, cause=cause, **more)
 
     def activate(self, run_id: str = FIRST) -> None:

@@ -74,6 +74,7 @@ def test_json_has_every_date() -> None:
             "reason": "no run yet",
             "task_instances": 3,
             "clear": [],
+            "conf": {},
         },
         {
             "logical_date": "2016-01-02T00:00:00+00:00",
@@ -83,5 +84,8 @@ def test_json_has_every_date() -> None:
             "reason": "ok",
             "task_instances": 0,
             "clear": [],
+            "conf": {},
         },
     ]
+    [with_conf] = preview_json(previewed(replace(date(0, DateAction.CREATE, "no run yet"), conf='{"k":1}')))["dates"]  # type: ignore[misc]
+    assert with_conf["conf"] == {"k": 1}

@@ -9,6 +9,7 @@ from tailrace.cli.summary import log_tail, report_json, summary
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.backfills import Reprocess
+from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.plan import Blocker, DependencyStatus
 from tailrace.runtime.commands import BackfillCommand, BackfillEnding, BackfillReport, RootFailure
 
@@ -51,8 +52,10 @@ def test_json_of_success() -> None:
         "task_instances": {"success": 17, "failed": 1},
         "seconds": 0.41,
         "blocked": [],
+        "failed_tasks": {},
+        "upstream_failed_tasks": {},
     }
-    assert list(answer) == [
+    assert list(answer)[:8] == [
         *("schema", "backfill_id", "dag_id", "state", "runs", "task_instances", "seconds", "blocked")
     ]
 
@@ -123,6 +126,32 @@ def test_every_other_ending_says_what_goes_on(state: BackfillEnding, says: str) 
 
 def test_success_is_one_line() -> None:
     assert len(summary(report(BackfillEnding.SUCCESS, 0), COMMAND, {}).splitlines()) == 1
+
+
+INSIDE = FailedTasks({"t0": 1, "t1": 3}, {"x": 1})
+
+
+def test_a_success_with_failures_inside_says_so_and_how_to_run_them_again() -> None:
+    done = report(BackfillEnding.SUCCESS, 0, failed=INSIDE, failed_inside=INSIDE)
+    lines = summary(done, COMMAND, {"fail_on_task_failure": None}).splitlines()
+    assert lines[0].startswith("backfill 7 of etl: success, 4 tasks failed inside, 1 task upstream_failed in 0.41 s: ")
+    assert lines[1] == "failed inside: t0, t1 (3); upstream_failed: x (a run is judged by its last tasks)"
+    assert lines[-1] == "  tailrace backfill etl -s 2016-01-01 -e 2016-01-03 --reprocess failed"
+    answer = report_json(done)
+    assert (answer["failed_tasks"], answer["upstream_failed_tasks"]) == ({"t0": 1, "t1": 3}, {"x": 1})
+
+
+@pytest.mark.parametrize(("typed", "option"), [(True, "--fail-on-task-failure"), (False, "--no-fail-on-task-failure")])
+def test_an_exit_code_for_failures_inside_is_explained(typed: bool, option: str) -> None:
+    done = report(BackfillEnding.SUCCESS, int(typed), failed=INSIDE, failed_inside=INSIDE)
+    text = summary(done, COMMAND, {"fail_on_task_failure": typed})
+    assert ("exit code 1 for that, as fail_on_task_failure asks" in text) is typed
+    assert text.endswith(f"--reprocess failed {option}")
+
+
+def test_failures_inside_are_said_beside_runs_that_failed() -> None:
+    text = summary(report(BackfillEnding.FAILED, 1, failed=INSIDE, failed_inside=INSIDE), COMMAND, {})
+    assert "\nin runs that succeeded, 4 tasks failed inside: t0, t1 (3); 1 task upstream_failed: x\n" in text
 
 
 def test_log_tail_of_a_long_log_without_line_ends(tmp_path: Path) -> None:

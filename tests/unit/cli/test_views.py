@@ -14,8 +14,10 @@ from tailrace.cli.views import (
     run_row,
     task_instance_row,
 )
+from tailrace.metastore.summaries import Failures
 from tailrace.metastore.views import BackfillLine, RunLine, TaskInstanceLine
 from tailrace.model.intervals import DataInterval
+from tailrace.planning.failed_tasks import FailedTasks
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -55,7 +57,7 @@ def test_ranges(last: datetime, texts: tuple[str, str]) -> None:
 
 def test_backfill_row_and_json() -> None:
     assert backfill_row(backfill()) == (
-        *("3", "etl", "running", "2024-01-01", "2024-01-07", "2 success, 1 running", "2024-01-01 00:00:00"),
+        *("3", "etl", "running", "2024-01-01", "2024-01-07", "2 success, 1 running", "2024-01-01 00:00:00", ""),
     )
     answer = backfill_json(backfill())
     assert answer["backfill_id"] == 3 and answer["ended"] is None
@@ -87,6 +89,21 @@ def test_the_data_interval_of_a_run_is_the_stored_one() -> None:
     assert (shown["logical_date"], shown["data_interval"]) == (FIRST.isoformat(), [begin.isoformat(), end.isoformat()])
     assert interval_text(DataInterval(begin, end)).startswith(f"data interval {begin:%Y-%m-%d %H:%M:%S} to ")
     assert "without a data interval" in interval_text(DataInterval(FIRST, FIRST))
+
+
+INSIDE = FailedTasks({"a": 1}, {"b": 2})
+
+
+def test_a_success_with_failures_inside_says_so() -> None:
+    line = replace(run("success", "every leaf succeeded"), failures=INSIDE, conf='{"k":1}')
+    assert run_row(line)[-1] == "1 task failed inside: a; 2 tasks upstream_failed: b (2)"
+    assert run_row(replace(line, state="failed", reason="c is failed"))[-1] == "c is failed"
+    answer = run_json(line)
+    assert (answer["failed_tasks"], answer["upstream_failed_tasks"], answer["conf"]) == ({"a": 1}, {"b": 2}, {"k": 1})
+    everywhere = FailedTasks({"a": 1, "c": 1})
+    wanting = backfill(failures=Failures(everywhere, FailedTasks({}, {"b": 2})))
+    assert backfill_row(wanting)[-1] == "2 tasks upstream_failed inside: b (2)"
+    assert backfill_json(wanting)["failed_tasks"] == {"a": 1, "c": 1}
 
 
 def test_task_instances_that_never_started_and_mapped_ones() -> None:

@@ -128,7 +128,7 @@ def test_what_is_not_there_is_refused_by_name() -> None:
         ({"wanted_by": (1,)}, {"detached": True}, "tailrace scheduler"),
         ({"run_type": RunType.MANUAL}, {}, "a scheduler drives it"),
         ({"judged_by": 4}, {}, "or run it here: `tailrace backfill dag -s 2024-05-02T12:00+00:00`"),
-        ({"conf": '{"k":5}'}, {}, "-s 2024-05-02T12:00+00:00 --conf '{\"k\":5}'`"),
+        ({"conf": '{"k":5}'}, {}, "-s 2024-05-02T12:00+00:00`"),  # which it keeps unasked
         ({"pool": "p", "disable_retry": True, "mark_success": True}, {}, " --pool p --disable-retry --mark-success`"),
     ],
 )

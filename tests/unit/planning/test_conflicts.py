@@ -57,19 +57,26 @@ def test_a_run_of_another_schedule_keeps_its_interval_and_it_is_said() -> None:
         ({"mark_success": True}, "--mark-success"),
         ({"pool": "small"}, "--pool"),
         ({"conf": "{}", "mark_success": True}, "--conf and --mark-success"),
+        ({"conf": '{"k":1}', "disable_retry": True, "pool": "small"}, "--conf and --disable-retry and --pool"),
     ],
 )
 def test_other_options_are_refused_in_one_line_that_names_the_other(request_: dict[str, Any], option: str) -> None:
-    [line] = refused(**request_)
+    run = {"conf": '{"k":2}', "conf_given_by": (7,)}
+    [line] = refused(run=run, **request_)
     assert f"3 runs, first run_0, are wanted by backfill 7 with another {option};" in line
     assert refused(wanted_by=(), **request_) == (), "what nobody wants takes the new options"
-    assert refused(run={"state": DagRunState.SUCCESS}, **request_) == (), "what has ended is not in the way"
+    assert refused(run={**run, "state": DagRunState.SUCCESS}, **request_) == (), "what has ended is not in the way"
+    [line] = refused(wanted_by=(), run={**run, "state": DagRunState.RUNNING}, **request_)
+    assert f"3 runs, first run_0, are running already with another {option};" in line, "it cannot take them any more"
 
 
 def test_the_same_options_are_not_refused() -> None:
     assert refused() == ()
     assert refused(run={"options": RunOptions(pool="small")}) == (), "who names no pool does not mind"
-    assert refused(conf="{}", run={"conf": "{}"}) == ()
+    assert refused(conf='{"k":1}', run={"conf": '{"k":1}', "conf_given_by": (7,)}) == ()
+    assert refused(conf="{}", run={"conf_given_by": (7,)}) == ()
+    running = {"state": DagRunState.RUNNING, "options": RunOptions(disable_retry=True, mark_success=True)}
+    assert refused(wanted_by=(), run=running) == (), "who names no option does not mind how a run goes that is awaited"
 
 
 @pytest.mark.parametrize(

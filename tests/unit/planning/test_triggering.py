@@ -28,6 +28,11 @@ def test_any_other_moment_has_the_last_interval_that_has_ended_by_then() -> None
     assert plan.interval == DataInterval(DAY - timedelta(days=1), DAY)
 
 
+@pytest.mark.parametrize(("given", "stored"), [(None, None), ("{}", None), ('{"k":1}', '{"k":1}')])
+def test_an_empty_conf_is_none(given: str | None, stored: str | None) -> None:
+    assert plan_trigger(DAILY, TriggerRequest(DAY, conf=given), NOW, FREE).conf == stored
+
+
 def test_without_a_schedule_the_run_is_of_the_moment() -> None:
     plan = plan_trigger(dag("a"), TriggerRequest(), NOW, FREE)
     assert (plan.logical_date, plan.interval) == (NOW, DataInterval(NOW, NOW))

@@ -167,3 +167,16 @@ def test_broken_toml_names_the_file_and_the_line(tmp_path: Path) -> None:
 )
 def test_masked_password(url: str, masked: str) -> None:
     assert mask_password(url) == masked
+
+
+@pytest.mark.parametrize(("text", "means"), [("true", True), ("Yes", True), (" 1", True), ("off", False), ("0", False)])
+def test_a_switch_in_a_variable(tmp_path: Path, text: str, means: bool) -> None:
+    assert load(tmp_path, TAILRACE_FAIL_ON_TASK_FAILURE=text).fail_on_task_failure is means
+    typed = load(tmp_path, {"fail_on_task_failure": not means}, TAILRACE_FAIL_ON_TASK_FAILURE=text)
+    assert typed.fail_on_task_failure is not means
+
+
+@pytest.mark.parametrize("value", ["2", '"maybe"', "1.0", "[]"])
+def test_a_switch_is_true_or_false(tmp_path: Path, value: str) -> None:
+    assert "must be true or false" in mistake(project(tmp_path, f"fail_on_task_failure = {value}\n"))
+    assert load(project(tmp_path, "fail_on_task_failure = true\n")).fail_on_task_failure is True

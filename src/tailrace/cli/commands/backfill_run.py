@@ -20,12 +20,12 @@ from tailrace.cli.speaking import counted, current_speaker, plural
 from tailrace.cli.summary import report_json, summary
 from tailrace.errors import CommandError
 from tailrace.planning.backfills import Reprocess
-from tailrace.runtime.commands import BackfillCommand, BackfillEnding
+from tailrace.runtime.commands import BackfillCommand
 from tailrace.runtime.launch import detach_backfill, preview_backfill, run_backfill
 from tailrace.runtime.settings import EXECUTORS, ISOLATIONS, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
-_SETTINGS_OPTIONS = ("dags", "workers", "executor", "isolation")
+_SETTINGS_OPTIONS = ("dags", "workers", "executor", "isolation", "fail_on_task_failure")
 
 _RANGE = (
     click.option("-s", "--start", metavar="DATE", help="First logical date, ISO 8601, inclusive."),
@@ -54,12 +54,21 @@ _LIMITS = (
 _CHOICES = (
     click.option("--backwards", is_flag=True, help="Newest date first."),
     click.option("--stop-on-failure", is_flag=True, help="Start no further run once one has failed."),
+    click.option(
+        "--fail-on-task-failure/--no-fail-on-task-failure",
+        default=None,
+        help="Exit with 1 also if a task failed inside a run that succeeded.",
+    ),
     click.option("--disable-retry", is_flag=True, help="A failed try is final."),
     click.option("--mark-success", is_flag=True, help="Record success without running anything."),
     click.option(
         "--ignore-first-depends-on-past", is_flag=True, help="The first date does not look at the run before it."
     ),
-    click.option("--conf", metavar="JSON", help="A JSON object for every run, `{{ dag_run.conf }}` in templates."),
+    click.option(
+        "--conf",
+        metavar="JSON",
+        help="A JSON object for every run, `{{ dag_run.conf }}` in templates. Runs that exist keep theirs without it.",
+    ),
     click.option("-n", "--dry-run", is_flag=True, help="Say what would be done about each date; write nothing."),
     click.option(
         "--detach", "detached", is_flag=True, help="Only create it; a scheduler (`tailrace scheduler`) drives it."
@@ -76,8 +85,9 @@ def _all_options(command: F) -> F:
 
 @click.command(
     cls=Command,
-    epilog="Exit codes: 0 all succeeded or nothing to do, 1 some run failed, 2 wrong command, 3 deadlocked, "
-    "4 broken environment, 5 cancelled, 6 paused, 130/143 interrupted (the same command continues).",
+    epilog="Exit codes: 0 every run succeeded (by its last tasks: see --fail-on-task-failure) or nothing to do, 1 some "
+    "run failed, 2 wrong command, 3 deadlocked, 4 broken environment, 5 cancelled, 6 paused, 130/143 interrupted (the "
+    "same command continues).",
 )
 @dag_argument
 @_all_options
@@ -107,6 +117,10 @@ def run(dag_id: str, dry_run: bool, output: str, **typed: Any) -> int:
     if dry_run:
         return preview(command, settings, output)
     if command.detached:
+        if settings_options["fail_on_task_failure"]:
+            current_speaker().notice(
+                "nothing has run yet: --fail-on-task-failure counts where this is driven to its end"
+            )
         return detach(command, settings, output)
     return carry_out(command, settings, settings_options, output)
 
@@ -127,7 +141,7 @@ def carry_out(command: BackfillCommand, settings: Settings, settings_options: Ma
     if output == "json":
         speaker.answer_json(report_json(report))
         return report.exit_code
-    if not speaker.quiet or report.state is not BackfillEnding.SUCCESS:
+    if not speaker.quiet or report.exit_code:
         speaker.answer(summary(report, command, settings_options))
     return report.exit_code
 

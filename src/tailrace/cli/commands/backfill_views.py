@@ -54,8 +54,11 @@ def show(backfill_id: int | None, output: str) -> None:
         answer["blocked"] = [blocked_json(blocker) for blocker in summary.blocked]
         speaker.answer_json(answer)
         return
-    speaker.answer(f"backfill {line.id} of {line.dag_id}: {state_styled_answer(backfill_state(line))}")
+    inside = line.failures.inside.named
+    state = state_styled_answer(backfill_state(line)) + (f", {inside}" if inside and line.state == "success" else "")
+    speaker.answer(f"backfill {line.id} of {line.dag_id}: {state}")
     facts = [line.reason] if line.reason and line.state != "success" else []
+    facts += [f"in runs that succeeded, {inside}"] if inside and line.state != "success" else []
     facts += [f"runs: {counted(line.runs)}", f"task instances: {counted(summary.task_instances)}"]
     if line.command:
         facts.append(line.command)

@@ -1,5 +1,7 @@
 """``tailrace runs``: what became of the runs of a DAG."""
 
+import json
+
 import click
 
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
@@ -73,10 +75,13 @@ def show(dag_id: str, run: str, output: str) -> None:
     if output == "json":
         speaker.answer_json({**run_json(found), "task_instances": [task_instance_json(line) for line in instances]})
         return
-    speaker.answer(f"{found.dag_id} / {found.run_id}: {state_styled_answer(found.state)}")
+    inside = f", {found.failures.named}" if found.state == DagRunState.SUCCESS and found.failures else ""
+    speaker.answer(f"{found.dag_id} / {found.run_id}: {state_styled_answer(found.state)}{inside}")
     if found.reason:
         speaker.answer(found.reason)
     speaker.answer(interval_text(found.data_interval))
+    if found.conf:
+        speaker.answer(f"conf {json.dumps(json.loads(found.conf))}")
     if found.started_at is not None:
         ended = f", ended {moment_text(found.ended_at)}" if found.ended_at else ""
         speaker.answer(f"started {moment_text(found.started_at)}{ended} (UTC)")

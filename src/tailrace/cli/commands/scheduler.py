@@ -80,7 +80,9 @@ class SchedulerLog:
         if note.text:
             self.said(note.text)
         for verdict in note.applied.judged if note.applied is not None else ():
-            self.said(f"{note.dag_id} / {verdict.run_id} {state_styled(verdict.state, sys.stderr)}: {verdict.reason}")
+            inside = f", {verdict.failed_inside.named}" if verdict.failed_inside else ""
+            state = state_styled(verdict.state, sys.stderr)
+            self.said(f"{note.dag_id} / {verdict.run_id} {state}{inside}: {verdict.reason}")
 
     def interrupted(self, times: int, busy: int) -> None:
         """Say what becomes of running tries."""
