@@ -340,9 +340,9 @@ def postgres_server_of_its_own() -> Iterator[Any]:
     [
         ("not an address", "is not a URL"),
         ("mysql://here/there", "SQLite or PostgreSQL"),
-        ("nonsense://here/there", "no other kind is known"),
-        ("sqlite://", "in memory cannot be shared"),
-        ("sqlite:///:memory:", "in memory cannot be shared"),
+        ("nonsense://here/there", "names another kind of database"),
+        ("sqlite://", "in memory, which workers cannot share"),
+        ("sqlite:///:memory:", "in memory, which workers cannot share"),
     ],
 )
 def test_an_address_that_is_none(address: str, said: str) -> None:
@@ -354,7 +354,7 @@ def test_a_description_has_no_password() -> None:
     url = "postgres://me:secret@here:5433/db?password=secret&application_name=us"
     database = Database(url, sqlite_synchronous="normal", clock=None, wait_seconds=1)
     assert "secret" not in database.where
-    assert database.where == "postgresql+psycopg://me:***@here:5433/db?application_name=us"
+    assert database.where == "postgresql+psycopg://me:***@here:5433/db?password=***&application_name=us"
 
 
 class _Driver(Exception):

@@ -58,7 +58,7 @@ def require_known(metastore: Metastore | None, dag_id: str) -> None:
 def say_empty(settings: Settings) -> None:
     """Say that nothing is remembered yet, and what would change that."""
     current_speaker().note(
-        f"no metastore at {settings.sqlite_file or settings.safe_database_url} yet; `tailrace backfill` makes one"
+        f"no metastore at {settings.sqlite_file or settings.database_url} yet; `tailrace backfill` makes one"
     )
 
 

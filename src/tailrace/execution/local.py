@@ -99,6 +99,9 @@ class LocalExecutor:
                 f"{started} of {workers} workers could be started ({trouble.strerror}): use fewer workers, "
                 "or allow more processes and open files (ulimit -u, ulimit -n)"
             ) from trouble
+        except BaseException:
+            self.stop()  # the zygote ends when the workers have
+            raise
 
     def submit(self, submissions: Sequence[Submission]) -> None:
         """Take tries; one already in hand is ignored."""

@@ -6,6 +6,8 @@ The line names the metastore without its password; the driver's own words are ke
 from sqlalchemy.exc import DBAPIError
 
 from tailrace.errors import EnvironmentBroken
+from tailrace.metastore.address import hide_secrets
+from tailrace.printable import printable
 
 
 class ConnectionLost(EnvironmentBroken):
@@ -20,6 +22,8 @@ class Contended(EnvironmentBroken):
     """The store ended this transaction so that another could go on: nothing landed, it can be done again."""
 
 
+_DAMAGED = "the file is damaged; restore it from a backup copy"
+
 #: What SQLite says, and what to do about it. First match wins.
 _SQLITE = (
     (
@@ -33,7 +37,8 @@ _SQLITE = (
     ("readonly", "it is read-only; make the file and its folder writable, or set TAILRACE_HOME to another folder"),
     ("is full", "the disk is full; free some space and type the same command again"),
     ("not a database", "the file is not a SQLite database; move it away or set TAILRACE_HOME to another folder"),
-    ("malformed", "the file is damaged; restore it from a backup copy"),
+    ("malformed", _DAMAGED),
+    ("could not decode", _DAMAGED),
     ("disk i/o", "the disk failed to read or write; check its space and health, then type the same command again"),
     ("no such table", "a table is missing; run `tailrace db check`"),
 )
@@ -74,9 +79,11 @@ def of_driver(error: DBAPIError, where: str, *, postgres: bool, wait_seconds: fl
     words = _one_line(error)
     code = getattr(error.orig, "sqlstate", None)
     if postgres and code in _CONTENDED_CODES:
-        return Contended(f"metastore {where}: too many jobs wrote at once ({words}); type the same command again")
+        return Contended(
+            f"metastore {where}: too many jobs wrote at once ({hide_secrets(words)}); type the same command again"
+        )
     advice = _postgres_advice(code, words) if postgres else _sqlite_advice(words)
-    text = (advice or "{words}").format(words=words, wait=wait_seconds)
+    text = (advice or "{words}").format(words=printable(hide_secrets(words)), wait=wait_seconds)
     if postgres and error.connection_invalidated:
         return ConnectionLost(f"metastore {where}: the connection broke: {text}")
     return EnvironmentBroken(f"metastore {where}: {text}")

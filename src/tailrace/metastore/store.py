@@ -33,6 +33,7 @@ from tailrace.metastore import (
     triggering,
     xcoms,
 )
+from tailrace.metastore.address import Address
 from tailrace.metastore.audit_records import page_audit_records, read_audit_records
 from tailrace.metastore.cleaning import Cleaning, clean_some, count_cleanable
 from tailrace.metastore.clock import Clock
@@ -103,27 +104,27 @@ class Metastore(Views):
     @classmethod
     def open(
         cls,
-        url: str,
+        address: Address | str,
         *,
         sqlite_synchronous: str = "normal",
         clock: Clock | None = None,
         lock_wait: float = LOCK_WAIT,
         may_migrate: bool = True,
     ) -> "Metastore":
-        """Open the metastore at this SQLAlchemy URL; create it, or migrate it (SQLite, ``may_migrate``), if need be.
+        """Open the metastore at this address; create it, or migrate it (SQLite, ``may_migrate``), if need be.
 
-        ``clock`` stands in for the store's own clocks. Raises CommandError for a URL that names no metastore and
+        ``clock`` stands in for the store's own clocks. Raises CommandError for an address that names no metastore and
         EnvironmentBroken when it is out of reach, newer than this Tailrace, or older and may not be migrated now.
         """
-        database = Database(url, sqlite_synchronous=sqlite_synchronous, clock=clock, wait_seconds=lock_wait)
+        database = Database(address, sqlite_synchronous=sqlite_synchronous, clock=clock, wait_seconds=lock_wait)
         metastore = cls(database)
         metastore._repeat(lambda: schema.prepare(database, may_migrate=may_migrate))
         return metastore
 
     @staticmethod
-    def is_empty(url: str, *, lock_wait: float = LOCK_WAIT) -> bool:
+    def is_empty(address: Address | str, *, lock_wait: float = LOCK_WAIT) -> bool:
         """Whether the metastore has no tables yet. Writes nothing; a SQLite file that is not there is not made."""
-        database = Database(url, sqlite_synchronous="normal", clock=None, wait_seconds=lock_wait)
+        database = Database(address, sqlite_synchronous="normal", clock=None, wait_seconds=lock_wait)
         if database.file is not None and not database.file.exists():
             return True
         try:
@@ -132,9 +133,11 @@ class Metastore(Views):
             database.release()
 
     @staticmethod
-    def migrate(url: str, *, sqlite_synchronous: str = "normal", lock_wait: float = LOCK_WAIT) -> schema.SchemaReport:
+    def migrate(
+        address: Address | str, *, sqlite_synchronous: str = "normal", lock_wait: float = LOCK_WAIT
+    ) -> schema.SchemaReport:
         """Create the metastore or bring it to the newest schema, after a backup copy (SQLite)."""
-        database = Database(url, sqlite_synchronous=sqlite_synchronous, clock=None, wait_seconds=lock_wait)
+        database = Database(address, sqlite_synchronous=sqlite_synchronous, clock=None, wait_seconds=lock_wait)
         try:
             return schema.migrate(database)
         finally:
@@ -149,7 +152,8 @@ class Metastore(Views):
         self._database.release()
 
     def release(self) -> None:
-        """Close the connection before a fork; the next use opens it again."""
+        """Close the connection before a fork; the next use opens it again, and finds what others have left."""
+        self._database.require_same_file()
         self._database.release()
 
     def describe(self) -> str:
@@ -164,6 +168,8 @@ class Metastore(Views):
 
     def apply(self, plan: Plan, write_id: str) -> Applied:
         """Apply the plan in one transaction; each part of it lands or is refused by itself."""
+        if plan.backfill_verdict is not None:
+            self._database.require_sound()  # no success is told of a file that nobody can read any more
         result = self._write(lambda tx: applying.apply_plan(tx, plan, write_id, self._structures), write_id)
         return applying.applied_from(plan, result)
 

@@ -104,7 +104,7 @@ def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) 
             facts = metastore.backfill_facts(dag, request, dates.intervals)
     creation = plan_backfill(dag, request, dates.intervals, facts)
     creation = replace(creation, notices=(*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id)))
-    return BackfillPreview(creation, dag, settings.safe_database_url)
+    return BackfillPreview(creation, dag, str(settings.database_url))
 
 
 def _load_notices(report: LoadReport, dag_id: str) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
 from tailrace.errors import CommandError
+from tailrace.metastore.address import Address, read_address, sqlite_address
 from tailrace.runtime.suggestions import did_you_mean, in_words, nearest
 
 SETTINGS_FILE = "tailrace.toml"
@@ -36,7 +36,7 @@ class Settings(Struct, frozen=True):
 
     project: Path
     home: Path
-    database_url: str
+    database_url: Address
     dags: Path
     workers: int
     executor: str
@@ -54,13 +54,8 @@ class Settings(Struct, frozen=True):
 
     @property
     def sqlite_file(self) -> Path | None:
-        """The metastore's file, or None when it is not SQLite (or is in memory)."""
-        return sqlite_path(self.database_url)
-
-    @property
-    def safe_database_url(self) -> str:
-        """The metastore's address without its password."""
-        return mask_password(self.database_url)
+        """The metastore's file, or None when it is not SQLite."""
+        return self.database_url.file
 
 
 class _Place(Struct, frozen=True):
@@ -110,7 +105,7 @@ def load_settings(
     home = values.setdefault("home", project / HOME_FOLDER)
     assert isinstance(home, Path)
     defaults: dict[str, object] = {
-        "database_url": f"sqlite:///{home / METASTORE_FILE}",
+        "database_url": sqlite_address(home / METASTORE_FILE),
         "dags": project / "dags",
         "workers": _default_workers(),
         "executor": "local",
@@ -136,21 +131,6 @@ def find_project(cwd: Path) -> Path:
         if (folder / SETTINGS_FILE).is_file() or (folder / HOME_FOLDER).is_dir():
             return folder
     return cwd
-
-
-def mask_password(url: str) -> str:
-    """``url`` with any password in it replaced by ``***``: safe to print."""
-    masked = re.sub(r"(?<=//)([^/@:]*):.*@", r"\1:***@", url)
-    return re.sub(r"(?i)([?&][^=&]*password=)[^&]*", r"\1***", masked)
-
-
-def sqlite_path(url: str) -> Path | None:
-    """The file a SQLite address names; None for an address in memory or of another kind."""
-    scheme, _, rest = url.partition("://")
-    name = rest.partition("?")[0].removeprefix("/")
-    if not scheme.startswith("sqlite") or name in ("", ":memory:"):
-        return None
-    return Path(name)
 
 
 def _default_workers() -> int:
@@ -225,7 +205,7 @@ def _text(value: object, place: _Place, name: str) -> str:
 def _path(name: str) -> _Key:
     def read(value: object, place: _Place) -> Path:
         text = str(value) if isinstance(value, Path) else _text(value, place, name)
-        return Path(os.path.normpath(place.folder / Path(text).expanduser()))
+        return Path(os.path.normpath(place.folder / os.path.expanduser(text)))
 
     return _Key(name, read)
 
@@ -283,18 +263,14 @@ def _weight(name: str) -> _Key:
     return _Key(name, read)
 
 
-def _database_url(value: object, place: _Place) -> str:
-    """Addresses as SQLAlchemy takes them; PostgreSQL always through psycopg 3, SQLite files made absolute."""
-    text = _text(value, place, "database_url")
-    scheme = urlsplit(text).scheme
-    if scheme in ("postgres", "postgresql", "postgresql+psycopg"):
-        return "postgresql+psycopg" + text[len(scheme) :]
-    if scheme == "sqlite":
-        path = sqlite_path(text)
-        if path is not None:
-            return f"sqlite:///{os.path.normpath(place.folder / path.expanduser())}"
-    expected = "sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
-    raise _bad(place, "database_url", expected, mask_password(text))
+def _database_url(value: object, place: _Place) -> Address:
+    """A metastore's address, in what is not shown of it too: no mistake repeats it."""
+    try:
+        return read_address(value if isinstance(value, str) else "", place.folder)
+    except CommandError as mistake:
+        where = place.origin.removeprefix("file ")
+        key = "" if where.startswith("environment") else "database_url "
+        raise CommandError(f"{where}: {key}{mistake}") from None
 
 
 _KEYS: Mapping[str, _Key] = MappingProxyType(

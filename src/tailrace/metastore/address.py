@@ -1,0 +1,155 @@
+"""Where a metastore is: a SQLite file, or a database on a PostgreSQL server. The one place that reads such an address.
+
+A path is a path, whatever is in it: what follows ``sqlite:///`` is never decoded. A password is read here and nowhere
+shown: an address prints itself without it, one that cannot be read is not repeated, and what a driver says goes through
+``hide_secrets``. Imports no database library: settings are read before the zygote is forked.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import parse_qsl, quote, unquote
+
+from msgspec import Struct, field
+
+from tailrace.errors import CommandError
+
+EXPECTED = "sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
+
+_SQLITE = "sqlite"
+_POSTGRES = ("postgresql+psycopg", "postgresql", "postgres")
+
+#: Query options of PostgreSQL whose values may be shown; what is not known may be a secret.
+_OPEN_OPTIONS = frozenset(
+    "host hostaddr port dbname user passfile application_name connect_timeout sslmode sslcert sslrootcert sslcrl "
+    "channel_binding target_session_attrs load_balance_hosts keepalives keepalives_idle keepalives_interval "
+    "keepalives_count tcp_user_timeout client_encoding gssencmode krbsrvname service require_auth".split()
+)
+
+#: What SQLAlchemy or SQLite would take behind a path, and what people write there by mistake.
+_SQLITE_OPTIONS = re.compile(
+    r"[?&][^=&/]*(?:mode|cache|vfs|nolock|immutable|psow|uri|timeout|isolation_level|detect_types|check_same_thread"
+    r"|cached_statements|pass|pwd|secret|token|key|user|host|port|auth)[^=&/]*=",
+    re.IGNORECASE,
+)
+_USERINFO = re.compile(r"[^/]*:[^/]*@")
+
+_HIDDEN = "(not repeated here: it may hold a password)"
+_ENCODE = "an @, /, ? or # in a user name or password is written %40, %2F, %3F or %23"
+
+
+class Address(Struct, frozen=True):
+    """A metastore's address. ``file`` is set for SQLite; everything else belongs to PostgreSQL."""
+
+    file: Path | None = None
+    user: str | None = None
+    password: str | None = None
+    host: str | None = None
+    port: int | None = None
+    database: str | None = None
+    options: Mapping[str, str | tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def postgres(self) -> bool:
+        """Whether it is PostgreSQL's."""
+        return self.file is None
+
+    def __str__(self) -> str:
+        """Safe to print: the address without its secrets."""
+        if self.file is not None:
+            return f"sqlite:///{self.file}"
+        login = "" if self.user is None else quote(self.user, safe="")
+        login += "" if self.password is None else ":***"
+        host = self.host or ""
+        host = f"[{host}]" if ":" in host else quote(host, safe=",")
+        place = f"{login}@{host}" if login else host
+        port = "" if self.port is None else f":{self.port}"
+        name = "" if self.database is None else f"/{quote(self.database, safe='')}"
+        shown = "&".join(
+            f"{quote(option)}={quote(each, safe='/:,@') if option.lower() in _OPEN_OPTIONS else '***'}"
+            for option, value in self.options.items()
+            for each in ((value,) if isinstance(value, str) else value)
+        )
+        return f"postgresql+psycopg://{place}{port}{name}" + (f"?{shown}" if shown else "")
+
+    __repr__ = __str__
+
+
+def sqlite_address(file: Path) -> Address:
+    """The address of a SQLite file."""
+    return Address(file=Path(os.path.abspath(file)))
+
+
+def read_address(text: str, folder: Path | None = None) -> Address:
+    """The address that ``text`` says; a relative path is relative to ``folder`` (default: the working folder).
+
+    Raises CommandError, whose text goes on from what the address is called, and never repeats it: nobody knows where in
+    it a password is.
+    """
+    scheme, separator, rest = text.partition("://")
+    scheme = scheme.lower()
+    if not separator or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme):
+        raise CommandError(f"is not a URL {_HIDDEN}; expected {EXPECTED}")
+    if scheme == _SQLITE:
+        return _sqlite(rest, folder or Path.cwd())
+    if scheme in _POSTGRES:
+        return _postgres(rest)
+    raise CommandError(f"names another kind of database {_HIDDEN}; a metastore is SQLite or PostgreSQL: {EXPECTED}")
+
+
+def _sqlite(rest: str, folder: Path) -> Address:
+    name = rest.removeprefix("/")
+    if name in ("", ":memory:"):
+        raise CommandError(f"names a metastore in memory, which workers cannot share; expected {EXPECTED}")
+    if not rest.startswith("/") or _USERINFO.match(name):
+        raise CommandError(f"gives SQLite a host or user {_HIDDEN}; expected sqlite:///PATH")
+    if _SQLITE_OPTIONS.search(name):
+        raise CommandError(f"gives SQLite options behind its path {_HIDDEN}; expected sqlite:///PATH")
+    return Address(file=Path(os.path.normpath(folder / os.path.expanduser(name))))
+
+
+def _postgres(rest: str) -> Address:
+    authority, mark, behind = re.fullmatch(r"([^/?#]*)([/?#]?)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
+    if "@" in behind or authority.count("@") > 1 or mark == "#" or "#" in behind:
+        raise CommandError(f"cannot be read {_HIDDEN}; {_ENCODE}")
+    login, at, place = authority.rpartition("@")
+    user, colon, password = login.partition(":")
+    _remember(password)
+    found = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::([0-9]*))?", place)
+    if found is None or (found[2] and not 0 < int(found[2]) < 65536):
+        raise CommandError(f"has no port number behind its host {_HIDDEN}; expected {EXPECTED}; {_ENCODE}")
+    name, _, query = behind.partition("?") if mark == "/" else ("", "", behind if mark == "?" else "")
+    options: dict[str, str | tuple[str, ...]] = {}
+    for option, value in parse_qsl(query, keep_blank_values=True):
+        former = options.get(option)
+        options[option] = value if former is None else (*((former,) if isinstance(former, str) else former), value)
+        if option.lower() not in _OPEN_OPTIONS:
+            _remember(value)
+    return Address(
+        user=unquote(user) if at and user else None,
+        password=unquote(password) if colon else None,
+        host=unquote(found[1].strip("[]")) or None,
+        port=int(found[2]) if found[2] else None,
+        database=unquote(name) or None,
+        options=MappingProxyType(options),
+    )
+
+
+# --- secrets -----------------------------------------------------------------------------------------------
+
+#: Passwords of this process's addresses, in every form in which a library may repeat one.
+_secrets: set[str] = set()
+
+
+def _remember(secret: str) -> None:
+    decoded = unquote(secret)
+    _secrets.update(form for form in (secret, decoded, quote(decoded, safe=""), repr(decoded)[1:-1]) if form)
+
+
+def hide_secrets(text: str) -> str:
+    """What a library said, without any password that it repeats."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
