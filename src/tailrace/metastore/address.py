@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
 
 from msgspec import Struct, field
 
@@ -21,23 +21,33 @@ EXPECTED = "sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
 _SQLITE = "sqlite"
 _POSTGRES = ("postgresql+psycopg", "postgresql", "postgres")
 
-#: Query options of PostgreSQL whose values may be shown; what is not known may be a secret.
+#: The options of libpq whose values may be shown.
 _OPEN_OPTIONS = frozenset(
-    "host hostaddr port dbname user passfile application_name connect_timeout sslmode sslcert sslrootcert sslcrl "
-    "channel_binding target_session_attrs load_balance_hosts keepalives keepalives_idle keepalives_interval "
-    "keepalives_count tcp_user_timeout client_encoding gssencmode krbsrvname service require_auth".split()
+    "host hostaddr port dbname user passfile application_name fallback_application_name connect_timeout "
+    "client_encoding sslmode sslcert sslrootcert sslcrl sslcrldir sslsni sslcertmode sslnegotiation "
+    "sslcompression requiressl ssl_min_protocol_version ssl_max_protocol_version min_protocol_version "
+    "max_protocol_version channel_binding require_auth requirepeer target_session_attrs load_balance_hosts "
+    "keepalives keepalives_idle keepalives_interval keepalives_count tcp_user_timeout gssencmode gsslib "
+    "gssdelegation krbsrvname service servicefile".split()
+)
+#: Those whose values may not. An option that is neither is refused: it may be a piece of a password.
+_SECRET_OPTIONS = frozenset(
+    "password sslpassword sslkey sslkeylogfile options scram_client_key scram_server_key".split()
 )
 
 #: What SQLAlchemy or SQLite would take behind a path, and what people write there by mistake.
 _SQLITE_OPTIONS = re.compile(
     r"[?&][^=&/]*(?:mode|cache|vfs|nolock|immutable|psow|uri|timeout|isolation_level|detect_types|check_same_thread"
-    r"|cached_statements|pass|pwd|secret|token|key|user|host|port|auth)[^=&/]*=",
+    r"|cached_statements|options|pass|pwd|secret|token|key|user|host|port|auth)[^=&/]*=",
     re.IGNORECASE,
 )
-_USERINFO = re.compile(r"[^/]*:[^/]*@")
+#: A relative path that looks like more than a path is taken for what it looks like; ``./`` before it makes it one.
+_NO_PATH = re.compile(r"(?!/|\./)(?:[^/]*:.*@|.*\?\w+=)", re.DOTALL)
+
+_PLACE = re.compile(r"(\[[0-9A-Fa-f:.%]*\]|[\w.%,~-]*)(?::([0-9]*))?")
 
 _HIDDEN = "(not repeated here: it may hold a password)"
-_ENCODE = "an @, /, ? or # in a user name or password is written %40, %2F, %3F or %23"
+_ENCODE = "an @, /, ?, # or & in a user name or password is written %40, %2F, %3F, %23 or %26"
 
 
 class Address(Struct, frozen=True):
@@ -68,7 +78,7 @@ class Address(Struct, frozen=True):
         port = "" if self.port is None else f":{self.port}"
         name = "" if self.database is None else f"/{quote(self.database, safe='')}"
         shown = "&".join(
-            f"{quote(option)}={quote(each, safe='/:,@') if option.lower() in _OPEN_OPTIONS else '***'}"
+            f"{quote(option)}={quote(each, safe='/:,@') if option in _OPEN_OPTIONS else '***'}"
             for option, value in self.options.items()
             for each in ((value,) if isinstance(value, str) else value)
         )
@@ -103,8 +113,8 @@ def _sqlite(rest: str, folder: Path) -> Address:
     name = rest.removeprefix("/")
     if name in ("", ":memory:"):
         raise CommandError(f"names a metastore in memory, which workers cannot share; expected {EXPECTED}")
-    if not rest.startswith("/") or _USERINFO.match(name):
-        raise CommandError(f"gives SQLite a host or user {_HIDDEN}; expected sqlite:///PATH")
+    if not rest.startswith("/") or _NO_PATH.match(name):
+        raise CommandError(f"gives SQLite more than a path {_HIDDEN}; expected sqlite:///PATH")
     if _SQLITE_OPTIONS.search(name):
         raise CommandError(f"gives SQLite options behind its path {_HIDDEN}; expected sqlite:///PATH")
     return Address(file=Path(os.path.normpath(folder / os.path.expanduser(name))))
@@ -117,16 +127,20 @@ def _postgres(rest: str) -> Address:
     login, at, place = authority.rpartition("@")
     user, colon, password = login.partition(":")
     _remember(password)
-    found = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::([0-9]*))?", place)
+    found = _PLACE.fullmatch(place)
     if found is None or (found[2] and not 0 < int(found[2]) < 65536):
-        raise CommandError(f"has no port number behind its host {_HIDDEN}; expected {EXPECTED}; {_ENCODE}")
+        raise CommandError(f"has no host or no port number {_HIDDEN}; expected {EXPECTED}; {_ENCODE}")
     name, _, query = behind.partition("?") if mark == "/" else ("", "", behind if mark == "?" else "")
+    if re.search("[&=;]", name):
+        raise CommandError(f"has options without a ? before them {_HIDDEN}; expected {EXPECTED}; {_ENCODE}")
     options: dict[str, str | tuple[str, ...]] = {}
     for option, value in parse_qsl(query, keep_blank_values=True):
         former = options.get(option)
         options[option] = value if former is None else (*((former,) if isinstance(former, str) else former), value)
-        if option.lower() not in _OPEN_OPTIONS:
+        if option not in _OPEN_OPTIONS:
             _remember(value)
+        if option not in _OPEN_OPTIONS | _SECRET_OPTIONS:
+            raise CommandError(f"has an option that PostgreSQL's library does not know {_HIDDEN}; {_ENCODE}")
     return Address(
         user=unquote(user) if at and user else None,
         password=unquote(password) if colon else None,
@@ -144,8 +158,16 @@ _secrets: set[str] = set()
 
 
 def _remember(secret: str) -> None:
-    decoded = unquote(secret)
-    _secrets.update(form for form in (secret, decoded, quote(decoded, safe=""), repr(decoded)[1:-1]) if form)
+    for plain in (secret, unquote(secret), unquote_plus(secret)):
+        forms = (
+            plain,
+            quote(plain, safe=""),
+            quote(plain),
+            quote(plain, safe=" +"),
+            quote_plus(plain),
+            repr(plain)[1:-1],
+        )
+        _secrets.update(form for form in forms if form)
 
 
 def hide_secrets(text: str) -> str:

@@ -193,7 +193,10 @@ def _from_options(options: Mapping[str, object], cwd: Path) -> dict[str, tuple[o
 def _bad(place: _Place, name: str, expected: str, found: object) -> CommandError:
     where = place.origin.removeprefix("file ")
     key = "" if where.startswith(("environment", "option")) else f" {name}"
-    return CommandError(f"{where}:{key} must be {expected}, not {found!r}")
+    shown = repr(found)
+    if "@" in shown or "pass" in shown.lower():  # perhaps an address that somebody gave to the wrong setting
+        return CommandError(f"{where}:{key} must be {expected}")
+    return CommandError(f"{where}:{key} must be {expected}, not {shown}")
 
 
 def _text(value: object, place: _Place, name: str) -> str:
