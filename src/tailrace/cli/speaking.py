@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 import click
@@ -47,6 +47,7 @@ class Speaker:
 
     verbosity: int = 0
     quiet: bool = False
+    _noticed: set[str] = field(default_factory=set)
 
     def answer(self, text: str) -> None:
         """Say what was asked for, on stdout. Raises EnvironmentBroken when it cannot be written."""
@@ -86,6 +87,12 @@ class Speaker:
     def notice(self, text: str) -> None:
         """The same, for something a person should know before trusting the answer."""
         self.note(f"{styled('note:', sys.stderr, fg='yellow')} {text}")
+
+    def notice_once(self, text: str) -> None:
+        """The same, unless it was said before."""
+        if text not in self._noticed:
+            self._noticed.add(text)
+            self.notice(text)
 
     def error(self, text: str) -> None:
         """Say what went wrong, on stderr, however quiet."""

@@ -6,7 +6,6 @@ job, which may be busy planning. Only a few are put there at a time, the most im
 
 import heapq
 import os
-import pickle
 import select
 import signal
 import socket
@@ -17,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+import msgspec
+
 from tailrace.effects.asks import Woken
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
@@ -25,6 +26,7 @@ from tailrace.execution.port import TaskPort
 from tailrace.execution.worker_channel import JobLine, News, Order, WorkerChannel
 from tailrace.execution.zygote import LoadReport, ZygoteHandle
 from tailrace.model.keys import TryKey
+from tailrace.printable import on_one_line, printable
 
 #: So many workers may fail one after another, with no try ended in between, before the job gives up.
 FAILURES_IN_A_ROW = 4
@@ -183,9 +185,9 @@ class LocalExecutor:
                 code = 0
             except TailraceError as broken:
                 code = broken.exit_code
-                job.tell(News(failure=_first_line(str(broken)), traceback=traceback.format_exc()))
+                job.tell(_last_news(str(broken)))
             except Exception as bug:
-                job.tell(News(failure=_first_line(f"{type(bug).__name__}: {bug}"), traceback=traceback.format_exc()))
+                job.tell(_last_news(f"{type(bug).__name__}: {bug}"))
         finally:
             os._exit(code)
 
@@ -232,7 +234,7 @@ class LocalExecutor:
                 heard.lost = True
                 self._bury(worker)
                 return
-            news: News = pickle.loads(message)  # from our own worker
+            news = msgspec.msgpack.decode(message, type=News)
             worker.failure, worker.traceback = news.failure, news.traceback
             if news.done is not None:
                 self._in_hand.discard(news.done)
@@ -273,7 +275,7 @@ class LocalExecutor:
         while self._waiting.heap and len(self._queued) < self._depth and not self._stopping:
             submission = self._waiting.pop()
             try:
-                self._put.send(pickle.dumps(submission), socket.MSG_DONTWAIT)
+                self._put.send(msgspec.msgpack.encode(submission), socket.MSG_DONTWAIT)
             except BlockingIOError:
                 self._waiting.push(submission)
                 return
@@ -284,7 +286,7 @@ class LocalExecutor:
         back: list[Submission] = []
         with suppress(BlockingIOError):
             while True:
-                submission: Submission = pickle.loads(self._queue.recv(1 << 20, socket.MSG_DONTWAIT))
+                submission = msgspec.msgpack.decode(self._queue.recv(1 << 20, socket.MSG_DONTWAIT), type=Submission)
                 self._queued.discard(submission.key)
                 back.append(submission)
         return back
@@ -301,8 +303,10 @@ class _Heard:
         return bool(self.finished or self.lost or self.signalled)
 
 
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
+def _last_news(failure: str) -> News:
+    """What a worker that fails says, in one message: its line takes no more than that."""
+    line = on_one_line(failure.partition("\n")[0])
+    return News(failure=line[:2_000], traceback=printable(traceback.format_exc())[-20_000:])
 
 
 def _how(worker: _Worker, code: int) -> str:

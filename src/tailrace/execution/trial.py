@@ -27,6 +27,7 @@ from tailrace.execution.logs import flush_streams
 from tailrace.execution.messages import order_for, outcome_in, timed_out, without_outcome
 from tailrace.execution.port import GRACE_SECONDS
 from tailrace.execution.process import LONGEST_TIMER, TaskTerminated, environment_of, execute
+from tailrace.execution.withholding import withhold_secrets
 from tailrace.model.outcomes import OutcomeKind
 
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -98,6 +99,7 @@ def _be_task(dags: Path, claim: Claim, home: Path, told: IO[bytes], mask: set[in
     try:
         signal.signal(signal.SIGTERM, heard)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        withhold_secrets()
         loaded = _loaded_silently(dags)
         os.kill(os.getppid(), _BEGINS)
         with suppress(AttributeError):  # a DAG file may have put something else there

@@ -7,7 +7,7 @@ shown: an address prints itself without it, one that cannot be read is not repea
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus
@@ -80,11 +80,16 @@ class Address(Struct, frozen=True):
         shown = "&".join(
             f"{quote(option)}={quote(each, safe='/:,@') if option in _OPEN_OPTIONS else '***'}"
             for option, value in self.options.items()
-            for each in ((value,) if isinstance(value, str) else value)
+            for each in _each(value)
         )
         return f"postgresql+psycopg://{place}{port}{name}" + (f"?{shown}" if shown else "")
 
     __repr__ = __str__
+
+    def hide_in(self, text: str) -> str:
+        """What a library said, without any secret of this address that it repeats."""
+        hidden = [value for option, value in self.options.items() if option in _SECRET_OPTIONS]
+        return _hide(text, _forms(self.password or "", *(each for value in hidden for each in _each(value))))
 
 
 def sqlite_address(file: Path) -> Address:
@@ -136,7 +141,7 @@ def _postgres(rest: str) -> Address:
     options: dict[str, str | tuple[str, ...]] = {}
     for option, value in parse_qsl(query, keep_blank_values=True):
         former = options.get(option)
-        options[option] = value if former is None else (*((former,) if isinstance(former, str) else former), value)
+        options[option] = value if former is None else (*_each(former), value)
         if option not in _OPEN_OPTIONS:
             _remember(value)
         if option not in _OPEN_OPTIONS | _SECRET_OPTIONS:
@@ -151,27 +156,40 @@ def _postgres(rest: str) -> Address:
     )
 
 
+def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
 # --- secrets -----------------------------------------------------------------------------------------------
 
-#: Passwords of this process's addresses, in every form in which a library may repeat one.
+#: Those of every address that this process has read, for tracebacks, which may hold any of them.
 _secrets: set[str] = set()
 
 
-def _remember(secret: str) -> None:
-    for plain in (secret, unquote(secret), unquote_plus(secret)):
-        forms = (
+def hide_secrets(text: str) -> str:
+    """``text`` without any secret of any address that was read here, in whatever form a library repeats one."""
+    return _hide(text, _secrets)
+
+
+def _remember(*secrets: str) -> None:
+    _secrets.update(_forms(*secrets))
+
+
+def _forms(*secrets: str) -> set[str]:
+    forms = set()
+    for plain in {change(secret) for secret in secrets for change in (str, unquote, unquote_plus)}:
+        forms |= {
             plain,
             quote(plain, safe=""),
             quote(plain),
             quote(plain, safe=" +"),
             quote_plus(plain),
             repr(plain)[1:-1],
-        )
-        _secrets.update(form for form in forms if form)
+        }
+    return forms - {""}
 
 
-def hide_secrets(text: str) -> str:
-    """What a library said, without any password that it repeats."""
-    for secret in sorted(_secrets, key=len, reverse=True):
+def _hide(text: str, secrets: Iterable[str]) -> str:
+    for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

@@ -252,8 +252,7 @@ class Database:
             if connection is not None:
                 connection.invalidate()
                 connection.close()
-            failure = of_driver(error, self.where, postgres=self.postgres, wait_seconds=self._wait_seconds)
-            raise Unreachable(str(failure)) from error
+            raise Unreachable(str(self._failure(error))) from error
         return connection
 
     def _use_wal(self, connection: Connection) -> None:
@@ -273,13 +272,22 @@ class Database:
         return of_server(now, started)
 
     def _failed(self, error: DBAPIError) -> EnvironmentBroken:
-        failure = of_driver(error, self.where, postgres=self.postgres, wait_seconds=self._wait_seconds)
+        failure = self._failure(error)
         self._roll_back()
         try:
             self.require_same_file()
         except EnvironmentBroken as cause:
             return cause
         return failure
+
+    def _failure(self, error: DBAPIError) -> EnvironmentBroken:
+        return of_driver(
+            error,
+            self.where,
+            postgres=self.postgres,
+            wait_seconds=self._wait_seconds,
+            hide=self.address.hide_in,
+        )
 
     def _given_up(self, error: BaseException) -> None:
         """Roll back. What nobody foresaw may come of a damaged file, whose rows are not what was written."""

@@ -3,10 +3,11 @@
 The line names the metastore without its password; the driver's own words are kept where they help.
 """
 
+from collections.abc import Callable
+
 from sqlalchemy.exc import DBAPIError
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.metastore.address import hide_secrets
 from tailrace.printable import printable
 
 
@@ -74,16 +75,19 @@ _POSTGRES_WORDS = (
 )
 
 
-def of_driver(error: DBAPIError, where: str, *, postgres: bool, wait_seconds: float) -> EnvironmentBroken:
-    """The environment error that a driver's error means; ``where`` names the metastore and is safe to print."""
+def of_driver(
+    error: DBAPIError, where: str, *, postgres: bool, wait_seconds: float, hide: Callable[[str], str] = str
+) -> EnvironmentBroken:
+    """The environment error that a driver's error means; ``where`` names the metastore and is safe to print.
+
+    ``hide`` takes secrets out of the driver's own words.
+    """
     words = _one_line(error)
     code = getattr(error.orig, "sqlstate", None)
     if postgres and code in _CONTENDED_CODES:
-        return Contended(
-            f"metastore {where}: too many jobs wrote at once ({hide_secrets(words)}); type the same command again"
-        )
+        return Contended(f"metastore {where}: too many jobs wrote at once ({hide(words)}); type the same command again")
     advice = _postgres_advice(code, words) if postgres else _sqlite_advice(words)
-    text = (advice or "{words}").format(words=printable(hide_secrets(words)), wait=wait_seconds)
+    text = (advice or "{words}").format(words=printable(hide(words)), wait=wait_seconds)
     if postgres and error.connection_invalidated:
         return ConnectionLost(f"metastore {where}: the connection broke: {text}")
     return EnvironmentBroken(f"metastore {where}: {text}")

@@ -4,6 +4,7 @@ Works with no settings at all. Nothing here creates a folder or opens a metastor
 SQLAlchemy: the settings are read before the zygote is forked.
 """
 
+import grp
 import os
 import re
 import tomllib
@@ -14,8 +15,11 @@ from types import MappingProxyType
 from msgspec import Struct, field
 
 from tailrace.errors import CommandError
+from tailrace.execution.withheld import WITHHELD
 from tailrace.metastore.address import Address, read_address, sqlite_address
+from tailrace.printable import on_one_line
 from tailrace.runtime.suggestions import did_you_mean, in_words, nearest
+from tailrace.runtime.trust import SAFE_DIRECTORIES, Doubt, Trust
 
 SETTINGS_FILE = "tailrace.toml"
 HOME_FOLDER = ".tailrace"
@@ -45,7 +49,10 @@ class Settings(Struct, frozen=True):
     lease_seconds: float
     heartbeat_seconds: float
     backfill_weight: float
+    shared_group: str
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    notices: tuple[str, ...] = ()  # what was found and not obeyed, or should not be as it is
+    dags_doubt: Doubt | None = None  # why the DAG files, which nobody named, may not be the person's own
 
     @property
     def logs(self) -> Path:
@@ -56,6 +63,11 @@ class Settings(Struct, frozen=True):
     def sqlite_file(self) -> Path | None:
         """The metastore's file, or None when it is not SQLite."""
         return self.database_url.file
+
+    def require_trusted_dags(self) -> None:
+        """Raise CommandError if the DAG files were found, not named, and may be another user's code."""
+        if self.dags_doubt is not None:
+            raise CommandError(f"{self.dags_doubt}, and is not loaded; --dags names it, or {self.dags_doubt.remedy}")
 
 
 class _Place(Struct, frozen=True):
@@ -90,11 +102,13 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     cwd = Path.cwd() if cwd is None else cwd.absolute()
-    project = find_project(cwd)
+    trust = Trust(environ, cwd)
+    project, file, found = find_project(cwd, trust)
+    notices = list(found)
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     sources = (
-        _from_file(project),
+        {} if file is None else _from_file(file),
         _from_environment(environ, cwd),
         _from_options(options or {}, cwd),
     )
@@ -102,8 +116,19 @@ def load_settings(
         for name, (value, place) in source.items():
             values[name] = _KEYS[name].read(value, place)
             origins[name] = place.origin
+    if environ.get(WITHHELD) and "database_url" not in origins:
+        raise CommandError(
+            "a task does not get the metastore's TAILRACE_DATABASE_URL; give this command one of its own, or name the "
+            "metastore in tailrace.toml"
+        )
     home = values.setdefault("home", project / HOME_FOLDER)
     assert isinstance(home, Path)
+    if "home" not in origins and (doubt := trust.doubt(home)) is not None and doubt.foreign:
+        raise CommandError(f"{doubt}, and is not used; TAILRACE_HOME names a home of your own, or {doubt.remedy}")
+    dags_doubt = None if "dags" in origins else trust.doubt(project / "dags")
+    if dags_doubt is not None and not dags_doubt.foreign and project == cwd:
+        notices.append(f"{dags_doubt}: anybody can put code there that runs as you")
+        dags_doubt = None
     defaults: dict[str, object] = {
         "database_url": sqlite_address(home / METASTORE_FILE),
         "dags": project / "dags",
@@ -114,23 +139,40 @@ def load_settings(
         "lease_seconds": 20.0,
         "heartbeat_seconds": 5.0,
         "backfill_weight": 1.0,
+        "shared_group": "",
     }
     resolved = {name: values.get(name, defaults.get(name)) for name in _KEYS}
     settings = Settings(
         project=project,
         origins=MappingProxyType({name: origins.get(name, "default") for name in _KEYS}),
+        notices=tuple(notices),
+        dags_doubt=dags_doubt,
         **resolved,  # type: ignore[arg-type]  # each was read by its own key's reader
     )
     _check_together(settings)
     return settings
 
 
-def find_project(cwd: Path) -> Path:
-    """The nearest folder, upward, with a tailrace.toml or a .tailrace folder; else ``cwd`` itself."""
+def find_project(cwd: Path, trust: Trust) -> tuple[Path, Path | None, tuple[str, ...]]:
+    """The project's folder, its tailrace.toml if it has one, and what must be said of what was found on the way.
+
+    It is the nearest folder, upward, with a tailrace.toml or a .tailrace folder; else ``cwd`` itself. What may be
+    another user's is passed over.
+    """
+    notices: list[str] = []
     for folder in (cwd, *cwd.parents):
-        if (folder / SETTINGS_FILE).is_file() or (folder / HOME_FOLDER).is_dir():
-            return folder
-    return cwd
+        file, home = folder / SETTINGS_FILE, folder / HOME_FOLDER
+        found = [path for path, is_there in ((file, file.is_file()), (home, home.is_dir())) if is_there]
+        for path in tuple(found):
+            doubt = trust.doubt(path)
+            if doubt is not None and (doubt.foreign or folder != cwd):
+                notices.append(f"{doubt}, and is not obeyed; {doubt.remedy}")
+                found.remove(path)
+            elif doubt is not None:
+                notices.append(f"{doubt}: anybody can change what runs as you")
+        if found:
+            return folder, file if file in found else None, tuple(notices)
+    return cwd, None, tuple(notices)
 
 
 def _default_workers() -> int:
@@ -141,20 +183,17 @@ def _default_workers() -> int:
 # --- where values come from --------------------------------------------------------------------------------
 
 
-def _from_file(project: Path) -> dict[str, tuple[object, _Place]]:
-    path = project / SETTINGS_FILE
-    if not path.is_file():
-        return {}
+def _from_file(path: Path) -> dict[str, tuple[object, _Place]]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as mistake:
-        raise CommandError(f"{path}: not valid TOML: {mistake}") from None
+        raise CommandError(f"{on_one_line(path)}: not valid TOML: {mistake}") from None
     except OSError as trouble:
-        raise CommandError(f"{path}: cannot be read: {trouble.strerror}") from None
-    place = _Place(f"file {path}", project)
+        raise CommandError(f"{on_one_line(path)}: cannot be read: {trouble.strerror}") from None
+    place = _Place(f"file {on_one_line(path)}", path.parent)
     for key in table:
         if key not in _KEYS:
-            raise CommandError(f"{path}: unknown setting {key!r}{_or_all(key)}")
+            raise CommandError(f"{on_one_line(path)}: unknown setting {key!r}{_or_all(key)}")
     return {key: (value, place) for key, value in table.items()}
 
 
@@ -173,8 +212,10 @@ def _from_environment(environ: Mapping[str, str], cwd: Path) -> dict[str, tuple[
                 found[names[variable]] = (text, _Place(f"environment {variable}", cwd))
             continue
         # Others are somebody else's (tasks find TAILRACE_DAG_ID and more in theirs); only a near miss is a mistake.
-        if guess := nearest(variable.removeprefix("TAILRACE_"), _KEYS, most=1, likeness=0.8):
-            meant = _KEYS[guess[0]].variable
+        if variable in (SAFE_DIRECTORIES, WITHHELD):
+            continue
+        if guess := nearest(variable.removeprefix("TAILRACE_"), (*_KEYS, "safe_directories"), most=1, likeness=0.8):
+            meant = f"TAILRACE_{guess[0].upper()}"
             raise CommandError(f"environment: unknown setting {variable}; did you mean {meant}?")
     return found
 
@@ -266,6 +307,17 @@ def _weight(name: str) -> _Key:
     return _Key(name, read)
 
 
+def _group(value: object, place: _Place) -> str:
+    """A group of this machine, by name or number; empty for none."""
+    if value == "":
+        return ""
+    text = _text(value, place, "shared_group") if not isinstance(value, int) else str(value)
+    try:
+        return text if text.isdecimal() else grp.getgrnam(text).gr_name
+    except KeyError:
+        raise _bad(place, "shared_group", "a group of this machine", value) from None
+
+
 def _database_url(value: object, place: _Place) -> Address:
     """A metastore's address, in what is not shown of it too: no mistake repeats it."""
     try:
@@ -290,6 +342,7 @@ _KEYS: Mapping[str, _Key] = MappingProxyType(
             _seconds("lease_seconds", SHORTEST_LEASE),
             _seconds("heartbeat_seconds", 0.1),
             _weight("backfill_weight"),
+            _Key("shared_group", _group),
         )
     }
 )
