@@ -1,12 +1,16 @@
 """No text of others steers a terminal or shows another order than it has, and none is lost."""
 
 import json
+import os
 import re
+import shlex
+import subprocess
 import unicodedata
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailrace.cli.retyping import shell_line
 from tailrace.printable import json_printable, on_one_line, printable
 
 #: Any text, lone surrogates and the bytes that no UTF-8 is (as Python keeps them) among it; what hurts more often.
@@ -51,3 +55,29 @@ def test_how_it_looks() -> None:
     assert said == "a\\x1b[2Jb\\rc".replace("\\r", "\\x0d") + "\\x9bd\\u202ee\\xfff\\ud800g\\U000e0041h\n\té"
     assert on_one_line("a\n\tb") == "a\\n\\tb"
     assert re.fullmatch(r"/tmp/\\xff", on_one_line("/tmp/\udcff"))
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_characters="\0")) | TEXT.filter(lambda text: "\0" not in text), max_size=3)
+)
+def test_a_command_line_is_printable_and_means_its_words_to_a_shell(words: list[str]) -> None:
+    words = [word for word in words if not any("\ud800" <= each <= "\udfff" for each in word)]
+    line = shell_line(*words)
+    assert on_one_line(line) == line
+    assert shlex.split(_plain(line)) == words
+
+
+def test_a_word_that_is_no_text_comes_back_from_bash() -> None:
+    word = "/tmp/\udcff\n'\\\u202eé\x1b$(x)"
+    line = shell_line("printf", "%s", word)
+    assert on_one_line(line) == line
+    assert subprocess.run(["bash", "-c", line], capture_output=True).stdout == os.fsencode(word)
+
+
+def _plain(line: str) -> str:
+    """``$'…'`` as the quotes that every shell knows; bash itself is asked once, below."""
+
+    def quoted(found: re.Match[str]) -> str:
+        return shlex.quote(re.sub(rb"\\x(..)", lambda byte: bytes([int(byte[1], 16)]), found[1].encode()).decode())
+
+    return re.sub(r"(?<!\S)\$'([^']*)'", quoted, line)

@@ -1,9 +1,11 @@
 """The command line that says the same thing again: what a summary tells a person to type next."""
 
+import os
 import shlex
 from collections.abc import Mapping
 
 from tailrace.planning.backfills import Reprocess
+from tailrace.printable import on_one_line
 from tailrace.runtime.commands import BackfillCommand
 
 _FLAGS = (
@@ -38,7 +40,27 @@ def command_line(
     words += _pair("--conf", command.conf)
     for name, value in settings_options.items():
         words += _pair(f"--{name}", value)
-    return shlex.join(words)
+    return shell_line(*words)
+
+
+def shell_line(*words: str) -> str:
+    """Words as a line for a shell , with bash's ``$'…'`` where a word cannot be shown as it is."""
+    return " ".join(shlex.quote(word) if on_one_line(word) == word else _escaped(word) for word in words)
+
+
+def _escaped(word: str) -> str:
+    escaped = "".join(
+        each if on_one_line(each) == each and each not in "'\\" else "".join(f"\\x{byte:02x}" for byte in _bytes(each))
+        for each in word
+    )
+    return f"$'{escaped}'"
+
+
+def _bytes(character: str) -> bytes:
+    try:
+        return os.fsencode(character)
+    except UnicodeEncodeError:  # half a character: no argument can hold it
+        return b"?"
 
 
 def _pair(option: str, value: object | None) -> list[str]:

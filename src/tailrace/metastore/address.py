@@ -35,10 +35,10 @@ _SECRET_OPTIONS = frozenset(
     "password sslpassword sslkey sslkeylogfile options scram_client_key scram_server_key".split()
 )
 
-#: What SQLAlchemy or SQLite would take behind a path, and what people write there by mistake.
+#: What SQLAlchemy or SQLite would take behind a file's name, and what people write there by mistake.
 _SQLITE_OPTIONS = re.compile(
-    r"[?&][^=&/]*(?:mode|cache|vfs|nolock|immutable|psow|uri|timeout|isolation_level|detect_types|check_same_thread"
-    r"|cached_statements|options|pass|pwd|secret|token|key|user|host|port|auth)[^=&/]*=",
+    r"[?&](?:[^=&/]*(?:mode|cache|vfs|nolock|immutable|psow|uri|timeout|isolation_level|detect_types|check_same_thread"
+    r"|cached_statements|options|user|host|port|auth)[^=&/]*=[^/]*\Z|[^=&/]*(?:pass|pwd|secret|token|key)[^=&/]*=)",
     re.IGNORECASE,
 )
 #: A relative path that looks like more than a path is taken for what it looks like; ``./`` before it makes it one.
