@@ -112,3 +112,27 @@ def test_a_server_that_goes_in_the_middle_of_many_rows_makes_psycopg_log(postgre
         database.write(lambda tx: tx.change_many(sa.insert(table), values))
     database.release()
     assert any("psycopg" in line for line in kept_library_logs()), kept_library_logs()
+
+
+def test_what_a_server_notices_stays_with_it(postgres_url: str, tmp_path: Path) -> None:
+    """At each connection (a collation that is another version's), and at statements."""
+    plain = make_url(postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "d.py").write_text(DAG)
+    environment = clean_environment(TAILRACE_DATABASE_URL=postgres_url, PGOPTIONS="-c client_min_messages=debug2")
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "tailrace", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert run("db", "migrate").returncode == 0
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute("UPDATE pg_database SET datcollversion = '0' WHERE datname = current_database()")
+        connection.execute(
+            "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE WARNING 'planted'; RAISE NOTICE 'planted'; RETURN NEW; END $$"
+        )
+        connection.execute("CREATE TRIGGER say BEFORE INSERT OR UPDATE ON job FOR EACH ROW EXECUTE FUNCTION say()")
+    done = run("backfill", "d", "-s", "2024-01-01", "-e", "2024-01-02")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["backfill"], done.stderr
