@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.store import Metastore
 from tests.acceptance.test_interruptions import DAG_FILE, DATES, Place, below, finished
-from tests.conformance.test_sqlite_file import beside, replace, scribble
+from tests.conformance.test_sqlite_file import beside, replace, restore, scribble
 
 
 def checkpointed_and(do: Callable[[Path], object]) -> Callable[[Path], object]:
@@ -25,6 +26,25 @@ def checkpointed_and(do: Callable[[Path], object]) -> Callable[[Path], object]:
         do(file)
 
     return checkpoint_and_do
+
+
+def restored_later(file: Path) -> None:
+    copy = file.with_name("copy")
+    restore(copy, file)
+    until = time.monotonic() + 30
+    with closing(sqlite3.connect(file)) as seen:  # until the job has seen more than the copy holds
+        newest = "SELECT max(id) FROM history"
+        (before,) = seen.execute(newest).fetchone()
+        while seen.execute(newest).fetchone()[0] < before + 8:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    restore(file, copy)
+
+
+def written_over(file: Path) -> None:
+    other = file.with_name("other")
+    Metastore.open(f"sqlite:///{other}").close()
+    file.write_bytes(other.read_bytes())
 
 
 def home_of(file: Path) -> Path:
@@ -45,6 +65,8 @@ GONE: dict[str, tuple[Callable[[Path], object], str, bool]] = {
     "index deleted": (lambda file: beside(file, "-shm").unlink(), "tailrace.db-shm, which belongs to it, was d", True),
     "replaced": (replace, "another file was put in its place while it was in use", True),
     "emptied": (lambda file: os.truncate(file, 0), "emptied while it was in use", False),
+    "restored": (restored_later, "what it held was replaced while it was in use (a copy was restored?)", True),
+    "written over": (written_over, "the file is damaged; restore it from a backup copy", False),
     "damaged": (checkpointed_and(lambda file: scribble(file, 1)), "the file is damaged; restore it", False),
     "log damaged": (lambda file: scribble(beside(file, "-wal"), 1), "the file is damaged; restore it", False),
 }
@@ -70,7 +92,7 @@ def test_it_ends_the_job_in_one_line(place: Place, what: str) -> None:
     assert said in err or (what == "emptied" and "the file is damaged" in err), err  # SQLite may see it first
     if goes_on:
         assert finished(place.start())["runs"] == {"success": DATES}
-        place.done_once(again=2)
+        place.done_once(again=2 * DATES if what == "restored" else 2)
         assert place.causes()["retry"] == 0
 
 

@@ -367,7 +367,7 @@ def test_a_server_that_comes_back(
                 server.start()
 
         pauses.clear()
-        monkeypatch.setattr("tailrace.metastore.store.time", SimpleNamespace(sleep=wait))
+        monkeypatch.setattr("tailrace.metastore.repeating.time", SimpleNamespace(sleep=wait))
 
     server.kill()
     come_back_at(2)

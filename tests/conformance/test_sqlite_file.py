@@ -3,9 +3,11 @@
 import os
 import random
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from tailrace.metastore.connection import Database
 from tailrace.metastore.soundness import Soundness
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.tables import dag_run
-from tailrace.model.states import BackfillState
+from tailrace.model.states import BackfillState, JobState
 from tailrace.planning.plan import BackfillVerdict, Plan
 from tests.conformance.test_environment import one_line
 from tests.conformance.worlds import FalseClock, World, dag
@@ -161,6 +163,74 @@ def test_a_file_that_changes_as_it_is_opened_is_opened_again(file: Path, monkeyp
         database.connect()
 
 
+# --- content ---------------------------------------------------------------------------------------------------
+
+
+def restore(file: Path, copy: Path) -> None:
+    """Put back what a copy holds, as SQLite's own tools do: in a transaction, file and logs stay what they are."""
+    with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(file, timeout=20)) as target:
+        source.backup(target)
+
+
+@pytest.mark.parametrize("which", ["older", "another"])
+def test_a_copy_that_is_restored_under_a_job_ends_it(sqlite: World, file: Path, clock: FalseClock, which: str) -> None:
+    """Its heartbeat would renew another job's lease, and its verdict be about other runs."""
+    copy = file.with_name("copy")
+    if which == "older":
+        restore(copy, file)
+    else:
+        with closing(Metastore.open(f"sqlite:///{copy}", clock=clock)) as other:
+            World(other, clock).backfill(dag("b"), days=30)
+        with closing(sqlite3.connect(copy, isolation_level=None)) as renamed:  # as ids are that nobody counts
+            renamed.execute("UPDATE history SET write_id = 'their-' || write_id WHERE id > 2")
+    sqlite.backfill(A, days=2, new=True)
+    job = sqlite.job(A, 1)
+    assert sqlite.store.heartbeat(job, 20.0)
+    restore(file, copy)
+    with closing(Metastore.open(f"sqlite:///{file}", clock=clock)) as meanwhile:
+        World(meanwhile, clock).backfill(dag("c"), days=5)  # ids are given again
+        state = meanwhile.list_pools()
+    for attempt in (
+        lambda: sqlite.store.heartbeat(job, 20.0),
+        lambda: sqlite.store.end_job(job, JobState.FAILED),
+        lambda: sqlite.store.require_same_content(),
+        lambda: sqlite.store.apply(
+            Plan(dag=A, job_id=job, backfill_verdict=BackfillVerdict(1, 1, BackfillState.SUCCESS, {})), "verdict"
+        ),
+    ):
+        with pytest.raises(EnvironmentBroken, match=r"what it held was replaced while it was in use \(a copy") as said:
+            attempt()
+        one_line(said)
+    with closing(Metastore.open(f"sqlite:///{file}", clock=clock)) as again:
+        assert again.list_pools() == state
+
+
+def test_cleaning_is_no_replacement(sqlite: World) -> None:
+    """Whoever has seen a row that is cleaned away sees that newer ones are there."""
+    job = sqlite.job(A, 1)
+    assert sqlite.store.heartbeat(job, 20.0)
+    seen = sqlite.store._witness._id
+    sqlite.backfill(A, days=2, new=True)
+    sqlite.store._database.write(lambda tx: tx.connection.exec_driver_sql(f"DELETE FROM history WHERE id <= {seen}"))
+    assert sqlite.store.heartbeat(job, 20.0)
+    assert sqlite.store._witness._id > seen
+
+
+def test_a_heartbeat_finds_what_was_written_over_the_file(sqlite: World, file: Path) -> None:
+    """SQLite read on: an index without entries made a job wait for nothing, for ever."""
+    job = sqlite.job(A, 1)
+    with closing(Metastore.open(f"sqlite:///{file}")) as other:
+        other._database._connected().exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert sqlite.store.heartbeat(job, 20.0)
+    sqlite.store.list_pools()
+    other_file = file.with_name("other")
+    Metastore.open(f"sqlite:///{other_file}").close()
+    file.write_bytes(other_file.read_bytes())
+    with pytest.raises(EnvironmentBroken, match="damaged|replaced"):
+        for _ in range(2):
+            sqlite.store.heartbeat(job, 20.0)
+
+
 # --- damage ----------------------------------------------------------------------------------------------------
 
 
@@ -220,12 +290,16 @@ def test_a_look_takes_no_more_than_its_part_of_the_time(file: Path, monkeypatch:
     Metastore.open(f"sqlite:///{file}").close()
     now = [100.0]
     monkeypatch.setattr("tailrace.metastore.soundness.time.monotonic", lambda: now[0])
-    look, looked = Soundness(f"file:{file}", file), []
-    monkeypatch.setattr(look, "is_damaged", lambda: bool(looked.append(1)))
-    size = [1_000_000]
-    monkeypatch.setattr(Path, "stat", lambda path: os.stat_result((0, 0, 0, 0, 0, 0, size[0], 0, 0, 0)))
+    look, looked = Soundness(f"file:{file}", file), list[int]()
+    size, written = [1_000_000], [1]
+    monkeypatch.setattr(Path, "stat", lambda path: SimpleNamespace(st_size=size[0], st_mtime_ns=written[0]))
     for seconds, bytes_, looks in ((0, 4_000_000, 1), (0, 5_000_000, 1), (10, 40_000_000, 2), (9999, 200_000_000, 2)):
         now[0] += seconds
         size[0] = bytes_
-        look.is_doubtful()
+        looked += [1] * look.is_due()
         assert len(looked) == looks, (seconds, bytes_)
+    size[0] = 1_000
+    for at, looks in ((2, 3), (2, 3), (3, 4)):
+        written[0] = at
+        looked += [1] * look.is_due(if_touched=True)
+        assert len(looked) == looks, at

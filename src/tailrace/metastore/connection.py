@@ -120,12 +120,19 @@ class Database:
             raise
         return result
 
-    def require_sound(self) -> None:
-        """Raise EnvironmentBroken if the SQLite file is found to be damaged, where a look is cheap."""
+    def require_sound(self, *, if_touched: bool = False) -> None:
+        """Raise EnvironmentBroken if the SQLite file is found to be damaged, where a look is cheap.
+
+        ``if_touched``: look only if it was written to since: by SQLite as it moves its log there, or by anybody else.
+        """
         if self._file is not None and self._soundness is not None:
-            self._file.require_same()
-            if self._soundness.is_doubtful():
+            self.require_same_file()
+            if not self._soundness.is_due(if_touched=if_touched):
+                return
+            if self._soundness.is_damaged():
                 raise self._file.damaged()
+            if self._connection is not None:  # what it has in memory may not be what the file holds by now
+                self._connection.exec_driver_sql("PRAGMA shrink_memory")
 
     def require_same_file(self) -> None:
         """Raise EnvironmentBroken if the file is not the one that was opened: what is done to it counts for nothing."""
@@ -281,6 +288,8 @@ class Database:
         return failure
 
     def _failure(self, error: DBAPIError) -> EnvironmentBroken:
+        if self._file is not None and self._file.was_opened and "not a database" in str(error.orig):
+            return self._file.damaged()  # it was one
         return of_driver(
             error,
             self.where,

@@ -23,15 +23,18 @@ class Soundness:
         self._uri = uri
         self._path = path
         self._looked_at = time.monotonic()
+        self._written_at = 0  # as the file says
 
-    def is_doubtful(self) -> bool:
-        """Whether it is time for a look, and the look finds damage."""
-        now = time.monotonic()
-        allowed = min(_MOST, max(_ALWAYS, _PART * (now - self._looked_at)))
-        if self._path.stat().st_size * _COST > allowed:
+    def is_due(self, *, if_touched: bool = False) -> bool:
+        """Whether it is time for a look, which then follows. ``if_touched``: only if the file was written to since."""
+        now, stat = time.monotonic(), self._path.stat()
+        if if_touched and stat.st_mtime_ns == self._written_at:
             return False
-        self._looked_at = now
-        return self.is_damaged()
+        allowed = min(_MOST, max(_ALWAYS, _PART * (now - self._looked_at)))
+        if stat.st_size * _COST > allowed:
+            return False
+        self._looked_at, self._written_at = now, stat.st_mtime_ns
+        return True
 
     def is_damaged(self) -> bool:
         """Whether SQLite finds the file damaged, or text in it that is none.

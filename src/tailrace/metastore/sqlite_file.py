@@ -32,6 +32,7 @@ class SqliteFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._name = os.fspath(path)
         self.where = on_one_line(path)
         self._identity: _Identity | None = None  # once it was opened
         self._logs: dict[str, _Identity] = {}  # by their paths; they come and go with the connections
@@ -40,6 +41,11 @@ class SqliteFile:
     def uri(self) -> str:
         """The path as SQLite takes it in a URI: whatever is in it stands for itself, and nothing is created."""
         return f"file:{quote(os.fsencode(self.path))}"
+
+    @property
+    def was_opened(self) -> bool:
+        """Whether this process, or the one that it was forked from, has used the file before."""
+        return self._identity is not None
 
     def before_opening(self) -> _Identity:
         """Make the file if it was never there; the identity of what is about to be opened. Raises OSError.
@@ -109,7 +115,7 @@ class SqliteFile:
 
     def _found(self) -> _Identity:
         try:
-            stat = os.stat(self.path)
+            stat = os.stat(self._name)
         except FileNotFoundError:
             if self._identity is None:
                 raise

@@ -64,6 +64,7 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
         )
         listener.started(started)
         end = _drive(metastore, settings, zygote, dag, backfill_id, listener, interrupts, began)
+        metastore.require_same_content()
         summary = metastore.backfill_summary(backfill_id)
         return _report(summary, end, interrupts, time.monotonic() - began, settings, notices)
 
