@@ -17,6 +17,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak-repeats", type=int, default=20, help="how often the soak test repeats")
 
 
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process knows the passwords of the addresses it has read; a letter that is one would be hidden everywhere."""
+    monkeypatch.setattr("tailrace.metastore.address._secrets", set())
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Any]:
     """One PostgreSQL server for the whole session."""

@@ -151,3 +151,50 @@ def test_a_second_signal_ends_what_runs_and_spends_no_retry(project: Path) -> No
     answer = json.loads(out)
     assert answer["state"] == "interrupted"
     assert "failed" not in answer["task_instances"]
+
+
+HOSTILE = """
+from datetime import datetime
+from tailrace import DAG, PythonOperator
+
+TEXT = "owned\\x1b]0;title\\x07\\x1b[2J\\x9b31m\\r\\u202egnp.exe\\x1b[8mhidden"
+
+def fail():
+    print("\\x1b[32mgreen\\x1b[0m", TEXT)
+    raise ValueError(TEXT)
+
+with DAG("hostile", schedule="@daily", start_date=datetime(2024, 1, 1), description=TEXT):
+    PythonOperator(task_id="t", python_callable=fail)
+"""
+#: What of it would steer a terminal; rich's own cursor movements and our colours are neither.
+RAW = ("\x1b]0;", "\x07", "\x1b[2J", "\x9b", "\u202e", "\x1b[8m", "\rgnp")
+
+
+def test_what_a_task_says_steers_no_terminal(project: Path) -> None:
+    (project / "dags" / "hostile.py").write_text(HOSTILE)
+    commands = (
+        ("backfill", "hostile", "-s", "2024-01-01"),
+        ("backfill", "hostile", "-s", "2024-01-01", "--reprocess", "failed", "-v"),
+        *(("runs", "show", "hostile", "2024-01-01"), ("runs", "explain", "hostile", "2024-01-01")),
+        *(
+            ("tasks", "explain", "hostile", "t", "2024-01-01"),
+            ("backfill", "show", "1"),
+            ("backfill", "show", "-o", "json"),
+        ),
+        *(("runs", "show", "hostile", "2024-01-01", "-o", "json"), ("dags", "show", "hostile"), ("dags", "list")),
+        *(("runs", "show", "hostile", "no\x1b[2Jsuch\x07\u202erun"), ("no\x1b]0;such\x07command",)),
+    )
+    for command in commands:
+        _, seen = at_a_terminal(project, *command)
+        assert not [each for each in RAW if each in seen], (command, seen)
+    _, log = at_a_terminal(project, "tasks", "logs", "hostile", "t", "2024-01-01")
+    assert "\x1b[32mgreen\x1b[0m owned\\x1b]0;title\\x07\\x1b[2J\\x9b31m\\x0d\\u202egnp.exe\x1b[8mhidden" in log
+    assert not [each for each in RAW if each in log and each != "\x1b[8m"], log
+    assert log.rstrip("\r\n").endswith("\x1b[0m"), "and what a log leaves switched on is switched off"
+    piped = subprocess.run(
+        [sys.executable, "-m", "tailrace", "tasks", "logs", "hostile", "t", "2024-01-01"],
+        cwd=project,
+        env=clean_environment(),
+        capture_output=True,
+    )
+    assert "owned\x1b]0;title\x07\x1b[2J\x9b31m".encode() in piped.stdout

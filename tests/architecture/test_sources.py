@@ -53,6 +53,15 @@ def imports_in_functions(file: Path) -> Iterator[str]:
                     yield f"line {inner.lineno}: import inside {node.name}; cli loads lazily through importlib"
 
 
+def pickles(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for name in names:
+            if name.partition(".")[0] in ("pickle", "marshal", "shelve", "dill", "cloudpickle"):
+                yield f"line {node.lineno}: {name}: what is read so runs code; processes talk in msgspec or JSON"
+
+
 def sleeps(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Call):
@@ -74,7 +83,7 @@ def found(files: list[Path], check: Check) -> list[str]:
 
 @pytest.mark.parametrize(
     "check",
-    [oversized_files, oversized_functions, names_of_a_kind, missing_header, imports_in_functions],
+    [oversized_files, oversized_functions, names_of_a_kind, missing_header, imports_in_functions, pickles],
     ids=lambda check: check.__name__,
 )
 def test_the_sources_keep_to_the_house_style(check: Check) -> None:
@@ -109,6 +118,8 @@ def test_the_readme_is_the_packages_description() -> None:
         (names_of_a_kind, "helpers/dates.py", ""),
         (missing_header, "bare.py", "x = 1\n"),
         (imports_in_functions, "late.py", "class C:\n    def f(self):\n        from os import path\n"),
+        (pickles, "sour.py", "import pickle\n"),
+        (pickles, "sweet.py", "from pickle import loads\n"),
         (sleeps, "tired.py", "import time\ntime.sleep(1)\n"),
         (sleeps, "asleep.py", "from time import sleep\nsleep(1)\n"),
         (machine_paths, "here.txt", MACHINE[0] + "main"),

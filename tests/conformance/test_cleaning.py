@@ -1,5 +1,6 @@
 """Cleaning removes what is old and closed, whole, and leaves a history that stands up to the audit at every step."""
 
+import json
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
@@ -168,3 +169,16 @@ def test_rows_that_are_gone_without_a_cleaning_are_found(old: World) -> None:
 
     old.store._database.write(work)
     assert {violation.check for violation in old.store.audit().violations} == {"previous run"}
+
+
+def test_no_id_of_history_is_given_twice(world: World) -> None:
+    """SQLite gives the id of a row that was the newest again: a process that saw it would find another one there."""
+    first = world.backfill(PLAIN)
+    world.backfill(replace(PLAIN, dag_id="newest"))
+    Drive(world, PLAIN, first, {}).go()
+    highest = max(row.id for row in world.history())
+    assert world.store.clean_some(Cleaning(world.clock.now + timedelta(days=1)), world.write_id())
+    assert highest not in {row.id for row in world.history()}, "the newest row is among what went"
+    (cleaned,) = world.history(kind="cleaned")
+    assert cleaned.id > highest
+    assert json.loads(cleaned.evidence)["backfills"] == 1

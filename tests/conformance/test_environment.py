@@ -170,6 +170,83 @@ def test_an_older_schema_is_migrated_after_a_copy_unless_a_job_is_alive(sqlite: 
         assert copy.execute("SELECT count(*) FROM dag_run").fetchall() == [(1,)]
 
 
+@pytest.fixture
+def older(sqlite: World, file: Path) -> Path:
+    """A SQLite metastore of the first schema, which nobody uses."""
+    sqlite.backfill(A)
+    sqlite.store.close()
+    back_to_first_schema(file)
+    return file
+
+
+def backups(file: Path) -> list[str]:
+    return sorted(each.name.removeprefix(file.name) for each in file.parent.glob("*backup*"))
+
+
+def test_a_migration_copies_what_nobody_can_change_meanwhile(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy, held = schema.back_up, []
+
+    def copied_under_the_lock(file: Path, revision: str) -> Path:
+        with closing(sqlite3.connect(file, timeout=0, isolation_level=None)) as other:
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+        held.append(True)
+        return copy(file, revision)
+
+    monkeypatch.setattr(schema, "back_up", copied_under_the_lock)
+    assert Metastore.migrate(f"sqlite:///{older}").backup == older.with_name(f"{older.name}.0001.backup")
+    assert held
+
+
+def test_a_copy_is_never_written_over(older: Path) -> None:
+    first = older.with_name(f"{older.name}.0001.backup")
+    first.write_text("precious")
+    older.with_name(f"{older.name}.0001.2.backup").symlink_to("elsewhere")
+    report = Metastore.migrate(f"sqlite:///{older}")
+    assert report.backup == older.with_name(f"{older.name}.0001.3.backup")
+    assert first.read_text() == "precious"
+    assert not older.with_name("elsewhere").exists()
+    assert report.backup.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(report.backup)) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_copy_that_cannot_be_made_leaves_nothing_and_changes_nothing(
+    older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*paths: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tailrace.metastore.backing_up.os.replace", full)
+        with pytest.raises(
+            EnvironmentBroken, match=r"no backup copy could be made beside it \(.*No space left"
+        ) as said:
+            Metastore.migrate(f"sqlite:///{older}")
+        one_line(said)
+    assert backups(older) == []
+    assert Metastore.migrate(f"sqlite:///{older}").found == "0001"
+    assert backups(older) == [".0001.backup"]
+
+
+def test_of_two_that_migrate_at_once_the_second_finds_it_done(older: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And makes no copy of what is new already under the name of what is old."""
+    revision, asked = schema._revision, []
+
+    def old_yet(tx: Any) -> str | None:
+        asked.append(tx)
+        if len(asked) == 1:
+            Metastore.migrate(f"sqlite:///{older}")
+            return "0001"
+        return revision(tx)
+
+    monkeypatch.setattr(schema, "_revision", old_yet)
+    report = Metastore.migrate(f"sqlite:///{older}")
+    assert (report.found, report.now, report.backup) == (schema.HEAD, schema.HEAD, None)
+    assert backups(older) == [".0001.backup"]
+
+
 def test_asking_whether_it_is_empty_makes_nothing(file: Path) -> None:
     assert Metastore.is_empty(f"sqlite:///{file}")
     assert not file.parent.exists()
@@ -290,7 +367,7 @@ def test_a_server_that_comes_back(
                 server.start()
 
         pauses.clear()
-        monkeypatch.setattr("tailrace.metastore.store.time", SimpleNamespace(sleep=wait))
+        monkeypatch.setattr("tailrace.metastore.repeating.time", SimpleNamespace(sleep=wait))
 
     server.kill()
     come_back_at(2)
@@ -340,9 +417,9 @@ def postgres_server_of_its_own() -> Iterator[Any]:
     [
         ("not an address", "is not a URL"),
         ("mysql://here/there", "SQLite or PostgreSQL"),
-        ("nonsense://here/there", "no other kind is known"),
-        ("sqlite://", "in memory cannot be shared"),
-        ("sqlite:///:memory:", "in memory cannot be shared"),
+        ("nonsense://here/there", "names another kind of database"),
+        ("sqlite://", "in memory, which workers cannot share"),
+        ("sqlite:///:memory:", "in memory, which workers cannot share"),
     ],
 )
 def test_an_address_that_is_none(address: str, said: str) -> None:
@@ -354,7 +431,7 @@ def test_a_description_has_no_password() -> None:
     url = "postgres://me:secret@here:5433/db?password=secret&application_name=us"
     database = Database(url, sqlite_synchronous="normal", clock=None, wait_seconds=1)
     assert "secret" not in database.where
-    assert database.where == "postgresql+psycopg://me:***@here:5433/db?application_name=us"
+    assert database.where == "postgresql+psycopg://me:***@here:5433/db?password=***&application_name=us"
 
 
 class _Driver(Exception):

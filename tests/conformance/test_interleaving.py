@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.store import Metastore
+from tailrace.metastore.witness import Witness
 from tests.conformance.interleaving import Beside, Pause, Scene, done, has_won
 from tests.conformance.worlds import World
 
@@ -24,7 +25,8 @@ _DEADLOCKS = text("SELECT deadlocks FROM pg_stat_database WHERE datname = curren
 
 
 @pytest.fixture
-def scene(world: World) -> Scene:
+def scene(world: World, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setattr(Witness, "look", lambda witness, tx: None)  # a scene puts back what was there, again and again
     made = Scene(world)
     assert tuple(made.writes) == NAMES
     return made

@@ -105,7 +105,7 @@ class Cutter:
         self.commits = 0
         self._database = store._database
         self._control = store._database._control
-        patch.setattr(store, "_pauses", (0.0, 0.0, 0.0))
+        patch.setattr(store._attempts, "_pauses", (0.0, 0.0, 0.0))
         patch.setattr(store._database, "_control", self._cut)
 
     def _cut(self, connection: Connection, statement: str) -> None:

@@ -90,7 +90,7 @@ def _load_file(file: Path, loaded: LoadedDags, mistakes: list[Mistake]) -> None:
 
 def _execute(file: Path) -> Mistake | None:
     """Run the file as a module of its own; answers what went wrong at which of its lines."""
-    name = f"tailrace_dags_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+    name = f"tailrace_dags_{file.stem}_{hashlib.sha256(os.fsencode(file)).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

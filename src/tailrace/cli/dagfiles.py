@@ -32,6 +32,8 @@ def load(settings: Settings) -> LoadReport | None:
 
 
 def _loaded(path: Path, settings: Settings) -> LoadReport:
+    if path == settings.dags:
+        settings.require_trusted_dags()
     zygote = start_zygote(path, settings.home, isolation="spawn")  # it will fork nothing: nothing is rehearsed for that
     try:
         return zygote.loaded()

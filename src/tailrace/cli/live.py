@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tailrace.cli.meter import Reading, rate_text
-from tailrace.cli.speaking import STYLES, duration, rough_duration
+from tailrace.cli.speaking import STYLES, duration, rough_duration, terminal_text
+from tailrace.model.plain_text import on_one_line
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.runtime.listening import Progress
 
@@ -43,7 +44,7 @@ class LiveDisplay:
 
     def line(self, text: str) -> None:
         """Print a line above the figures; the text may carry colours of its own."""
-        self._console.print(Text.from_ansi(text), soft_wrap=True)
+        self._console.print(Text.from_ansi(terminal_text(text)), soft_wrap=True)
 
     def close(self) -> None:
         """Take the figures off the terminal."""
@@ -56,7 +57,8 @@ class LiveDisplay:
         parts += _states(progress, together=wide)
         parts.append(Text(_pace(reading), style="dim"))
         if wide and progress.running:
-            parts.append(Text(f"running: {', '.join(progress.running)}", no_wrap=True, overflow="ellipsis"))
+            running = on_one_line(", ".join(progress.running))
+            parts.append(Text(f"running: {running}", no_wrap=True, overflow="ellipsis"))
         return Group(*parts)
 
     def _bar(self, reading: Reading) -> Table:

@@ -15,7 +15,8 @@ from click.shell_completion import shell_complete
 
 from tailrace.cli.lazy import Lazy, LazyGroup
 from tailrace.cli.speaking import ENVIRONMENT_ERRNOS, ReaderGone, Speaker, trouble_in_words
-from tailrace.errors import EnvironmentBroken, TailraceError
+from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
+from tailrace.metastore.address import hide_secrets
 
 _COMMANDS = {
     "init": Lazy("tailrace.cli.commands.init:init", "Write one DAG and print the next command."),
@@ -92,8 +93,18 @@ def run(arguments: Sequence[str]) -> int:
         return ended.exit_code
     except BaseException as error:
         if speaker.verbosity >= 2:
-            traceback.print_exc()
+            speaker.trace(hide_secrets(traceback.format_exc()))
         return _tell(error, speaker)
+    finally:
+        if speaker.verbosity >= 2:
+            for line in _library_logs():
+                speaker.trace(hide_secrets(f"log: {line}"))
+
+
+def _library_logs() -> tuple[str, ...]:
+    """What database libraries said by themselves, where any is loaded: asking must not load them."""
+    module = sys.modules.get("tailrace.metastore.library_logs")
+    return () if module is None else module.kept_library_logs()
 
 
 def _tell(error: BaseException, speaker: Speaker) -> int:
@@ -111,7 +122,8 @@ def _tell(error: BaseException, speaker: Speaker) -> int:
             speaker.note("interrupted")
             return 128 + signal.SIGINT
         case TailraceError():
-            for line in str(error).splitlines():
+            text = hide_secrets(str(error)) if isinstance(error, InternalError) else str(error)
+            for line in text.split("\n"):
                 speaker.error(line)
             return error.exit_code
         case ReaderGone():
@@ -120,7 +132,7 @@ def _tell(error: BaseException, speaker: Speaker) -> int:
             speaker.error(trouble_in_words(error))
             return EnvironmentBroken.exit_code
         case _:
-            said = _one_line(f"{type(error).__name__}: {error}")
+            said = hide_secrets(_one_line(f"{type(error).__name__}: {error}"))
             speaker.error(
                 f"{said} — this is a bug in Tailrace; please report it with the output of the same command and -vv"
             )

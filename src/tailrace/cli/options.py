@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError, TailraceError
 from tailrace.model.json_values import NotStorable, json_text, read_json
 from tailrace.model.plain_text import visible_line
@@ -120,7 +121,10 @@ def dag_names_in(path: Path) -> set[str]:
 
 def settings_with(**options: object) -> Settings:
     """The settings, with these options over them; None values are options that were not typed."""
-    return load_settings(options)
+    settings = load_settings(options)
+    for notice in settings.notices:
+        current_speaker().notice_once(notice)
+    return settings
 
 
 def canonical_conf(text: str | None) -> str | None:

@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Mapping
 
+from tailrace.model.plain_text import on_one_line
 from tailrace.planning.backfills import Reprocess
 from tailrace.runtime.commands import BackfillCommand
 
@@ -39,22 +40,31 @@ def command_line(
     words += _pair("--conf", command.conf)
     for name, value in settings_options.items():
         words += _setting(name.replace("_", "-"), value)
-    return " ".join(map(_quoted, words))
+    return shell_line(*words)
 
 
-def _quoted(word: str) -> str:
-    """For a shell; what cannot be seen, or is no UTF-8, in the spelling of bash's ``$'…'``."""
-    if word.isprintable():
-        return shlex.quote(word)
+def shell_line(*words: str) -> str:
+    """Words as a line for a shell, with bash's ``$'…'`` where a word cannot be shown as it is."""
+    return " ".join(
+        shlex.quote(word) if word.isprintable() and on_one_line(word) == word else _escaped(word) for word in words
+    )
+
+
+def _escaped(word: str) -> str:
     return "$'" + "".join(map(_spelt, word)) + "'"
 
 
 def _spelt(character: str) -> str:
-    if character in "'\\":
-        return f"\\{character}"
-    if character.isprintable():
+    if character.isprintable() and on_one_line(character) == character and character not in "'\\":
         return character
-    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+    return "".join(f"\\x{byte:02x}" for byte in _bytes(character))
+
+
+def _bytes(character: str) -> bytes:
+    try:
+        return os.fsencode(character)
+    except UnicodeEncodeError:  # half a character: no argument can hold it
+        return b"?"
 
 
 def _setting(option: str, value: object | None) -> list[str]:

@@ -1,7 +1,8 @@
 """Who hears what: answers go to stdout, everything else to stderr, each as loud as the person asked for.
 
-Nothing here knows what is being said. One ``Speaker`` exists per command; click carries it as the context's
-object.
+Nothing here knows what is being said, so nothing said is trusted: whatever could steer a terminal is escaped as it is
+written (``printable``), but for the colours that ``styled`` gave it. One ``Speaker`` exists per command; click carries
+it as the context's object.
 """
 
 import errno
@@ -10,12 +11,16 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 import click
 
 from tailrace.errors import EnvironmentBroken
+from tailrace.model.plain_text import json_printable, printable
+
+#: Stands for the escape character of our own colours until they are written: no text of others can hold it.
+_OUR_ESCAPE = f"<{os.urandom(8).hex()}>"
 
 STYLES: Mapping[str, str] = {
     "success": "green",
@@ -42,11 +47,18 @@ class Speaker:
 
     verbosity: int = 0
     quiet: bool = False
+    _noticed: set[str] = field(default_factory=set)
 
     def answer(self, text: str) -> None:
         """Say what was asked for, on stdout. Raises EnvironmentBroken when it cannot be written."""
         with _answering():
-            _write(sys.stdout, f"{text}\n")
+            _write(sys.stdout, f"{terminal_text(text)}\n")
+            sys.stdout.flush()
+
+    def answer_log(self, text: str) -> None:
+        """The same for a piece of a log that ``cli.log_text`` has made safe already."""
+        with _answering():
+            _write(sys.stdout, text)
             sys.stdout.flush()
 
     def answer_bytes(self, content: bytes) -> None:
@@ -58,14 +70,17 @@ class Speaker:
     def answer_json(self, value: object) -> None:
         """One JSON value on stdout, and nothing else there."""
         indent = 2 if sys.stdout.isatty() else None
-        self.answer(json.dumps(value, indent=indent, ensure_ascii=not speaks_unicode(sys.stdout)))
+        text = json_printable(json.dumps(value, indent=indent, ensure_ascii=not speaks_unicode(sys.stdout)))
+        with _answering():
+            _write(sys.stdout, f"{text}\n")
+            sys.stdout.flush()
 
     def note(self, text: str) -> None:
         """Say something beside the answer, on stderr, unless asked to be quiet."""
         if self.quiet:
             return
         try:
-            _write(sys.stderr, f"{text}\n")
+            _write(sys.stderr, f"{terminal_text(text)}\n")
         except OSError:  # its reader left, or its disk is full: no reason to give up the work that is reported on
             self.quiet = True
 
@@ -73,10 +88,22 @@ class Speaker:
         """The same, for something a person should know before trusting the answer."""
         self.note(f"{styled('note:', sys.stderr, fg='yellow')} {text}")
 
+    def notice_once(self, text: str) -> None:
+        """The same, unless it was said before."""
+        if text not in self._noticed:
+            self._noticed.add(text)
+            self.notice(text)
+
     def error(self, text: str) -> None:
         """Say what went wrong, on stderr, however quiet."""
         with suppress(OSError):
-            _write(sys.stderr, f"{styled('error:', sys.stderr, fg='red', bold=True)} {text}\n")
+            said = terminal_text(f"{styled('error:', sys.stderr, fg='red', bold=True)} {text}")
+            _write(sys.stderr, f"{said}\n")
+
+    def trace(self, text: str) -> None:
+        """Say where something went wrong, for whoever asked with -vv."""
+        with suppress(OSError):
+            _write(sys.stderr, f"{terminal_text(text)}\n")
 
 
 def current_speaker() -> Speaker:
@@ -98,7 +125,12 @@ def speaks_unicode(stream: TextIO) -> bool:
 
 def styled(text: str, stream: TextIO, **style: Any) -> str:
     """``text`` in a style, where the stream shows styles."""
-    return click.style(text, **style) if has_colour(stream) else text
+    return click.style(printable(text), **style).replace("\x1b", _OUR_ESCAPE) if has_colour(stream) else text
+
+
+def terminal_text(text: str) -> str:
+    """``text`` as it may be written to a terminal: in our own colours, and with nothing else in it that steers one."""
+    return printable(text).replace(_OUR_ESCAPE, "\x1b")
 
 
 def state_styled(state: str, stream: TextIO) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError
 from tailrace.metastore.store import Metastore
+from tailrace.runtime.opening import open_metastore
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.suggestions import did_you_mean
 
@@ -17,7 +18,7 @@ from tailrace.runtime.suggestions import did_you_mean
 @contextmanager
 def opened(settings: Settings) -> Iterator[Metastore]:
     """The metastore, created if it is not there: for commands that write."""
-    metastore = Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
+    metastore = open_metastore(settings)
     try:
         yield metastore
     finally:
@@ -41,7 +42,7 @@ def asked(settings: Settings) -> Iterator[Metastore | None]:
     if Metastore.is_empty(settings.database_url):
         yield None
         return
-    metastore = Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous, may_migrate=False)
+    metastore = open_metastore(settings, may_migrate=False)
     try:
         yield metastore
     finally:
@@ -58,7 +59,7 @@ def require_known(metastore: Metastore | None, dag_id: str) -> None:
 def say_empty(settings: Settings) -> None:
     """Say that nothing is remembered yet, and what would change that."""
     current_speaker().note(
-        f"no metastore at {settings.sqlite_file or settings.safe_database_url} yet; `tailrace backfill` makes one"
+        f"no metastore at {settings.sqlite_file or settings.database_url} yet; `tailrace backfill` makes one"
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from tailrace.cli.retyping import command_line
+from tailrace.cli.retyping import command_line, shell_line
 from tailrace.cli.speaking import bullet_lines, counted, duration, plural, state_styled, styled
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.planning.backfills import Reprocess
@@ -153,7 +153,9 @@ def _repair(report: BackfillReport, command: BackfillCommand, options: Mapping[s
     if root is not None:
         key = root.task_instance
         if root.log:
-            lines.insert(0, f"whole log: tailrace tasks logs {key.dag_id} {key.task_id} {key.run_id}")
+            lines.insert(
+                0, f"whole log: {shell_line('tailrace', 'tasks', 'logs', key.dag_id, key.task_id, key.run_id)}"
+            )
         start = _earlier_start(key, command)
     lines.append(f"  {command_line(command, options, reprocess=Reprocess.FAILED, start=start)}")
     return lines

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from tailrace.cli.speaking import STYLES, current_speaker
+from tailrace.model.plain_text import printable
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -52,7 +53,7 @@ def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str
 
 
 def _flat(cell: str) -> str:
-    return " ".join(cell.split())
+    return printable(" ".join(cell.split()))
 
 
 def _drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
+from tailrace.execution.withheld import without_secrets
 from tailrace.execution.zygote import ZygoteHandle, be_zygote
 
 
@@ -21,8 +22,10 @@ def start_fresh_zygote(dags: Path, home: Path, *, isolation: str) -> ZygoteHandl
     os.set_inheritable(their_control.fileno(), True)
     os.set_inheritable(their_report, True)
     told = (str(os.getpid()), str(dags.absolute()), str(home.absolute()), isolation)
-    command = [sys.executable, "-m", "tailrace.execution.fresh_zygote", *told]
-    pid = os.posix_spawn(sys.executable, [*command, str(their_control.fileno()), str(their_report)], os.environ)
+    # -P: no module is looked for in the working folder, which may be anybody's.
+    command = [sys.executable, "-P", "-m", "tailrace.execution.fresh_zygote", *told]
+    command += [str(their_control.fileno()), str(their_report)]
+    pid = os.posix_spawn(sys.executable, command, without_secrets(os.environ))
     their_control.close()
     os.close(their_report)
     return ZygoteHandle(pid, control, report)

@@ -6,7 +6,6 @@ job, which may be busy planning. Only a few are put there at a time, the most im
 
 import heapq
 import os
-import pickle
 import select
 import signal
 import socket
@@ -16,6 +15,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn
+
+import msgspec
 
 from tailrace.effects.asks import Woken
 from tailrace.effects.tries import Submission
@@ -105,6 +106,9 @@ class LocalExecutor:
                 f"{started} of {workers} workers could be started ({trouble.strerror}): use fewer workers, "
                 "or allow more processes and open files (ulimit -u, ulimit -n)"
             ) from trouble
+        except BaseException:
+            self.stop()  # the zygote ends when the workers have
+            raise
 
     def submit(self, submissions: Sequence[Submission]) -> None:
         """Take tries; one already in hand is ignored."""
@@ -237,7 +241,7 @@ class LocalExecutor:
                 heard.lost = True
                 self._bury(worker)
                 return
-            news: News = pickle.loads(message)  # from our own worker
+            news = msgspec.msgpack.decode(message, type=News)
             worker.failure, worker.traceback = news.failure, news.traceback
             if news.done is not None:
                 self._in_hand.discard(news.done)
@@ -278,7 +282,7 @@ class LocalExecutor:
         while self._waiting.heap and len(self._queued) < self._depth and not self._stopping:
             submission = self._waiting.pop()
             try:
-                self._put.send(pickle.dumps(submission), socket.MSG_DONTWAIT)
+                self._put.send(msgspec.msgpack.encode(submission), socket.MSG_DONTWAIT)
             except BlockingIOError:
                 self._waiting.push(submission)
                 return
@@ -289,7 +293,7 @@ class LocalExecutor:
         back: list[Submission] = []
         with suppress(BlockingIOError):
             while True:
-                submission: Submission = pickle.loads(self._queue.recv(1 << 20, socket.MSG_DONTWAIT))
+                submission = msgspec.msgpack.decode(self._queue.recv(1 << 20, socket.MSG_DONTWAIT), type=Submission)
                 self._queued.discard(submission.key)
                 back.append(submission)
         return back

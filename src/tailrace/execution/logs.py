@@ -11,6 +11,7 @@ from typing import TextIO
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.model.keys import UNMAPPED, TryKey
+from tailrace.permissions import create_file, make_folder
 
 #: No file system takes a longer name, in bytes.
 _LONGEST_PART = 255
@@ -50,8 +51,7 @@ def require_room(home: Path) -> None:
     """Raise EnvironmentBroken where no log could be written now: a try that begins would fail for it."""
     folder = home / "logs"
     try:
-        if not folder.exists():
-            folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         disk = os.statvfs(folder)
     except OSError as trouble:
         raise EnvironmentBroken(f"{folder}: {trouble.strerror}; set TAILRACE_HOME to another folder") from trouble
@@ -94,18 +94,25 @@ def show_logging() -> None:
 def send_output_to_log(home: str, key: TryKey, heading: str) -> None:
     """From here on, whatever this process and its children write goes to the try's log file. Raises OSError."""
     path = _log_file(home, key)
-    how = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     try:
-        descriptor = os.open(path, how, 0o644)
+        descriptor = _open_log(path)
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = os.open(path, how, 0o644)
+        make_folder(os.path.dirname(path))
+        descriptor = _open_log(path)
     os.write(descriptor, heading.encode(errors="backslashreplace"))
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     if descriptor > 2:
         os.close(descriptor)
     _Own.log = path
+
+
+def _open_log(path: str) -> int:
+    how = os.O_WRONLY | os.O_APPEND
+    try:
+        return create_file(path, how)
+    except FileExistsError:
+        return os.open(path, how | os.O_NOFOLLOW)
 
 
 def say(text: str, log: str = "") -> None:

@@ -128,17 +128,18 @@ class Nursery:
     def _hear_job(self) -> None:
         assert self._control is not None
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._control, 64, 1, socket.MSG_CMSG_CLOEXEC)
+            # Not recv_fds: Python 3.11's drops the flag, and what a task starts would have the descriptor too.
+            message, beside, _, _ = self._control.recvmsg(64, _BESIDE, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
-            message, descriptors = b"", []
+            message, beside = b"", []
         if not message:
             self._listen_no_more_to(self._control.fileno())
             self._control.close()
             self._control = None
             return
-        if not descriptors:  # there was none left to take it: that worker hears its line hang up
+        if not beside:  # there was no descriptor left to take it: that worker hears its line hang up
             return
-        line = socket.socket(fileno=descriptors[0])
+        line = socket.socket(fileno=DESCRIPTOR.unpack(beside[0][2])[0])
         worker = _Worker(line)
         self._workers[line.fileno()] = worker
         self._listen_to(line.fileno(), partial(self._hear_worker, worker))
@@ -216,7 +217,8 @@ class Nursery:
                 os.set_inheritable(channel, True)
                 os.set_inheritable(tied, True)
                 arguments = (self._dags, self._home, str(channel), str(tied))
-                os.execv(sys.executable, [sys.executable, "-m", "tailrace.execution.spawned", *arguments])
+                # -P: no module is looked for in the working folder, which may be anybody's.
+                os.execv(sys.executable, [sys.executable, "-P", "-m", "tailrace.execution.spawned", *arguments])
             code = process.serve(TaskEnd(socket.socket(fileno=channel)), self._loaded, self._home)
         finally:
             os._exit(code)

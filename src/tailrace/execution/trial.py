@@ -33,6 +33,7 @@ from tailrace.execution.process import (
     lead,
     run_to_its_end,
 )
+from tailrace.execution.withholding import withhold_secrets
 from tailrace.model.outcomes import OutcomeKind
 
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -118,6 +119,7 @@ def _be_task(
         lead()
         signal.signal(signal.SIGTERM, end_by_exception)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        withhold_secrets()
         loaded = _loaded_silently(dags)
         after_loading()
         gc.freeze()

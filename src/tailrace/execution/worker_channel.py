@@ -3,7 +3,6 @@
 Here are the worker's effects that need no metastore.
 """
 
-import pickle
 import select
 import socket
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from tailrace.effects.asks import (
@@ -89,7 +89,7 @@ class JobLine:
     def tell(self, news: News) -> None:
         """Tell the job; one that is gone needs no telling."""
         with suppress(OSError):
-            self.socket.send(pickle.dumps(news))
+            self.socket.send(msgspec.msgpack.encode(news))
 
 
 class WorkerChannel:
@@ -136,7 +136,7 @@ class WorkerChannel:
             if not message:
                 self._say()
                 return None
-            submission: Submission = pickle.loads(message)  # from our own job
+            submission = msgspec.msgpack.decode(message, type=Submission)
             self._say(submission.key)
             return submission
 

@@ -6,7 +6,7 @@ Fork it before anything heavy is imported and before any database connection is 
 
 import importlib
 import os
-import pickle
+import re
 import select
 import signal
 import socket
@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import msgspec
 from msgspec import Struct
 
 from tailrace.authoring.loading import load_dags
@@ -26,11 +27,14 @@ from tailrace.authoring.mistakes import Mistake, Note
 from tailrace.errors import AuthoringError, EnvironmentBroken
 from tailrace.execution.logs import open_streams, show_logging
 from tailrace.execution.messages import signal_name
+from tailrace.model.plain_text import on_one_line
 from tailrace.model.spec import DagSpec
 
 #: Goes before each message while loading: whether it is the report (else a file's name), and its length. The pipe's end
 #: proves nothing, user code may hold it open.
 _HEAD = struct.Struct("!?Q")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class LoadReport(Struct, frozen=True):
@@ -46,6 +50,30 @@ class LoadReport(Struct, frozen=True):
     notice: str = ""
     reusable: frozenset[tuple[str, str]] = frozenset()
     notes: tuple[Note, ...] = ()
+
+
+def report_bytes(report: LoadReport) -> bytes:
+    """The report as it travels. Never a pickle: code of DAG files ran where it is written."""
+    try:
+        return msgspec.msgpack.encode(report)
+    except UnicodeEncodeError:  # a path may hold bytes that are no text
+        return msgspec.msgpack.encode(_as_text(msgspec.to_builtins(report)))
+
+
+def report_from(sent: bytes) -> LoadReport:
+    """The report that was sent. Raises AuthoringError for anything else: user code may have written to the pipe."""
+    try:
+        return msgspec.msgpack.decode(sent, type=LoadReport)
+    except msgspec.MsgspecError as wrong:
+        raise AuthoringError(f"loading the DAG files sent something that is no report of theirs: {wrong}") from None
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return on_one_line(value) if _SURROGATE.search(value) else value
+    if isinstance(value, dict):
+        return {_as_text(name): _as_text(each) for name, each in value.items()}
+    return [_as_text(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 class ZygoteHandle:
@@ -65,7 +93,7 @@ class ZygoteHandle:
         if self._loaded is None:
             while self._length is None:
                 self._hear()
-            self._loaded = pickle.loads(self._read(self._length))  # from our own process, over our own pipe
+            self._loaded = report_from(self._read(self._length))
             os.close(self._report)
         assert self._loaded is not None
         return self._loaded
@@ -84,7 +112,7 @@ class ZygoteHandle:
         if is_report:
             self._length = length
         else:
-            self._loading = self._read(length).decode(errors="replace")
+            self._loading = os.fsdecode(self._read(length))
 
     def connect(self) -> socket.socket:
         """A new line to the zygote, for one worker; when its last copy is closed, that worker's tasks are killed.
@@ -173,6 +201,7 @@ def be_zygote(job: int, dags: Path, home: Path, isolation: str, control: socket.
         os.dup2(2, 1)  # what DAG files print while loading must not mix with the command's own answer
         open_streams()
         # Imported here, after the fork: what only a zygote and its children need is theirs to load.
+        importlib.import_module("tailrace.execution.withholding").withhold_secrets()
         nursery = importlib.import_module("tailrace.execution.nursery")
         leash = importlib.import_module("tailrace.execution.leash")
         leash.die_with_parent(signal.SIGKILL)  # a job that dies now has no workers to wait for
@@ -214,7 +243,7 @@ def _load_and_serve(
         loaded.specs, loaded.mistakes, loaded.threads_started, isolation, notice, reusable, loaded.notes
     )
     with pipe:
-        tell(True, pickle.dumps(report_of))
+        tell(True, report_bytes(report_of))
     sys.stdout.flush()
     sys.stderr.flush()  # a half line left here would come out again in every child
     leash.die_with_parent(0)  # from here on it ends with the last worker, which may finish a try after the job

@@ -14,9 +14,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, delete, exists, false, func, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from tailrace.metastore.capacity import lock_dag
+from tailrace.metastore.columns import to_json
 from tailrace.metastore.lookback import closed_looked_at
 from tailrace.metastore.records import Author, cleaned_row, insert_history, record
 from tailrace.metastore.specs import spec_from
@@ -97,11 +112,17 @@ def clean_some(tx: Transaction, cleaning: Cleaning, write_id: str) -> dict[str, 
 
     The DAG's guard is locked, so nobody wants, reopens or clears a run of it meanwhile.
     """
+    author = Author(tx.moment.wall, write_id, Actor.PERSON)
+    words = f"what ended before {cleaning.before.isoformat()}"
+    # Before anything is removed: SQLite would give the id of the newest row again, and whoever has seen that one would
+    # find another (see ``witness``).
+    insert_history(tx, [cleaned_row(author, cleaning.dag_id or "", words, {})])
     removed = _backfills(tx, cleaning) or _runs(tx, cleaning) or _records(tx, cleaning)
+    said = history.c.write_id == write_id
     if removed:
-        author = Author(tx.moment.wall, write_id, Actor.PERSON)
-        words = f"what ended before {cleaning.before.isoformat()}"
-        insert_history(tx, [cleaned_row(author, cleaning.dag_id or "", words, removed)])
+        tx.change(update(history).where(said).values(evidence=to_json(removed)))
+    else:
+        tx.change(delete(history).where(said))
     record(tx, write_id, removed)
     return removed
 

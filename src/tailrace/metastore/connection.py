@@ -9,30 +9,38 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import sqlalchemy
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError, TailraceError
+from tailrace.metastore.address import Address, read_address
 from tailrace.metastore.clock import Clock, MachineClock, Moment, of_server, read
 from tailrace.metastore.failures import ConnectionLost, Unreachable, of_driver, of_value
+from tailrace.metastore.library_logs import keep_library_logs
 from tailrace.metastore.prepared import Statements
+from tailrace.metastore.soundness import Soundness
+from tailrace.metastore.sqlite_file import SqliteFile
 from tailrace.metastore.transaction import SQLiteTransaction, Transaction
+from tailrace.model.plain_text import on_one_line
 
 R = TypeVar("R")
 
 _SERVER_CLOCK = "SELECT clock_timestamp(), pg_postmaster_start_time()"
-_SECRET_OPTIONS = frozenset({"password", "passfile", "sslpassword", "sslkey"})
 
 _BEGIN_READ, _BEGIN_WRITE = "BEGIN", "BEGIN IMMEDIATE"
 
 #: Between two attempts at SQLite's write lock, in seconds, and how the pauses grow. Shorter than a transaction is: two
 #: workers waited for each other a tenth of the time.
 _SHORTEST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.00003, 0.005, 1.3
+
+#: A file that is another one after each of so many openings is nothing to rely on.
+_OPENINGS = 3
 
 #: Connections of a parent process, kept so that collecting them cannot close what the parent still uses.
 _inherited: list[Connection] = []
@@ -41,10 +49,15 @@ _inherited: list[Connection] = []
 class Database:
     """Where the metastore lives, and this process's one connection to it (opened at first use)."""
 
-    def __init__(self, url: str, *, sqlite_synchronous: str, clock: Clock | None, wait_seconds: float) -> None:
-        self.url = _parsed(url)
-        self.postgres = self.url.get_backend_name() == "postgresql"
-        self.where = _describe(self.url)
+    def __init__(
+        self, address: Address | str, *, sqlite_synchronous: str, clock: Clock | None, wait_seconds: float
+    ) -> None:
+        keep_library_logs()
+        self.address = address if isinstance(address, Address) else _read(address)
+        self.postgres = self.address.postgres
+        self.where = str(self.address) if self.address.file is None else on_one_line(self.address.file)
+        self._file = None if self.address.file is None else SqliteFile(self.address.file)
+        self._soundness = None if self._file is None else Soundness(self._file.uri, self._file.path)
         self._synchronous = sqlite_synchronous
         self._wait_seconds = wait_seconds
         self._clock = clock if clock is not None or self.postgres else MachineClock()
@@ -57,7 +70,7 @@ class Database:
     @property
     def file(self) -> Path | None:
         """The SQLite file, or None."""
-        return None if self.postgres else Path(str(self.url.database))
+        return self.address.file
 
     def connect(self) -> None:
         """Open this process's connection, if it has none. Raises Unreachable."""
@@ -70,11 +83,12 @@ class Database:
         try:
             self._control(connection, begin)
             result = work(self._transaction(connection))
+            self.require_same_file()
             self._control(connection, "ROLLBACK")
         except (DBAPIError, UnicodeError, OverflowError) as error:
             raise self._failed(error) from error
-        except BaseException:
-            self._roll_back()
+        except BaseException as error:
+            self._given_up(error)
             raise
         return result
 
@@ -91,6 +105,7 @@ class Database:
         try:
             self._control(connection, begin)
             result = work(self._transaction(connection))
+            self.require_same_file()
             committing = True
             self._control(connection, "COMMIT")
         except sqlalchemy.exc.IntegrityError:
@@ -101,10 +116,44 @@ class Database:
             if committing and isinstance(failure, ConnectionLost):
                 raise CommitUnknown(f"{failure}; the last write may or may not have landed") from error
             raise failure from error
-        except BaseException:
-            self._roll_back()
+        except BaseException as error:
+            self._given_up(error)
             raise
         return result
+
+    def require_sound(self, *, if_touched: bool = False) -> None:
+        """Raise EnvironmentBroken if the SQLite file is found to be damaged, where a look is cheap.
+
+        ``if_touched``: look only if it was written to since: by SQLite as it moves its log there, or by anybody else.
+        """
+        if self._file is not None and self._soundness is not None:
+            self.require_same_file()
+            if not self._soundness.is_due(if_touched=if_touched):
+                return
+            if self._soundness.is_damaged():
+                raise self._file.damaged()
+            if self._connection is not None:  # what it has in memory may not be what the file holds by now
+                self._connection.exec_driver_sql("PRAGMA shrink_memory")
+
+    def require_same_file(self) -> None:
+        """Raise EnvironmentBroken if the file is not the one that was opened: what is done to it counts for nothing."""
+        if self._file is None:
+            return
+        try:
+            self._file.require_same()
+        except EnvironmentBroken:
+            self._save_log()
+            raise
+
+    def _save_log(self) -> None:
+        """Move what is in the write-ahead log to the file, wherever that is by now: nobody else may find the log."""
+        self._roll_back()
+        if self._connection is None or (self._file is not None and self._file.is_emptied()):
+            return
+        with suppress(Exception):  # somebody else reads or writes, and will do the same
+            driver = cast(sqlite3.Connection, self._connection.connection.dbapi_connection)
+            self._let_sqlite_wait(driver, True)
+            driver.execute("PRAGMA wal_checkpoint(FULL)")
 
     def _transaction(self, connection: Connection) -> Transaction:
         if self.postgres:
@@ -158,6 +207,8 @@ class Database:
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        if self._file is not None:
+            self._file.closing()
         if self._pid != os.getpid():
             _inherited.append(connection)
             return
@@ -177,10 +228,25 @@ class Database:
         return self._connection
 
     def _open(self) -> Connection:
+        if self._file is None:
+            return self._opened()
+        for _ in range(_OPENINGS):
+            try:
+                expected = self._file.before_opening()
+            except OSError as error:
+                raise EnvironmentBroken(
+                    f"metastore {self.where}: its folder cannot be made ({error.strerror}); "
+                    "make it writable or set TAILRACE_HOME to another folder"
+                ) from error
+            connection = self._opened()
+            if self._file.opened(expected):
+                return connection
+            connection.close()
+        raise Unreachable(f"metastore {self.where}: somebody keeps putting another file in its place")
+
+    def _opened(self) -> Connection:
         connection: Connection | None = None
         try:
-            if self.file is not None:
-                self.file.parent.mkdir(parents=True, exist_ok=True)
             connection = self._engine.connect()
             self._sqlite_waits = True
             if not self.postgres:
@@ -189,17 +255,12 @@ class Database:
                 connection.exec_driver_sql("PRAGMA foreign_keys = ON")
                 # A checkpoint waits for the disk: every 16 MB rather than every 4.
                 connection.exec_driver_sql("PRAGMA wal_autocheckpoint = 4000")
+                connection.exec_driver_sql("SELECT 1 FROM sqlite_master").all()  # opens the log
         except DBAPIError as error:
             if connection is not None:
                 connection.invalidate()
                 connection.close()
-            failure = of_driver(error, self.where, postgres=self.postgres, wait_seconds=self._wait_seconds)
-            raise Unreachable(str(failure)) from error
-        except OSError as error:
-            raise EnvironmentBroken(
-                f"metastore {self.where}: its folder cannot be made ({error.strerror}); "
-                "make it writable or set TAILRACE_HOME to another folder"
-            ) from error
+            raise Unreachable(str(self._failure(error))) from error
         return connection
 
     def _use_wal(self, connection: Connection) -> None:
@@ -222,9 +283,31 @@ class Database:
         if (refused := of_value(error, self.where)) is not None or not isinstance(error, DBAPIError):
             self._roll_back()
             return refused or InternalError(str(error))
-        failure = of_driver(error, self.where, postgres=self.postgres, wait_seconds=self._wait_seconds)
+        failure = self._failure(error)
         self._roll_back()
+        try:
+            self.require_same_file()
+        except EnvironmentBroken as cause:
+            return cause
         return failure
+
+    def _failure(self, error: DBAPIError) -> EnvironmentBroken:
+        if self._file is not None and self._file.was_opened and "not a database" in str(error.orig):
+            return self._file.damaged()  # it was one
+        return of_driver(
+            error,
+            self.where,
+            postgres=self.postgres,
+            wait_seconds=self._wait_seconds,
+            hide=self.address.hide_in,
+        )
+
+    def _given_up(self, error: BaseException) -> None:
+        """Roll back. What nobody foresaw may come of a damaged file, whose rows are not what was written."""
+        self._roll_back()
+        foreseen = not isinstance(error, Exception) or isinstance(error, (TailraceError, DBAPIError))
+        if self._file is not None and self._soundness is not None and not foreseen and self._soundness.is_damaged():
+            raise self._file.damaged() from error
 
     def _roll_back(self) -> None:
         """End a failed transaction; a connection that cannot even do that is dropped, which ends it for us."""
@@ -251,38 +334,31 @@ class Database:
             arguments = {"timeout": self._wait_seconds}
         try:
             return sqlalchemy.create_engine(
-                self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool, connect_args=arguments
+                self._url(), isolation_level="AUTOCOMMIT", poolclass=NullPool, connect_args=arguments
             )
         except ModuleNotFoundError as error:
             raise EnvironmentBroken(
                 f"metastore {self.where}: the PostgreSQL driver is not installed; pip install 'tailrace[postgres]'"
             ) from error
 
+    def _url(self) -> URL:
+        """The address as SQLAlchemy takes it, built from its parts: nothing in them is read a second time."""
+        if self._file is not None:
+            return URL.create("sqlite", database=self._file.uri, query={"uri": "true", "mode": "rw"})
+        address = self.address
+        return URL.create(
+            "postgresql+psycopg",
+            username=address.user,
+            password=address.password,
+            host=address.host,
+            port=address.port,
+            database=address.database,
+            query=dict(address.options),
+        )
 
-def _parsed(text: str) -> URL:
+
+def _read(text: str) -> Address:
     try:
-        url = sqlalchemy.make_url(text)
-        name = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}.get(url.drivername)
-        url = url if name is None else url.set(drivername=name)
-        url.get_dialect()
-    except NoSuchModuleError:
-        raise CommandError(
-            "the metastore is sqlite:///PATH or postgresql+psycopg://…; no other kind is known"
-        ) from None
-    except ArgumentError:
-        raise CommandError(
-            "the metastore's address is not a URL; expected sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE"
-        ) from None
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise CommandError(f"the metastore is SQLite or PostgreSQL, not {url.get_backend_name()}")
-    if url.get_backend_name() == "sqlite" and (not url.database or ":memory:" in url.database):
-        raise CommandError("a metastore in memory cannot be shared with workers; expected sqlite:///PATH")
-    return url
-
-
-def _describe(url: URL) -> str:
-    """The address, safe to print."""
-    if url.get_backend_name() == "sqlite":
-        return str(url.database)
-    open_to_all = {key: value for key, value in url.query.items() if key.lower() not in _SECRET_OPTIONS}
-    return url.set(password=None, query=open_to_all).render_as_string()
+        return read_address(text)
+    except CommandError as mistake:
+        raise CommandError(f"the metastore's address {mistake}") from None

@@ -3,10 +3,12 @@
 The line names the metastore without its password; the driver's own words are kept where they help.
 """
 
+from collections.abc import Callable
+
 from sqlalchemy.exc import DataError, DBAPIError
 
 from tailrace.errors import EnvironmentBroken, ValueRefused
-from tailrace.model.plain_text import visible_line
+from tailrace.model.plain_text import printable, visible_line
 
 
 class ConnectionLost(EnvironmentBroken):
@@ -21,6 +23,8 @@ class Contended(EnvironmentBroken):
     """The store ended this transaction so that another could go on: nothing landed, it can be done again."""
 
 
+_DAMAGED = "the file is damaged; restore it from a backup copy"
+
 #: What SQLite says, and what to do about it. First match wins.
 _SQLITE = (
     (
@@ -34,7 +38,8 @@ _SQLITE = (
     ("readonly", "it is read-only; make the file and its folder writable, or set TAILRACE_HOME to another folder"),
     ("is full", "the disk is full; free some space and type the same command again"),
     ("not a database", "the file is not a SQLite database; move it away or set TAILRACE_HOME to another folder"),
-    ("malformed", "the file is damaged; restore it from a backup copy"),
+    ("malformed", _DAMAGED),
+    ("could not decode", _DAMAGED),
     ("disk i/o", "the disk failed to read or write; check its space and health, then type the same command again"),
     ("no such table", "a table is missing; run `tailrace db check`"),
 )
@@ -75,14 +80,19 @@ _POSTGRES_WORDS = (
 )
 
 
-def of_driver(error: DBAPIError, where: str, *, postgres: bool, wait_seconds: float) -> EnvironmentBroken:
-    """The environment error that a driver's error means; ``where`` names the metastore and is safe to print."""
+def of_driver(
+    error: DBAPIError, where: str, *, postgres: bool, wait_seconds: float, hide: Callable[[str], str] = str
+) -> EnvironmentBroken:
+    """The environment error that a driver's error means; ``where`` names the metastore and is safe to print.
+
+    ``hide`` takes secrets out of the driver's own words.
+    """
     words = _one_line(error)
     code = getattr(error.orig, "sqlstate", None)
     if postgres and code in _CONTENDED_CODES:
-        return Contended(f"metastore {where}: too many jobs wrote at once ({words}); type the same command again")
+        return Contended(f"metastore {where}: too many jobs wrote at once ({hide(words)}); type the same command again")
     advice = _postgres_advice(code, words) if postgres else _sqlite_advice(words)
-    text = (advice or "{words}").format(words=words, wait=wait_seconds)
+    text = (advice or "{words}").format(words=printable(hide(words)), wait=wait_seconds)
     if postgres and error.connection_invalidated:
         return ConnectionLost(f"metastore {where}: the connection broke: {text}")
     return EnvironmentBroken(f"metastore {where}: {text}")

@@ -12,6 +12,7 @@ from msgspec import Struct
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, insert, text
 
 from tailrace.errors import EnvironmentBroken
+from tailrace.metastore.backing_up import back_up
 from tailrace.metastore.connection import Database
 from tailrace.metastore.records import Author, insert_history, pool_row, schema_row
 from tailrace.metastore.tables import PARTIAL_INDEXES, metadata, pool
@@ -80,17 +81,21 @@ def migrate(database: Database) -> SchemaReport:
     if found is None or found == HEAD:
         return prepare(database)
     _refuse_unknown(database, found)
-    _refuse_live_jobs(database)
-    backup = _back_up(database, found)
     migrating = importlib.import_module("tailrace.metastore.migrating")
 
-    def upgrade(tx: Transaction) -> None:
+    def upgrade(tx: Transaction) -> SchemaReport:
         if tx.postgres:
-            tx.rows(_SCHEMA_LOCK)  # another process may be migrating too: the second finds nothing left to do
+            tx.rows(_SCHEMA_LOCK)
+        former = _revision(tx)  # again, now that nobody else writes: another process may have migrated meanwhile
+        if former is None or former == HEAD:
+            return SchemaReport(database.where, former, HEAD)
+        _refuse_unknown(database, former)
+        _refuse_live_jobs(database, tx)
+        backup = _back_up(database, former)
         migrating.upgrade(tx, HEAD)
+        return SchemaReport(database.where, former, HEAD, backup)
 
-    database.write(upgrade)
-    return SchemaReport(database.where, found, HEAD, backup)
+    return database.write(upgrade)
 
 
 def revision(database: Database) -> str | None:
@@ -138,33 +143,21 @@ def _refuse_unknown(database: Database, found: str) -> None:
         )
 
 
-def _refuse_live_jobs(database: Database) -> None:
-    def alive(tx: Transaction) -> list[int]:
-        return [
-            id for id, until, epoch, seconds in tx.rows(_RUNNING_JOBS) if not tx.moment.expired(until, epoch, seconds)
-        ]
-
-    jobs = database.read(alive)
-    if jobs:
-        raise EnvironmentBroken(
-            f"metastore {database.where}: its schema is older and job {jobs[0]} still runs on it; "
-            "end it, then type the same command again"
-        )
+def _refuse_live_jobs(database: Database, tx: Transaction) -> None:
+    for id, until, epoch, seconds in tx.rows(_RUNNING_JOBS):
+        if not tx.moment.expired(until, epoch, seconds):
+            raise EnvironmentBroken(
+                f"metastore {database.where}: its schema is older and job {id} still runs on it; "
+                "end it, then type the same command again"
+            )
 
 
 def _back_up(database: Database, found: str) -> Path | None:
     if database.file is None:
         return None
-    target = database.file.with_name(f"{database.file.name}.{found}.backup")
-    source = sqlite3.connect(database.file)
-    copy = sqlite3.connect(target)
     try:
-        source.backup(copy)
-    except sqlite3.Error as error:
+        return back_up(database.file, found)
+    except (OSError, sqlite3.Error) as error:
         raise EnvironmentBroken(
             f"metastore {database.where}: no backup copy could be made beside it ({error}); free some space first"
         ) from error
-    finally:
-        copy.close()
-        source.close()
-    return target

@@ -4,19 +4,16 @@ Every write is one transaction under a client-made id and is repeated under the 
 Nothing is decided here, and no caller sees a connection, a statement or a table.
 """
 
-import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy.exc import IntegrityError
 
 from tailrace.audit.records import AuditRecords, Report
 from tailrace.effects.asks import Accepted
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, Renewal, TryOutcome, XComAnswer, XComQuery
-from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError
 from tailrace.metastore import (
     applying,
     command_facts,
@@ -33,17 +30,18 @@ from tailrace.metastore import (
     triggering,
     xcoms,
 )
+from tailrace.metastore.address import Address
 from tailrace.metastore.audit_records import audited, read_audit_records
 from tailrace.metastore.cleaning import Cleaning, clean_some, count_cleanable
 from tailrace.metastore.clock import Clock
 from tailrace.metastore.connection import Database
 from tailrace.metastore.explanations import read_explained
-from tailrace.metastore.failures import ConnectionLost, Contended, Unreachable
 from tailrace.metastore.pools import PoolSummary
-from tailrace.metastore.records import recorded
+from tailrace.metastore.repeating import PAUSES, Attempts
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.transaction import Transaction
 from tailrace.metastore.views import Views
+from tailrace.metastore.witness import Witness
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
@@ -59,10 +57,6 @@ from tailrace.planning.snapshot import Snapshot
 from tailrace.planning.triggering import TriggerFacts, TriggerPlan
 
 R = TypeVar("R")
-
-#: Seconds between the attempts of one write or read whose connection broke; their number bounds the attempts. Half a
-#: minute in all: a server that is restarted comes back within it, and nobody looks at a dead one for longer.
-PAUSES = (0.0, 0.1, 0.4, 1.5, 4.0, 6.0, 8.0, 10.0)
 
 #: How long a statement waits for a lock before the environment counts as broken, in seconds.
 LOCK_WAIT = 30.0
@@ -96,34 +90,34 @@ class Metastore(Views):
 
     def __init__(self, database: Database, pauses: Iterable[float] = PAUSES) -> None:
         self._database = database
-        self._pauses = tuple(pauses)
-        self._reached = False  # a server that was there may come back
+        self._attempts = Attempts(database, pauses)
+        self._witness = Witness(database.where)
         self._structures = Structures()
 
     @classmethod
     def open(
         cls,
-        url: str,
+        address: Address | str,
         *,
         sqlite_synchronous: str = "normal",
         clock: Clock | None = None,
         lock_wait: float = LOCK_WAIT,
         may_migrate: bool = True,
     ) -> "Metastore":
-        """Open the metastore at this SQLAlchemy URL; create it, or migrate it (SQLite, ``may_migrate``), if need be.
+        """Open the metastore at this address; create it, or migrate it (SQLite, ``may_migrate``), if need be.
 
-        ``clock`` stands in for the store's own clocks. Raises CommandError for a URL that names no metastore and
+        ``clock`` stands in for the store's own clocks. Raises CommandError for an address that names no metastore and
         EnvironmentBroken when it is out of reach, newer than this Tailrace, or older and may not be migrated now.
         """
-        database = Database(url, sqlite_synchronous=sqlite_synchronous, clock=clock, wait_seconds=lock_wait)
+        database = Database(address, sqlite_synchronous=sqlite_synchronous, clock=clock, wait_seconds=lock_wait)
         metastore = cls(database)
-        metastore._repeat(lambda: schema.prepare(database, may_migrate=may_migrate))
+        metastore._attempts.repeat(lambda: schema.prepare(database, may_migrate=may_migrate))
         return metastore
 
     @staticmethod
-    def is_empty(url: str, *, lock_wait: float = LOCK_WAIT) -> bool:
+    def is_empty(address: Address | str, *, lock_wait: float = LOCK_WAIT) -> bool:
         """Whether the metastore has no tables yet. Writes nothing; a SQLite file that is not there is not made."""
-        database = Database(url, sqlite_synchronous="normal", clock=None, wait_seconds=lock_wait)
+        database = Database(address, sqlite_synchronous="normal", clock=None, wait_seconds=lock_wait)
         if database.file is not None and not database.file.exists():
             return True
         try:
@@ -132,9 +126,11 @@ class Metastore(Views):
             database.release()
 
     @staticmethod
-    def migrate(url: str, *, sqlite_synchronous: str = "normal", lock_wait: float = LOCK_WAIT) -> schema.SchemaReport:
+    def migrate(
+        address: Address | str, *, sqlite_synchronous: str = "normal", lock_wait: float = LOCK_WAIT
+    ) -> schema.SchemaReport:
         """Create the metastore or bring it to the newest schema, after a backup copy (SQLite)."""
-        database = Database(url, sqlite_synchronous=sqlite_synchronous, clock=None, wait_seconds=lock_wait)
+        database = Database(address, sqlite_synchronous=sqlite_synchronous, clock=None, wait_seconds=lock_wait)
         try:
             return schema.migrate(database)
         finally:
@@ -142,15 +138,20 @@ class Metastore(Views):
 
     def connect(self) -> None:
         """Open this process's connection now, and wait for a server that has been there and is not just now."""
-        self._repeat(self._database.connect)
+        self._attempts.repeat(self._database.connect)
 
     def close(self) -> None:
         """Close the connection."""
         self._database.release()
 
     def release(self) -> None:
-        """Close the connection before a fork; the next use opens it again."""
+        """Close the connection before a fork; the next use opens it again, and finds what others have left."""
+        self._database.require_same_file()
         self._database.release()
+
+    def require_same_content(self) -> None:
+        """Raise EnvironmentBroken if what this process has seen here is not here any more."""
+        self.read(self._witness.look)
 
     def describe(self) -> str:
         """Where the metastore is, safe to print."""
@@ -164,7 +165,16 @@ class Metastore(Views):
 
     def apply(self, plan: Plan, write_id: str) -> Applied:
         """Apply the plan in one transaction; each part of it lands or is refused by itself."""
-        result = self._write(lambda tx: applying.apply_plan(tx, plan, write_id, self._structures), write_id)
+        if plan.backfill_verdict is not None:
+            self._database.require_sound()  # no success is told of a file that nobody can read any more
+
+        def work(tx: Transaction) -> dict[str, Any]:
+            return applying.apply_plan(tx, plan, write_id, self._structures)
+
+        if plan.run_verdicts or plan.backfill_verdict is not None:
+            result = self._attempts.write(self._witnessed(work), write_id)
+        else:
+            result = self._write(work, write_id)
         return applying.applied_from(plan, result)
 
     def backfill_facts(
@@ -219,7 +229,7 @@ class Metastore(Views):
 
     def release_runs(self, job_id: int, lane: LaneKey) -> None:
         """Let go of the runs that this job drives for a lane it no longer has."""
-        self._repeat(lambda: self._database.write(lambda tx: schedules.release_runs(tx, job_id, lane)))
+        self._attempts.write_again(lambda tx: schedules.release_runs(tx, job_id, lane))
 
     def trigger_facts(self, dag_id: str, logical_date: datetime, run_id: str) -> TriggerFacts:
         """Whether the DAG has a run of that date or id already."""
@@ -244,7 +254,7 @@ class Metastore(Views):
 
     def renew(self, claim: Claim, lease_seconds: float, waiting: str = "") -> Renewal:
         """Renew the try's lease, unless it is somebody else's by now. ``waiting``: what its process still waits for."""
-        return self._repeat(lambda: self._database.write(lambda tx: leases.renew(tx, claim, lease_seconds, waiting)))
+        return self._attempts.write_again(lambda tx: leases.renew(tx, claim, lease_seconds, waiting))
 
     def report(self, claim: Claim, outcome: TryOutcome, after: AfterTry, write_id: str) -> Accepted | Refused:
         """End the try, its XComs included. Refused: the try is no longer this claim's; history says so."""
@@ -271,15 +281,16 @@ class Metastore(Views):
         def work(tx: Transaction) -> dict[str, Any]:
             return job_rows.start_job(tx, kind, identity, dag_id, backfill_id, lease_seconds, write_id)
 
-        return int(self._write(work, write_id)["id"])
+        return int(self._attempts.write(self._witnessed(work), write_id)["id"])
 
     def heartbeat(self, job_id: int, lease_seconds: float) -> bool:
         """Renew the job's lease. False: others took it for dead; it must not start anything more."""
-        return self._repeat(lambda: self._database.write(lambda tx: job_rows.beat(tx, job_id, lease_seconds)))
+        self._database.require_sound(if_touched=True)
+        return self._attempts.write_again(self._witnessed(lambda tx: job_rows.beat(tx, job_id, lease_seconds)))
 
     def end_job(self, job_id: int, state: JobState) -> None:
         """Record how the job ended; one that has ended already is left as it is."""
-        self._repeat(lambda: self._database.write(lambda tx: job_rows.end_job(tx, job_id, state)))
+        self._attempts.write_again(self._witnessed(lambda tx: job_rows.end_job(tx, job_id, state)))
 
     def bury_job(self, job_id: int) -> None:
         """Record a job whose process is gone as failed: what it owns is free from now on."""
@@ -342,53 +353,17 @@ class Metastore(Views):
 
     def read(self, work: Callable[[Transaction], R]) -> R:
         """Do ``work`` over one snapshot; again, if the connection breaks."""
-        return self._repeat(lambda: self._database.read(work))
+        return self._attempts.read(work)
 
     def _write(self, work: Callable[[Transaction], Any], write_id: str) -> Any:
-        """Do ``work`` once under this id, however often the connection breaks; its recorded result."""
-        doubtful = False
+        # A server is not asked each time: who restores a database there ends the sessions first.
+        return self._attempts.write(work if self._database.postgres else self._witnessed(work), write_id)
 
-        def attempt() -> Any:
-            nonlocal doubtful
-            if doubtful:
-                landed = self._database.read(lambda tx: recorded(tx, write_id))
-                if landed is not None:
-                    return landed[0]
-            doubtful = True
-            try:
-                return self._database.write(work)
-            except (IntegrityError, creation.StaleFacts, CommandError) as error:
-                # The id's own row; or what this same write changed when it landed first is in its own way now.
-                landed = self._database.read(lambda tx: recorded(tx, write_id))
-                if landed is not None:
-                    return landed[0]
-                if not isinstance(error, IntegrityError):
-                    raise
-                raise Contended(f"metastore {self._database.where}: {error.orig}") from error
+    def _witnessed(self, work: Callable[[Transaction], R]) -> Callable[[Transaction], R]:
+        """``work`` on a metastore that holds what this process has seen in it; else it is not done."""
 
-        return self._repeat(attempt)
+        def look_first(tx: Transaction) -> R:
+            self._witness.look(tx)
+            return work(tx)
 
-    def _repeat(self, attempt: Callable[[], R]) -> R:
-        """Repeat what broke with the connection, or gave way to another transaction, with growing pauses."""
-        failure: EnvironmentBroken | None = None
-        for pause in self._pauses:
-            if failure is not None and pause:
-                time.sleep(pause)
-            try:
-                answer = attempt()
-            except (ConnectionLost, CommitUnknown, Contended) as error:
-                failure = error
-            except Unreachable as error:
-                if failure is None and not (self._reached and self._database.postgres):  # nothing to wait for
-                    raise
-                failure = error
-            else:
-                self._reached = True
-                return answer
-        if failure is None:
-            raise InternalError("a metastore needs at least one attempt")
-        waited = sum(self._pauses[1:])
-        self._pauses = self._pauses[:1]  # whoever goes on all the same has waited enough
-        if isinstance(failure, Unreachable) and waited:
-            failure = Unreachable(f"{failure}; it did not come back within {waited:g} s, the same command continues")
-        raise failure
+        return look_first

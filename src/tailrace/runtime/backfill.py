@@ -35,6 +35,7 @@ from tailrace.runtime.driver import JobDriver, Paced, drive_job, new_write_id, p
 from tailrace.runtime.executors import start_executor
 from tailrace.runtime.finding import find_dag
 from tailrace.runtime.listening import BackfillStarted, Listener, Progress, telling_interrupts
+from tailrace.runtime.opening import open_metastore
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 from tailrace.runtime.suggestions import in_words
@@ -50,7 +51,7 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
     dag = find_dag(report, command.dag_id, settings.dags)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
     request = _request(command, dates)
-    with closing(_open(settings)) as metastore, Interrupts() as interrupts:
+    with closing(open_metastore(settings, runs_tasks=True)) as metastore, Interrupts() as interrupts:
         creation, backfill_id = _create(metastore, dag, request, dates, command.typed)
         notices = (*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id))
         started = BackfillStarted(
@@ -63,6 +64,7 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
         )
         listener.started(started)
         end = _drive(metastore, settings, zygote, dag, backfill_id, listener, interrupts, began)
+        metastore.require_same_content()
         summary = metastore.backfill_summary(backfill_id)
         return _report(summary, end, interrupts, time.monotonic() - began, settings, notices)
 
@@ -73,7 +75,7 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
     report = zygote.loaded()
     dag = find_dag(report, command.dag_id, settings.dags)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
-    with closing(_open(settings)) as metastore:
+    with closing(open_metastore(settings)) as metastore:
         creation, backfill_id = _create(metastore, dag, _request(command, dates), dates, command.typed)
         notices = (*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id))
         if not metastore.is_scheduler_alive():
@@ -102,11 +104,11 @@ def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) 
     if Metastore.is_empty(settings.database_url):
         facts = BackfillFacts(datetime.now(UTC), pools={DEFAULT_POOL: DEFAULT_POOL_SLOTS})
     else:
-        with closing(_open(settings, may_migrate=False)) as metastore:
+        with closing(open_metastore(settings, may_migrate=False)) as metastore:
             facts = metastore.backfill_facts(dag, request, dates.intervals)
     creation = plan_backfill(dag, request, dates.intervals, facts)
     creation = replace(creation, notices=(*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id)))
-    return BackfillPreview(creation, dag, settings.safe_database_url)
+    return BackfillPreview(creation, dag, str(settings.database_url))
 
 
 def _load_notices(report: LoadReport, dag_id: str) -> tuple[str, ...]:
@@ -116,12 +118,6 @@ def _load_notices(report: LoadReport, dag_id: str) -> tuple[str, ...]:
         have = "has" if len(broken) == 1 else "have"
         notices += (f"{in_words(broken)} {have} mistakes (`tailrace dags check` tells them)",)
     return notices + tuple(note.message for note in report.notes if note.dag_id == dag_id)
-
-
-def _open(settings: Settings, *, may_migrate: bool = True) -> Metastore:
-    return Metastore.open(
-        settings.database_url, sqlite_synchronous=settings.sqlite_synchronous, may_migrate=may_migrate
-    )
 
 
 def _request(command: BackfillCommand, dates: LogicalRange) -> BackfillRequest:

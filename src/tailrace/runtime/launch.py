@@ -8,7 +8,7 @@ import gc
 import importlib
 from typing import TYPE_CHECKING
 
-from tailrace.execution.zygote import start_zygote
+from tailrace.execution.zygote import ZygoteHandle, start_zygote
 from tailrace.runtime.commands import BackfillCommand, BackfillPreview, BackfillReport
 from tailrace.runtime.listening import Listener, SchedulerListener
 from tailrace.runtime.settings import Settings
@@ -25,7 +25,7 @@ def run_backfill(command: BackfillCommand, settings: Settings, listener: Listene
     Raises ``CommandError`` or ``AuthoringError`` before anything is written, ``EnvironmentBroken`` when the
     metastore, disk or host does not allow the work.
     """
-    zygote = start_zygote(settings.dags, settings.home, isolation=settings.isolation)
+    zygote = _start_zygote(settings)
     try:
         report: BackfillReport = _metastore_side().run(command, settings, listener, zygote)
         return report
@@ -35,7 +35,7 @@ def run_backfill(command: BackfillCommand, settings: Settings, listener: Listene
 
 def detach_backfill(command: BackfillCommand, settings: Settings) -> BackfillReport:
     """Create the backfill the command describes, or continue it, for schedulers; raises as ``run_backfill``."""
-    zygote = start_zygote(settings.dags, settings.home, isolation=settings.isolation)
+    zygote = _start_zygote(settings)
     try:
         report: BackfillReport = _metastore_side().detach(command, settings, zygote)
         return report
@@ -45,7 +45,7 @@ def detach_backfill(command: BackfillCommand, settings: Settings) -> BackfillRep
 
 def preview_backfill(command: BackfillCommand, settings: Settings) -> BackfillPreview:
     """What the command would do, date by date. Writes nothing, not even an empty metastore."""
-    zygote = start_zygote(settings.dags, settings.home, isolation=settings.isolation)
+    zygote = _start_zygote(settings)
     try:
         previewed: BackfillPreview = _metastore_side().preview(command, settings, zygote)
         return previewed
@@ -55,7 +55,7 @@ def preview_backfill(command: BackfillCommand, settings: Settings) -> BackfillPr
 
 def run_scheduler(settings: Settings, listener: SchedulerListener, until_idle: bool) -> int:
     """Schedule and drive until somebody interrupts (or, ``until_idle``, nothing is left); answers the exit code."""
-    zygote = start_zygote(settings.dags, settings.home, isolation=settings.isolation)
+    zygote = _start_zygote(settings)
     try:
         code: int = _imported("tailrace.runtime.scheduler").run(settings, listener, zygote, until_idle)
         return code
@@ -67,13 +67,18 @@ def trigger_run(
     dag_id: str, logical_date: str | None, run_id: str | None, conf: str | None, settings: Settings
 ) -> "TriggerPlan":
     """Create one run that a person asks for; answers what was created. Raises as ``run_backfill`` does."""
-    zygote = start_zygote(settings.dags, settings.home, isolation=settings.isolation)
+    zygote = _start_zygote(settings)
     try:
         side = _imported("tailrace.runtime.triggering")
         plan: TriggerPlan = side.run(dag_id, logical_date, run_id, conf, settings, zygote)
         return plan
     finally:
         zygote.stop()
+
+
+def _start_zygote(settings: Settings) -> ZygoteHandle:
+    settings.require_trusted_dags()
+    return start_zygote(settings.dags, settings.home, isolation=settings.isolation)
 
 
 def _metastore_side() -> "ModuleType":

@@ -16,6 +16,7 @@ from tailrace.runtime.driver import JobDriver, drive_job, new_write_id, pace_of
 from tailrace.runtime.editions import Editions
 from tailrace.runtime.executors import start_executor
 from tailrace.runtime.listening import SchedulerListener, SchedulerStarted, telling_interrupts
+from tailrace.runtime.opening import open_metastore
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 
@@ -23,7 +24,7 @@ from tailrace.runtime.signals import Interrupts
 def run(settings: Settings, listener: SchedulerListener, zygote: ZygoteHandle, until_idle: bool) -> int:
     """Schedule and drive until somebody interrupts (or, ``until_idle``, nothing is left); answers the exit code."""
     report = zygote.loaded()
-    metastore = Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
+    metastore = open_metastore(settings, runs_tasks=True)
     with closing(metastore), Interrupts() as interrupts:
         editions = Editions(
             settings.dags,

@@ -4,18 +4,22 @@ Works with no settings at all. Nothing here creates a folder or opens a metastor
 SQLAlchemy: the settings are read before the zygote is forked.
 """
 
+import grp
 import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
 from tailrace.errors import CommandError
+from tailrace.execution.withheld import WITHHELD
+from tailrace.metastore.address import Address, read_address, sqlite_address
+from tailrace.model.plain_text import on_one_line
 from tailrace.runtime.suggestions import did_you_mean, in_words, nearest
+from tailrace.runtime.trust import SAFE_DIRECTORIES, Doubt, Trust
 
 SETTINGS_FILE = "tailrace.toml"
 HOME_FOLDER = ".tailrace"
@@ -38,7 +42,7 @@ class Settings(Struct, frozen=True):
 
     project: Path
     home: Path
-    database_url: str
+    database_url: Address
     dags: Path
     workers: int
     executor: str
@@ -49,7 +53,10 @@ class Settings(Struct, frozen=True):
     grace_seconds: float
     backfill_weight: float
     fail_on_task_failure: bool
+    shared_group: str
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    notices: tuple[str, ...] = ()  # what was found and not obeyed, or should not be as it is
+    dags_doubt: Doubt | None = None  # why the DAG files, which nobody named, may not be the person's own
 
     @property
     def logs(self) -> Path:
@@ -58,13 +65,13 @@ class Settings(Struct, frozen=True):
 
     @property
     def sqlite_file(self) -> Path | None:
-        """The metastore's file, or None when it is not SQLite (or is in memory)."""
-        return sqlite_path(self.database_url)
+        """The metastore's file, or None when it is not SQLite."""
+        return self.database_url.file
 
-    @property
-    def safe_database_url(self) -> str:
-        """The metastore's address without its password."""
-        return mask_password(self.database_url)
+    def require_trusted_dags(self) -> None:
+        """Raise CommandError if the DAG files were found, not named, and may be another user's code."""
+        if self.dags_doubt is not None:
+            raise CommandError(f"{self.dags_doubt}, and is not loaded; --dags names it, or {self.dags_doubt.remedy}")
 
 
 class _Place(Struct, frozen=True):
@@ -99,11 +106,13 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     cwd = Path.cwd() if cwd is None else cwd.absolute()
-    project = find_project(cwd)
+    trust = Trust(environ, cwd)
+    project, file, found = find_project(cwd, trust)
+    notices = list(found)
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     sources = (
-        _from_file(project),
+        {} if file is None else _from_file(file),
         _from_environment(environ, cwd),
         _from_options(options or {}, cwd),
     )
@@ -111,10 +120,21 @@ def load_settings(
         for name, (value, place) in source.items():
             values[name] = _KEYS[name].read(value, place)
             origins[name] = place.origin
+    if environ.get(WITHHELD) and "database_url" not in origins:
+        raise CommandError(
+            "a task does not get the metastore's TAILRACE_DATABASE_URL; give this command one of its own, or name the "
+            "metastore in tailrace.toml"
+        )
     home = values.setdefault("home", project / HOME_FOLDER)
     assert isinstance(home, Path)
+    if "home" not in origins and (doubt := trust.doubt(home)) is not None and doubt.foreign:
+        raise CommandError(f"{doubt}, and is not used; TAILRACE_HOME names a home of your own, or {doubt.remedy}")
+    dags_doubt = None if "dags" in origins else trust.doubt(project / "dags")
+    if dags_doubt is not None and not dags_doubt.foreign and project == cwd:
+        notices.append(f"{dags_doubt}: anybody can put code there that runs as you")
+        dags_doubt = None
     defaults: dict[str, object] = {
-        "database_url": f"sqlite:///{home / METASTORE_FILE}",
+        "database_url": sqlite_address(home / METASTORE_FILE),
         "dags": project / "dags",
         "workers": _default_workers(),
         "executor": "local",
@@ -125,38 +145,40 @@ def load_settings(
         "grace_seconds": 5.0,
         "backfill_weight": 1.0,
         "fail_on_task_failure": False,
+        "shared_group": "",
     }
     resolved = {name: values.get(name, defaults.get(name)) for name in _KEYS}
     settings = Settings(
         project=project,
         origins=MappingProxyType({name: origins.get(name, "default") for name in _KEYS}),
+        notices=tuple(notices),
+        dags_doubt=dags_doubt,
         **resolved,  # type: ignore[arg-type]  # each was read by its own key's reader
     )
     _check_together(settings)
     return settings
 
 
-def find_project(cwd: Path) -> Path:
-    """The nearest folder, upward, with a tailrace.toml or a .tailrace folder; else ``cwd`` itself."""
+def find_project(cwd: Path, trust: Trust) -> tuple[Path, Path | None, tuple[str, ...]]:
+    """The project's folder, its tailrace.toml if it has one, and what must be said of what was found on the way.
+
+    It is the nearest folder, upward, with a tailrace.toml or a .tailrace folder; else ``cwd`` itself. What may be
+    another user's is passed over.
+    """
+    notices: list[str] = []
     for folder in (cwd, *cwd.parents):
-        if (folder / SETTINGS_FILE).is_file() or (folder / HOME_FOLDER).is_dir():
-            return folder
-    return cwd
-
-
-def mask_password(url: str) -> str:
-    """``url`` with any password in it replaced by ``***``: safe to print."""
-    masked = re.sub(r"(?<=//)([^/@:]*):.*@", r"\1:***@", url)
-    return re.sub(r"(?i)([?&][^=&]*password=)[^&]*", r"\1***", masked)
-
-
-def sqlite_path(url: str) -> Path | None:
-    """The file a SQLite address names; None for an address in memory or of another kind."""
-    scheme, _, rest = url.partition("://")
-    name = rest.partition("?")[0].removeprefix("/")
-    if not scheme.startswith("sqlite") or name in ("", ":memory:"):
-        return None
-    return Path(name)
+        file, home = folder / SETTINGS_FILE, folder / HOME_FOLDER
+        found = [path for path, is_there in ((file, file.is_file()), (home, home.is_dir())) if is_there]
+        for path in tuple(found):
+            doubt = trust.doubt(path)
+            if doubt is not None and (doubt.foreign or folder != cwd):
+                notices.append(f"{doubt}, and is not obeyed; {doubt.remedy}")
+                found.remove(path)
+            elif doubt is not None:
+                notices.append(f"{doubt}: anybody can change what runs as you")
+        if found:
+            return folder, file if file in found else None, tuple(notices)
+    return cwd, None, tuple(notices)
 
 
 def _default_workers() -> int:
@@ -167,20 +189,17 @@ def _default_workers() -> int:
 # --- where values come from --------------------------------------------------------------------------------
 
 
-def _from_file(project: Path) -> dict[str, tuple[object, _Place]]:
-    path = project / SETTINGS_FILE
-    if not path.is_file():
-        return {}
+def _from_file(path: Path) -> dict[str, tuple[object, _Place]]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as mistake:
-        raise CommandError(f"{path}: not valid TOML: {mistake}") from None
+        raise CommandError(f"{on_one_line(path)}: not valid TOML: {mistake}") from None
     except OSError as trouble:
-        raise CommandError(f"{path}: cannot be read: {trouble.strerror}") from None
-    place = _Place(f"file {path}", project)
+        raise CommandError(f"{on_one_line(path)}: cannot be read: {trouble.strerror}") from None
+    place = _Place(f"file {on_one_line(path)}", path.parent)
     for key in table:
         if key not in _KEYS:
-            raise CommandError(f"{path}: unknown setting {key!r}{_or_all(key)}")
+            raise CommandError(f"{on_one_line(path)}: unknown setting {key!r}{_or_all(key)}")
     return {key: (value, place) for key, value in table.items()}
 
 
@@ -199,8 +218,10 @@ def _from_environment(environ: Mapping[str, str], cwd: Path) -> dict[str, tuple[
                 found[names[variable]] = (text, _Place(f"environment {variable}", cwd))
             continue
         # Others are somebody else's (tasks find TAILRACE_DAG_ID and more in theirs); only a near miss is a mistake.
-        if guess := nearest(variable.removeprefix("TAILRACE_"), _KEYS, most=1, likeness=0.8):
-            meant = _KEYS[guess[0]].variable
+        if variable in (SAFE_DIRECTORIES, WITHHELD):
+            continue
+        if guess := nearest(variable.removeprefix("TAILRACE_"), (*_KEYS, "safe_directories"), most=1, likeness=0.8):
+            meant = f"TAILRACE_{guess[0].upper()}"
             raise CommandError(f"environment: unknown setting {variable}; did you mean {meant}?")
     return found
 
@@ -219,7 +240,10 @@ def _from_options(options: Mapping[str, object], cwd: Path) -> dict[str, tuple[o
 def _bad(place: _Place, name: str, expected: str, found: object) -> CommandError:
     where = place.origin.removeprefix("file ")
     key = "" if where.startswith(("environment", "option")) else f" {name}"
-    return CommandError(f"{where}:{key} must be {expected}, not {found!r}")
+    shown = repr(found)
+    if "@" in shown or "pass" in shown.lower():  # perhaps an address that somebody gave to the wrong setting
+        return CommandError(f"{where}:{key} must be {expected}")
+    return CommandError(f"{where}:{key} must be {expected}, not {shown}")
 
 
 def _text(value: object, place: _Place, name: str) -> str:
@@ -231,7 +255,7 @@ def _text(value: object, place: _Place, name: str) -> str:
 def _path(name: str) -> _Key:
     def read(value: object, place: _Place) -> Path:
         text = str(value) if isinstance(value, Path) else _text(value, place, name)
-        return Path(os.path.normpath(place.folder / Path(text).expanduser()))
+        return Path(os.path.normpath(place.folder / os.path.expanduser(text)))
 
     return _Key(name, read)
 
@@ -299,18 +323,25 @@ def _yes_or_no(name: str) -> _Key:
     return _Key(name, read)
 
 
-def _database_url(value: object, place: _Place) -> str:
-    """Addresses as SQLAlchemy takes them; PostgreSQL always through psycopg 3, SQLite files made absolute."""
-    text = _text(value, place, "database_url")
-    scheme = urlsplit(text).scheme
-    if scheme in ("postgres", "postgresql", "postgresql+psycopg"):
-        return "postgresql+psycopg" + text[len(scheme) :]
-    if scheme == "sqlite":
-        path = sqlite_path(text)
-        if path is not None:
-            return f"sqlite:///{os.path.normpath(place.folder / path.expanduser())}"
-    expected = "sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
-    raise _bad(place, "database_url", expected, mask_password(text))
+def _group(value: object, place: _Place) -> str:
+    """A group of this machine, by name or number; empty for none."""
+    if value == "":
+        return ""
+    text = _text(value, place, "shared_group") if not isinstance(value, int) else str(value)
+    try:
+        return text if text.isdecimal() else grp.getgrnam(text).gr_name
+    except KeyError:
+        raise _bad(place, "shared_group", "a group of this machine", value) from None
+
+
+def _database_url(value: object, place: _Place) -> Address:
+    """A metastore's address, in what is not shown of it too: no mistake repeats it."""
+    try:
+        return read_address(value if isinstance(value, str) else "", place.folder)
+    except CommandError as mistake:
+        where = place.origin.removeprefix("file ")
+        key = "" if where.startswith("environment") else "database_url "
+        raise CommandError(f"{where}: {key}{mistake}") from None
 
 
 _KEYS: Mapping[str, _Key] = MappingProxyType(
@@ -329,6 +360,7 @@ _KEYS: Mapping[str, _Key] = MappingProxyType(
             _seconds("grace_seconds", 0.0),
             _weight("backfill_weight"),
             _yes_or_no("fail_on_task_failure"),
+            _Key("shared_group", _group),
         )
     }
 )

@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.execution.zygote import ZygoteHandle
-from tailrace.metastore.store import Metastore
 from tailrace.planning.triggering import TriggerPlan, TriggerRequest, plan_trigger
 from tailrace.runtime.dates import parse_single
 from tailrace.runtime.driver import new_write_id
 from tailrace.runtime.finding import find_dag
+from tailrace.runtime.opening import open_metastore
 from tailrace.runtime.settings import Settings
 from tailrace.timetable import zone_named
 
@@ -31,7 +31,7 @@ def run(
     zone = zone_named(dag.schedule.timezone)
     date, notices = (None, ()) if logical_date is None else parse_single(logical_date, zone)
     request = TriggerRequest(date, run_id, conf)
-    metastore = Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
+    metastore = open_metastore(settings)
     with closing(metastore):
         for _ in range(_ATTEMPTS):
             now = datetime.now(UTC)

@@ -1,6 +1,7 @@
 """A worker process: the worker loop, joined to the metastore and to its task's process. No user code runs here."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ class WorkerMain(Struct, frozen=True):
 
     def __call__(self, channel: WorkerChannel) -> None:
         """Serve tries from ``channel`` until no more will come."""
-        self.metastore.connect()  # before the first try is in hand, whose lease would run out while a server is away
-        drive(worker_loop(self.lease_seconds), worker_performer(self.metastore, self.home, channel.perform))
-        self.metastore.close()
+        with closing(self.metastore):  # the last one that closes a SQLite file brings it up to date
+            self.metastore.connect()  # before the first try is in hand: a server that is away would cost its lease
+            drive(worker_loop(self.lease_seconds), worker_performer(self.metastore, self.home, channel.perform))
 
 
 def worker_performer(

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from tailrace.metastore.store import PAUSES, Metastore
+from tailrace.metastore.repeating import PAUSES
+from tailrace.metastore.store import Metastore
 from tailrace.simulator.breaking import Break, BreakingDatabase
 from tailrace.simulator.clock import FalseClock
 

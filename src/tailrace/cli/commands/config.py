@@ -37,5 +37,5 @@ def _values(settings: Settings) -> dict[str, str | int | float]:
     for name in settings.origins:
         value = getattr(settings, name)
         values[name] = value if isinstance(value, (int, float)) else str(value)
-    values["database_url"] = settings.safe_database_url
+    values["database_url"] = str(settings.database_url)
     return values

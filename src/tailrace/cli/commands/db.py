@@ -9,6 +9,7 @@ from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.connection import Database
 from tailrace.metastore.schema import HEAD, revision
 from tailrace.metastore.schema import migrate as migrate_schema
+from tailrace.runtime.opening import prepare_folders
 from tailrace.runtime.settings import Settings
 
 _HERE = "tailrace.cli.commands.db"
@@ -34,7 +35,9 @@ def migrate(output: str) -> None:
 
     Refused while a job is alive.
     """
-    database = _database(settings_with())
+    settings = settings_with()
+    prepare_folders(settings)
+    database = _database(settings)
     try:
         done = migrate_schema(database)
     finally:

@@ -1,5 +1,6 @@
 """``tailrace init``: one DAG file to start from. Never overwrites anything."""
 
+import os
 from pathlib import Path
 
 import click
@@ -46,7 +47,7 @@ def init() -> None:
     if dag_file.exists():
         raise CommandError(f"{dag_file.relative_to(folder)} exists already and is left as it is")
     settings_file = folder / "tailrace.toml"
-    dag_file.parent.mkdir(exist_ok=True)
+    dag_file.parent.mkdir(mode=0o755, exist_ok=True)
     _create(dag_file, HELLO)
     written = [dag_file]
     if not settings_file.exists():
@@ -61,7 +62,8 @@ def init() -> None:
 def _create(path: Path, text: str) -> None:
     """Write a new file whole, or leave nothing; a file that appeared meanwhile is left as it is."""
     try:
-        with path.open("x", encoding="utf-8") as file:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)  # code is nobody else's to write
+        with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
         raise CommandError(f"{path.name} exists already and is left as it is") from None

@@ -1,12 +1,14 @@
 """``tailrace tasks logs``: the log of one try, as its process wrote it."""
 
+import sys
 from pathlib import Path
 
 import click
 
 from tailrace.cli.lazy import Command
+from tailrace.cli.log_text import log_text
 from tailrace.cli.options import WholeNumber, dag_argument, settings_with
-from tailrace.cli.speaking import current_speaker
+from tailrace.cli.speaking import current_speaker, has_colour
 from tailrace.cli.stored import existing
 from tailrace.cli.views import find_run
 from tailrace.errors import CommandError
@@ -59,9 +61,14 @@ def _why(instance: TaskInstanceLine) -> str:
 
 
 def _print(path: Path) -> None:
-    """Bytes as they are: a log may hold anything."""
+    """On a terminal, text that cannot steer it; else the bytes as they are: a log may hold anything."""
     speaker = current_speaker()
     speaker.note(f"{path}:")
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            speaker.answer_bytes(piece)
+        pieces = iter(lambda: file.read(_PIECE), b"")
+        if sys.stdout.isatty():
+            for text in log_text(pieces, colours=has_colour(sys.stdout)):
+                speaker.answer_log(text)
+        else:
+            for piece in pieces:
+                speaker.answer_bytes(piece)
