@@ -2,7 +2,8 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overl
 from tailrace.authoring.arguments import arguments, flag, is_name, items, text, texts, whole
 from tailrace.authoring.datetimes import datetime_in, zone_of
 from tailrace.authoring.lacking import OF_DAGS, judge
-from tailrace.authoring.mistakes import Mistake, Note, nearest, shown, where_written
+from tailrace.authoring.mistakes import Mistake, Note, nearest, printable, shown, where_written
 from tailrace.authoring.variables import VARIABLES
 from tailrace.model.spec import ScheduleKind
 from tailrace.timetable import read_schedule, validate
@@ -103,6 +104,17 @@ class DAG:
         cls._open.clear()
         return made
 
+    @classmethod
+    @contextmanager
+    def gathered(cls, into: "list[DAG]") -> Iterator[None]:
+        """DAGs made within go into this list, and tasks into none that was open before."""
+        outside = cls._open, cls._loaded
+        cls._open, cls._loaded = [], into
+        try:
+            yield
+        finally:
+            cls._open, cls._loaded = outside
+
     @property
     def tasks(self) -> list["BaseOperator"]:
         """The tasks in the order they were written."""
@@ -130,13 +142,15 @@ class DAG:
 
     def mistake(self, message: str, *, at: tuple[str, int] | None = None) -> None:
         """Note a mistake, once; by default where the DAG was written."""
-        mistake = Mistake(*(at or (self.file, self.line)), self.dag_id, message)
+        file, line = at or (self.file, self.line)
+        mistake = Mistake(printable(file), line, self.dag_id, message)
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
 
     def note(self, message: str, *, at: tuple[str, int] | None = None) -> None:
         """Note what the DAG's author should know about it; by default where it was written."""
-        self.notes.append(Note(*(at or (self.file, self.line)), self.dag_id, message))
+        file, line = at or (self.file, self.line)
+        self.notes.append(Note(printable(file), line, self.dag_id, message))
 
     def _look_at_unknown(self, unknown: Mapping[str, Any]) -> None:
         for name in unknown:

@@ -3,6 +3,8 @@
 Constructing a DAG or an operator never raises at the first mistake: an author wants to see them all.
 """
 
+import functools
+import os
 import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -16,7 +18,7 @@ _EXAMPLES = _PACKAGE + "examples/"
 
 
 class Mistake(Struct, frozen=True, order=True):
-    """One mistake in a DAG file; ``line`` is 1-based, 0 where the file as a whole is meant."""
+    """One mistake in a DAG file; ``line`` is 1-based, 0 where the file as a whole is meant. ``file`` is printable."""
 
     file: str
     line: int
@@ -32,7 +34,21 @@ class Note(Mistake, frozen=True, order=True):
     """Something to know about a DAG that loads all the same: what it says and nothing comes of, or is taken to mean."""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: note: {self.message}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: note: {self.message}"
+
+
+@functools.lru_cache(4096)
+def printable(path: str | os.PathLike[str]) -> str:
+    """A path as it can be stored and shown, whatever bytes are in its name: what is no printable text is escaped."""
+    text = os.fspath(path)
+    return text if text.isprintable() else "".join(map(_printable_character, text))
+
+
+def _printable_character(each: str) -> str:
+    if 0xDC80 <= ord(each) <= 0xDCFF:  # how Python spells a byte that is no UTF-8
+        return f"\\x{ord(each) - 0xDC00:02x}"
+    return each if each.isprintable() else each.encode("unicode_escape").decode()
 
 
 def where_written() -> tuple[str, int]:

@@ -69,7 +69,7 @@ def reusable_tasks(loaded: LoadedDags, isolation: str) -> frozenset[tuple[str, s
         (dag.dag_id, task.task_id)
         for dag in loaded.dags.values()
         for task in dag.task_dict.values()
-        if isolation == "worker" or may_serve_again(dag, task)
+        if isolation == "worker" or (not loaded.spaces[dag.dag_id].changes and may_serve_again(dag, task))
     )
 
 

@@ -121,6 +121,7 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
     dag = loaded.dags.get(ti.dag_id)
     if dag is None or ti.task_id not in dag.task_dict:
         return _message(OutcomeKind.FAILED, f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded")
+    space = loaded.enter(ti.dag_id)
     for name, value in environment_of(key, order, home).items():
         os.environ[name] = value
 
@@ -134,7 +135,8 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
         return values
 
     task_instance = TaskInstance(key, order, pull)
-    outcome = execute(dag.task_dict[ti.task_id], build_context(dag, order, task_instance), task_instance)
+    context = build_context(dag, order, task_instance)
+    outcome = space.run(execute, dag.task_dict[ti.task_id], context, task_instance)
     ended = OutcomeKind(outcome["kind"]).words
     _say(f"--- {ended}{': ' + outcome['error'] if outcome['error'] else ''}", sys.stdout)
     return outcome

@@ -103,10 +103,12 @@ def _be_task(dags: Path, claim: Claim, home: Path, told: IO[bytes], mask: set[in
         with suppress(AttributeError):  # a DAG file may have put something else there
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         order = order_for(claim, None)
-        os.environ.update(environment_of(claim.key, order, str(home)))
         dag = loaded.dags[claim.task_instance.dag_id]
+        space = loaded.enter(claim.task_instance.dag_id)
+        os.environ.update(environment_of(claim.key, order, str(home)))
         ti = TaskInstance(claim.key, order, _nothing)
-        outcome = execute(dag.task_dict[claim.task_instance.task_id], build_context(dag, order, ti), ti)
+        task = dag.task_dict[claim.task_instance.task_id]
+        outcome = space.run(execute, task, build_context(dag, order, ti), ti)
         flush_streams()
         if os.getpid() == own:  # else a process the task forked came out of its code: the outcome is not its to tell
             with suppress(OSError):  # the task has closed it

@@ -207,11 +207,12 @@ def _load_and_serve(
     show_logging()
     notice = ""
     if loaded.threads_started and isolation != "spawn":
-        notice = f"loading the DAG files started threads, so each try gets a fresh interpreter (not {isolation})"
+        files = ", ".join(loaded.threads_started)
+        notice = f"loading {files} started threads, so each try gets a fresh interpreter (not {isolation})"
         isolation = "spawn"
     reusable = nursery.reusable_tasks(loaded, isolation)
     report_of = LoadReport(
-        loaded.specs, loaded.mistakes, loaded.threads_started, isolation, notice, reusable, loaded.notes
+        loaded.specs, loaded.mistakes, bool(loaded.threads_started), isolation, notice, reusable, loaded.notes
     )
     with pipe:
         tell(True, pickle.dumps(report_of))

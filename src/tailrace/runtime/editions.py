@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from tailrace.authoring.loading import bundled_examples_path
+from tailrace.authoring.mistakes import printable
 from tailrace.effects.asks import DagBook, Woken
 from tailrace.effects.tries import Submission
 from tailrace.errors import AuthoringError
@@ -164,7 +165,7 @@ class Editions:
 
 
 def _book(report: LoadReport, number: int) -> DagBook:
-    bundled = str(bundled_examples_path())
+    bundled = printable(bundled_examples_path())
     return DagBook(
         report.specs, number, frozenset(id for id, dag in report.specs.items() if dag.file.startswith(bundled))
     )
