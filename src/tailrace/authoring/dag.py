@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overl
 from tailrace.authoring.arguments import arguments, flag, is_name, items, text, texts, whole
 from tailrace.authoring.datetimes import datetime_in, zone_of
 from tailrace.authoring.lacking import OF_DAGS, judge
-from tailrace.authoring.mistakes import Mistake, Note, nearest, printable, shown, where_written
+from tailrace.authoring.mistakes import Mistake, Note, nearest, printable, shown, storable, where_written
 from tailrace.authoring.variables import VARIABLES
 from tailrace.model.spec import ScheduleKind
 from tailrace.timetable import read_schedule, validate
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 V = TypeVar("V")
+M = TypeVar("M", bound=Mistake)
 
 
 class DAG:
@@ -142,15 +143,19 @@ class DAG:
 
     def mistake(self, message: str, *, at: tuple[str, int] | None = None) -> None:
         """Note a mistake, once; by default where the DAG was written."""
-        file, line = at or (self.file, self.line)
-        mistake = Mistake(printable(file), line, self.dag_id, message)
+        mistake = self._told(Mistake, message, at)
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
 
     def note(self, message: str, *, at: tuple[str, int] | None = None) -> None:
         """Note what the DAG's author should know about it; by default where it was written."""
+        self.notes.append(self._told(Note, message, at))
+
+    def _told(self, kind: type[M], message: str, at: tuple[str, int] | None) -> M:
         file, line = at or (self.file, self.line)
-        self.notes.append(Note(printable(file), line, self.dag_id, message))
+        whose: object = self.dag_id  # as written, which may be anything
+        dag_id = storable(whose) if isinstance(whose, str) else None
+        return kind(printable(file), line, dag_id, storable(message))
 
     def _look_at_unknown(self, unknown: Mapping[str, Any]) -> None:
         for name in unknown:

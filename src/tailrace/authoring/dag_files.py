@@ -122,6 +122,7 @@ class FolderWatch:
     """
 
     def __init__(self, path: Path) -> None:
+        self.seen: dict[str, str] = {}  # what ``digests`` answered last
         self._path = path.absolute()
         self._known: dict[str, _Seen] = {}
 
@@ -130,7 +131,8 @@ class FolderWatch:
         path = self._path
         files = _python_files(str(path), (".",), [], _folders_above(path)) if path.is_dir() else [str(path)]
         self._known = {file: self._look_at(file) for file in files if os.path.lexists(file)}
-        return {printable(file): seen.digest for file, seen in self._known.items()}
+        self.seen = {printable(file): seen.digest for file, seen in self._known.items()}
+        return self.seen
 
     def _look_at(self, file: str) -> "_Seen":
         now = time.time_ns()

@@ -106,7 +106,7 @@ class DagFolder:
     def clashes(self, folders: Iterable[Path]) -> list[str]:
         """The modules in these folders that no import finds, for one of the same name elsewhere comes first."""
         said = []
-        for folder in sorted(set(folders)):
+        for folder in sorted(each for each in set(folders) if each.is_dir()):
             for name in sorted(os.listdir(folder)):
                 path, stem = folder / name, name.removesuffix(".py")
                 is_module = name.endswith(".py") or (path / "__init__.py").is_file()

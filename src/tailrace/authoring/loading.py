@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+import msgspec
+
 from tailrace.authoring.compiling import compile_dag
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.dag_files import Unreadable, find_dag_files
 from tailrace.authoring.dag_folder import DagFolder, Run
-from tailrace.authoring.mistakes import Mistake, Note, printable
+from tailrace.authoring.mistakes import Mistake, Note, printable, storable
 from tailrace.authoring.module_space import ModuleSpace
 from tailrace.authoring.process_state import ProcessState
 from tailrace.authoring.sources import Sources
@@ -33,8 +35,7 @@ class LoadedDags:
     mistakes: tuple[Mistake, ...] = ()
     notes: tuple[Note, ...] = ()  # about the DAGs that are without mistakes
     spaces: dict[str, ModuleSpace] = field(default_factory=dict)  # of each DAG: the modules of its file
-    files: list[Path] = field(default_factory=list)  # those that were loaded, or should have been
-    sources: Sources = field(default_factory=Sources)
+    packed: bytes = b""  # all the code that was loaded, to be loaded again (``Sources.unpacked``)
     threads_started: tuple[str, ...] = ()  # by these files, and they run on: forking from here is not safe
     notices: tuple[str, ...] = ()  # what a person should know although it is no mistake
     clashes: tuple[str, ...] = ()  # modules that no import finds
@@ -67,10 +68,15 @@ def load_dags(
     """
     ModuleSpace.leave_any()
     sources = sources or Sources()
-    files, mistakes = find_dag_files(path) if sources.kept is None else (list(sources.kept), [])
-    folder = DagFolder(path.absolute() if path.is_dir() else path.absolute().parent, sources)
+    mistakes: list[Mistake] = []
+    if sources.kept is None:
+        root = path.absolute() if path.is_dir() else path.absolute().parent
+        files, mistakes = find_dag_files(path)
+    else:
+        root, files = sources.kept.root, sorted({*sources.kept.dag_files.values()})
+    folder = DagFolder(root, sources)
     folder.open()
-    loaded = LoadedDags(files=files, sources=sources)
+    loaded = LoadedDags()
     loading = _Loading(folder, loaded, mistakes)
     try:
         for file in files:
@@ -83,7 +89,8 @@ def load_dags(
     finally:
         loading.close()
     loaded.mistakes = tuple(sorted(mistakes, key=lambda mistake: (mistake.file, mistake.line, mistake.message)))
-    loaded.clashes = tuple(folder.clashes([folder.root, *(file.parent for file in files)]))
+    loaded.clashes = tuple(folder.clashes([root, *(file.parent for file in files)]))
+    loaded.packed = sources.packed(root, {dag_id: space.file for dag_id, space in loaded.spaces.items()})
     folder.loaded()
     return loaded
 
@@ -146,6 +153,9 @@ class _Loading:
         loaded = self._loaded
         for dag in made:
             spec = compile_dag(dag, printable(file), code_hash)
+            if spec is not None and (wrong := _unfit(spec)) is not None:
+                dag.mistake(wrong)
+                spec = None
             former = loaded.specs.get(dag.dag_id)
             if spec is not None and former is not None:
                 dag.mistake(f"duplicate dag_id {dag.dag_id!r}; {former.file} has it too")
@@ -177,7 +187,16 @@ def _failure(space: ModuleSpace, run: Run) -> Mistake | None:
         own = next((line for name, line in reversed(places) if name == file), 0)
         if places and places[-1][0] != file:
             text += f" (in {printable(places[-1][0])}:{places[-1][1]})"
-        return Mistake(printable(file), own, None, text)
+        return Mistake(printable(file), own, None, storable(text))
+    return None
+
+
+def _unfit(spec: DagSpec) -> str | None:
+    """Why a compiled DAG cannot be told to other processes: something in it is of another type than it must be."""
+    try:
+        msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=DagSpec)
+    except (TypeError, ValueError, OverflowError) as wrong:
+        return f"something in it cannot be stored: {wrong}"
     return None
 
 

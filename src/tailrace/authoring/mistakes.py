@@ -51,6 +51,11 @@ def _printable_character(each: str) -> str:
     return each if each.isprintable() else each.encode("unicode_escape").decode()
 
 
+def storable(text: str) -> str:
+    """A text that can be written as UTF-8: what is no text in it is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def where_written() -> tuple[str, int]:
     """File and line of the nearest caller that is not Tailrace's own code."""
     frame = sys._getframe(1)

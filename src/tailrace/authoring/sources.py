@@ -5,7 +5,7 @@ and not from files that may have changed since.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -13,17 +13,25 @@ import msgspec
 from tailrace.authoring.dag_files import read_source
 
 
-class _Kept(msgspec.Struct, array_like=True):
+class _Written(msgspec.Struct, array_like=True):
     """As it is written down. Names are bytes, as the kernel has them."""
 
-    dag_files: list[bytes]
+    root: bytes
+    dag_files: dict[str, bytes]
     sources: dict[bytes, bytes]
 
 
-class Sources:
-    """What was read of a DAG folder. ``kept`` are the DAG files of a load that is repeated; None: as they are now."""
+class Kept(msgspec.Struct, frozen=True):
+    """What a load that is to be done again has found: the DAG folder, and the DAG file of each DAG."""
 
-    def __init__(self, kept: Sequence[Path] | None = None, read: dict[str, bytes] | None = None) -> None:
+    root: Path
+    dag_files: dict[str, Path]
+
+
+class Sources:
+    """What was read of a DAG folder, now or (``kept``) when it was loaded first."""
+
+    def __init__(self, kept: Kept | None = None, read: dict[str, bytes] | None = None) -> None:
         self.kept = kept
         self._read = read or {}
 
@@ -42,14 +50,16 @@ class Sources:
         """Whether a file that was read lies in this folder."""
         return any(file.startswith(folder + os.sep) for file in self._read)
 
-    def packed(self, dag_files: Sequence[Path]) -> bytes:
-        """All that was read, and which of it are the DAG files, to be loaded again by another process."""
-        sources = {os.fsencode(file): data for file, data in self._read.items()}
-        return msgspec.msgpack.encode(_Kept([os.fsencode(file) for file in dag_files], sources))
+    def packed(self, root: Path, dag_files: Mapping[str, Path]) -> bytes:
+        """All that was read, and the DAG file of each DAG, to be loaded again by another process."""
+        files = {dag_id: os.fsencode(file) for dag_id, file in dag_files.items()}
+        read = {os.fsencode(file): data for file, data in self._read.items()}
+        return msgspec.msgpack.encode(_Written(os.fsencode(root), files, read))
 
     @classmethod
     def unpacked(cls, packed: bytes) -> "Sources":
         """What ``packed`` said."""
-        kept = msgspec.msgpack.decode(packed, type=_Kept)
-        files = [Path(os.fsdecode(file)) for file in kept.dag_files]
-        return cls(files, {os.fsdecode(file): data for file, data in kept.sources.items()})
+        written = msgspec.msgpack.decode(packed, type=_Written)
+        files = {dag_id: Path(os.fsdecode(file)) for dag_id, file in written.dag_files.items()}
+        read = {os.fsdecode(file): data for file, data in written.sources.items()}
+        return cls(Kept(Path(os.fsdecode(written.root)), files), read)

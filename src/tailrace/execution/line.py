@@ -5,8 +5,8 @@ import select
 import socket
 from dataclasses import dataclass
 
-from tailrace.errors import EnvironmentBroken
 from tailrace.execution.channel import WorkerEnd
+from tailrace.execution.zygote import ZygoteGone
 from tailrace.execution.zygote_words import ENDED, NEWS, NO_CHANGE, ORDER, PARKED, REFUSED
 
 
@@ -27,7 +27,7 @@ class Child:
 
 
 class ZygoteLine:
-    """Raises EnvironmentBroken once the zygote is gone: a worker can do nothing more then."""
+    """Raises ZygoteGone once the zygote is gone: a worker can do nothing more then."""
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
@@ -97,5 +97,5 @@ class ZygoteLine:
             raise _gone() from None
 
 
-def _gone() -> EnvironmentBroken:
-    return EnvironmentBroken("the process that starts tasks is gone; run the same command again to continue")
+def _gone() -> ZygoteGone:
+    return ZygoteGone("the process that starts tasks is gone")

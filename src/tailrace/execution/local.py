@@ -20,10 +20,11 @@ from typing import NoReturn
 from tailrace.effects.asks import Woken
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
+from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.messages import signal_name
 from tailrace.execution.port import TaskPort
 from tailrace.execution.worker_channel import JobLine, News, Order, WorkerChannel
-from tailrace.execution.zygote import LoadReport, ZygoteHandle
+from tailrace.execution.zygote import ZygoteHandle
 from tailrace.model.keys import TryKey
 
 #: So many workers may fail one after another, with no try ended in between, before the job gives up.

@@ -9,11 +9,11 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeAlias
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operator import BaseOperator
@@ -37,6 +37,9 @@ _LIBRARIES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.s
 _TEMPLATES = os.sep + "jinja2" + os.sep
 _BACKSTOP_SECONDS = 15
 
+#: Answers the DAG files that hold the DAG of this id.
+Load: TypeAlias = Callable[[str], LoadedDags]
+
 #: No kernel takes a timer of more than some 292 years; in seconds.
 LONGEST_TIMER = 1e9
 
@@ -45,8 +48,11 @@ class TaskTerminated(BaseException):
     """SIGTERM came: raised in the task's main thread, so that its ``finally`` blocks run before the group is killed."""
 
 
-def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
-    """Wait for the word and run the try, and the next ones too where the order says so. Answers the exit code."""
+def serve(channel: TaskEnd, load: Load, home: str) -> int:
+    """Wait for the word and run the try, and the next ones too where the order says so. Answers the exit code.
+
+    ``load`` answers the DAG files, at least that of the DAG it is given.
+    """
     leader = os.getpid()
     made: tuple[Any, ...] = ()
     while True:
@@ -57,7 +63,7 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
         if order["again"]:
             adopt_orphans()  # what the try leaves behind will be seen below
             made = made or attributes()
-        outcome = run_try(order, loaded, home, channel)
+        outcome = run_try(order, load, home, channel)
         flush_streams()
         if os.getpid() != leader:
             return 70  # a process the task forked came out of its code: the outcome is not its to tell
@@ -104,7 +110,7 @@ def heed_signals(zygote: int = 0) -> None:
     signal.signal(signal.SIGTERM, heard)
 
 
-def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: TaskEnd) -> dict[str, Any]:
+def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -> dict[str, Any]:
     """Run one try with its output in its log file; answers the outcome as a message."""
     named = order["key"]
     ti = TaskInstanceKey(named["dag_id"], named["run_id"], named["task_id"], named["map_index"])
@@ -118,9 +124,12 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
     if timeout is not None:
         # The worker ends the group at the timeout; should no one be left to do that, the kernel ends this process.
         signal.setitimer(signal.ITIMER_REAL, min(timeout + _BACKSTOP_SECONDS, LONGEST_TIMER))
+    loaded = load(ti.dag_id)
     dag = loaded.dags.get(ti.dag_id)
     if dag is None or ti.task_id not in dag.task_dict:
-        return _message(OutcomeKind.FAILED, f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded")
+        why = f": {loaded.mistakes[0]}" if loaded.mistakes else ""
+        text = f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded{why}"
+        return _message(OutcomeKind.FAILED, text)
     space = loaded.enter(ti.dag_id)
     for name, value in environment_of(key, order, home).items():
         os.environ[name] = value

@@ -35,8 +35,8 @@ _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _BEGINS = signal.SIGUSR1
 
 
-def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | None) -> TryOutcome:
-    """Run the claim's task, as the DAG file or folder of them has it, which must have been loaded safely before.
+def run_task_once(dags: Path, file: str, claim: Claim, home: Path, timeout: timedelta | None) -> TryOutcome:
+    """Run the claim's task, as this DAG file of ``dags`` has it, which must have been loaded safely before.
 
     Its output goes where ours goes, its XCom pulls find nothing, nothing of it stays behind.
 
@@ -50,7 +50,7 @@ def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | Non
         try:
             pid = os.fork()
             if pid == 0:
-                _be_task(dags, claim, home, told, before)
+                _be_task(dags, file, claim, home, told, before)
             watch = _Watch(pid, heeded, timeout)
             code = watch.until_its_end()
             _end_descendants(os.getpid())
@@ -66,14 +66,14 @@ def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | Non
     return timed_out(timeout) if watch.is_late and timeout is not None else outcome
 
 
-def _loaded_silently(dags: Path) -> LoadedDags:
+def _loaded_silently(dags: Path, file: str) -> LoadedDags:
     """What the files print as they load has been heard when they were loaded first, to be looked at."""
     flush_streams()
     kept, nowhere = (os.dup(1), os.dup(2)), os.open(os.devnull, os.O_WRONLY)
     try:
         for number in (1, 2):
             os.dup2(nowhere, number)
-        loaded = load_dags(dags)
+        loaded = load_dags(dags, only=[file])
         flush_streams()
     finally:
         for number, former in enumerate(kept, 1):
@@ -83,7 +83,9 @@ def _loaded_silently(dags: Path) -> LoadedDags:
     return loaded
 
 
-def _be_task(dags: Path, claim: Claim, home: Path, told: IO[bytes], mask: set[int | signal.Signals]) -> NoReturn:
+def _be_task(
+    dags: Path, file: str, claim: Claim, home: Path, told: IO[bytes], mask: set[int | signal.Signals]
+) -> NoReturn:
     """The task's process: loads its DAG, here and not before a fork that threads would not survive, runs the task, and
     writes its outcome down.
     """
@@ -98,7 +100,7 @@ def _be_task(dags: Path, claim: Claim, home: Path, told: IO[bytes], mask: set[in
     try:
         signal.signal(signal.SIGTERM, heard)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        loaded = _loaded_silently(dags)
+        loaded = _loaded_silently(dags, file)
         os.kill(os.getppid(), _BEGINS)
         with suppress(AttributeError):  # a DAG file may have put something else there
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from tailrace.effects.asks import Note, Woken
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.execution.identity import own_identity
+from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.logs import log_path
-from tailrace.execution.zygote import LoadReport, ZygoteHandle
+from tailrace.execution.zygote import ZygoteHandle
 from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views import BackfillSummary
@@ -109,7 +110,7 @@ def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) 
 
 def _load_notices(report: LoadReport, dag_id: str) -> tuple[str, ...]:
     broken = sorted({mistake.file for mistake in report.mistakes})
-    notices: tuple[str, ...] = (report.notice,) if report.notice else ()
+    notices = report.notices
     if broken:
         have = "has" if len(broken) == 1 else "have"
         notices += (f"{in_words(broken)} {have} mistakes (`tailrace dags check` tells them)",)

@@ -22,6 +22,8 @@ HOME_FOLDER = ".tailrace"
 METASTORE_FILE = "tailrace.db"
 SHORTEST_LEASE = 15.0  # seconds; a SQLite writer can stall for one, so anything shorter takes the living for dead
 
+LOAD_TIMEOUT = 30.0  # seconds for one DAG file, as Airflow's dagbag_import_timeout
+
 EXECUTORS = ("local", "sequential")
 ISOLATIONS = ("fork", "spawn", "worker")
 SYNCHRONOUS = ("normal", "full")
@@ -45,6 +47,7 @@ class Settings(Struct, frozen=True):
     lease_seconds: float
     heartbeat_seconds: float
     backfill_weight: float
+    load_timeout_seconds: float
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -119,6 +122,7 @@ def load_settings(
         "lease_seconds": 20.0,
         "heartbeat_seconds": 5.0,
         "backfill_weight": 1.0,
+        "load_timeout_seconds": LOAD_TIMEOUT,
     }
     resolved = {name: values.get(name, defaults.get(name)) for name in _KEYS}
     settings = Settings(
@@ -311,6 +315,7 @@ _KEYS: Mapping[str, _Key] = MappingProxyType(
             _seconds("lease_seconds", SHORTEST_LEASE),
             _seconds("heartbeat_seconds", 0.1),
             _weight("backfill_weight"),
+            _seconds("load_timeout_seconds", 1),
         )
     }
 )

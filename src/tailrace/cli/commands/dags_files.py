@@ -11,7 +11,7 @@ from tailrace.cli.options import dag_argument, dags_option, output_option, setti
 from tailrace.cli.speaking import current_speaker, plural
 from tailrace.cli.tables import Column, show_table
 from tailrace.cli.tree import task_tree
-from tailrace.execution.zygote import LoadReport
+from tailrace.execution.loading_process import LoadReport
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.runtime.dates import show_moment
 from tailrace.timetable import zone_named

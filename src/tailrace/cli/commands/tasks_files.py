@@ -59,7 +59,7 @@ def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
         guess = did_you_mean(task_id, spec.by_id) or f"; `tailrace tasks list {dag_id}` lists them"
         raise CommandError(f"no task {task_id!r} in DAG {dag_id}{guess}")
     claim = trial_claim(spec, task_id, run, datetime.now(UTC))
-    outcome = run_task_once(path, claim, settings.home, spec.by_id[task_id].execution_timeout)
+    outcome = run_task_once(path, spec.file, claim, settings.home, spec.by_id[task_id].execution_timeout)
     _tell(claim, outcome)
     return 0 if outcome.kind in _WELL else _FAILED
 

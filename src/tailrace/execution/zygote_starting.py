@@ -1,0 +1,116 @@
+"""Starts a zygote: by forking this process while it is small, or as an interpreter of its own.
+
+Fork it before anything heavy is imported and before any database connection is open. A job that has come so far starts
+another as a fresh interpreter: its own process has long opened a metastore, and forking it would hand a database
+library to every task.
+"""
+
+import os
+import socket
+import sys
+from contextlib import suppress
+
+from msgspec import Struct
+
+from tailrace.errors import EnvironmentBroken
+from tailrace.execution.fresh_interpreter import command_for
+from tailrace.execution.loading_process import LoadRequest, read_request, write_request
+from tailrace.execution.zygote_process import Lines, be_zygote
+
+
+class Started(Struct, frozen=True):
+    """A zygote that has begun to load: its pid, the job's line to it, and where it reports."""
+
+    pid: int
+    control: socket.socket
+    report: int
+
+
+def fork_zygote(request: LoadRequest, kept: int) -> Started:
+    """Fork it; it loads the DAG files while the caller goes on. Raises EnvironmentBroken."""
+    ours, lines = _lines(kept)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    job = os.getpid()
+    try:
+        pid = os.fork()
+    except OSError as trouble:
+        raise _cannot_start(trouble, ours, lines) from None
+    if pid == 0:
+        ours.control.close()
+        os.close(ours.report)
+        be_zygote(job, request, lines)
+    with suppress(OSError):
+        os.setpgid(pid, pid)  # both sides do it, so that neither can be too late
+    return _begun(pid, ours, lines)
+
+
+def execute_zygote(request: LoadRequest, kept: int) -> Started:
+    """Start it as a fresh interpreter; it loads the DAG files while the caller goes on. Raises EnvironmentBroken."""
+    ours, lines = _lines(kept)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    asked = -1
+    try:
+        asked = write_request(request)
+        told = (os.getpid(), asked, lines.control, lines.report, lines.kept)
+        command = command_for("tailrace.execution.zygote_starting", *map(str, told))
+        for descriptor in told[1:]:
+            os.set_inheritable(descriptor, True)
+        # The signals that a job holds off for a while are none that its zygote should.
+        pid = os.posix_spawn(sys.executable, command, os.environ, setpgroup=0, setsigmask=())
+    except OSError as trouble:
+        raise _cannot_start(trouble, ours, lines) from None
+    finally:
+        os.set_inheritable(kept, False)
+        if asked >= 0:
+            os.close(asked)
+    return _begun(pid, ours, lines)
+
+
+class _Ours(Struct):
+    control: socket.socket
+    report: int
+
+
+def _lines(kept: int) -> tuple[_Ours, Lines]:
+    report = their_report = -1
+    try:
+        report, their_report = os.pipe()
+        control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError as trouble:
+        for descriptor in {report, their_report} - {-1}:
+            os.close(descriptor)
+        raise EnvironmentBroken(_no_process(trouble)) from None
+    os.set_blocking(report, False)
+    return _Ours(control, report), Lines(their_control.detach(), their_report, kept)
+
+
+def _begun(pid: int, ours: _Ours, lines: Lines) -> Started:
+    os.close(lines.control)
+    os.close(lines.report)
+    return Started(pid, ours.control, ours.report)
+
+
+def _cannot_start(trouble: OSError, ours: _Ours, lines: Lines) -> EnvironmentBroken:
+    ours.control.close()
+    for descriptor in (ours.report, lines.control, lines.report):
+        os.close(descriptor)
+    return EnvironmentBroken(_no_process(trouble))
+
+
+def _no_process(trouble: OSError) -> str:
+    return (
+        f"the process that loads DAG files cannot be started ({trouble.strerror}): "
+        "allow more processes and open files (ulimit -u, ulimit -n)"
+    )
+
+
+def main() -> None:
+    """The fresh interpreter's: its arguments are JOB REQUEST CONTROL REPORT KEPT, a pid and descriptors."""
+    job, asked, control, report, kept = map(int, sys.argv[1:6])
+    for descriptor in (asked, control, report, kept):
+        os.set_inheritable(descriptor, False)
+    request = read_request(asked)
+    os.close(asked)
+    be_zygote(job, request, Lines(control, report, kept))
