@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.metastore.clock import MachineClock, Moment, of_server
+from tailrace.metastore.rows import holder_from, holder_text
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.tables import job
+from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState
+from tailrace.planning.snapshot import Holder
 from tests.conformance.worlds import LEASE, World, dag
 
 A = dag("a")
 
 
 def test_a_job_is_kept_with_its_process(world: World) -> None:
-    process = world.process()
+    process = replace(world.process(), namespace="pid:[7]")
     id = world.job(A, world.backfill(A), process)
     row = world.row(job, id)
     assert (row.kind, row.state, row.dag_id, row.backfill_id) == ("backfill", "running", "dag", 1)
@@ -31,6 +35,14 @@ def test_a_job_is_kept_with_its_process(world: World) -> None:
     assert (row.started_at, row.lease_until, row.lease_epoch) == (world.clock.now, 1000 + LEASE, "boot-1")
     assert world.store.jobs_running_on("here") == ((id, process),)
     assert world.store.jobs_running_on("elsewhere") == ()
+
+
+def test_a_holder_is_read_as_it_was_written_also_by_who_knew_no_namespaces() -> None:
+    worker = ProcessIdentity("here", "boot", 1, 2, "pid:[7]")
+    for task in (None, replace(worker, pid=3)):
+        assert holder_from(holder_text(worker, task)) == Holder(worker, task)
+    former = '[["here","boot",1,2],["here","boot",3,4]]'
+    assert holder_from(former) == Holder(ProcessIdentity("here", "boot", 1, 2), ProcessIdentity("here", "boot", 3, 4))
 
 
 def test_a_heartbeat_renews_the_lease_until_the_job_is_buried(world: World) -> None:

@@ -26,10 +26,9 @@ from tailrace.effects.asks import (
 )
 from tailrace.effects.tries import TryOutcome, XComQuery
 from tailrace.execution.channel import Garbled
-from tailrace.execution.identity import boot_id, host_name, kill_group, own_identity
+from tailrace.execution.identity import identity_from, kill_group, own_identity
 from tailrace.execution.line import Child, ZygoteLine
 from tailrace.execution.messages import order_for, outcome_in, query_in, timed_out, without_outcome
-from tailrace.model.keys import ProcessIdentity
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 
@@ -106,7 +105,7 @@ class TaskPort:
         if self._offered is None:
             return None
         self._lease_begins()  # the claim comes next
-        identity = ProcessIdentity(host_name(), boot_id(), self._offered.pid, self._offered.start)
+        identity = identity_from(self._offered.pid, self._offered.start)
         return Parked(self._worker, identity, task, spec.code_hash)
 
     def drop(self, effect: DropTask) -> None:
@@ -177,7 +176,7 @@ class TaskPort:
         while not run.child.gone and (left := give_up - time.monotonic()) > 0:
             self._line.listen(left)
         if not run.child.gone:  # the zygote does not answer: then by our own hand
-            kill_group(ProcessIdentity(host_name(), boot_id(), run.child.pid, run.child.start))
+            kill_group(identity_from(run.child.pid, run.child.start))
         self._close(run)
 
     def rest(self) -> None:

@@ -29,7 +29,7 @@ _END = (
     .values(state=bindparam("after"), ended_at=bindparam("at"))
 )
 _RUNNING_ON = (
-    select(job.c.id, job.c.host, job.c.boot_id, job.c.pid, job.c.start_time)
+    select(job.c.id, job.c.host, job.c.boot_id, job.c.pid, job.c.start_time, job.c.namespace)
     .where(text(f"job.state = '{JobState.RUNNING}'"), job.c.host == bindparam("on_host"))
     .order_by(job.c.id)
 )
@@ -60,6 +60,8 @@ def start_job(
         "boot_id": identity.boot_id,
         "pid": identity.pid,
         "start_time": identity.start_time,
+        "namespace": identity.namespace,
+        "trouble": "",
         "started_at": now.wall,
         "heartbeat_at": now.wall,
         "lease_until": now.lease + lease_seconds,

@@ -123,4 +123,4 @@ def holder_from(text: str) -> Holder:
 
 
 def _identity(process: ProcessIdentity) -> list[str | int]:
-    return [process.host, process.boot_id, process.pid, process.start_time]
+    return [process.host, process.boot_id, process.pid, process.start_time, process.namespace]

@@ -35,7 +35,7 @@ from tailrace.effects.asks import (
 from tailrace.effects.results import Applied
 from tailrace.errors import EnvironmentBroken, InternalError
 from tailrace.execution.executor import Executor
-from tailrace.execution.identity import end_groups, is_alive
+from tailrace.execution.identity import Life, end_groups, life_of
 from tailrace.jobs.stepping import Pace
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import ProcessIdentity
@@ -144,7 +144,7 @@ class JobDriver:
     def _find_lost(self, effect: FindLost) -> frozenset[int]:
         """What is to be lost is ended first: a holder of this host never runs on beside the next try."""
         host = self._identity.host
-        gone = {id: held for id, held in effect.held if held.worker.host == host and not is_alive(held.worker)}
+        gone = {id: held for id, held in effect.held if life_of(held.worker) is Life.DEAD}
         over = [*gone.values(), *(held for _, held in effect.expired if held.worker.host == host)]
         end_groups([held.task for held in over if held.task is not None])
         return frozenset(gone)
@@ -153,7 +153,7 @@ class JobDriver:
         dead = [
             job_id
             for job_id, identity in self._metastore.jobs_running_on(self._identity.host)
-            if not is_alive(identity)
+            if life_of(identity) is Life.DEAD
         ]
         for job_id in dead:
             self._metastore.bury_job(job_id)

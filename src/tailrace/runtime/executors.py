@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tailrace.execution.executor import LocalHand
+from tailrace.execution.identity import require_proc
 from tailrace.execution.local import LocalExecutor
 from tailrace.execution.sequential import SequentialExecutor
 from tailrace.execution.worker import worker_loop
@@ -24,8 +25,11 @@ def start_executor(
 ) -> LocalHand:
     """An executor whose tasks are forked by ``zygote``; waits until that has loaded the DAG files.
 
+    Raises EnvironmentBroken where none can work.
+
     ``said`` hears what a person should know of the workers; ``in_worker`` is called in each of them as it begins.
     """
+    require_proc()
     if settings.executor == "sequential":
         return SequentialExecutor(
             zygote,
