@@ -24,6 +24,7 @@ class Child:
     exit_code: int | None = None  # negative: the signal that killed it; None with ``gone``: it never was
     deadline: float = math.inf
     overdue: bool = False  # the zygote killed it because its deadline was not renewed
+    refused: int = 0  # the errno of what could not be had for it
 
 
 class ZygoteLine:
@@ -39,7 +40,10 @@ class ZygoteLine:
         return self._line.fileno()
 
     def park(self, running: Child | None = None, deadline: float | None = None) -> Child:
-        """Order a new process, and in the same breath renew the ``deadline`` of the running one."""
+        """Order a new process, and in the same breath renew the ``deadline`` of the running one.
+
+        Raises OSError where there is no descriptor left for it.
+        """
         ours, theirs = socket.socketpair()
         child = Child(WorkerEnd(ours))
         if running is not None and deadline is not None:
@@ -47,7 +51,7 @@ class ZygoteLine:
         order = ORDER.pack(0 if running is None else running.pid, 0, NO_CHANGE if deadline is None else deadline)
         try:
             socket.send_fds(self._line, [order], [theirs.fileno()])
-        except OSError:
+        except (BrokenPipeError, ConnectionResetError):
             raise _gone() from None
         finally:
             theirs.close()
@@ -85,7 +89,8 @@ class ZygoteLine:
             child.pid, child.start = pid, number
             self._by_pid[pid] = child
         elif word == REFUSED:
-            self._unanswered.pop(0).gone = True
+            refused = self._unanswered.pop(0)
+            refused.gone, refused.refused = True, number
         elif word == ENDED and pid in self._by_pid:
             child = self._by_pid.pop(pid)
             child.gone, child.exit_code, child.overdue = True, number, bool(overdue)

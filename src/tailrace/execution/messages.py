@@ -69,8 +69,11 @@ def outcome_in(message: dict[str, Any]) -> TryOutcome:
     """The outcome a task sent. Raises Garbled."""
     try:
         followed = message["followed"]
+        kind = OutcomeKind(message["kind"])
+        if kind in (OutcomeKind.LOST, OutcomeKind.LOST_TOGETHER):
+            raise ValueError("whether a try was lost is not its own to say")
         return TryOutcome(
-            OutcomeKind(message["kind"]),
+            kind,
             message["error"],
             message["xcoms"],
             None if followed is None else tuple(followed),

@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -26,9 +27,12 @@ from tailrace.effects.asks import (
 )
 from tailrace.effects.tries import TryOutcome, XComQuery
 from tailrace.execution.channel import Garbled
-from tailrace.execution.identity import identity_from, kill_group, own_identity
+from tailrace.execution.company import Place, alone
+from tailrace.execution.identity import end_groups, identity_from, kill_group, own_identity
 from tailrace.execution.line import Child, ZygoteLine
 from tailrace.execution.messages import order_for, outcome_in, query_in, timed_out, without_outcome
+from tailrace.execution.shortage import words
+from tailrace.execution.zygote import ZygoteGone
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 
@@ -46,6 +50,7 @@ _ENOUGH_PART = 0.75
 #: Of a lease: the zygote may act on a deadline that is so near before it hears of another.
 _TOO_NEAR_PART = 0.1
 
+_NO_PROCESS = "no process can be had for a task"
 _TERMINATED = TryOutcome(OutcomeKind.LOST, "terminated by a second interrupt")
 _HELD_UP = TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease, so its process was killed")
 
@@ -80,7 +85,15 @@ class _Run:
 class TaskPort:
     """One worker's processes. ``reusable``: (dag id, task id) of tasks that one process may serve after the other."""
 
-    def __init__(self, line: socket.socket, specs: Mapping[str, DagSpec], reusable: Set[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        line: socket.socket,
+        specs: Mapping[str, DagSpec],
+        reusable: Set[tuple[str, str]],
+        place: Place | None = None,
+    ) -> None:
+        self.refusal = ""  # why the last process that was asked for could not be had
+        self._place = place or alone()
         self._line = ZygoteLine(line)
         self._specs = specs
         self._reusable = reusable
@@ -95,11 +108,15 @@ class TaskPort:
         self._deadline_told = True
 
     def park(self, effect: ParkTask) -> Parked | None:
-        """A process that waits for the word; None when there is no such task, or no process to be had."""
+        """A process that waits for the word; None when there is no such task, or no process to be had.
+
+        Raises ZygoteGone.
+        """
         key = effect.submission.key.task_instance
         spec = self._specs.get(key.dag_id)
         task = None if spec is None else spec.by_id.get(key.task_id)
         if spec is None or task is None:
+            self.refusal = f"{key.dag_id}.{key.task_id} is not in the DAG files as this job has loaded them"
             return None
         self._offered = self._waiting_child((key.dag_id, key.task_id) in self._reusable)
         if self._offered is None:
@@ -122,14 +139,18 @@ class TaskPort:
         timeout = effect.task_spec.execution_timeout
         seconds = None if timeout is None else timeout.total_seconds()
         self._run = _Run(child, again, timeout, None if seconds is None else time.monotonic() + seconds)
+        self._place.runs(True)
         self._lease_seconds = effect.lease_seconds
         enough = time.monotonic() + effect.lease_seconds * _ENOUGH_PART
         self._deadline_told = enough <= child.deadline <= self._lease_from + effect.lease_seconds * _DEADLINE_PART
-        self._prepare(self._run)
-        if self._is_late():  # the lease may be over before the task begins: then it must not
-            self._run.ending = _HELD_UP
-            self._line.signal(child, signal.SIGKILL)
-            return
+        try:
+            self._prepare(self._run)
+            if self._is_late():  # the lease may be over before the task begins: then it must not
+                self._run.ending = _HELD_UP
+                self._line.signal(child, signal.SIGKILL)
+                return
+        except ZygoteGone:
+            return  # ``wait`` finds it as well
         child.end.post(order_for(effect.claim, seconds, again))
 
     def wait(
@@ -139,9 +160,16 @@ class TaskPort:
 
         None: ``until`` has passed, or ``orders`` want the process back, and there is nothing to tell yet.
         """
+        assert self._run is not None, "only a started try is waited for"
         run = self._run
-        assert run is not None, "only a started try is waited for"
-        due = self._lease_from + effect.seconds
+        try:
+            return self._wait(run, self._lease_from + effect.seconds, orders, until)
+        except ZygoteGone:
+            return self._lost(run)
+
+    def _wait(
+        self, run: _Run, due: float, orders: Orders, until: float
+    ) -> TryOutcome | XComQuery | StillRunning | None:
         self._prepare(run)
         if orders.terminate():
             self._end(run, _TERMINATED)
@@ -171,13 +199,22 @@ class TaskPort:
         run = self._run
         if run is None:
             return
-        self._line.signal(run.child, signal.SIGKILL)
-        give_up = time.monotonic() + KILL_SECONDS
-        while not run.child.gone and (left := give_up - time.monotonic()) > 0:
-            self._line.listen(left)
+        with suppress(ZygoteGone):
+            self._line.signal(run.child, signal.SIGKILL)
+            give_up = time.monotonic() + KILL_SECONDS
+            while not run.child.gone and (left := give_up - time.monotonic()) > 0:
+                self._line.listen(left)
         if not run.child.gone:  # the zygote does not answer: then by our own hand
             kill_group(identity_from(run.child.pid, run.child.start))
         self._close(run)
+
+    def fileno(self) -> int:
+        """The descriptor that has news of the zygote."""
+        return self._line.fileno()
+
+    def listen(self) -> None:
+        """Take what news there are. Raises ZygoteGone."""
+        self._line.listen(0)
 
     def rest(self) -> None:
         """Nothing is there to be run: a kept process may wait for as long as it takes."""
@@ -200,8 +237,10 @@ class TaskPort:
             deadline = self._lease_from + self._lease_seconds * _DEADLINE_PART
             self._deadline_told = True
         if self._next is None and not run.again:
-            self._next = self._line.park(run.child, deadline)
-        elif deadline is not None:
+            with suppress(OSError):  # it will be asked for again when it is needed
+                self._next = self._line.park(run.child, deadline)
+                return
+        if deadline is not None:
             self._line.deadline(run.child, deadline)
 
     def _listen(self, run: _Run, orders: Orders, seconds: float) -> bool:
@@ -254,12 +293,18 @@ class TaskPort:
             return self._kept
         if self._next is not None and self._next.gone:
             self._forget(self._next)  # it died while it waited
-        waiting = self._next = self._next or self._line.park()
+        self.refusal = ""
+        try:
+            waiting = self._next = self._next or self._line.park()
+        except OSError as trouble:
+            self.refusal = words(_NO_PROCESS, trouble.errno or 0)
+            return None
         give_up = time.monotonic() + PARK_SECONDS
         while not waiting.pid:
             left = give_up - time.monotonic()
             if waiting.gone or left <= 0:
                 self._forget(waiting)
+                self.refusal = words(_NO_PROCESS, waiting.refused) if waiting.gone else f"{_NO_PROCESS} in time"
                 return None
             self._line.listen(left)
         return waiting
@@ -302,8 +347,27 @@ class TaskPort:
             return _HELD_UP
         return without_outcome(child.exit_code)
 
+    def _lost(self, run: _Run) -> TryOutcome:
+        """The zygote has died, and the kernel has killed what ran in it; what the task had said by then still counts.
+
+        This worker's mark stays set: the others look at it to know whether they were alone.
+        """
+        child, self._run = run.child, None
+        end_groups([identity_from(child.pid, child.start)])
+        with suppress(Garbled):
+            while run.outcome is None and (message := child.end.hear()) is not None:
+                run.outcome = None if "query" in message else outcome_in(message)
+        child.end.close()
+        if (known := run.ending or run.outcome) is not None:
+            return known
+        if self._place.is_alone:
+            return TryOutcome(OutcomeKind.LOST, "the process that starts tasks died while this try alone ran in it")
+        text = "the process that starts tasks died while this try and others ran in it"
+        return TryOutcome(OutcomeKind.LOST_TOGETHER, text)
+
     def _close(self, run: _Run) -> None:
         self._run = None
+        self._place.runs(False)
         # Whoever has read this try's lease as run out may kill this group at any time: it must not serve another then.
         if run.again and run.outcome is not None and run.ending is None and not run.child.gone and not self._is_late():
             self._kept = run.child

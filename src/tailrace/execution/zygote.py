@@ -165,6 +165,31 @@ class ZygoteHandle:
         self._kill()
         return "it hangs in the kernel" if self._status is None else _how(self._status)
 
+    # --- dying ---------------------------------------------------------------------------------------------
+
+    def has_ended(self) -> bool:
+        """Whether the process is over."""
+        return self.how_it_ended(0.0) is not None
+
+    def how_it_ended(self, within: float) -> str | None:
+        """How the process ended; None if it still lives after so many seconds."""
+        self._wait(within)
+        return None if self._status is None else _how(self._status)
+
+    def begin_again(self) -> None:
+        """Start another in the place of one that died: it loads the code that was loaded first. ``is_loaded`` then."""
+        self._hang_up()
+        self._kill()
+        self._report, self._request = None, replace(self._request, again=True, skip={})
+        self._deaths.clear()
+
+    def another(self, file: str) -> "ZygoteHandle":
+        """One more, of the same code, but of one DAG file alone."""
+        request = replace(self._request, again=True, skip={}, only=(file,))
+        kept = os.dup(self._kept)
+        os.set_inheritable(kept, False)
+        return ZygoteHandle(request, self.timeout, execute_zygote, kept)
+
     # --- serving -------------------------------------------------------------------------------------------
 
     def connect(self) -> socket.socket:
@@ -199,8 +224,7 @@ class ZygoteHandle:
         if self._loading is not None:
             self._end_loading()  # in the middle of user code: nothing else would end that
         self._hang_up()
-        if self._status is None and self.pid:
-            self._wait(None)
+        self._wait(None)
         self._forget_sources()
 
     def _forget_sources(self) -> None:
@@ -220,17 +244,18 @@ class ZygoteHandle:
             with suppress(ProcessLookupError):
                 kill(self.pid, signal.SIGKILL)
         self._wait(_STUCK_SECONDS)
+        if self._status is None:
+            self.pid = 0  # nobody waits for it any more
 
     def _wait(self, seconds: float | None) -> None:
-        """Wait for its end; after so many seconds it is left to the kernel."""
+        """Wait for its end, at most so many seconds."""
         until = None if seconds is None else time.monotonic() + seconds
-        while self._status is None:
+        while self._status is None and self.pid:
             ended, status = os.waitpid(self.pid, 0 if until is None else os.WNOHANG)
             if ended:
                 self._status = status
             elif until is not None:
                 if time.monotonic() >= until:
-                    self.pid = 0
                     return
                 time.sleep(0.002)
 

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.effects.asks import ParkTask
+from tailrace.effects.asks import ParkTask, StillRunning
 from tailrace.effects.tries import TryOutcome
+from tailrace.execution.channel import Garbled
+from tailrace.execution.company import Company
+from tailrace.execution.messages import outcome_in
 from tailrace.execution.port import TaskPort
 from tailrace.execution.zygote import ZygoteGone, start_zygote
 from tailrace.model.outcomes import OutcomeKind
-from tests.acceptance.execution.conftest import NewBench, alive, eventually, pid_in, submission
+from tests.acceptance.execution.conftest import Bench, NewBench, alive, eventually, pid_in, submission
 
 NOOP = """
 @work
@@ -219,6 +222,54 @@ def test_a_gone_zygote_is_said(bench: NewBench) -> None:
         desk.zygote.connect()
     with pytest.raises(ZygoteGone):
         desk.port.park(ParkTask(submission("noop")))
+
+
+def dead_zygote(desk: Bench) -> None:
+    os.kill(desk.zygote.pid, signal.SIGKILL)
+
+
+def test_a_try_that_was_alone_as_the_zygote_died_is_lost(bench: NewBench) -> None:
+    desk = bench("@work\ndef endless(): time.sleep(1000)\n")
+    parked = desk.start("endless").task
+    assert parked is not None
+    dead_zygote(desk)
+    outcome = desk.outcome()
+    assert outcome.kind is OutcomeKind.LOST
+    assert not alive(parked.pid), "nothing of it runs when that is told"
+    with pytest.raises(ZygoteGone):
+        desk.port.park(ParkTask(submission("endless")))
+
+
+def test_a_try_that_was_there_with_others_is_lost_with_them(bench: NewBench) -> None:
+    desk = bench("@work\ndef endless(): time.sleep(1000)\n")
+    report, company = desk.zygote.loaded(), Company(3)
+    ports = [TaskPort(desk.zygote.connect(), report.specs, report.reusable, company.place(n)) for n in range(3)]
+    desks = [Bench(desk.zygote, port, desk.home) for port in ports]
+    for each in desks[:2]:
+        each.start("endless")
+    dead_zygote(desk)
+    assert [each.outcome().kind for each in desks[:2]] == [OutcomeKind.LOST_TOGETHER] * 2
+    for each in desks:
+        each.port.close()
+        for descriptor in each.orders.pipe:
+            os.close(descriptor)
+
+
+def test_what_a_task_had_said_counts_though_the_zygote_died(bench: NewBench) -> None:
+    """It is heard with the end of the process, which the zygote could not tell any more."""
+    desk = bench("@work\ndef fails(): raise ValueError('no')\n")
+    desk.park("fails")
+    os.kill(desk.zygote.pid, signal.SIGSTOP)
+    desk.start("fails")
+    assert isinstance(desk.news(1.0), StillRunning)
+    dead_zygote(desk)
+    assert desk.outcome() == TryOutcome(OutcomeKind.FAILED, "ValueError: no")
+
+
+@pytest.mark.parametrize("kind", ["lost", "lost_together", "nonsense"])
+def test_a_task_cannot_say_that_it_was_lost(kind: str) -> None:
+    with pytest.raises(Garbled):
+        outcome_in({"kind": kind, "error": "", "xcoms": {}, "followed": None})
 
 
 # --- isolation -----------------------------------------------------------------------------------------------
