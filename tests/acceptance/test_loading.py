@@ -153,6 +153,22 @@ def scheduler(project: Path) -> Iterator[StartScheduler]:
             each.process.wait(20)
 
 
+def test_explain_knows_the_file_that_does_not_load(tailrace: Run, project: Path, scheduler: StartScheduler) -> None:
+    assert tailrace("dags", "trigger", "good", "--run-id", "manual__one").returncode == 0
+    (project / "dags" / "good.py").write_text("import nowhere\n")
+    running = scheduler()
+    running.says("dags/good.py:1: ModuleNotFoundError: No module named 'nowhere'")
+    said = "does not have the DAG: "
+
+    def explained() -> str:
+        return tailrace("runs", "explain", "good", "manual__one").stdout
+
+    eventually(lambda: said in explained(), within=30)
+    assert "dags/good.py:1: ModuleNotFoundError: No module named 'nowhere'" in explained()
+    replace(project, "good.py", GOOD.format("good"))
+    running.says("good / manual__one success")
+
+
 def replace(project: Path, name: str, text: str) -> None:
     (project / "new").write_text(text)
     (project / "new").rename(project / "dags" / name)

@@ -176,7 +176,11 @@ def _has_members(group: int) -> bool:
 
 def _runs(groups: set[int]) -> bool:
     """Whether a living process is in one of these groups: one that nobody has reaped is not living."""
-    for name in os.listdir("/proc"):  # what it hides is not ours to wait for
+    try:
+        names = os.listdir("/proc")
+    except OSError:  # no descriptor is left to look with
+        return True
+    for name in names:  # what is hidden is not ours to wait for
         if name.isdecimal() and (found := _stat(int(name))) and found.group in groups and not found.is_corpse:
             return True
     return False

@@ -194,13 +194,13 @@ class LocalExecutor:
             self._keeper.lacking = ""
 
     def _start_worker(self) -> None:
-        self._before_fork()
         company = self._keeper.company
         taken = {worker.place.number for worker in self._workers if worker.company is company}
         place = company.place(next(number for number in range(self._size) if number not in taken))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
+                self._before_fork()  # not before there is a descriptor: who lets go of a file must be able to open it
                 with self._keeper.zygote.connect() as line:
                     pid = os.fork()
                     if pid == 0:

@@ -23,6 +23,7 @@ from tailrace.metastore.views import BackfillSummary
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.creation import plan_backfill
+from tailrace.planning.explained import JobTrouble
 from tailrace.runtime.commands import (
     EXIT_CODES,
     BackfillCommand,
@@ -185,6 +186,7 @@ def _drive(
             plenty=2 * settings.workers + 2,
             noted=_noted(listener),
             watch=_watcher(listener, interrupts, progress),
+            trouble=lambda: JobTrouble(executor.trouble),
         )
         loop = backfill_loop(job_id, dag, backfill_id, pace_of(settings))
         end = drive_job(metastore, job_id, loop, driver.perform)

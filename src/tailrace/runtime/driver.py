@@ -40,6 +40,7 @@ from tailrace.jobs.stepping import Pace
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState
+from tailrace.planning.explained import JobTrouble
 from tailrace.planning.snapshot import Snapshot
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
@@ -84,8 +85,8 @@ def drive_job(metastore: Metastore, job_id: int, loop: Loop[R], perform: Callabl
 class JobDriver:
     """Performs the effects of one job.
 
-    ``plenty`` is how many tries in the executor's hand keep its workers busy for a while; ``watch`` is called before
-    each wait, to show progress.
+    ``trouble`` answers what hinders the job now. ``plenty`` is how many tries in the executor's hand keep its workers
+    busy for a while; ``watch`` is called before each wait, to show progress.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class JobDriver:
         noted: Callable[[Note], None],
         watch: Callable[[Woken], None],
         read_dags: Callable[[], DagBook] = DagBook,
+        trouble: Callable[[], JobTrouble] = JobTrouble,
     ) -> None:
         self._metastore = metastore
         self._executor = executor
@@ -116,7 +118,7 @@ class JobDriver:
             Submit: lambda effect: executor.submit(effect.submissions),
             FindLost: self._find_lost,
             BuryDeadJobs: self._bury_dead_jobs,
-            Heartbeat: lambda effect: metastore.heartbeat(effect.job_id, lease_seconds),
+            Heartbeat: lambda effect: metastore.heartbeat(effect.job_id, lease_seconds, trouble()),
             EndJob: lambda effect: metastore.end_job(effect.job_id, effect.state),
             Wait: self._wait,
             StopStarting: self._stop_starting,

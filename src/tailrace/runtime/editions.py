@@ -19,6 +19,7 @@ from tailrace.errors import EnvironmentBroken
 from tailrace.execution.executor import LocalHand
 from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.zygote import ZygoteHandle
+from tailrace.planning.explained import JobTrouble
 
 #: Seconds between two looks at the files.
 LOOK_EVERY = 1.0
@@ -59,16 +60,17 @@ class Editions:
         self._start_zygote = start_zygote
         self._start_executor = start_executor
         self._told = told
+        self._report = first.loaded()
         self._seen = watch.seen
         self._looked_at = 0.0
         self._again_at = _again_at(first)  # whether the files have changed or not
+        self._wrong = self._report.mistakes  # of the files as they were looked at last
         self._has_changed = True  # since they were loaded last
         self._told_last: tuple[str, ...] = ()
         self._loading: ZygoteHandle | None = None
         self._editions: list[_Edition] = []  # the current one is the last
         self._editions.append(self._begin(first))
         self._number = 1
-        self._report = first.loaded()
         self._book = _book(self._report, self._number)
 
     # --- the files -----------------------------------------------------------------------------------------
@@ -103,6 +105,7 @@ class Editions:
         self._loading = None
         report = loading.loaded()
         self._again_at = _again_at(loading)
+        self._wrong = report.mistakes
         if not self._has_changed and report.specs == self._report.specs:
             loading.stop()  # it was loaded again for a file that does not load this time either
             return
@@ -129,8 +132,10 @@ class Editions:
 
     def _would_lose(self, report: LoadReport) -> bool:
         """Whether a DAG of the current edition is missing because of a mistake: its runs would stand still."""
-        wrong = {mistake.file for mistake in report.mistakes}
-        return any(id not in report.specs and dag.file in wrong for id, dag in self._book.dags.items())
+        wrong = {mistake.file for mistake in report.mistakes} | {mistake.dag_id for mistake in report.mistakes}
+        return any(
+            id not in report.specs and not wrong.isdisjoint((id, dag.file)) for id, dag in self._book.dags.items()
+        )
 
     def _begin(self, zygote: ZygoteHandle) -> _Edition:
         return _Edition(zygote, self._start_executor(zygote, partial(self._disown_others, zygote)))
@@ -142,6 +147,22 @@ class Editions:
         for edition in self._editions:
             if edition.zygote is not zygote:
                 edition.executor.disown()
+
+    @property
+    def trouble(self) -> str:
+        """What keeps tries from being begun just now."""
+        return self._editions[-1].executor.trouble
+
+    def trouble_of_job(self) -> JobTrouble:
+        """What hinders this scheduler: that, and the files and DAGs that it could not load."""
+        has = {spec.file for spec in self._book.dags.values()}
+        files, dags = dict[str, str](), dict[str, str]()
+        for mistake in self._wrong:
+            if mistake.dag_id is not None and mistake.dag_id not in self._book.dags:
+                dags.setdefault(mistake.dag_id, str(mistake))
+            elif mistake.file not in has:
+                files.setdefault(mistake.file, str(mistake))
+        return JobTrouble(self.trouble, files, dags)
 
     # --- the executor --------------------------------------------------------------------------------------
 

@@ -84,5 +84,6 @@ def _drive(
         noted=listener.noted,
         watch=telling_interrupts(listener, interrupts),
         read_dags=editions.book,
+        trouble=editions.trouble_of_job,
     )
     return drive_job(metastore, job_id, scheduler_loop(job_id, pace_of(settings), until_idle), driver.perform)
