@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.dag_files import Unreadable, is_dag_file
+from tailrace.authoring.mistakes import Note, printable
 from tailrace.authoring.sources import Sources
 
 
@@ -103,15 +104,16 @@ class DagFolder:
             return None
         return f"the installed {spec.origin}"
 
-    def clashes(self, folders: Iterable[Path]) -> list[str]:
-        """The modules in these folders that no import finds, for one of the same name elsewhere comes first."""
+    def clashes(self, folders: Iterable[Path]) -> list[Note]:
+        """Of each module in these folders that no import finds, that one of its name elsewhere comes first."""
         said = []
         for folder in sorted(each for each in set(folders) if each.is_dir()):
             for name in sorted(os.listdir(folder)):
                 path, stem = folder / name, name.removesuffix(".py")
                 is_module = name.endswith(".py") or (path / "__init__.py").is_file()
                 if is_module and stem.isidentifier() and (found := self.elsewhere(stem)) is not None:
-                    said.append(f"{path}: `import {stem}` finds {found}, not this; rename it if it is to be imported")
+                    text = f"`import {stem}` finds {found}, not this; rename it if it is to be imported"
+                    said.append(Note(printable(path), 0, None, text))
         return said
 
     def spec(self, name: str, file: str) -> importlib.machinery.ModuleSpec:

@@ -33,12 +33,11 @@ class LoadedDags:
     dags: dict[str, DAG] = field(default_factory=dict)
     specs: dict[str, DagSpec] = field(default_factory=dict)
     mistakes: tuple[Mistake, ...] = ()
-    notes: tuple[Note, ...] = ()  # about the DAGs that are without mistakes
+    notes: tuple[Note, ...] = ()  # about the DAGs that are without mistakes, and modules that no import finds
     spaces: dict[str, ModuleSpace] = field(default_factory=dict)  # of each DAG: the modules of its file
     packed: bytes = b""  # all the code that was loaded, to be loaded again (``Sources.unpacked``)
     threads_started: tuple[str, ...] = ()  # by these files, and they run on: forking from here is not safe
     notices: tuple[str, ...] = ()  # what a person should know although it is no mistake
-    clashes: tuple[str, ...] = ()  # modules that no import finds
 
     def enter(self, dag_id: str) -> ModuleSpace:
         """Make this process one for a task of that DAG: it finds the modules of its file, and what that changed."""
@@ -89,7 +88,7 @@ def load_dags(
     finally:
         loading.close()
     loaded.mistakes = tuple(sorted(mistakes, key=lambda mistake: (mistake.file, mistake.line, mistake.message)))
-    loaded.clashes = tuple(folder.clashes([root, *(file.parent for file in files)]))
+    loaded.notes += tuple(folder.clashes([root, *(file.parent for file in files)]))
     loaded.packed = sources.packed(root, {dag_id: space.file for dag_id, space in loaded.spaces.items()})
     folder.loaded()
     return loaded

@@ -46,8 +46,7 @@ class LoadRequest(Struct, frozen=True):
 class LoadReport(Struct, frozen=True):
     """What is in the DAG files. ``isolation`` is what tries will really get; ``notices`` are for people.
 
-    ``reusable``: (dag id, task id) of the tasks whose process may serve the next of them too. ``clashes``: modules of
-    the DAG folder that no import finds, for one of the same name comes first.
+    ``reusable``: (dag id, task id) of the tasks whose process may serve the next of them too.
     """
 
     specs: Mapping[str, DagSpec]
@@ -55,7 +54,6 @@ class LoadReport(Struct, frozen=True):
     isolation: str = "fork"
     notices: tuple[str, ...] = ()
     reusable: frozenset[tuple[str, str]] = frozenset()
-    clashes: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
 
 

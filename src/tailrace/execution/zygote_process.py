@@ -73,7 +73,7 @@ def _load(nursery: ModuleType, request: LoadRequest, lines: Lines) -> tuple[Load
         keep_sources(lines.kept, loaded.packed)
     loaded.packed = b""
     reusable = nursery.reusable_tasks(loaded, isolation)
-    found = (loaded.specs, loaded.mistakes, isolation, notices, reusable, loaded.clashes, loaded.notes)
+    found = (loaded.specs, loaded.mistakes, isolation, notices, reusable, loaded.notes)
     telling.report(LoadReport(*found))
     sys.stdout.flush()
     sys.stderr.flush()  # a half line left here would come out again in every child

@@ -119,8 +119,9 @@ def test_the_standard_library_comes_before_dag_files(write: Write, name: str, fi
     loaded = sound(folder)
     assert answer(loaded, "taken") == "1"
     assert str(folder) not in answer(loaded, "user")
-    (said,) = loaded.clashes
-    assert said.startswith(f"{folder}/{name}.py: `import {name}` finds the module of the standard library, not this")
+    (note,) = loaded.notes
+    said = f"{folder}/{name}.py: note: `import {name}` finds the module of the standard library, not this"
+    assert str(note).startswith(said)
 
 
 def test_what_is_installed_comes_before_dag_files_and_the_clash_is_told(write: Write) -> None:
@@ -129,7 +130,7 @@ def test_what_is_installed_comes_before_dag_files_and_the_clash_is_told(write: W
     folder = write("fine.py", dag_file("fine"))
     loaded = sound(folder)
     assert answer(loaded, "taken") == "1"
-    assert [said.partition(": ")[0] for said in loaded.clashes] == [f"{folder}/jinja2.py", f"{folder}/msgspec"]
+    assert [note.file for note in loaded.notes] == [f"{folder}/jinja2.py", f"{folder}/msgspec"]
 
 
 def test_a_dag_that_an_imported_dag_file_makes_is_its_own(write: Write) -> None:

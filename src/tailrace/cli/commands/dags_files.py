@@ -85,6 +85,8 @@ def check(dags: Path | None, output: str) -> int:
             speaker.answer(str(mistake))
         for note in notes:
             speaker.answer(str(note))
+        for notice in () if loaded is None else loaded.notices:
+            speaker.notice(notice)
         ended = plural(len(mistakes), "mistake") if mistakes else "no mistakes"
         ended += f", {plural(len(notes), 'note')}" if notes else ""
         speaker.note(f"{plural(len(found), 'DAG')} loaded, {ended}")
@@ -106,8 +108,8 @@ def schedule_words(schedule: Schedule) -> str:
 
 
 def _warn(loaded: LoadReport | None) -> None:
-    for mistake in () if loaded is None else loaded.mistakes:
-        current_speaker().notice(str(mistake))
+    for text in () if loaded is None else (*map(str, loaded.mistakes), *loaded.notices):
+        current_speaker().notice(text)
 
 
 def _dag_json(spec: DagSpec) -> dict[str, object]:
