@@ -216,6 +216,52 @@ def test_a_scheduler_tries_again_what_did_not_load_in_time(project: Path, schedu
     running.says("were loaded again: 2 DAGs", within=90)
 
 
+@pytest.mark.parametrize("bad", ["raise ValueError('no')\n", "import time\ntime.sleep(1000)\n"])
+def test_a_file_that_does_not_load_any_more_keeps_its_code_and_the_others_are_loaded(
+    tailrace: Run, project: Path, scheduler: StartScheduler, bad: str
+) -> None:
+    """Its helper too, which the others have in another version by then, and after the zygote was killed as well."""
+    helper = project / "dags" / "_helper.py"
+    text = GOOD.replace("import datetime\n", "import datetime\nimport _helper\n", 1)
+    text = text.replace("from tailrace", "import _helper\nfrom tailrace").replace("echo {0}", "echo {0} $(echo {1})")
+    for name in ("steady", "other"):
+        made = (
+            text.replace("{1}", "' + _helper.WORD + '")
+            .format(name)
+            .replace('"echo', "'echo")
+            .replace('LEDGER"', "LEDGER'")
+        )
+        (project / "dags" / f"{name}.py").write_text(made)
+    helper.write_text("WORD = 'one'\n")
+    running = scheduler(TAILRACE_LOAD_TIMEOUT_SECONDS="2")
+    running.says("scheduling good, other, steady")
+    helper.write_text("WORD = 'two'\n")
+    replace(project, "steady.py", bad)
+    running.says("dags/steady.py keeps the code that was loaded before, until it is mended")
+
+    def ran(dag_id: str, run_id: str) -> list[str]:
+        assert tailrace("dags", "trigger", dag_id, "--run-id", run_id, "--dags", str(kept)).returncode == 0
+        eventually(lambda: f"{dag_id} / {run_id} success" in running.log.read_text(), within=30)
+        return (project / "ledger").read_text().split("\n")[-2].split()
+
+    kept = project / "kept"
+    kept.mkdir()
+    for name in ("steady", "other"):
+        (kept / f"{name}.py").write_text(GOOD.format(name))
+    assert ran("steady", "manual__1") == ["steady", "one"]
+    assert ran("other", "manual__2") == ["other", "two"]
+    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    zygote = next(pid for pid in children if "zygote_starting" in Path(f"/proc/{pid}/cmdline").read_text())
+    os.kill(int(zygote), signal.SIGKILL)
+    running.says("another runs the code that was loaded")
+    assert ran("steady", "manual__3") == ["steady", "one"]
+    assert ran("other", "manual__4") == ["other", "two"]
+    assert "otherwise than before" not in running.log.read_text()
+    replace(project, "steady.py", GOOD.format("steady"))
+    eventually(lambda: running.log.read_text().count("were loaded again") == 2, within=30)
+    assert ran("steady", "manual__5") == ["steady"]
+
+
 def test_a_link_that_is_swapped_is_another_edition(project: Path, scheduler: StartScheduler) -> None:
     """As git-sync does it: sizes and times are equal, the files are others."""
     for version in ("one", "two"):

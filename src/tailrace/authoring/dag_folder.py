@@ -49,6 +49,8 @@ class DagFolder:
 
     def open(self) -> None:
         """Have Python find the modules of this folder, and no longer those of another."""
+        if DagFolder._open is self:
+            return
         if DagFolder._open is not None:
             sys.path_hooks.remove(DagFolder._open._finder)
         DagFolder._open = self

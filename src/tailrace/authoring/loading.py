@@ -39,6 +39,16 @@ class LoadedDags:
     threads_started: tuple[str, ...] = ()  # by these files, and they run on: forking from here is not safe
     notices: tuple[str, ...] = ()  # what a person should know although it is no mistake
 
+    def take_in(self, others: "LoadedDags") -> None:
+        """Add the DAGs of another load, but for those that are here already."""
+        for dag_id in others.dags.keys() - self.dags.keys():
+            self.dags[dag_id] = others.dags[dag_id]
+            self.specs[dag_id] = others.specs[dag_id]
+            self.spaces[dag_id] = others.spaces[dag_id]
+        self.mistakes = tuple(sorted({*self.mistakes, *others.mistakes}))
+        self.notices += others.notices
+        self.threads_started += others.threads_started
+
     def enter(self, dag_id: str) -> ModuleSpace:
         """Make this process one for a task of that DAG: it finds the modules of its file, and what that changed."""
         space = self.spaces[dag_id]

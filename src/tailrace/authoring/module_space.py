@@ -81,6 +81,7 @@ class ModuleSpace:
         if ModuleSpace._entered is self:
             return
         ModuleSpace.leave_any()
+        self._folder.open()
         ModuleSpace._entered = self
         self._others = dict(sys.modules)
         sys.path = list(self._path)

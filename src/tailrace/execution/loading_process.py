@@ -6,7 +6,7 @@ User code runs in that process and may write anything: what is read here is data
 import fcntl
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,6 +28,7 @@ class LoadRequest(Struct, frozen=True):
     """What is to be loaded, and what for. ``isolation`` is as the settings say it: fork, spawn or worker.
 
     ``again``: not the files as they are now but the code that was kept. ``only`` and ``skip`` are as in ``load_dags``.
+    ``stale``: files that do not load as they are now, and why; their DAGs are those that a former load has kept.
     """
 
     dags: bytes
@@ -36,6 +37,7 @@ class LoadRequest(Struct, frozen=True):
     again: bool = False
     only: tuple[str, ...] = ()
     skip: dict[str, str] = {}
+    stale: dict[str, str] = {}
 
     @classmethod
     def of(cls, dags: Path, home: Path, isolation: str) -> "LoadRequest":
@@ -60,7 +62,7 @@ class LoadReport(Struct, frozen=True):
 def write_request(request: LoadRequest) -> int:
     """The request in a file of no name; answers its descriptor, which another process may read from."""
     descriptor = file_for_sources()
-    keep_sources(descriptor, msgspec.msgpack.encode(request))
+    _write(descriptor, msgspec.msgpack.encode(request))
     return descriptor
 
 
@@ -74,8 +76,12 @@ def file_for_sources() -> int:
     return os.memfd_create("tailrace-dag-files", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
 
 
-def keep_sources(descriptor: int, packed: bytes) -> None:
-    """Fill such a file, once and for all: no task can change the code that others will run."""
+def keep_sources(descriptor: int, loads: Sequence[bytes]) -> None:
+    """Fill such a file with what one load or several packed: no task can change the code that others will run."""
+    _write(descriptor, msgspec.msgpack.encode(list(loads)))
+
+
+def _write(descriptor: int, packed: bytes) -> None:
     written = 0
     while written < len(packed):
         written += os.pwrite(descriptor, packed[written:], written)
@@ -83,9 +89,10 @@ def keep_sources(descriptor: int, packed: bytes) -> None:
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
 
 
-def read_sources(descriptor: int) -> Sources:
-    """What is kept in such a file."""
-    return Sources.unpacked(_read_all(descriptor))
+def read_sources(descriptor: int) -> list[Sources]:
+    """What is kept in such a file: that of each load."""
+    loads = msgspec.msgpack.decode(_read_all(descriptor), type=list[bytes])
+    return [Sources.unpacked(packed) for packed in loads]
 
 
 class Telling:

@@ -25,16 +25,15 @@ def main() -> None:
     os.set_inheritable(int(leash), False)
     open_streams()
     heed_signals()
-    sources = read_sources(int(kept))
+    loads = read_sources(int(kept))
     os.close(int(kept))
 
     def load(dag_id: str) -> LoadedDags:
-        assert sources.kept is not None, "the zygote has kept them"
-        file = sources.kept.dag_files.get(dag_id)
-        if file is None:
-            return LoadedDags()
-        loaded = load_dags(Path(dags), only=[printable(file)], sources=sources)
-        show_logging()
-        return loaded
+        for sources in loads:
+            if sources.kept is not None and (file := sources.kept.dag_files.get(dag_id)) is not None:
+                loaded = load_dags(Path(dags), only=[printable(file)], sources=sources)
+                show_logging()
+                return loaded
+        return LoadedDags()
 
     os._exit(serve(TaskEnd(end), load, home))

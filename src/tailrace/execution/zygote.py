@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,13 +50,19 @@ class ZygoteHandle:
     """One zygote, or those that follow one another in its place. ``said`` hears lines for a person while it loads."""
 
     def __init__(
-        self, request: LoadRequest, timeout: float, start: Callable[[LoadRequest, int], Started], kept: int
+        self,
+        request: LoadRequest,
+        timeout: float,
+        start: Callable[[LoadRequest, int, int], Started],
+        kept: int,
+        former: int = -1,
     ) -> None:
         self.said: Callable[[str], None] = lambda text: None
         self.given_up: dict[str, str] = {}  # files that were not loaded to their end, and why
         self._request = request
         self.timeout = timeout  # so many seconds each file may take
         self._kept = kept
+        self._former = former
         self._deaths: Counter[str] = Counter()
         self._first: LoadReport | None = None
         self._report: LoadReport | None = None
@@ -64,7 +70,7 @@ class ZygoteHandle:
         self._control: socket.socket | None = None
         self.pid = 0
         self._status: int | None = None
-        self._take(start(request, kept))
+        self._take(start(request, kept, former))
 
     def _take(self, started: Started) -> None:
         self.pid, self._control, self._status = started.pid, started.control, None
@@ -99,7 +105,7 @@ class ZygoteHandle:
         """Wait so long for news, and take it, or do what is due. False: nothing has happened."""
         loading = self._loading
         if loading is None:
-            self._take(execute_zygote(self._request, self._kept))
+            self._take(execute_zygote(self._request, self._kept, self._former))
             return True
         poll = select.poll()
         poll.register(loading.report, select.POLLIN)
@@ -180,15 +186,19 @@ class ZygoteHandle:
         """Start another in the place of one that died: it loads the code that was loaded first. ``is_loaded`` then."""
         self._hang_up()
         self._kill()
-        self._report, self._request = None, replace(self._request, again=True, skip={})
+        self._report, self._request = None, replace(self._request, again=True, skip={}, stale={})
         self._deaths.clear()
 
     def another(self, file: str) -> "ZygoteHandle":
         """One more, of the same code, but of one DAG file alone."""
-        request = replace(self._request, again=True, skip={}, only=(file,))
-        kept = os.dup(self._kept)
-        os.set_inheritable(kept, False)
-        return ZygoteHandle(request, self.timeout, execute_zygote, kept)
+        request = replace(self._request, again=True, skip={}, stale={}, only=(file,))
+        return ZygoteHandle(request, self.timeout, execute_zygote, os.dup(self._kept))
+
+    def successor(self, stale: Mapping[str, str], skip: Mapping[str, str]) -> "ZygoteHandle":
+        """One that loads the files as they are now; what does not load so keeps the code of this one, or is skipped."""
+        request = replace(self._request, again=False, skip=dict(skip), only=(), stale=dict(stale))
+        kept = file_for_sources()
+        return ZygoteHandle(request, self.timeout, execute_zygote, kept, os.dup(self._kept))
 
     # --- serving -------------------------------------------------------------------------------------------
 
@@ -228,9 +238,9 @@ class ZygoteHandle:
         self._forget_sources()
 
     def _forget_sources(self) -> None:
-        if self._kept >= 0:
-            os.close(self._kept)
-            self._kept = -1
+        for descriptor in {self._kept, self._former} - {-1}:
+            os.close(descriptor)
+        self._kept = self._former = -1
 
     def _hang_up(self) -> None:
         if self._control is not None:

@@ -18,11 +18,15 @@ from tailrace.execution.logs import open_streams, show_logging
 
 
 class Lines(Struct, frozen=True):
-    """The descriptors that a zygote is given: its line to the job, where it reports, where it keeps what it loaded."""
+    """The descriptors that a zygote is given: its line to the job, where it reports, where it keeps what it loaded.
+
+    ``former`` is where another has kept what it loaded before; -1: there is none.
+    """
 
     control: int
     report: int
     kept: int
+    former: int = -1
 
 
 def be_zygote(job: int, request: LoadRequest, lines: Lines) -> NoReturn:
@@ -59,9 +63,7 @@ def be_zygote(job: int, request: LoadRequest, lines: Lines) -> NoReturn:
 def _load(nursery: ModuleType, request: LoadRequest, lines: Lines) -> tuple[LoadedDags, str]:
     """Load the files and report; answers what is in them and what isolation tries will get."""
     telling = Telling(lines.report)
-    sources = read_sources(lines.kept) if request.again else None
-    dags = Path(os.fsdecode(request.dags))
-    loaded = load_dags(dags, telling.begins, only=request.only, skip=request.skip, sources=sources)
+    loaded = _load_all(request, lines, telling)
     telling.begins(Path())  # none any more
     show_logging()
     isolation, notices = request.isolation, loaded.notices
@@ -69,12 +71,29 @@ def _load(nursery: ModuleType, request: LoadRequest, lines: Lines) -> tuple[Load
         files = ", ".join(loaded.threads_started)
         notices += (f"loading {files} started threads, so each try gets a fresh interpreter (not {isolation})",)
         isolation = "spawn"
-    if not request.again:
-        keep_sources(lines.kept, loaded.packed)
-    loaded.packed = b""
     reusable = nursery.reusable_tasks(loaded, isolation)
     found = (loaded.specs, loaded.mistakes, isolation, notices, reusable, loaded.notes)
     telling.report(LoadReport(*found))
     sys.stdout.flush()
     sys.stderr.flush()  # a half line left here would come out again in every child
     return loaded, isolation
+
+
+def _load_all(request: LoadRequest, lines: Lines, telling: Telling) -> LoadedDags:
+    """What is kept; or the files as they are now, and of those that do not load, what was kept before."""
+    dags, loads = Path(os.fsdecode(request.dags)), list[LoadedDags]()
+    if request.again:
+        for sources in read_sources(lines.kept):
+            loads.append(load_dags(dags, telling.begins, only=request.only, skip=request.skip, sources=sources))
+    else:
+        loads.append(load_dags(dags, telling.begins, skip={**request.stale, **request.skip}))
+        for sources in read_sources(lines.former) if lines.former >= 0 else ():
+            loads.append(load_dags(dags, telling.begins, only=request.stale, skip=request.skip, sources=sources))
+        keep_sources(lines.kept, [loaded.packed for loaded in loads])
+    if lines.former >= 0:
+        os.close(lines.former)
+    first, *others = loads
+    for loaded in others:
+        first.take_in(loaded)
+    first.packed = b""
+    return first

@@ -26,9 +26,12 @@ class Started(Struct, frozen=True):
     report: int
 
 
-def fork_zygote(request: LoadRequest, kept: int) -> Started:
-    """Fork it; it loads the DAG files while the caller goes on. Raises EnvironmentBroken."""
-    ours, lines = _lines(kept)
+def fork_zygote(request: LoadRequest, kept: int, former: int = -1) -> Started:
+    """Fork it; it loads the DAG files while the caller goes on. Raises EnvironmentBroken.
+
+    ``kept`` is where it keeps what it loads, ``former`` where another has kept what it loaded before.
+    """
+    ours, lines = _lines(kept, former)
     sys.stdout.flush()
     sys.stderr.flush()
     job = os.getpid()
@@ -45,24 +48,26 @@ def fork_zygote(request: LoadRequest, kept: int) -> Started:
     return _begun(pid, ours, lines)
 
 
-def execute_zygote(request: LoadRequest, kept: int) -> Started:
-    """Start it as a fresh interpreter; it loads the DAG files while the caller goes on. Raises EnvironmentBroken."""
-    ours, lines = _lines(kept)
+def execute_zygote(request: LoadRequest, kept: int, former: int = -1) -> Started:
+    """The same, started as a fresh interpreter."""
+    ours, lines = _lines(kept, former)
     sys.stdout.flush()
     sys.stderr.flush()
     asked = -1
     try:
         asked = write_request(request)
-        told = (os.getpid(), asked, lines.control, lines.report, lines.kept)
+        told = (os.getpid(), asked, lines.control, lines.report, kept, former)
         command = command_for("tailrace.execution.zygote_starting", *map(str, told))
         for descriptor in told[1:]:
-            os.set_inheritable(descriptor, True)
+            if descriptor >= 0:
+                os.set_inheritable(descriptor, True)
         # The signals that a job holds off for a while are none that its zygote should.
         pid = os.posix_spawn(sys.executable, command, os.environ, setpgroup=0, setsigmask=())
     except OSError as trouble:
         raise _cannot_start(trouble, ours, lines) from None
     finally:
-        os.set_inheritable(kept, False)
+        for descriptor in {kept, former} - {-1}:
+            os.set_inheritable(descriptor, False)
         if asked >= 0:
             os.close(asked)
     return _begun(pid, ours, lines)
@@ -73,7 +78,7 @@ class _Ours(Struct):
     report: int
 
 
-def _lines(kept: int) -> tuple[_Ours, Lines]:
+def _lines(kept: int, former: int) -> tuple[_Ours, Lines]:
     report = their_report = -1
     try:
         report, their_report = os.pipe()
@@ -83,7 +88,7 @@ def _lines(kept: int) -> tuple[_Ours, Lines]:
             os.close(descriptor)
         raise EnvironmentBroken(_no_process(trouble)) from None
     os.set_blocking(report, False)
-    return _Ours(control, report), Lines(their_control.detach(), their_report, kept)
+    return _Ours(control, report), Lines(their_control.detach(), their_report, kept, former)
 
 
 def _begun(pid: int, ours: _Ours, lines: Lines) -> Started:
@@ -107,10 +112,10 @@ def _no_process(trouble: OSError) -> str:
 
 
 def main() -> None:
-    """The fresh interpreter's: its arguments are JOB REQUEST CONTROL REPORT KEPT, a pid and descriptors."""
-    job, asked, control, report, kept = map(int, sys.argv[1:6])
-    for descriptor in (asked, control, report, kept):
+    """The fresh interpreter's: its arguments are JOB REQUEST CONTROL REPORT KEPT FORMER, a pid and descriptors."""
+    job, asked, *given = map(int, sys.argv[1:7])
+    for descriptor in {asked, *given} - {-1}:
         os.set_inheritable(descriptor, False)
     request = read_request(asked)
     os.close(asked)
-    be_zygote(job, request, Lines(control, report, kept))
+    be_zygote(job, request, Lines(*given))

@@ -6,7 +6,7 @@ then both have workers, so for that time more may run than one edition's number 
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -65,7 +65,8 @@ class Editions:
         self._looked_at = 0.0
         self._again_at = _again_at(first)  # whether the files have changed or not
         self._wrong = self._report.mistakes  # of the files as they were looked at last
-        self._has_changed = True  # since they were loaded last
+        self._changed: set[str] = set()  # the files that are other than when they were loaded last
+        self._stale: dict[str, str] = {}  # files that are being loaded with the code that they had before, and why
         self._told_last: tuple[str, ...] = ()
         self._loading: ZygoteHandle | None = None
         self._editions: list[_Edition] = []  # the current one is the last
@@ -86,56 +87,82 @@ class Editions:
                 self._looked_at = now
                 seen = self._watch.digests()
                 if seen != self._seen or now >= self._again_at:
-                    self._has_changed = seen != self._seen
+                    both = self._seen.keys() | seen.keys()
+                    self._changed |= {file for file in both if seen.get(file) != self._seen.get(file)}
                     self._seen = seen
-                    self._loading = self._start_zygote()
-                    self._loading.said = self._told
+                    self._load(self._start_zygote())
         except EnvironmentBroken as trouble:
             self._give_up_loading(str(trouble))
         return self._book
+
+    def _load(self, zygote: ZygoteHandle) -> None:
+        self._loading = zygote
+        zygote.said = self._told
 
     def _give_up_loading(self, why: str) -> None:
         if self._loading is not None:
             self._loading.stop()
             self._loading = None
+        self._stale = {}
         self._again_at = time.monotonic() + _SHORT_OF_PROCESSES_SECONDS
         self._tell(f"the DAG files changed and could not be loaded; this is tried again: {why}")
 
     def _change_to(self, loading: ZygoteHandle) -> None:
         self._loading = None
-        report = loading.loaded()
-        self._again_at = _again_at(loading)
-        self._wrong = report.mistakes
-        if not self._has_changed and report.specs == self._report.specs:
-            loading.stop()  # it was loaded again for a file that does not load this time either
-            return
-        if self._would_lose(report):
+        report, stale = loading.loaded(), self._stale
+        if not stale:
+            self._again_at, self._wrong, self._stale = _again_at(loading), report.mistakes, self._that_would_go(report)
+        else:
+            self._stale = {}
+        if self._stale:  # load once more, with the code that these have now
             loading.stop()
-            self._tell(
-                "the DAG files changed, and the last edition that could be loaded goes on until this is mended:",
-                *map(str, report.mistakes),
-            )
+            skip = {file: why for file, why in loading.given_up.items() if file not in self._stale}
+            self._load(self._editions[-1].zygote.successor(self._stale, skip))
             return
+        changed, adopts = bool(self._changed), True
+        if report.specs == self._report.specs and self._changed <= stale.keys():
+            adopts = False  # for a file that does not load nothing else has to begin anew
+            loading.stop()
+        elif self._that_would_go(report):
+            loading.stop()
+            self._tell("the DAG files changed and cannot be loaded:", *map(str, report.mistakes))
+            changed = adopts = False
+        else:
+            self._adopt(loading, report)
+        self._changed.clear()
+        if changed or adopts:
+            self._tell_change(report, stale)
+
+    def _tell_change(self, report: LoadReport, stale: Mapping[str, str]) -> None:
+        count = "1 DAG" if len(report.specs) == 1 else f"{len(report.specs)} DAGs"
+        kept = [f"{file} keeps the code that was loaded before, until it is mended" for file in stale]
+        loaded = f"the DAG files changed and were loaded again: {count}"
+        self._tell(loaded, *map(str, self._wrong), *kept, *report.notices)
+
+    def _adopt(self, loading: ZygoteHandle, report: LoadReport) -> None:
+        try:
+            edition = self._begin(loading)
+        except EnvironmentBroken:
+            loading.stop()
+            raise
         self._editions[-1].executor.drain()
-        self._editions.append(self._begin(loading))
+        self._editions.append(edition)
         self._number += 1
         self._report, self._book = report, _book(report, self._number)
-        count = "1 DAG" if len(report.specs) == 1 else f"{len(report.specs)} DAGs"
-        loaded = f"the DAG files changed and were loaded again: {count}"
-        self._tell(loaded, *map(str, report.mistakes), *report.notices)
+
+    def _that_would_go(self, report: LoadReport) -> dict[str, str]:
+        """The files whose DAGs are not all there any more for a mistake, with it: those runs would stand still."""
+        by_dag = {mistake.dag_id: mistake.message for mistake in report.mistakes}
+        by_file = {mistake.file: mistake.message for mistake in report.mistakes}
+        gone = [dag for dag_id, dag in self._book.dags.items() if dag_id not in report.specs]
+        wrong = {dag.file: by_dag.get(dag.dag_id) or by_file.get(dag.file) for dag in gone}
+        return {file: why for file, why in wrong.items() if why is not None}
 
     def _tell(self, *lines: str) -> None:
         """What was told last is not told again: nothing has changed since."""
         for line in () if lines == self._told_last else lines:
             self._told(line)
         self._told_last = lines
-
-    def _would_lose(self, report: LoadReport) -> bool:
-        """Whether a DAG of the current edition is missing because of a mistake: its runs would stand still."""
-        wrong = {mistake.file for mistake in report.mistakes} | {mistake.dag_id for mistake in report.mistakes}
-        return any(
-            id not in report.specs and not wrong.isdisjoint((id, dag.file)) for id, dag in self._book.dags.items()
-        )
 
     def _begin(self, zygote: ZygoteHandle) -> _Edition:
         return _Edition(zygote, self._start_executor(zygote, partial(self._disown_others, zygote)))
