@@ -49,7 +49,8 @@ def hangs(project: Path) -> str:
 
 
 def ends(project: Path) -> str:
-    (project / "dags" / "bad.py").write_text("import os\nos._exit(3)\n")
+    started = HANGS.format(str(project / "child")).partition("while")[0]
+    (project / "dags" / "bad.py").write_text(f"{started}os._exit(3)\n")
     return "dags/bad.py: loading it ended its process (exit code 3); mend or remove it"
 
 
@@ -58,12 +59,20 @@ def is_killed(project: Path) -> str:
     return "dags/bad.py: loading it ended its process (killed by SIGSEGV); mend or remove it"
 
 
+def closes_all(project: Path) -> str:
+    (project / "dags" / "bad.py").write_text(
+        "import os\nos.closerange(3, 100)\nheld = [open(__file__) for _ in range(50)]\n"
+    )
+    why = "it closed descriptors that it had not opened"
+    return f"dags/bad.py: loading it ended its process ({why}); mend or remove it"
+
+
 def is_a_fifo(project: Path) -> str:
     os.mkfifo(project / "dags" / "bad.py")
     return "dags/bad.py: is a FIFO (a named pipe), not a file: it is not opened"
 
 
-KINDS = (hangs, ends, is_killed, is_a_fifo)
+KINDS = (hangs, ends, is_killed, closes_all, is_a_fifo)
 GOES_ON = (
     ("dags", "list"),
     ("dags", "show", "good"),
@@ -85,8 +94,16 @@ def test_a_bad_file_is_named_and_the_others_are_checked(
     assert done.returncode == 2, done.stderr
     assert [line.partition("dags/")[1:] for line in done.stdout.splitlines()] == [("dags/", said.removeprefix("dags/"))]
     assert "1 DAG loaded, 1 mistake" in done.stderr
-    if bad is hangs:
+    if bad in (hangs, ends):
         assert not alive(pid_in(project / "child")), "what it has started is ended with it"
+
+
+def test_a_process_that_a_file_forks_loads_nothing_more(tailrace: Run, project: Path) -> None:
+    (project / "dags" / "bad.py").write_text("import os\nprint('forks', flush=True)\nos.fork()\n")
+    (project / "dags" / "last.py").write_text("print('loads', flush=True)\n")
+    done = tailrace("dags", "check")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == ["forks", "loads", "1 DAG loaded, no mistakes"]
 
 
 @pytest.mark.parametrize("command", GOES_ON, ids=" ".join)

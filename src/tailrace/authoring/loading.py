@@ -1,6 +1,7 @@
 """Loads DAG files: user code runs here. Each file's mistakes are collected; the other files still load."""
 
 import hashlib
+import os
 import sys
 import threading
 import traceback
@@ -134,9 +135,12 @@ class _Loading:
         space = ModuleSpace(self._folder, file)
         space.enter()
         run = self._folder.begin(file)
+        own = os.getpid()
         try:
             failure = _failure(space, run)
         finally:
+            if os.getpid() != own:
+                os._exit(0)  # a process that the file forked came out of its code: what is left is not its to load
             space.leave()
             self._put_back(space)
         self._collect(file, hashlib.sha256(code).hexdigest(), [*DAG.collect(), *run.made], failure, space)

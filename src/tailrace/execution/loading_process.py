@@ -20,6 +20,9 @@ from tailrace.model.spec import DagSpec
 #: nothing: user code may hold it open.
 _HEAD = struct.Struct("!?Q")
 
+#: With this exit code a loading process ends that cannot tell any more what it loads.
+CLOSED_PIPE = 71
+
 #: No file's name and no report is longer: what is has been written by somebody else.
 _LONGEST_NAME, _LONGEST_REPORT = 1 << 16, 1 << 31
 
@@ -100,6 +103,7 @@ class Telling:
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
+        self._is = _file_at(pipe)
 
     def begins(self, file: Path) -> None:
         """A file is about to run: it may be the last thing that this process does."""
@@ -112,8 +116,18 @@ class Telling:
 
     def _say(self, is_report: bool, told: bytes) -> None:
         message = _HEAD.pack(is_report, len(told)) + told
+        if _file_at(self._pipe) != self._is:
+            os._exit(CLOSED_PIPE)  # a DAG file has closed it, and may have opened another there
         while message:
             message = message[os.write(self._pipe, message) :]
+
+
+def _file_at(descriptor: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class Hearing:

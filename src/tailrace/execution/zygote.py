@@ -19,14 +19,18 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.execution.loading_process import Hearing, LoadReport, LoadRequest, file_for_sources
+from tailrace.execution.loading_process import CLOSED_PIPE, Hearing, LoadReport, LoadRequest, file_for_sources
 from tailrace.execution.messages import signal_name
 from tailrace.execution.zygote_starting import Started, execute_zygote, fork_zygote
 
 #: A file that has taken so long is named, long before it is given up.
 _SLOW_SECONDS = 5.0
+#: The interpreter that loads it has at least so long to start.
+_STARTING_SECONDS = 60.0
 #: So often a process may die while it loads a file before the file is blamed: the first time it may have been killed.
 _DEATHS = 2
+#: One that says nothing more has this long to have ended.
+_ENDING_SECONDS = 1.0
 #: A killed process that does not end for so long hangs in the kernel: it is left to it.
 _STUCK_SECONDS = 5.0
 
@@ -98,8 +102,13 @@ class ZygoteHandle:
         """How long nothing has to be done unless something is heard."""
         if self._loading is None:
             return 0.0
-        due = self.timeout if self._loading.told else min(_SLOW_SECONDS, self.timeout)
+        limit = self._limit(self._loading)
+        due = limit if self._loading.told else min(_SLOW_SECONDS, limit)
         return max(0.0, self._loading.since + due - time.monotonic())
+
+    def _limit(self, loading: _Loading) -> float:
+        """How long it may take to load a file, or to begin, or to end."""
+        return self.timeout if loading.file else max(self.timeout, _STARTING_SECONDS)
 
     def _advance(self, seconds: float) -> bool:
         """Wait so long for news, and take it, or do what is due. False: nothing has happened."""
@@ -113,7 +122,7 @@ class ZygoteHandle:
             self._hear(loading)
             return True
         waited = time.monotonic() - loading.since
-        if waited >= self.timeout:
+        if waited >= self._limit(loading):
             self._is_overdue(loading)
             return True
         if waited >= _SLOW_SECONDS and not loading.told:
@@ -143,7 +152,10 @@ class ZygoteHandle:
             self._died(loading)
 
     def _died(self, loading: _Loading) -> None:
-        how = self._end_loading()
+        how = self.how_it_ended(_ENDING_SECONDS, with_its_group=True)
+        if how is None or os.waitstatus_to_exitcode(self._status or 0) == CLOSED_PIPE:
+            how = "it closed descriptors that it had not opened"
+        self._end_loading()
         self._deaths[loading.file] += 1
         if self._deaths[loading.file] < _DEATHS:
             return
@@ -154,7 +166,8 @@ class ZygoteHandle:
     def _is_overdue(self, loading: _Loading) -> None:
         self._end_loading()
         if not loading.file:
-            raise EnvironmentBroken(f"the process that loads the DAG files has done nothing for {self.timeout:g} s")
+            limit = self._limit(loading)
+            raise EnvironmentBroken(f"the process that loads the DAG files has done nothing for {limit:g} s")
         why = f"loading it did not end within {self.timeout:g} s (load_timeout_seconds); mend or remove it"
         self._give_up(loading.file, why)
 
@@ -162,14 +175,13 @@ class ZygoteHandle:
         self.given_up[file] = why
         self._request = replace(self._request, skip={**self._request.skip, file: why})
 
-    def _end_loading(self) -> str:
-        """End the process that loads and what it has started; answers how it ended. The next step starts another."""
+    def _end_loading(self) -> None:
+        """End the process that loads and what it has started. The next step starts another."""
         assert self._loading is not None, "it is asked for while one loads"
         os.close(self._loading.report)
         self._loading = None
         self._hang_up()
         self._kill()
-        return "it hangs in the kernel" if self._status is None else _how(self._status)
 
     # --- dying ---------------------------------------------------------------------------------------------
 
@@ -177,9 +189,9 @@ class ZygoteHandle:
         """Whether the process is over."""
         return self.how_it_ended(0.0) is not None
 
-    def how_it_ended(self, within: float) -> str | None:
-        """How the process ended; None if it still lives after so many seconds."""
-        self._wait(within)
+    def how_it_ended(self, within: float, *, with_its_group: bool = False) -> str | None:
+        """How the process ended; None if it still lives after so many seconds. What it has started may be ended too."""
+        self._wait(within, with_its_group)
         return None if self._status is None else _how(self._status)
 
     def begin_again(self) -> None:
@@ -257,13 +269,16 @@ class ZygoteHandle:
         if self._status is None:
             self.pid = 0  # nobody waits for it any more
 
-    def _wait(self, seconds: float | None) -> None:
+    def _wait(self, seconds: float | None, with_its_group: bool = False) -> None:
         """Wait for its end, at most so many seconds."""
         until = None if seconds is None else time.monotonic() + seconds
+        look = os.WEXITED | os.WNOWAIT | (0 if until is None else os.WNOHANG)
         while self._status is None and self.pid:
-            ended, status = os.waitpid(self.pid, 0 if until is None else os.WNOHANG)
-            if ended:
-                self._status = status
+            if os.waitid(os.P_PID, self.pid, look) is not None:
+                if with_its_group:  # while its corpse keeps the number of the group from being another's
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.killpg(self.pid, signal.SIGKILL)
+                _, self._status = os.waitpid(self.pid, 0)
             elif until is not None:
                 if time.monotonic() >= until:
                     return
