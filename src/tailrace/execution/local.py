@@ -107,6 +107,8 @@ class LocalExecutor:
         try:
             for _ in range(workers):
                 self._start_worker()
+        except ZygoteGone:  # it died a moment after it had loaded
+            self._zygote_hung_up()
         except OSError as trouble:
             started = len(self._workers)
             self.stop()

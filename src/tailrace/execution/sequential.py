@@ -68,7 +68,7 @@ class SequentialExecutor:
         told: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._keeper = ZygoteKeeper(zygote, 1, told)
-        self._port: TaskPort | None = self._connected()
+        self._port: TaskPort | None = None
         self._refused = ""
         self._not_begun: Submission | None = None
         self._not_before = 0.0  # after a refusal the next try waits a moment

@@ -30,6 +30,7 @@ from tailrace.effects.asks import (
 )
 from tailrace.effects.tries import Submission, TryOutcome, XComQuery
 from tailrace.execution.port import TaskPort
+from tailrace.execution.zygote import ZygoteGone
 from tailrace.model.keys import TryKey
 from tailrace.model.outcomes import OutcomeKind
 
@@ -167,7 +168,11 @@ class WorkerChannel:
             self._port.listen()
 
     def _park(self, effect: ParkTask) -> Parked | None:
-        parked = self._port.park(effect)
+        try:
+            parked = self._port.park(effect)
+        except ZygoteGone:  # nothing was claimed
+            self._job.tell(News(done=effect.submission.key, back=effect.submission))
+            raise
         if parked is None:
             self._refused, self._not_before = self._port.refusal, time.monotonic() + REFUSED_SECONDS
         elif self._refused:
