@@ -29,6 +29,8 @@ _SLOW_SECONDS = 5.0
 _STARTING_SECONDS = 60.0
 #: So often a process may die while it loads a file before the file is blamed: the first time it may have been killed.
 _DEATHS = 2
+#: So often a wait looks whether it was interrupted.
+_LOOK_SECONDS = 0.5
 #: One that says nothing more has this long to have ended.
 _ENDING_SECONDS = 1.0
 #: A killed process that does not end for so long hangs in the kernel: it is left to it.
@@ -62,6 +64,7 @@ class ZygoteHandle:
         former: int = -1,
     ) -> None:
         self.said: Callable[[str], None] = lambda text: None
+        self.interrupted = False  # somebody wants what waits for it to end
         self.given_up: dict[str, str] = {}  # files that were not loaded to their end, and why
         self._request = request
         self.timeout = timeout  # so many seconds each file may take
@@ -83,9 +86,14 @@ class ZygoteHandle:
     # --- loading -------------------------------------------------------------------------------------------
 
     def loaded(self) -> LoadReport:
-        """What the DAG files hold; waits until they are loaded. Raises EnvironmentBroken where no process can do it."""
+        """What the DAG files hold; waits until they are loaded.
+
+        Raises EnvironmentBroken where no process can do it, KeyboardInterrupt once it is ``interrupted``.
+        """
         while self._report is None:
-            self._advance(self._patience())
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self._advance(min(self._patience(), _LOOK_SECONDS))
         return self._report
 
     def is_loaded(self) -> bool:

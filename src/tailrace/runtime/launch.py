@@ -6,8 +6,10 @@ the DAG file while this process imports SQLAlchemy. So nothing here may import t
 
 import gc
 import importlib
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from tailrace.authoring.dag_files import FolderWatch
@@ -78,9 +80,18 @@ def _zygote(settings: Settings, said: Callable[[str], None]) -> Iterator[ZygoteH
         settings.dags, settings.home, isolation=settings.isolation, timeout=settings.load_timeout_seconds
     )
     zygote.said = said
+    before = signal.getsignal(signal.SIGINT)
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        zygote.interrupted = True  # what is raised here may be lost: Python's import drops it in places
+        raise KeyboardInterrupt
+
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, heard)
     try:
         yield zygote
     finally:
+        signal.signal(signal.SIGINT, before)
         zygote.stop()
 
 
