@@ -139,13 +139,6 @@ LOADING = (
 )
 
 
-@pytest.mark.parametrize("command", LOADING)
-def test_a_dag_file_that_ends_its_process_is_named(tailrace: Run, project: Path, command: tuple[str, ...]) -> None:
-    (project / "dags" / "ends.py").write_text("import os\nos._exit(0)\n")
-    refused(tailrace(*command), 2, "dags/ends.py: loading it ended its process (exit code 0)")
-    untouched(project)
-
-
 @pytest.mark.parametrize("command", LOADING[2:])
 def test_of_two_dags_with_one_name_none_is_taken(tailrace: Run, project: Path, command: tuple[str, ...]) -> None:
     (project / "dags" / "again.py").write_text(DAGS)

@@ -167,16 +167,11 @@ def test_a_task_killed_spends_a_retry(place: Place) -> None:
     assert causes["retry"] <= 1  # it may have just ended
 
 
-def test_a_zygote_killed_ends_the_job_in_one_line_and_typed_again_it_finishes(place: Place) -> None:
+def test_a_zygote_killed_is_followed_by_another_and_the_job_goes_on(place: Place) -> None:
     process = place.start()
     place.wait_for_lines(2)
     os.kill(below(process)[0], signal.SIGKILL)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (4, "")
-    assert err.splitlines() == [
-        "error: the workers cannot work: the process that starts tasks is gone; run the same command again to continue"
-    ] or err.splitlines() == ["error: the process that starts tasks is gone; run the same command again to continue"]
-    assert finished(place.start())["runs"] == {"success": DATES}
+    assert finished(process)["runs"] == {"success": DATES}
     place.done_once(again=2)
     assert place.causes()["retry"] == 0
 

@@ -104,9 +104,10 @@ def _wrong(told: Told, history: list[HistoryRecord], found: Account) -> Iterator
         return
     outcome = outcomes[0]
     claimed = {row.token: row for row in history if row.cause == "claimed"}
-    ended = {row.token: row for row in history if row.cause in ("lost", "retry", "outcome") and row.token is not None}
+    ends = ("lost", "lost_together", "retry", "outcome")
+    ended = {row.token: row for row in history if row.cause in ends and row.token is not None}
     found.starts += sum(words["start"] for words in told.words.values())
-    found.lost_tries += sum(row.cause == "lost" for row in history)
+    found.lost_tries += sum(row.cause in ("lost", "lost_together") for row in history)
     found.given_up += outcome.after == "failed"
     for token, words in told.words.items():
         if words["start"] != 1:

@@ -51,8 +51,16 @@ def descendants_of(pid: int) -> list[int]:
     return found + [each for child in found for each in descendants_of(child)]
 
 
+def started_later(pid: int) -> bool:
+    """Whether a process is a zygote that took another's place, or one of a try's own: those are not forked."""
+    try:
+        return b"zygote_starting" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 class Tree:
-    """Who is what below our jobs. A zygote is known for what it is while its job lives: its eldest child."""
+    """Who is what below our jobs. A zygote is known while its job lives: its eldest child, and those started later."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[int, int], str] = {}
@@ -64,8 +72,9 @@ class Tree:
         for job in jobs:
             victims += self._named("job", [job])
             below = children_of(job)
-            self._named("zygote", below[:1])
-            self._named("worker", below[1:])
+            zygotes = [pid for pid in below if pid == below[0] or started_later(pid)]
+            self._named("zygote", zygotes)
+            self._named("worker", [pid for pid in below if pid not in zygotes])
         for pid in descendants_of(os.getpid()):
             key = pid, start_time(pid) or 0
             kind = self._kinds.get(key)

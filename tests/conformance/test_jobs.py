@@ -7,18 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.metastore.clock import MachineClock, Moment, of_server
+from tailrace.metastore.job_rows import trouble_from
+from tailrace.metastore.rows import holder_from, holder_text
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.tables import job
+from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState
+from tailrace.planning.explained import JobTrouble
+from tailrace.planning.snapshot import Holder
 from tests.conformance.worlds import LEASE, World, dag
 
 A = dag("a")
 
 
 def test_a_job_is_kept_with_its_process(world: World) -> None:
-    process = world.process()
+    process = replace(world.process(), namespace="pid:[7]")
     id = world.job(A, world.backfill(A), process)
     row = world.row(job, id)
     assert (row.kind, row.state, row.dag_id, row.backfill_id) == ("backfill", "running", "dag", 1)
@@ -33,6 +39,14 @@ def test_a_job_is_kept_with_its_process(world: World) -> None:
     assert world.store.jobs_running_on("elsewhere") == ()
 
 
+def test_a_holder_is_read_as_it_was_written_also_by_who_knew_no_namespaces() -> None:
+    worker = ProcessIdentity("here", "boot", 1, 2, "pid:[7]")
+    for task in (None, replace(worker, pid=3)):
+        assert holder_from(holder_text(worker, task)) == Holder(worker, task)
+    former = '[["here","boot",1,2],["here","boot",3,4]]'
+    assert holder_from(former) == Holder(ProcessIdentity("here", "boot", 1, 2), ProcessIdentity("here", "boot", 3, 4))
+
+
 def test_a_heartbeat_renews_the_lease_until_the_job_is_buried(world: World) -> None:
     id = world.job(A, world.backfill(A))
     world.clock.advance(LEASE * 3)
@@ -44,6 +58,18 @@ def test_a_heartbeat_renews_the_lease_until_the_job_is_buried(world: World) -> N
     assert (world.row(job, id).state, world.row(job, id).ended_at) == ("failed", world.clock.now)
     assert not world.store.heartbeat(999, LEASE)
     assert world.store.jobs_running_on("here") == ()
+
+
+def test_what_hinders_a_job_is_kept_as_long_as_it_says_so(world: World) -> None:
+    id = world.job(A, world.backfill(A))
+    trouble = JobTrouble("no process", {"/dags/a.py": "broken \u2192 \U0001f600"}, {"dag": "wrong"})
+    assert world.store.heartbeat(id, LEASE, trouble)
+    assert trouble_from(world.row(job, id).trouble) == trouble
+    assert world.store.heartbeat(id, LEASE)
+    assert trouble_from(world.row(job, id).trouble) == JobTrouble()
+    many = JobTrouble(files={f"/dags/{number:04}.py": "broken" for number in range(5000)})
+    assert world.store.heartbeat(id, LEASE, many)
+    assert len(trouble_from(world.row(job, id).trouble).files) == 200
 
 
 def test_how_a_job_ended_is_said_once(world: World) -> None:

@@ -30,6 +30,7 @@ EXPECTED = {
     "window-without-recount": (Judgement.SAFETY, "runs are running, the limit is"),
     "trusting-owner": (Judgement.SAFETY, "transition: "),
     "lost-spends-retry": (Judgement.SAFETY, "oracle: "),
+    "all-spend-retry": (Judgement.SAFETY, "oracle: "),
     "reclaimed-early": (Judgement.SAFETY, "lost: "),
     "schedule-point": (Judgement.SAFETY, "previous run: "),
     "hole-unseen": (Judgement.SAFETY, "previous run: "),

@@ -19,6 +19,8 @@ from tailrace.simulator.searching import Search
 SEEDS = 2000
 #: Of worlds whose runs depend on the past and come into being in any order.
 HOLES = 500
+#: And in those in which tries are lost together.
+ZYGOTES = 200
 
 
 #: Seeds that once failed, each with what it found.
@@ -70,10 +72,11 @@ def suite() -> Suite:
         if found.history.judgement is not Judgement.WELL:
             suite.failures.append(found)
         suite.add(found.history)
-    for found in explore(0, HOLES, worlds="holes", processes=os.cpu_count() or 1):
-        if found.history.judgement is not Judgement.WELL:
-            suite.failures.append(found)
-        suite.add(found.history)
+    for worlds, seeds in (("holes", HOLES), ("zygotes", ZYGOTES)):
+        for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
+            if found.history.judgement is not Judgement.WELL:
+                suite.failures.append(found)
+            suite.add(found.history)
     for seed in ALSO_SHOWN:
         suite.add(one(random_scenario(seed), Seeded(seed)))
     for decides in (Decides.BRANCH, Decides.NOTHING):  # in no random world: there, what is cleared ends as before

@@ -2,7 +2,8 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
@@ -13,7 +14,7 @@ from tailrace.authoring.lacking import OF_DAGS, judge
 from tailrace.authoring.mistakes import Mistake, Note, nearest, where_written
 from tailrace.authoring.variables import VARIABLES
 from tailrace.model.names import wrong_with_id
-from tailrace.model.plain_text import shown
+from tailrace.model.plain_text import on_one_line, shown, visible_line
 from tailrace.model.spec import ScheduleKind
 from tailrace.timetable import read_schedule, validate
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 V = TypeVar("V")
+M = TypeVar("M", bound=Mistake)
 
 
 class DAG:
@@ -105,6 +107,17 @@ class DAG:
         cls._open.clear()
         return made
 
+    @classmethod
+    @contextmanager
+    def gathered(cls, into: "list[DAG]") -> Iterator[None]:
+        """DAGs made within go into this list, and tasks into none that was open before."""
+        outside = cls._open, cls._loaded
+        cls._open, cls._loaded = [], into
+        try:
+            yield
+        finally:
+            cls._open, cls._loaded = outside
+
     @property
     def tasks(self) -> list["BaseOperator"]:
         """The tasks in the order they were written."""
@@ -132,13 +145,19 @@ class DAG:
 
     def mistake(self, message: str, *, at: tuple[str, int] | None = None) -> None:
         """Note a mistake, once; by default where the DAG was written."""
-        mistake = Mistake(*(at or (self.file, self.line)), self.dag_id, message)
+        mistake = self._told(Mistake, message, at)
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
 
     def note(self, message: str, *, at: tuple[str, int] | None = None) -> None:
         """Note what the DAG's author should know about it; by default where it was written."""
-        self.notes.append(Note(*(at or (self.file, self.line)), self.dag_id, message))
+        self.notes.append(self._told(Note, message, at))
+
+    def _told(self, kind: type[M], message: str, at: tuple[str, int] | None) -> M:
+        file, line = at or (self.file, self.line)
+        whose: object = self.dag_id  # as written, which may be anything
+        dag_id = visible_line(whose) if isinstance(whose, str) else None
+        return kind(on_one_line(file), line, dag_id, message)
 
     def _look_at_unknown(self, unknown: Mapping[str, Any]) -> None:
         for name in unknown:

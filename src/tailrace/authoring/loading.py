@@ -1,19 +1,31 @@
 """Loads DAG files: user code runs here. Each file's mistakes are collected; the other files still load."""
 
 import hashlib
-import importlib.util
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+
+import msgspec
 
 from tailrace.authoring.compiling import compile_dag
 from tailrace.authoring.dag import DAG
+from tailrace.authoring.dag_files import Unreadable, find_dag_files
+from tailrace.authoring.dag_folder import DagFolder, Run
 from tailrace.authoring.mistakes import Mistake, Note
+from tailrace.authoring.module_space import ModuleSpace
+from tailrace.authoring.process_state import ProcessState
+from tailrace.authoring.sources import Sources
+from tailrace.authoring.system_state import StandardDescriptors
+from tailrace.model.plain_text import on_one_line
 from tailrace.model.spec import DagSpec
+
+#: A mistake's text is a line that people read.
+_LONGEST_MESSAGE = 1000
 
 
 @dataclass(slots=True)
@@ -23,8 +35,27 @@ class LoadedDags:
     dags: dict[str, DAG] = field(default_factory=dict)
     specs: dict[str, DagSpec] = field(default_factory=dict)
     mistakes: tuple[Mistake, ...] = ()
-    notes: tuple[Note, ...] = ()  # about the DAGs that are without mistakes
-    threads_started: bool = False  # loading left threads running: forking from here is not safe
+    notes: tuple[Note, ...] = ()  # about the DAGs that are without mistakes, and modules that no import finds
+    spaces: dict[str, ModuleSpace] = field(default_factory=dict)  # of each DAG: the modules of its file
+    packed: bytes = b""  # all the code that was loaded, to be loaded again (``Sources.unpacked``)
+    threads_started: tuple[str, ...] = ()  # by these files, and they run on: forking from here is not safe
+    notices: tuple[str, ...] = ()  # what a person should know although it is no mistake
+
+    def take_in(self, others: "LoadedDags") -> None:
+        """Add the DAGs of another load, but for those that are here already."""
+        for dag_id in others.dags.keys() - self.dags.keys():
+            self.dags[dag_id] = others.dags[dag_id]
+            self.specs[dag_id] = others.specs[dag_id]
+            self.spaces[dag_id] = others.spaces[dag_id]
+        self.mistakes = tuple(sorted({*self.mistakes, *others.mistakes}))
+        self.notices += others.notices
+        self.threads_started += others.threads_started
+
+    def enter(self, dag_id: str) -> ModuleSpace:
+        """Make this process one for a task of that DAG: it finds the modules of its file, and what that changed."""
+        space = self.spaces[dag_id]
+        space.enter()
+        return space
 
 
 def bundled_examples_path() -> Path:
@@ -32,77 +63,161 @@ def bundled_examples_path() -> Path:
     return Path(__file__).parent.parent / "examples"
 
 
-def load_dags(path: Path, began: Callable[[Path], None] = lambda file: None) -> LoadedDags:
+def load_dags(
+    path: Path,
+    began: Callable[[Path], None] = lambda file: None,
+    *,
+    only: Collection[str] = (),
+    skip: Mapping[str, str] = MappingProxyType({}),
+    sources: Sources | None = None,
+) -> LoadedDags:
     """Load a DAG file, or every ``*.py`` below a folder in sorted order. Never raises for what is in the files.
 
-    A file's own folder is importable while and after it loads, so that helper modules beside it are found. ``began``
-    is told each file before it runs: it may be the last that this process does.
+    Each file has its own modules of what lies in the folder, and finds the process as the job began it. ``began`` is
+    told each file before it runs: it may be the last that this process does. ``only``: no other files; ``skip``: what
+    is wrong with files that must not be run (both as they are printed). ``sources``: loads again what was read before.
     """
-    before = threading.active_count()
-    loaded = LoadedDags()
+    ModuleSpace.leave_any()
+    sources = sources or Sources()
     mistakes: list[Mistake] = []
-    for file in _dag_files(path):
-        began(file)
-        _load_file(file, loaded, mistakes)
-    if not path.exists():
-        mistakes.append(Mistake(str(path), 0, None, "no such file or folder of DAG files"))
+    if sources.kept is None:
+        root = path.absolute() if path.is_dir() else path.absolute().parent
+        files, mistakes = find_dag_files(path)
+    else:
+        root, files = sources.kept.root, sorted({*sources.kept.dag_files.values()})
+    folder = DagFolder(root, sources)
+    folder.open()
+    loaded = LoadedDags()
+    loading = _Loading(folder, loaded, mistakes)
+    try:
+        for file in files:
+            name = on_one_line(file)
+            if name in skip:
+                mistakes.append(Mistake(name, 0, None, skip[name]))
+            elif not only or name in only:
+                began(file)
+                loading.load(file)
+    finally:
+        loading.close()
     loaded.mistakes = tuple(sorted(mistakes, key=lambda mistake: (mistake.file, mistake.line, mistake.message)))
-    loaded.threads_started = threading.active_count() > before
+    loaded.notes += tuple(folder.clashes([root, *(file.parent for file in files)]))
+    loaded.packed = sources.packed(root, {dag_id: space.file for dag_id, space in loaded.spaces.items()})
+    folder.loaded()
     return loaded
 
 
-def _dag_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path.absolute()]
-    found = []
-    for folder, folders, files in os.walk(path.absolute()):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
-        found += [Path(folder) / name for name in files if name.endswith(".py") and not name.startswith((".", "_"))]
-    return sorted(found)
+class _Loading:
+    """Loads one file after the other, each as if it were the first."""
+
+    def __init__(self, folder: DagFolder, loaded: LoadedDags, mistakes: list[Mistake]) -> None:
+        self._folder = folder
+        self._loaded = loaded
+        self._mistakes = mistakes
+        self._descriptors = StandardDescriptors()
+        self._before = ProcessState.read()
+        self._threads = threading.active_count()
+
+    def close(self) -> None:
+        """Let go of what was kept to be put back."""
+        self._descriptors.close()
+
+    def load(self, file: Path) -> None:
+        """Load a file, collect its DAGs and mistakes, and put back what it changed."""
+        name = on_one_line(file)
+        if file.suffix != ".py":
+            self._mistakes.append(Mistake(name, 0, None, "is no Python file (.py)"))
+            return
+        try:
+            code = self._folder.sources.read(str(file))
+        except Unreadable as why:
+            self._mistakes.append(Mistake(name, 0, None, str(why)))
+            return
+        DAG.collect()  # what an earlier, broken file may have left
+        space = ModuleSpace(self._folder, file)
+        space.enter()
+        run = self._folder.begin(file)
+        own = os.getpid()
+        try:
+            failure = _failure(space, run)
+        finally:
+            if os.getpid() != own:
+                os._exit(0)  # a process that the file forked came out of its code: what is left is not its to load
+            space.leave()
+            self._put_back(space)
+        self._collect(file, hashlib.sha256(code).hexdigest(), [*DAG.collect(), *run.made], failure, space)
+
+    def _put_back(self, space: ModuleSpace) -> None:
+        self._descriptors.put_back()
+        now = ProcessState.read()
+        space.changes = now.changes_since(self._before)
+        if now != self._before:
+            for what in self._before.put_back():
+                text = f"{on_one_line(space.file)}: it changed {what} as it loaded, which cannot be put back: "
+                self._loaded.notices += (text + "the tasks of all DAG files run with that",)
+            self._before = ProcessState.read()
+        if "random" in sys.modules:
+            sys.modules["random"].seed()  # the file may have seeded it: the next one's numbers are not to be known
+        if threading.active_count() > self._threads:
+            self._threads = threading.active_count()
+            self._loaded.threads_started += (on_one_line(space.file),)
+
+    def _collect(
+        self, file: Path, code_hash: str, made: list[DAG], failure: Mistake | None, space: ModuleSpace
+    ) -> None:
+        loaded = self._loaded
+        for dag in made:
+            spec = compile_dag(dag, on_one_line(file), code_hash)
+            if spec is not None and (wrong := _unfit(spec)) is not None:
+                dag.mistake(wrong)
+                spec = None
+            former = loaded.specs.get(dag.dag_id)
+            if spec is not None and former is not None:
+                dag.mistake(f"duplicate dag_id {dag.dag_id!r}; {former.file} has it too")
+                spec = None
+            self._mistakes.extend(dag.mistakes)
+            if spec is not None and failure is None:
+                loaded.dags[spec.dag_id] = dag
+                loaded.specs[spec.dag_id] = spec
+                loaded.spaces[spec.dag_id] = space
+                loaded.notes += tuple(dag.notes)
+        if failure is not None:
+            self._mistakes.append(failure)
 
 
-def _load_file(file: Path, loaded: LoadedDags, mistakes: list[Mistake]) -> None:
-    if file.suffix != ".py":
-        mistakes.append(Mistake(str(file), 0, None, "is no Python file (.py)"))
-        return
+def _failure(space: ModuleSpace, run: Run) -> Mistake | None:
+    """Run the file; answers what went wrong, at which of its lines, and where else if it was not there."""
+    file = str(space.file)
     try:
-        code = file.read_bytes()
-    except OSError as trouble:
-        mistakes.append(Mistake(str(file), 0, None, f"cannot be read: {trouble.strerror}"))
-        return
-    DAG.collect()  # what an earlier, broken file may have left
-    failure = _execute(file)
-    made = DAG.collect()
-    for dag in made:
-        spec = compile_dag(dag, str(file), hashlib.sha256(code).hexdigest())
-        former = loaded.specs.get(dag.dag_id)
-        if spec is not None and former is not None:
-            dag.mistake(f"duplicate dag_id {dag.dag_id!r}; {former.file} has it too")
-            spec = None
-        mistakes.extend(dag.mistakes)
-        if spec is not None and failure is None:
-            loaded.dags[dag.dag_id] = dag
-            loaded.specs[dag.dag_id] = spec
-            loaded.notes += tuple(dag.notes)
-    if failure is not None:
-        mistakes.append(failure)
-
-
-def _execute(file: Path) -> Mistake | None:
-    """Run the file as a module of its own; answers what went wrong at which of its lines."""
-    name = f"tailrace_dags_{file.stem}_{hashlib.sha256(os.fsencode(file)).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    if str(file.parent) not in sys.path:
-        sys.path.insert(0, str(file.parent))
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as wrong:
-        return Mistake(wrong.filename or str(file), wrong.lineno or 0, None, f"syntax error: {wrong.msg}")
-    except (Exception, SystemExit) as wrong:
-        lines = [frame.lineno for frame in traceback.extract_tb(wrong.__traceback__) if frame.filename == str(file)]
-        text = str(wrong) or "no message"
-        return Mistake(str(file), (lines or [0])[-1] or 0, None, f"{type(wrong).__name__}: {text}".splitlines()[0])
+        space.load(run)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as wrong:  # sys.exit, a cancelled coroutine: what a file raises is its own mistake
+        places = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(wrong.__traceback__)]
+        text = _text(wrong)
+        if isinstance(wrong, SyntaxError):
+            text = f"syntax error: {wrong.msg}"
+            places.append((wrong.filename or file, wrong.lineno or 0))
+        places = [place for place in places if space.holds(place[0])]
+        own = next((line for name, line in reversed(places) if name == file), 0)
+        if places and places[-1][0] != file:
+            text += f" (in {on_one_line(places[-1][0])}:{places[-1][1]})"
+        return Mistake(on_one_line(file), own, None, text)
     return None
+
+
+def _unfit(spec: DagSpec) -> str | None:
+    """Why a compiled DAG cannot be told to other processes: something in it is of another type than it must be."""
+    try:
+        msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=DagSpec)
+    except (TypeError, ValueError, OverflowError) as wrong:
+        return f"something in it cannot be stored: {wrong}"
+    return None
+
+
+def _text(raised: BaseException) -> str:
+    """The first line of what an exception says; user code may have broken its ``str`` too."""
+    try:
+        text = next(iter(str(raised).splitlines()), "") or "no message"
+    except Exception as broken:
+        text = f"(its text cannot be told: {type(broken).__name__})"
+    return f"{type(raised).__name__}: {text}"[:_LONGEST_MESSAGE]

@@ -19,7 +19,7 @@ _EXAMPLES = _PACKAGE + "examples/"
 
 
 class Mistake(Struct, frozen=True, order=True):
-    """One mistake in a DAG file; ``line`` is 1-based, 0 where the file as a whole is meant."""
+    """One mistake in a DAG file; ``line`` is 1-based, 0 where the file as a whole is meant. ``file`` is printable."""
 
     file: str
     line: int
@@ -39,7 +39,8 @@ class Note(Mistake, frozen=True, order=True):
     """Something to know about a DAG that loads all the same: what it says and nothing comes of, or is taken to mean."""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: note: {self.message}"
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: note: {self.message}"
 
 
 def where_written() -> tuple[str, int]:

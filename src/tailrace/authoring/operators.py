@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -33,6 +34,9 @@ _PIECE = 1 << 16
 _LONGEST_LINE = 16 * 1024 * 1024
 #: Of what a command that fails is said to have failed for.
 _LONGEST_REASON = 1000
+#: Of these there may be enough again in a moment: a command is not failed for want of them at once.
+_SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+_SHORTAGE_SECONDS = 300.0
 
 #: Signals that end a task by an exception from their handler.
 _RAISING = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGHUP)
@@ -126,19 +130,30 @@ class BashOperator(RunsBash):
 def _started(
     arguments: list[str | bytes], descriptors: tuple[int, ...], cwd: Any, environment: Mapping[bytes, bytes] | None
 ) -> "subprocess.Popen[bytes]":
-    try:
-        return subprocess.Popen(
-            arguments,
-            executable=_where_bash_is(),
-            bufsize=0,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=cwd,
-            env=environment,
-            pass_fds=descriptors,
-        )
-    except OSError as trouble:
-        raise (bash.too_much(environment) if trouble.errno == errno.E2BIG else trouble) from None
+    """Bash, with the command. Where no process or descriptor can be had for it just now, it is waited for a while."""
+    give_up = time.monotonic() + _SHORTAGE_SECONDS
+    said = False
+    while True:
+        try:
+            return subprocess.Popen(
+                arguments,
+                executable=_where_bash_is(),
+                bufsize=0,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env=environment,
+                pass_fds=descriptors,
+            )
+        except OSError as trouble:
+            if trouble.errno == errno.E2BIG:
+                raise bash.too_much(environment) from None
+            if trouble.errno not in _SHORTAGES or time.monotonic() >= give_up:
+                raise
+            if not said:
+                print(f"bash cannot be started now ({trouble.strerror}); this is tried again", flush=True)
+                said = True
+            time.sleep(1.0)
 
 
 @functools.cache

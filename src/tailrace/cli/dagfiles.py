@@ -10,7 +10,8 @@ from tailrace.authoring.loading import bundled_examples_path
 from tailrace.cli.options import dag_names_in
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError
-from tailrace.execution.zygote import LoadReport, start_zygote
+from tailrace.execution.loading_process import LoadReport
+from tailrace.execution.zygote import start_zygote
 from tailrace.model.names import wrong_with_id
 from tailrace.model.spec import DagSpec
 from tailrace.runtime.finding import find_dag
@@ -34,7 +35,9 @@ def load(settings: Settings) -> LoadReport | None:
 def _loaded(path: Path, settings: Settings) -> LoadReport:
     if path == settings.dags:
         settings.require_trusted_dags()
-    zygote = start_zygote(path, settings.home, isolation="spawn")  # it will fork nothing: nothing is rehearsed for that
+    # It will fork nothing: nothing is rehearsed for that.
+    zygote = start_zygote(path, settings.home, isolation="spawn", timeout=settings.load_timeout_seconds)
+    zygote.said = current_speaker().notice
     try:
         return zygote.loaded()
     finally:

@@ -161,6 +161,7 @@ def _job_json(job: JobFacts) -> dict[str, object]:
         "pid": job.pid,
         "alive": job.alive,
         "lease_seconds": round(job.lease_seconds, 3),
+        "trouble": job.trouble.tries or None,
     }
 
 

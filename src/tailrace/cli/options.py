@@ -1,5 +1,6 @@
 """Options and arguments that several commands share, and the settings they lead to."""
 
+import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -107,12 +108,12 @@ def optional_dag_argument(command: F) -> F:
 
 def dag_names_in(path: Path) -> set[str]:
     """The DAG ids that a file or folder seems to define, read from the text alone."""
-    files = [path] if path.is_file() else sorted(path.rglob("*.py"))[:_MOST_FILES_TO_COMPLETE_FROM]
+    dag_files = importlib.import_module("tailrace.authoring.dag_files")  # what most commands need not load
     names: set[str] = set()
-    for file in files:
+    for file in dag_files.find_dag_files(path)[0][:_MOST_FILES_TO_COMPLETE_FROM]:
         try:
-            text = file.read_bytes()
-        except OSError:
+            text = dag_files.read_source(file)
+        except dag_files.Unreadable:
             continue
         for found in _DAG_NAMES.findall(text):
             names.update(part.decode() for part in found if part)

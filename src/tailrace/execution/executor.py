@@ -29,5 +29,9 @@ class Executor(Protocol):
 class LocalHand(Executor, Protocol):
     """An executor of this host, one of several in one process."""
 
+    @property
+    def trouble(self) -> str:
+        """What keeps tries from being begun just now, in one line; empty: nothing."""
+
     def disown(self) -> None:
         """In a process that another one forked: close what was inherited from this one."""

@@ -1,4 +1,8 @@
-"""Who a process is, beyond its pid: boot, pid and start time together are never used twice."""
+"""Who a process is, beyond its pid: boot, namespace, pid and start time together are never used twice.
+
+What cannot be seen is not dead. A process of another container, another user's where ``/proc`` hides those, or one of
+another machine of the same name is *unknown*: its lease decides, as that of any process on another host.
+"""
 
 import contextlib
 import functools
@@ -7,9 +11,19 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from enum import Enum, auto
 from typing import NamedTuple
 
+from tailrace.errors import EnvironmentBroken
 from tailrace.model.keys import ProcessIdentity
+
+
+class Life(Enum):
+    """What can be said of a process from here."""
+
+    ALIVE = auto()
+    DEAD = auto()
+    UNKNOWN = auto()
 
 
 @functools.cache
@@ -20,14 +34,39 @@ def host_name() -> str:
 
 @functools.cache
 def boot_id() -> str:
-    """An id that changes with every boot of this host."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
+    """An id that changes with every boot of this host; empty where the kernel does not tell it."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+@functools.cache
+def namespace() -> str:
+    """The namespaces in which this process counts pids and start times; empty where ``/proc`` shows those of others."""
+    try:
+        if os.readlink("/proc/self") != str(os.getpid()):
+            return ""
+        found = [os.readlink("/proc/self/ns/pid")]
+        with contextlib.suppress(FileNotFoundError):  # the kernel is older than namespaces of time
+            found.append(os.readlink("/proc/self/ns/time"))
+    except OSError:
+        return ""
+    return " ".join(found)
+
+
+def require_proc() -> None:
+    """Raise EnvironmentBroken where ``/proc`` is not there: no task could be tied to the life of its zygote."""
+    if not os.path.isdir("/proc/self/fd"):
+        raise EnvironmentBroken(
+            "/proc is not mounted, or not for this process; tasks need it (mount -t proc proc /proc)"
+        )
 
 
 def start_time(pid: int) -> int | None:
-    """When the process began, in clock ticks since boot; None if there is no such process, or only its corpse."""
-    found = _stat(pid)
+    """When a process of this namespace began, in clock ticks since boot; None if it is not seen, or only its corpse."""
+    found = _stat(pid) if namespace() else None
     return None if found is None or found.is_corpse else found.start
 
 
@@ -38,13 +77,14 @@ class _Stat(NamedTuple):
 
 
 def _stat(pid: int) -> _Stat | None:
+    """What ``/proc`` shows of a process; None if it shows none, which may be hidden."""
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)  # open() costs several times as much
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return None
     try:
         fields = os.read(descriptor, 4096).rpartition(b")")[2].split()
-    except ProcessLookupError:
+    except OSError:
         return None
     finally:
         os.close(descriptor)
@@ -52,9 +92,14 @@ def _stat(pid: int) -> _Stat | None:
 
 
 def identity_of(pid: int) -> ProcessIdentity | None:
-    """The identity of a living process of this host, or None."""
+    """The identity of a living process of this namespace, or None."""
     began = start_time(pid)
-    return None if began is None else ProcessIdentity(host_name(), boot_id(), pid, began)
+    return None if began is None else identity_from(pid, began)
+
+
+def identity_from(pid: int, start: int) -> ProcessIdentity:
+    """The identity of a process of this namespace that began then (0: nobody knows)."""
+    return ProcessIdentity(host_name(), boot_id(), pid, start, namespace())
 
 
 def has_children() -> bool:
@@ -95,15 +140,29 @@ def leads_others() -> bool:
 
 def own_identity() -> ProcessIdentity:
     """This process's identity."""
-    found = identity_of(os.getpid())
-    assert found is not None, "a running process has an entry in /proc"
-    return found
+    return identity_from(os.getpid(), start_time(os.getpid()) or 0)
 
 
-def is_alive(identity: ProcessIdentity) -> bool:
-    """Whether exactly this process of this host still runs. False for another boot or another host's process."""
-    here = identity.host == host_name() and identity.boot_id == boot_id()
-    return here and start_time(identity.pid) == identity.start_time
+def life_of(identity: ProcessIdentity) -> Life:
+    """Whether exactly this process still runs, as far as it can be told from here."""
+    if not _is_near(identity) or not identity.start_time:
+        return Life.UNKNOWN
+    found = _stat(identity.pid)
+    if found is not None:
+        return Life.ALIVE if found.start == identity.start_time and not found.is_corpse else Life.DEAD
+    try:
+        os.kill(identity.pid, 0)  # which hides nothing
+    except ProcessLookupError:
+        return Life.DEAD
+    except OSError:
+        pass
+    return Life.UNKNOWN
+
+
+def _is_near(identity: ProcessIdentity) -> bool:
+    """Whether a pid means the same there and here."""
+    here = identity_from(identity.pid, identity.start_time)
+    return identity == here and bool(here.boot_id) and bool(here.namespace)
 
 
 def kill_group(leader: ProcessIdentity) -> None:
@@ -117,7 +176,7 @@ def kill_group(leader: ProcessIdentity) -> None:
     with contextlib.suppress(OSError):
         process = os.pidfd_open(leader.pid)
         try:
-            if is_alive(leader):  # then that is what the descriptor stands for
+            if life_of(leader) is Life.ALIVE:  # then that is what the descriptor stands for
                 signal.pidfd_send_signal(process, signal.SIGKILL)
         finally:
             os.close(process)
@@ -133,7 +192,7 @@ def end_groups(leaders: Sequence[ProcessIdentity], within: float = 2.0) -> None:
     for leader in leaders:
         kill_group(leader)
     until = time.monotonic() + within
-    while any(map(is_alive, leaders)) or any(
+    while any(life_of(leader) is Life.ALIVE for leader in leaders) or any(
         _running_in({leader.pid for leader in leaders if _may_lead(leader) and _has_members(leader.pid)})
     ):
         if time.monotonic() >= until:
@@ -143,7 +202,7 @@ def end_groups(leaders: Sequence[ProcessIdentity], within: float = 2.0) -> None:
 
 def _may_lead(leader: ProcessIdentity) -> bool:
     """Whether a group of that number is the one this process led: no pid is given anew while its group exists."""
-    if leader.host != host_name() or leader.boot_id != boot_id():
+    if not _is_near(leader):
         return False
     found = _stat(leader.pid)
     return found is None or found.start == leader.start_time
@@ -161,6 +220,11 @@ def _has_members(group: int) -> bool:
 
 def _running_in(groups: set[int]) -> Iterator[int]:
     """The living processes of these groups: one that nobody has reaped is not living."""
-    for name in os.listdir("/proc") if groups else ():
+    try:
+        names = os.listdir("/proc") if groups else ()
+    except OSError:  # no descriptor is left to look with: they may live
+        yield from groups
+        return
+    for name in names:  # what is hidden is not ours to wait for
         if name.isdecimal() and (found := _stat(int(name))) and found.group in groups and not found.is_corpse:
             yield int(name)

@@ -5,8 +5,8 @@ import select
 import socket
 from dataclasses import dataclass
 
-from tailrace.errors import EnvironmentBroken
 from tailrace.execution.channel import WorkerEnd
+from tailrace.execution.zygote import ZygoteGone
 from tailrace.execution.zygote_words import ENDED, NEWS, NO_CHANGE, ORDER, PARKED, REFUSED
 
 
@@ -24,10 +24,11 @@ class Child:
     exit_code: int | None = None  # negative: the signal that killed it; None with ``gone``: it never was
     deadline: float = math.inf
     overdue: bool = False  # the zygote killed it because its deadline was not renewed
+    refused: int = 0  # the errno of what could not be had for it
 
 
 class ZygoteLine:
-    """Raises EnvironmentBroken once the zygote is gone: a worker can do nothing more then."""
+    """Raises ZygoteGone once the zygote is gone: a worker can do nothing more then."""
 
     def __init__(self, line: socket.socket) -> None:
         self._line = line
@@ -39,7 +40,10 @@ class ZygoteLine:
         return self._line.fileno()
 
     def park(self, running: Child | None = None, deadline: float | None = None) -> Child:
-        """Order a new process, and in the same breath renew the ``deadline`` of the running one."""
+        """Order a new process, and in the same breath renew the ``deadline`` of the running one.
+
+        Raises OSError where there is no descriptor left for it.
+        """
         ours, theirs = socket.socketpair()
         child = Child(WorkerEnd(ours))
         if running is not None and deadline is not None:
@@ -47,7 +51,7 @@ class ZygoteLine:
         order = ORDER.pack(0 if running is None else running.pid, 0, NO_CHANGE if deadline is None else deadline)
         try:
             socket.send_fds(self._line, [order], [theirs.fileno()])
-        except OSError:
+        except (BrokenPipeError, ConnectionResetError):
             raise _gone() from None
         finally:
             theirs.close()
@@ -85,7 +89,8 @@ class ZygoteLine:
             child.pid, child.start = pid, number
             self._by_pid[pid] = child
         elif word == REFUSED:
-            self._unanswered.pop(0).gone = True
+            refused = self._unanswered.pop(0)
+            refused.gone, refused.refused = True, number
         elif word == ENDED and pid in self._by_pid:
             child = self._by_pid.pop(pid)
             child.gone, child.exit_code, child.overdue = True, number, bool(overdue)
@@ -97,5 +102,5 @@ class ZygoteLine:
             raise _gone() from None
 
 
-def _gone() -> EnvironmentBroken:
-    return EnvironmentBroken("the process that starts tasks is gone; run the same command again to continue")
+def _gone() -> ZygoteGone:
+    return ZygoteGone("the process that starts tasks is gone")

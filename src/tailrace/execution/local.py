@@ -10,7 +10,6 @@ import select
 import signal
 import socket
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,27 +20,32 @@ import msgspec
 from tailrace.effects.asks import Woken
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
+from tailrace.execution.company import Company, Place
 from tailrace.execution.messages import signal_name
 from tailrace.execution.port import TaskPort
+from tailrace.execution.shortage import is_shortage, words
 from tailrace.execution.worker_channel import JobLine, News, Order, WorkerChannel
-from tailrace.execution.zygote import LoadReport, ZygoteHandle
+from tailrace.execution.zygote import ZygoteGone, ZygoteHandle
+from tailrace.execution.zygote_keeping import AGAIN_SECONDS, ZygoteKeeper
 from tailrace.model.keys import TryKey
-from tailrace.model.plain_text import visible_line
-
-#: Of a failed worker's traceback so much is told, in characters: its end, where it failed.
-_MOST_OF_A_TRACEBACK = 8_000
 
 #: So many workers may fail one after another, with no try ended in between, before the job gives up.
 FAILURES_IN_A_ROW = 4
+
+#: A worker ends with this exit code when its zygote has died.
+_ZYGOTE_GONE = 75
 
 
 @dataclass(slots=True)
 class _Worker:
     pid: int
     line: socket.socket
+    company: Company  # of the zygote it was started for
+    place: Place
     trying: TryKey | None = None
     failure: str = ""  # what it said as it failed
     traceback: str = ""
+    refused: str = ""  # what it lacks to begin a try
 
 
 @dataclass(slots=True)
@@ -65,7 +69,8 @@ class LocalExecutor:
     ``worker_main(channel)`` is a worker's whole life; ``before_fork`` is called before each fork and must leave this
     process without an open database connection; ``in_worker`` is called first thing in each worker, to close what it
     inherited and must not hold. ``wakeup`` is a descriptor whose readiness also ends a wait. ``told`` hears one line
-    for a person when a worker came to a bad end.
+    for a person when a worker or the zygote came to a bad end, ``lost_together`` each try that was in a zygote with
+    others as it died. ``once``: after the zygote's death there is no other.
     """
 
     def __init__(
@@ -79,26 +84,33 @@ class LocalExecutor:
         grace_seconds: float,
         in_worker: Callable[[], None] = lambda: None,
         told: Callable[[str], None] = lambda text: None,
+        lost_together: Callable[[TryKey], None] = lambda key: None,
+        once: bool = False,
     ) -> None:
         self._in_worker = in_worker
         self._grace_seconds = grace_seconds
         self._told = told
-        self._zygote = zygote
-        self._report: LoadReport = zygote.loaded()
+        self._lost_together = lost_together
+        self._once = once
+        self._keeper = ZygoteKeeper(zygote, workers, told)
         self._worker_main = worker_main
         self._before_fork = before_fork
         self._wakeup = wakeup
         self._put, self._queue = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._size = workers
         self._depth = 2 * workers  # enough that no worker ever waits for this process
         self._workers: list[_Worker] = []
         self._waiting = _Waiting()
         self._queued: set[TryKey] = set()  # in the socket, not yet known to be taken
         self._in_hand: set[TryKey] = set()
         self._failures = 0
+        self._early = _Heard()  # heard between two waits
         self._stopping = False
         try:
             for _ in range(workers):
                 self._start_worker()
+        except ZygoteGone:  # it died a moment after it had loaded
+            self._zygote_hung_up()
         except OSError as trouble:
             started = len(self._workers)
             self.stop()
@@ -120,9 +132,24 @@ class LocalExecutor:
 
     def wait(self, seconds: float) -> Woken:
         """Wait until a try ends, a worker dies or a signal comes. Raises EnvironmentBroken if no worker can live."""
-        heard = self._listen(seconds)
+        is_waiting = len(self._workers) < self._size or self._keeper.is_waiting
+        if self._early.anything:
+            seconds = 0.0
+        heard = self._listen(min(seconds, AGAIN_SECONDS / 2) if is_waiting and not self._stopping else seconds)
+        self._early, heard = _Heard(), heard.with_(self._early)
+        self._see_to_workers()
+        self._keeper.say(self.trouble)
         self._feed()
         return Woken(finished=heard.finished, worker_lost=heard.lost, busy=len(self._in_hand))
+
+    def catch_up(self) -> None:
+        """Hear what has been said by now; the next ``wait`` tells of it."""
+        self._early = self._listen(0.0).with_(self._early)
+
+    @property
+    def trouble(self) -> str:
+        """What keeps tries from being begun just now, in one line; empty: nothing."""
+        return self._keeper.lacking or next((worker.refused for worker in self._workers if worker.refused), "")
 
     def drain(self) -> None:
         """Take back what no worker has begun."""
@@ -153,27 +180,46 @@ class LocalExecutor:
 
     def disown(self) -> None:
         """In a forked process that is none of ours: close what it inherited, so that our workers see us hang up."""
-        self._zygote.disown()
+        self._keeper.zygote.disown()
         for line in (self._put, self._queue, *(worker.line for worker in self._workers)):
             line.close()
 
     # --- workers -------------------------------------------------------------------------------------------
 
+    def _see_to_workers(self) -> None:
+        """Have as many workers as there should be, as soon as they can be had."""
+        if self._stopping or not self._keeper.is_ready():
+            return
+        try:
+            while len(self._workers) < self._size:
+                self._start_worker()
+        except ZygoteGone:
+            self._zygote_hung_up()
+        except OSError as trouble:
+            if not is_shortage(trouble):
+                raise
+            self._keeper.lacks(words("a worker cannot be started", trouble.errno or 0))
+        else:
+            self._keeper.lacking = ""
+
     def _start_worker(self) -> None:
-        self._before_fork()
+        company = self._keeper.company
+        taken = {worker.place.number for worker in self._workers if worker.company is company}
+        place = company.place(next(number for number in range(self._size) if number not in taken))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
-                with self._zygote.connect() as line:
+                self._before_fork()  # not before there is a descriptor: who lets go of a file must be able to open it
+                with self._keeper.zygote.connect() as line:
                     pid = os.fork()
                     if pid == 0:
-                        self._be_worker(ours, theirs, line)
-            except OSError:
+                        self._be_worker(ours, theirs, line, place)
+            except (OSError, ZygoteGone):
                 ours.close()
                 raise
-        self._workers.append(_Worker(pid, ours))
+        self._workers.append(_Worker(pid, ours, company, place))
 
-    def _be_worker(self, ours: socket.socket, theirs: socket.socket, line: socket.socket) -> NoReturn:
+    def _be_worker(self, ours: socket.socket, theirs: socket.socket, line: socket.socket, place: Place) -> NoReturn:
         code = 70
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -182,19 +228,22 @@ class LocalExecutor:
             self._in_worker()
             ours.close()
             self._put.close()
-            self._zygote.disown()
+            self._keeper.zygote.disown()
             for other in self._workers:
                 other.line.close()  # a copy kept here would hide that the job hung up on them
             job = JobLine(theirs)
             try:
-                port = TaskPort(line, self._report.specs, self._report.reusable, self._grace_seconds)
+                specs, reusable = self._keeper.report.specs, self._keeper.report.reusable
+                port = TaskPort(line, specs, reusable, self._grace_seconds, place)
                 self._worker_main(WorkerChannel(self._queue, job, port))
                 code = 0
+            except ZygoteGone:
+                code = _ZYGOTE_GONE
             except TailraceError as broken:
                 code = broken.exit_code
-                job.tell(_failed(str(broken)))
+                job.tell(News.of_failure(str(broken)))
             except Exception as bug:
-                job.tell(_failed(f"{type(bug).__name__}: {bug}"))
+                job.tell(News.of_failure(f"{type(bug).__name__}: {bug}"))
         finally:
             os._exit(code)
 
@@ -243,18 +292,27 @@ class LocalExecutor:
                 return
             news = msgspec.msgpack.decode(message, type=News)
             worker.failure, worker.traceback = news.failure, news.traceback
+            if news.lost is not None:
+                self._lost_together(news.lost)
+            if news.relieved:
+                worker.refused = ""
             if news.done is not None:
+                worker.trying, worker.refused = None, news.refused
                 self._in_hand.discard(news.done)
-                worker.trying = None
-                self._failures = 0
-                heard.finished += 1
+                if news.back is None:
+                    self._failures = 0
+                    self._keeper.a_try_ended()
+                    heard.finished += 1
+                elif not self._stopping:
+                    self._in_hand.add(news.done)
+                    self._waiting.push(news.back)
             if news.took is not None:
                 self._queued.discard(news.took)
                 self._in_hand.add(news.took)
                 worker.trying = news.took
 
     def _bury(self, worker: _Worker) -> None:
-        """A worker has ended. Its try is for the planner to find lost; here a new worker takes its place."""
+        """A worker has ended. Its try is for the planner to find lost; another will take its place."""
         _, status = os.waitpid(worker.pid, 0)
         worker.line.close()
         self._workers.remove(worker)
@@ -265,16 +323,27 @@ class LocalExecutor:
         self._queued.clear()
         if worker.trying is not None:
             self._in_hand.discard(worker.trying)
+        code = os.waitstatus_to_exitcode(status)
+        if code == _ZYGOTE_GONE:
+            if worker.company is self._keeper.company and not self._stopping:
+                self._zygote_hung_up()
+            return
+        if not self._keeper.zygote.has_ended():
+            worker.place.runs(False)
         if self._stopping:
             return
-        code = os.waitstatus_to_exitcode(status)
         if code > 0:
             self._failures += 1
             if self._failures >= FAILURES_IN_A_ROW:
                 raise _failure(worker, code)
         if code not in (0, EnvironmentBroken.exit_code):  # a broken environment is told once, when it ends the job
             self._told(f"a worker {_how(worker, code)}; another takes its place")
-        self._start_worker()
+
+    def _zygote_hung_up(self) -> None:
+        if self._once:
+            self._stopping = True
+        else:
+            self._keeper.hung_up()
 
     # --- the queue -----------------------------------------------------------------------------------------
 
@@ -309,10 +378,8 @@ class _Heard:
     def anything(self) -> bool:
         return bool(self.finished or self.lost or self.signalled)
 
-
-def _failed(text: str) -> News:
-    """What ended this worker, in few enough bytes for one message: any value may be in it."""
-    return News(failure=visible_line(text.partition("\n")[0]), traceback=traceback.format_exc()[-_MOST_OF_A_TRACEBACK:])
+    def with_(self, earlier: "_Heard") -> "_Heard":
+        return _Heard(self.finished + earlier.finished, self.lost or earlier.lost, self.signalled or earlier.signalled)
 
 
 def _how(worker: _Worker, code: int) -> str:

@@ -17,16 +17,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import NoReturn
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.execution import process
 from tailrace.execution.channel import TaskEnd
+from tailrace.execution.fresh_interpreter import command_for
 from tailrace.execution.identity import start_time
 from tailrace.execution.leash import Deadline, Leash, adopt_orphans, die_with_parent
+from tailrace.execution.loading_process import LoadRequest
 from tailrace.execution.rehearsal import rehearse
 from tailrace.execution.reuse import may_serve_again
+from tailrace.execution.zygote_process import Lines
 from tailrace.execution.zygote_words import DESCRIPTOR, ENDED, NEWS, ORDER, PARKED, REFUSED
 
 _BESIDE = socket.CMSG_LEN(DESCRIPTOR.size)
@@ -69,19 +71,22 @@ def reusable_tasks(loaded: LoadedDags, isolation: str) -> frozenset[tuple[str, s
         (dag.dag_id, task.task_id)
         for dag in loaded.dags.values()
         for task in dag.task_dict.values()
-        if isolation == "worker" or may_serve_again(dag, task)
+        if isolation == "worker" or (not loaded.spaces[dag.dag_id].changes and may_serve_again(dag, task))
     )
 
 
 class Nursery:
     """Serves workers until the job and every worker have hung up."""
 
-    def __init__(self, loaded: LoadedDags, dags: Path, home: Path, isolation: str, control: socket.socket) -> None:
+    def __init__(self, loaded: LoadedDags, request: LoadRequest, isolation: str, lines: Lines) -> None:
         self._loaded = loaded
-        self._dags = str(dags)
-        self._home = str(home)
+        self._dags = os.fsdecode(request.dags)
+        self._home = os.fsdecode(request.home)
         self._isolation = isolation
-        self._control: socket.socket | None = control
+        self._control: socket.socket | None = socket.socket(fileno=lines.control)
+        self._kept = lines.kept
+        if isolation != "spawn":  # those that are forked have the code already
+            os.close(lines.kept)
         self._workers: dict[int, _Worker] = {}  # by their line's descriptor
         self._owner: dict[int, _Worker] = {}  # by the child's pid
         self._dying: list[_Child] = []  # the leader is gone, its group not yet
@@ -216,10 +221,10 @@ class Nursery:
             if self._isolation == "spawn":
                 os.set_inheritable(channel, True)
                 os.set_inheritable(tied, True)
-                arguments = (self._dags, self._home, str(channel), str(tied))
-                # -P: no module is looked for in the working folder, which may be anybody's.
-                os.execv(sys.executable, [sys.executable, "-P", "-m", "tailrace.execution.spawned", *arguments])
-            code = process.serve(TaskEnd(socket.socket(fileno=channel)), self._loaded, self._home)
+                os.set_inheritable(self._kept, True)
+                arguments = (self._dags, self._home, str(channel), str(tied), str(self._kept))
+                os.execv(sys.executable, command_for("tailrace.execution.spawned", *arguments))
+            code = process.serve(TaskEnd(socket.socket(fileno=channel)), lambda dag_id: self._loaded, self._home)
         finally:
             os._exit(code)
 

@@ -10,9 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Protocol
+from contextlib import suppress
 
 from tailrace.effects.asks import (
     AnswerTask,
@@ -27,7 +25,9 @@ from tailrace.effects.asks import (
 )
 from tailrace.effects.tries import TryOutcome, XComQuery
 from tailrace.execution.channel import Garbled
-from tailrace.execution.identity import boot_id, host_name, kill_group, own_identity, start_time
+from tailrace.execution.company import Place, alone
+from tailrace.execution.identity import end_groups, identity_from, kill_group, own_identity, start_time
+from tailrace.execution.lease_clock import LeaseClock
 from tailrace.execution.line import Child, ZygoteLine
 from tailrace.execution.messages import (
     CANNOT_TELL,
@@ -39,7 +39,9 @@ from tailrace.execution.messages import (
     waiting_in,
     without_outcome,
 )
-from tailrace.model.keys import ProcessIdentity
+from tailrace.execution.running_try import HELD_UP, STOPPED, TERMINATED, Orders, Run, need_not_end
+from tailrace.execution.shortage import words
+from tailrace.execution.zygote import ZygoteGone
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 
@@ -51,54 +53,8 @@ _HUNG_UP_SECONDS = 0.3
 PARK_SECONDS = 60.0
 #: A killed process has this long to be reported as ended.
 KILL_SECONDS = 10.0
-#: Of a lease: when the zygote kills the task of a worker that has not come back. Safely before its end.
-_DEADLINE_PART = 0.9
-#: Of a lease: an earlier try's deadline does for the next one while it is so far away. It is the stricter one, and the
-#: first renewal, after a third, puts it off.
-_ENOUGH_PART = 0.75
-#: Of a lease: the zygote may act on a deadline that is so near before it hears of another.
-_TOO_NEAR_PART = 0.1
 
-_TERMINATED = TryOutcome(OutcomeKind.LOST, "terminated by a second interrupt")
-_STOPPED = TryOutcome(OutcomeKind.LOST, "stopped as a person asked")
-_HELD_UP = TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease, so its process was killed")
-
-
-class Orders(Protocol):
-    """What the job says to a worker while a task runs."""
-
-    def fileno(self) -> int:
-        """The descriptor to poll; -1 when nothing more can come."""
-
-    def terminate(self) -> bool:
-        """Read what has come; whether the running task is to be ended."""
-
-    @property
-    def at_once(self) -> bool:
-        """Whether that is to be without any grace."""
-
-    @property
-    def come_back(self) -> bool:
-        """Whether the wait is to end, so that the job can go on (it is in this very process)."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """One try under way. Times are of the monotonic clock; None: not at all."""
-
-    child: Child
-    again: bool  # the process is told to wait for another try afterwards
-    timeout: timedelta | None
-    timeout_at: float | None
-    kill_at: float | None = None
-    killed: bool = False  # at once, as somebody wanted
-    hung_up_at: float | None = None  # it can tell nothing any more; a process that ends hangs up as well
-    ending: TryOutcome | None = None  # what a process we are ending will be reported as
-    outcome: TryOutcome | None = None  # heard, while the process has yet to end
-    waiting: str = ""  # what its process waits for after its function has returned
-    asked: int = 0  # the number of its question that is to be answered
-    is_answered: bool = False  # since it was last waited for
-    has_said_more: bool = False  # perhaps: behind what was heard last
+_NO_PROCESS = "no process can be had for a task"
 
 
 class TaskPort:
@@ -113,7 +69,10 @@ class TaskPort:
         specs: Mapping[str, DagSpec],
         reusable: Set[tuple[str, str]],
         grace_seconds: float,
+        place: Place | None = None,
     ) -> None:
+        self.refusal = ""  # why the last process that was asked for could not be had
+        self._place = place or alone()
         self._line = ZygoteLine(line)
         self._grace_seconds = grace_seconds
         self._specs = specs
@@ -122,24 +81,26 @@ class TaskPort:
         self._next: Child | None = None  # parked, and has served nobody yet
         self._kept: Child | None = None  # has served, and waits for another try
         self._offered: Child | None = None  # one of these two: parked for the try that is being claimed
-        self._run: _Run | None = None
-        self._lease_from = 0.0  # a moment before the lease was last claimed or renewed
-        self._lease_from_boot = 0.0  # the same by the clock that goes on while the host sleeps, as a lease does
-        self._lease_seconds = math.inf
+        self._run: Run | None = None
+        self._lease = LeaseClock()
         self._deadline_told = True
 
     def park(self, effect: ParkTask) -> Parked | None:
-        """A process that waits for the word; None when there is no such task, or no process to be had."""
+        """A process that waits for the word; None when there is no such task, or no process to be had.
+
+        Raises ZygoteGone.
+        """
         key = effect.submission.key.task_instance
         spec = self._specs.get(key.dag_id)
         task = None if spec is None else spec.by_id.get(key.task_id)
         if spec is None or task is None:
+            self.refusal = f"{key.dag_id}.{key.task_id} is not in the DAG files as this job has loaded them"
             return None
         self._offered = self._waiting_child((key.dag_id, key.task_id) in self._reusable)
         if self._offered is None:
             return None
-        self._lease_begins()  # the claim comes next
-        identity = ProcessIdentity(host_name(), boot_id(), self._offered.pid, self._offered.start)
+        self._lease.begin()  # the claim comes next
+        identity = identity_from(self._offered.pid, self._offered.start)
         return Parked(self._worker, identity, task, spec.code_hash)
 
     def drop(self, effect: DropTask) -> None:
@@ -155,15 +116,18 @@ class TaskPort:
         again = (key.dag_id, key.task_id) in self._reusable
         timeout = effect.task_spec.execution_timeout
         seconds = None if timeout is None else timeout.total_seconds()
-        self._run = _Run(child, again, timeout, None if seconds is None else time.monotonic() + seconds)
-        self._lease_seconds = effect.lease_seconds
-        enough = time.monotonic() + effect.lease_seconds * _ENOUGH_PART
-        self._deadline_told = enough <= child.deadline <= self._lease_from + effect.lease_seconds * _DEADLINE_PART
-        self._prepare(self._run)
-        if self._is_late():  # the lease may be over before the task begins: then it must not
-            self._run.ending = _HELD_UP
-            self._line.signal(child, signal.SIGKILL)
-            return
+        self._run = Run(child, again, timeout, None if seconds is None else time.monotonic() + seconds)
+        self._place.runs(True)
+        self._lease.seconds = effect.lease_seconds
+        self._deadline_told = self._lease.enough() <= child.deadline <= self._lease.deadline()
+        try:
+            self._prepare(self._run)
+            if self._lease.is_late():  # the lease may be over before the task begins: then it must not
+                self._run.ending = HELD_UP
+                self._line.signal(child, signal.SIGKILL)
+                return
+        except ZygoteGone:
+            return  # ``wait`` finds it as well
         child.end.post(order_for(effect.claim, seconds, self._grace_seconds, again))
 
     def wait(
@@ -173,9 +137,14 @@ class TaskPort:
 
         None: ``until`` has passed, or ``orders`` want the process back, and there is nothing to tell yet.
         """
+        assert self._run is not None, "only a started try is waited for"
         run = self._run
-        assert run is not None, "only a started try is waited for"
-        due = self._lease_from + effect.seconds
+        try:
+            return self._wait(run, self._lease.since + effect.seconds, orders, until)
+        except ZygoteGone:
+            return self._lost(run)
+
+    def _wait(self, run: Run, due: float, orders: Orders, until: float) -> TryOutcome | XComQuery | StillRunning | None:
         self._prepare(run)
         self._heed(run, orders)
         if run.is_answered:  # it may have the next question ready, and the next: its time goes on all the same
@@ -208,20 +177,29 @@ class TaskPort:
     def stop(self, effect: StopTask) -> None:
         """Ask the running process's whole group to end; ``wait`` tells when it has."""
         if self._run is not None:
-            self._end(self._run, _STOPPED)
+            self._end(self._run, STOPPED)
 
     def kill(self, effect: KillTask) -> None:
         """Kill the running process's whole group and wait for its end."""
         run = self._run
         if run is None:
             return
-        self._line.signal(run.child, signal.SIGKILL)
-        give_up = time.monotonic() + KILL_SECONDS
-        while not run.child.gone and (left := give_up - time.monotonic()) > 0:
-            self._line.listen(left)
+        with suppress(ZygoteGone):
+            self._line.signal(run.child, signal.SIGKILL)
+            give_up = time.monotonic() + KILL_SECONDS
+            while not run.child.gone and (left := give_up - time.monotonic()) > 0:
+                self._line.listen(left)
         if not run.child.gone:  # the zygote does not answer: then by our own hand
-            kill_group(ProcessIdentity(host_name(), boot_id(), run.child.pid, run.child.start))
+            kill_group(identity_from(run.child.pid, run.child.start))
         self._close(run)
+
+    def fileno(self) -> int:
+        """The descriptor that has news of the zygote."""
+        return self._line.fileno()
+
+    def listen(self) -> None:
+        """Take what news there are. Raises ZygoteGone."""
+        self._line.listen(0)
 
     def rest(self) -> None:
         """Nothing is there to be run: a kept process may wait for as long as it takes."""
@@ -237,18 +215,20 @@ class TaskPort:
 
     # --- while a task runs ---------------------------------------------------------------------------------
 
-    def _prepare(self, run: _Run) -> None:
+    def _prepare(self, run: Run) -> None:
         """Tell the zygote how long to believe in this worker, and have it park the next process meanwhile."""
         deadline = None
         if not self._deadline_told:
-            deadline = self._lease_from + self._lease_seconds * _DEADLINE_PART
+            deadline = self._lease.deadline()
             self._deadline_told = True
         if self._next is None and not run.again:
-            self._next = self._line.park(run.child, deadline)
-        elif deadline is not None:
+            with suppress(OSError):  # it will be asked for again when it is needed
+                self._next = self._line.park(run.child, deadline)
+                return
+        if deadline is not None:
             self._line.deadline(run.child, deadline)
 
-    def _listen(self, run: _Run, orders: Orders, seconds: float) -> bool:
+    def _listen(self, run: Run, orders: Orders, seconds: float) -> bool:
         """Wait for any news; answers whether the job has said something."""
         poll = select.poll()
         end = run.child.end
@@ -266,7 +246,7 @@ class TaskPort:
             end.go_on()
         return job in ready
 
-    def _hear(self, run: _Run) -> TryOutcome | XComQuery | None:
+    def _hear(self, run: Run) -> TryOutcome | XComQuery | None:
         """What the task says, or how it ended. Its own word counts, if it came before it was told to end."""
         child = run.child
         gone = child.gone  # looked at first: what a process said, it said before its end was known
@@ -287,7 +267,7 @@ class TaskPort:
             run.ending = run.ending or TryOutcome(OutcomeKind.FAILED, f"its process sent its worker {wrong}")
             run.kill_at = 0.0
         outcome = run.outcome
-        if outcome is not None and run.ending is None and _need_not_end(run, outcome):
+        if outcome is not None and run.ending is None and need_not_end(run, outcome):
             self._close(run)
             return outcome
         if gone:
@@ -301,38 +281,43 @@ class TaskPort:
             run.hung_up_at = time.monotonic() + _HUNG_UP_SECONDS
         return None
 
-    def _due(self, run: _Run) -> StillRunning:
-        self._lease_begins()  # the renewal comes next
+    def _due(self, run: Run) -> StillRunning:
+        self._lease.begin()  # the renewal comes next
         self._deadline_told = False
         return StillRunning(run.waiting)
 
     def _waiting_child(self, again: bool) -> Child | None:
         """A process that waits for the word: one that has served, where it may (``again``). None: there is none."""
         self._line.listen(0)
-        self._put_off(self._kept, self._lease_seconds * _ENOUGH_PART if again else math.inf)
+        self._put_off(self._kept, self._lease.enough() if again else math.inf)
         if again and self._kept is not None:
             return self._kept
         if self._next is not None and (self._next.gone or not self._next.end.is_silent):
             self._forget(self._next)  # it died while it waited: its end hangs up before the zygote can tell
-        waiting = self._next = self._next or self._line.park()
+        self.refusal = ""
+        try:
+            waiting = self._next = self._next or self._line.park()
+        except OSError as trouble:
+            self.refusal = words(_NO_PROCESS, trouble.errno or 0)
+            return None
         give_up = time.monotonic() + PARK_SECONDS
         while not waiting.pid:
             left = give_up - time.monotonic()
             if waiting.gone or left <= 0:
                 self._forget(waiting)
+                self.refusal = words(_NO_PROCESS, waiting.refused) if waiting.gone else f"{_NO_PROCESS} in time"
                 return None
             self._line.listen(left)
         return waiting
 
-    def _put_off(self, kept: Child | None, seconds: float) -> None:
-        """Lift a waiting process's deadline, unless it is so many seconds away; give up one it may be too late for."""
-        now = time.monotonic()
+    def _put_off(self, kept: Child | None, until: float) -> None:
+        """Lift a waiting process's deadline, unless it is not before then; give up one it may be too late for."""
         if kept is None:
             return
-        too_late = kept.deadline < now + self._lease_seconds * _TOO_NEAR_PART
+        too_late = kept.deadline < self._lease.too_near()
         if kept.gone or too_late or not kept.end.is_silent:  # what it says now must not be taken for the next try's
             self._forget(kept)
-        elif kept.deadline < now + seconds:
+        elif kept.deadline < until:
             self._line.deadline(kept, math.inf)
 
     def _forget(self, child: Child | None) -> None:
@@ -342,7 +327,7 @@ class TaskPort:
             self._kept = None if child is self._kept else self._kept
             self._next = None if child is self._next else self._next
 
-    def _enforce(self, run: _Run, now: float) -> None:
+    def _enforce(self, run: Run, now: float) -> None:
         if run.kill_at is not None and now >= run.kill_at:
             self._line.signal(run.child, signal.SIGKILL)
             run.kill_at = now + _LINGER_SECONDS
@@ -354,14 +339,14 @@ class TaskPort:
             run.timeout_at = None
             self._end(run, timed_out(run.timeout))
 
-    def _heed(self, run: _Run, orders: Orders) -> None:
+    def _heed(self, run: Run, orders: Orders) -> None:
         """What the job wants of a running task."""
         if orders.terminate():
-            self._end(run, _TERMINATED)
+            self._end(run, TERMINATED)
             if orders.at_once and not run.killed:
                 run.kill_at, run.killed = 0.0, True
 
-    def _end(self, run: _Run, outcome: TryOutcome) -> None:
+    def _end(self, run: Run, outcome: TryOutcome) -> None:
         """Ask the group to end, and kill it when the grace is over."""
         if run.ending is None:
             run.ending = outcome
@@ -370,26 +355,39 @@ class TaskPort:
 
     def _without_outcome(self, child: Child) -> TryOutcome:
         """Killed for its deadline, by the zygote or by a job that found the lease run out: lost, not its own fault."""
-        if child.overdue or (self._is_late() and child.exit_code == -signal.SIGKILL):
-            return _HELD_UP
+        if child.overdue or (self._lease.is_late() and child.exit_code == -signal.SIGKILL):
+            return HELD_UP
         return without_outcome(child.exit_code)
 
-    def _close(self, run: _Run) -> None:
+    def _lost(self, run: Run) -> TryOutcome:
+        """The zygote has died, and the kernel has killed what ran in it; what the task had said by then still counts.
+
+        This worker's mark stays set: the others look at it to know whether they were alone.
+        """
+        child, self._run = run.child, None
+        end_groups([identity_from(child.pid, child.start)])
+        with suppress(Garbled):
+            while run.outcome is None and (message := child.end.hear()) is not None:
+                run.outcome = None if "query" in message or "waiting" in message else outcome_in(message)
+        child.end.close()
+        if (known := run.ending or run.outcome) is not None:
+            return known
+        if self._place.is_alone:
+            return TryOutcome(OutcomeKind.LOST, "the process that starts tasks died while this try alone ran in it")
+        text = "the process that starts tasks died while this try and others ran in it"
+        return TryOutcome(OutcomeKind.LOST_TOGETHER, text)
+
+    def _close(self, run: Run) -> None:
         self._run = None
+        self._place.runs(False)
         # Whoever has read this try's lease as run out may kill this group at any time: it must not serve another then.
-        if run.again and run.outcome is not None and run.ending is None and not run.child.gone and not self._is_late():
+        if (
+            run.again
+            and run.outcome is not None
+            and run.ending is None
+            and not run.child.gone
+            and not self._lease.is_late()
+        ):
             self._kept = run.child
         else:
             run.child.end.close()
-
-    def _lease_begins(self) -> None:
-        self._lease_from, self._lease_from_boot = time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
-
-    def _is_late(self) -> bool:
-        """Whether the lease is so near its end that somebody may have seen it run out."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME) >= self._lease_from_boot + self._lease_seconds * _DEADLINE_PART
-
-
-def _need_not_end(run: _Run, outcome: TryOutcome) -> bool:
-    """After a failure another try may follow at once: not before all of this one's group is gone."""
-    return run.again or outcome.kind in (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)

@@ -4,16 +4,14 @@ It has no database connection; what it needs of other tasks it asks its worker f
 """
 
 import gc
-import itertools
 import os
 import signal
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operator import BaseOperator
@@ -30,17 +28,13 @@ from tailrace.execution.jsonable import NotJson
 from tailrace.execution.leash import adopt_orphans
 from tailrace.execution.logs import flush_streams, has_own_streams, say, send_output_to_log
 from tailrace.execution.messages import CLOSED_BY_TASK
+from tailrace.execution.raised import first_line, first_line_of, full_text, print_traceback
 from tailrace.execution.rendering import render_fields
 from tailrace.execution.reuse import attributes
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import LONGEST_LINE, visible_line
 
-_OURS = str(Path(__file__).parent.parent) + os.sep
-_EXAMPLES = _OURS + "examples" + os.sep
-_PYTHON = os.path.dirname(os.__file__) + os.sep
-_LIBRARIES = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
-_TEMPLATES = os.sep + "jinja2" + os.sep
 _BACKSTOP_SECONDS = 10
 _WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
 
@@ -49,6 +43,9 @@ _LOOK_SECONDS = 0.05
 
 #: Of the time between SIGTERM and SIGKILL, what threads get: some must be left for what follows.
 _THREADS_PART = 0.5
+
+#: Answers the DAG files that hold the DAG of this id.
+Load: TypeAlias = Callable[[str], LoadedDags]
 
 #: No kernel takes a timer of more than some 292 years; in seconds.
 LONGEST_TIMER = 1e9
@@ -65,8 +62,11 @@ class _Leader:
     asked_to_end = False  # by SIGTERM
 
 
-def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
-    """Wait for the word and run the try, and the next ones too where the order says so. Answers the exit code."""
+def serve(channel: TaskEnd, load: Load, home: str) -> int:
+    """Wait for the word and run the try, and the next ones too where the order says so. Answers the exit code.
+
+    ``load`` answers the DAG files, at least that of the DAG it is given.
+    """
     _Leader.pid = os.getpid()
     made: tuple[Any, ...] = ()
     while True:
@@ -78,7 +78,7 @@ def serve(channel: TaskEnd, loaded: LoadedDags, home: str) -> int:
         if order["again"]:
             adopt_orphans()  # what the try leaves behind will be seen below
             made = made or attributes()
-        outcome, as_new = run_try(order, loaded, home, channel)
+        outcome, as_new = run_try(order, load, home, channel)
         if _Leader.asked_to_end:
             _await_group(order["grace_seconds"])
         if order["timeout_seconds"] is not None:
@@ -150,7 +150,7 @@ def _end_by(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: TaskEnd) -> tuple[dict[str, Any], bool]:
+def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -> tuple[dict[str, Any], bool]:
     """Run one try with its output in its log file; its outcome as a message, and whether nothing is left of it."""
     named = order["key"]
     ti = TaskInstanceKey(named["dag_id"], named["run_id"], named["task_id"], named["map_index"])
@@ -163,10 +163,13 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
     if timeout is not None:
         # The worker ends the group at the timeout; should no one be left to do that, the kernel ends this process.
         signal.setitimer(signal.ITIMER_REAL, min(timeout + order["grace_seconds"] + _BACKSTOP_SECONDS, LONGEST_TIMER))
+    loaded = load(ti.dag_id)
     dag = loaded.dags.get(ti.dag_id)
     if dag is None or ti.task_id not in dag.task_dict:
-        why = f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded"
-        return _message(OutcomeKind.FAILED, why), True
+        why = f": {loaded.mistakes[0]}" if loaded.mistakes else ""
+        text = f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded{why}"
+        return _message(OutcomeKind.FAILED, text), True
+    space = loaded.enter(ti.dag_id)
     for name, value in environment_of(key, order, home, loaded.specs[ti.dag_id].file).items():
         os.environ[name] = value
 
@@ -188,7 +191,8 @@ def run_try(order: Mapping[str, Any], loaded: LoadedDags, home: str, channel: Ta
     task_instance = TaskInstance(key, order, pull)
     task = dag.task_dict[ti.task_id]
     context = build_context(dag, order, task_instance)
-    outcome, as_new = run_to_its_end(task, context, wait, order["grace_seconds"], keep=order["again"])
+    to_its_end = partial(run_to_its_end, keep=order["again"])
+    outcome, as_new = space.run(to_its_end, task, context, wait, order["grace_seconds"])
     ended = outcome["kind"].replace("_", " ")
     say(f"--- {ended}{': ' + outcome['error'] if outcome['error'] else ''}")
     return outcome, as_new
@@ -265,22 +269,22 @@ def execute(task: BaseOperator, context: dict[str, Any], task_instance: TaskInst
 def _outcome_of(raised: BaseException) -> dict[str, Any]:
     match raised:
         case TaskSkipped():
-            if len(why := _text(raised)) > LONGEST_LINE:
+            if len(why := first_line_of(raised)) > LONGEST_LINE:
                 say(why)
             return _message(OutcomeKind.SKIPPED, why or "skipped")
         case TaskFailed():
-            _print_traceback(raised)
-            return _message(OutcomeKind.FAILED_FOR_GOOD, _text(raised) or "failed for good")
+            print_traceback(raised)
+            return _message(OutcomeKind.FAILED_FOR_GOOD, first_line_of(raised) or "failed for good")
         case RenderingFailed() | NotJson():
             say(str(raised))
             return _message(OutcomeKind.FAILED, str(raised))
         case TaskTerminated():
-            _print_traceback(raised)
+            print_traceback(raised)
             return _message(OutcomeKind.FAILED, "its process was asked to end by SIGTERM")
         case SystemExit():
             return _message(OutcomeKind.FAILED, _exit_text(raised.code))
-    _print_traceback(raised)
-    return _message(OutcomeKind.FAILED, f"{type(raised).__name__}: {_text(raised)}".rstrip(": "))
+    print_traceback(raised)
+    return _message(OutcomeKind.FAILED, f"{type(raised).__name__}: {first_line_of(raised)}".rstrip(": "))
 
 
 def _leave_if_copy(raised: BaseException | None = None) -> None:
@@ -294,10 +298,10 @@ def _leave_if_copy(raised: BaseException | None = None) -> None:
     if isinstance(raised, SystemExit):
         code = raised.code
     elif raised is not None:
-        _print_traceback(raised)
+        print_traceback(raised)
         code = 1
     if not isinstance(code, int | None):
-        say(_full_text(code))
+        say(full_text(code))
         code = 1
     flush_streams()
     os._exit((code or 0) & 0xFF)
@@ -306,10 +310,10 @@ def _leave_if_copy(raised: BaseException | None = None) -> None:
 def _exit_text(code: object) -> str:
     """What an exit that is no success says: as in an interpreter, anything but a number is its reason."""
     if isinstance(code, int):
-        return f"the task called exit({_full_text(int(code))})"
-    text = _full_text(code)
+        return f"the task called exit({full_text(int(code))})"
+    text = full_text(code)
     say(text)
-    return f"the task called exit: {_first_line(text)}"
+    return f"the task called exit: {first_line(text)}"
 
 
 def _copy_of(task: BaseOperator) -> BaseOperator:
@@ -356,44 +360,3 @@ def _wrong_with(message: dict[str, Any]) -> str | None:
             f"its XCom values are {size:,} bytes long together; {LONGEST_MESSAGE:,} is the limit: pass a path instead"
         )
     return None
-
-
-def _text(raised: BaseException) -> str:
-    """The first line of what an exception says."""
-    return _first_line(_full_text(raised))
-
-
-def _full_text(said: object) -> str:
-    """What it says; user code may have broken its ``str`` too, and even then the outcome must be told."""
-    try:
-        return str.__str__(str(said))
-    except BaseException as broken:
-        return f"(its text cannot be told: {type(broken).__name__})"
-
-
-def _first_line(text: str) -> str:
-    return next(iter(text.strip().splitlines()), "")
-
-
-def _print_traceback(failed: BaseException) -> None:
-    """From the author's first frame on; where no code of the author's took part, only what went wrong."""
-    try:
-        summary = traceback.TracebackException.from_exception(failed)
-    except Exception as broken:  # its class may have broken what is read here
-        say(f"{type(failed).__name__} (its traceback cannot be told: {type(broken).__name__})")
-        return
-    told: traceback.TracebackException | None = summary
-    while told is not None:
-        shown = list(itertools.dropwhile(lambda frame: not _is_authors(frame.filename), told.stack))
-        told.stack = traceback.StackSummary.from_list([frame for frame in shown if not _is_ours(frame.filename)])
-        told = told.__cause__ or told.__context__
-    say("".join(summary.format() if summary.stack else summary.format_exception_only()).rstrip("\n"))
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith(_OURS) and not file.startswith(_EXAMPLES)
-
-
-def _is_authors(file: str) -> bool:
-    of_python = file.startswith((_PYTHON, "<frozen ")) and not any(each in file for each in _LIBRARIES)
-    return not (_is_ours(file) or of_python or _TEMPLATES in file)

@@ -19,6 +19,7 @@ from tailrace.effects.asks import (
     KillTask,
     Loop,
     NextTry,
+    Parked,
     ParkTask,
     StartTask,
     StopTask,
@@ -27,7 +28,9 @@ from tailrace.effects.asks import (
 )
 from tailrace.effects.tries import Submission
 from tailrace.execution.port import TaskPort
-from tailrace.execution.zygote import ZygoteHandle
+from tailrace.execution.shortage import is_shortage, words
+from tailrace.execution.zygote import ZygoteGone, ZygoteHandle
+from tailrace.execution.zygote_keeping import AGAIN_SECONDS, ZygoteKeeper
 from tailrace.model.keys import TryKey
 
 
@@ -65,9 +68,14 @@ class SequentialExecutor:
         *,
         wakeup: int,
         grace_seconds: float,
+        told: Callable[[str], None] = lambda text: None,
     ) -> None:
-        report = zygote.loaded()
-        self._port = TaskPort(zygote.connect(), report.specs, report.reusable, grace_seconds)
+        self._keeper = ZygoteKeeper(zygote, 1, told)
+        self._grace_seconds = grace_seconds
+        self._port: TaskPort | None = None
+        self._refused = ""
+        self._not_begun: Submission | None = None
+        self._not_before = 0.0  # after a refusal the next try waits a moment
         self._perform = perform(self._perform_own)
         self._loop = loop
         self._orders = _JobWithin(wakeup)
@@ -78,21 +86,34 @@ class SequentialExecutor:
         self._effect: Effect[Any] = next(loop)
         self._own: dict[type, Callable[[Any], Any]] = {
             TellExecutor: self._tell,
-            ParkTask: self._port.park,
-            DropTask: self._port.drop,
-            StartTask: self._port.start,
-            AnswerTask: self._port.answer,
-            StopTask: self._port.stop,
-            KillTask: self._port.kill,
+            ParkTask: self._park,
+            DropTask: lambda effect: self._its_port.drop(effect),
+            StartTask: lambda effect: self._its_port.start(effect),
+            AnswerTask: lambda effect: self._its_port.answer(effect),
+            StopTask: lambda effect: self._its_port.stop(effect),
+            KillTask: lambda effect: self._its_port.kill(effect),
         }
+
+    def _connected(self) -> TaskPort:
+        report = self._keeper.report
+        place = self._keeper.company.place(0)
+        return TaskPort(self._keeper.zygote.connect(), report.specs, report.reusable, self._grace_seconds, place)
+
+    @property
+    def _its_port(self) -> TaskPort:
+        assert self._port is not None, "a task is parked by its port first"
+        return self._port
 
     def submit(self, submissions: Sequence[Submission]) -> None:
         """Take tries; one already in hand is ignored."""
         for submission in submissions:
             if submission.key not in self._in_hand:
                 self._in_hand.add(submission.key)
-                heapq.heappush(self._waiting, (-submission.priority, self._count, submission))
-                self._count += 1
+                self._push(submission)
+
+    def _push(self, submission: Submission) -> None:
+        heapq.heappush(self._waiting, (-submission.priority, self._count, submission))
+        self._count += 1
 
     def wait(self, seconds: float) -> Woken:
         """Run what is waiting; come back when a try has ended, a signal came, or ``seconds`` have passed."""
@@ -104,13 +125,52 @@ class SequentialExecutor:
                     break
             elif not isinstance(self._effect, NextTry):
                 self._step(self._perform(self._effect))
-            elif self._waiting:
+            elif self._is_able():
+                if not self._waiting:
+                    self._sleep(until)
+                    break
                 self._step(heapq.heappop(self._waiting)[2])
             else:
-                self._port.rest()
-                self._sleep(until)
+                self._sleep(min(until, time.monotonic() + AGAIN_SECONDS / 2))
                 break
+        self._keeper.say(self.trouble)
         return Woken(finished=self._finished, busy=len(self._in_hand))
+
+    @property
+    def trouble(self) -> str:
+        """What keeps tries from being begun just now, in one line; empty: nothing."""
+        return self._keeper.lacking or self._refused
+
+    def _is_able(self) -> bool:
+        """Whether a try can be begun: the zygote is there. If it has died, another is seen to."""
+        try:
+            if self._port is None:
+                if not self._keeper.is_ready():
+                    return False
+                self._port = self._connected()
+                self._keeper.lacking = ""
+            self._port.listen()
+            if not self._waiting:
+                self._port.rest()
+        except ZygoteGone:
+            self._port = None
+            self._keeper.hung_up()
+        except OSError as trouble:
+            if not is_shortage(trouble):
+                raise
+            self._keeper.lacks(words("the process that starts tasks cannot be reached", trouble.errno or 0))
+        return self._port is not None and time.monotonic() >= self._not_before
+
+    def _park(self, effect: ParkTask) -> Parked | None:
+        try:
+            parked = self._its_port.park(effect)
+        except ZygoteGone:  # nothing was claimed: it is offered again once there is another
+            self._not_begun = effect.submission
+            return None
+        self._refused = "" if parked is not None else self._its_port.refusal
+        if self._refused:
+            self._not_begun, self._not_before = effect.submission, time.monotonic() + AGAIN_SECONDS
+        return parked
 
     def drain(self) -> None:
         """Forget what has not begun."""
@@ -126,7 +186,8 @@ class SequentialExecutor:
     def stop(self) -> None:
         """Nothing outlives this executor but a task in hand, which the zygote ends with it."""
         self._loop.close()
-        self._port.close()
+        if self._port is not None:
+            self._port.close()
 
     def disown(self) -> None:
         """Forks nothing that would have to."""
@@ -136,7 +197,7 @@ class SequentialExecutor:
 
     def _step_task(self, effect: AwaitTask, until: float) -> bool:
         """Listen to the running task until then; False when the time is over and there is nothing to tell the loop."""
-        news = self._port.wait(effect, self._orders, until)
+        news = self._its_port.wait(effect, self._orders, until)
         if news is None:
             return False
         self._step(news)
@@ -152,5 +213,10 @@ class SequentialExecutor:
         return self._own[type(effect)](effect)
 
     def _tell(self, effect: TellExecutor) -> None:
+        if self._not_begun is not None:
+            self._push(self._not_begun)
+            self._not_begun = None
+            return
         self._in_hand.discard(effect.submission.key)
         self._finished += 1
+        self._keeper.a_try_ended()

@@ -1,6 +1,7 @@
-"""A fresh interpreter for one try (``--isolation spawn``): loads the DAG files itself, then waits for the word.
+"""A fresh interpreter for one try (``--isolation spawn``): waits for the word, then loads the DAG file of its task.
 
-Started by the zygote with two open descriptors: the channel to its worker, and the leash that ends it with the zygote.
+Started by the zygote with three open descriptors: the channel to its worker, the leash that ends it with the zygote,
+and the code that the zygote has loaded, which it runs whatever the file is by now.
 """
 
 import gc
@@ -9,26 +10,33 @@ import socket
 import sys
 from pathlib import Path
 
-from tailrace.authoring.loading import load_dags
+from tailrace.authoring.loading import LoadedDags, load_dags
 from tailrace.execution.channel import TaskEnd
+from tailrace.execution.loading_process import read_sources
 from tailrace.execution.logs import open_streams, show_logging
 from tailrace.execution.process import after_loading, heed_signals, serve
+from tailrace.model.plain_text import on_one_line
 
 
 def main() -> None:
-    """``python -m tailrace.execution.spawned DAGS HOME CHANNEL LEASH``."""
-    dags, home, channel, leash = sys.argv[1:5]
+    """Its arguments are DAGS HOME CHANNEL LEASH KEPT, paths and descriptors."""
+    dags, home, channel, leash, kept = sys.argv[1:6]
     end = socket.socket(fileno=int(channel))
     end.set_inheritable(False)
     os.set_inheritable(int(leash), False)
     open_streams()
     heed_signals()
-    loaded = load_dags(Path(dags))
-    show_logging()
-    after_loading()
-    gc.freeze()
-    os._exit(serve(TaskEnd(end), loaded, home))
+    loads = read_sources(int(kept))
+    os.close(int(kept))
 
+    def load(dag_id: str) -> LoadedDags:
+        for sources in loads:
+            if sources.kept is not None and (file := sources.kept.dag_files.get(dag_id)) is not None:
+                loaded = load_dags(Path(dags), only=[on_one_line(file)], sources=sources)
+                show_logging()
+                after_loading()
+                gc.freeze()
+                return loaded
+        return LoadedDags()
 
-if __name__ == "__main__":
-    main()
+    os._exit(serve(TaskEnd(end), load, home))

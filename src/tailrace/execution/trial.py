@@ -48,8 +48,10 @@ _LOOK_SECONDS = 0.05
 _SENT_BY_KERNEL = 0x80
 
 
-def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | None, grace_seconds: float) -> TryOutcome:
-    """Run the claim's task, as the DAG file or folder of them has it, which must have been loaded safely before.
+def run_task_once(
+    dags: Path, file: str, claim: Claim, home: Path, timeout: timedelta | None, grace_seconds: float
+) -> TryOutcome:
+    """Run the claim's task, as this DAG file of ``dags`` has it, which must have been loaded safely before.
 
     Its output goes where ours goes, its XCom pulls find nothing, nothing of it stays behind. Once it is asked to end
     it has ``grace_seconds`` for that.
@@ -64,7 +66,7 @@ def run_task_once(dags: Path, claim: Claim, home: Path, timeout: timedelta | Non
         try:
             pid = os.fork()
             if pid == 0:
-                _be_task(dags, claim, home, grace_seconds, told, before)
+                _be_task(dags, file, claim, home, grace_seconds, told, before)
             watch = _Watch(pid, heeded, timeout, grace_seconds)
             code = watch.until_its_end()
             watch.until_the_others_have_ended()
@@ -91,14 +93,14 @@ def _outcome_in(said: bytes, code: int) -> TryOutcome:
         return TryOutcome(OutcomeKind.FAILED, f"its process wrote down {wrong}")
 
 
-def _loaded_silently(dags: Path) -> LoadedDags:
+def _loaded_silently(dags: Path, file: str) -> LoadedDags:
     """What the files print as they load has been heard when they were loaded first, to be looked at."""
     flush_streams()
     kept, nowhere = (os.dup(1), os.dup(2)), os.open(os.devnull, os.O_WRONLY)
     try:
         for number in (1, 2):
             os.dup2(nowhere, number)
-        loaded = load_dags(dags)
+        loaded = load_dags(dags, only=[file])
         flush_streams()
     finally:
         for number, former in enumerate(kept, 1):
@@ -109,7 +111,13 @@ def _loaded_silently(dags: Path) -> LoadedDags:
 
 
 def _be_task(
-    dags: Path, claim: Claim, home: Path, grace_seconds: float, told: IO[bytes], mask: set[int | signal.Signals]
+    dags: Path,
+    file: str,
+    claim: Claim,
+    home: Path,
+    grace_seconds: float,
+    told: IO[bytes],
+    mask: set[int | signal.Signals],
 ) -> NoReturn:
     """The task's process: loads its DAG, here and not before a fork that threads would not survive, runs the task, and
     writes its outcome down.
@@ -120,19 +128,21 @@ def _be_task(
         signal.signal(signal.SIGTERM, end_by_exception)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         withhold_secrets()
-        loaded = _loaded_silently(dags)
+        loaded = _loaded_silently(dags, file)
         after_loading()
         gc.freeze()
         os.kill(os.getppid(), _BEGINS)
         with suppress(AttributeError):  # a DAG file may have put something else there
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         order = order_for(claim, None)
-        os.environ.update(environment_of(claim.key, order, str(home), loaded.specs[claim.task_instance.dag_id].file))
         dag = loaded.dags[claim.task_instance.dag_id]
+        space = loaded.enter(claim.task_instance.dag_id)
+        own_file = loaded.specs[claim.task_instance.dag_id].file
+        os.environ.update(environment_of(claim.key, order, str(home), own_file))
         ti = TaskInstance(claim.key, order, _nothing)
         context = build_context(dag, order, ti)
         task = dag.task_dict[claim.task_instance.task_id]
-        outcome, _ = run_to_its_end(task, context, lambda what: say(f"--- {what}"), grace_seconds)
+        outcome, _ = space.run(run_to_its_end, task, context, lambda what: say(f"--- {what}"), grace_seconds)
         flush_streams()
         if what_is_open(told.fileno()) == opened:
             told.write(encode(outcome))

@@ -5,6 +5,8 @@ Here are the worker's effects that need no metastore.
 
 import select
 import socket
+import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,14 +23,25 @@ from tailrace.effects.asks import (
     Effect,
     KillTask,
     NextTry,
+    Parked,
     ParkTask,
     StartTask,
+    StillRunning,
     StopTask,
     TellExecutor,
 )
-from tailrace.effects.tries import Submission
+from tailrace.effects.tries import Submission, TryOutcome, XComQuery
 from tailrace.execution.port import TaskPort
+from tailrace.execution.zygote import ZygoteGone
 from tailrace.model.keys import TryKey
+from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.plain_text import visible_line
+
+#: A worker that could have no process for a try waits so long before it asks for another.
+REFUSED_SECONDS = 1.0
+
+#: Of a failed worker's traceback so much is told, in characters: its end, where it failed.
+_MOST_OF_A_TRACEBACK = 8_000
 
 
 class Order(StrEnum):
@@ -40,12 +53,26 @@ class Order(StrEnum):
 
 
 class News(Struct, frozen=True):
-    """What a worker tells the job. ``failure`` is what ended the worker itself, in one line."""
+    """What a worker tells the job. ``failure`` is what ended the worker itself, in one line.
+
+    ``lost``: this try was in a zygote with others as it died, which the metastore hears next. ``back``: the try that is
+    ``done`` was not begun, for want of what ``refused`` says; ``relieved``: that is there.
+    """
 
     done: TryKey | None = None
     took: TryKey | None = None
+    lost: TryKey | None = None
+    back: Submission | None = None
+    refused: str = ""
+    relieved: bool = False
     failure: str = ""
     traceback: str = ""
+
+    @classmethod
+    def of_failure(cls, text: str) -> "News":
+        """What ended this worker, in few enough bytes for one message: any value may be in it."""
+        line = visible_line(text.partition("\n")[0])
+        return cls(failure=line, traceback=traceback.format_exc()[-_MOST_OF_A_TRACEBACK:])
 
 
 @dataclass(slots=True)
@@ -99,14 +126,18 @@ class WorkerChannel:
         self._queue = queue
         self._job = job
         self._port = port
+        self._trying: TryKey | None = None
         self._done: TryKey | None = None  # still to be told, together with what is taken next
+        self._back: Submission | None = None  # the same, where it was not begun
+        self._refused = ""  # for want of this
+        self._not_before = 0.0  # then it waits a moment before it takes another
         self._perform: dict[type, Callable[[Any], Any]] = {
             NextTry: self._next,
             TellExecutor: self._tell,
-            ParkTask: port.park,
+            ParkTask: self._park,
             DropTask: port.drop,
             StartTask: port.start,
-            AwaitTask: lambda effect: port.wait(effect, job),
+            AwaitTask: self._await,
             AnswerTask: port.answer,
             StopTask: port.stop,
             KillTask: port.kill,
@@ -117,33 +148,66 @@ class WorkerChannel:
         return self._perform[type(effect)](effect)
 
     def _next(self, effect: NextTry) -> Submission | None:
-        """The next try; None once the job hung up or gave an order to end."""
-        poll = select.poll()
-        poll.register(self._queue, select.POLLIN)
-        poll.register(self._job, select.POLLIN)
+        """The next try; None once the job hung up or gave an order to end. Raises ZygoteGone."""
         while True:
+            self._port.listen()  # before anything is said: a try that was lost with the zygote is not over
             self._job.listen()
             if self._job.ending:
                 self._say()
                 return None
+            left = self._not_before - time.monotonic()
+            if left > 0:
+                self._say()
+                self._wait(left, self._job, self._port)
+                continue
             try:
                 message = self._queue.recv(1 << 20, socket.MSG_DONTWAIT)
             except BlockingIOError:  # nothing there, or another worker was faster
                 self._say()
                 self._port.rest()
-                poll.poll()
+                self._wait(None, self._job, self._port, self._queue)
                 continue
             if not message:
                 self._say()
                 return None
             submission = msgspec.msgpack.decode(message, type=Submission)
+            self._trying = submission.key
             self._say(submission.key)
             return submission
 
+    def _wait(self, seconds: float | None, *news: JobLine | TaskPort | socket.socket) -> None:
+        poll = select.poll()
+        for each in news:
+            poll.register(each, select.POLLIN)
+        ready = poll.poll(None if seconds is None else seconds * 1000)
+        if any(descriptor == self._port.fileno() for descriptor, _ in ready):
+            self._port.listen()
+
+    def _park(self, effect: ParkTask) -> Parked | None:
+        try:
+            parked = self._port.park(effect)
+        except ZygoteGone:  # nothing was claimed
+            self._job.tell(News(done=effect.submission.key, back=effect.submission))
+            raise
+        if parked is None:
+            self._refused, self._not_before = self._port.refusal, time.monotonic() + REFUSED_SECONDS
+        elif self._refused:
+            self._refused = ""
+            self._job.tell(News(relieved=True))
+        return parked
+
+    def _await(self, effect: AwaitTask) -> TryOutcome | XComQuery | StillRunning | None:
+        news = self._port.wait(effect, self._job)
+        if isinstance(news, TryOutcome) and news.kind is OutcomeKind.LOST_TOGETHER:
+            self._job.tell(News(lost=self._trying))
+        return news
+
     def _tell(self, effect: TellExecutor) -> None:
         self._done = effect.submission.key  # NextTry follows, and says it
+        self._back = effect.submission if self._refused else None
 
     def _say(self, took: TryKey | None = None) -> None:
         if took is not None or self._done is not None:
-            self._job.tell(News(done=self._done, took=took))
-            self._done = None
+            refused = self._refused if self._back is not None else ""
+            self._job.tell(News(done=self._done, took=took, back=self._back, refused=refused))
+            self._done = self._back = None

@@ -1,162 +1,296 @@
-"""Starting and ending the zygote: the small process that loads the DAG files and forks the tasks' processes.
+"""The job's hold on its zygote: the small process that loads the DAG files and forks the tasks' processes.
 
-Fork it before anything heavy is imported and before any database connection is open. What it does then is in
-``nursery``; this file is the job's side of it.
+A file whose loading never ends, or ends its process, harms itself alone: the process is ended and another one loads the
+others. A zygote that dies later is started again with the code that was loaded first, whatever the files are by then.
 """
 
-import importlib
 import os
-import re
 import select
 import signal
 import socket
-import struct
 import sys
-import traceback
-from collections.abc import Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NoReturn
 
-import msgspec
-from msgspec import Struct
+from msgspec.structs import replace
 
-from tailrace.authoring.loading import load_dags
-from tailrace.authoring.mistakes import Mistake, Note
-from tailrace.errors import AuthoringError, EnvironmentBroken
-from tailrace.execution.logs import open_streams, show_logging
+from tailrace.errors import EnvironmentBroken
+from tailrace.execution.loading_process import CLOSED_PIPE, Hearing, LoadReport, LoadRequest, file_for_sources
 from tailrace.execution.messages import signal_name
-from tailrace.model.plain_text import on_one_line
-from tailrace.model.spec import DagSpec
+from tailrace.execution.zygote_starting import Started, execute_zygote, fork_zygote
 
-#: Goes before each message while loading: whether it is the report (else a file's name), and its length. The pipe's end
-#: proves nothing, user code may hold it open.
-_HEAD = struct.Struct("!?Q")
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-class LoadReport(Struct, frozen=True):
-    """What the zygote found in the DAG files. ``isolation`` is what tries will really get, and ``notice`` says why.
-
-    ``reusable``: (dag id, task id) of the tasks whose process may serve the next of them too.
-    """
-
-    specs: Mapping[str, DagSpec]
-    mistakes: tuple[Mistake, ...]
-    threads_started: bool
-    isolation: str
-    notice: str = ""
-    reusable: frozenset[tuple[str, str]] = frozenset()
-    notes: tuple[Note, ...] = ()
+#: A file that has taken so long is named, long before it is given up.
+_SLOW_SECONDS = 5.0
+#: The interpreter that loads it has at least so long to start.
+_STARTING_SECONDS = 60.0
+#: So often a process may die while it loads a file before the file is blamed: the first time it may have been killed.
+_DEATHS = 2
+#: So often a wait looks whether it was interrupted.
+_LOOK_SECONDS = 0.5
+#: One that says nothing more has this long to have ended.
+_ENDING_SECONDS = 1.0
+#: A killed process that does not end for so long hangs in the kernel: it is left to it.
+_STUCK_SECONDS = 5.0
 
 
-def report_bytes(report: LoadReport) -> bytes:
-    """The report as it travels. Never a pickle: code of DAG files ran where it is written."""
-    try:
-        return msgspec.msgpack.encode(report)
-    except UnicodeEncodeError:  # a path may hold bytes that are no text
-        return msgspec.msgpack.encode(_as_text(msgspec.to_builtins(report)))
+class ZygoteGone(EnvironmentBroken):
+    """The process that starts tasks is gone, and whatever ran in it."""
 
 
-def report_from(sent: bytes) -> LoadReport:
-    """The report that was sent. Raises AuthoringError for anything else: user code may have written to the pipe."""
-    try:
-        return msgspec.msgpack.decode(sent, type=LoadReport)
-    except msgspec.MsgspecError as wrong:
-        raise AuthoringError(f"loading the DAG files sent something that is no report of theirs: {wrong}") from None
+@dataclass(slots=True)
+class _Loading:
+    """A process that loads DAG files."""
 
-
-def _as_text(value: Any) -> Any:
-    if isinstance(value, str):
-        return on_one_line(value) if _SURROGATE.search(value) else value
-    if isinstance(value, dict):
-        return {_as_text(name): _as_text(each) for name, each in value.items()}
-    return [_as_text(each) for each in value] if isinstance(value, (list, tuple)) else value
+    report: int
+    hearing: Hearing = field(default_factory=Hearing)
+    file: str = ""  # which it has begun; none before the first, and after the last
+    since: float = field(default_factory=time.monotonic)
+    told: bool = False  # that it takes long
 
 
 class ZygoteHandle:
-    """The job's hold on its zygote."""
+    """One zygote, or those that follow one another in its place. ``said`` hears lines for a person while it loads."""
 
-    def __init__(self, pid: int, control: socket.socket, report: int) -> None:
-        self.pid = pid
-        self._control = control
-        self._report = report
-        self._length: int | None = None  # of the report, once it is on its way
-        self._loading = ""  # the last file that was begun
-        self._loaded: LoadReport | None = None
+    def __init__(
+        self,
+        request: LoadRequest,
+        timeout: float,
+        start: Callable[[LoadRequest, int, int], Started],
+        kept: int,
+        former: int = -1,
+    ) -> None:
+        self.said: Callable[[str], None] = lambda text: None
+        self.interrupted = False  # somebody wants what waits for it to end
+        self.given_up: dict[str, str] = {}  # files that were not loaded to their end, and why
+        self._request = request
+        self.timeout = timeout  # so many seconds each file may take
+        self._kept = kept
+        self._former = former
+        self._deaths: Counter[str] = Counter()
+        self._first: LoadReport | None = None
+        self._report: LoadReport | None = None
+        self._loading: _Loading | None = None
+        self._control: socket.socket | None = None
+        self.pid = 0
         self._status: int | None = None
+        self._take(start(request, kept, former))
+
+    def _take(self, started: Started) -> None:
+        self.pid, self._control, self._status = started.pid, started.control, None
+        self._loading = _Loading(started.report)
+
+    # --- loading -------------------------------------------------------------------------------------------
 
     def loaded(self) -> LoadReport:
-        """What the DAG files hold; waits until they are loaded. Raises AuthoringError if one of them killed it."""
-        if self._loaded is None:
-            while self._length is None:
-                self._hear()
-            self._loaded = report_from(self._read(self._length))
-            os.close(self._report)
-        assert self._loaded is not None
-        return self._loaded
+        """What the DAG files hold; waits until they are loaded.
+
+        Raises EnvironmentBroken where no process can do it, KeyboardInterrupt once it is ``interrupted``.
+        """
+        while self._report is None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self._advance(min(self._patience(), _LOOK_SECONDS))
+        return self._report
 
     def is_loaded(self) -> bool:
-        """Whether ``loaded`` would answer (or raise) without waiting long."""
-        try:
-            while self._length is None and select.select([self._report], [], [], 0)[0]:
-                self._hear()
-        except AuthoringError:
-            return True
-        return self._length is not None
+        """Whether ``loaded`` would answer without waiting. Raises EnvironmentBroken where no process can do it."""
+        while self._report is None and self._advance(0.0):
+            pass
+        return self._report is not None
 
-    def _hear(self) -> None:
-        is_report, length = _HEAD.unpack(self._read(_HEAD.size))
-        if is_report:
-            self._length = length
-        else:
-            self._loading = os.fsdecode(self._read(length))
+    def fileno(self) -> int:
+        """A descriptor that has news while the files are loaded; -1 when there is none."""
+        return -1 if self._loading is None else self._loading.report
+
+    def _patience(self) -> float:
+        """How long nothing has to be done unless something is heard."""
+        if self._loading is None:
+            return 0.0
+        limit = self._limit(self._loading)
+        due = limit if self._loading.told else min(_SLOW_SECONDS, limit)
+        return max(0.0, self._loading.since + due - time.monotonic())
+
+    def _limit(self, loading: _Loading) -> float:
+        """How long it may take to load a file, or to begin, or to end."""
+        return self.timeout if loading.file else max(self.timeout, _STARTING_SECONDS)
+
+    def _advance(self, seconds: float) -> bool:
+        """Wait so long for news, and take it, or do what is due. False: nothing has happened."""
+        loading = self._loading
+        if loading is None:
+            self._take(execute_zygote(self._request, self._kept, self._former))
+            return True
+        poll = select.poll()
+        poll.register(loading.report, select.POLLIN)
+        if poll.poll(seconds * 1000):
+            self._hear(loading)
+            return True
+        waited = time.monotonic() - loading.since
+        if waited >= self._limit(loading):
+            self._is_overdue(loading)
+            return True
+        if waited >= _SLOW_SECONDS and not loading.told:
+            loading.told = True
+            if loading.file:
+                limit = f"{self.timeout:g} s (load_timeout_seconds)"
+                self.said(f"{loading.file}: it has been loading for {waited:.0f} s, and is given up after {limit}")
+        return False
+
+    def _hear(self, loading: _Loading) -> None:
+        try:
+            piece = os.read(loading.report, 1 << 16)
+        except BlockingIOError:
+            return
+        try:
+            messages = loading.hearing.take(piece)
+        except ValueError:  # somebody else has written there: nothing that follows can be believed
+            messages, piece = [], b""
+        for message in messages:
+            if isinstance(message, LoadReport):
+                os.close(loading.report)
+                self._loading, self._report = None, message
+                self._first = self._first or message
+                return
+            loading.file, loading.since, loading.told = "" if message == "." else message, time.monotonic(), False
+        if not piece:
+            self._died(loading)
+
+    def _died(self, loading: _Loading) -> None:
+        how = self.how_it_ended(_ENDING_SECONDS, with_its_group=True)
+        if how is None or os.waitstatus_to_exitcode(self._status or 0) == CLOSED_PIPE:
+            how = "it closed descriptors that it had not opened"
+        self._end_loading()
+        self._deaths[loading.file] += 1
+        if self._deaths[loading.file] < _DEATHS:
+            return
+        if not loading.file:
+            raise EnvironmentBroken(f"the process that loads the DAG files ends by itself ({how})")
+        self._give_up(loading.file, f"loading it ended its process ({how}); mend or remove it")
+
+    def _is_overdue(self, loading: _Loading) -> None:
+        self._end_loading()
+        if not loading.file:
+            limit = self._limit(loading)
+            raise EnvironmentBroken(f"the process that loads the DAG files has done nothing for {limit:g} s")
+        why = f"loading it did not end within {self.timeout:g} s (load_timeout_seconds); mend or remove it"
+        self._give_up(loading.file, why)
+
+    def _give_up(self, file: str, why: str) -> None:
+        self.given_up[file] = why
+        self._request = replace(self._request, skip={**self._request.skip, file: why})
+
+    def _end_loading(self) -> None:
+        """End the process that loads and what it has started. The next step starts another."""
+        assert self._loading is not None, "it is asked for while one loads"
+        os.close(self._loading.report)
+        self._loading = None
+        self._hang_up()
+        self._kill()
+
+    # --- dying ---------------------------------------------------------------------------------------------
+
+    def has_ended(self) -> bool:
+        """Whether the process is over."""
+        return self.how_it_ended(0.0) is not None
+
+    def how_it_ended(self, within: float, *, with_its_group: bool = False) -> str | None:
+        """How the process ended; None if it still lives after so many seconds. What it has started may be ended too."""
+        self._wait(within, with_its_group)
+        return None if self._status is None else _how(self._status)
+
+    def begin_again(self) -> None:
+        """Start another in the place of one that died: it loads the code that was loaded first. ``is_loaded`` then."""
+        self._hang_up()
+        self._kill()
+        self._report, self._request = None, replace(self._request, again=True, skip={}, stale={})
+        self._deaths.clear()
+
+    def another(self, file: str) -> "ZygoteHandle":
+        """One more, of the same code, but of one DAG file alone."""
+        request = replace(self._request, again=True, skip={}, stale={}, only=(file,))
+        return ZygoteHandle(request, self.timeout, execute_zygote, os.dup(self._kept))
+
+    def successor(self, stale: Mapping[str, str], skip: Mapping[str, str]) -> "ZygoteHandle":
+        """One that loads the files as they are now; what does not load so keeps the code of this one, or is skipped."""
+        request = replace(self._request, again=False, skip=dict(skip), only=(), stale=dict(stale))
+        kept = file_for_sources()
+        return ZygoteHandle(request, self.timeout, execute_zygote, kept, os.dup(self._kept))
+
+    # --- serving -------------------------------------------------------------------------------------------
 
     def connect(self) -> socket.socket:
         """A new line to the zygote, for one worker; when its last copy is closed, that worker's tasks are killed.
 
-        Raises EnvironmentBroken if the zygote is gone.
+        Raises ZygoteGone.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
+            if self._control is None:
+                raise BrokenPipeError
             socket.send_fds(self._control, [b"worker"], [theirs.fileno()])
+        except (BrokenPipeError, ConnectionResetError):
+            ours.close()
+            raise ZygoteGone("the process that starts tasks is gone") from None
         except OSError:
             ours.close()
-            raise EnvironmentBroken(
-                "the process that starts tasks is gone; run the same command again to continue"
-            ) from None
+            raise
         finally:
             theirs.close()
         return ours
 
     def disown(self) -> None:
         """In a forked worker: forget the job's own line to the zygote."""
-        self._control.close()
+        self._hang_up()
+        self._forget_sources()
+        if self._loading is not None:
+            os.close(self._loading.report)
 
     def stop(self) -> None:
         """Hang up and wait for its end. It ends once no worker holds a line to it; what still runs is killed."""
-        self._control.close()
-        if self._loaded is None and self._status is None:
-            os.close(self._report)
-            os.kill(self.pid, signal.SIGKILL)  # in the middle of user code: nothing else would end that
-        self._wait()
+        if self._loading is not None:
+            self._end_loading()  # in the middle of user code: nothing else would end that
+        self._hang_up()
+        self._wait(None)
+        self._forget_sources()
 
-    def _read(self, length: int) -> bytes:
-        parts = b""
-        while len(parts) < length:
-            piece = os.read(self._report, length - len(parts))
-            if not piece:
-                what = self._loading or "the first DAG file"
-                raise AuthoringError(f"{what}: loading it ended its process ({_how(self._wait())}); mend or remove it")
-            parts += piece
-        return parts
+    def _forget_sources(self) -> None:
+        for descriptor in {self._kept, self._former} - {-1}:
+            os.close(descriptor)
+        self._kept = self._former = -1
 
-    def _wait(self) -> int:
+    def _hang_up(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
+    def _kill(self) -> None:
+        if self._status is not None:
+            return
+        for kill in (os.killpg, os.kill):  # with what a DAG file may have started; before all, it may lead no group yet
+            with suppress(ProcessLookupError):
+                kill(self.pid, signal.SIGKILL)
+        self._wait(_STUCK_SECONDS)
         if self._status is None:
-            _, self._status = os.waitpid(self.pid, 0)
-        return self._status
+            self.pid = 0  # nobody waits for it any more
+
+    def _wait(self, seconds: float | None, with_its_group: bool = False) -> None:
+        """Wait for its end, at most so many seconds."""
+        until = None if seconds is None else time.monotonic() + seconds
+        look = os.WEXITED | os.WNOWAIT | (0 if until is None else os.WNOHANG)
+        while self._status is None and self.pid:
+            if os.waitid(os.P_PID, self.pid, look) is not None:
+                if with_its_group:  # while its corpse keeps the number of the group from being another's
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.killpg(self.pid, signal.SIGKILL)
+                _, self._status = os.waitpid(self.pid, 0)
+            elif until is not None:
+                if time.monotonic() >= until:
+                    return
+                time.sleep(0.002)
 
 
 def _how(status: int) -> str:
@@ -165,86 +299,15 @@ def _how(status: int) -> str:
     return f"exit code {os.waitstatus_to_exitcode(status)}"
 
 
-def start_zygote(dags: Path, home: Path, *, isolation: str = "fork") -> ZygoteHandle:
-    """Fork the zygote; it loads the DAG files while the caller goes on. ``isolation``: fork, spawn or worker.
+def start_zygote(
+    dags: Path, home: Path, *, isolation: str = "fork", timeout: float = 30.0, small: bool = True
+) -> ZygoteHandle:
+    """Start a zygote; it loads the DAG files while the caller goes on. ``isolation``: fork, spawn or worker.
 
-    Raises EnvironmentBroken where the kernel has no pidfds (Linux has them since 5.3).
+    ``timeout``: so many seconds each file may take. ``small``: nothing heavy has been imported here yet, so that this
+    process can be forked. Raises EnvironmentBroken where the kernel has no pidfds (Linux has them since 5.3).
     """
     if not hasattr(os, "pidfd_open"):
         raise EnvironmentBroken(f"tasks can be run on Linux (5.3 or newer) only; this is {sys.platform}")
-    control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    report, their_report = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    job = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        control.close()
-        os.close(report)
-        be_zygote(job, dags.absolute(), home.absolute(), isolation, their_control, their_report)
-    their_control.close()
-    os.close(their_report)
-    return ZygoteHandle(pid, control, report)
-
-
-def be_zygote(job: int, dags: Path, home: Path, isolation: str, control: socket.socket, report: int) -> NoReturn:
-    """The zygote's whole life, in a process that has nothing of the job in it. ``job`` is the job's pid."""
-    code = 70
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.set_wakeup_fd(-1)
-        os.setpgid(0, 0)  # Ctrl-C in the terminal is the job's to hear
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
-        os.dup2(2, 1)  # what DAG files print while loading must not mix with the command's own answer
-        open_streams()
-        # Imported here, after the fork: what only a zygote and its children need is theirs to load.
-        importlib.import_module("tailrace.execution.withholding").withhold_secrets()
-        nursery = importlib.import_module("tailrace.execution.nursery")
-        leash = importlib.import_module("tailrace.execution.leash")
-        leash.die_with_parent(signal.SIGKILL)  # a job that dies now has no workers to wait for
-        if os.getppid() != job:
-            os._exit(0)
-        _load_and_serve(nursery, leash, dags, home, isolation, control, report)
-        code = 0
-    except BaseException:
-        traceback.print_exc()  # ours: whatever is in a DAG file is reported as its mistake
-    finally:
-        with suppress(OSError, ValueError):
-            sys.stderr.flush()
-        os._exit(code)
-
-
-def _load_and_serve(
-    nursery: ModuleType,
-    leash: ModuleType,
-    dags: Path,
-    home: Path,
-    isolation: str,
-    control: socket.socket,
-    report: int,
-) -> None:
-    pipe = os.fdopen(report, "wb")
-
-    def tell(is_report: bool, told: bytes) -> None:
-        pipe.write(_HEAD.pack(is_report, len(told)) + told)
-        pipe.flush()  # it may be the last that this process does
-
-    loaded = load_dags(dags, began=lambda file: tell(False, os.fsencode(file)))
-    show_logging()
-    notice = ""
-    if loaded.threads_started and isolation != "spawn":
-        notice = f"loading the DAG files started threads, so each try gets a fresh interpreter (not {isolation})"
-        isolation = "spawn"
-    reusable = nursery.reusable_tasks(loaded, isolation)
-    report_of = LoadReport(
-        loaded.specs, loaded.mistakes, loaded.threads_started, isolation, notice, reusable, loaded.notes
-    )
-    with pipe:
-        tell(True, report_bytes(report_of))
-    sys.stdout.flush()
-    sys.stderr.flush()  # a half line left here would come out again in every child
-    leash.die_with_parent(0)  # from here on it ends with the last worker, which may finish a try after the job
-    nursery.Nursery(loaded, dags, home, isolation, control).run()
+    request = LoadRequest.of(dags, home, isolation)
+    return ZygoteHandle(request, timeout, fork_zygote if small else execute_zygote, file_for_sources())

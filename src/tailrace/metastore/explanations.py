@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, func, select
 
 from tailrace.metastore.clock import Moment
 from tailrace.metastore.columns import from_json
+from tailrace.metastore.job_rows import trouble_from
 from tailrace.metastore.rows import TASK_INSTANCE_COLUMNS, job_alive, run_view, runs_with_owner, task_instance_view
 from tailrace.metastore.snapshots import past_facts, read_snapshot
 from tailrace.metastore.specs import spec_from
@@ -86,6 +87,7 @@ _JOBS = (
         job.c.lease_until,
         job.c.lease_epoch,
         job.c.lease_seconds,
+        job.c.trouble,
     )
     .where((job.c.state == JobState.RUNNING.value) | (job.c.id == bindparam("owner")))
     .order_by(job.c.id)
@@ -180,7 +182,14 @@ def _wanted_by(tx: Transaction, run: int) -> tuple[WantedBy, ...]:
 def _job(row: Any, now: Moment) -> JobFacts:
     lease = (row.lease_until, row.lease_epoch, row.lease_seconds)
     return JobFacts(
-        row.id, row.kind, row.host, row.pid, job_alive(row.state, *lease, now), now.left(*lease), row.backfill_id
+        row.id,
+        row.kind,
+        row.host,
+        row.pid,
+        job_alive(row.state, *lease, now),
+        now.left(*lease),
+        row.backfill_id,
+        trouble_from(row.trouble),
     )
 
 

@@ -1,9 +1,11 @@
 """The rows of jobs: who drives work, and until when they are believed alive. Who is dead is decided by the callers."""
 
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import bindparam, insert, select, text, update
 
+from tailrace.metastore.columns import from_json, to_json
 from tailrace.metastore.records import record
 from tailrace.metastore.rows import job_alive
 from tailrace.metastore.tables import job
@@ -11,6 +13,7 @@ from tailrace.metastore.transaction import Transaction
 from tailrace.metastore.waits import end_waits
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState
+from tailrace.planning.explained import JobTrouble
 
 _START = insert(job).returning(job.c.id)
 _BEAT = (
@@ -21,6 +24,7 @@ _BEAT = (
         lease_until=bindparam("until"),
         lease_epoch=bindparam("epoch"),
         lease_seconds=bindparam("seconds"),
+        trouble=bindparam("hindered"),
     )
 )
 _END = (
@@ -29,11 +33,13 @@ _END = (
     .values(state=bindparam("after"), ended_at=bindparam("at"))
 )
 _RUNNING_ON = (
-    select(job.c.id, job.c.host, job.c.boot_id, job.c.pid, job.c.start_time)
+    select(job.c.id, job.c.host, job.c.boot_id, job.c.pid, job.c.start_time, job.c.namespace)
     .where(text(f"job.state = '{JobState.RUNNING}'"), job.c.host == bindparam("on_host"))
     .order_by(job.c.id)
 )
 
+
+_MOST_FILES = 200
 
 _SCHEDULERS = select(job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds).where(
     text(f"job.state = '{JobState.RUNNING}'"), job.c.kind == "scheduler"
@@ -60,6 +66,8 @@ def start_job(
         "boot_id": identity.boot_id,
         "pid": identity.pid,
         "start_time": identity.start_time,
+        "namespace": identity.namespace,
+        "trouble": "",
         "started_at": now.wall,
         "heartbeat_at": now.wall,
         "lease_until": now.lease + lease_seconds,
@@ -71,12 +79,31 @@ def start_job(
     return result
 
 
-def beat(tx: Transaction, job_id: int, lease_seconds: float) -> bool:
+def beat(tx: Transaction, job_id: int, lease_seconds: float, trouble: JobTrouble) -> bool:
     """Whether the job is still believed alive; its lease then lasts ``lease_seconds`` from now."""
     now = tx.moment
-    until = now.lease + lease_seconds
-    values = {"job": job_id, "at": now.wall, "until": until, "epoch": now.epoch, "seconds": lease_seconds}
+    values = {
+        "job": job_id,
+        "at": now.wall,
+        "until": now.lease + lease_seconds,
+        "epoch": now.epoch,
+        "seconds": lease_seconds,
+        "hindered": trouble_text(trouble),
+    }
     return tx.change(_BEAT, values) == 1
+
+
+def trouble_text(trouble: JobTrouble) -> str:
+    """What hinders a job, as it is kept in its row; of very many files only the first."""
+    if trouble == JobTrouble():
+        return ""
+    files, dags = (dict(islice(sorted(each.items()), _MOST_FILES)) for each in (trouble.files, trouble.dags))
+    return to_json({"tries": trouble.tries, "files": files, "dags": dags})
+
+
+def trouble_from(text: str) -> JobTrouble:
+    """What ``trouble_text`` wrote."""
+    return JobTrouble(**from_json(text)) if text else JobTrouble()
 
 
 def end_job(tx: Transaction, job_id: int, state: JobState) -> None:

@@ -132,4 +132,4 @@ def conf_from(text: str | None) -> Mapping[str, Any] | None:
 
 
 def _identity(process: ProcessIdentity) -> list[str | int]:
-    return [process.host, process.boot_id, process.pid, process.start_time]
+    return [process.host, process.boot_id, process.pid, process.start_time, process.namespace]

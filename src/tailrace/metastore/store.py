@@ -48,7 +48,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import JobState
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
-from tailrace.planning.explained import RunFacts
+from tailrace.planning.explained import JobTrouble, RunFacts
 from tailrace.planning.plan import Plan
 from tailrace.planning.resizing import ResizeFacts, ResizePlan
 from tailrace.planning.retries import AfterTry
@@ -283,10 +283,11 @@ class Metastore(Views):
 
         return int(self._attempts.write(self._witnessed(work), write_id)["id"])
 
-    def heartbeat(self, job_id: int, lease_seconds: float) -> bool:
-        """Renew the job's lease. False: others took it for dead; it must not start anything more."""
+    def heartbeat(self, job_id: int, lease_seconds: float, trouble: JobTrouble | None = None) -> bool:
+        """Renew the job's lease and say what hinders it. False: others took it for dead; it must start nothing more."""
         self._database.require_sound(if_touched=True)
-        return self._attempts.write_again(self._witnessed(lambda tx: job_rows.beat(tx, job_id, lease_seconds)))
+        told = trouble or JobTrouble()
+        return self._attempts.write_again(self._witnessed(lambda tx: job_rows.beat(tx, job_id, lease_seconds, told)))
 
     def end_job(self, job_id: int, state: JobState) -> None:
         """Record how the job ended; one that has ended already is left as it is."""

@@ -104,6 +104,8 @@ job = Table(
     Column("boot_id", Text, nullable=False),
     Column("pid", Integer, nullable=False),
     Column("start_time", BigInteger, nullable=False),
+    Column("namespace", Text, nullable=False, server_default=""),  # in which its pid counts
+    Column("trouble", Text, nullable=False, server_default=""),  # what hinders it now, as JSON
     Column("started_at", UtcDateTime, nullable=False),
     Column("heartbeat_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),

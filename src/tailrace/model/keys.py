@@ -49,12 +49,15 @@ class TryKey(Struct, frozen=True, order=True):
 
 
 class ProcessIdentity(Struct, frozen=True, order=True):
-    """A process beyond doubt: a pid alone is reused, together with boot and start time it is not.
+    """A process beyond doubt: a pid alone is reused, together with boot, namespace and start time it is not.
 
-    ``start_time`` is in clock ticks since boot (field 22 of /proc/PID/stat).
+    ``start_time`` is in clock ticks since boot (field 22 of /proc/PID/stat). ``namespace`` names the kernel namespaces
+    in which pid and start time count: containers of one host may share its name and boot, and have pids of their own.
+    What cannot be told is empty, or 0.
     """
 
     host: str
     boot_id: str
     pid: int
     start_time: int
+    namespace: str = ""

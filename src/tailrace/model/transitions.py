@@ -35,6 +35,7 @@ class Cause(StrEnum):
     RETRY = "retry"
     RESCHEDULE = "reschedule"
     LOST = "lost"
+    LOST_TOGETHER = "lost_together"  # several tries at once, with the process that had started them
     REMOVED_FROM_DAG = "removed_from_dag"
     REPROCESS = "reprocess"
     CLEARED = "cleared"
@@ -87,6 +88,7 @@ TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY,), Actor.WORKER, Cause.RETRY),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RESCHEDULE, _T.DEFERRED), Actor.WORKER, Cause.RESCHEDULE),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY, _T.FAILED), Actor.WORKER, Cause.LOST),
+    *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY,), Actor.WORKER, Cause.LOST_TOGETHER),
     *_rows((_T.STOPPING,), (_T.NONE, _T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.WORKER, Cause.OUTCOME),
     # a person
     *_rows(_IDLE_OR_DONE, (_T.NONE,), Actor.PERSON, Cause.CLEARED),

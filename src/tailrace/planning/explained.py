@@ -1,11 +1,24 @@
 """What ``explain`` is told: one run, its task instances, its owner and who wants it, of one moment. Values only."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tailrace.planning.plan import Blocker
 from tailrace.planning.snapshot import RunView, Snapshot, TaskInstanceView
+
+
+class JobTrouble(Struct, frozen=True):
+    """What hinders a job: why its ``tries`` cannot be begun, and what is wrong with what it could not load.
+
+    ``files`` are DAG files none of whose DAGs it has, ``dags`` are DAGs that it has not although their file loads.
+    """
+
+    tries: str = ""
+    files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    dags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class JobFacts(Struct, frozen=True):
@@ -18,6 +31,12 @@ class JobFacts(Struct, frozen=True):
     alive: bool
     lease_seconds: float
     backfill_id: int | None = None
+    trouble: JobTrouble = field(default_factory=JobTrouble)
+
+    @property
+    def name(self) -> str:
+        """The job as people read it."""
+        return f"job {self.id} ({self.kind} on {self.host}, pid {self.pid})"
 
 
 class WantedBy(Struct, frozen=True):

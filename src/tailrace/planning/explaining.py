@@ -16,6 +16,7 @@ from tailrace.planning.plan import Decision, DependencyStatus, Plan, TaskTransit
 from tailrace.planning.planner import RESUBMIT_AFTER, plan
 from tailrace.planning.releasing import (
     Release,
+    not_loaded,
     owner_text,
     place_in_queue,
     release_of,
@@ -81,6 +82,9 @@ def _queued(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts) -> Tas
     waits = f"try {ti.view.try_number} is queued{waited} in pool {ti.pool}; no worker has claimed it yet"
     if not facts.drivers:
         return TaskInstanceExplanation(key, ti, f"{waits}, and no live job offers it", their_next_step(facts))
+    short = next((driver for driver in facts.drivers if driver.trouble.tries), None)
+    if short is not None:
+        waits = f"{waits}: job {short.id} says: {short.trouble.tries}"
     again = f"job {facts.drivers[0].id} offers it again when nobody has for {RESUBMIT_AFTER.total_seconds():.0f} s"
     return TaskInstanceExplanation(key, ti, waits, Release(f"a worker that is free; {again}"))
 
@@ -153,15 +157,22 @@ def explain_run(facts: RunFacts) -> RunExplanation:
     unfinished = [each for each in tis if each.facts.view.state not in FINISHED]
     match facts.run.state:
         case DagRunState.QUEUED:
-            return RunExplanation(facts, waits_of_queued(facts, step.plan), release_of_run(facts, step.plan), tis)
+            waits = "; ".join(filter(None, (_undriven(facts), waits_of_queued(facts, step.plan))))
+            return RunExplanation(facts, waits, release_of_run(facts, step.plan), tis)
         case DagRunState.RUNNING:
             return RunExplanation(facts, _active(facts, step, unfinished), release_of_run(facts, step.plan), tis)
         case _:
             return RunExplanation(facts, facts.reason or str(facts.run.state), release_of_run(facts, step.plan), tis)
 
 
+def _undriven(facts: RunFacts) -> str:
+    """Why those who would drive the run do not, if all of them say so."""
+    reasons = [f"{driver.name} does not have the DAG: {not_loaded(facts, driver)}" for driver in facts.drivers]
+    return reasons[0] if reasons and all(not_loaded(facts, driver) for driver in facts.drivers) else ""
+
+
 def _active(facts: RunFacts, step: Step, unfinished: list[TaskInstanceExplanation]) -> str:
-    parts = [owner_text(facts)]
+    parts = [_undriven(facts) or owner_text(facts)]
     for verdict in step.plan.run_verdicts:
         if verdict.id == facts.run.id:
             return f"{parts[0]}; the next step closes it as {verdict.state}: {verdict.reason}"

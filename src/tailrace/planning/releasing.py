@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
-from tailrace.planning.explained import RunFacts, WantedBy
+from tailrace.planning.explained import JobFacts, RunFacts, WantedBy
 from tailrace.planning.plan import Decision, DependencyStatus, Plan
 
 #: Answers that speak of room which others hold: whoever waits for it stands in a queue.
@@ -83,11 +83,20 @@ def _past(facts: RunFacts, task_id: str) -> Release:
 
 def their_next_step(facts: RunFacts) -> Release:
     """It goes on with the next step of a job; where no live job drives it, what starts one."""
+    able = [driver for driver in facts.drivers if not not_loaded(facts, driver)]
+    if able:
+        loaded = f", if its DAG files hold {facts.dag_id}" if able[0].kind == "scheduler" else ""
+        return Release(f"the next step of {able[0].name}{loaded}")
     if facts.drivers:
         driver = facts.drivers[0]
-        loaded = f", if its DAG files hold {facts.dag_id}" if driver.kind == "scheduler" else ""
-        return Release(f"the next step of job {driver.id} ({driver.kind} on {driver.host}, pid {driver.pid}){loaded}")
+        return Release(f"a DAG file that loads: {driver.name} cannot load it: {not_loaded(facts, driver)}")
     return Release("a job that drives it: none is alive", _driving_command(facts))
+
+
+def not_loaded(facts: RunFacts, driver: JobFacts) -> str:
+    """Why this job does not have the run's DAG, if it says so: the DAG's file does not load, or the DAG is wrong."""
+    trouble = driver.trouble
+    return trouble.dags.get(facts.dag_id, "") or trouble.files.get(facts.snapshot.dag.file, "")
 
 
 def _driving_command(facts: RunFacts) -> str | None:
@@ -147,10 +156,9 @@ def owner_text(facts: RunFacts) -> str:
     owner = facts.owner
     if owner is None:
         return "no job owns it"
-    who = f"job {owner.id} ({owner.kind} on {owner.host}, pid {owner.pid})"
     if owner.alive:
-        return f"{who} drives it, its lease lasts {seconds_text(owner.lease_seconds)} more"
-    return f"{who} drove it and is not alive"
+        return f"{owner.name} drives it, its lease lasts {seconds_text(owner.lease_seconds)} more"
+    return f"{owner.name} drove it and is not alive"
 
 
 def place_in_queue(decision: Decision, order: Iterable[Decision]) -> str:

@@ -67,6 +67,9 @@ def after_try(
         return AfterTry(state, Cause.OUTCOME, error or str(kind), max_tries, lost_tries)
     if kind is OutcomeKind.LOST:
         return after_loss(error, max_tries=max_tries, lost_tries=lost_tries)
+    if kind is OutcomeKind.LOST_TOGETHER:
+        again = TaskInstanceState.UP_FOR_RETRY
+        return AfterTry(again, Cause.LOST_TOGETHER, error, max_tries + 1, lost_tries, timedelta(0))
     if kind is OutcomeKind.FAILED_FOR_GOOD:
         return AfterTry(TaskInstanceState.FAILED, Cause.OUTCOME, error, max_tries, lost_tries)
     if disable_retry or key.try_number >= max_tries:

@@ -14,14 +14,16 @@ from msgspec.structs import replace
 from tailrace.effects.asks import Note, Woken
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.execution.identity import own_identity
+from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.logs import log_path
-from tailrace.execution.zygote import LoadReport, ZygoteHandle
+from tailrace.execution.zygote import ZygoteHandle
 from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.summaries import BackfillSummary
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.creation import plan_backfill
+from tailrace.planning.explained import JobTrouble
 from tailrace.runtime.commands import (
     EXIT_CODES,
     BackfillCommand,
@@ -113,7 +115,7 @@ def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) 
 
 def _load_notices(report: LoadReport, dag_id: str) -> tuple[str, ...]:
     broken = sorted({mistake.file for mistake in report.mistakes})
-    notices: tuple[str, ...] = (report.notice,) if report.notice else ()
+    notices = report.notices
     if broken:
         have = "has" if len(broken) == 1 else "have"
         notices += (f"{in_words(broken)} {have} mistakes (`tailrace dags check` tells them)",)
@@ -182,6 +184,7 @@ def _drive(
             plenty=2 * settings.workers + 2,
             noted=_noted(listener),
             watch=_watcher(listener, interrupts, progress),
+            trouble=lambda: JobTrouble(executor.trouble),
         )
         loop = backfill_loop(job_id, dag, backfill_id, pace_of(settings))
         end = drive_job(metastore, job_id, loop, driver.perform)

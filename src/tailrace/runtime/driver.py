@@ -35,11 +35,12 @@ from tailrace.effects.asks import (
 from tailrace.effects.results import Applied
 from tailrace.errors import EnvironmentBroken, InternalError
 from tailrace.execution.executor import Executor
-from tailrace.execution.identity import end_groups, is_alive
+from tailrace.execution.identity import Life, end_groups, life_of
 from tailrace.jobs.stepping import Pace
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState
+from tailrace.planning.explained import JobTrouble
 from tailrace.planning.snapshot import Snapshot
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
@@ -84,8 +85,8 @@ def drive_job(metastore: Metastore, job_id: int, loop: Loop[R], perform: Callabl
 class JobDriver:
     """Performs the effects of one job.
 
-    ``plenty`` is how many tries in the executor's hand keep its workers busy for a while; ``watch`` is called before
-    each wait, to show progress.
+    ``trouble`` answers what hinders the job now. ``plenty`` is how many tries in the executor's hand keep its workers
+    busy for a while; ``watch`` is called before each wait, to show progress.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class JobDriver:
         noted: Callable[[Note], None],
         watch: Callable[[Woken], None],
         read_dags: Callable[[], DagBook] = DagBook,
+        trouble: Callable[[], JobTrouble] = JobTrouble,
     ) -> None:
         self._metastore = metastore
         self._executor = executor
@@ -116,7 +118,7 @@ class JobDriver:
             Submit: lambda effect: executor.submit(effect.submissions),
             FindLost: self._find_lost,
             BuryDeadJobs: self._bury_dead_jobs,
-            Heartbeat: lambda effect: metastore.heartbeat(effect.job_id, lease_seconds),
+            Heartbeat: lambda effect: metastore.heartbeat(effect.job_id, lease_seconds, trouble()),
             EndJob: lambda effect: metastore.end_job(effect.job_id, effect.state),
             Wait: self._wait,
             StopStarting: self._stop_starting,
@@ -144,7 +146,7 @@ class JobDriver:
     def _find_lost(self, effect: FindLost) -> frozenset[int]:
         """What is to be lost is ended first: a holder of this host never runs on beside the next try."""
         host = self._identity.host
-        gone = {id: held for id, held in effect.held if held.worker.host == host and not is_alive(held.worker)}
+        gone = {id: held for id, held in effect.held if life_of(held.worker) is Life.DEAD}
         over = [*gone.values(), *(held for _, held in effect.expired if held.worker.host == host)]
         end_groups([held.task for held in over if held.task is not None])
         return frozenset(gone)
@@ -153,7 +155,7 @@ class JobDriver:
         dead = [
             job_id
             for job_id, identity in self._metastore.jobs_running_on(self._identity.host)
-            if not is_alive(identity)
+            if life_of(identity) is Life.DEAD
         ]
         for job_id in dead:
             self._metastore.bury_job(job_id)

@@ -4,25 +4,33 @@ Tries that run keep the code they began with: the former edition finishes what i
 then both have workers, so for that time more may run than one edition's number of workers.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
+from tailrace.authoring.dag_files import FolderWatch
 from tailrace.authoring.loading import bundled_examples_path
 from tailrace.effects.asks import DagBook, Woken
 from tailrace.effects.tries import Submission
-from tailrace.errors import AuthoringError
+from tailrace.errors import EnvironmentBroken
 from tailrace.execution.executor import LocalHand
-from tailrace.execution.zygote import LoadReport, ZygoteHandle
+from tailrace.execution.loading_process import LoadReport
+from tailrace.execution.zygote import ZygoteHandle
+from tailrace.model.plain_text import on_one_line
+from tailrace.planning.explained import JobTrouble
 
 #: Seconds between two looks at the files.
 LOOK_EVERY = 1.0
+#: The same, where no process could be had to load them.
+_SHORT_OF_PROCESSES_SECONDS = 2.0
 #: While a former edition still works, waits are cut into pieces of so many seconds.
 _PIECE = 0.1
 
-Signature = Mapping[str, tuple[int, int]]
+#: A file that was given up as it loaded (it may have waited for something) is loaded again after so many times as long
+#: as it may take.
+_AGAIN_PART = 2.0
 
 
 @dataclass(slots=True)
@@ -34,73 +42,127 @@ class _Edition:
 class Editions:
     """An executor over the newest edition of the DAG files that could be loaded; ``book`` answers what it holds.
 
-    ``start_zygote`` begins to load the files, ``start_executor`` makes workers over a loaded zygote (and is told what
-    each of them must do first), ``told`` hears one line for a person when the files changed.
+    ``watch`` has looked at the files before the ``first`` zygote began to load them. ``start_zygote`` begins to load
+    them again, ``start_executor`` makes workers over a loaded zygote (and is told what each of them must do first),
+    ``told`` hears one line for a person when the files changed.
     """
 
     def __init__(
         self,
-        dags: Path,
+        watch: FolderWatch,
         first: ZygoteHandle,
         *,
         start_zygote: Callable[[], ZygoteHandle],
         start_executor: Callable[[ZygoteHandle, Callable[[], None]], LocalHand],
         told: Callable[[str], None],
     ) -> None:
-        self._dags = dags
+        self._watch = watch
         self._start_zygote = start_zygote
         self._start_executor = start_executor
         self._told = told
-        self._seen = signature(dags)
-        self._looked_at = time.monotonic()
+        self._report = first.loaded()
+        self._seen = watch.seen
+        self._looked_at = 0.0
+        self._again_at = _again_at(first)  # whether the files have changed or not
+        self._wrong = self._report.mistakes  # of the files as they were looked at last
+        self._changed: set[str] = set()  # the files that are other than when they were loaded last
+        self._stale: dict[str, str] = {}  # files that are being loaded with the code that they had before, and why
+        self._told_last: tuple[str, ...] = ()
         self._loading: ZygoteHandle | None = None
         self._editions: list[_Edition] = []  # the current one is the last
         self._editions.append(self._begin(first))
         self._number = 1
-        self._book = _book(first.loaded(), self._number)
+        self._book = _book(self._report, self._number)
 
     # --- the files -----------------------------------------------------------------------------------------
 
     def book(self) -> DagBook:
         """The DAGs of the current edition; from time to time this looks whether the files have changed."""
-        if self._loading is not None:
-            if self._loading.is_loaded():
-                self._change_to(self._loading)
-        elif time.monotonic() - self._looked_at >= LOOK_EVERY:
-            self._looked_at = time.monotonic()
-            now = signature(self._dags)
-            if now != self._seen:
-                self._seen = now
-                self._loading = self._start_zygote()
+        now = time.monotonic()
+        try:
+            if self._loading is not None:
+                if self._loading.is_loaded():
+                    self._change_to(self._loading)
+            elif now - self._looked_at >= LOOK_EVERY:
+                self._looked_at = now
+                seen = self._watch.digests()
+                if seen != self._seen or now >= self._again_at:
+                    both = self._seen.keys() | seen.keys()
+                    self._changed |= {file for file in both if seen.get(file) != self._seen.get(file)}
+                    self._seen = seen
+                    self._load(self._start_zygote())
+        except EnvironmentBroken as trouble:
+            self._give_up_loading(str(trouble))
         return self._book
+
+    def _load(self, zygote: ZygoteHandle) -> None:
+        self._loading = zygote
+        zygote.said = self._told
+
+    def _give_up_loading(self, why: str) -> None:
+        if self._loading is not None:
+            self._loading.stop()
+            self._loading = None
+        self._stale = {}
+        self._again_at = time.monotonic() + _SHORT_OF_PROCESSES_SECONDS
+        self._tell(f"the DAG files changed and could not be loaded; this is tried again: {why}")
 
     def _change_to(self, loading: ZygoteHandle) -> None:
         self._loading = None
-        try:
-            report = loading.loaded()
-        except AuthoringError as broken:
+        report, stale = loading.loaded(), self._stale
+        if not stale:
+            self._again_at, self._wrong, self._stale = _again_at(loading), report.mistakes, self._that_would_go(report)
+        else:
+            self._stale = {}
+        if self._stale:  # load once more, with the code that these have now
             loading.stop()
-            self._told(f"the DAG files changed, and the last edition that could be loaded goes on: {broken}")
+            skip = {file: why for file, why in loading.given_up.items() if file not in self._stale}
+            self._load(self._editions[-1].zygote.successor(self._stale, skip))
             return
-        if self._would_lose(report):
+        changed, adopts = bool(self._changed), True
+        if report.specs == self._report.specs and self._changed <= stale.keys():
+            adopts = False  # for a file that does not load nothing else has to begin anew
             loading.stop()
-            self._told("the DAG files changed, and the last edition that could be loaded goes on until this is mended:")
-            for mistake in report.mistakes:
-                self._told(str(mistake))
-            return
-        self._editions[-1].executor.drain()
-        self._editions.append(self._begin(loading))
-        self._number += 1
-        self._book = _book(report, self._number)
-        count = "1 DAG" if len(report.specs) == 1 else f"{len(report.specs)} DAGs"
-        self._told(f"the DAG files changed and were loaded again: {count}")
-        for mistake in report.mistakes:
-            self._told(str(mistake))
+        elif self._that_would_go(report):
+            loading.stop()
+            self._tell("the DAG files changed and cannot be loaded:", *map(str, report.mistakes))
+            changed = adopts = False
+        else:
+            self._adopt(loading, report)
+        self._changed.clear()
+        if changed or adopts:
+            self._tell_change(report, stale)
 
-    def _would_lose(self, report: LoadReport) -> bool:
-        """Whether a DAG of the current edition is missing because of a mistake: its runs would stand still."""
-        wrong = {mistake.file for mistake in report.mistakes}
-        return any(id not in report.specs and dag.file in wrong for id, dag in self._book.dags.items())
+    def _tell_change(self, report: LoadReport, stale: Mapping[str, str]) -> None:
+        count = "1 DAG" if len(report.specs) == 1 else f"{len(report.specs)} DAGs"
+        kept = [f"{file} keeps the code that was loaded before, until it is mended" for file in stale]
+        loaded = f"the DAG files changed and were loaded again: {count}"
+        self._tell(loaded, *map(str, self._wrong), *kept, *report.notices)
+
+    def _adopt(self, loading: ZygoteHandle, report: LoadReport) -> None:
+        try:
+            edition = self._begin(loading)
+        except EnvironmentBroken:
+            loading.stop()
+            raise
+        self._editions[-1].executor.drain()
+        self._editions.append(edition)
+        self._number += 1
+        self._report, self._book = report, _book(report, self._number)
+
+    def _that_would_go(self, report: LoadReport) -> dict[str, str]:
+        """The files whose DAGs are not all there any more for a mistake, with it: those runs would stand still."""
+        by_dag = {mistake.dag_id: mistake.message for mistake in report.mistakes}
+        by_file = {mistake.file: mistake.message for mistake in report.mistakes}
+        gone = [dag for dag_id, dag in self._book.dags.items() if dag_id not in report.specs]
+        wrong = {dag.file: by_dag.get(dag.dag_id) or by_file.get(dag.file) for dag in gone}
+        return {file: why for file, why in wrong.items() if why is not None}
+
+    def _tell(self, *lines: str) -> None:
+        """What was told last is not told again: nothing has changed since."""
+        for line in () if lines == self._told_last else lines:
+            self._told(line)
+        self._told_last = lines
 
     def _begin(self, zygote: ZygoteHandle) -> _Edition:
         return _Edition(zygote, self._start_executor(zygote, partial(self._disown_others, zygote)))
@@ -112,6 +174,22 @@ class Editions:
         for edition in self._editions:
             if edition.zygote is not zygote:
                 edition.executor.disown()
+
+    @property
+    def trouble(self) -> str:
+        """What keeps tries from being begun just now."""
+        return self._editions[-1].executor.trouble
+
+    def trouble_of_job(self) -> JobTrouble:
+        """What hinders this scheduler: that, and the files and DAGs that it could not load."""
+        has = {spec.file for spec in self._book.dags.values()}
+        files, dags = dict[str, str](), dict[str, str]()
+        for mistake in self._wrong:
+            if mistake.dag_id is not None and mistake.dag_id not in self._book.dags:
+                dags.setdefault(mistake.dag_id, str(mistake))
+            elif mistake.file not in has:
+                files.setdefault(mistake.file, str(mistake))
+        return JobTrouble(self.trouble, files, dags)
 
     # --- the executor --------------------------------------------------------------------------------------
 
@@ -163,25 +241,12 @@ class Editions:
             edition.zygote.stop()
 
 
+def _again_at(loaded: ZygoteHandle) -> float:
+    return time.monotonic() + _AGAIN_PART * loaded.timeout if loaded.given_up else math.inf
+
+
 def _book(report: LoadReport, number: int) -> DagBook:
-    bundled = str(bundled_examples_path())
+    bundled = on_one_line(bundled_examples_path())
     return DagBook(
         report.specs, number, frozenset(id for id, dag in report.specs.items() if dag.file.startswith(bundled))
     )
-
-
-def signature(dags: Path) -> Signature:
-    """Which Python files there are at this path, with what shows that one has changed."""
-    files = [dags] if dags.is_file() else [file for file in dags.rglob("*.py") if not _is_hidden(file, dags)]
-    found = {}
-    for file in files:
-        try:
-            stat = file.stat()
-        except OSError:
-            continue  # it has just gone
-        found[str(file)] = (stat.st_mtime_ns, stat.st_size)
-    return found
-
-
-def _is_hidden(file: Path, dags: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(dags).parts)

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
+from tailrace.execution.apart import ApartExecutor
 from tailrace.execution.executor import LocalHand
+from tailrace.execution.identity import require_proc
 from tailrace.execution.local import LocalExecutor
 from tailrace.execution.sequential import SequentialExecutor
 from tailrace.execution.worker import worker_loop
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.metastore.store import Metastore
+from tailrace.model.keys import TryKey
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 from tailrace.runtime.worker import WorkerMain, worker_performer
@@ -24,8 +28,11 @@ def start_executor(
 ) -> LocalHand:
     """An executor whose tasks are forked by ``zygote``; waits until that has loaded the DAG files.
 
+    Raises EnvironmentBroken where none can work.
+
     ``said`` hears what a person should know of the workers; ``in_worker`` is called in each of them as it begins.
     """
+    require_proc()
     if settings.executor == "sequential":
         return SequentialExecutor(
             zygote,
@@ -33,15 +40,31 @@ def start_executor(
             partial(worker_performer, metastore, settings.home),
             wakeup=interrupts.wakeup,
             grace_seconds=settings.grace_seconds,
+            told=said,
         )
     worker = WorkerMain(metastore, settings.home, settings.lease_seconds)
-    return LocalExecutor(
-        settings.workers,
-        zygote,
-        worker,
-        before_fork=metastore.release,
-        wakeup=interrupts.wakeup,
-        grace_seconds=settings.grace_seconds,
-        in_worker=in_worker,
+    common: dict[str, Any] = {
+        "before_fork": metastore.release,
+        "wakeup": interrupts.wakeup,
+        "grace_seconds": settings.grace_seconds,
+        "told": said,
+    }
+
+    def begin(disown_others: Callable[[], None]) -> None:
+        in_worker()
+        disown_others()
+
+    def main(lost_together: Callable[[TryKey], None], disown_others: Callable[[], None]) -> LocalExecutor:
+        first = partial(begin, disown_others)
+        return LocalExecutor(settings.workers, zygote, worker, in_worker=first, lost_together=lost_together, **common)
+
+    def single(its_own: ZygoteHandle, disown_others: Callable[[], None]) -> LocalExecutor:
+        return LocalExecutor(1, its_own, worker, in_worker=partial(begin, disown_others), once=True, **common)
+
+    files = {dag_id: spec.file for dag_id, spec in zygote.loaded().specs.items()}
+    return ApartExecutor(
+        main,
+        start_zygote=lambda dag_id: zygote.another(files[dag_id]),
+        make_single=single,
         told=said,
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tailrace.authoring.loading import bundled_examples_path
 from tailrace.errors import AuthoringError, CommandError
-from tailrace.execution.zygote import LoadReport
+from tailrace.execution.loading_process import LoadReport
 from tailrace.model.spec import DagSpec
 from tailrace.runtime.suggestions import did_you_mean, in_words
 

@@ -6,8 +6,13 @@ the DAG file while this process imports SQLAlchemy. So nothing here may import t
 
 import gc
 import importlib
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING
 
+from tailrace.authoring.dag_files import FolderWatch
 from tailrace.execution.zygote import ZygoteHandle, start_zygote
 from tailrace.runtime.commands import BackfillCommand, BackfillPreview, BackfillReport
 from tailrace.runtime.listening import Listener, SchedulerListener
@@ -25,60 +30,70 @@ def run_backfill(command: BackfillCommand, settings: Settings, listener: Listene
     Raises ``CommandError`` or ``AuthoringError`` before anything is written, ``EnvironmentBroken`` when the
     metastore, disk or host does not allow the work.
     """
-    zygote = _start_zygote(settings)
-    try:
+    with _zygote(settings, listener.said) as zygote:
         report: BackfillReport = _metastore_side().run(command, settings, listener, zygote)
         return report
-    finally:
-        zygote.stop()
 
 
-def detach_backfill(command: BackfillCommand, settings: Settings) -> BackfillReport:
+def detach_backfill(command: BackfillCommand, settings: Settings, said: Callable[[str], None]) -> BackfillReport:
     """Create the backfill the command describes, or continue it, for schedulers; raises as ``run_backfill``."""
-    zygote = _start_zygote(settings)
-    try:
+    with _zygote(settings, said) as zygote:
         report: BackfillReport = _metastore_side().detach(command, settings, zygote)
         return report
-    finally:
-        zygote.stop()
 
 
-def preview_backfill(command: BackfillCommand, settings: Settings) -> BackfillPreview:
+def preview_backfill(command: BackfillCommand, settings: Settings, said: Callable[[str], None]) -> BackfillPreview:
     """What the command would do, date by date. Writes nothing, not even an empty metastore."""
-    zygote = _start_zygote(settings)
-    try:
+    with _zygote(settings, said) as zygote:
         previewed: BackfillPreview = _metastore_side().preview(command, settings, zygote)
         return previewed
-    finally:
-        zygote.stop()
 
 
 def run_scheduler(settings: Settings, listener: SchedulerListener, until_idle: bool) -> int:
     """Schedule and drive until somebody interrupts (or, ``until_idle``, nothing is left); answers the exit code."""
-    zygote = _start_zygote(settings)
-    try:
-        code: int = _imported("tailrace.runtime.scheduler").run(settings, listener, zygote, until_idle)
+    watch = FolderWatch(settings.dags)
+    watch.digests()  # before they are loaded: what changes from here on is not what was loaded
+    with _zygote(settings, listener.said) as zygote:
+        code: int = _imported("tailrace.runtime.scheduler").run(settings, listener, zygote, watch, until_idle)
         return code
-    finally:
-        zygote.stop()
 
 
 def trigger_run(
-    dag_id: str, logical_date: str | None, run_id: str | None, conf: str | None, settings: Settings
+    dag_id: str,
+    logical_date: str | None,
+    run_id: str | None,
+    conf: str | None,
+    settings: Settings,
+    said: Callable[[str], None],
 ) -> "TriggerPlan":
     """Create one run that a person asks for; answers what was created. Raises as ``run_backfill`` does."""
-    zygote = _start_zygote(settings)
-    try:
+    with _zygote(settings, said) as zygote:
         side = _imported("tailrace.runtime.triggering")
         plan: TriggerPlan = side.run(dag_id, logical_date, run_id, conf, settings, zygote)
         return plan
-    finally:
-        zygote.stop()
 
 
-def _start_zygote(settings: Settings) -> ZygoteHandle:
+@contextmanager
+def _zygote(settings: Settings, said: Callable[[str], None]) -> Iterator[ZygoteHandle]:
+    """A zygote over the DAG files of the settings; ``said`` hears what a person should know as they load."""
     settings.require_trusted_dags()
-    return start_zygote(settings.dags, settings.home, isolation=settings.isolation)
+    zygote = start_zygote(
+        settings.dags, settings.home, isolation=settings.isolation, timeout=settings.load_timeout_seconds
+    )
+    zygote.said = said
+    before = signal.getsignal(signal.SIGINT)
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        zygote.interrupted = True  # what is raised here may be lost: Python's import drops it in places
+        raise KeyboardInterrupt
+
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, heard)
+    try:
+        yield zygote
+    finally:
+        signal.signal(signal.SIGINT, before)
+        zygote.stop()
 
 
 def _metastore_side() -> "ModuleType":

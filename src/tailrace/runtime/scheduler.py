@@ -6,9 +6,9 @@ Imported only after the zygote is forked (see ``launch``), because this is where
 from contextlib import closing
 from functools import partial
 
-from tailrace.execution.fresh_zygote import start_fresh_zygote
+from tailrace.authoring.dag_files import FolderWatch
 from tailrace.execution.identity import own_identity
-from tailrace.execution.zygote import ZygoteHandle
+from tailrace.execution.zygote import ZygoteHandle, start_zygote
 from tailrace.jobs.scheduler import SchedulerEnd, scheduler_loop
 from tailrace.jobs.stepping import Ending
 from tailrace.metastore.store import Metastore
@@ -21,15 +21,27 @@ from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 
 
-def run(settings: Settings, listener: SchedulerListener, zygote: ZygoteHandle, until_idle: bool) -> int:
-    """Schedule and drive until somebody interrupts (or, ``until_idle``, nothing is left); answers the exit code."""
+def run(
+    settings: Settings, listener: SchedulerListener, zygote: ZygoteHandle, watch: FolderWatch, until_idle: bool
+) -> int:
+    """Schedule and drive until somebody interrupts (or, ``until_idle``, nothing is left); answers the exit code.
+
+    ``watch`` has looked at the DAG files before ``zygote`` began to load them.
+    """
     report = zygote.loaded()
     metastore = open_metastore(settings, runs_tasks=True)
     with closing(metastore), Interrupts() as interrupts:
         editions = Editions(
-            settings.dags,
+            watch,
             zygote,
-            start_zygote=partial(start_fresh_zygote, settings.dags, settings.home, isolation=report.isolation),
+            start_zygote=partial(
+                start_zygote,
+                settings.dags,
+                settings.home,
+                isolation=settings.isolation,
+                timeout=settings.load_timeout_seconds,
+                small=False,
+            ),
             start_executor=partial(start_executor, metastore, settings, interrupts, listener.said),
             told=listener.said,
         )
@@ -40,7 +52,7 @@ def run(settings: Settings, listener: SchedulerListener, zygote: ZygoteHandle, u
                     metastore=metastore.describe(),
                     executor=settings.executor,
                     workers=settings.workers,
-                    notices=(*map(str, report.mistakes), *([report.notice] if report.notice else [])),
+                    notices=(*map(str, report.mistakes), *report.notices),
                 )
             )
             ending = Ending.DISOWNED
@@ -73,5 +85,6 @@ def _drive(
         noted=listener.noted,
         watch=telling_interrupts(listener, interrupts),
         read_dags=editions.book,
+        trouble=editions.trouble_of_job,
     )
     return drive_job(metastore, job_id, scheduler_loop(job_id, pace_of(settings), until_idle), driver.perform)

@@ -26,6 +26,8 @@ HOME_FOLDER = ".tailrace"
 METASTORE_FILE = "tailrace.db"
 SHORTEST_LEASE = 15.0  # seconds; a SQLite writer can stall for one, so anything shorter takes the living for dead
 
+LOAD_TIMEOUT = 30.0  # seconds for one DAG file, as Airflow's dagbag_import_timeout
+
 EXECUTORS = ("local", "sequential")
 ISOLATIONS = ("fork", "spawn", "worker")
 SYNCHRONOUS = ("normal", "full")
@@ -54,6 +56,7 @@ class Settings(Struct, frozen=True):
     backfill_weight: float
     fail_on_task_failure: bool
     shared_group: str
+    load_timeout_seconds: float
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     notices: tuple[str, ...] = ()  # what was found and not obeyed, or should not be as it is
     dags_doubt: Doubt | None = None  # why the DAG files, which nobody named, may not be the person's own
@@ -146,6 +149,7 @@ def load_settings(
         "backfill_weight": 1.0,
         "fail_on_task_failure": False,
         "shared_group": "",
+        "load_timeout_seconds": LOAD_TIMEOUT,
     }
     resolved = {name: values.get(name, defaults.get(name)) for name in _KEYS}
     settings = Settings(
@@ -361,6 +365,7 @@ _KEYS: Mapping[str, _Key] = MappingProxyType(
             _weight("backfill_weight"),
             _yes_or_no("fail_on_task_failure"),
             _Key("shared_group", _group),
+            _seconds("load_timeout_seconds", 1),
         )
     }
 )

@@ -84,6 +84,7 @@ class Worker(Actor):
     steps_left: int = 0  # how often its task will still be found running
     due: float = 0.0  # when there will be news of its task
     terminated: bool = False  # its task was killed
+    lost: TryOutcome | None = None  # the same, by the death of its job's zygote
 
     @property
     def pressing(self) -> bool:

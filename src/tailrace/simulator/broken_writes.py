@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from tailrace.effects.asks import Accepted, ApplyPlan, ClaimTry, RenewLease, ReportOutcome, Submit
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission
+from tailrace.execution import worker
 from tailrace.metastore import applying, tries, verdicts
 from tailrace.metastore.capacity import Occupancy
 from tailrace.metastore.clock import Moment
@@ -22,13 +23,14 @@ from tailrace.metastore.locking import LockedRun, Workspace
 from tailrace.metastore.tables import task_instance
 from tailrace.metastore.transaction import Transaction
 from tailrace.model.keys import TryKey
+from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning import planner
 from tailrace.planning.backfills import BackfillCreation
 from tailrace.planning.commands import CommandKind, CommandPlan
 from tailrace.planning.plan import RunVerdict, TaskTransition
-from tailrace.planning.retries import AfterTry, after_loss
+from tailrace.planning.retries import AfterTry, after_loss, after_try
 from tailrace.simulator.actors import Job, Worker
 from tailrace.simulator.performing import LEASE_SECONDS, Performer
 
@@ -257,6 +259,15 @@ def _spending(error: str, *, max_tries: int, lost_tries: int) -> AfterTry:
 
 lost_spends_retry = Replaced(planner, "after_loss", _spending)
 """A lost try counts as one of the tries that the task's retries allow."""
+
+
+def _all_spending(task: TaskSpec, key: TryKey, kind: OutcomeKind, error: str, **budget: Any) -> AfterTry:
+    after = after_try(task, key, kind, error, **budget)
+    return replace(after, max_tries=budget["max_tries"]) if kind is OutcomeKind.LOST_TOGETHER else after
+
+
+all_spend_retry = Replaced(worker, "after_try", _all_spending)
+"""The same of tries that are lost together, with the zygote that they ran in."""
 
 
 def _impatient(moment: Moment, until: float | None, epoch: str | None, seconds: float | None) -> bool:

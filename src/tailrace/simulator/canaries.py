@@ -258,6 +258,12 @@ CANARIES: Mapping[str, Canary] = {
         Canary("window-without-recount", "runs are not counted again", replaced=broken_writes.window_without_recount),
         Canary("trusting-owner", "an owner writes without looking", replaced=broken_writes.trusting_owner),
         Canary("lost-spends-retry", "a lost try spends a retry", replaced=broken_writes.lost_spends_retry),
+        Canary(
+            "all-spend-retry",
+            "tries that are lost together spend retries",
+            replaced=broken_writes.all_spend_retry,
+            worlds="zygotes",
+        ),
         Canary("reclaimed-early", "a lease is over before it ran out", replaced=broken_writes.reclaimed_early),
         Canary(
             "schedule-point",

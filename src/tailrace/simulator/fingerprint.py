@@ -40,6 +40,7 @@ def fingerprint(world: "World") -> str:
                         actor.steps_left,
                         actor.due,
                         actor.terminated,
+                        actor.lost,
                     ]
                 )
             )

@@ -131,7 +131,9 @@ def _lost_for_nothing(records: AuditRecords, mishaps: int) -> Iterator[str]:
     lost = Counter(
         (row.run_id, row.task_id)
         for row in records.history
-        if row.kind == "task_instance" and row.cause == Cause.LOST and row.before == TaskInstanceState.RUNNING
+        if row.kind == "task_instance"
+        and row.cause in (Cause.LOST, Cause.LOST_TOGETHER)
+        and row.before == TaskInstanceState.RUNNING
     )
     for (run_id, task_id), count in sorted(lost.items()):
         if count > mishaps:

@@ -14,6 +14,7 @@ from tailrace.model.spec import Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.person import Act, ActKind, random_acts
 from tailrace.simulator.scenario import Command, Scenario, random_scenario, with_schedulers
+from tailrace.simulator.zygotes import zygotes_scenario
 
 
 def holes_scenario(seed: int) -> Scenario:
@@ -77,4 +78,6 @@ def _triggered(draw: random.Random, scenario: Scenario, days: int) -> Scenario:
 
 
 #: How worlds are drawn, by the name that ``tailrace simulate --worlds`` takes.
-WORLDS: Mapping[str, Callable[[int], Scenario]] = MappingProxyType({"any": random_scenario, "holes": holes_scenario})
+WORLDS: Mapping[str, Callable[[int], Scenario]] = MappingProxyType(
+    {"any": random_scenario, "holes": holes_scenario, "zygotes": zygotes_scenario}
+)

@@ -261,6 +261,12 @@ class Performer:
         if actor.terminated:
             self.task_is_gone(actor)
             return TryOutcome(OutcomeKind.LOST, "its task was killed: somebody pressed Ctrl-C twice")
+        together = [each for each in self.world.workers_of(actor.job) if each.identity.pid in self._running]
+        if len(together) > 1 and self.world.mishap("its zygote dies", self.world.faults.zygote):
+            self._lose_together(together)
+        if actor.lost is not None:
+            lost, actor.lost = actor.lost, None
+            return lost
         execution = self._running.get(actor.identity.pid)
         overdue = execution is not None and execution.lease_until <= self.world.clock.seconds
         if overdue and actor.steps_left > 0 and not self.world.chooser.chance("it had ended in time", 0.5):
@@ -280,6 +286,13 @@ class Performer:
         """The task may clean up for a while; then nothing of it runs."""
         actor.steps_left = self.world.drawn("found cleaning up", 1) if actor.steps_left else 0
         actor.ending = TryOutcome(OutcomeKind.LOST, "its task was ended, as a person asked")
+
+    def _lose_together(self, workers: list[Worker]) -> None:
+        """The tasks of a job's workers are gone at once, with the zygote that had started them."""
+        for worker in workers:
+            self.task_is_gone(worker)
+            text = f"its zygote died with {len(workers)} tries"
+            worker.lost, worker.due = TryOutcome(OutcomeKind.LOST_TOGETHER, text), 0.0
 
     def task_is_gone(self, actor: Worker) -> None:
         """The task's process is no more."""
@@ -317,7 +330,7 @@ class Performer:
                 self._hint(actor)
             if chance("a report comes twice", faults.doubled_report):
                 self.world.send_late(actor.job.hints, effect.submission)
-        actor.submission = None
+        actor.submission = actor.lost = None
         actor.terminated = False
 
     def _bury(self, job_id: int, write_id: str) -> None:

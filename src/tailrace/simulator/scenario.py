@@ -22,7 +22,7 @@ FIRST_DATE = datetime(2016, 1, 1, tzinfo=UTC)
 class Faults(Struct, frozen=True):
     """How likely each fault is, drawn anew for every seed so that rare mixes occur.
 
-    The first six are *mishaps*: each may cost every running try its life, so there are at most ``most_mishaps``.
+    The first seven are *mishaps*: each may cost every running try its life, so there are at most ``most_mishaps``.
     """
 
     crash: float = 0.0  # of an actor, before or after the effect it is at
@@ -31,6 +31,7 @@ class Faults(Struct, frozen=True):
     interrupt: float = 0.0  # somebody presses Ctrl-C, once or twice
     stopped: float = 0.0  # an actor is sent SIGSTOP, and SIGCONT only after its lease
     open_transaction: float = 0.0  # somebody holds the metastore's write lock and does not go on
+    zygote: float = 0.0  # several tasks of one job's workers are killed at once, and these tell that they were
     most_mishaps: int = 0
     orphaned: float = 0.0  # a worker outlives its job
     unacknowledged: float = 0.0  # a commit landed and its answer was lost: the write is repeated under its id

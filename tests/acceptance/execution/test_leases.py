@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.effects.asks import FindLost, StartTask, StillRunning, Woken
 from tailrace.effects.tries import TryOutcome
@@ -230,8 +231,22 @@ def test_an_expired_lease_of_this_host_is_ended_first(family: MakeFamily, find_l
 def test_a_holder_of_another_host_is_left_to_it(family: MakeFamily, find_lost: Any) -> None:
     _, run = family()
     elsewhere = ProcessIdentity("elsewhere", "boot", os.getpid(), 1)
-    task = ProcessIdentity("elsewhere", "boot", run.leader.pid, run.leader.start_time)
+    task = replace(run.leader, host="elsewhere", boot_id="boot")
     held = ((7, Holder(elsewhere, task)),)
+    assert find_lost(held, held) == frozenset()
+    assert all(map(alive, run.pids))
+
+
+@pytest.mark.parametrize(
+    "other", [{"namespace": "pid:[1]"}, {"namespace": ""}, {"boot_id": "another"}, {"start_time": 0}]
+)
+def test_a_worker_that_cannot_be_seen_from_here_is_left_to_its_lease(
+    family: MakeFamily, find_lost: Any, other: dict[str, Any]
+) -> None:
+    """It may be in another container of this host, or on another host of this name, with the same pid as anybody's."""
+    _, run = family()
+    worker = replace(own_identity(), pid=2**22 - 1, **other)
+    held = ((7, Holder(worker, replace(run.leader, **other))),)
     assert find_lost(held, held) == frozenset()
     assert all(map(alive, run.pids))
 
@@ -239,7 +254,7 @@ def test_a_holder_of_another_host_is_left_to_it(family: MakeFamily, find_lost: A
 def test_a_dead_workers_task_is_over_before_it_is_called_lost(family: MakeFamily, find_lost: Any) -> None:
     desk, run = family()
     worker = own_identity()
-    dead = ProcessIdentity(worker.host, worker.boot_id, worker.pid, worker.start_time - 1)
+    dead = replace(worker, start_time=worker.start_time - 1)
     os.kill(desk.zygote.pid, signal.SIGSTOP)  # its corpses are nobody's to reap
     assert find_lost(((7, Holder(dead, run.leader)),), ()) == {7}
     assert not any(map(alive, run.pids))
@@ -259,7 +274,7 @@ def test_a_pid_that_is_somebody_elses_by_now_is_spared(family: MakeFamily) -> No
     _, run = family()
     now = identity_of(run.leader.pid)
     assert now is not None
-    end_groups([ProcessIdentity(now.host, now.boot_id, now.pid, now.start_time - 1)])
+    end_groups([replace(now, start_time=now.start_time - 1)])
     assert all(map(alive, run.pids))
 
 

@@ -16,6 +16,7 @@ from tailrace.errors import EnvironmentBroken, InternalError
 from tailrace.execution.local import LocalExecutor
 from tailrace.execution.worker_channel import WorkerChannel
 from tailrace.execution.zygote import start_zygote
+from tailrace.model.keys import TryKey
 from tests.acceptance.execution.answering import Ledger, Working
 from tests.acceptance.execution.conftest import HEAD, alive, eventually, submission
 
@@ -207,6 +208,58 @@ def test_a_try_that_died_with_its_worker_unannounced_is_given_back(
     assert run_all(local) == 1
 
 
+@pytest.mark.parametrize("when", ["before its workers", "with its workers", "at rest"])
+def test_a_zygote_that_is_killed_is_followed_by_another(
+    tmp_path: Path, ledger: Ledger, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dag.py").write_text(HEAD + TASKS)
+    zygote = start_zygote(tmp_path / "dag.py", tmp_path / "home")
+    zygote.loaded()
+    told: list[str] = []
+    if when == "before its workers":
+        os.kill(zygote.pid, signal.SIGKILL)
+        eventually(zygote.has_ended)
+    local = LocalExecutor(2, zygote, Working(ledger), before_fork=lambda: None, wakeup=-1, told=told.append)
+    if when == "with its workers":
+        os.kill(zygote.pid, signal.SIGKILL)
+    elif when == "at rest":
+        local.submit(offers("noop", range(1, 11)))
+        run_all(local)
+        os.kill(zygote.pid, signal.SIGKILL)
+        while not told:
+            local.wait(0.5)
+    (tmp_path / "dag.py").write_text("what came later\n")
+    local.submit(offers("noop", range(11, 41)))
+    until = time.monotonic() + 30
+    while len(ledger.of("success")) < (40 if when == "at rest" else 30):
+        local.wait(0.5)
+        assert time.monotonic() < until, told
+    assert told == [
+        "the process that starts tasks ended (killed by SIGKILL), with no try; another runs the code that was loaded"
+    ]
+    local.stop()
+    zygote.stop()
+
+
+def test_tries_that_are_lost_with_the_zygote_are_told_before_another_can_begin(tmp_path: Path, ledger: Ledger) -> None:
+    (tmp_path / "dag.py").write_text(HEAD + TASKS)
+    zygote = start_zygote(tmp_path / "dag.py", tmp_path / "home")
+    together: list[TryKey] = []
+    local = LocalExecutor(
+        3, zygote, Working(ledger), before_fork=lambda: None, wakeup=-1, lost_together=together.append
+    )
+    local.submit(offers("endless", range(1, 3)))
+    eventually(lambda: len(ledger.of("claim")) == 2)
+    os.kill(zygote.pid, signal.SIGKILL)
+    eventually(lambda: len(ledger.of("lost_together")) == 2)
+    local.catch_up()
+    assert sorted(key.try_number for key in together) == [1, 2]
+    assert local.wait(0).worker_lost
+    local.terminate()
+    local.stop()
+    zygote.stop()
+
+
 def test_drain_gives_back_what_has_not_begun(executor: Make, ledger: Ledger) -> None:
     local = executor(workers=1)
     local.submit([Submission(1, submission("slow").key, priority=9), *offers("noop", range(1, 21))])
@@ -259,7 +312,7 @@ def test_workers_do_not_hear_the_terminals_signals(executor: Make, ledger: Ledge
     local.submit([submission("slow")])
     eventually(lambda: len(ledger.of("claim")) == 1)
     for pid in workers_of(local):
-        assert os.getpgid(pid) == pid
+        eventually(lambda pid=pid: os.getpgid(pid) == pid)  # type: ignore[misc]  # as soon as it has begun
         os.kill(pid, signal.SIGINT)
         os.kill(pid, signal.SIGTERM)
     run_all(local)

@@ -10,7 +10,7 @@ import pytest
 
 from tailrace.effects.asks import AnswerTask, KillTask, StillRunning
 from tailrace.effects.tries import TryOutcome, XComQuery
-from tailrace.execution.identity import is_alive
+from tailrace.execution.identity import Life, life_of
 from tailrace.execution.messages import CANNOT_TELL
 from tailrace.model.outcomes import OutcomeKind
 from tests.acceptance.execution.conftest import Bench, NewBench, alive, eventually, pid_in
@@ -161,7 +161,7 @@ def test_terminate_ends_the_task_as_lost(bench: NewBench, here: Path) -> None:
     desk.orders.say_terminate()
     outcome = desk.outcome()
     assert (outcome.kind, outcome.error) == (OutcomeKind.LOST, "terminated by a second interrupt")
-    assert parked.task is not None and not is_alive(parked.task)
+    assert parked.task is not None and life_of(parked.task) is not Life.ALIVE
 
 
 def test_terminate_between_claim_and_start_is_heard(bench: NewBench) -> None:
@@ -178,7 +178,7 @@ def test_kill_task_ends_the_whole_group(bench: NewBench, here: Path) -> None:
     assert isinstance(desk.news(0.01), StillRunning)
     child = pid_in(here / "pid")
     desk.port.kill(KillTask())
-    assert parked.task is not None and not is_alive(parked.task)
+    assert parked.task is not None and life_of(parked.task) is not Life.ALIVE
     assert not alive(child)
     assert desk.run("leaves_a_child").kind is OutcomeKind.SUCCESS
 
@@ -188,7 +188,7 @@ def test_a_worker_that_is_gone_takes_its_task_with_it(bench: NewBench, here: Pat
     parked = desk.start("waits_with_a_child")
     child = pid_in(here / "pid")
     desk.port.close()
-    eventually(lambda: parked.task is not None and not is_alive(parked.task) and not alive(child))
+    eventually(lambda: parked.task is not None and life_of(parked.task) is not Life.ALIVE and not alive(child))
 
 
 def test_a_worker_held_up_beyond_its_lease_loses_its_task(bench: NewBench, here: Path) -> None:
@@ -199,8 +199,8 @@ def test_a_worker_held_up_beyond_its_lease_loses_its_task(bench: NewBench, here:
     assert isinstance(desk.news(0.2), StillRunning)
     assert isinstance(desk.news(0.2), StillRunning)  # each wait renews the deadline: it lives beyond the first
     child = pid_in(here / "pid")
-    assert parked.task is not None and is_alive(parked.task)
-    eventually(lambda: parked.task is not None and not is_alive(parked.task), within=5.0)
+    assert parked.task is not None and life_of(parked.task) is Life.ALIVE
+    eventually(lambda: parked.task is not None and life_of(parked.task) is not Life.ALIVE, within=5.0)
     assert not alive(child)
     outcome = desk.outcome()
     assert outcome.kind is OutcomeKind.LOST

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.effects.asks import ParkTask
+from tailrace.effects.asks import ParkTask, StillRunning
 from tailrace.effects.tries import TryOutcome
-from tailrace.errors import AuthoringError, EnvironmentBroken
+from tailrace.execution.channel import Garbled
+from tailrace.execution.company import Company
+from tailrace.execution.messages import outcome_in
 from tailrace.execution.port import TaskPort
-from tailrace.execution.zygote import start_zygote
+from tailrace.execution.zygote import ZygoteGone, start_zygote
 from tailrace.model.outcomes import OutcomeKind
-from tests.acceptance.execution.conftest import NewBench, alive, eventually, pid_in, submission
+from tests.acceptance.execution.conftest import Bench, NewBench, alive, eventually, pid_in, submission
 
 NOOP = """
 @work
@@ -144,14 +146,20 @@ def test_it_ends_with_the_job_and_takes_everything_along(tmp_path: Path) -> None
     eventually(lambda: not any(map(alive, pids)))
 
 
+GOOD = "from tailrace import DAG, EmptyOperator\nwith DAG('g'):\n    EmptyOperator(task_id='a')\n"
+
+
 def test_loading_that_kills_its_process_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("")
     (tmp_path / "b.py").write_text("import os; os._exit(3)")
+    (tmp_path / "c.py").write_text(GOOD)
     zygote = start_zygote(tmp_path, tmp_path)
     eventually(zygote.is_loaded)
-    with pytest.raises(AuthoringError, match=r"/b.py: loading it ended its process \(exit code 3\)"):
-        zygote.loaded()
+    report = zygote.loaded()
     zygote.stop()
+    assert list(report.specs) == ["g"]
+    (mistake,) = report.mistakes
+    assert str(mistake).endswith("/b.py: loading it ended its process (exit code 3); mend or remove it")
 
 
 def test_loading_that_hangs_can_be_left(tmp_path: Path) -> None:
@@ -169,9 +177,7 @@ def test_loading_that_hangs_can_be_left(tmp_path: Path) -> None:
 
 def test_mistakes_are_reported_beside_what_loads(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("def broken(:\n")
-    (tmp_path / "good.py").write_text(
-        "from tailrace import DAG, EmptyOperator\nwith DAG('g'):\n    EmptyOperator(task_id='a')\n"
-    )
+    (tmp_path / "good.py").write_text(GOOD)
     zygote = start_zygote(tmp_path, tmp_path / "home")
     report = zygote.loaded()
     zygote.stop()
@@ -211,10 +217,58 @@ def test_a_gone_zygote_is_said(bench: NewBench) -> None:
     os.kill(desk.zygote.pid, signal.SIGKILL)
     # The parked process too: until it has let go of what it inherited, it holds the zygote's end of our line.
     eventually(lambda: not alive(desk.zygote.pid) and not alive(parked.pid))
-    with pytest.raises(EnvironmentBroken, match="run the same command again"):
+    with pytest.raises(ZygoteGone):
         desk.zygote.connect()
-    with pytest.raises(EnvironmentBroken, match="run the same command again"):
+    with pytest.raises(ZygoteGone):
         desk.port.park(ParkTask(submission("noop")))
+
+
+def dead_zygote(desk: Bench) -> None:
+    os.kill(desk.zygote.pid, signal.SIGKILL)
+
+
+def test_a_try_that_was_alone_as_the_zygote_died_is_lost(bench: NewBench) -> None:
+    desk = bench("@work\ndef endless(): time.sleep(1000)\n")
+    parked = desk.start("endless").task
+    assert parked is not None
+    dead_zygote(desk)
+    outcome = desk.outcome()
+    assert outcome.kind is OutcomeKind.LOST
+    assert not alive(parked.pid), "nothing of it runs when that is told"
+    with pytest.raises(ZygoteGone):
+        desk.port.park(ParkTask(submission("endless")))
+
+
+def test_a_try_that_was_there_with_others_is_lost_with_them(bench: NewBench) -> None:
+    desk = bench("@work\ndef endless(): time.sleep(1000)\n")
+    report, company = desk.zygote.loaded(), Company(3)
+    ports = [TaskPort(desk.zygote.connect(), report.specs, report.reusable, company.place(n)) for n in range(3)]
+    desks = [Bench(desk.zygote, port, desk.home) for port in ports]
+    for each in desks[:2]:
+        each.start("endless")
+    dead_zygote(desk)
+    assert [each.outcome().kind for each in desks[:2]] == [OutcomeKind.LOST_TOGETHER] * 2
+    for each in desks:
+        each.port.close()
+        for descriptor in each.orders.pipe:
+            os.close(descriptor)
+
+
+def test_what_a_task_had_said_counts_though_the_zygote_died(bench: NewBench) -> None:
+    """It is heard with the end of the process, which the zygote could not tell any more."""
+    desk = bench("@work\ndef fails(): raise ValueError('no')\n")
+    desk.park("fails")
+    os.kill(desk.zygote.pid, signal.SIGSTOP)
+    desk.start("fails")
+    assert isinstance(desk.news(1.0), StillRunning)
+    dead_zygote(desk)
+    assert desk.outcome() == TryOutcome(OutcomeKind.FAILED, "ValueError: no")
+
+
+@pytest.mark.parametrize("kind", ["lost", "lost_together", "nonsense"])
+def test_a_task_cannot_say_that_it_was_lost(kind: str) -> None:
+    with pytest.raises(Garbled):
+        outcome_in({"kind": kind, "error": "", "xcoms": {}, "followed": None})
 
 
 # --- isolation -----------------------------------------------------------------------------------------------
@@ -363,8 +417,8 @@ def test_loading_that_starts_threads_means_fresh_interpreters(tmp_path: Path) ->
     )
     zygote = start_zygote(file, tmp_path / "home")
     report = zygote.loaded()
-    assert (report.threads_started, report.isolation) == (True, "spawn")
-    assert "started threads" in report.notice
+    assert report.isolation == "spawn"
+    assert "dag.py started threads" in report.notices[0]
     port = TaskPort(zygote.connect(), report.specs, report.reusable, 5.0)
     assert port.park(ParkTask(submission("a"))) is not None
     port.close()

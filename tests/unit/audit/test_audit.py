@@ -219,6 +219,19 @@ def test_lost_tries_have_a_budget_of_their_own() -> None:
     assert found(lost_too_often) == ["lost tries"]
 
 
+def test_a_try_that_was_lost_with_others_spends_none_of_them() -> None:
+    history = begun()
+    for before in ("none", *["up_for_retry"] * 4):
+        history.queue("a", before=before)
+        history.claim("a")
+        history.end("a", "up_for_retry", cause="lost_together")
+    assert found(history) == []
+    history.queue("a", before="up_for_retry")
+    history.claim("a")
+    history.end("a", "failed", cause="lost_together")
+    assert "transition" in found(history)
+
+
 def test_failing_a_task_instance_at_its_first_loss_is_found() -> None:
     history = begun()
     history.queue("a")

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec, Decides
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.planning.explained import JobFacts, RunFacts, TaskInstanceFacts, WantedBy
+from tailrace.planning.explained import JobFacts, JobTrouble, RunFacts, TaskInstanceFacts, WantedBy
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
 from tailrace.planning.releasing import seconds_text
 from tailrace.planning.snapshot import Holder, PoolView, PreviousRun, RunOptions, RunView
@@ -70,6 +70,46 @@ def test_without_a_live_job_the_command_that_starts_one_is_named() -> None:
     assert told(detached) == ("a job that drives it: none is alive", "tailrace scheduler")
     live = explained(dag("a"), "a", drivers=(), wanted_by=(), live=True)
     assert told(live) == ("a job that drives it: none is alive", "tailrace scheduler")
+
+
+def hindered(**trouble: Any) -> JobFacts:
+    """A scheduler that says what hinders it."""
+    return JobFacts(3, "scheduler", "there", 7, True, 15.0, trouble=JobTrouble(**trouble))
+
+
+def test_a_try_that_cannot_be_begun_says_what_is_lacking() -> None:
+    queued = {"a": {"state": "queued", "try_number": 1, "queued_at": NOW - timedelta(seconds=8)}}
+    lacking = "no process can be had for a task (Too many open files): allow more open files (ulimit -n)"
+    found = explained(dag("a"), "a", states=queued, drivers=(JOB, hindered(tries=lacking)))
+    assert found.waits == (
+        f"try 1 is queued for 8 s in pool default_pool; no worker has claimed it yet: job 3 says: {lacking}"
+    )
+
+
+@pytest.mark.parametrize("kind", ["files", "dags"])
+def test_a_run_whose_dag_does_not_load_says_why(kind: str) -> None:
+    """The scheduler lives, and will never drive it so."""
+    spec = replace(dag("a"), file="/dags/flow.py")
+    wrong = "/dags/flow.py:3: ModuleNotFoundError: No module named 'nowhere'"
+    without = hindered(**{kind: {"/dags/flow.py" if kind == "files" else "dag": wrong}})
+    release = f"a DAG file that loads: job 3 (scheduler on there, pid 7) cannot load it: {wrong}"
+    of = run(spec, tis=task_instances(spec))
+    explanation = explain_run(facts(spec, of, drivers=(without,), owner=None, wanted_by=(), live=True))
+    assert explanation.waits.startswith(f"job 3 (scheduler on there, pid 7) does not have the DAG: {wrong}; 1 of 1 ")
+    assert told(of_task(explanation, "a")) == (release, None)
+    queued = replace(run(spec), state=DagRunState.QUEUED, task_instances=())
+    explanation = explain_run(facts(spec, queued, drivers=(without,), owner=None, wanted_by=(), live=True))
+    assert explanation.waits.startswith(f"job 3 (scheduler on there, pid 7) does not have the DAG: {wrong}; ")
+    able = explain_run(facts(spec, of, drivers=(without, JOB)))
+    assert "does not have" not in able.waits
+    assert told(of_task(able, "a")) == ("the next step of job 1 (backfill on here, pid 100)", None)
+
+
+def test_what_hinders_with_another_dag_is_not_said_of_this_one() -> None:
+    other = hindered(files={"/dags/other.py": "broken"}, dags={"another": "broken"})
+    spec = replace(dag("a"), file="/dags/flow.py")
+    explanation = explain_run(facts(spec, run(spec, tis=task_instances(spec)), drivers=(other,), owner=None))
+    assert "broken" not in explanation.waits + told(of_task(explanation, "a"))[0]
 
 
 def test_a_retry_waits_for_its_time() -> None:

@@ -53,6 +53,16 @@ def test_losing_a_try_has_a_budget_of_its_own() -> None:
     assert ended(OutcomeKind.LOST, 3, 3, 2) is TaskInstanceState.FAILED
 
 
+@given(number=st.integers(1, 90), lost=st.integers(0, 2), disable=st.booleans())
+def test_a_try_that_was_lost_with_others_spends_nothing(number: int, lost: int, disable: bool) -> None:
+    """It may have been any of them that took the others along."""
+    key, kind = TryKey(KEY, number), OutcomeKind.LOST_TOGETHER
+    budget = {"max_tries": number, "lost_tries": lost, "disable_retry": disable}
+    after = after_try(TaskSpec("task"), key, kind, "why", **budget)
+    assert (after.state, after.cause, after.reason) == ("up_for_retry", "lost_together", "why")
+    assert (after.lost_tries, after.max_tries, after.retry_delay) == (lost, number + 1, timedelta(0))
+
+
 def test_success_and_skip_stand() -> None:
     assert ended(OutcomeKind.SUCCESS) is TaskInstanceState.SUCCESS
     assert ended(OutcomeKind.SKIPPED) is TaskInstanceState.SKIPPED

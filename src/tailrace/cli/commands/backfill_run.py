@@ -149,7 +149,7 @@ def carry_out(command: BackfillCommand, settings: Settings, settings_options: Ma
 def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
     """Create the backfill for schedulers to drive, and say its id: nothing else when asked to be quiet."""
     speaker = current_speaker()
-    report = detach_backfill(command, settings)
+    report = detach_backfill(command, settings, speaker.notice)
     for notice in report.notices:
         speaker.notice(notice)
     if output == "json":
@@ -169,7 +169,7 @@ def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
 def preview(command: BackfillCommand, settings: Settings, output: str) -> int:
     """Say what the command would do about each date. Writes nothing."""
     speaker = current_speaker()
-    previewed = preview_backfill(command, settings)
+    previewed = preview_backfill(command, settings, current_speaker().notice)
     if previewed.creation.refusals:
         raise CommandError("; ".join(previewed.creation.refusals))
     if output == "json":

@@ -11,7 +11,7 @@ from tailrace.cli.options import dag_argument, dags_option, output_option, setti
 from tailrace.cli.speaking import current_speaker, plural
 from tailrace.cli.tables import Column, show_table
 from tailrace.cli.tree import task_tree
-from tailrace.execution.zygote import LoadReport
+from tailrace.execution.loading_process import LoadReport
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.runtime.dates import show_moment
 from tailrace.timetable import zone_named
@@ -85,6 +85,8 @@ def check(dags: Path | None, output: str) -> int:
             speaker.answer(str(mistake))
         for note in notes:
             speaker.answer(str(note))
+        for notice in () if loaded is None else loaded.notices:
+            speaker.notice(notice)
         ended = plural(len(mistakes), "mistake") if mistakes else "no mistakes"
         ended += f", {plural(len(notes), 'note')}" if notes else ""
         speaker.note(f"{plural(len(found), 'DAG')} loaded, {ended}")
@@ -106,8 +108,8 @@ def schedule_words(schedule: Schedule) -> str:
 
 
 def _warn(loaded: LoadReport | None) -> None:
-    for mistake in () if loaded is None else loaded.mistakes:
-        current_speaker().notice(str(mistake))
+    for text in () if loaded is None else (*map(str, loaded.mistakes), *loaded.notices):
+        current_speaker().notice(text)
 
 
 def _dag_json(spec: DagSpec) -> dict[str, object]:

@@ -36,8 +36,8 @@ def trigger(
             f"{dag_id} is a bundled example, which no scheduler loads; run it with `tailrace backfill {dag_id}`"
         )
     require_dags(dag_id, settings)
-    plan = trigger_run(dag_id, logical_date, _checked(run_id), canonical_conf(conf), settings)
     speaker = current_speaker()
+    plan = trigger_run(dag_id, logical_date, _checked(run_id), canonical_conf(conf), settings, speaker.notice)
     if output == "json":
         speaker.answer_json(
             {

@@ -55,7 +55,7 @@ and then a finished: nothing left that could run, it thinks.
 @click.option(
     "--worlds",
     type=click.Choice(sorted(WORLDS)),
-    help="holes: runs that depend on the past come into being in any order.",
+    help="holes: runs that depend on the past come into being in any order; zygotes: tries are lost together.",
 )
 @click.option("--scenario", type=click.Choice(_SCENARIOS), help="2016: the race of the thread, shown, then closed.")
 @click.option(

@@ -61,7 +61,7 @@ def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
         raise CommandError(f"no task {task_id!r} in DAG {dag_id}{guess}")
     claim = trial_claim(spec, task_id, run, datetime.now(UTC))
     timeout = spec.by_id[task_id].execution_timeout
-    outcome = run_task_once(path, claim, settings.home, timeout, settings.grace_seconds)
+    outcome = run_task_once(path, spec.file, claim, settings.home, timeout, settings.grace_seconds)
     _tell(claim, outcome)
     return 0 if outcome.kind in _WELL else _FAILED
 

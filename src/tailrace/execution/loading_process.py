@@ -1,0 +1,163 @@
+"""What a process that loads DAG files is asked, and what it says: which file it begins, and in the end its report.
+
+User code runs in that process and may write anything: what is read here is data of known types, and never a pickle.
+"""
+
+import fcntl
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from tailrace.authoring.mistakes import Mistake, Note
+from tailrace.authoring.sources import Sources
+from tailrace.model.spec import DagSpec
+
+#: Goes before each message: whether it is the report (else a file's name), and its length. The pipe's end proves
+#: nothing: user code may hold it open.
+_HEAD = struct.Struct("!?Q")
+
+#: With this exit code a loading process ends that cannot tell any more what it loads.
+CLOSED_PIPE = 71
+
+#: No file's name and no report is longer: what is has been written by somebody else.
+_LONGEST_NAME, _LONGEST_REPORT = 1 << 16, 1 << 31
+
+
+class LoadRequest(Struct, frozen=True):
+    """What is to be loaded, and what for. ``isolation`` is as the settings say it: fork, spawn or worker.
+
+    ``again``: not the files as they are now but the code that was kept. ``only`` and ``skip`` are as in ``load_dags``.
+    ``stale``: files that do not load as they are now, and why; their DAGs are those that a former load has kept.
+    """
+
+    dags: bytes
+    home: bytes
+    isolation: str
+    again: bool = False
+    only: tuple[str, ...] = ()
+    skip: dict[str, str] = {}
+    stale: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, dags: Path, home: Path, isolation: str) -> "LoadRequest":
+        """A request to load these files as they are."""
+        return cls(os.fsencode(dags.absolute()), os.fsencode(home.absolute()), isolation)
+
+
+class LoadReport(Struct, frozen=True):
+    """What is in the DAG files. ``isolation`` is what tries will really get; ``notices`` are for people.
+
+    ``reusable``: (dag id, task id) of the tasks whose process may serve the next of them too.
+    """
+
+    specs: Mapping[str, DagSpec]
+    mistakes: tuple[Mistake, ...] = ()
+    isolation: str = "fork"
+    notices: tuple[str, ...] = ()
+    reusable: frozenset[tuple[str, str]] = frozenset()
+    notes: tuple[Note, ...] = ()
+
+
+def write_request(request: LoadRequest) -> int:
+    """The request in a file of no name; answers its descriptor, which another process may read from."""
+    descriptor = file_for_sources()
+    _write(descriptor, msgspec.msgpack.encode(request))
+    return descriptor
+
+
+def read_request(descriptor: int) -> LoadRequest:
+    """What ``write_request`` wrote."""
+    return msgspec.msgpack.decode(_read_all(descriptor), type=LoadRequest)
+
+
+def file_for_sources() -> int:
+    """A file of no name in which what was loaded is kept, to be loaded again; answers its descriptor."""
+    return os.memfd_create("tailrace-dag-files", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+
+def keep_sources(descriptor: int, loads: Sequence[bytes]) -> None:
+    """Fill such a file with what one load or several packed: no task can change the code that others will run."""
+    _write(descriptor, msgspec.msgpack.encode(list(loads)))
+
+
+def _write(descriptor: int, packed: bytes) -> None:
+    written = 0
+    while written < len(packed):
+        written += os.pwrite(descriptor, packed[written:], written)
+    seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+
+
+def read_sources(descriptor: int) -> list[Sources]:
+    """What is kept in such a file: that of each load."""
+    loads = msgspec.msgpack.decode(_read_all(descriptor), type=list[bytes])
+    return [Sources.unpacked(packed) for packed in loads]
+
+
+class Telling:
+    """The loading process's end of the pipe."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._is = _file_at(pipe)
+
+    def begins(self, file: Path) -> None:
+        """A file is about to run: it may be the last thing that this process does."""
+        self._say(False, os.fsencode(file))
+
+    def report(self, report: LoadReport) -> None:
+        """Every file has been loaded. Nothing can be told after this."""
+        self._say(True, msgspec.msgpack.encode(report))
+        os.close(self._pipe)
+
+    def _say(self, is_report: bool, told: bytes) -> None:
+        message = _HEAD.pack(is_report, len(told)) + told
+        if _file_at(self._pipe) != self._is:
+            os._exit(CLOSED_PIPE)  # a DAG file has closed it, and may have opened another there
+        while message:
+            message = message[os.write(self._pipe, message) :]
+
+
+def _file_at(descriptor: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+class Hearing:
+    """The job's end: takes what is there, and waits for nothing."""
+
+    def __init__(self) -> None:
+        self._heard = bytearray()
+
+    def take(self, piece: bytes) -> "list[str | LoadReport]":
+        """The messages that are whole now: the printable name of a file that begins, or the report.
+
+        Raises ValueError where it was somebody else who wrote.
+        """
+        self._heard += piece
+        messages: list[str | LoadReport] = []
+        while len(self._heard) >= _HEAD.size:
+            is_report, length = _HEAD.unpack(self._heard[: _HEAD.size])
+            if length > (_LONGEST_REPORT if is_report else _LONGEST_NAME):
+                raise ValueError("a message of impossible length")
+            if len(self._heard) < _HEAD.size + length:
+                break
+            told = bytes(self._heard[_HEAD.size : _HEAD.size + length])
+            del self._heard[: _HEAD.size + length]
+            messages.append(msgspec.msgpack.decode(told, type=LoadReport) if is_report else os.fsdecode(told))
+        return messages
+
+
+def _read_all(descriptor: int) -> bytes:
+    size = os.fstat(descriptor).st_size
+    data = b""
+    while len(data) < size and (piece := os.pread(descriptor, size - len(data), len(data))):
+        data += piece
+    return data

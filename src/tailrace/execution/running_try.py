@@ -1,0 +1,55 @@
+"""One try under way, as its worker sees it: what its process has said, and when it is to be ended and why."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from tailrace.effects.tries import TryOutcome
+from tailrace.execution.line import Child
+from tailrace.model.outcomes import OutcomeKind
+
+TERMINATED = TryOutcome(OutcomeKind.LOST, "terminated by a second interrupt")
+STOPPED = TryOutcome(OutcomeKind.LOST, "stopped as a person asked")
+HELD_UP = TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease, so its process was killed")
+
+
+class Orders(Protocol):
+    """What the job says to a worker while a task runs."""
+
+    def fileno(self) -> int:
+        """The descriptor to poll; -1 when nothing more can come."""
+
+    def terminate(self) -> bool:
+        """Read what has come; whether the running task is to be ended."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether that is to be without any grace."""
+
+    @property
+    def come_back(self) -> bool:
+        """Whether the wait is to end, so that the job can go on (it is in this very process)."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One try under way. Times are of the monotonic clock; None: not at all."""
+
+    child: Child
+    again: bool  # the process is told to wait for another try afterwards
+    timeout: timedelta | None
+    timeout_at: float | None
+    kill_at: float | None = None
+    killed: bool = False  # at once, as somebody wanted
+    hung_up_at: float | None = None  # it can tell nothing any more; a process that ends hangs up as well
+    ending: TryOutcome | None = None  # what a process we are ending will be reported as
+    outcome: TryOutcome | None = None  # heard, while the process has yet to end
+    waiting: str = ""  # what its process waits for after its function has returned
+    asked: int = 0  # the number of its question that is to be answered
+    is_answered: bool = False  # since it was last waited for
+    has_said_more: bool = False  # perhaps: behind what was heard last
+
+
+def need_not_end(run: Run, outcome: TryOutcome) -> bool:
+    """After a failure another try may follow at once: not before all of this one's group is gone."""
+    return run.again or outcome.kind in (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)

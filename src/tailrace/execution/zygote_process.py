@@ -1,0 +1,100 @@
+"""The zygote's whole life: loads the DAG files, reports what is in them, then parks tasks' processes for workers."""
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+from msgspec import Struct
+
+from tailrace.authoring.loading import LoadedDags, load_dags
+from tailrace.execution.loading_process import LoadReport, LoadRequest, Telling, keep_sources, read_sources
+from tailrace.execution.logs import open_streams, show_logging
+
+
+class Lines(Struct, frozen=True):
+    """The descriptors that a zygote is given: its line to the job, where it reports, where it keeps what it loaded.
+
+    ``former`` is where another has kept what it loaded before; -1: there is none.
+    """
+
+    control: int
+    report: int
+    kept: int
+    former: int = -1
+
+
+def be_zygote(job: int, request: LoadRequest, lines: Lines) -> NoReturn:
+    """Be the zygote, in a process that has nothing of the job in it. ``job`` is the job's pid."""
+    code = 70
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        os.setpgid(0, 0)  # Ctrl-C in the terminal is the job's to hear
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(2, 1)  # what DAG files print while loading must not mix with the command's own answer
+        open_streams()
+        # Imported here, after the fork: what only a zygote and its children need is theirs to load.
+        importlib.import_module("tailrace.execution.withholding").withhold_secrets()
+        nursery = importlib.import_module("tailrace.execution.nursery")
+        leash = importlib.import_module("tailrace.execution.leash")
+        leash.die_with_parent(signal.SIGKILL)  # a job that dies now has no workers to wait for
+        if os.getppid() != job:
+            os._exit(0)
+        loaded, isolation = _load(nursery, request, lines)
+        leash.die_with_parent(0)  # from here on it ends with the last worker, which may finish a try after the job
+        nursery.Nursery(loaded, request, isolation, lines).run()
+        code = 0
+    except BaseException:
+        traceback.print_exc()  # ours: whatever is in a DAG file is reported as its mistake
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _load(nursery: ModuleType, request: LoadRequest, lines: Lines) -> tuple[LoadedDags, str]:
+    """Load the files and report; answers what is in them and what isolation tries will get."""
+    telling = Telling(lines.report)
+    loaded = _load_all(request, lines, telling)
+    telling.begins(Path())  # none any more
+    show_logging()
+    isolation, notices = request.isolation, loaded.notices
+    if loaded.threads_started and isolation != "spawn":
+        files = ", ".join(loaded.threads_started)
+        notices += (f"loading {files} started threads, so each try gets a fresh interpreter (not {isolation})",)
+        isolation = "spawn"
+    reusable = nursery.reusable_tasks(loaded, isolation)
+    found = (loaded.specs, loaded.mistakes, isolation, notices, reusable, loaded.notes)
+    telling.report(LoadReport(*found))
+    sys.stdout.flush()
+    sys.stderr.flush()  # a half line left here would come out again in every child
+    return loaded, isolation
+
+
+def _load_all(request: LoadRequest, lines: Lines, telling: Telling) -> LoadedDags:
+    """What is kept; or the files as they are now, and of those that do not load, what was kept before."""
+    dags, loads = Path(os.fsdecode(request.dags)), list[LoadedDags]()
+    if request.again:
+        for sources in read_sources(lines.kept):
+            loads.append(load_dags(dags, telling.begins, only=request.only, skip=request.skip, sources=sources))
+    else:
+        loads.append(load_dags(dags, telling.begins, skip={**request.stale, **request.skip}))
+        for sources in read_sources(lines.former) if lines.former >= 0 else ():
+            loads.append(load_dags(dags, telling.begins, only=request.stale, skip=request.skip, sources=sources))
+        keep_sources(lines.kept, [loaded.packed for loaded in loads])
+    if lines.former >= 0:
+        os.close(lines.former)
+    first, *others = loads
+    for loaded in others:
+        first.take_in(loaded)
+    first.packed = b""
+    return first
