@@ -12,7 +12,7 @@ from tailrace.simulator.choices import Replayed, Seeded, whole
 from tailrace.simulator.coverage import REFUSALS, Step, missing, table
 from tailrace.simulator.exploring import Found, every, explore, one
 from tailrace.simulator.history import History, Judgement
-from tailrace.simulator.scenario import linear, random_scenario, second_thoughts
+from tailrace.simulator.scenario import linear, random_scenario, reopened_by_another, second_thoughts
 from tailrace.simulator.searching import Search
 
 #: Of the suite. `make simulate SEEDS=100000` is the same over more.
@@ -79,9 +79,12 @@ def suite() -> Suite:
             suite.add(found.history)
     for seed in ALSO_SHOWN:
         suite.add(one(random_scenario(seed), Seeded(seed)))
-    for decides in (Decides.BRANCH, Decides.NOTHING):  # in no random world: there, what is cleared ends as before
-        for seed in range(10):
-            found = Found(one(second_thoughts(decides), Seeded(seed)), seed)
+    # In no random world: there, what is cleared ends as before.
+    deliberate = [(second_thoughts(decides), 10) for decides in (Decides.BRANCH, Decides.NOTHING)]
+    deliberate.append((reopened_by_another(), 60))  # in random worlds too rare
+    for scenario, count in deliberate:
+        for seed in range(count):
+            found = Found(one(scenario, Seeded(seed)), seed)
             if found.history.judgement is not Judgement.WELL:
                 suite.failures.append(found)
             suite.add(found.history)

@@ -161,6 +161,18 @@ def second_thoughts(decides: Decides) -> Scenario:
     raise ValueError("no seed lets A have second thoughts")
 
 
+def reopened_by_another() -> Scenario:
+    """One task; whenever a verdict is about to be written somebody decides to reprocess what it is over.
+
+    A backfill created between the last look and the write of another's verdict opens a run that both want, and does
+    not touch the other backfill as a clear does: only the run itself shows that the verdict came too late.
+    """
+    again = Act(ActKind.REPROCESS, state=Reprocess.ALL)
+    task = _dag("reopened_by_another", (TaskSpec("a"),))
+    commands = (Command(0, 1), Command(0, 2))
+    return _always_succeeds(Scenario(0, task, Faults(), commands=commands, acts=(again,) * 3, hurry=0.0))
+
+
 def random_scenario(seed: int) -> Scenario:
     """A small world drawn from a seed: shape, rules, limits, commands, results and faults."""
     draw = random.Random(f"scenario {seed}")
