@@ -14,6 +14,7 @@ import pytest
 from tailrace.execution.logs import send_output_to_log
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.planning.resizing import plan_resize
 from tests.acceptance.conftest import clean_environment
 from tests.conformance.first_schema import back_to_first_schema
 
@@ -153,9 +154,9 @@ def written_by(home: Path, group: int) -> int:
             os.setuid(65534)
             os.umask(0o077)
             with closing(Metastore.open(f"sqlite:///{home}/tailrace.db")) as store:
-                store.set_pool("theirs", 3, None, "write")
+                store.resize(plan_resize(store.resize_facts("theirs"), "theirs", 3), "write")
             key = TryKey(TaskInstanceKey("d", "theirs", "t"), 1)
-            send_output_to_log(str(home), key)
+            send_output_to_log(str(home), key, "")
             code = 0
         finally:
             os._exit(code)

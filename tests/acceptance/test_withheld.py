@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.execution.fresh_zygote import start_fresh_zygote
 from tailrace.execution.withheld import is_secret, without_secrets
+from tailrace.execution.zygote import start_zygote
 from tests.acceptance.conftest import Run, clean_environment
 
 SECRETS = {
@@ -101,7 +101,7 @@ def test_nor_do_files_that_are_loaded_again(folder: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(folder)
     (folder / "msgspec.py").write_text("raise SystemExit('code of whoever may write to the working folder')")
-    zygote = start_fresh_zygote(folder / "dags", folder / "home", isolation="fork")
+    zygote = start_zygote(folder / "dags", folder / "home", small=False)
     try:
         assert list(zygote.loaded().specs) == ["d"]
     finally:

@@ -219,7 +219,9 @@ def test_a_zygote_that_is_killed_is_followed_by_another(
     if when == "before its workers":
         os.kill(zygote.pid, signal.SIGKILL)
         eventually(zygote.has_ended)
-    local = LocalExecutor(2, zygote, Working(ledger), before_fork=lambda: None, wakeup=-1, told=told.append)
+    local = LocalExecutor(
+        2, zygote, Working(ledger), before_fork=lambda: None, wakeup=-1, grace_seconds=5.0, told=told.append
+    )
     if when == "with its workers":
         os.kill(zygote.pid, signal.SIGKILL)
     elif when == "at rest":
@@ -246,7 +248,13 @@ def test_tries_that_are_lost_with_the_zygote_are_told_before_another_can_begin(t
     zygote = start_zygote(tmp_path / "dag.py", tmp_path / "home")
     together: list[TryKey] = []
     local = LocalExecutor(
-        3, zygote, Working(ledger), before_fork=lambda: None, wakeup=-1, lost_together=together.append
+        3,
+        zygote,
+        Working(ledger),
+        before_fork=lambda: None,
+        wakeup=-1,
+        grace_seconds=5.0,
+        lost_together=together.append,
     )
     local.submit(offers("endless", range(1, 3)))
     eventually(lambda: len(ledger.of("claim")) == 2)

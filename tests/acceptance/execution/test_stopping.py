@@ -9,7 +9,7 @@ import pytest
 
 from tailrace.effects.asks import KillTask, Parked, StillRunning, StopTask
 from tailrace.effects.tries import TryOutcome
-from tailrace.execution.identity import end_groups, is_alive
+from tailrace.execution.identity import Life, end_groups, life_of
 from tailrace.model.outcomes import OutcomeKind
 from tests.acceptance.execution.conftest import Bench, NewBench, alive, eventually, pid_in
 
@@ -103,7 +103,7 @@ def begun(desk: Bench, task_id: str) -> tuple[Parked, int]:
 
 
 def gone(parked: Parked) -> bool:
-    return parked.task is not None and not is_alive(parked.task)
+    return parked.task is not None and life_of(parked.task) is Life.DEAD
 
 
 @pytest.mark.parametrize(
