@@ -192,7 +192,7 @@ def test_a_task_killed_by_others_after_its_deadline_is_lost_not_failed(
     """A job that found the lease run out was faster than the zygote: that spends no retry."""
     desk, run = family()
     if late:
-        monkeypatch.setattr("tailrace.execution.port._DEADLINE_PART", 0.0)
+        monkeypatch.setattr("tailrace.execution.lease_clock._DEADLINE_PART", 0.0)
     kill_group(run.leader)
     assert desk.outcome().kind is kind
 

@@ -242,7 +242,8 @@ def test_a_try_that_was_alone_as_the_zygote_died_is_lost(bench: NewBench) -> Non
 def test_a_try_that_was_there_with_others_is_lost_with_them(bench: NewBench) -> None:
     desk = bench("@work\ndef endless(): time.sleep(1000)\n")
     report, company = desk.zygote.loaded(), Company(3)
-    ports = [TaskPort(desk.zygote.connect(), report.specs, report.reusable, company.place(n)) for n in range(3)]
+    connected = (desk.zygote.connect() for _ in range(3))
+    ports = [TaskPort(line, report.specs, report.reusable, 5.0, company.place(n)) for n, line in enumerate(connected)]
     desks = [Bench(desk.zygote, port, desk.home) for port in ports]
     for each in desks[:2]:
         each.start("endless")
