@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -13,6 +15,7 @@ import pytest
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.store import Metastore
+from tests.acceptance.conftest import clean_environment
 from tests.acceptance.test_interruptions import DAG_FILE, DATES, Place, below, finished
 from tests.conformance.test_sqlite_file import beside, replace, restore, scribble
 
@@ -80,6 +83,17 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path, "")
 
 
+#: Commands that make no metastore: each says that there is none yet, but not where its log is left.
+ASKING = (("audit",), ("runs", "list"), ("db", "check"), ("backfill", "slow", "-s", "2024-01-01", "-n"))
+
+
+def typed(place: Place, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "tailrace", *arguments]
+    return subprocess.run(
+        command, cwd=place.folder, env=clean_environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+
+
 @pytest.mark.parametrize("what", GONE)
 def test_it_ends_the_job_in_one_line(place: Place, what: str) -> None:
     do, said, goes_on = GONE[what]
@@ -106,6 +120,10 @@ def test_a_file_that_was_moved_and_is_put_back_goes_on(place: Place) -> None:
     refused = place.start()
     assert "there is only its write-ahead log; put the file back beside it" in refused.communicate(timeout=60)[1]
     assert refused.returncode == 4
+    for asks in ASKING:
+        asked = typed(place, *asks)
+        assert asked.returncode == 4, (asks, asked.stdout)
+        assert "there is only its write-ahead log" in asked.stderr, asks
     file.with_name("other").rename(file)
     assert finished(place.start())["runs"] == {"success": DATES}
     place.done_once(again=2)

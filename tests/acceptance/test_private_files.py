@@ -5,12 +5,14 @@ import grp
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tailrace.errors import EnvironmentBroken
 from tailrace.execution.logs import send_output_to_log
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import TaskInstanceKey, TryKey
@@ -140,14 +142,14 @@ def test_a_group_shares_it(typed: Typed, tmp_path: Path, umask: int) -> None:
 
 
 def written_by(home: Path, group: int) -> int:
-    """The exit code of a process of another user, in this group, that writes to the metastore and to a log.
+    """The exit code of another user in this group who writes to the metastore and to a log; 1: that user may not.
 
     A fork of ours: another user may not be allowed to start our interpreter.
     """
     gc.collect()
     pid = os.fork()
     if pid == 0:
-        code = 1
+        code = 2
         try:
             os.setgroups([])
             os.setgid(group)
@@ -156,8 +158,12 @@ def written_by(home: Path, group: int) -> int:
             with closing(Metastore.open(f"sqlite:///{home}/tailrace.db")) as store:
                 store.resize(plan_resize(store.resize_facts("theirs"), "theirs", 3), "write")
             key = TryKey(TaskInstanceKey("d", "theirs", "t"), 1)
-            send_output_to_log(str(home), key, "")
+            send_output_to_log(str(home), key, "theirs")
             code = 0
+        except EnvironmentBroken:
+            code = 1
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -196,13 +196,24 @@ def test_a_conf_that_an_older_tailrace_let_through_stops_no_scheduler(tailrace: 
         "        BashOperator(task_id='t', bash_command='echo {{ dag_run.conf }}')\n"
     )
     assert tailrace("dags", "trigger", "d", "--conf", '{"threshold": 1e400}').returncode == 2
+    file = tmp_path / ".tailrace" / "tailrace.db"
     for conf in ('{"threshold":Infinity}', "[" * 100_000):
         assert tailrace("dags", "trigger", "d", "--conf", '{"threshold": 1}').returncode == 0
-        with sqlite3.connect(tmp_path / ".tailrace" / "tailrace.db") as connection:
+        with sqlite3.connect(file) as connection:
             connection.execute("UPDATE dag_run SET conf = ? WHERE id = (SELECT max(id) FROM dag_run)", (conf,))
         connection.close()
     assert tailrace("dags", "trigger", "other").returncode == 0
     done = tailrace("scheduler", "--until-idle")
     assert done.returncode == 0, done.stderr
-    states = [(run["dag_id"], run["state"]) for run in json.loads(tailrace("runs", "list", "-o", "json").stdout)]
-    assert sorted(states) == [("d", "failed"), ("d", "success"), ("other", "success")]
+    runs = json.loads(tailrace("runs", "list", "-o", "json").stdout)
+    found = sorted((run["dag_id"], run["state"], run["conf"]) for run in runs if run["dag_id"] == "d")
+    assert found == [("d", "failed", "[" * 100_000), ("d", "success", '{"threshold":Infinity}')]
+    assert [run["state"] for run in runs if run["dag_id"] == "other"] == ["success"]
+    for run in (run for run in runs if run["dag_id"] == "d"):
+        shown = tailrace("runs", "show", "d", run["run_id"])
+        assert f"conf is no JSON object: {run['conf'][:20]}" in shown.stdout, shown.stderr
+    audited = tailrace("audit")
+    assert (audited.returncode, audited.stdout.count("conf cannot be read")) == (1, 1)
+    with sqlite3.connect(file) as connection:  # every history is audited once more after its test
+        connection.execute("UPDATE dag_run SET conf = NULL")
+    connection.close()

@@ -2,11 +2,11 @@
 nothing.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from datetime import tzinfo
 
+from tailrace.cli.confs import conf_json
 from tailrace.cli.speaking import bullet_lines, plural, styled
 from tailrace.planning.backfills import DateAction, DatePlan
 from tailrace.runtime.commands import BackfillPreview
@@ -44,7 +44,7 @@ def preview_json(previewed: BackfillPreview) -> dict[str, object]:
                 "reason": date.reason,
                 "task_instances": date.to_run,
                 "clear": list(date.clear),
-                "conf": json.loads(date.conf or "{}"),
+                "conf": conf_json(date.conf),
             }
             for date in creation.dates
         ],

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError
+from tailrace.metastore.sqlite_file import SqliteFile
 from tailrace.metastore.store import Metastore
 from tailrace.runtime.opening import open_metastore
 from tailrace.runtime.settings import Settings
@@ -29,7 +30,7 @@ def opened(settings: Settings) -> Iterator[Metastore]:
 def existing(settings: Settings) -> Iterator[Metastore | None]:
     """The metastore, or None when it is a SQLite file that is not there yet: for commands that ask."""
     file = settings.sqlite_file
-    if file is not None and not file.exists():
+    if file is not None and SqliteFile(file).is_not_there_yet():
         yield None
         return
     with opened(settings) as metastore:

@@ -1,10 +1,10 @@
 """The metastore's views as JSON and as table rows: one place that knows their fields, and how a run is named."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from tailrace.cli.confs import conf_json
 from tailrace.cli.speaking import counted, duration
 from tailrace.cli.summary import failed_json
 from tailrace.cli.tables import Column
@@ -134,7 +134,7 @@ def run_json(line: RunLine) -> dict[str, object]:
         "start": json_moment(line.started_at),
         "end": json_moment(line.ended_at),
         "reason": line.reason,
-        "conf": json.loads(line.conf or "{}"),
+        "conf": conf_json(line.conf),
         "task_instance_counts": dict(line.task_instances),
         **failed_json(line.failures),
     }

@@ -47,15 +47,21 @@ class SqliteFile:
         """Whether this process, or the one that it was forked from, has used the file before."""
         return self._identity is not None
 
+    def is_not_there_yet(self) -> bool:
+        """Whether whoever opens it makes it. Raises EnvironmentBroken if it was there, and only its log is left."""
+        if os.path.exists(self.path):
+            return False
+        if _size(self._log_paths()[0]):  # SQLite would throw that away
+            raise self._broken(f"there is only its write-ahead log; put the file back beside it{self._anew()}")
+        return True
+
     def before_opening(self) -> _Identity:
         """Make the file if it was never there; the identity of what is about to be opened. Raises OSError.
 
         One that is in use without its logs must not be opened: SQLite would make new ones beside those that others
         write to.
         """
-        if self._identity is None and not os.path.exists(self.path):
-            if _size(self._log_paths()[0]):  # SQLite would throw that away
-                raise self._broken(f"there is only its write-ahead log; put the file back beside it{self._anew()}")
+        if self._identity is None and self.is_not_there_yet():
             self._make()
         found = self._found()
         until = time.monotonic() + _PATIENCE

@@ -38,6 +38,7 @@ from tailrace.metastore.connection import Database
 from tailrace.metastore.explanations import read_explained
 from tailrace.metastore.pools import PoolSummary
 from tailrace.metastore.repeating import PAUSES, Attempts
+from tailrace.metastore.sqlite_file import SqliteFile
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.transaction import Transaction
 from tailrace.metastore.views import Views
@@ -118,7 +119,7 @@ class Metastore(Views):
     def is_empty(address: Address | str, *, lock_wait: float = LOCK_WAIT) -> bool:
         """Whether the metastore has no tables yet. Writes nothing; a SQLite file that is not there is not made."""
         database = Database(address, sqlite_synchronous="normal", clock=None, wait_seconds=lock_wait)
-        if database.file is not None and not database.file.exists():
+        if database.file is not None and SqliteFile(database.file).is_not_there_yet():
             return True
         try:
             return schema.revision(database) is None

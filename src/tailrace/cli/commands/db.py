@@ -9,6 +9,7 @@ from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.connection import Database
 from tailrace.metastore.schema import HEAD, revision
 from tailrace.metastore.schema import migrate as migrate_schema
+from tailrace.metastore.sqlite_file import SqliteFile
 from tailrace.runtime.opening import prepare_folders
 from tailrace.runtime.settings import Settings
 
@@ -63,7 +64,7 @@ def check(output: str) -> None:
     """Say whether the metastore can be reached and used by this version. Exits with 4 if not."""
     settings = settings_with()
     file = settings.sqlite_file
-    if file is not None and not file.exists():
+    if file is not None and SqliteFile(file).is_not_there_yet():
         raise EnvironmentBroken(f"no metastore at {file} yet; `tailrace db migrate` or the first backfill makes it")
     database = _database(settings)
     try:

@@ -1,9 +1,8 @@
 """``tailrace runs``: what became of the runs of a DAG."""
 
-import json
-
 import click
 
+from tailrace.cli.confs import conf_line
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import WholeNumber, dag_argument, optional_dag_argument, output_option, settings_with
 from tailrace.cli.speaking import current_speaker, state_styled_answer
@@ -81,7 +80,7 @@ def show(dag_id: str, run: str, output: str) -> None:
         speaker.answer(found.reason)
     speaker.answer(interval_text(found.data_interval))
     if found.conf:
-        speaker.answer(f"conf {json.dumps(json.loads(found.conf))}")
+        speaker.answer(conf_line(found.conf))
     if found.started_at is not None:
         ended = f", ended {moment_text(found.ended_at)}" if found.ended_at else ""
         speaker.answer(f"started {moment_text(found.started_at)}{ended} (UTC)")
