@@ -130,6 +130,8 @@ NOT_FOUND_YET: Mapping[str, str] = {
     "job.backfill_id": "gone negative other",
     "job.host": "empty other",
     "job.boot_id": "empty other",
+    "job.namespace": "empty other",
+    "job.trouble": "empty other",
     "job.pid": "negative other",
     "job.start_time": "negative other",
     "job.started_at": "other",
