@@ -1,5 +1,6 @@
 """What a DAG file changes of its process as it loads: nobody else finds it so, and its own tasks do."""
 
+import logging
 import os
 import random
 import signal
@@ -119,6 +120,12 @@ def loaded_with(folder: Path, change: str, truth: str) -> LoadedDags:
 def truth_in(loaded: LoadedDags, dag_id: str) -> Any:
     loaded.enter(dag_id)
     return loaded.dags[dag_id].task_dict["t"].python_callable()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
+def captures_no_warnings() -> None:
+    """As in a process that loads DAG files: one that has used a metastore has logging capture warnings."""
+    logging.captureWarnings(False)
 
 
 @pytest.mark.parametrize("aspect", _ASPECTS, ids=lambda aspect: aspect.what)
