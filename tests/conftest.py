@@ -1,5 +1,6 @@
 """Fixtures that more than one part of the suite needs. PostgreSQL is imported only where it is asked for."""
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,10 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("drawn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("suite", settings.get_profile("drawn"), derandomize=True)
 settings.load_profile("suite")
+
+#: What a shell starts with & ignores Ctrl-C, and so would all that the tests start and send it to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

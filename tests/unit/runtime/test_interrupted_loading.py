@@ -24,11 +24,8 @@ def test_a_lost_interrupt_ends_the_wait(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "hangs.py").write_text("import time\ntime.sleep(1000)\n")
     settings = load_settings({}, environ={}, cwd=tmp_path)
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
-    try:
-        with pytest.raises(KeyboardInterrupt), launch._zygote(settings, lambda text: None) as zygote:
-            _Swallows()
-            zygote.loaded()
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, former)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), launch._zygote(settings, lambda text: None) as zygote:
+        _Swallows()
+        zygote.loaded()
+    assert signal.getsignal(signal.SIGINT) is before
