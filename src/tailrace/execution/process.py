@@ -60,6 +60,7 @@ class _Leader:
 
     pid = 0
     asked_to_end = False  # by SIGTERM
+    handlers: tuple[Any, ...] = ()  # of signals, that are ours
 
 
 def serve(channel: TaskEnd, load: Load, home: str) -> int:
@@ -117,6 +118,7 @@ def after_loading() -> None:
 def lead() -> None:
     """From here on this process is the one that runs a task and tells its outcome; no copy of it is."""
     _Leader.pid = os.getpid()
+    _Leader.handlers = (end_by_exception,)
 
 
 def heed_signals(zygote: int = 0) -> None:
@@ -135,6 +137,7 @@ def heed_signals(zygote: int = 0) -> None:
 
     signal.signal(signal.SIGINT, heard)
     signal.signal(signal.SIGTERM, heard)
+    _Leader.handlers = (heard, end_by_exception)
 
 
 def end_by_exception(number: int, frame: FrameType | None) -> None:
@@ -148,6 +151,22 @@ def end_by_exception(number: int, frame: FrameType | None) -> None:
 def _end_by(number: int) -> None:
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+def _leave_signals_to_the_kernel() -> None:
+    """In a process that the task has forked: SIGTERM ends it as it would end a script's, at once.
+
+    A handler in Python runs at the next bytecode only: one that was about to wait for a lock when the signal came went
+    on waiting, and whoever had sent it, multiprocessing's ``Pool.terminate`` say, waited for its end.
+    """
+    if _Leader.pid in (0, os.getpid()):
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) in _Leader.handlers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_leave_signals_to_the_kernel)
 
 
 def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -> tuple[dict[str, Any], bool]:

@@ -404,6 +404,11 @@ def a_fork_comes_out_of_its_code(ti):
     os.wait()
     return "parent"
 @work
+def a_fork_leaves_signals_to_the_kernel(ti):
+    pid = os.fork()
+    if pid == 0: os._exit(signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGINT) == signal.SIG_DFL)
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), callable(signal.getsignal(signal.SIGTERM))]
+@work
 def a_thread_goes_on(ti):
     def late():
         time.sleep(0.3)
@@ -454,6 +459,11 @@ def test_a_forked_process_is_told_that_it_cannot_pull(bench: NewBench) -> None:
     assert outcome.kind is OutcomeKind.SUCCESS, outcome
     words = "XComs are pushed and pulled in the task's own process: ti cannot be sent to another"
     assert outcome.xcoms == {"return_value": words}
+
+
+def test_a_forked_process_ends_by_a_signal_at_once(bench: NewBench) -> None:
+    """A handler in Python waits for the next bytecode: one about to wait for a lock would never end."""
+    assert bench(THREADS).run("a_fork_leaves_signals_to_the_kernel").xcoms == {"return_value": [1, True]}
 
 
 def test_the_end_of_a_log_is_written_by_the_tasks_own_process(bench: NewBench) -> None:
