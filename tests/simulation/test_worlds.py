@@ -12,6 +12,7 @@ from tailrace.simulator.choices import Replayed, Seeded, whole
 from tailrace.simulator.coverage import REFUSALS, Step, missing, table
 from tailrace.simulator.exploring import Found, every, explore, one
 from tailrace.simulator.history import History, Judgement
+from tailrace.simulator.holes import holes_scenario
 from tailrace.simulator.scenario import linear, random_scenario, reopened_by_another, second_thoughts
 from tailrace.simulator.searching import Search
 
@@ -43,6 +44,9 @@ ONCE_FAILED = {
     507098: "somebody with eight commands still to type took a refusal for the end (the person's fault)",
     542524: "an executor took again what it had in hand, and its worker came to nothing else (the simulator's fault)",
 }
+
+#: The same of worlds with holes.
+ONCE_FAILED_OF_HOLES = {2655: "a backfill did again what had failed by losses (the oracle's fault)"}
 
 #: Of a hundred thousand seeds the first to show something that is too rare for the suite's own: they belong to it.
 ALSO_SHOWN = (2305, 3022, 3382, 3558, 3836, 4167, 6220, 530603)
@@ -94,6 +98,12 @@ def suite() -> Suite:
 @pytest.mark.parametrize("seed", ONCE_FAILED)
 def test_a_seed_that_once_failed(seed: int) -> None:
     history = one(random_scenario(seed), Seeded(seed))
+    assert history.judgement is Judgement.WELL, history.findings
+
+
+@pytest.mark.parametrize("seed", ONCE_FAILED_OF_HOLES)
+def test_a_seed_of_holes_that_once_failed(seed: int) -> None:
+    history = one(holes_scenario(seed), Seeded(seed))
     assert history.judgement is Judgement.WELL, history.findings
 
 

@@ -14,6 +14,7 @@ from tailrace.jobs.backfill import backfill_loop
 from tailrace.model.keys import RunType
 from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.beginning import Crash
 from tailrace.simulator.choices import Chooser, SeenBefore
 from tailrace.simulator.coverage import Step
@@ -154,8 +155,8 @@ def _left_over(records: AuditRecords) -> Iterator[str]:
 
 def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     """Whether the tasks' results have one final state: not if a person decided one, nor if what a loss decided was
-    cleared by itself, nor if a run may have been deadlocked by a cancelled one that ran after all, nor if they change,
-    nor if a hole before its date was filled between two tries of a task.
+    cleared by itself or done again, nor if a run may have been deadlocked by a cancelled one that ran after all, nor if
+    they change, nor if a hole before its date was filled between two tries of a task.
     """
     if scenario.fickle:
         return False
@@ -165,7 +166,8 @@ def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     rows = [row for row in records.history if row.kind == "task_instance"]
     failed_by_loss = any(row.cause == Cause.LOST and row.after == TaskInstanceState.FAILED for row in rows)
     moved = any(len(set(dates)) > 1 for dates in _looked_at(records).values())
-    return not (scenario.acts and failed_by_loss) and not moved
+    again = scenario.acts or any(command.reprocess is not Reprocess.MISSING for command in scenario.commands)
+    return not (again and failed_by_loss) and not moved
 
 
 def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
