@@ -11,9 +11,9 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, ClassVar, TypeVar
 
 from tailrace.authoring.dag_folder import DagFolder, Run
@@ -30,6 +30,7 @@ class ModuleSpace:
     """
 
     _entered: ClassVar["ModuleSpace | None"] = None
+    _shared: ClassVar[Mapping[str, ModuleType]] = MappingProxyType({})  # what is there where none is entered
 
     def __init__(self, folder: DagFolder, file: Path) -> None:
         self.file = file
@@ -41,7 +42,7 @@ class ModuleSpace:
             ways.reverse()  # a package that holds a module of its own name: the package is meant
         self._path = list(dict.fromkeys([*folder.path, *ways]))
         self._modules: dict[str, ModuleType] = {}
-        self._others: dict[str, ModuleType] = {}  # what was there as it was entered
+        self._others: Mapping[str, ModuleType] = {}  # what was there as it was entered
         self._context = contextvars.copy_context()
         if (decimal := sys.modules.get("decimal")) is not None:  # its context is one object, which a copy would share
             self._context.run(decimal.setcontext, decimal.getcontext().copy())
@@ -83,10 +84,20 @@ class ModuleSpace:
         ModuleSpace.leave_any()
         self._folder.open()
         ModuleSpace._entered = self
-        self._others = dict(sys.modules)
+        shared = ModuleSpace._shared
+        self._others = shared if len(shared) == len(sys.modules) else dict(sys.modules)
         sys.path = list(self._path)
         sys.modules.update(self._modules)
         self.changes.apply()
+
+    @classmethod
+    def have_loaded(cls) -> None:
+        """Once all files are loaded, in a process that will be forked: keep what all of them share.
+
+        To copy that in each fork would count a reference to each module, and so copy the memory that it lies in.
+        """
+        cls.leave_any()
+        cls._shared = dict(sys.modules)
 
     @classmethod
     def leave_any(cls) -> None:

@@ -20,6 +20,7 @@ from functools import partial
 from typing import NoReturn
 
 from tailrace.authoring.loading import LoadedDags
+from tailrace.authoring.module_space import ModuleSpace
 from tailrace.execution import process
 from tailrace.execution.channel import TaskEnd
 from tailrace.execution.fresh_interpreter import command_for
@@ -107,6 +108,7 @@ class Nursery:
         gc.freeze()  # children share these pages: a collection there must not touch them
         if self._isolation != "spawn":
             rehearse(self._loaded)
+            ModuleSpace.have_loaded()
             gc.freeze()
         gc.disable()
         control = self._control
