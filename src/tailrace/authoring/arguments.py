@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from tailrace.authoring.mistakes import nearest
 from tailrace.model.names import wrong_with_label
 from tailrace.model.plain_text import LONGEST_TEXT, is_storable, shown
 from tailrace.model.rules import OLD_NAMES, TriggerRule
 from tailrace.model.spec import DEFAULT_POOL
+from tailrace.model.suggestions import did_you_write
 
 WEIGHT_RULES = ("downstream", "upstream", "absolute")
 
@@ -70,7 +70,7 @@ def trigger_rule(value: Any) -> TriggerRule:
     known = {str(rule): rule for rule in TriggerRule} | dict(OLD_NAMES)
     if isinstance(value, str) and str.__str__(value) in known:
         return known[str.__str__(value)]
-    hint = nearest(value, known) if isinstance(value, str) else ""
+    hint = did_you_write(value, known) if isinstance(value, str) else ""
     hint = hint or f"; rules are {', '.join(sorted(map(str, TriggerRule)))}"
     raise ValueError(f"{shown(value)} is not a trigger rule{hint}")
 

@@ -6,11 +6,11 @@ from graphlib import CycleError, TopologicalSorter
 
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.lacking import OF_DAGS, OF_TASKS, judge
-from tailrace.authoring.mistakes import nearest
 from tailrace.authoring.operator import ARGUMENTS, BaseOperator, names_of
 from tailrace.authoring.template_fields import is_template, missing_file, names_file, templated_texts
 from tailrace.authoring.variables import VARIABLES
 from tailrace.model.spec import Decides
+from tailrace.model.suggestions import did_you_write
 
 
 def check(dag: DAG) -> None:
@@ -85,7 +85,9 @@ def _check_defaults(dag: DAG) -> None:
             if type(own) is not type(value) or own != value:
                 dag.mistake(f"default_args are for tasks, and {name} is the DAG's: give it to DAG(…)")
             dag.without_effect.add(f"{name} in default_args")
-        elif name not in known and (hint := nearest(name, known | OF_TASKS.keys(), likeness=0.8)):
+        elif name not in known and (
+            hint := did_you_write(name, known | OF_TASKS.keys(), likeness=0.8, cut_short=False)
+        ):
             dag.mistake(f"default_args has no argument {name!r}{hint}")
         else:
             nobodys.append(name)

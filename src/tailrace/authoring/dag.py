@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overl
 from tailrace.authoring.arguments import arguments, flag, items, short_text, text, texts, whole
 from tailrace.authoring.datetimes import datetime_in, zone_of
 from tailrace.authoring.lacking import OF_DAGS, judge
-from tailrace.authoring.mistakes import Mistake, Note, nearest, where_written
+from tailrace.authoring.mistakes import Mistake, Note, where_written
 from tailrace.authoring.variables import VARIABLES
 from tailrace.model.names import wrong_with_id
 from tailrace.model.plain_text import on_one_line, shown, visible_line
 from tailrace.model.spec import ScheduleKind
+from tailrace.model.suggestions import did_you_write
 from tailrace.timetable import read_schedule, validate
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class DAG:
                 if judged.has_no_effect:
                     self.without_effect.add(name)
             else:
-                self.mistake(f"DAG has no argument {name!r}{nearest(name, DAG.__init__.__kwdefaults__ or ())}")
+                self.mistake(f"DAG has no argument {name!r}{did_you_write(name, DAG.__init__.__kwdefaults__ or ())}")
 
     def _read_dates(self, timezone: object, start_date: object, end_date: object) -> None:
         """The zone, and the DAG's own dates; what default_args has of them is the DAG's."""

@@ -19,13 +19,14 @@ from tailrace.authoring.arguments import (
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.defaults import parameters_of, with_defaults
 from tailrace.authoring.lacking import OF_TASKS, judge
-from tailrace.authoring.mistakes import LEFT_OUT, nearest, where_written
+from tailrace.authoring.mistakes import LEFT_OUT, where_written
 from tailrace.authoring.relations import Relations
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.names import wrong_with_id
 from tailrace.model.plain_text import shown
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DEFAULT_POOL, Decides
+from tailrace.model.suggestions import did_you_write
 
 V = TypeVar("V")
 
@@ -157,7 +158,9 @@ class BaseOperator(Relations):
                 if judged.has_no_effect:
                     self.dag.without_effect.add(name)
             elif name not in ARGUMENTS:
-                self.mistake(f"{type(self).__name__} has no argument {name!r}{nearest(name, names_of(type(self)))}")
+                self.mistake(
+                    f"{type(self).__name__} has no argument {name!r}{did_you_write(name, names_of(type(self)))}"
+                )
 
     def _read(self, name: str, read: Callable[[Any], V], value: object, otherwise: V) -> V:
         """What an argument means; a wrong one is a mistake of the task's, or of default_args, where it came from."""

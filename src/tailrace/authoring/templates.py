@@ -13,8 +13,8 @@ import jinja2
 from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
-from tailrace.authoring.mistakes import nearest
 from tailrace.errors import RenderingFailed
+from tailrace.model.suggestions import did_you_write
 
 #: What brings other templates or code of its own into a template.
 _MORE = (nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Macro, nodes.CallBlock)
@@ -76,11 +76,11 @@ def faults_in(
     found = []
     for kind, there, word in (("filters", environment.filters, "filter"), ("tests", environment.tests, "test")):
         for name in sorted({each.name for each in getattr(parts, kind)} - there.keys()):
-            found.append(f"there is no {word} {name!r}{nearest(name, there)}")
+            found.append(f"there is no {word} {name!r}{did_you_write(name, there)}")
     for name in sorted(name for name in _free_names(parts) if name not in known):
-        found.append(f"{name!r} is undefined{nearest(name, known)}")
+        found.append(f"{name!r} is undefined{did_you_write(name, known)}")
     for name in sorted({name for name in _pulled(parts) if name not in tasks}):
-        found.append(f"{name!r} is no task of this DAG{nearest(name, tasks)}")
+        found.append(f"{name!r} is no task of this DAG{did_you_write(name, tasks)}")
     return found
 
 
