@@ -1,5 +1,6 @@
 """Reads what authors give as arguments: the value as it is meant, or ValueError with what it must be."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -101,6 +102,23 @@ def arguments(values: Any) -> dict[str, Any]:
         if not isinstance(name, str):
             raise ValueError(f"must be a dict with texts as keys, not {shown(name)}")
     return dict(values)
+
+
+def function(value: Any) -> Callable[..., Any]:
+    """Reads what can be called."""
+    if not callable(value):
+        raise ValueError(f"must be callable, not {shown(value)}")
+    found: Callable[..., Any] = value
+    return found
+
+
+def folders(written: Any) -> tuple[str, ...]:
+    """Reads a folder's path, or several."""
+    found = items([written] if isinstance(written, (str, os.PathLike)) else written)
+    for each in found:
+        if not isinstance(each, (str, os.PathLike)):
+            raise ValueError(f"must be a folder's path, or several, not {shown(written)}")
+    return tuple(map(os.fspath, found))
 
 
 def items(values: Any) -> list[Any]:
