@@ -27,9 +27,7 @@ class DagArguments(TypedDict, total=False):
         str | tzinfo | None, Argument("its zone; by default that of an aware `start_date`, else UTC", in_airflow=False)
     ]
     catchup: Annotated[bool, Argument("whether a scheduler makes the runs of earlier dates", read.flag, False)]
-    default_args: Annotated[
-        DefaultArguments | None, Argument("arguments for all operators that take them", read.arguments)
-    ]
+    default_args: Annotated[DefaultArguments, Argument("arguments for all operators that take them", read.arguments)]
     max_active_runs: Annotated[int, Argument("how many of its runs are running at once", read.whole(1), 16)]
     max_active_tasks: Annotated[int, Argument("how many of its task instances run at once", read.whole(1), 16)]
     description: Annotated[str | None, Argument("one line for lists", read.short_text, "")]
