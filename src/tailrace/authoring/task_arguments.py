@@ -35,7 +35,7 @@ class CommonArguments(TypedDict, total=False):
     """What every operator takes, and default_args for all of them."""
 
     retries: Annotated[int, Argument("how often a failed task is tried again", read.whole(0, read.MOST_RETRIES), 0)]
-    retry_delay: Annotated[Duration, Argument("how long it waits for that", read.duration, timedelta(minutes=5))]
+    retry_delay: Annotated[Duration, Argument("how long it waits before that", read.duration, timedelta(minutes=5))]
     retry_exponential_backoff: Annotated[bool, Argument("whether the wait doubles with each try", read.flag, False)]
     max_retry_delay: Annotated[Duration | None, Argument("the longest such wait", read.or_none(read.duration))]
     execution_timeout: Annotated[Duration | None, Argument("how long a try may take", read.or_none(read.time_limit))]

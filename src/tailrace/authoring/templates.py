@@ -4,7 +4,7 @@ Loaded only for a field that is a template: to look for its mistakes, and to ren
 """
 
 import functools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,14 +23,20 @@ _MORE = (nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Mac
 Folders = tuple[str, ...]
 
 
+#: The filters besides Jinja's: how each writes a datetime.
+FILTERS: Mapping[str, Callable[[Any], str]] = {
+    "ds": lambda moment: moment.strftime("%Y-%m-%d"),
+    "ds_nodash": lambda moment: moment.strftime("%Y%m%d"),
+    "ts": lambda moment: moment.isoformat(),
+    "ts_nodash": lambda moment: moment.strftime("%Y%m%dT%H%M%S"),
+    "ts_nodash_with_tz": lambda moment: moment.strftime("%Y%m%dT%H%M%S%z"),
+}
+
+
 @functools.cache
 def _environment(folders: Folders) -> jinja2.Environment:
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folders), undefined=jinja2.StrictUndefined)
-    environment.filters["ds"] = lambda moment: moment.strftime("%Y-%m-%d")
-    environment.filters["ds_nodash"] = lambda moment: moment.strftime("%Y%m%d")
-    environment.filters["ts"] = lambda moment: moment.isoformat()
-    environment.filters["ts_nodash"] = lambda moment: moment.strftime("%Y%m%dT%H%M%S")
-    environment.filters["ts_nodash_with_tz"] = lambda moment: moment.strftime("%Y%m%dT%H%M%S%z")
+    environment.filters.update(FILTERS)
     return environment
 
 
