@@ -11,7 +11,11 @@ from tailrace.authoring.dag import DAG, TaskArguments
 from tailrace.authoring.dag_arguments import DagArguments
 from tailrace.authoring.declarations import arguments_of, lacking_of
 from tailrace.authoring.mistakes import LEFT_OUT
-from tailrace.authoring.operators import BashOperatorArguments, PythonOperatorArguments, ShortCircuitOperatorArguments
+from tailrace.authoring.operator_arguments import (
+    BashOperatorArguments,
+    PythonOperatorArguments,
+    ShortCircuitOperatorArguments,
+)
 from tailrace.authoring.task_arguments import DefaultArguments, TriggerRuleName
 from tailrace.authoring.templates import FILTERS
 from tailrace.authoring.variables import VARIABLES

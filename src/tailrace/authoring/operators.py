@@ -10,27 +10,34 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Required, Unpack
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from msgspec import Struct
 
 from tailrace.authoring import bash_command as bash
-from tailrace.authoring.dag import BaseOperator, TaskArguments
+from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.declarations import arguments_of
 from tailrace.authoring.results import Followed, is_success, settled
 from tailrace.authoring.task_arguments import (
     BASH_COMMAND,
     PYTHON_CALLABLE,
     BashArguments,
-    Chosen,
     PythonArguments,
     ShortCircuitArguments,
 )
 from tailrace.authoring.variables import VARIABLES
-from tailrace.authoring.xcom_args import RETURN_VALUE, XComArg, resolve
+from tailrace.authoring.xcom_args import RETURN_VALUE, resolve
 from tailrace.errors import TaskFailed, TaskSkipped
 from tailrace.model.spec import Decides
+
+if TYPE_CHECKING:
+    from tailrace.authoring.operator_arguments import (
+        BashOperatorArguments,
+        BranchOperatorArguments,
+        PythonOperatorArguments,
+        ShortCircuitOperatorArguments,
+    )
 
 _PIECE = 1 << 16
 
@@ -44,28 +51,6 @@ _SHORTAGE_SECONDS = 300.0
 
 #: Signals that end a task by an exception from their handler.
 _RAISING = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGHUP)
-
-
-class BashOperatorArguments(TaskArguments, BashArguments, total=False):
-    """What BashOperator takes."""
-
-    bash_command: Annotated[Required[str | XComArg[str]], BASH_COMMAND]
-
-
-class PythonOperatorArguments(TaskArguments, PythonArguments, total=False):
-    """What PythonOperator takes."""
-
-    python_callable: Annotated[Required[Callable[..., Any]], PYTHON_CALLABLE]
-
-
-class BranchOperatorArguments(TaskArguments, PythonArguments, total=False):
-    """What BranchPythonOperator takes."""
-
-    python_callable: Annotated[Required[Callable[..., Chosen | Coroutine[Any, Any, Chosen]]], PYTHON_CALLABLE]
-
-
-class ShortCircuitOperatorArguments(PythonOperatorArguments, ShortCircuitArguments, total=False):
-    """What ShortCircuitOperator takes."""
 
 
 class EmptyOperator(BaseOperator):
@@ -82,6 +67,7 @@ class RunsBash(BaseOperator):
     append_env: bool
     cwd: Any
     skip_on_exit_code: tuple[int, ...]
+    _declared = {**BaseOperator._declared, **arguments_of(BashArguments)}
 
     def run_in_bash(self, command: Any) -> str:
         """Run a command; returns the last line it printed."""
@@ -124,7 +110,7 @@ class BashOperator(RunsBash):
     template_ext: ClassVar[Sequence[str]] = (".sh", ".bash")
     file_fields: ClassVar[Sequence[str] | None] = ("bash_command",)
 
-    _declared = arguments_of(BashOperatorArguments)
+    _declared = {**RunsBash._declared, "bash_command": BASH_COMMAND}
     bash_command: Any
 
     if TYPE_CHECKING:
@@ -227,7 +213,7 @@ class PythonOperator(BaseOperator):
 
     template_fields: ClassVar[Sequence[str]] = ("op_args", "op_kwargs", "templates_dict")
 
-    _declared = arguments_of(PythonOperatorArguments)
+    _declared = {**BaseOperator._declared, **arguments_of(PythonArguments), "python_callable": PYTHON_CALLABLE}
     python_callable: Callable[..., Any]
     op_args: list[Any]
     op_kwargs: dict[str, Any]
@@ -368,7 +354,7 @@ class ShortCircuitOperator(PythonOperator):
     With ``ignore_downstream_trigger_rules=False`` only its direct downstream tasks are; trigger rules decide the rest.
     """
 
-    _declared = arguments_of(ShortCircuitOperatorArguments)
+    _declared = {**PythonOperator._declared, **arguments_of(ShortCircuitArguments)}
     ignore_downstream_trigger_rules: bool
 
     if TYPE_CHECKING:

@@ -171,19 +171,5 @@ class DefaultArguments(CommonArguments, BashArguments, PythonArguments, ShortCir
     end_date: Annotated[datetime | None, Argument("the DAG's, where that has none of its own")]
 
 
-class FunctionArguments(CommonArguments, CallArguments, total=False):
-    """What ``@task(…)`` takes."""
-
-    task_id: Annotated[str, Argument("the task's name; by default the function's")]
-
-
-class BashFunctionArguments(FunctionArguments, BashArguments, total=False):
-    """What ``@task.bash(…)`` takes."""
-
-
-class ShortCircuitFunctionArguments(FunctionArguments, ShortCircuitArguments, total=False):
-    """What ``@task.short_circuit(…)`` takes."""
-
-
 #: What every operator takes.
 TASK_ARGUMENTS = arguments_of(CommonArguments)

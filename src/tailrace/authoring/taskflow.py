@@ -5,6 +5,8 @@ variable, and take outputs for values; so type checkers refuse what is given by 
 much, and the rest is looked at as the file loads.
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import (
@@ -23,23 +25,17 @@ from typing import (
 )
 
 from tailrace.authoring.dag import DAG
-from tailrace.authoring.dag_arguments import DagArguments
-from tailrace.authoring.declarations import arguments_of
-from tailrace.authoring.operators import (
-    BranchPythonOperator,
-    PythonOperator,
-    PythonOperatorArguments,
-    RunsBash,
-    ShortCircuitOperator,
-)
-from tailrace.authoring.task_arguments import (
-    BashArguments,
-    BashFunctionArguments,
-    Chosen,
-    FunctionArguments,
-    ShortCircuitFunctionArguments,
-)
-from tailrace.authoring.xcom_args import XComArg
+from tailrace.authoring.operators import BranchPythonOperator, PythonOperator, RunsBash, ShortCircuitOperator
+
+if TYPE_CHECKING:
+    from tailrace.authoring.dag_arguments import DagArguments
+    from tailrace.authoring.operator_arguments import (
+        BashFunctionArguments,
+        FunctionArguments,
+        ShortCircuitFunctionArguments,
+    )
+    from tailrace.authoring.task_arguments import Chosen
+    from tailrace.authoring.xcom_args import XComArg
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,8 +44,9 @@ V2 = TypeVar("V2")
 V3 = TypeVar("V3")
 F = TypeVar("F", covariant=True, bound=Callable[..., Any])
 
-#: A value, or an output that will be one; in a list or dict anything may be an output.
-Given: TypeAlias = V1 | XComArg[V1] | list[Any] | tuple[Any, ...] | dict[str, Any]
+if TYPE_CHECKING:
+    #: A value, or an output that will be one; in a list or dict anything may be an output.
+    Given: TypeAlias = V1 | XComArg[V1] | list[Any] | tuple[Any, ...] | dict[str, Any]
 
 
 class TaskFunction(Generic[F]):
@@ -62,18 +59,18 @@ class TaskFunction(Generic[F]):
         functools.update_wrapper(self, function)
 
     @overload
-    def __call__(self: "TaskFunction[Callable[P, R]]", /, *args: P.args, **kwargs: P.kwargs) -> XComArg[R]: ...
+    def __call__(self: TaskFunction[Callable[P, R]], /, *args: P.args, **kwargs: P.kwargs) -> XComArg[R]: ...
     @overload
     def __call__(
-        self: "TaskFunction[Callable[Concatenate[V1, ...], R]]", v1: Given[V1], /, **kwargs: Any
+        self: TaskFunction[Callable[Concatenate[V1, ...], R]], v1: Given[V1], /, **kwargs: Any
     ) -> XComArg[R]: ...
     @overload
     def __call__(
-        self: "TaskFunction[Callable[Concatenate[V1, V2, ...], R]]", v1: Given[V1], v2: Given[V2], /, **kwargs: Any
+        self: TaskFunction[Callable[Concatenate[V1, V2, ...], R]], v1: Given[V1], v2: Given[V2], /, **kwargs: Any
     ) -> XComArg[R]: ...
     @overload
     def __call__(
-        self: "TaskFunction[Callable[Concatenate[V1, V2, V3, ...], R]]",
+        self: TaskFunction[Callable[Concatenate[V1, V2, V3, ...], R]],
         v1: Given[V1],
         v2: Given[V2],
         v3: Given[V3],
@@ -83,7 +80,7 @@ class TaskFunction(Generic[F]):
     ) -> XComArg[R]: ...
     @overload
     def __call__(  # type: ignore[overload-cannot-match]  # it is, by a call that leaves out what has a variable's name
-        self: "TaskFunction[Callable[..., R]]", /, **kwargs: Any
+        self: TaskFunction[Callable[..., R]], /, **kwargs: Any
     ) -> XComArg[R]: ...
     def __call__(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         """A task that calls the function with these arguments; its output."""
@@ -118,31 +115,28 @@ class BashFunction(TaskFunction[F]):
         def override(self, **arguments: Unpack[BashFunctionArguments]) -> Self: ...
 
 
-class _BashTaskArguments(PythonOperatorArguments, BashArguments, total=False):
-    pass
-
-
 class _BashTask(PythonOperator, RunsBash):
     """Calls its function for a bash command and runs that."""
 
     template_fields: ClassVar[Sequence[str]] = (*PythonOperator.template_fields, "env", "cwd")
-    _declared = arguments_of(_BashTaskArguments)
+    _declared = {**RunsBash._declared, **PythonOperator._declared}
 
     def execute(self, context: Mapping[str, Any]) -> Any:
         return self.run_in_bash(self.call(context))
 
 
-class _Decorate(Protocol):
-    """What ``@task(…)`` returns."""
+if TYPE_CHECKING:
 
-    @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> TaskFunction[Callable[P, R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> TaskFunction[Callable[P, R]]: ...
+    class _Decorate(Protocol):
+        """What ``@task(…)`` returns."""
 
+        @overload
+        def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> TaskFunction[Callable[P, R]]: ...
+        @overload
+        def __call__(self, function: Callable[P, R], /) -> TaskFunction[Callable[P, R]]: ...
 
-_Branch: TypeAlias = Callable[P, Chosen | Coroutine[Any, Any, Chosen]]
-_Bash: TypeAlias = Callable[P, str | Coroutine[Any, Any, str]]
+    _Branch: TypeAlias = Callable[P, Chosen | Coroutine[Any, Any, Chosen]]
+    _Bash: TypeAlias = Callable[P, str | Coroutine[Any, Any, str]]
 
 
 class _TaskDecorator:

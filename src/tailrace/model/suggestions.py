@@ -1,6 +1,6 @@
 """Nearest names for what a person mistyped. Only for messages: nothing is ever done under a guessed name."""
 
-import difflib
+import importlib
 from collections.abc import Iterable
 
 
@@ -15,7 +15,8 @@ def nearest(
     for candidate in sorted(known):
         by_folded.setdefault(candidate.casefold(), candidate)
     folded = name.casefold()
-    close = difflib.get_close_matches(folded, by_folded, n=most, cutoff=likeness)
+    difflib = importlib.import_module("difflib")  # what most processes need not load
+    close: list[str] = difflib.get_close_matches(folded, by_folded, n=most, cutoff=likeness)
     # A name cut short ("example_b") is not "close" by edit ratio, yet it is what a person types.
     begun = [candidate for candidate in by_folded if folded and cut_short and candidate.startswith(folded)]
     ordered = dict.fromkeys([*close, *begun])
