@@ -46,7 +46,7 @@ F = TypeVar("F", covariant=True, bound=Callable[..., Any])
 
 if TYPE_CHECKING:
     #: A value, or an output that will be one; in a list or dict anything may be an output.
-    Given: TypeAlias = V1 | XComArg[V1] | list[Any] | tuple[Any, ...] | dict[str, Any]
+    ValueOf: TypeAlias = V1 | XComArg[V1] | list[Any] | tuple[Any, ...] | dict[str, Any]
 
 
 class TaskFunction(Generic[F]):
@@ -62,18 +62,18 @@ class TaskFunction(Generic[F]):
     def __call__(self: TaskFunction[Callable[P, R]], /, *args: P.args, **kwargs: P.kwargs) -> XComArg[R]: ...
     @overload
     def __call__(
-        self: TaskFunction[Callable[Concatenate[V1, ...], R]], v1: Given[V1], /, **kwargs: Any
+        self: TaskFunction[Callable[Concatenate[V1, ...], R]], v1: ValueOf[V1], /, **kwargs: Any
     ) -> XComArg[R]: ...
     @overload
     def __call__(
-        self: TaskFunction[Callable[Concatenate[V1, V2, ...], R]], v1: Given[V1], v2: Given[V2], /, **kwargs: Any
+        self: TaskFunction[Callable[Concatenate[V1, V2, ...], R]], v1: ValueOf[V1], v2: ValueOf[V2], /, **kwargs: Any
     ) -> XComArg[R]: ...
     @overload
     def __call__(
         self: TaskFunction[Callable[Concatenate[V1, V2, V3, ...], R]],
-        v1: Given[V1],
-        v2: Given[V2],
-        v3: Given[V3],
+        v1: ValueOf[V1],
+        v2: ValueOf[V2],
+        v3: ValueOf[V3],
         /,
         *more: Any,
         **kwargs: Any,
