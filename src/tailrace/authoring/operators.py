@@ -5,7 +5,6 @@ import functools
 import inspect
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -153,8 +152,12 @@ def _started(
 
 @functools.cache
 def _where_bash_is() -> str:
-    """Looked for once: else each command looks through the whole PATH, and that of its ``env`` may not lead to it."""
-    return shutil.which("bash") or "bash"
+    """Looked for once: else each command looks through the whole PATH, and that of its ``env`` may not lead to it.
+
+    (``shutil`` knows how, and would bring the compression libraries into every process.)
+    """
+    paths = (os.path.join(folder, "bash") for folder in os.get_exec_path())
+    return next((path for path in paths if os.access(path, os.X_OK) and not os.path.isdir(path)), "bash")
 
 
 class _Said:
