@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help venv demo test test-all test-acceptance test-others check format flakes soak chaos simulate exhaustive bench wheel clean
+.PHONY: help venv demo test test-all test-acceptance test-others check format reference flakes soak chaos simulate exhaustive bench wheel clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -58,6 +58,9 @@ check: $(VENV)/.developing ## format, lint, types, import contracts, fast tests 
 format: $(VENV)/.developing ## write the code the way we write it
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+reference: $(VENV)/.developing ## write the pages of docs/ that are made from declarations
+	$(BIN)/python docs/write_reference.py
 
 flakes: $(VENV)/.developing ## the suite N (20) times, half of them beside a load, in random order; SUITES="unit simulation"
 	$(BIN)/python -m tests.flakes --runs $(N) $(SUITES)

@@ -3,8 +3,7 @@
 What a DAG author imports; nothing heavy is loaded by it.
 """
 
-from tailrace.authoring.dag import DAG, dag
-from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.dag import DAG, BaseOperator, TaskArguments
 from tailrace.authoring.operators import (
     BashOperator,
     BranchPythonOperator,
@@ -13,7 +12,9 @@ from tailrace.authoring.operators import (
     ShortCircuitOperator,
 )
 from tailrace.authoring.relations import chain, cross_downstream
-from tailrace.authoring.taskflow import task
+from tailrace.authoring.task_arguments import DefaultArguments
+from tailrace.authoring.taskflow import dag, task
+from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
 
 __version__ = "0.1.0"
@@ -23,10 +24,13 @@ __all__ = [
     "BaseOperator",
     "BashOperator",
     "BranchPythonOperator",
+    "DefaultArguments",
     "EmptyOperator",
     "PythonOperator",
     "ShortCircuitOperator",
+    "TaskArguments",
     "TriggerRule",
+    "XComArg",
     "__version__",
     "chain",
     "cross_downstream",

@@ -1,14 +1,15 @@
 """Reads what authors give as arguments: the value as it is meant, or ValueError with what it must be."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from tailrace.authoring.mistakes import nearest
 from tailrace.model.names import wrong_with_label
 from tailrace.model.plain_text import LONGEST_TEXT, is_storable, shown
 from tailrace.model.rules import OLD_NAMES, TriggerRule
 from tailrace.model.spec import DEFAULT_POOL
+from tailrace.model.suggestions import did_you_write
 
 WEIGHT_RULES = ("downstream", "upstream", "absolute")
 
@@ -70,7 +71,7 @@ def trigger_rule(value: Any) -> TriggerRule:
     known = {str(rule): rule for rule in TriggerRule} | dict(OLD_NAMES)
     if isinstance(value, str) and str.__str__(value) in known:
         return known[str.__str__(value)]
-    hint = nearest(value, known) if isinstance(value, str) else ""
+    hint = did_you_write(value, known) if isinstance(value, str) else ""
     hint = hint or f"; rules are {', '.join(sorted(map(str, TriggerRule)))}"
     raise ValueError(f"{shown(value)} is not a trigger rule{hint}")
 
@@ -101,6 +102,23 @@ def arguments(values: Any) -> dict[str, Any]:
         if not isinstance(name, str):
             raise ValueError(f"must be a dict with texts as keys, not {shown(name)}")
     return dict(values)
+
+
+def function(value: Any) -> Callable[..., Any]:
+    """Reads what can be called."""
+    if not callable(value):
+        raise ValueError(f"must be callable, not {shown(value)}")
+    found: Callable[..., Any] = value
+    return found
+
+
+def folders(written: Any) -> tuple[str, ...]:
+    """Reads a folder's path, or several."""
+    found = items([written] if isinstance(written, (str, os.PathLike)) else written)
+    for each in found:
+        if not isinstance(each, (str, os.PathLike)):
+            raise ValueError(f"must be a folder's path, or several, not {shown(written)}")
+    return tuple(map(os.fspath, found))
 
 
 def items(values: Any) -> list[Any]:

@@ -4,13 +4,14 @@ import importlib
 import os
 from graphlib import CycleError, TopologicalSorter
 
-from tailrace.authoring.dag import DAG
-from tailrace.authoring.lacking import OF_DAGS, OF_TASKS, judge
-from tailrace.authoring.mistakes import nearest
-from tailrace.authoring.operator import ARGUMENTS, BaseOperator, names_of
+from tailrace.authoring.dag import DAG, TASKS_LACK, BaseOperator, names_of
+from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, DAGS_LACK
+from tailrace.authoring.lacking import judge
+from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.authoring.template_fields import is_template, missing_file, names_file, templated_texts
 from tailrace.authoring.variables import VARIABLES
 from tailrace.model.spec import Decides
+from tailrace.model.suggestions import did_you_write
 
 
 def check(dag: DAG) -> None:
@@ -43,7 +44,7 @@ def _faults(task: BaseOperator, field: str, text: str) -> list[str]:
         return []
     dag = task.dag
     templates = importlib.import_module("tailrace.authoring.templates")
-    known = VARIABLES.union(dag.user_defined_macros)
+    known = {*VARIABLES, *dag.user_defined_macros}
     found: list[str] = templates.faults_in(
         dag.template_folders, text, is_file=is_file, known=known, tasks=dag.task_dict.keys()
     )
@@ -68,12 +69,12 @@ def _cycle(dag: DAG) -> list[str]:
 
 def _check_defaults(dag: DAG) -> None:
     """Each of default_args is taken by a task, or said: what is the DAG's, what is not there, what is misspelt."""
-    of_dag = {*(DAG.__init__.__kwdefaults__ or ()), *OF_DAGS} - OF_TASKS.keys()
-    known = set(ARGUMENTS).union(*(names_of(type(task)) for task in dag.task_dict.values()))
+    of_dag = {*DAG_ARGUMENTS, *DAGS_LACK} - TASKS_LACK.keys()
+    known = set(TASK_ARGUMENTS).union(*(names_of(type(task)) for task in dag.task_dict.values()))
     nobodys = []
     for name, value in dag.default_args.items():
-        if name in OF_TASKS and (name in ARGUMENTS or name not in dag.defaults_taken):
-            judged = judge(OF_TASKS, name, dag.default_args)
+        if name in TASKS_LACK and (name in TASK_ARGUMENTS or name not in dag.defaults_taken):
+            judged = judge(TASKS_LACK, name, dag.default_args)
             if judged.mistake:
                 dag.mistake(f"default_args: {judged.mistake}")
             if judged.has_no_effect:
@@ -85,7 +86,9 @@ def _check_defaults(dag: DAG) -> None:
             if type(own) is not type(value) or own != value:
                 dag.mistake(f"default_args are for tasks, and {name} is the DAG's: give it to DAG(…)")
             dag.without_effect.add(f"{name} in default_args")
-        elif name not in known and (hint := nearest(name, known | OF_TASKS.keys(), likeness=0.8)):
+        elif name not in known and (
+            hint := did_you_write(name, known | TASKS_LACK.keys(), likeness=0.8, cut_short=False)
+        ):
             dag.mistake(f"default_args has no argument {name!r}{hint}")
         else:
             nobodys.append(name)

@@ -12,11 +12,14 @@ from msgspec.structs import asdict, replace
 
 from tailrace.authoring.arguments import MOST
 from tailrace.authoring.checking import check, graph_of
-from tailrace.authoring.dag import DAG
-from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.dag import DAG, BaseOperator
+from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.model.names import LONGEST_NAME
 from tailrace.model.plain_text import visible_line
 from tailrace.model.spec import DagSpec, TaskSpec
+
+#: What a spec has as the task has it. (Weights are summed up later.)
+_AS_DECLARED = tuple(name for name in TaskSpec.__struct_fields__ if name in TASK_ARGUMENTS)
 
 
 def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
@@ -66,20 +69,8 @@ def _task(task: BaseOperator) -> TaskSpec:
         operator=visible_line(type(task).__name__, LONGEST_NAME),
         upstream=tuple(sorted(task.upstream_task_ids)),
         downstream=tuple(sorted(task.downstream_task_ids)),
-        trigger_rule=task.trigger_rule,
-        retries=task.retries,
-        retry_delay=task.retry_delay,
-        retry_exponential_backoff=task.retry_exponential_backoff,
-        max_retry_delay=task.max_retry_delay,
-        execution_timeout=task.execution_timeout,
-        depends_on_past=task.depends_on_past,
-        wait_for_downstream=task.wait_for_downstream,
-        pool=task.pool,
-        pool_slots=task.pool_slots,
-        priority_weight=task.priority_weight,
-        max_active_tis_per_dag=task.max_active_tis_per_dag,
-        max_active_tis_per_dagrun=task.max_active_tis_per_dagrun,
         decides=task.decides,
+        **{name: getattr(task, name) for name in _AS_DECLARED},
     )
 
 

@@ -1,30 +1,34 @@
-"""The DAG an author writes: a context manager that gathers tasks, and ``@dag``."""
+"""What an author writes: a DAG, a context manager that gathers tasks, and its tasks, which every operator is.
 
-import functools
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+They know each other, so they stand together. Neither raises for what is wrong: mistakes are collected.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, overload
+from typing import Annotated, Any, ClassVar, Required, Self, TypeVar, Unpack
 
-from tailrace.authoring.arguments import arguments, flag, items, short_text, text, texts, whole
+from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, DAGS_LACK, DagArguments
 from tailrace.authoring.datetimes import datetime_in, zone_of
-from tailrace.authoring.lacking import OF_DAGS, judge
-from tailrace.authoring.mistakes import Mistake, Note, nearest, where_written
+from tailrace.authoring.declarations import Argument, arguments_of, lacking_of
+from tailrace.authoring.defaults import OF_ONE_TASK, parameters_of, with_defaults
+from tailrace.authoring.lacking import Lacking, judge
+from tailrace.authoring.mistakes import LEFT_OUT, Mistake, Note, where_written
+from tailrace.authoring.relations import Task, relate
+from tailrace.authoring.task_arguments import CommonArguments
 from tailrace.authoring.variables import VARIABLES
+from tailrace.authoring.xcom_args import XComArg, outputs_in
 from tailrace.model.names import wrong_with_id
 from tailrace.model.plain_text import on_one_line, shown, visible_line
-from tailrace.model.spec import ScheduleKind
+from tailrace.model.rules import TriggerRule
+from tailrace.model.spec import Decides, Schedule, ScheduleKind
+from tailrace.model.suggestions import did_you_write
 from tailrace.timetable import read_schedule, validate
 
-if TYPE_CHECKING:
-    from tailrace.authoring.operator import BaseOperator
-
-P = ParamSpec("P")
-R = TypeVar("R")
-V = TypeVar("V")
 M = TypeVar("M", bound=Mistake)
+
+_ZONE = Argument("a time zone", zone_of, "UTC")
 
 
 class DAG:
@@ -33,32 +37,27 @@ class DAG:
     ``schedule``: cron text, a preset such as ``@daily``, a timedelta, or None. ``start_date`` and ``end_date``: naive
     ones are in ``timezone``, which defaults to the zone of an aware ``start_date``, else UTC. ``default_args`` are
     arguments for every operator that takes them and does not give its own; a ``start_date`` or ``end_date`` among them
-    is the DAG's. ``template_searchpath``: folders of template files, besides that of the DAG's file. Mistakes are
-    collected, not raised.
+    is the DAG's. ``template_searchpath``: folders of template files, besides that of the DAG's file.
     """
 
     _open: ClassVar[list["DAG"]] = []
     _loaded: ClassVar[list["DAG"]] = []  # every DAG made since ``collect`` was last called
 
-    def __init__(
-        self,
-        dag_id: str,
-        *,
-        schedule: str | timedelta | None = None,
-        start_date: datetime | None = None,
-        end_date: datetime | None = None,
-        timezone: str | tzinfo | None = None,
-        catchup: bool = False,
-        default_args: Mapping[str, Any] | None = None,
-        max_active_runs: int = 16,
-        max_active_tasks: int = 16,
-        description: str | None = "",
-        tags: Iterable[str] | None = (),
-        user_defined_macros: Mapping[str, Any] | None = None,
-        template_searchpath: str | Iterable[str] | None = None,
-        doc_md: str | None = "",
-        **unknown: Any,
-    ) -> None:
+    schedule: Schedule
+    start_date: datetime | None
+    end_date: datetime | None
+    timezone: str
+    catchup: bool
+    default_args: dict[str, Any]
+    max_active_runs: int
+    max_active_tasks: int
+    description: str
+    tags: tuple[str, ...]
+    user_defined_macros: dict[str, Any]
+    template_searchpath: tuple[str, ...]
+    doc_md: str
+
+    def __init__(self, dag_id: str, **arguments: Unpack[DagArguments]) -> None:
         self.file, self.line = where_written()
         self.folder = Path(self.file).parent  # once it is loaded, that of the file it was loaded from
         self.dag_id = dag_id if isinstance(dag_id, str) else shown(dag_id)
@@ -67,20 +66,14 @@ class DAG:
         self.without_effect: set[str] = set()  # arguments that are kept and change nothing
         self.defaults_taken: set[str] = set()  # what of default_args some task has taken
         self.task_dict: dict[str, BaseOperator] = {}
-        self.default_args = self._read("default_args", arguments, default_args, dict[str, Any]())
-        self.catchup = self._read("catchup", flag, catchup, False)
-        self.max_active_runs = self._read("max_active_runs", whole(1), max_active_runs, 1)
-        self.max_active_tasks = self._read("max_active_tasks", whole(1), max_active_tasks, 1)
-        self.description = self._read("description", short_text, description, "")
-        self.doc_md = self._read("doc_md", text, doc_md, "")
-        self.tags = self._read("tags", texts, tags, tuple[str, ...]())
-        self.user_defined_macros = self._read("user_defined_macros", arguments, user_defined_macros, dict[str, Any]())
-        for name in sorted(VARIABLES.intersection(self.user_defined_macros)):
+        given: Mapping[str, Any] = {**arguments}
+        for name, argument in DAG_ARGUMENTS.items():
+            setattr(self, name, self._read(name, argument, given.get(name, argument.default)))
+        for name in sorted(VARIABLES.keys() & self.user_defined_macros):
             self.mistake(f"user_defined_macros: {name} is a variable of every template; take another name")
-        self.template_searchpath = self._read("template_searchpath", folders, template_searchpath, tuple[str, ...]())
-        self._look_at_unknown({**unknown, "doc_md": doc_md})
-        self._read_dates(timezone, start_date, end_date)
-        self._read_schedule(schedule)
+        self._look_at_lacking(given)
+        self._read_dates(given.get("timezone"), given.get("start_date"), given.get("end_date"))
+        self._read_schedule(given.get("schedule"))
         if wrong := wrong_with_id(dag_id):
             self.mistake(f"dag_id must be {wrong}")
         DAG._loaded.append(self)
@@ -159,16 +152,16 @@ class DAG:
         dag_id = visible_line(whose) if isinstance(whose, str) else None
         return kind(on_one_line(file), line, dag_id, message)
 
-    def _look_at_unknown(self, unknown: Mapping[str, Any]) -> None:
-        for name in unknown:
-            if name in OF_DAGS:
-                judged = judge(OF_DAGS, name, unknown)
+    def _look_at_lacking(self, given: Mapping[str, Any]) -> None:
+        for name in given:
+            if name in DAGS_LACK:
+                judged = judge(DAGS_LACK, name, given)
                 if judged.mistake:
                     self.mistake(judged.mistake)
                 if judged.has_no_effect:
                     self.without_effect.add(name)
-            else:
-                self.mistake(f"DAG has no argument {name!r}{nearest(name, DAG.__init__.__kwdefaults__ or ())}")
+            elif name not in DAG_ARGUMENTS:
+                self.mistake(f"DAG has no argument {name!r}{did_you_write(name, DAG_ARGUMENTS)}")
 
     def _read_dates(self, timezone: object, start_date: object, end_date: object) -> None:
         """The zone, and the DAG's own dates; what default_args has of them is the DAG's."""
@@ -178,9 +171,9 @@ class DAG:
         end_date = defaults.get("end_date") if end_date is None else end_date
         self.timezone = "UTC"
         if timezone is not None:
-            self.timezone = self._read("timezone:", zone_of, timezone, "UTC")
+            self.timezone = self._read("timezone:", _ZONE, timezone)
         elif (zone := getattr(start_date, "tzinfo", None)) is not None:
-            self.timezone = self._read("the zone of start_date:", zone_of, zone, "UTC")
+            self.timezone = self._read("the zone of start_date:", _ZONE, zone)
         self.start_date = self._date("start_date", start_date)
         self.end_date = self._date("end_date", end_date)
         if self.start_date is not None and self.end_date is not None and self.end_date < self.start_date:
@@ -229,45 +222,157 @@ class DAG:
         if self.catchup and kind is ScheduleKind.NONE:
             self.without_effect.add("catchup (there is no schedule)")
 
-    def _read(self, name: str, read: Callable[[Any], V], value: object, otherwise: V) -> V:
+    def _read(self, name: str, argument: Argument, value: object) -> Any:
         try:
-            return read(value)
+            return argument.read(value)
         except ValueError as wrong:
             self.mistake(f"{name} {wrong}")
-            return otherwise
+            return argument.otherwise
 
 
-def folders(written: Any) -> tuple[str, ...]:
-    """Reads a folder's path, or several."""
-    found = items([written] if isinstance(written, (str, os.PathLike)) else written)
-    for each in found:
-        if not isinstance(each, (str, os.PathLike)):
-            raise ValueError(f"must be a folder's path, or several, not {shown(written)}")
-    return tuple(map(os.fspath, found))
+class TaskArguments(CommonArguments, total=False):
+    """What every operator takes: to be unpacked in the ``__init__`` of your own."""
+
+    task_id: Annotated[Required[str], Argument("its name in the DAG", default=LEFT_OUT)]
+    dag: Annotated[DAG | None, Argument("the DAG it is in, where it is not written inside `with DAG(…):`")]
+    start_date: Annotated[None, Lacking("is the DAG's: a task has none of its own")]
+    end_date: Annotated[None, Lacking("is the DAG's: a task has none of its own")]
 
 
-@overload
-def dag(dag_id: Callable[P, object]) -> Callable[P, DAG]: ...
-@overload
-def dag(dag_id: str | None = None, **arguments: Any) -> Callable[[Callable[P, object]], Callable[P, DAG]]: ...
-def dag(dag_id: str | Callable[..., Any] | None = None, **arguments: Any) -> Any:
-    """Make a function into a DAG factory: its body is the ``with`` block; calling it makes the DAG.
+TASKS_LACK = lacking_of(TaskArguments)
 
-    Usable as ``@dag`` or ``@dag("name", schedule=…)``; the id defaults to the function's name. Unlike in Airflow a
-    decorated function that is never called makes no DAG either.
+
+class BaseOperator(Task):
+    """One task of a DAG. Subclasses define ``execute(context)``; what it returns is JSON and becomes its XCom.
+
+    Durations are timedeltas or seconds. ``wait_for_downstream`` implies ``depends_on_past``. What a subclass names in
+    its own ``__init__`` can be in a DAG's default_args too.
     """
-    if callable(dag_id):
-        return dag()(dag_id)
-    named = dag_id
 
-    def decorate(function: Callable[P, object]) -> Callable[P, DAG]:
-        @functools.wraps(function)
-        def make(*args: P.args, **kwargs: P.kwargs) -> DAG:
-            described = {"description": (function.__doc__ or "").strip().partition("\n")[0], **arguments}
-            with DAG(function.__name__ if named is None else named, **described) as made:
-                function(*args, **kwargs)
-            return made
+    template_fields: ClassVar[Sequence[str]] = ()
+    template_ext: ClassVar[Sequence[str]] = ()  # a templated word with this ending names a file to render
+    file_fields: ClassVar[Sequence[str] | None] = None  # in which fields; None is in every one
+    decides: ClassVar[Decides] = Decides.NOTHING
+    _declared: ClassVar[Mapping[str, Argument]] = arguments_of(TaskArguments)
 
-        return make
+    dag: DAG
+    retries: int
+    retry_delay: timedelta
+    retry_exponential_backoff: bool
+    max_retry_delay: timedelta | None
+    execution_timeout: timedelta | None
+    depends_on_past: bool
+    wait_for_downstream: bool
+    trigger_rule: TriggerRule
+    pool: str
+    pool_slots: int
+    priority_weight: int
+    weight_rule: str
+    max_active_tis_per_dag: int | None
+    max_active_tis_per_dagrun: int | None
+    do_xcom_push: bool
+    owner: str
+    doc_md: str
 
-    return decorate
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if "__init__" in vars(cls):
+            cls.__init__ = with_defaults(vars(cls)["__init__"])  # type: ignore[method-assign]
+
+    def __init__(self, **arguments: Unpack[TaskArguments]) -> None:
+        given: Mapping[str, Any] = {**arguments}
+        named, given_dag = given.get("task_id", LEFT_OUT), given.get("dag")
+        found = self._begin(given_dag)
+        self.upstream_task_ids = set()
+        self.downstream_task_ids = set()
+        wrong_with_it = wrong_with_id(named)
+        self.task_id = shown(named) if wrong_with_it else named
+        # A task outside any DAG is kept in one of its own, whose only mistake says so.
+        self.dag = found or DAG("(no DAG)")
+        if found is None:
+            self.dag.mistakes.clear()
+            self.mistake(f"task {named!r} is in no DAG; write it inside `with DAG(…):` or give it dag=")
+        if given_dag is not None and not isinstance(given_dag, DAG):
+            self.mistake(f"dag must be a DAG, not {shown(given_dag)}")
+        if wrong_with_it:
+            self.mistake(f"task_id must be {wrong_with_it}")
+        self._look_at_lacking(given)
+        self._read_arguments(given)
+        if self.wait_for_downstream:
+            self.depends_on_past = True
+        self.dag.add_task(self)
+        self._on_arguments_read()
+
+    def execute(self, context: Mapping[str, Any]) -> Any:
+        """Do the task's work in its own process. Raise TaskSkipped to skip, TaskFailed to fail for good."""
+        raise TypeError(f"{type(self).__name__} does not define execute(context)")
+
+    def look_for_mistakes(self) -> None:
+        """Note what is wrong with the task as it is once its whole file has been read."""
+
+    @property
+    def output(self) -> XComArg[Any]:
+        """What the task will return, to hand to other tasks."""
+        return XComArg(self)
+
+    def __repr__(self) -> str:
+        return f"<Task({type(self).__name__}): {self.task_id}>"
+
+    def mistake(self, message: str) -> None:
+        """Note a mistake where this task was written."""
+        self.dag.mistake(f"task {self.task_id}: {message}", at=self.written_at)
+
+    def _begin(self, dag: object) -> DAG | None:
+        """The DAG that the task is in. The first ``__init__`` that runs, be it an author's own, keeps where it is."""
+        if "written_at" not in vars(self):
+            self.written_at = where_written()
+            self._from_defaults: set[str] = set()
+        return dag if isinstance(dag, DAG) else DAG.current()
+
+    def _took_defaults(self, dag: DAG, names: Collection[str]) -> None:
+        dag.defaults_taken.update(names)
+        self._from_defaults.update(names)
+
+    def _on_arguments_read(self) -> None:
+        """What an operator makes of its arguments."""
+
+    def _look_at_lacking(self, arguments: Mapping[str, Any]) -> None:
+        given = {**self.dag.default_args, **arguments}
+        for name in arguments:
+            if name in TASKS_LACK:
+                judged = judge(TASKS_LACK, name, given)
+                if judged.mistake:
+                    self.mistake(judged.mistake)
+                if judged.has_no_effect:
+                    self.dag.without_effect.add(name)
+            elif name not in self._declared:
+                hint = did_you_write(name, names_of(type(self)))
+                self.mistake(f"{type(self).__name__} has no argument {name!r}{hint}")
+
+    def _read_arguments(self, given: Mapping[str, Any]) -> None:
+        defaults = {name: value for name, value in self.dag.default_args.items() if name in self._declared}
+        self._took_defaults(self.dag, defaults.keys() - given.keys() - OF_ONE_TASK)
+        for name, argument in self._declared.items():
+            if name not in OF_ONE_TASK:
+                value = self._read(name, argument, given.get(name, defaults.get(name, argument.default)))
+                setattr(self, name, value)
+                if argument.holds_outputs:
+                    relate([output.operator for output in outputs_in(value)], [self])
+
+    def _read(self, name: str, argument: Argument, value: object) -> Any:
+        """What an argument means; a wrong one is a mistake of the task's, or of default_args, where it came from."""
+        try:
+            return argument.read(value)
+        except ValueError as wrong:
+            if name in self._from_defaults:
+                self.dag.mistake(f"default_args: {name} {wrong}")
+            else:
+                self.mistake(f"{name} {wrong}")
+            return argument.otherwise
+
+
+def names_of(operator: type[BaseOperator]) -> set[str]:
+    """Every argument that operators of this class take."""
+    made = [vars(each).get("__init__") for each in operator.__mro__ if issubclass(each, BaseOperator)]
+    own = (parameters_of(each)[1] for each in made if each is not None)
+    return set(operator._declared).union(*own) - {"self", "dag"}

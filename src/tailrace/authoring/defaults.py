@@ -5,10 +5,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tailrace.authoring.dag import DAG
-
 #: Not to be had from default_args: these say which task it is.
-_OF_ONE_TASK = ("self", "dag", "task_id")
+OF_ONE_TASK = frozenset(("self", "dag", "task_id"))
 
 
 def with_defaults(initialise: Callable[..., None]) -> Callable[..., None]:
@@ -19,9 +17,7 @@ def with_defaults(initialise: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(initialise)
     def initialise_with_defaults(self: Any, *args: Any, **kwargs: Any) -> None:
-        self._begin()
-        given = kwargs.get("dag")
-        dag = given if isinstance(given, DAG) else DAG.current()
+        dag = self._begin(kwargs.get("dag"))
         if dag is not None and dag.default_args:
             taken = _missing(initialise, args, kwargs, dag.default_args)
             kwargs.update((name, dag.default_args[name]) for name in taken)
@@ -36,7 +32,7 @@ def _missing(
 ) -> list[str]:
     positions, names = parameters_of(initialise)
     given = {*positions[: len(args) + 1], *kwargs}
-    return [name for name in names if name in defaults and name not in given and name not in _OF_ONE_TASK]
+    return [name for name in names if name in defaults and name not in given and name not in OF_ONE_TASK]
 
 
 @functools.cache

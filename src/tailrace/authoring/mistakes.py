@@ -4,8 +4,6 @@ Constructing a DAG or an operator never raises at the first mistake: an author w
 """
 
 import sys
-from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +60,3 @@ class _LeftOut:
 
 
 LEFT_OUT: Any = _LeftOut()
-
-
-def nearest(name: object, known: Iterable[str], likeness: float = 0.6) -> str:
-    """``"; did you mean a or b?"``, or nothing when nothing known is close."""
-    close = get_close_matches(str(name), list(known), n=2, cutoff=likeness)
-    return f"; did you mean {' or '.join(repr(each) for each in close)}?" if close else ""

@@ -5,28 +5,38 @@ import functools
 import inspect
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from msgspec import Struct
 
 from tailrace.authoring import bash_command as bash
-from tailrace.authoring.arguments import arguments as read_arguments
-from tailrace.authoring.arguments import flag, items
-from tailrace.authoring.mistakes import LEFT_OUT
-from tailrace.authoring.operator import BaseOperator
-from tailrace.authoring.relations import relate
+from tailrace.authoring.dag import BaseOperator
+from tailrace.authoring.declarations import arguments_of
 from tailrace.authoring.results import Followed, is_success, settled
+from tailrace.authoring.task_arguments import (
+    BASH_COMMAND,
+    PYTHON_CALLABLE,
+    BashArguments,
+    PythonArguments,
+    ShortCircuitArguments,
+)
 from tailrace.authoring.variables import VARIABLES
-from tailrace.authoring.xcom_args import RETURN_VALUE, outputs_in, resolve
+from tailrace.authoring.xcom_args import RETURN_VALUE, resolve
 from tailrace.errors import TaskFailed, TaskSkipped
-from tailrace.model.plain_text import shown
 from tailrace.model.spec import Decides
+
+if TYPE_CHECKING:
+    from tailrace.authoring.operator_arguments import (
+        BashOperatorArguments,
+        BranchOperatorArguments,
+        PythonOperatorArguments,
+        ShortCircuitOperatorArguments,
+    )
 
 _PIECE = 1 << 16
 
@@ -56,17 +66,10 @@ class RunsBash(BaseOperator):
     append_env: bool
     cwd: Any
     skip_on_exit_code: tuple[int, ...]
-
-    def read_surroundings(self, env: object, append_env: object, cwd: object, skip_on_exit_code: object) -> None:
-        """Read the arguments that say how bash is run."""
-        self.env = self._read("env", bash.environment, env, None)
-        self.append_env = self._read("append_env", flag, append_env, False)
-        self.cwd = self._read("cwd", bash.folder, cwd, None)
-        self.skip_on_exit_code = self._read("skip_on_exit_code", bash.exit_codes, skip_on_exit_code, ())
-        relate([output.operator for output in outputs_in([env, cwd])], [self])
+    _declared = {**BaseOperator._declared, **arguments_of(BashArguments)}
 
     def run_in_bash(self, command: Any) -> str:
-        """Run a command; answers the last line it printed."""
+        """Run a command; returns the last line it printed."""
         environment = None if self.env is None else bash.variables(self.env, append=self.append_env)
         sys.stdout.flush()
         with bash.given(command) as (arguments, descriptors):
@@ -106,24 +109,15 @@ class BashOperator(RunsBash):
     template_ext: ClassVar[Sequence[str]] = (".sh", ".bash")
     file_fields: ClassVar[Sequence[str] | None] = ("bash_command",)
 
-    def __init__(
-        self,
-        *,
-        task_id: str = LEFT_OUT,
-        bash_command: str = LEFT_OUT,
-        env: Mapping[str, str] | None = None,
-        append_env: bool = False,
-        cwd: str | None = None,
-        skip_on_exit_code: int | Sequence[int] | None = 99,
-        **arguments: Any,
-    ) -> None:
-        super().__init__(task_id=task_id, **arguments)
-        self.bash_command = self._read("bash_command", bash.command, bash_command, "")
-        self.read_surroundings(env, append_env, cwd, skip_on_exit_code)
-        relate([output.operator for output in outputs_in(bash_command)], [self])
+    _declared = {**RunsBash._declared, "bash_command": BASH_COMMAND}
+    bash_command: Any
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[BashOperatorArguments]) -> None: ...
 
     def execute(self, context: Mapping[str, Any]) -> str:
-        """Run the command; answers the last line it printed."""
+        """Run the command; returns the last line it printed."""
         return self.run_in_bash(self.bash_command)
 
 
@@ -158,8 +152,12 @@ def _started(
 
 @functools.cache
 def _where_bash_is() -> str:
-    """Looked for once: else each command looks through the whole PATH, and that of its ``env`` may not lead to it."""
-    return shutil.which("bash") or "bash"
+    """Looked for once: else each command looks through the whole PATH, and that of its ``env`` may not lead to it.
+
+    (``shutil`` knows how, and would bring the compression libraries into every process.)
+    """
+    paths = (os.path.join(folder, "bash") for folder in os.get_exec_path())
+    return next((path for path in paths if os.access(path, os.X_OK) and not os.path.isdir(path)), "bash")
 
 
 class _Said:
@@ -218,29 +216,23 @@ class PythonOperator(BaseOperator):
 
     template_fields: ClassVar[Sequence[str]] = ("op_args", "op_kwargs", "templates_dict")
 
-    def __init__(
-        self,
-        *,
-        task_id: str = LEFT_OUT,
-        python_callable: Callable[..., Any] = LEFT_OUT,
-        op_args: Sequence[Any] | None = None,
-        op_kwargs: Mapping[str, Any] | None = None,
-        templates_dict: Mapping[str, Any] | None = None,
-        multiple_outputs: bool = False,
-        **arguments: Any,
-    ) -> None:
-        super().__init__(task_id=task_id, **arguments)
-        self.python_callable = self._read("python_callable", _callable, python_callable, python_callable)
-        self._described = python_callable, _parameters_of(python_callable)  # once, not in the process of each try
-        self.op_args = self._read("op_args", items, op_args, list[Any]())
-        self.op_kwargs = self._read("op_kwargs", read_arguments, op_kwargs, dict[str, Any]())
-        self.templates_dict = self._read("templates_dict", read_arguments, templates_dict, dict[str, Any]())
-        self.multiple_outputs = self._read("multiple_outputs", flag, multiple_outputs, False)
-        used = outputs_in([self.op_args, self.op_kwargs, self.templates_dict])
-        relate([output.operator for output in used], [self])
+    _declared = {**BaseOperator._declared, **arguments_of(PythonArguments), "python_callable": PYTHON_CALLABLE}
+    python_callable: Callable[..., Any]
+    op_args: list[Any]
+    op_kwargs: dict[str, Any]
+    templates_dict: dict[str, Any]
+    multiple_outputs: bool
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[PythonOperatorArguments]) -> None: ...
+
+    def _on_arguments_read(self) -> None:
+        function = self.python_callable
+        self._described = function, _parameters_of(function)  # once, not in the process of each try
 
     def execute(self, context: Mapping[str, Any]) -> Any:
-        """Call the function; answers what it returns."""
+        """Call the function; returns what it returns."""
         result = self.call(context)
         if self.multiple_outputs:
             if not isinstance(result, dict):
@@ -283,13 +275,6 @@ class PythonOperator(BaseOperator):
             if is_success(ended):
                 return None
             raise
-
-
-def _callable(written: Any) -> Any:
-    """Reads what can be called."""
-    if not callable(written):
-        raise ValueError(f"must be callable, not {shown(written)}")
-    return written
 
 
 class _Parameters(Struct, frozen=True):
@@ -340,8 +325,12 @@ class BranchPythonOperator(PythonOperator):
 
     decides: ClassVar[Decides] = Decides.BRANCH
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[BranchOperatorArguments]) -> None: ...
+
     def execute(self, context: Mapping[str, Any]) -> Followed:
-        """Call the function; answers which tasks are followed."""
+        """Call the function; returns which tasks are followed."""
         chosen = self.call(context)
         return Followed(followed_ids(self, chosen), chosen)
 
@@ -368,12 +357,19 @@ class ShortCircuitOperator(PythonOperator):
     With ``ignore_downstream_trigger_rules=False`` only its direct downstream tasks are; trigger rules decide the rest.
     """
 
-    def __init__(self, *, ignore_downstream_trigger_rules: bool = True, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        far = self._read("ignore_downstream_trigger_rules", flag, ignore_downstream_trigger_rules, True)
+    _declared = {**PythonOperator._declared, **arguments_of(ShortCircuitArguments)}
+    ignore_downstream_trigger_rules: bool
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[ShortCircuitOperatorArguments]) -> None: ...
+
+    def _on_arguments_read(self) -> None:
+        super()._on_arguments_read()
+        far = self.ignore_downstream_trigger_rules
         self.decides = Decides.SHORT_CIRCUIT if far else Decides.SHORT_CIRCUIT_DIRECT  # type: ignore[misc]
 
     def execute(self, context: Mapping[str, Any]) -> Followed:
-        """Call the function; a false answer follows nothing."""
-        answer = self.call(context)
-        return Followed(None if answer else (), answer)
+        """Call the function; a false result follows nothing."""
+        result = self.call(context)
+        return Followed(None if result else (), result)

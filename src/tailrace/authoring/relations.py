@@ -1,20 +1,19 @@
 """``>>``, ``<<``, ``chain`` and ``cross_downstream``: how an author says what comes before what."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import Any, Self, TypeAlias, TypeVar, Union
 
-if TYPE_CHECKING:
-    from tailrace.authoring.operator import BaseOperator
-
-Related: TypeAlias = Union["Relations", Sequence["Relations"]]
+#: What may stand on either side: a task, an output, or several, in lists of lists if need be.
+Related: TypeAlias = Union["Relations", Iterable["Relations | Iterable[Relations]"]]
+L = TypeVar("L", bound=Related)
 
 
 class Relations:
     """Anything that stands for a task in ``>>``: an operator, or the output of one."""
 
     @property
-    def tasks_meant(self) -> "list[BaseOperator]":
-        """The operators this stands for."""
+    def tasks_meant(self) -> "list[Task]":
+        """The tasks this stands for."""
         raise TypeError(f"{type(self).__name__} stands for no task")
 
     def set_downstream(self, other: Related) -> None:
@@ -25,7 +24,7 @@ class Relations:
         """This comes after ``other``."""
         relate(self._others(other), self.tasks_meant)
 
-    def _others(self, other: object) -> "list[BaseOperator]":
+    def _others(self, other: object) -> "list[Task]":
         try:
             return meant(other)
         except TypeError as wrong:
@@ -33,25 +32,43 @@ class Relations:
                 task.mistake(str(wrong))
             return []
 
-    def __rshift__(self, other: Any) -> Any:
+    def __rshift__(self, other: L) -> L:
         self.set_downstream(other)
         return other
 
-    def __lshift__(self, other: Any) -> Any:
+    def __lshift__(self, other: L) -> L:
         self.set_upstream(other)
         return other
 
-    def __rrshift__(self, other: Any) -> "Relations":
+    def __rrshift__(self, other: Related) -> Self:
         self.set_upstream(other)
         return self
 
-    def __rlshift__(self, other: Any) -> "Relations":
+    def __rlshift__(self, other: Related) -> Self:
         self.set_downstream(other)
         return self
 
 
-def meant(related: object) -> "list[BaseOperator]":
-    """The operators that one side of a ``>>`` stands for. Raises TypeError for anything that is not tasks."""
+class Task(Relations):
+    """A task, as far as relations go: which DAG it is in, and what is directly above and below it."""
+
+    task_id: str
+    dag: Any
+    upstream_task_ids: set[str]
+    downstream_task_ids: set[str]
+
+    @property
+    def tasks_meant(self) -> "list[Task]":
+        """A task stands for itself."""
+        return [self]
+
+    def mistake(self, message: str) -> None:
+        """Note a mistake where this task was written."""
+        raise NotImplementedError
+
+
+def meant(related: object) -> list[Task]:
+    """The tasks that one side of a ``>>`` stands for. Raises TypeError for anything that is not tasks."""
     if isinstance(related, Relations):
         return related.tasks_meant
     if isinstance(related, Iterable) and not isinstance(related, str):
@@ -59,7 +76,7 @@ def meant(related: object) -> "list[BaseOperator]":
     raise TypeError(f"only tasks and lists of tasks can be related by >> and <<, not {related!r}")
 
 
-def relate(before: "Iterable[BaseOperator]", after: "Iterable[BaseOperator]") -> None:
+def relate(before: Iterable[Task], after: Iterable[Task]) -> None:
     """Every task of ``before`` comes before every task of ``after``."""
     later = list(after)
     for upstream in before:
@@ -90,6 +107,6 @@ def chain(*tasks: Related) -> None:
             relate([upstream], [downstream])
 
 
-def cross_downstream(from_tasks: Sequence[Relations], to_tasks: Sequence[Relations]) -> None:
+def cross_downstream(from_tasks: Related, to_tasks: Related) -> None:
     """Every task of ``from_tasks`` comes before every task of ``to_tasks``."""
     relate(meant(from_tasks), meant(to_tasks))

@@ -1,15 +1,55 @@
-"""``@task``: a function becomes a task when it is called inside a DAG; the call answers the task's output."""
+"""``@dag`` and ``@task``: a function becomes a DAG, or a task when it is called inside one.
+
+A call of a task's function returns its output. The function may leave to Tailrace what is named like a template
+variable, and take outputs for values; so type checkers refuse what is given by position and is of a wrong type, or too
+much, and the rest is looked at as the file loads.
+"""
+
+from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.operators import BranchPythonOperator, PythonOperator, RunsBash, ShortCircuitOperator
-from tailrace.authoring.xcom_args import XComArg
+
+if TYPE_CHECKING:
+    from tailrace.authoring.dag_arguments import DagArguments
+    from tailrace.authoring.operator_arguments import (
+        BashFunctionArguments,
+        FunctionArguments,
+        ShortCircuitFunctionArguments,
+    )
+    from tailrace.authoring.task_arguments import Chosen
+    from tailrace.authoring.xcom_args import XComArg
+
+P = ParamSpec("P")
+R = TypeVar("R")
+V1 = TypeVar("V1")
+V2 = TypeVar("V2")
+V3 = TypeVar("V3")
+F = TypeVar("F", covariant=True, bound=Callable[..., Any])
+
+if TYPE_CHECKING:
+    #: A value, or an output that will be one; in a list or dict anything may be an output.
+    ValueOf: TypeAlias = V1 | XComArg[V1] | list[Any] | tuple[Any, ...] | dict[str, Any]
 
 
-class TaskFunction:
+class TaskFunction(Generic[F]):
     """A decorated function. Each call makes one task; a second call gets ``__1`` after its id, and so on."""
 
     def __init__(self, function: Callable[..., Any], operator: type[PythonOperator], arguments: Mapping[str, Any]):
@@ -18,74 +58,140 @@ class TaskFunction:
         self._arguments = dict(arguments)
         functools.update_wrapper(self, function)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> XComArg:
+    @overload
+    def __call__(self: TaskFunction[Callable[P, R]], /, *args: P.args, **kwargs: P.kwargs) -> XComArg[R]: ...
+    @overload
+    def __call__(
+        self: TaskFunction[Callable[Concatenate[V1, ...], R]], v1: ValueOf[V1], /, **kwargs: Any
+    ) -> XComArg[R]: ...
+    @overload
+    def __call__(
+        self: TaskFunction[Callable[Concatenate[V1, V2, ...], R]], v1: ValueOf[V1], v2: ValueOf[V2], /, **kwargs: Any
+    ) -> XComArg[R]: ...
+    @overload
+    def __call__(
+        self: TaskFunction[Callable[Concatenate[V1, V2, V3, ...], R]],
+        v1: ValueOf[V1],
+        v2: ValueOf[V2],
+        v3: ValueOf[V3],
+        /,
+        *more: Any,
+        **kwargs: Any,
+    ) -> XComArg[R]: ...
+    @overload
+    def __call__(  # type: ignore[overload-cannot-match]  # it is, by a call that leaves out what has a variable's name
+        self: TaskFunction[Callable[..., R]], /, **kwargs: Any
+    ) -> XComArg[R]: ...
+    def __call__(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """A task that calls the function with these arguments; its output."""
         task = self._operator(
             task_id=_free_id(self._arguments.get("task_id") or self.function.__name__),
             python_callable=self.function,
             op_args=args,
             op_kwargs=kwargs,
-            **_without(self._arguments, "task_id"),
+            **{name: value for name, value in self._arguments.items() if name != "task_id"},
         )
         task.doc_md = task.doc_md or self.function.__doc__ or ""
         return task.output
 
-    def override(self, **arguments: Any) -> "TaskFunction":
+    def override(self, **arguments: Unpack[FunctionArguments]) -> Self:
         """The same function with other task arguments, such as ``task_id`` or ``retries``."""
-        return TaskFunction(self.function, self._operator, {**self._arguments, **arguments})
+        return type(self)(self.function, self._operator, {**self._arguments, **arguments})
+
+
+class ShortCircuitFunction(TaskFunction[F]):
+    """What ``@task.short_circuit`` makes of a function."""
+
+    if TYPE_CHECKING:
+
+        def override(self, **arguments: Unpack[ShortCircuitFunctionArguments]) -> Self: ...
+
+
+class BashFunction(TaskFunction[F]):
+    """What ``@task.bash`` makes of a function."""
+
+    if TYPE_CHECKING:
+
+        def override(self, **arguments: Unpack[BashFunctionArguments]) -> Self: ...
 
 
 class _BashTask(PythonOperator, RunsBash):
     """Calls its function for a bash command and runs that."""
 
     template_fields: ClassVar[Sequence[str]] = (*PythonOperator.template_fields, "env", "cwd")
-
-    def __init__(
-        self,
-        *,
-        env: Mapping[str, str] | None = None,
-        append_env: bool = False,
-        cwd: str | None = None,
-        skip_on_exit_code: int | Sequence[int] | None = 99,
-        **arguments: Any,
-    ) -> None:
-        super().__init__(**arguments)
-        self.read_surroundings(env, append_env, cwd, skip_on_exit_code)
+    _declared = {**RunsBash._declared, **PythonOperator._declared}
 
     def execute(self, context: Mapping[str, Any]) -> Any:
         return self.run_in_bash(self.call(context))
 
 
+if TYPE_CHECKING:
+
+    class _Decorate(Protocol):
+        """What ``@task(…)`` returns."""
+
+        @overload
+        def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> TaskFunction[Callable[P, R]]: ...
+        @overload
+        def __call__(self, function: Callable[P, R], /) -> TaskFunction[Callable[P, R]]: ...
+
+    _Branch: TypeAlias = Callable[P, Chosen | Coroutine[Any, Any, Chosen]]
+    _Bash: TypeAlias = Callable[P, str | Coroutine[Any, Any, str]]
+
+
 class _TaskDecorator:
-    """``@task`` and its kinds: ``@task.branch``, ``@task.short_circuit``, ``@task.bash``."""
+    """``@task`` and its kinds, each with or without arguments of the task."""
 
-    def __call__(self, function: Callable[..., Any] | None = None, **arguments: Any) -> Any:
-        """Decorate a function, with or without task arguments."""
-        return self._decorate(PythonOperator, function, arguments)
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> TaskFunction[Callable[P, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> TaskFunction[Callable[P, R]]: ...
+    @overload
+    def __call__(self, /, **arguments: Unpack[FunctionArguments]) -> _Decorate: ...
+    def __call__(self, function: Any = None, /, **arguments: Any) -> Any:
+        """The function does the task's work; what it returns is the task's XCom."""
+        return _decorated(TaskFunction, PythonOperator, function, arguments)
 
-    def branch(self, function: Callable[..., Any] | None = None, **arguments: Any) -> Any:
-        """The function answers the task ids to follow."""
-        return self._decorate(BranchPythonOperator, function, arguments)
+    @overload
+    def branch(self, function: _Branch[P], /) -> TaskFunction[Callable[P, Any]]: ...
+    @overload
+    def branch(
+        self, /, **arguments: Unpack[FunctionArguments]
+    ) -> Callable[[_Branch[P]], TaskFunction[Callable[P, Any]]]: ...
+    def branch(self, function: Any = None, /, **arguments: Any) -> Any:
+        """The function returns the task ids to follow."""
+        return _decorated(TaskFunction, BranchPythonOperator, function, arguments)
 
-    def short_circuit(self, function: Callable[..., Any] | None = None, **arguments: Any) -> Any:
-        """The function answers whether to go on."""
-        return self._decorate(ShortCircuitOperator, function, arguments)
+    @overload
+    def short_circuit(self, function: Callable[P, Any], /) -> ShortCircuitFunction[Callable[P, Any]]: ...
+    @overload
+    def short_circuit(
+        self, /, **arguments: Unpack[ShortCircuitFunctionArguments]
+    ) -> Callable[[Callable[P, Any]], ShortCircuitFunction[Callable[P, Any]]]: ...
+    def short_circuit(self, function: Any = None, /, **arguments: Any) -> Any:
+        """The function returns whether to go on."""
+        return _decorated(ShortCircuitFunction, ShortCircuitOperator, function, arguments)
 
-    def bash(self, function: Callable[..., Any] | None = None, **arguments: Any) -> Any:
-        """The function answers a bash command."""
-        return self._decorate(_BashTask, function, arguments)
-
-    def _decorate(
-        self,
-        operator: type[PythonOperator],
-        function: Callable[..., Any] | None,
-        arguments: Mapping[str, Any],
-    ) -> Any:
-        if function is not None:
-            return TaskFunction(function, operator, arguments)
-        return lambda decorated: TaskFunction(decorated, operator, arguments)
+    @overload
+    def bash(self, function: _Bash[P], /) -> BashFunction[Callable[P, str]]: ...
+    @overload
+    def bash(
+        self, /, **arguments: Unpack[BashFunctionArguments]
+    ) -> Callable[[_Bash[P]], BashFunction[Callable[P, str]]]: ...
+    def bash(self, function: Any = None, /, **arguments: Any) -> Any:
+        """The function returns a bash command."""
+        return _decorated(BashFunction, _BashTask, function, arguments)
 
 
 task = _TaskDecorator()
+
+
+def _decorated(
+    kind: type[TaskFunction[Any]], operator: type[PythonOperator], function: Any, arguments: Mapping[str, Any]
+) -> Any:
+    if function is not None:
+        return kind(function, operator, arguments)
+    return lambda decorated: kind(decorated, operator, arguments)
 
 
 def _free_id(wanted: Any) -> Any:
@@ -101,5 +207,30 @@ def _free_id(wanted: Any) -> Any:
     return f"{wanted}__{number}"
 
 
-def _without(arguments: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in arguments.items() if key != name}
+@overload
+def dag(dag_id: Callable[P, object]) -> Callable[P, DAG]: ...
+@overload
+def dag(
+    dag_id: str | None = None, **arguments: Unpack[DagArguments]
+) -> Callable[[Callable[P, object]], Callable[P, DAG]]: ...
+def dag(dag_id: str | Callable[..., Any] | None = None, **arguments: Any) -> Any:
+    """Make a function into a DAG factory: its body is the ``with`` block; calling it makes the DAG.
+
+    Usable as ``@dag`` or ``@dag("name", schedule=…)``; the id defaults to the function's name. Unlike in Airflow a
+    decorated function that is never called makes no DAG either.
+    """
+    if callable(dag_id):
+        return dag()(dag_id)
+    named = dag_id
+
+    def decorate(function: Callable[P, object]) -> Callable[P, DAG]:
+        @functools.wraps(function)
+        def make(*args: P.args, **kwargs: P.kwargs) -> DAG:
+            described: Any = {"description": (function.__doc__ or "").strip().partition("\n")[0], **arguments}
+            with DAG(function.__name__ if named is None else named, **described) as made:
+                function(*args, **kwargs)
+            return made
+
+        return make
+
+    return decorate

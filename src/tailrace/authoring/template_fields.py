@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.dag import BaseOperator
 
 #: A path below a folder, and nothing that a shell would run from elsewhere or replace.
 _FILE = re.compile(r"(?!\.{0,2}/)[\w.+@%/-]+")

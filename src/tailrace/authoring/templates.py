@@ -4,7 +4,7 @@ Loaded only for a field that is a template: to look for its mistakes, and to ren
 """
 
 import functools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +13,8 @@ import jinja2
 from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
-from tailrace.authoring.mistakes import nearest
 from tailrace.errors import RenderingFailed
+from tailrace.model.suggestions import did_you_write
 
 #: What brings other templates or code of its own into a template.
 _MORE = (nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Macro, nodes.CallBlock)
@@ -23,14 +23,20 @@ _MORE = (nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Mac
 Folders = tuple[str, ...]
 
 
+#: The filters besides Jinja's: how each writes a datetime.
+FILTERS: Mapping[str, Callable[[Any], str]] = {
+    "ds": lambda moment: moment.strftime("%Y-%m-%d"),
+    "ds_nodash": lambda moment: moment.strftime("%Y%m%d"),
+    "ts": lambda moment: moment.isoformat(),
+    "ts_nodash": lambda moment: moment.strftime("%Y%m%dT%H%M%S"),
+    "ts_nodash_with_tz": lambda moment: moment.strftime("%Y%m%dT%H%M%S%z"),
+}
+
+
 @functools.cache
 def _environment(folders: Folders) -> jinja2.Environment:
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folders), undefined=jinja2.StrictUndefined)
-    environment.filters["ds"] = lambda moment: moment.strftime("%Y-%m-%d")
-    environment.filters["ds_nodash"] = lambda moment: moment.strftime("%Y%m%d")
-    environment.filters["ts"] = lambda moment: moment.isoformat()
-    environment.filters["ts_nodash"] = lambda moment: moment.strftime("%Y%m%dT%H%M%S")
-    environment.filters["ts_nodash_with_tz"] = lambda moment: moment.strftime("%Y%m%dT%H%M%S%z")
+    environment.filters.update(FILTERS)
     return environment
 
 
@@ -76,11 +82,11 @@ def faults_in(
     found = []
     for kind, there, word in (("filters", environment.filters, "filter"), ("tests", environment.tests, "test")):
         for name in sorted({each.name for each in getattr(parts, kind)} - there.keys()):
-            found.append(f"there is no {word} {name!r}{nearest(name, there)}")
+            found.append(f"there is no {word} {name!r}{did_you_write(name, there)}")
     for name in sorted(name for name in _free_names(parts) if name not in known):
-        found.append(f"{name!r} is undefined{nearest(name, known)}")
+        found.append(f"{name!r} is undefined{did_you_write(name, known)}")
     for name in sorted({name for name in _pulled(parts) if name not in tasks}):
-        found.append(f"{name!r} is no task of this DAG{nearest(name, tasks)}")
+        found.append(f"{name!r} is no task of this DAG{did_you_write(name, tasks)}")
     return found
 
 

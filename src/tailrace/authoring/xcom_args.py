@@ -1,35 +1,34 @@
 """XComArg: the value a task will return, handed to another task before either has run."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, Never, TypeVar
 
-from tailrace.authoring.relations import Relations
+from tailrace.authoring.relations import Relations, Task
 
-if TYPE_CHECKING:
-    from tailrace.authoring.operator import BaseOperator
+R = TypeVar("R", covariant=True)
 
 RETURN_VALUE = "return_value"
 
 Pull = Callable[[str, str], Any]
-"""Answers the XCom of a task id under a key, or None where there is none."""
+"""Returns the XCom of a task id under a key, or None where there is none."""
 
 
-class XComArg(Relations):
+class XComArg(Relations, Generic[R]):
     """Stands for what ``operator`` returns, or a part of it: ``output["key"]``, ``output[0]``."""
 
-    def __init__(self, operator: "BaseOperator", path: tuple[str | int, ...] = ()) -> None:
+    def __init__(self, operator: Task, path: tuple[str | int, ...] = ()) -> None:
         self.operator = operator
         self.path = path
 
     @property
-    def tasks_meant(self) -> "list[BaseOperator]":
+    def tasks_meant(self) -> list[Task]:
         """Relating an output relates its task."""
         return [self.operator]
 
-    def __getitem__(self, part: str | int) -> "XComArg":
+    def __getitem__(self, part: str | int) -> "XComArg[Any]":
         return XComArg(self.operator, (*self.path, part))
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Never:
         raise TypeError(f"the output of {self.operator.task_id} is not known yet: take its parts by key or index")
 
     def __repr__(self) -> str:
@@ -46,7 +45,7 @@ class XComArg(Relations):
         return value
 
 
-def outputs_in(value: Any) -> Iterator[XComArg]:
+def outputs_in(value: Any) -> Iterator[XComArg[Any]]:
     """Every output used in a value, however deep in lists and dicts."""
     if isinstance(value, XComArg):
         yield value

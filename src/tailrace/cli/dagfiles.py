@@ -14,9 +14,9 @@ from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.zygote import start_zygote
 from tailrace.model.names import wrong_with_id
 from tailrace.model.spec import DagSpec
+from tailrace.model.suggestions import did_you_mean
 from tailrace.runtime.finding import find_dag
 from tailrace.runtime.settings import Settings
-from tailrace.runtime.suggestions import did_you_mean
 
 
 def load(settings: Settings) -> LoadReport | None:

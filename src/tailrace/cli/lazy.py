@@ -15,7 +15,7 @@ from msgspec import Struct
 from tailrace.cli.speaking import Speaker
 from tailrace.errors import CommandError
 from tailrace.model.plain_text import is_storable, visible_line
-from tailrace.runtime.suggestions import did_you_mean
+from tailrace.model.suggestions import did_you_mean
 
 
 class Lazy(Struct, frozen=True):

@@ -11,9 +11,9 @@ from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError
 from tailrace.metastore.sqlite_file import SqliteFile
 from tailrace.metastore.store import Metastore
+from tailrace.model.suggestions import did_you_mean
 from tailrace.runtime.opening import open_metastore
 from tailrace.runtime.settings import Settings
-from tailrace.runtime.suggestions import did_you_mean
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from tailrace.metastore.store import Metastore
 from tailrace.metastore.views import BackfillLine, DagStats, RunLine, TaskInstanceLine
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED
+from tailrace.model.suggestions import did_you_mean, in_words
 from tailrace.runtime.dates import interval_json, run_reference, show_moment
-from tailrace.runtime.suggestions import did_you_mean, in_words
 from tailrace.timetable import zone_named
 
 _UTC = ZoneInfo("UTC")

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from tailrace import DAG, BranchPythonOperator, EmptyOperator, PythonOperator
 from tailrace.exceptions import TaskFailed
@@ -72,7 +73,7 @@ def extract_day(ds: str) -> dict[str, str | float]:
     raise TaskFailed(f"the source has no line for {ds}: it covers 2012-01-01 to 2015-12-31")
 
 
-def validate(ti) -> None:  # type: ignore[no-untyped-def]  # as DAG authors write it
+def validate(ti: Any) -> None:
     """Refuse what cannot be weather; another try would read the same file, so it fails for good."""
     day = ti.xcom_pull(task_ids="extract_day")
     wrong = [
@@ -90,7 +91,7 @@ def validate(ti) -> None:  # type: ignore[no-untyped-def]  # as DAG authors writ
     print(f"{day['day']}: all {len(MEASURES)} measures are plausible")
 
 
-def rolling_week(ti, ds: str) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def rolling_week(ti: Any, ds: str) -> dict[str, float]:
     """Carry yesterday's seven-day window on by one day and store it as today's."""
     day = ti.xcom_pull(task_ids="extract_day")
     yesterday = (date.fromisoformat(ds) - timedelta(days=1)).isoformat()
@@ -111,7 +112,7 @@ def rolling_week(ti, ds: str) -> dict[str, float]:  # type: ignore[no-untyped-de
     }
 
 
-def load_mart(ti) -> None:  # type: ignore[no-untyped-def]
+def load_mart(ti: Any) -> None:
     """Write the day into the mart."""
     day, week = ti.xcom_pull(task_ids="extract_day"), ti.xcom_pull(task_ids="rolling_week")
     values = (

@@ -13,8 +13,8 @@ from functools import partial
 from types import FrameType
 from typing import Any, TypeAlias
 
+from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.loading import LoadedDags
-from tailrace.authoring.operator import BaseOperator
 from tailrace.authoring.results import Followed, is_success, settled
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped

@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.template_fields import is_template, missing_file, names_file, templated_texts
 from tailrace.authoring.xcom_args import XComArg, resolve
 from tailrace.errors import RenderingFailed

@@ -10,8 +10,7 @@ import resource
 from collections.abc import Iterator
 from typing import Any
 
-from tailrace.authoring.dag import DAG
-from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.dag import DAG, BaseOperator
 from tailrace.authoring.operators import BashOperator, EmptyOperator
 from tailrace.authoring.template_fields import is_template, may_name_file
 from tailrace.authoring.xcom_args import XComArg

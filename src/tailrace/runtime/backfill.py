@@ -21,6 +21,7 @@ from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.summaries import BackfillSummary
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
+from tailrace.model.suggestions import in_words
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.explained import JobTrouble
@@ -40,7 +41,6 @@ from tailrace.runtime.listening import BackfillStarted, Listener, Progress, tell
 from tailrace.runtime.opening import open_metastore
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
-from tailrace.runtime.suggestions import in_words
 
 _CREATION_ATTEMPTS = 20
 _PROGRESS_SECONDS = 0.2

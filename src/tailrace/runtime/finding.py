@@ -6,7 +6,7 @@ from tailrace.authoring.loading import bundled_examples_path
 from tailrace.errors import AuthoringError, CommandError
 from tailrace.execution.loading_process import LoadReport
 from tailrace.model.spec import DagSpec
-from tailrace.runtime.suggestions import did_you_mean, in_words
+from tailrace.model.suggestions import did_you_mean, in_words
 
 _FEW = 8  # so many names are all said
 

@@ -18,7 +18,7 @@ from tailrace.errors import CommandError
 from tailrace.execution.withheld import WITHHELD
 from tailrace.metastore.address import Address, read_address, sqlite_address
 from tailrace.model.plain_text import on_one_line
-from tailrace.runtime.suggestions import did_you_mean, in_words, nearest
+from tailrace.model.suggestions import did_you_mean, in_words, nearest
 from tailrace.runtime.trust import SAFE_DIRECTORIES, Doubt, Trust
 
 SETTINGS_FILE = "tailrace.toml"

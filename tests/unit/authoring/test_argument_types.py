@@ -1,6 +1,5 @@
 """Every argument of a DAG and of each operator, given anything at all: what it must be, or one mistake; never both."""
 
-import inspect
 import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +12,9 @@ from hypothesis import strategies as st
 
 from tailrace import DAG, BashOperator, PythonOperator, ShortCircuitOperator, task
 from tailrace.authoring.compiling import compile_dag
-from tailrace.authoring.operator import ARGUMENTS, BaseOperator, names_of
+from tailrace.authoring.dag import BaseOperator, names_of
+from tailrace.authoring.dag_arguments import DAG_ARGUMENTS
+from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.metastore.specs import spec_from, spec_text
 from tailrace.model.rules import TriggerRule
@@ -128,7 +129,7 @@ OPERATORS: tuple[tuple[type[BaseOperator], dict[str, Any]], ...] = (
     (ShortCircuitOperator, {"python_callable": lambda *args, **kwargs: None}),
 )
 OF_TASKS = [(*each, name) for each in OPERATORS for name in sorted(names_of(each[0]))]
-OF_DAGS = sorted(inspect.signature(DAG.__init__).parameters.keys() - {"self", "unknown"})
+OF_DAGS = sorted({"dag_id", *DAG_ARGUMENTS})
 
 
 Place = tuple[type[BaseOperator], dict[str, Any], str]
@@ -165,7 +166,7 @@ def assert_taken_or_said(place: Place, value: Any) -> None:
 
 def means_the_default(name: str, value: Any) -> bool:
     """Whether this value is another way to say what happens anyway."""
-    return value is None or not value or (name in ARGUMENTS and value == ARGUMENTS[name])
+    return value is None or not value or (name in TASK_ARGUMENTS and value == TASK_ARGUMENTS[name].default)
 
 
 @settings(max_examples=200, deadline=None)

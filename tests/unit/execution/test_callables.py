@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.operators import (
     BranchPythonOperator,
     EmptyOperator,

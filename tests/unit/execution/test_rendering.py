@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.operators import BashOperator, PythonOperator
 from tailrace.errors import RenderingFailed
 from tailrace.execution.rendering import prepare, render_fields

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.authoring.operator import BaseOperator
+from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.operators import (
     BashOperator,
     BranchPythonOperator,

@@ -9,7 +9,7 @@ from tailrace.cli.stored import existing, new_write_id, require_known, say_empty
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import STATS_COLUMNS, stats_json, stats_row
 from tailrace.errors import CommandError
-from tailrace.runtime.suggestions import did_you_mean
+from tailrace.model.suggestions import did_you_mean
 
 
 @click.command(cls=Command)

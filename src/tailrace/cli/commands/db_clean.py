@@ -14,9 +14,9 @@ from tailrace.cli.stored import asked, new_write_id, say_empty
 from tailrace.errors import CommandError
 from tailrace.metastore.cleaning import Cleaning
 from tailrace.metastore.store import Metastore
+from tailrace.model.suggestions import did_you_mean
 from tailrace.runtime.dates import parse_moment
 from tailrace.runtime.settings import Settings
-from tailrace.runtime.suggestions import did_you_mean
 
 #: The order in which people are told.
 _KINDS = ("backfills", "runs", "task instances", "xcoms", "history rows", "write records")

@@ -10,8 +10,8 @@ from tailrace.cli.stored import asked
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import find_run
 from tailrace.errors import CommandError
+from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
-from tailrace.runtime.suggestions import did_you_mean
 
 
 @click.command("explain", cls=Command)

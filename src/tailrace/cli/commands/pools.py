@@ -8,8 +8,8 @@ from tailrace.cli.speaking import current_speaker, plural
 from tailrace.cli.stored import existing, new_write_id, opened
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
+from tailrace.model.suggestions import did_you_mean
 from tailrace.runtime.commanding import resize_pool
-from tailrace.runtime.suggestions import did_you_mean
 
 _HERE = "tailrace.cli.commands.pools"
 

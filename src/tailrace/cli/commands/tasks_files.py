@@ -19,9 +19,9 @@ from tailrace.model.keys import RunType, TaskInstanceKey, TryKey, run_id_for
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.plain_text import visible_line
 from tailrace.model.spec import DagSpec
+from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.triggering import interval_for
 from tailrace.runtime.dates import parse_moment, show_moment
-from tailrace.runtime.suggestions import did_you_mean
 from tailrace.timetable import intervals_between, zone_named
 
 _FAILED = 1

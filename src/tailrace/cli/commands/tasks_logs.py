@@ -15,7 +15,7 @@ from tailrace.errors import CommandError
 from tailrace.execution.logs import log_path
 from tailrace.metastore.views import RunLine, TaskInstanceLine
 from tailrace.model.keys import TaskInstanceKey, TryKey
-from tailrace.runtime.suggestions import did_you_mean
+from tailrace.model.suggestions import did_you_mean
 
 _PIECE = 1 << 20
 

@@ -1,0 +1,197 @@
+"""Writes the pages of the reference from what the code declares (``make reference``). A test holds them current."""
+
+import types
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Literal, Required, Union, get_args, get_origin
+
+from tailrace.authoring.dag import DAG, TaskArguments
+from tailrace.authoring.dag_arguments import DagArguments
+from tailrace.authoring.declarations import arguments_of, lacking_of
+from tailrace.authoring.mistakes import LEFT_OUT
+from tailrace.authoring.operator_arguments import (
+    BashOperatorArguments,
+    PythonOperatorArguments,
+    ShortCircuitOperatorArguments,
+)
+from tailrace.authoring.task_arguments import DefaultArguments, TriggerRuleName
+from tailrace.authoring.templates import FILTERS
+from tailrace.authoring.variables import VARIABLES
+from tailrace.authoring.xcom_args import XComArg
+from tailrace.model.rules import OLD_NAMES, TriggerRule
+from tailrace.planning.plan import Verdict
+from tailrace.planning.rules import Counts, evaluate
+
+FOLDER = Path(__file__).parent
+WRITTEN = "<!-- Written by `make reference` from the declarations in the code. Change them there. -->\n"
+
+NAMES: Mapping[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "seconds",
+    bool: "True or False",
+    datetime: "datetime",
+    timedelta: "timedelta",
+    tzinfo: "tzinfo",
+    dict: "dict",
+    Mapping: "dict",
+    Sequence: "list",
+    Collection: "list",
+    Iterable: "list",
+    Callable: "function",
+    PathLike: "path",
+    XComArg: "output of a task",
+    TriggerRule: "a [trigger rule](trigger-rules.md)",
+    DAG: "DAG",
+    DefaultArguments: "dict",
+    type(None): "None",
+}
+VERDICTS = {
+    Verdict.RUN: "**runs**",
+    Verdict.SKIP: "skipped",
+    Verdict.FAIL_UPSTREAM: "upstream_failed",
+    Verdict.WAIT: "waits",
+}
+SITUATIONS = {
+    "all succeeded": Counts(success=2),
+    "one skipped, others succeeded": Counts(success=1, skipped=1),
+    "one failed, others succeeded": Counts(success=1, failed=1),
+    "one skipped, one failed": Counts(skipped=1, failed=1),
+    "all skipped": Counts(skipped=2),
+    "all failed": Counts(failed=2),
+    "one succeeded, others not done": Counts(success=1, pending=1),
+    "one skipped, others not done": Counts(skipped=1, pending=1),
+    "one failed, others not done": Counts(failed=1, pending=1),
+}
+
+
+def pages() -> dict[Path, str]:
+    """Each page of the reference, by its file."""
+    return {FOLDER / "reference.md": reference(), FOLDER / "trigger-rules.md": trigger_rules()}
+
+
+def reference() -> str:
+    """Arguments and template variables."""
+    every, bash, python = TaskArguments, BashOperatorArguments, PythonOperatorArguments
+    parts = [
+        WRITTEN,
+        "# Reference\n",
+        "All arguments and template variables; [writing DAGs](authoring.md) says how they go together. An argument\n"
+        "without a default must be given.\n",
+        "## Arguments of a DAG\n",
+        '`DAG("id", …)` and `@dag("id", …)`.\n',
+        arguments_table(DagArguments),
+        "## Arguments of every task\n",
+        "Of every operator, of `@task` and its kinds, and of `default_args`.\n",
+        arguments_table(every),
+        "## BashOperator, `@task.bash`\n",
+        "`bash_command` is what the function returns.\n",
+        arguments_table(bash, without=every),
+        "## PythonOperator, BranchPythonOperator, `@task`, `@task.branch`\n",
+        "A decorated function is its own `python_callable`, and gets `op_args` and `op_kwargs` where it is called.\n",
+        arguments_table(python, without=every),
+        "## ShortCircuitOperator, `@task.short_circuit`\n",
+        "Those of PythonOperator, and:\n",
+        arguments_table(ShortCircuitOperatorArguments, without=python),
+        "## default_args\n",
+        "Any argument of an operator, your own operators' included; of the DAG's own:\n",
+        arguments_table(DefaultArguments, without=ShortCircuitOperatorArguments, only=("start_date", "end_date")),
+        "## Template variables\n",
+        table(["variable", "what it is"], ([f"`{name}`", what] for name, what in VARIABLES.items())),
+        f"Filters besides Jinja's: {', '.join(f'`{name}`' for name in FILTERS)}, as the variables of these names.\n",
+        "## Arguments of Airflow's that are not there\n",
+        "Given another value than those that ask for nothing, they are a mistake, or kept, and without effect.\n",
+        "### Of tasks\n",
+        lacking_table(every),
+        "### Of a DAG\n",
+        lacking_table(DagArguments),
+    ]
+    return "\n".join(parts)
+
+
+def trigger_rules() -> str:
+    """The rules, and what each makes of the states above a task, as the planner evaluates them."""
+    old = ", ".join(f"`{name}` is `{rule}`" for name, rule in OLD_NAMES.items())
+    return "\n".join(
+        [
+            WRITTEN,
+            "# Trigger rules\n",
+            "When a task runs, given the states of the tasks directly above it. One with none above it runs at once.\n",
+            table(["rule", "the task runs once"], ([f"`{rule}`", rule.when] for rule in TriggerRule)),
+            f"The default is `{TriggerRule.ALL_SUCCESS}`. Names of old: {old}.\n",
+            "## What becomes of the task\n",
+            "A task that is `removed` counts as done, and as nothing else. While a branch or short circuit above it\n"
+            "is undecided a task waits, whatever its rule.\n",
+            table(
+                ["rule", *SITUATIONS],
+                (
+                    [f"`{rule}`", *(VERDICTS[evaluate(rule, counts)] for counts in SITUATIONS.values())]
+                    for rule in TriggerRule
+                ),
+            ),
+        ]
+    )
+
+
+def arguments_table(declaring: type, *, without: type | None = None, only: Collection[str] = ()) -> str:
+    """A row for each argument there is."""
+    left_out = () if without is None else arguments_of(without)
+    rows = []
+    for name, argument in arguments_of(declaring).items():
+        if name in left_out or (only and name not in only):
+            continue
+        default = "" if argument.default is LEFT_OUT else f"`{str_of(argument.default)}`"
+        meaning = argument.meaning + ("" if argument.in_airflow else " (Airflow has none)")
+        if name in lacking_of(declaring):
+            meaning += " (kept, and without effect)"
+        rows.append([f"`{name}`", type_of(declaring.__annotations__[name]), default, meaning])
+    return table(["argument", "type", "default", "what it says"], rows)
+
+
+def lacking_table(declaring: type) -> str:
+    """A row for each argument that is not there."""
+    rows = []
+    for name, lacking in sorted(lacking_of(declaring).items()):
+        if name not in arguments_of(declaring):
+            nothing = ", ".join(f"`{value!r}`" for value in lacking.nothing)
+            rows.append([f"`{name}`", nothing, lacking.instead or "(without effect)"])
+    return table(["argument", "asks for nothing", "else"], rows)
+
+
+def str_of(value: Any) -> str:
+    """A default as it is written."""
+    if isinstance(value, timedelta):
+        return f"timedelta(minutes={value // timedelta(minutes=1)})"
+    return repr(str(value) if isinstance(value, str) else value)
+
+
+def type_of(annotation: Any) -> str:
+    """A type in words; several are joined by "or"."""
+    return ", or ".join(dict.fromkeys(_types(annotation)))
+
+
+def _types(annotation: Any) -> Iterator[str]:
+    origin = get_origin(annotation)
+    if origin in (Annotated, Required):
+        yield from _types(get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for each in get_args(annotation):
+            yield from _types(each)
+    elif origin is Literal:
+        if annotation != TriggerRuleName:  # as a TriggerRule is
+            yield from (f"`{value!r}`" for value in get_args(annotation))
+    else:
+        yield NAMES[origin or annotation]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    for file, text in pages().items():
+        file.write_text(text)

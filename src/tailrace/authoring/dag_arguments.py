@@ -1,0 +1,75 @@
+"""The arguments of a DAG, each declared once."""
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta, tzinfo
+from typing import Annotated, Any, Literal, Never, TypeAlias, TypedDict
+
+from tailrace.authoring import arguments as read
+from tailrace.authoring import lacking
+from tailrace.authoring.declarations import Argument, arguments_of, lacking_of
+from tailrace.authoring.lacking import DOCUMENTATION, Lacking, NoDict, NoList, Off
+from tailrace.authoring.task_arguments import DefaultArguments
+
+_Path: TypeAlias = str | os.PathLike[str]
+_STOPS_NOTHING = Lacking("stops nothing yet; leave it out", (None, False))
+
+
+class DagArguments(TypedDict, total=False):
+    """What ``DAG("id", …)`` and ``@dag("id", …)`` take. The dates and the schedule are read together, with the zone."""
+
+    schedule: Annotated[
+        str | timedelta | None, Argument("when it runs by itself: cron, a preset (`@daily`), a timedelta")
+    ]
+    start_date: Annotated[datetime | None, Argument("the first date; a naive one is in `timezone`")]
+    end_date: Annotated[datetime | None, Argument("the last date; a naive one is in `timezone`")]
+    timezone: Annotated[
+        str | tzinfo | None, Argument("its zone; by default that of an aware `start_date`, else UTC", in_airflow=False)
+    ]
+    catchup: Annotated[bool, Argument("whether a scheduler makes the runs of earlier dates", read.flag, False)]
+    default_args: Annotated[DefaultArguments, Argument("arguments for all operators that take them", read.arguments)]
+    max_active_runs: Annotated[int, Argument("how many of its runs are running at once", read.whole(1), 16)]
+    max_active_tasks: Annotated[int, Argument("how many of its task instances run at once", read.whole(1), 16)]
+    description: Annotated[str | None, Argument("one line for lists", read.short_text, "")]
+    tags: Annotated[Iterable[str] | None, Argument("words to find it by", read.texts)]
+    user_defined_macros: Annotated[
+        Mapping[str, Any] | None, Argument("values and functions for its templates, by name", read.arguments)
+    ]
+    template_searchpath: Annotated[
+        _Path | Iterable[_Path] | None, Argument("more folders of template files than the DAG file's", read.folders)
+    ]
+    doc_md: Annotated[str | None, Argument("what is to be known about it", read.text, ""), DOCUMENTATION]
+
+    schedule_interval: Annotated[Never, Lacking("is now schedule; write that", ())]
+    timetable: Annotated[None, Lacking("is not there; give schedule= cron, a preset or a timedelta")]
+    concurrency: Annotated[None, Lacking("is now max_active_tasks; write that")]
+    params: lacking.NoParams
+    dagrun_timeout: Annotated[None, Lacking("ends no run yet; give the tasks an execution_timeout")]
+    on_success_callback: lacking.NotCalled
+    on_failure_callback: lacking.NotCalled
+    sla_miss_callback: lacking.NotCalled
+    deadline: Annotated[NoList, Lacking("is not watched yet; leave it out", (None, []))]
+    user_defined_filters: Annotated[
+        NoDict, Lacking("are not there yet; call a function of user_defined_macros", (None, {}))
+    ]
+    template_undefined: Annotated[None, Lacking("changes nothing: an undefined variable fails the try; leave it out")]
+    jinja_environment_kwargs: Annotated[NoDict, Lacking("change nothing; leave them out", (None, {}))]
+    render_template_as_native_obj: lacking.NotNative
+    is_paused_upon_creation: Annotated[Off, Lacking("pauses nothing; type `tailrace dags pause`", (None, False))]
+    max_consecutive_failed_dag_runs: Annotated[Literal[0] | None, Lacking("pauses nothing; leave it out", (None, 0))]
+    fail_fast: Annotated[Off, _STOPS_NOTHING]
+    fail_stop: Annotated[Off, _STOPS_NOTHING]
+    auto_register: Annotated[Literal[True] | None, Lacking("hides no DAG; leave it out", (None, True))]
+    allowed_run_types: Annotated[None, Lacking("refuses no run; leave it out")]
+    access_control: lacking.Dict
+    dag_display_name: lacking.Text
+    default_view: lacking.Text
+    disable_bundle_versioning: lacking.Flag
+    full_filepath: lacking.Text
+    orientation: lacking.Text
+    owner_links: lacking.Dict
+    rerun_with_latest_version: lacking.Flag
+
+
+DAG_ARGUMENTS = arguments_of(DagArguments)
+DAGS_LACK = lacking_of(DagArguments)

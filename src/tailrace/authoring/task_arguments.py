@@ -1,0 +1,175 @@
+"""The arguments of tasks: those of every operator and those of the shipped ones, each declared once.
+
+What can be said of a function (``@task(…)``) and in ``default_args`` is put together from the same declarations.
+"""
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict
+
+from tailrace.authoring import arguments as read
+from tailrace.authoring import bash_command as bash
+from tailrace.authoring import lacking
+from tailrace.authoring.declarations import Argument, arguments_of
+from tailrace.authoring.lacking import DOCUMENTATION, Lacking, NoDict, NoList, Off
+from tailrace.authoring.mistakes import LEFT_OUT
+from tailrace.authoring.xcom_args import XComArg
+from tailrace.model.rules import TriggerRule
+from tailrace.model.spec import DEFAULT_POOL
+
+Duration: TypeAlias = timedelta | float
+WeightRule: TypeAlias = Literal["downstream", "upstream", "absolute"]
+# fmt: off
+TriggerRuleName: TypeAlias = Literal[
+    "all_success", "all_failed", "all_done", "one_success", "one_failed", "one_done", "none_failed",
+    "none_failed_min_one_success", "none_skipped", "all_skipped", "all_done_min_one_success", "all_done_setup_success",
+    "always", "dummy", "none_failed_or_skipped",
+]
+# fmt: on
+#: What the function of a branch returns: the task ids to follow.
+Chosen: TypeAlias = str | list[str] | tuple[str, ...] | set[str] | None
+
+
+class CommonArguments(TypedDict, total=False):
+    """What every operator takes, and default_args for all of them."""
+
+    retries: Annotated[int, Argument("how often a failed task is tried again", read.whole(0, read.MOST_RETRIES), 0)]
+    retry_delay: Annotated[Duration, Argument("how long it waits before that", read.duration, timedelta(minutes=5))]
+    retry_exponential_backoff: Annotated[bool, Argument("whether the wait doubles with each try", read.flag, False)]
+    max_retry_delay: Annotated[Duration | None, Argument("the longest such wait", read.or_none(read.duration))]
+    execution_timeout: Annotated[Duration | None, Argument("how long a try may take", read.or_none(read.time_limit))]
+    depends_on_past: Annotated[bool, Argument("whether it waits for itself in the previous run", read.flag, False)]
+    wait_for_downstream: Annotated[
+        bool, Argument("the same, and for what is directly below it there", read.flag, False)
+    ]
+    trigger_rule: Annotated[
+        TriggerRule | TriggerRuleName,
+        Argument("which states above it let it run", read.trigger_rule, TriggerRule.ALL_SUCCESS),
+    ]
+    pool: Annotated[str | None, Argument("the pool whose slots it takes", read.pool, DEFAULT_POOL)]
+    pool_slots: Annotated[int, Argument("how many slots of the pool it takes", read.whole(1), 1)]
+    priority_weight: Annotated[int, Argument("what goes first where there is not room for all", read.whole(0), 1)]
+    weight_rule: Annotated[WeightRule, Argument("whose weights are added to its own", read.weight_rule, "downstream")]
+    max_active_tis_per_dag: Annotated[
+        int | None, Argument("how many of its task instances run at once, in all runs", read.or_none(read.whole(1)))
+    ]
+    max_active_tis_per_dagrun: Annotated[
+        int | None, Argument("how many of its task instances run at once, in one run", read.or_none(read.whole(1)))
+    ]
+    do_xcom_push: Annotated[bool, Argument("whether what it returns becomes its XCom", read.flag, True)]
+    owner: Annotated[str | None, Argument("whose task it is", read.text, ""), DOCUMENTATION]
+    doc_md: Annotated[str | None, Argument("what is to be known about it", read.text, ""), DOCUMENTATION]
+
+    on_execute_callback: lacking.NotCalled
+    on_failure_callback: lacking.NotCalled
+    on_retry_callback: lacking.NotCalled
+    on_skipped_callback: lacking.NotCalled
+    on_success_callback: lacking.NotCalled
+    pre_execute: lacking.NotCalled
+    post_execute: lacking.NotCalled
+    email: Annotated[str | Sequence[str] | None, lacking.EMAIL]
+    email_on_failure: lacking.NotSent
+    email_on_retry: lacking.NotSent
+    sla: Annotated[None, Lacking("is not watched yet; leave it out")]
+    params: lacking.NoParams
+    run_as_user: Annotated[None, Lacking("changes no user; run Tailrace as that user, or use sudo in the command")]
+    retry_policy: Annotated[
+        None, Lacking("decides nothing yet; use retries, retry_delay and retry_exponential_backoff")
+    ]
+    ignore_first_depends_on_past: Annotated[
+        Literal[True] | None,
+        Lacking("decides nothing: where there is no earlier run, depends_on_past is met; leave it out", (None, True)),
+    ]
+    task_concurrency: Annotated[None, Lacking("is now max_active_tis_per_dag; write that")]
+    xcom_push: Annotated[None, Lacking("is now do_xcom_push; write that")]
+    skip_exit_code: Annotated[None, Lacking("is now skip_on_exit_code; write that")]
+    task_group: Annotated[None, Lacking("is not there yet; relate the tasks themselves")]
+    default_args: Annotated[NoDict, Lacking("are the DAG's; give the arguments to the task itself", (None, {}))]
+    is_setup: lacking.NoTeardown
+    is_teardown: lacking.NoTeardown
+    on_failure_fail_dagrun: Annotated[Off, Lacking("decides nothing: a run is judged by its last tasks", (None, False))]
+    render_template_as_native_obj: lacking.NotNative
+    templates_exts: Annotated[
+        NoList, Lacking("names no files: templates in files are for bash_command", (None, [], ()))
+    ]
+    output_processor: Annotated[
+        None, Lacking("changes no XCom: that is the last line as it is; change it where it is used")
+    ]
+    wait_for_past_depends_before_skipping: lacking.Flag
+    allow_nested_operators: lacking.Flag
+    doc: Annotated[str | None, DOCUMENTATION]
+    doc_json: lacking.Text
+    doc_rst: lacking.Text
+    doc_yaml: lacking.Text
+    executor: lacking.Text
+    executor_config: lacking.Dict
+    inlets: lacking.Items
+    logger_name: lacking.Text
+    map_index_template: lacking.Text
+    outlets: lacking.Items
+    output_encoding: Annotated[str | None, Lacking(nothing=(None, "utf-8"))]
+    provide_context: lacking.Flag
+    queue: lacking.Text
+    resources: lacking.Dict
+    show_return_value_in_logs: lacking.Flag
+    task_display_name: lacking.Text
+
+
+class BashArguments(TypedDict, total=False):
+    """How a command is run."""
+
+    env: Annotated[
+        Mapping[str, str | XComArg[str]] | XComArg[Any] | None,
+        Argument("the environment of the command; None is that of the worker", bash.environment, holds_outputs=True),
+    ]
+    append_env: Annotated[bool, Argument("whether `env` is added to that of the worker", read.flag, False)]
+    cwd: Annotated[
+        str | os.PathLike[str] | XComArg[str] | None,
+        Argument("the folder it runs in; None is that of the worker", bash.folder, holds_outputs=True),
+    ]
+    skip_on_exit_code: Annotated[
+        int | Collection[int] | None, Argument("the exit code, or several, that skips", bash.exit_codes, 99)
+    ]
+
+
+class CallArguments(TypedDict, total=False):
+    """What is said about a function, decorated or not."""
+
+    templates_dict: Annotated[
+        Mapping[str, Any] | None,
+        Argument("values to render, for a parameter of that name", read.arguments, holds_outputs=True),
+    ]
+    multiple_outputs: Annotated[bool, Argument("whether each key of the dict it returns is an XCom", read.flag, False)]
+
+
+class PythonArguments(CallArguments, total=False):
+    """What a function is called with, where no call of it makes the task."""
+
+    op_args: Annotated[Sequence[Any] | None, Argument("arguments by position", read.items, holds_outputs=True)]
+    op_kwargs: Annotated[Mapping[str, Any] | None, Argument("arguments by name", read.arguments, holds_outputs=True)]
+
+
+class ShortCircuitArguments(TypedDict, total=False):
+    """How far a short circuit reaches."""
+
+    ignore_downstream_trigger_rules: Annotated[
+        bool, Argument("whether all below it is skipped, or only what is directly below", read.flag, True)
+    ]
+
+
+BASH_COMMAND = Argument("the command", bash.command, LEFT_OUT, holds_outputs=True)
+PYTHON_CALLABLE = Argument("the function; template variables go by name to its parameters", read.function, LEFT_OUT)
+
+
+class DefaultArguments(CommonArguments, BashArguments, PythonArguments, ShortCircuitArguments, total=False):
+    """``default_args`` of a DAG. Where your own operators have arguments, make a subclass that has them."""
+
+    bash_command: Annotated[str, BASH_COMMAND]
+    python_callable: Annotated[Callable[..., Any], PYTHON_CALLABLE]
+    start_date: Annotated[datetime | None, Argument("the DAG's, where that has none of its own")]
+    end_date: Annotated[datetime | None, Argument("the DAG's, where that has none of its own")]
+
+
+#: What every operator takes.
+TASK_ARGUMENTS = arguments_of(CommonArguments)

@@ -1,0 +1,45 @@
+"""Nearest names for what a person mistyped. Only for messages: nothing is ever done under a guessed name."""
+
+import importlib
+from collections.abc import Iterable
+
+
+def nearest(
+    name: str, known: Iterable[str], *, most: int = 3, likeness: float = 0.6, cut_short: bool = True
+) -> tuple[str, ...]:
+    """The known names most like ``name``, best first; none when nothing reaches ``likeness`` (0 to 1).
+
+    ``cut_short``: those that merely begin with ``name`` too.
+    """
+    by_folded: dict[str, str] = {}
+    for candidate in sorted(known):
+        by_folded.setdefault(candidate.casefold(), candidate)
+    folded = name.casefold()
+    difflib = importlib.import_module("difflib")  # what most processes need not load
+    close: list[str] = difflib.get_close_matches(folded, by_folded, n=most, cutoff=likeness)
+    # A name cut short ("example_b") is not "close" by edit ratio, yet it is what a person types.
+    begun = [candidate for candidate in by_folded if folded and cut_short and candidate.startswith(folded)]
+    ordered = dict.fromkeys([*close, *begun])
+    return tuple(by_folded[candidate] for candidate in ordered)[:most]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean a or b?"``, or nothing when nothing is close: to be put at the end of a message."""
+    return _asked(nearest(name, known))
+
+
+def did_you_write(name: str, known: Iterable[str], *, likeness: float = 0.6, cut_short: bool = True) -> str:
+    """The same of names in code: two at most, as literals."""
+    return _asked(tuple(map(repr, nearest(name, known, most=2, likeness=likeness, cut_short=cut_short))))
+
+
+def in_words(names: Iterable[str], conjunction: str = "and") -> str:
+    """``a, b and c``."""
+    listed = list(names)
+    if len(listed) < 2:
+        return "".join(listed)
+    return f"{', '.join(listed[:-1])} {conjunction} {listed[-1]}"
+
+
+def _asked(names: tuple[str, ...]) -> str:
+    return f"; did you mean {in_words(names, 'or')}?" if names else ""
