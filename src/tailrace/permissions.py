@@ -50,7 +50,9 @@ def create_file(file: str | Path, flags: int = os.O_RDWR) -> int:
     path = os.fspath(file)
     descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.fchmod(descriptor, 0o660 if is_shared(os.path.dirname(path) or os.curdir) else 0o600)
+        mode = 0o660 if is_shared(os.path.dirname(path) or os.curdir) else 0o600
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:  # a change costs more than a look
+            os.fchmod(descriptor, mode)
     except BaseException:
         os.close(descriptor)
         raise

@@ -42,6 +42,7 @@ class ModuleSpace:
             ways.reverse()  # a package that holds a module of its own name: the package is meant
         self._path = list(dict.fromkeys([*folder.path, *ways]))
         self._modules: dict[str, ModuleType] = {}
+        self._is_applied = False  # whether the process is as the file made it
         self._others: Mapping[str, ModuleType] = {}  # what was there as it was entered
         self._context = contextvars.copy_context()
         if (decimal := sys.modules.get("decimal")) is not None:  # its context is one object, which a copy would share
@@ -78,32 +79,42 @@ class ModuleSpace:
         return self._context.run(function, *arguments)
 
     def enter(self) -> None:
-        """Have imports find this file's modules."""
+        """Have imports find this file's modules, and the process as the file made it."""
+        self._enter()
+        if not self._is_applied:
+            self._is_applied = True
+            self.changes.apply()
+
+    def _enter(self) -> None:
         if ModuleSpace._entered is self:
             return
         ModuleSpace.leave_any()
         self._folder.open()
         ModuleSpace._entered = self
+        self._is_applied = False
         shared = ModuleSpace._shared
         self._others = shared if len(shared) == len(sys.modules) else dict(sys.modules)
         sys.path = list(self._path)
         sys.modules.update(self._modules)
-        self.changes.apply()
 
     @classmethod
-    def have_loaded(cls) -> None:
+    def have_loaded(cls, only: "ModuleSpace | None") -> None:
         """Once all files are loaded, in a process that will be forked: keep what all of them share.
 
-        To copy that in each fork would count a reference to each module, and so copy the memory that it lies in.
+        To copy that in each fork would count a reference to each module, and so copy the memory that it lies in. Where
+        there is one file ``only``, imports find its modules from here on; what it changed is for its forks alone.
         """
         cls.leave_any()
         cls._shared = dict(sys.modules)
+        if only is not None:
+            only._enter()
 
     @classmethod
     def leave_any(cls) -> None:
         """Make this process one of no DAG file's."""
         if cls._entered is not None:
-            cls._entered.changes.undo()
+            if cls._entered._is_applied:
+                cls._entered.changes.undo()
             cls._entered.leave()
 
     def leave(self) -> None:

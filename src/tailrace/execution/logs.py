@@ -40,6 +40,8 @@ def _log_file(home: str, key: TryKey) -> str:
 
 def _part(name: str) -> str:
     """A name as one part of a path: itself, unless it would lead elsewhere, as one stored by others or long ago may."""
+    if name.isascii() and 0 < len(name) <= _LONGEST_PART and name[0] != "." and "/" not in name and "\0" not in name:
+        return name  # nearly all; what follows would be code that each try's process reads for nothing else
     size = len(name.encode("utf-8", "surrogatepass"))
     if size <= _LONGEST_PART and name not in ("", ".", "..") and not _ENDS_A_PART.search(name):
         return name
@@ -68,6 +70,7 @@ class _Own:
 
     streams: tuple[TextIO, ...] = ()
     log = ""
+    opened: tuple[int, int] | None = None  # which file that is
 
 
 def open_streams() -> None:
@@ -100,15 +103,15 @@ def send_output_to_log(home: str, key: TryKey, heading: str) -> None:
         make_folder(os.path.dirname(path))
         descriptor = _open_log(path)
     os.write(descriptor, heading.encode(errors="backslashreplace"))
+    _Own.log, _Own.opened = path, _file_at(descriptor)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     if descriptor > 2:
         os.close(descriptor)
-    _Own.log = path
 
 
 def _open_log(path: str) -> int:
-    how = os.O_WRONLY | os.O_APPEND
+    how = os.O_RDWR | os.O_APPEND  # ``say`` reads how it ends
     try:
         return create_file(path, how)
     except FileExistsError:
@@ -122,12 +125,15 @@ def say(text: str, log: str = "") -> None:
     none of ours to write to. A disk that is full by now takes no outcome away.
     """
     flush_streams()
-    descriptor = -1
+    descriptor = opened = -1
     try:
-        try:
-            descriptor = os.open(log or _Own.log, os.O_RDWR | os.O_APPEND)
-        except OSError:  # there is none; or it has been moved, or its folder cannot be seen from here any more
-            descriptor = os.dup(1 if _Own.log else 2)
+        if not log and _Own.log and _file_at(1) == _Own.opened:
+            descriptor = 1
+        else:
+            try:
+                descriptor = opened = os.open(log or _Own.log, os.O_RDWR | os.O_APPEND)
+            except OSError:  # there is none; or it has been moved, or its folder cannot be seen from here any more
+                descriptor = opened = os.dup(1 if _Own.log else 2)
         line = f"{text}\n".encode(errors="backslashreplace")
         if not _ends_a_line(descriptor):
             line = b"\n" + line
@@ -136,8 +142,17 @@ def say(text: str, log: str = "") -> None:
     except OSError:
         pass
     finally:
-        if descriptor >= 0:
-            os.close(descriptor)
+        if opened >= 0:
+            os.close(opened)
+
+
+def _file_at(descriptor: int) -> tuple[int, int] | None:
+    """Which file a descriptor leads to; None: it is closed."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_ino, found.st_dev
 
 
 def _ends_a_line(descriptor: int) -> bool:

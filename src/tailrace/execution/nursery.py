@@ -108,7 +108,8 @@ class Nursery:
         gc.freeze()  # children share these pages: a collection there must not touch them
         if self._isolation != "spawn":
             rehearse(self._loaded)
-            ModuleSpace.have_loaded()
+            spaces = {space.file: space for space in self._loaded.spaces.values()}
+            ModuleSpace.have_loaded(next(iter(spaces.values())) if len(spaces) == 1 else None)
             gc.freeze()
         gc.disable()
         control = self._control

@@ -4,19 +4,21 @@ What Python writes when code runs for the first time (caches in code objects, ty
 once here, into pages every child shares, and not again in each child: about a third of a small task's cost.
 """
 
-import json
 import os
+import socket
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operators import EmptyOperator
 from tailrace.execution import logs, process, rendering
-from tailrace.execution.channel import encode
+from tailrace.execution.channel import TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import may_need_finishing
 from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.permissions import is_shared
 
 _TIMES = 20  # more than the runs after which Python has settled a piece of code
 
@@ -45,22 +47,36 @@ def rehearse(loaded: LoadedDags) -> None:
         return
     empty = EmptyOperator.__new__(EmptyOperator)  # of no DAG: it must not appear in one
     empty.task_id, empty.do_xcom_push = next(iter(first.task_dict)), True
+    ours, theirs = socket.socketpair()
+    end = TaskEnd(theirs)
     for _ in range(_TIMES):
         with suppress(Exception):  # what cannot be rehearsed is done for the first time in the child
-            _run(first, empty)
+            _run(loaded, first, empty, ours, end)
+    ours.close()
+    theirs.close()
 
 
-def _run(dag: Any, task: EmptyOperator) -> None:
-    order = json.loads(encode(_ORDER))
+def _run(loaded: LoadedDags, dag: Any, task: EmptyOperator, worker: socket.socket, end: TaskEnd) -> None:
+    named = {"dag_id": dag.dag_id, "run_id": "rehearsal", "task_id": task.task_id, "map_index": -1, "try_number": 1}
+    worker.sendall(encode({"key": named, **_ORDER}))
+    order = end.receive() or {}
     key = TryKey(TaskInstanceKey(dag.dag_id, "rehearsal", task.task_id), 1)
-    process.environment_of(key, order, "", "")
+    logs.log_path(Path(), key)
+    is_shared(os.curdir)
+    environment = {name: os.environ.get(name) for name in process.environment_of(key, order, "", "")}
+    for name, value in environment.items():
+        os.environ[name] = value or ""
+        if value is None:
+            del os.environ[name]
 
     def nothing(*query: Any) -> list[Any]:
         return []
 
     ti = TaskInstance(key, order, nothing)
-    outcome = process.with_pushes(process.execute(task, build_context(dag, order, ti), ti), ti)
+    context = build_context(dag, order, ti)
+    outcome = loaded.spaces[dag.dag_id].run(process.execute, task, context, ti)
     flush_c_streams()
     may_need_finishing()
     logs.say("--- success", os.devnull)
-    encode(outcome)
+    end.report(process.with_pushes(outcome, ti))
+    worker.recv(1 << 16)
