@@ -1,5 +1,6 @@
 """What a DAG file changes of its process as it loads: nobody else finds it so, and its own tasks do."""
 
+import asyncio
 import logging
 import os
 import random
@@ -123,9 +124,10 @@ def truth_in(loaded: LoadedDags, dag_id: str) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def captures_no_warnings() -> None:
-    """As in a process that loads DAG files: one that has used a metastore has logging capture warnings."""
+def as_before_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that loads DAG files: others capture warnings (with a metastore), or have run coroutines."""
     logging.captureWarnings(False)
+    monkeypatch.setattr(asyncio.events, "_event_loop_policy", None)
 
 
 @pytest.mark.parametrize("aspect", _ASPECTS, ids=lambda aspect: aspect.what)
