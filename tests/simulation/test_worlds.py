@@ -46,7 +46,10 @@ ONCE_FAILED = {
 }
 
 #: The same of worlds with holes.
-ONCE_FAILED_OF_HOLES = {2655: "a backfill did again what had failed by losses (the oracle's fault)"}
+ONCE_FAILED_OF_HOLES = {
+    2655: "a backfill did again what had failed by losses (the oracle's fault)",
+    101898: "the date before was done again between two tries, and deadlocked (the oracle's fault)",
+}
 
 #: Of a hundred thousand seeds the first to show something that is too rare for the suite's own: they belong to it.
 ALSO_SHOWN = (2305, 3022, 3382, 3558, 3836, 4167, 6220, 530603)

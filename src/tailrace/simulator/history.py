@@ -156,7 +156,7 @@ def _left_over(records: AuditRecords) -> Iterator[str]:
 def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     """Whether the tasks' results have one final state: not if a person decided one, nor if what a loss decided was
     cleared by itself or done again, nor if a run may have been deadlocked by a cancelled one that ran after all, nor if
-    they change, nor if a hole before its date was filled between two tries of a task.
+    they change, nor if between two tries of a task a hole before its date was filled, or that date done again.
     """
     if scenario.fickle:
         return False
@@ -167,7 +167,8 @@ def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     failed_by_loss = any(row.cause == Cause.LOST and row.after == TaskInstanceState.FAILED for row in rows)
     moved = any(len(set(dates)) > 1 for dates in _looked_at(records).values())
     again = scenario.acts or any(command.reprocess is not Reprocess.MISSING for command in scenario.commands)
-    return not (again and failed_by_loss) and not moved
+    between_tries = any(ti.state == TaskInstanceState.UP_FOR_RETRY for ti in records.task_instances)
+    return not (again and (failed_by_loss or between_tries)) and not moved
 
 
 def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
