@@ -1,6 +1,7 @@
 """The shape of the code: sizes, names, headers, where imports stand, and what no tracked file may hold."""
 
 import ast
+import re
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
@@ -77,6 +78,24 @@ def machine_paths(file: Path) -> Iterator[str]:
                 yield f"line {number}: {path} is a folder of one machine"
 
 
+def states_assigned(file: Path) -> Iterator[str]:
+    """SQL of a metastore that gives a task instance, a run or a backfill a state; a job's state is its own to write."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if re.search(r"\b(UPDATE\s+(task_instance|dag_run|backfill)|SET\s+state)\b", node.value, re.IGNORECASE):
+                yield f"line {node.lineno}: SQL text that may assign a state"
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+        words = {each.arg for each in ast.walk(node) if isinstance(each, ast.keyword)}
+        words |= {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
+        if called == "insert" and names & {"task_instance", "dag_run", "backfill"}:
+            yield f"line {node.lineno}: a row is inserted"
+        if called == "values" and "state" in words and "job" not in names:
+            yield f"line {node.lineno}: a state is assigned"
+
+
 def found(files: list[Path], check: Check) -> list[str]:
     return [f"{file.relative_to(ROOT)}: {what}" for file in files for what in check(file)]
 
@@ -88,6 +107,14 @@ def found(files: list[Path], check: Check) -> list[str]:
 )
 def test_the_sources_keep_to_the_house_style(check: Check) -> None:
     assert found(SOURCES, check) == []
+
+
+def test_states_are_written_in_one_place_each() -> None:
+    metastore = ROOT / "src" / "tailrace" / "metastore"
+    others = [file for file in metastore.rglob("*.py") if "versions" not in file.parts]
+    writes = [file for file in others if file.stem in ("task_instance_writes", "run_writes", "backfill_writes")]
+    assert all(found([file], states_assigned) for file in writes), "the check sees what it looks for"
+    assert found([file for file in others if file not in writes], states_assigned) == []
 
 
 def test_only_what_runs_real_processes_sleeps() -> None:

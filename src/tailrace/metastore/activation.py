@@ -6,63 +6,20 @@ Task instances exist only from here on, so a range of thousands of dates costs n
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from tailrace.metastore.columns import from_json
-from tailrace.metastore.locking import LockedRun, Workspace, set_wanted_state
-from tailrace.metastore.records import run_row, task_instance_row
-from tailrace.metastore.rows import job_alive
-from tailrace.metastore.tables import dag_run, job, task_instance, xcom
+from tailrace.metastore.locking import LockedRun, Workspace
+from tailrace.metastore.rows import RUN_STATES, STATES, job_alive
+from tailrace.metastore.run_writes import RunStep, put_back_runs, start_runs
+from tailrace.metastore.tables import dag_run, job
+from tailrace.metastore.task_instance_writes import StateChange, change_states, insert_task_instances
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.commands import NewTaskInstance
 
-_ACTIVATE = (
-    update(dag_run)
-    .where(dag_run.c.id == bindparam("run"), dag_run.c.state == DagRunState.QUEUED)
-    .values(
-        state=DagRunState.RUNNING,
-        # Outcomes that are cleared now may have let a step of the next run go, in a plan that is not written yet.
-        version=dag_run.c.version + case((dag_run.c.clear_on_activation.is_(None), 0), else_=1),
-        owner_job_id=bindparam("owner"),
-        owner_lane=bindparam("for_lane"),
-        started_at=bindparam("at"),
-        ended_at=None,
-        reason="",
-        blocked=None,
-        clear_on_activation=None,
-        dag_version_id=bindparam("structure"),
-    )
-)
-_YIELD = (
-    update(dag_run)
-    .where(dag_run.c.id == bindparam("run"))
-    .values(state=DagRunState.QUEUED, owner_job_id=None, version=dag_run.c.version + 1)
-)
-_INSERT = insert(task_instance)
-_CLEAR = (
-    update(task_instance)
-    .where(task_instance.c.id == bindparam("task_instance"))
-    .values(
-        state=TaskInstanceState.NONE,
-        max_tries=bindparam("most"),
-        lost_tries=0,
-        retry_at=None,
-        queued_at=None,
-        started_at=None,
-        ended_at=None,
-        followed=None,
-        cause=Cause.REPROCESS,
-        reason=bindparam("why"),
-    )
-)
-_DROP_XCOMS = delete(xcom).where(xcom.c.task_instance_id == bindparam("task_instance"))
-_CREATED_IDS = (
-    select(task_instance.c.id, task_instance.c.dag_run_id, task_instance.c.task_id, task_instance.c.map_index)
-    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
-    .order_by(task_instance.c.id)
-)
 _TAKE_OVER = (
     update(dag_run)
     .where(dag_run.c.id == bindparam("run"))
@@ -97,27 +54,19 @@ def activate_runs(work: Workspace, running: int, structure: int) -> None:
             begun.append(run)
     if not begun:
         return
-    at, job_id = work.author.at, work.plan.job_id
-    owner = {"owner": job_id, "for_lane": work.plan.lane}
-    work.tx.change_many(_ACTIVATE, [{"run": run.id, **owner, "at": at, "structure": structure} for run in begun])
+    steps = [_step(run, DagRunState.RUNNING, Cause.ACTIVATED, "", _options(run)) for run in begun]
+    start_runs(work.tx, work.author, steps, work.history, lane=work.plan.lane, structure=structure)
     for run in begun:
-        work.history.append(
-            run_row(
-                work.author,
-                run.dag_id,
-                run.run_id,
-                run.state,
-                DagRunState.RUNNING,
-                Cause.ACTIVATED,
-                "",
-                evidence=_options(run),
-            )
-        )
-        run.state, run.owner, run.version = DagRunState.RUNNING, job_id, run.version + (run.clear is not None)
+        run.state, run.owner, run.version = DagRunState.RUNNING, work.plan.job_id, run.version + (run.clear is not None)
         work.activated.append(run.id)
-    set_wanted_state(work.tx, {run.id: DagRunState.RUNNING for run in begun})
     _clear(work, begun)
     _create(work, [(run, work.plan.dag.tasks) for run in begun])
+
+
+def _step(
+    run: LockedRun, after: DagRunState, cause: Cause, reason: str, evidence: Mapping[str, Any] | None = None
+) -> RunStep:
+    return RunStep(run.id, run.dag_id, run.run_id, RUN_STATES[run.state], after, cause, reason, evidence=evidence)
 
 
 def _options(run: LockedRun) -> Mapping[str, Any] | None:
@@ -129,7 +78,7 @@ def _options(run: LockedRun) -> Mapping[str, Any] | None:
 
 def yield_runs(work: Workspace) -> None:
     """running → queued, for runs of which nothing is under way; their task instances stay as they are."""
-    back: list[LockedRun] = []
+    back: list[RunStep] = []
     for step in work.plan.yields:
         run = work.runs.get(step.id)
         name = f"{work.plan.dag.dag_id} / {step.run_id}"
@@ -141,14 +90,10 @@ def yield_runs(work: Workspace) -> None:
         elif any(TaskInstanceState(columns["state"]) in OCCUPYING for columns in work.of_run(run.id)):
             work.stale.append(f"{name}: yield refused: something of it is under way")
         else:
-            before, after = run.state, DagRunState.QUEUED
-            why = step.reason
-            work.history.append(run_row(work.author, run.dag_id, run.run_id, before, after, Cause.YIELDED, why))
-            run.state, run.owner = after, None
-            back.append(run)
+            back.append(_step(run, DagRunState.QUEUED, Cause.YIELDED, step.reason))
+            run.state, run.owner = DagRunState.QUEUED, None
             work.yielded.append(run.id)
-    work.tx.change_many(_YIELD, [{"run": run.id} for run in back])
-    set_wanted_state(work.tx, {run.id: DagRunState.QUEUED for run in back})
+    put_back_runs(work.tx, work.author, back, work.history)
 
 
 def adopt_tasks(work: Workspace) -> None:
@@ -200,68 +145,47 @@ def _alive(work: Workspace, jobs: Iterable[int | None]) -> Mapping[int, bool]:
 
 def _clear(work: Workspace, runs: Iterable[LockedRun]) -> None:
     """Clear what creation stored to be reprocessed. What is in flight or has no outcome is left as it is."""
-    changes: list[dict[str, Any]] = []
+    changes: list[StateChange] = []
     for run in runs:
         wanted = set(from_json(run.clear)) if run.clear else set()
         for columns in work.of_run(run.id) if wanted else ():
-            if columns["task_id"] not in wanted or TaskInstanceState(columns["state"]) not in FINISHED:
+            if columns["task_id"] not in wanted or STATES[columns["state"]] not in FINISHED:
                 continue
             task = work.plan.dag.by_id.get(columns["task_id"])
-            most = columns["try_number"] + (task.retries if task is not None else 0) + 1
-            why = "cleared for reprocessing"
-            changes.append({"task_instance": columns["id"], "most": most, "why": why})
-            work.history.append(
-                task_instance_row(
-                    work.author,
-                    TaskInstanceKey(run.dag_id, run.run_id, columns["task_id"], columns["map_index"]),
+            changes.append(
+                StateChange(
                     columns["id"],
-                    columns["state"],
+                    TaskInstanceKey(run.dag_id, run.run_id, columns["task_id"], columns["map_index"]),
+                    STATES[columns["state"]],
                     TaskInstanceState.NONE,
                     Cause.REPROCESS,
-                    why,
-                    try_number=columns["try_number"],
+                    "cleared for reprocessing",
+                    columns["try_number"],
+                    max_tries=columns["try_number"] + (task.retries if task is not None else 0) + 1,
+                    lost_tries=0,
                 )
             )
             columns["state"] = TaskInstanceState.NONE.value
-    work.tx.change_many(_CLEAR, changes)
-    work.tx.change_many(_DROP_XCOMS, [{"task_instance": change["task_instance"]} for change in changes])
+    change_states(work.tx, work.author, changes, work.history)
 
 
 def _create(work: Workspace, lacking: Iterable[tuple[LockedRun, Iterable[TaskSpec]]]) -> None:
     """Create the task instances that do not exist yet, in topological order, so that rows follow it."""
-    rows: list[dict[str, Any]] = []
-    runs: dict[int, LockedRun] = {}
+    new: list[NewTaskInstance] = []
     for run, tasks in lacking:
         existing = {columns["task_id"] for columns in work.of_run(run.id)}
-        missing = [task for task in tasks if task.task_id not in existing]
-        rows.extend(_new_row(run, task) for task in missing)
-        if missing:
-            runs[run.id] = run
-    if not rows:
-        return
-    work.tx.change_many(_INSERT, rows)
-    for id, run_row_id, task_id, map_index in work.tx.rows(_CREATED_IDS, {"runs": sorted(runs)}):
-        if id in work.task_instances:
-            continue
-        run = runs[run_row_id]
-        key = TaskInstanceKey(run.dag_id, run.run_id, task_id, map_index)
-        work.history.append(task_instance_row(work.author, key, id, None, TaskInstanceState.NONE, Cause.CREATED, ""))
+        new += (_new(run, task) for task in tasks if task.task_id not in existing)
+    insert_task_instances(work.tx, work.author, new, work.history)
 
 
-def _new_row(run: LockedRun, task: TaskSpec) -> dict[str, Any]:
-    return {
-        "dag_run_id": run.id,
-        "dag_id": run.dag_id,
-        "task_id": task.task_id,
-        "map_index": UNMAPPED,
-        "state": TaskInstanceState.NONE,
-        "try_number": 0,
-        "max_tries": task.retries + 1,
-        "lost_tries": 0,
-        "token": 0,
-        "pool": run.pool or task.pool,
-        "pool_slots": task.pool_slots,
-        "priority": task.priority_weight,
-        "cause": Cause.CREATED,
-        "reason": "",
-    }
+def _new(run: LockedRun, task: TaskSpec) -> NewTaskInstance:
+    return NewTaskInstance(
+        run=run.id,
+        key=TaskInstanceKey(run.dag_id, run.run_id, task.task_id, UNMAPPED),
+        state=TaskInstanceState.NONE,
+        reason="",
+        max_tries=task.retries + 1,
+        pool=run.pool or task.pool,
+        pool_slots=task.pool_slots,
+        priority=task.priority_weight,
+    )

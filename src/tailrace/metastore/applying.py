@@ -8,23 +8,23 @@ run's place in the window can be taken at once.
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import bindparam, update
 
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Submission
-from tailrace.errors import InternalError
 from tailrace.metastore.activation import activate_runs, adopt_tasks, take_over_runs, yield_runs
+from tailrace.metastore.backfill_writes import start_backfill
 from tailrace.metastore.capacity import Occupancy, count_occupants, dag_version, lock_dag, lock_pools, running_runs
 from tailrace.metastore.locking import Workspace, lock_task_instances, read_runs
-from tailrace.metastore.records import Author, insert_history, record, task_instance_row
+from tailrace.metastore.records import Author, insert_history, record
+from tailrace.metastore.rows import STATES
 from tailrace.metastore.structures import Structures
-from tailrace.metastore.tables import task_instance
+from tailrace.metastore.task_instance_writes import StateChange, change_states
 from tailrace.metastore.transaction import Transaction
-from tailrace.metastore.verdicts import judge_backfill, judge_runs, lock_backfill, start_backfill
+from tailrace.metastore.verdicts import judge_backfill, judge_runs, lock_backfill
 from tailrace.metastore.waits import change_waits
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
-from tailrace.model.transitions import Actor, task_instance_may
+from tailrace.model.transitions import Actor
 from tailrace.planning.plan import (
     Plan,
     RunActivation,
@@ -36,36 +36,6 @@ from tailrace.planning.plan import (
 )
 
 _OCCUPYING = frozenset(state.value for state in OCCUPYING)
-
-#: What a planner's transition may set; its values come from the locked row, changed where the step changes them.
-_SET = (
-    "state",
-    "try_number",
-    "max_tries",
-    "lost_tries",
-    "pool",
-    "pool_slots",
-    "priority",
-    "queued_at",
-    "started_at",
-    "ended_at",
-    "retry_at",
-    "followed",
-    "holder",
-    "stopping_to",
-    "lease_until",
-    "cause",
-    "reason",
-)
-_STEP = (
-    update(task_instance)
-    .where(
-        task_instance.c.id == bindparam("step_id"),
-        task_instance.c.state == bindparam("step_before"),
-        task_instance.c.try_number == bindparam("step_try"),
-    )
-    .values({name: bindparam(f"to_{name}") for name in _SET})
-)
 
 
 def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -> dict[str, Any]:
@@ -86,7 +56,8 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
     if plan.takeovers:
         take_over_runs(work)
     change_waits(work)
-    start_backfill(work)
+    if plan.backfill_start is not None:
+        start_backfill(tx, work.author, plan.dag.dag_id, plan.backfill_start, work.history)
     judge_backfill(work)
     insert_history(tx, work.history)
     result = {
@@ -184,11 +155,9 @@ def _take_steps(work: Workspace, occupancy: Occupancy | None) -> None:
     What a plan decides about a run may build on an outcome that it declared itself: a loss, a skip. If that one is
     lost, so are the run's later steps; they are decided again from what is there.
     """
-    changes: list[dict[str, Any]] = []
+    changes: list[StateChange] = []
     shaken: set[int] = set()
     for place, step in enumerate(work.plan.transitions):
-        if not task_instance_may(step.before, step.after, Actor.PLANNER, step.cause):
-            raise InternalError(f"{step.key}: a planner may not step {step.before} → {step.after} for {step.cause}")
         columns = None if step.run in shaken else _as_expected(work, step)
         if columns is None:
             if step.after in FINISHED:
@@ -205,11 +174,10 @@ def _take_steps(work: Workspace, occupancy: Occupancy | None) -> None:
         elif occupancy is not None and columns["state"] in _OCCUPYING:
             same_dag = step.key.dag_id == work.plan.dag.dag_id
             occupancy.release(columns["pool"], columns["pool_slots"], step.run, step.key.task_id, same_dag=same_dag)
-        changes.append(_step(work, step, columns))
+        changes.append(_change(step, columns))
+        columns.update(state=step.after.value, try_number=step.try_number, stopping_to=None, lease_until=None)
         work.won.append(place)
-    landed = work.tx.change_many(_STEP, changes)
-    if landed != len(changes):
-        raise InternalError(f"{len(changes)} locked task instances were to change, {landed} did")
+    change_states(work.tx, work.author, changes, work.history)
 
 
 def _as_expected(work: Workspace, step: TaskTransition) -> dict[str, Any] | None:
@@ -237,42 +205,23 @@ def _as_expected(work: Workspace, step: TaskTransition) -> dict[str, Any] | None
     return columns
 
 
-def _step(work: Workspace, step: TaskTransition, columns: dict[str, Any]) -> dict[str, Any]:
-    """Change the columns as the step says, write its history row, and answer the values of its UPDATE."""
-    at = work.author.at
-    guard = {"step_id": step.id, "step_before": columns["state"], "step_try": columns["try_number"]}
-    work.history.append(
-        task_instance_row(
-            work.author,
-            TaskInstanceKey(step.key.dag_id, step.key.run_id, columns["task_id"], columns["map_index"]),
-            step.id,
-            columns["state"],
-            step.after,
-            step.cause,
-            step.reason,
-            try_number=step.try_number,
-            token=step.token,
-            evidence=None if step.looked_back is None else {"previous_run": step.looked_back.run_id},
-        )
-    )
-    columns.update(
-        state=step.after.value,
-        try_number=step.try_number,
+def _change(step: TaskTransition, columns: dict[str, Any]) -> StateChange:
+    """The step as it is written, of a locked row."""
+    return StateChange(
+        step.id,
+        TaskInstanceKey(step.key.dag_id, step.key.run_id, columns["task_id"], columns["map_index"]),
+        STATES[columns["state"]],
+        step.after,
+        step.cause,
+        step.reason,
+        step.try_number,
+        columns["max_tries"] if step.max_tries is None else step.max_tries,
+        columns["lost_tries"] if step.lost_tries is None else step.lost_tries,
+        before_try=columns["try_number"],
+        token=step.token,
         retry_at=step.retry_at,
-        holder=None,
-        lease_until=None,
-        stopping_to=None,
-        cause=step.cause,
-        reason=step.reason,
+        pool=columns["pool"],
+        pool_slots=columns["pool_slots"],
+        priority=columns["priority"],
+        evidence=None if step.looked_back is None else {"previous_run": step.looked_back.run_id},
     )
-    if step.max_tries is not None:
-        columns["max_tries"] = step.max_tries
-    if step.lost_tries is not None:
-        columns["lost_tries"] = step.lost_tries
-    if step.takes_slot:
-        columns.update(queued_at=at, started_at=None, ended_at=None, followed=None)
-    elif step.after is TaskInstanceState.NONE:
-        columns.update(queued_at=None, started_at=None, ended_at=None, followed=None)
-    else:
-        columns["ended_at"] = at
-    return {**guard, **{f"to_{name}": columns[name] for name in _SET}}

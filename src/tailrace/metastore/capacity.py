@@ -26,6 +26,7 @@ _LOCK_POOLS = (
 _DAG_VERSION = select(dag.c.version).where(dag.c.dag_id == bindparam("dag_id"))
 _LOCK_DAG = _DAG_VERSION.with_for_update(key_share=True)
 _RENEW_DAG = update(dag).where(dag.c.dag_id == bindparam("id")).values(version=dag.c.version + 1)
+_RENEW_DAG_AND_STRUCTURE = _RENEW_DAG.values(dag_version_id=bindparam("structure"))
 _OCCUPANTS = (
     select(
         task_instance.c.pool,
@@ -100,9 +101,15 @@ def dag_version(tx: Transaction, dag_id: str) -> int | None:
     return None if row is None else int(row.version)
 
 
-def renew_dag(tx: Transaction, dag_id: str) -> None:
-    """Make the version of the DAG, which is locked, grow: what leaned on the past of its runs is decided again."""
-    tx.change(_RENEW_DAG, {"id": dag_id})
+def renew_dag(tx: Transaction, dag_id: str, structure: int | None = None) -> None:
+    """Make the version of the DAG, which is locked, grow: what leaned on the past of its runs is decided again.
+
+    ``structure`` becomes the row of its newest structure, where one is given.
+    """
+    if structure is None:
+        tx.change(_RENEW_DAG, {"id": dag_id})
+    else:
+        tx.change(_RENEW_DAG_AND_STRUCTURE, {"id": dag_id, "structure": structure})
 
 
 def lock_pools(tx: Transaction, pools: Iterable[str]) -> None:

@@ -9,20 +9,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from tailrace.errors import InternalError
+from tailrace.metastore.backfill_writes import close_backfill
 from tailrace.metastore.capacity import lock_dag, renew_dag
 from tailrace.metastore.command_facts import deadlocked_versions, unfinished_wanting
 from tailrace.metastore.creation import StaleFacts
-from tailrace.metastore.locking import set_wanted_state
-from tailrace.metastore.records import Author, backfill_row, insert_history, record, run_row, task_instance_row
-from tailrace.metastore.tables import backfill, backfill_run, dag_run, task_instance, xcom
+from tailrace.metastore.records import Author, insert_history, record
+from tailrace.metastore.run_writes import RunStep, close_run, open_run_again, touch_run
+from tailrace.metastore.tables import backfill, backfill_run, dag_run, task_instance
+from tailrace.metastore.task_instance_writes import StateChange, change_states, insert_task_instances
 from tailrace.metastore.transaction import Transaction, in_batches
-from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
-from tailrace.model.transitions import Actor, Cause, backfill_may, dag_run_may, task_instance_may
+from tailrace.model.transitions import Actor
 from tailrace.planning.backfills import DateAction
-from tailrace.planning.commands import CommandPlan, NewTaskInstance, RunChange, TaskInstanceChange
+from tailrace.planning.commands import CommandPlan, RunChange, TaskInstanceChange
 
 _LOCK_BACKFILLS = (
     select(backfill.c.id, backfill.c.state, backfill.c.version)
@@ -46,60 +47,11 @@ _LOCK_TASK_INSTANCES = (
         task_instance.c.try_number,
         task_instance.c.max_tries,
         task_instance.c.lost_tries,
-        task_instance.c.token,
+        task_instance.c.ended_at,
     )
     .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
     .order_by(task_instance.c.id)
     .with_for_update(key_share=True)
-)
-_GUARDED = (
-    update(task_instance)
-    .where(
-        task_instance.c.id == bindparam("task_instance"),
-        task_instance.c.state == bindparam("from_state"),
-        task_instance.c.try_number == bindparam("number"),
-    )
-    .values(
-        max_tries=bindparam("most"), lost_tries=bindparam("lost"), cause=bindparam("why"), reason=bindparam("words")
-    )
-)
-#: For what had not ended: what a person marks has ended when its work did, not when somebody thought about it again.
-_NOW = bindparam("at", type_=dag_run.c.ended_at.type)
-#: Back to *none*: nothing of the last try is left, its XComs included.
-_TAKE_BACK = _GUARDED.values(
-    state=TaskInstanceState.NONE,
-    retry_at=None,
-    queued_at=None,
-    started_at=None,
-    ended_at=None,
-    followed=None,
-)
-_STOP = _GUARDED.values(state=TaskInstanceState.STOPPING, stopping_to=bindparam("ends"))
-_GIVE_OUTCOME = _GUARDED.values(
-    state=bindparam("after"),
-    retry_at=None,
-    ended_at=func.coalesce(task_instance.c.ended_at, _NOW),
-    followed=None,
-    holder=None,
-    lease_until=None,
-)
-_DROP_XCOMS = delete(xcom).where(xcom.c.task_instance_id == bindparam("task_instance"))
-_INSERT = insert(task_instance)
-_CREATED = select(task_instance.c.id, task_instance.c.dag_run_id, task_instance.c.task_id).where(
-    task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True))
-)
-_TOUCH_RUN = update(dag_run).where(dag_run.c.id == bindparam("run")).values(version=dag_run.c.version + 1)
-_REOPEN = _TOUCH_RUN.values(
-    state=DagRunState.QUEUED, owner_job_id=None, started_at=None, ended_at=None, reason="", blocked=None
-)
-_MAKE_LIVE = update(dag_run).where(dag_run.c.id == bindparam("run")).values(live=True)
-_CLOSE = _TOUCH_RUN.values(
-    state=bindparam("after"),
-    owner_job_id=None,
-    ended_at=func.coalesce(dag_run.c.ended_at, _NOW),
-    reason=bindparam("words"),
-    blocked=None,
-    clear_on_activation=None,
 )
 _NAME_STRUCTURE = (
     update(dag_run)
@@ -117,9 +69,6 @@ _WANT_AGAIN = (
 )
 _TOUCH_BACKFILL = update(backfill).where(backfill.c.id == bindparam("backfill")).values(version=backfill.c.version + 1)
 _PAUSE_BACKFILL = _TOUCH_BACKFILL.values(paused=bindparam("pause"))
-_CANCEL_BACKFILL = _TOUCH_BACKFILL.values(
-    state=BackfillState.CANCELLED, ended_at=bindparam("at"), reason=bindparam("words")
-)
 
 
 @dataclass(slots=True)
@@ -225,125 +174,62 @@ def _doubt_run(work: _Commanding, change: RunChange) -> str | None:
 
 
 def _step_task_instances(work: _Commanding) -> None:
-    groups: dict[TaskInstanceState, list[dict[str, Any]]] = {}
-    for step in work.plan.task_instances:
-        if not task_instance_may(step.before, step.after, Actor.PERSON, step.cause):
-            raise InternalError(f"{step.key}: a person may not step {step.before} → {step.after} for {step.cause}")
-        found = work.task_instances[step.id]
-        groups.setdefault(step.after, []).append(_values(work, step, found))
-        work.history.append(
-            task_instance_row(
-                work.author,
-                step.key,
-                step.id,
-                step.before,
-                step.after,
-                step.cause,
-                step.reason,
-                try_number=step.try_number,
-                evidence=None if step.stopping_to is None else {"stopping_to": step.stopping_to},
-            )
-        )
-    for after, values in groups.items():
-        statement = _statement_for(after)
-        if work.tx.change_many(statement, values) != len(values):
-            raise InternalError(f"{len(values)} locked task instances were to become {after}, fewer did")
-    back = groups.get(TaskInstanceState.NONE, [])
-    work.tx.change_many(_DROP_XCOMS, [{"task_instance": values["task_instance"]} for values in back])
+    changes = [_change(step, work.task_instances[step.id]) for step in work.plan.task_instances]
+    change_states(work.tx, work.author, sorted(changes, key=lambda change: change.after), work.history)
 
 
-def _statement_for(after: TaskInstanceState) -> Any:
-    if after is TaskInstanceState.NONE:
-        return _TAKE_BACK
-    return _STOP if after is TaskInstanceState.STOPPING else _GIVE_OUTCOME
-
-
-def _values(work: _Commanding, step: TaskInstanceChange, found: Any) -> dict[str, Any]:
-    values = {
-        "task_instance": step.id,
-        "from_state": step.before,
-        "number": step.try_number,
-        "most": found.max_tries if step.max_tries is None else step.max_tries,
-        "lost": 0 if step.fresh else found.lost_tries,
-        "why": step.cause,
-        "words": step.reason,
-    }
-    if step.after is TaskInstanceState.STOPPING:
-        values["ends"] = step.stopping_to
-    elif step.after is not TaskInstanceState.NONE:
-        values.update(after=step.after, at=work.author.at)
-    return values
+def _change(step: TaskInstanceChange, found: Any) -> StateChange:
+    return StateChange(
+        step.id,
+        step.key,
+        step.before,
+        step.after,
+        step.cause,
+        step.reason,
+        step.try_number,
+        found.max_tries if step.max_tries is None else step.max_tries,
+        0 if step.fresh else found.lost_tries,
+        ended_at=found.ended_at,  # what a person marks has ended when its work did
+        stopping_to=step.stopping_to,
+        evidence=None if step.stopping_to is None else {"stopping_to": step.stopping_to},
+    )
 
 
 def _create(work: _Commanding) -> None:
     """Create what a run lacks, with the outcome that the person gives it."""
-    plan, tx = work.plan, work.tx
-    if not plan.created:
-        return
-    tx.change_many(_INSERT, [_new_row(work, new) for new in plan.created])
-    runs = sorted({new.run for new in plan.created})
-    rows = {(run, task_id): id for id, run, task_id in tx.rows(_CREATED, {"runs": runs})}
-    tx.change_many(_NAME_STRUCTURE, [{"run": run, "structure": plan.structure} for run in runs])
-    none = TaskInstanceState.NONE
-    for new in plan.created:
-        id = rows[new.run, new.key.task_id]
-        work.history.append(task_instance_row(work.author, new.key, id, None, none, Cause.CREATED, ""))
-        work.history.append(task_instance_row(work.author, new.key, id, none, new.state, Cause.MARKED, new.reason))
-
-
-def _new_row(work: _Commanding, new: NewTaskInstance) -> dict[str, Any]:
-    return {
-        "dag_run_id": new.run,
-        "dag_id": new.key.dag_id,
-        "task_id": new.key.task_id,
-        "map_index": new.key.map_index,
-        "state": new.state,
-        "try_number": 0,
-        "max_tries": new.max_tries,
-        "lost_tries": 0,
-        "token": 0,
-        "pool": work.runs[new.run].pool or new.pool,
-        "pool_slots": new.pool_slots,
-        "priority": new.priority,
-        "ended_at": work.author.at,
-        "cause": Cause.MARKED,
-        "reason": new.reason,
-    }
+    plan = work.plan
+    new = [replace(each, pool=work.runs[each.run].pool or each.pool) for each in plan.created]
+    insert_task_instances(work.tx, work.author, new, work.history)
+    runs = sorted({each.run for each in new})
+    work.tx.change_many(_NAME_STRUCTURE, [{"run": run, "structure": plan.structure} for run in runs])
 
 
 def _step_runs(work: _Commanding) -> None:
     """Each run's step, or only its new version; after its task instances: a closed run leaves nothing queued."""
-    stepped: dict[int, DagRunState] = {}
+    stepped: list[int] = []
+    backfill_id = None if work.plan.backfill is None else work.plan.backfill.id
     for change in work.plan.runs:
         if change.after is change.before:
-            work.tx.change(_TOUCH_RUN, {"run": change.id})
+            touch_run(work.tx, change.id)
             continue
-        if not dag_run_may(change.before, change.after, Actor.PERSON, change.cause):
-            raise InternalError(f"{change.run_id}: a person may not step {change.before} → {change.after}")
+        step = RunStep(
+            change.id,
+            work.plan.dag_id,
+            change.run_id,
+            change.before,
+            change.after,
+            change.cause,
+            change.reason,
+            backfill_id,
+            {"live": True} if change.to_schedulers else None,
+        )
         if change.reopens:
-            work.tx.change(_REOPEN, {"run": change.id})
-            if change.to_schedulers:
-                work.tx.change(_MAKE_LIVE, {"run": change.id})
+            open_run_again(work.tx, work.author, step, work.history, live=change.to_schedulers)
             wanting = work.wanted.get(change.id, ())
             work.tx.change_many(_WANT_AGAIN, [{"run": change.id, "wanted_by": id} for id in wanting])
         else:
-            values = {"run": change.id, "after": change.after, "at": work.author.at, "words": change.reason}
-            work.tx.change(_CLOSE, values)
-        stepped[change.id] = change.after
-        work.history.append(
-            run_row(
-                work.author,
-                work.plan.dag_id,
-                change.run_id,
-                change.before,
-                change.after,
-                change.cause,
-                change.reason,
-                backfill_id=None if work.plan.backfill is None else work.plan.backfill.id,
-                evidence={"live": True} if change.to_schedulers else None,
-            )
-        )
-    set_wanted_state(work.tx, stepped)
+            close_run(work.tx, work.author, step, work.history)
+        stepped.append(change.id)
     _touch_backfills(work, stepped)
 
 
@@ -361,12 +247,5 @@ def _step_backfills(work: _Commanding) -> None:
     if change.after is change.before:
         work.tx.change(_PAUSE_BACKFILL, {"backfill": change.id, "pause": change.paused})
         return
-    if not backfill_may(change.before, change.after, Actor.PERSON, Cause.CANCELLED):
-        raise InternalError(f"backfill {change.id}: a person may not step {change.before} → {change.after}")
-    values = {"backfill": change.id, "at": work.author.at, "words": change.reason}
-    work.tx.change(_CANCEL_BACKFILL, values)
-    work.history.append(
-        backfill_row(
-            work.author, work.plan.dag_id, change.id, change.before, change.after, Cause.CANCELLED, change.reason
-        )
-    )
+    ends = (change.before, change.after, change.reason)
+    close_backfill(work.tx, work.author, work.plan.dag_id, change.id, *ends, work.history)

@@ -4,36 +4,32 @@ The DAG's guard row is locked throughout, so two creations cannot both be first.
 make the whole creation stale: nothing is written and the caller decides again.
 """
 
-from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
+from msgspec.structs import asdict
 from sqlalchemy import bindparam, insert, or_, select, update
 
 from tailrace.errors import InternalError
+from tailrace.metastore.backfill_writes import insert_backfill
+from tailrace.metastore.capacity import renew_dag
 from tailrace.metastore.columns import to_json
 from tailrace.metastore.draft import Creating, Found
 from tailrace.metastore.facts import open_backfill
 from tailrace.metastore.intentions import requeue_runs
-from tailrace.metastore.records import Author, backfill_row, insert_history, record, run_row
+from tailrace.metastore.records import Author, insert_history, record
+from tailrace.metastore.run_writes import NewRun, Options, insert_runs
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run
 from tailrace.metastore.transaction import Transaction, in_batches
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import CLOSED, BackfillState, DagRunState
-from tailrace.model.transitions import Actor, Cause
+from tailrace.model.states import CLOSED, DagRunState
+from tailrace.model.transitions import Actor
 from tailrace.planning.backfills import BackfillCreation, DateAction, DatePlan
 from tailrace.planning.creation import options_for
 
 _LOCK_DAG = select(dag.c.version).where(dag.c.dag_id == bindparam("dag_id")).with_for_update(key_share=True)
 _INSERT_DAG = insert(dag)
-_RENEW_DAG = (
-    update(dag)
-    .where(dag.c.dag_id == bindparam("id"))
-    .values(version=dag.c.version + 1, dag_version_id=bindparam("structure"))
-)
-_INSERT_BACKFILL = insert(backfill).returning(backfill.c.id)
 _CONTINUE = (
     update(backfill)
     .where(backfill.c.id == bindparam("backfill"))
@@ -62,15 +58,11 @@ _EXISTING = (
     .order_by(dag_run.c.id)
     .with_for_update(key_share=True)
 )
-_ROWS_BY_DATE = select(dag_run.c.logical_date, dag_run.c.id).where(
-    dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date.in_(bindparam("dates", expanding=True))
-)
 _WANTED = (
     select(backfill_run.c.dag_run_id, dag_run.c.logical_date)
     .join(dag_run, dag_run.c.id == backfill_run.c.dag_run_id)
     .where(backfill_run.c.backfill_id == bindparam("backfill_id"))
 )
-_INSERT_RUNS = insert(dag_run)
 _INSERT_WANTED = insert(backfill_run)
 _REORDER = (
     update(backfill_run)
@@ -95,8 +87,10 @@ def write_backfill(
     if doubt is not None:
         raise StaleFacts(doubt)
     structure = structures.row_of(tx, dag_spec)
-    tx.change(_RENEW_DAG, {"id": dag_spec.dag_id, "structure": structure})
-    backfill_id = _continue(work, command, structure) or _insert_backfill(work, command, structure)
+    renew_dag(tx, dag_spec.dag_id, structure)
+    backfill_id = _continue(work, command, structure) or insert_backfill(
+        tx, work.author, dag_spec.dag_id, structure, work.request, command, work.history
+    )
     _insert_runs(work, backfill_id)
     requeue_runs(work, backfill_id)
     _want(work, backfill_id)
@@ -180,92 +174,27 @@ def _continue(work: Creating, command: str, structure: int) -> int | None:
     return backfill_id
 
 
-def _insert_backfill(work: Creating, command: str, structure: int) -> int:
-    request, dag_id = work.request, work.dag.dag_id
-    values = {
-        "dag_id": dag_id,
-        "dag_version_id": structure,
-        "fingerprint": request.fingerprint,
-        "state": BackfillState.QUEUED,
-        "version": 1,
-        "paused": False,
-        "range_start": request.start,
-        "range_end": request.end,
-        "reprocess": request.reprocess,
-        "conf": request.conf,
-        "disable_retry": request.disable_retry,
-        "mark_success": request.mark_success,
-        "ignore_first_depends_on_past": request.ignore_first_depends_on_past,
-        "pool": request.pool,
-        "max_active_runs": request.max_active_runs,
-        "backwards": request.backwards,
-        "stop_on_failure": request.stop_on_failure,
-        "command": command,
-        "detached": request.detached,
-        "reason": "",
-        "created_at": work.author.at,
-    }
-    backfill_id = int(work.tx.rows(_INSERT_BACKFILL, values)[0][0])
-    work.history.append(
-        backfill_row(work.author, dag_id, backfill_id, None, BackfillState.QUEUED, Cause.CREATED, command)
-    )
-    return backfill_id
-
-
 def _insert_runs(work: Creating, backfill_id: int) -> None:
     """Insert the runs that do not exist."""
     new = [date for date in work.creation.dates if date.existing_id is None and not work.settled(date)]
-    if not new:
-        return
-    dag_id = work.dag.dag_id
-    work.tx.change_many(_INSERT_RUNS, [_run_values(work, date) for date in new])
-    for date in new:
-        work.history.append(
-            run_row(
-                work.author,
-                dag_id,
-                date.run_id,
-                None,
-                DagRunState.QUEUED,
-                Cause.CREATED,
-                f"wanted by backfill {backfill_id}",
-                backfill_id=backfill_id,
-            )
-        )
-    created = _rows_by_date(work, [date.interval.start for date in new])
+    runs = [_new_run(work, date, backfill_id) for date in new]
+    created = insert_runs(work.tx, work.author, runs, work.history)
     for date in new:
         start = date.interval.start
         work.found[start] = Found(created[start], date.run_id, start, DagRunState.QUEUED, 1, None)
 
 
-def _run_values(work: Creating, date: DatePlan) -> dict[str, Any]:
-    options = options_for(work.request, date)
-    return {
-        "dag_id": work.dag.dag_id,
-        "run_id": date.run_id,
-        "run_type": RunType.BACKFILL,
-        "logical_date": date.interval.start,
-        "interval_start": date.interval.start,
-        "interval_end": date.interval.end,
-        "state": DagRunState.QUEUED,
-        "version": 1,
-        "conf": date.conf,
-        "disable_retry": options.disable_retry,
-        "mark_success": options.mark_success,
-        "ignore_depends_on_past": options.ignore_depends_on_past,
-        "pool": options.pool,
-        "reason": "",
-        "created_at": work.author.at,
-    }
-
-
-def _rows_by_date(work: Creating, dates: Iterable[datetime]) -> dict[datetime, int]:
-    found: dict[datetime, int] = {}
-    for batch in in_batches(sorted(set(dates))):
-        found.update(
-            (row[0], row[1]) for row in work.tx.rows(_ROWS_BY_DATE, {"dag_id": work.dag.dag_id, "dates": batch})
-        )
-    return found
+def _new_run(work: Creating, date: DatePlan, backfill_id: int) -> NewRun:
+    return NewRun(
+        work.dag.dag_id,
+        date.run_id,
+        RunType.BACKFILL,
+        date.interval,
+        date.interval.start,
+        f"wanted by backfill {backfill_id}",
+        Options(**asdict(options_for(work.request, date)), conf=date.conf),
+        backfill_id=backfill_id,
+    )
 
 
 def _want(work: Creating, backfill_id: int) -> None:

@@ -4,49 +4,21 @@ Nothing in flight is touched: a running run keeps what it has; a queued one that
 of the backfill that wants it now.
 """
 
-from typing import Any
-
-from sqlalchemy import bindparam, select, update
+from msgspec.structs import asdict
+from sqlalchemy import bindparam, select
 
 from tailrace.metastore.columns import to_json
 from tailrace.metastore.draft import Creating
-from tailrace.metastore.locking import set_wanted_state
-from tailrace.metastore.records import run_row
-from tailrace.metastore.tables import UNFINISHED_BACKFILL, backfill, backfill_run, dag_run
+from tailrace.metastore.rows import RUN_STATES
+from tailrace.metastore.run_writes import Options, RunStep, give_clear_and_conf, give_options
+from tailrace.metastore.run_writes import requeue_runs as requeue
+from tailrace.metastore.tables import UNFINISHED_BACKFILL, backfill, backfill_run
 from tailrace.metastore.transaction import in_batches
 from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import DateAction, DatePlan
 from tailrace.planning.creation import options_for
 
-_REQUEUE = (
-    update(dag_run)
-    .where(dag_run.c.id == bindparam("run"))
-    .values(
-        state=DagRunState.QUEUED,
-        version=dag_run.c.version + 1,
-        owner_job_id=None,
-        started_at=None,
-        ended_at=None,
-        reason="",
-        blocked=None,
-        clear_on_activation=bindparam("wanted_clear"),
-        conf=bindparam("with_conf"),
-        disable_retry=bindparam("no_retry"),
-        mark_success=bindparam("mark"),
-        ignore_depends_on_past=bindparam("ignore_past"),
-        pool=bindparam("in_pool"),
-    )
-)
-_SET_CLEAR_AND_CONF = (
-    update(dag_run)
-    .where(dag_run.c.id == bindparam("run"))
-    .values(
-        version=dag_run.c.version + 1,
-        clear_on_activation=bindparam("wanted_clear"),
-        conf=bindparam("with_conf"),
-    )
-)
 _WANTED_BY_OTHERS = (
     select(backfill_run.c.dag_run_id)
     .join(backfill, backfill.c.id == backfill_run.c.backfill_id)
@@ -69,30 +41,20 @@ def requeue_runs(work: Creating, backfill_id: int) -> None:
     ]
     shared = _shared(work, backfill_id, waiting)
     fresh = [date for date in waiting if date.existing_id not in shared]
-    work.tx.change_many(_REQUEUE, [_requeued(work, date) for date in (*reprocessed, *fresh)])
+    put_back = [(_reopened(work, date, backfill_id), _options(work, date)) for date in reprocessed]
+    requeue(work.tx, work.author, put_back, work.history)
+    for date in reprocessed:
+        work.found[date.interval.start].state = DagRunState.QUEUED
+    give_options(work.tx, {work.found[date.interval.start].id: _options(work, date) for date in fresh})
     # The new version makes stale whoever read it before it was said what its conf is, even where that changes nothing.
     told = [date for date in waiting if date.existing_id in shared and (date.clear or work.request.conf is not None)]
-    work.tx.change_many(
-        _SET_CLEAR_AND_CONF,
-        [{"run": date.existing_id, "wanted_clear": _clear(date), "with_conf": date.conf} for date in told],
-    )
-    for date in reprocessed:
-        found = work.found[date.interval.start]
-        work.history.append(
-            run_row(
-                work.author,
-                work.dag.dag_id,
-                found.run_id,
-                found.state,
-                DagRunState.QUEUED,
-                Cause.REPROCESS,
-                date.reason,
-                backfill_id=backfill_id,
-                evidence={"clear": list(date.clear)},
-            )
-        )
-        found.state = DagRunState.QUEUED
-    set_wanted_state(work.tx, {work.found[date.interval.start].id: DagRunState.QUEUED for date in reprocessed})
+    give_clear_and_conf(work.tx, {work.found[date.interval.start].id: _options(work, date) for date in told})
+
+
+def _reopened(work: Creating, date: DatePlan, backfill_id: int) -> RunStep:
+    found, queued = work.found[date.interval.start], DagRunState.QUEUED
+    step = (RUN_STATES[found.state], queued, Cause.REPROCESS, date.reason, backfill_id, {"clear": list(date.clear)})
+    return RunStep(found.id, work.dag.dag_id, found.run_id, *step)
 
 
 def _shared(work: Creating, backfill_id: int, dates: list[DatePlan]) -> set[int]:
@@ -103,18 +65,6 @@ def _shared(work: Creating, backfill_id: int, dates: list[DatePlan]) -> set[int]
     return found
 
 
-def _requeued(work: Creating, date: DatePlan) -> dict[str, Any]:
-    options = options_for(work.request, date)
-    return {
-        "run": date.existing_id,
-        "wanted_clear": _clear(date),
-        "with_conf": date.conf,
-        "no_retry": options.disable_retry,
-        "mark": options.mark_success,
-        "ignore_past": options.ignore_depends_on_past,
-        "in_pool": options.pool,
-    }
-
-
-def _clear(date: DatePlan) -> str | None:
-    return to_json(list(date.clear)) if date.clear else None
+def _options(work: Creating, date: DatePlan) -> Options:
+    clear = to_json(list(date.clear)) if date.clear else None
+    return Options(**asdict(options_for(work.request, date)), conf=date.conf, clear=clear)

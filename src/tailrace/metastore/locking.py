@@ -4,16 +4,15 @@ Lock order, everywhere: guards, runs by id, task instances by id. On SQLite the 
 its BEGIN, and the lock clauses compile to nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select
 
 from tailrace.metastore.records import Author
-from tailrace.metastore.tables import backfill_run, dag_run, task_instance
+from tailrace.metastore.tables import dag_run, task_instance
 from tailrace.metastore.transaction import Transaction
-from tailrace.model.states import DagRunState
 from tailrace.planning.plan import Plan, RunVerdict, TaskTransition
 
 _RUNS = (
@@ -46,12 +45,6 @@ _TASK_INSTANCE_COLUMNS = (
     task_instance.c.pool,
     task_instance.c.pool_slots,
     task_instance.c.priority,
-    task_instance.c.queued_at,
-    task_instance.c.started_at,
-    task_instance.c.ended_at,
-    task_instance.c.retry_at,
-    task_instance.c.followed,
-    task_instance.c.holder,
     task_instance.c.stopping_to,
     task_instance.c.lease_until,
     task_instance.c.lease_epoch,
@@ -68,9 +61,6 @@ _LOCK_BY_RUN = (
     .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
     .order_by(task_instance.c.id)
     .with_for_update(key_share=True)
-)
-_SET_WANTED_STATE = (
-    update(backfill_run).where(backfill_run.c.dag_run_id == bindparam("run")).values(run_state=bindparam("after"))
 )
 
 
@@ -148,8 +138,3 @@ def lock_task_instances(work: Workspace, whole_runs: Iterable[int], ids: Iterabl
 def _keep(work: Workspace, rows: Iterable[Any]) -> None:
     for row in rows:
         work.task_instances[row[0]] = dict(row._mapping)
-
-
-def set_wanted_state(tx: Transaction, states: Mapping[int, DagRunState]) -> None:
-    """Copy the new states of these runs to every backfill that wants them; the runs are locked."""
-    tx.change_many(_SET_WANTED_STATE, [{"run": run, "after": state} for run, state in sorted(states.items())])

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, exists, func, insert, literal_column, or_, select, text, update
+from sqlalchemy import and_, bindparam, case, exists, func, literal_column, or_, select, text, update
 
+from tailrace.metastore.capacity import renew_dag
 from tailrace.metastore.creation import lock_dag_row
-from tailrace.metastore.records import Author, insert_history, record, run_row
+from tailrace.metastore.records import Author, insert_history, record
 from tailrace.metastore.rows import job_alive
+from tailrace.metastore.run_writes import NewRun, insert_runs
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.tables import OPEN_BACKFILL_SQL, OPEN_RUN_SQL, backfill, dag, dag_run, job
 from tailrace.metastore.transaction import Transaction, in_batches
@@ -20,7 +22,7 @@ from tailrace.metastore.waits import end_waits
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
 from tailrace.model.states import DagRunState, JobState
-from tailrace.model.transitions import Actor, Cause
+from tailrace.model.transitions import Actor
 from tailrace.planning.schedules import Agenda, DueRuns, LaneKey, ScheduleFacts
 
 _LIVE_OPEN = (
@@ -64,15 +66,10 @@ _BACKFILLS = (
 )
 
 _SCHEDULE = select(dag.c.paused, dag.c.scheduled_until).where(dag.c.dag_id == bindparam("dag_id"))
-_MOVE_SCHEDULE = (
-    update(dag)
-    .where(dag.c.dag_id == bindparam("id"))
-    .values(version=dag.c.version + 1, dag_version_id=bindparam("structure"), scheduled_until=bindparam("until"))
-)
+_MOVE_SCHEDULE = update(dag).where(dag.c.dag_id == bindparam("id")).values(scheduled_until=bindparam("until"))
 _DATES_WITH_RUN = select(dag_run.c.logical_date).where(
     dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date.in_(bindparam("dates", expanding=True))
 )
-_INSERT_RUNS = insert(dag_run)
 _RELEASE = (
     update(dag_run)
     .where(
@@ -123,48 +120,26 @@ def create_due_runs(
     if not paused and until == due.after:
         author = Author(tx.moment.wall, write_id, Actor.PLANNER, job_id)
         structure = structures.row_of(tx, due.dag)
-        tx.change(_MOVE_SCHEDULE, {"id": dag_id, "structure": structure, "until": due.until})
-        result["created"] = _insert_runs(tx, due, author)
+        renew_dag(tx, dag_id, structure)
+        tx.change(_MOVE_SCHEDULE, {"id": dag_id, "until": due.until})
+        result["created"] = _insert_due(tx, due, author)
     record(tx, write_id, result)
     return result
 
 
-def _insert_runs(tx: Transaction, due: DueRuns, author: Author) -> int:
-    dag_id = due.dag.dag_id
+def _insert_due(tx: Transaction, due: DueRuns, author: Author) -> int:
+    dag_id, history = due.dag.dag_id, list[dict[str, Any]]()
     known = _dates_with_run(tx, dag_id, [interval.start for interval in due.intervals])
     new = [interval for interval in due.intervals if interval.start not in known]
-    if not new:
-        return 0
-    tx.change_many(_INSERT_RUNS, [_run_values(dag_id, interval, author.at) for interval in new])
-    rows = [
-        run_row(author, dag_id, _run_id(interval), None, DagRunState.QUEUED, Cause.CREATED, "due by its schedule")
-        for interval in new
-    ]
-    insert_history(tx, rows)
+    insert_runs(tx, author, [_due_run(dag_id, interval) for interval in new], history)
+    insert_history(tx, history)
     return len(new)
 
 
-def _run_id(interval: DataInterval) -> str:
-    return run_id_for(RunType.SCHEDULED, interval.start)
-
-
-def _run_values(dag_id: str, interval: DataInterval, at: datetime) -> dict[str, Any]:
-    return {
-        "dag_id": dag_id,
-        "run_id": _run_id(interval),
-        "run_type": RunType.SCHEDULED,
-        "logical_date": interval.start,
-        "interval_start": interval.start,
-        "interval_end": interval.end,
-        "state": DagRunState.QUEUED,
-        "version": 1,
-        "disable_retry": False,
-        "mark_success": False,
-        "ignore_depends_on_past": False,
-        "reason": "",
-        "created_at": at,
-        "live": True,
-    }
+def _due_run(dag_id: str, interval: DataInterval) -> NewRun:
+    run_id = run_id_for(RunType.SCHEDULED, interval.start)
+    what = (dag_id, run_id, RunType.SCHEDULED, interval, interval.start)
+    return NewRun(*what, "due by its schedule", live=True)
 
 
 def _dates_with_run(tx: Transaction, dag_id: str, dates: Sequence[datetime]) -> set[datetime]:

@@ -7,21 +7,29 @@ worker could finish somebody else's try.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, delete, null, select, text, update
+from msgspec.structs import replace
+from sqlalchemy import bindparam, select, text
 
 from tailrace.effects.asks import Accepted
 from tailrace.effects.tries import Claim, ClaimRequest, RefusalReason, Refused, TryOutcome
-from tailrace.errors import InternalError
 from tailrace.metastore.columns import to_json
-from tailrace.metastore.records import REFUSED, Author, insert_history, record, recorded, task_instance_row
+from tailrace.metastore.records import Author, insert_history, record, recorded
 from tailrace.metastore.rows import STATES, conf_from, holder_text
-from tailrace.metastore.tables import dag_run, task_instance, xcom
+from tailrace.metastore.tables import dag_run, task_instance
+from tailrace.metastore.task_instance_writes import (
+    CLAIM,
+    StateChange,
+    claimed_row,
+    delete_xcoms,
+    end_claimed_try,
+    refused_row,
+)
 from tailrace.metastore.transaction import Transaction
 from tailrace.metastore.xcoms import write_xcoms
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.model.transitions import Actor, Cause, task_instance_may
+from tailrace.model.transitions import Actor, Cause
 from tailrace.planning.retries import AfterTry
 
 _succeeded = dag_run.alias("succeeded")
@@ -69,53 +77,6 @@ _RUN_OF_TRY = (
     .with_for_update(read=True, of=dag_run)
 )
 
-_CLAIM = (
-    update(task_instance)
-    .where(
-        task_instance.c.id == bindparam("task_instance"),
-        task_instance.c.state == TaskInstanceState.QUEUED,
-        task_instance.c.try_number == bindparam("number"),
-    )
-    .values(
-        state=TaskInstanceState.RUNNING,
-        token=task_instance.c.token + 1,
-        started_at=bindparam("at"),
-        ended_at=None,
-        holder=bindparam("holds"),
-        code_hash=bindparam("code"),
-        lease_until=bindparam("until"),
-        lease_epoch=bindparam("epoch"),
-        lease_seconds=bindparam("seconds"),
-        stopping_to=None,
-        cause=Cause.CLAIMED,
-        reason="",
-    )
-    .returning(task_instance.c.token, task_instance.c.max_tries, task_instance.c.lost_tries)
-)
-
-_END = (
-    update(task_instance)
-    .where(
-        task_instance.c.id == bindparam("task_instance"),
-        task_instance.c.state == bindparam("from_state"),
-        task_instance.c.try_number == bindparam("number"),
-        task_instance.c.token == bindparam("held"),
-    )
-    .values(
-        state=bindparam("after"),
-        max_tries=bindparam("most"),
-        lost_tries=bindparam("lost"),
-        retry_at=bindparam("again_at"),
-        ended_at=bindparam("at"),
-        followed=bindparam("ways"),
-        holder=None,
-        lease_until=None,
-        stopping_to=null(),
-        cause=bindparam("why"),
-        reason=bindparam("words"),
-    )
-)
-
 _FOUND = (
     select(
         task_instance.c.state,
@@ -128,8 +89,6 @@ _FOUND = (
     .where(task_instance.c.id == bindparam("task_instance"))
     .with_for_update(key_share=True)
 )
-
-_DROP_XCOMS = delete(xcom).where(xcom.c.task_instance_id == bindparam("task_instance"))
 
 
 def claim_try(tx: Transaction, request: ClaimRequest, write_id: str) -> dict[str, Any]:
@@ -154,16 +113,17 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
         return _refusal(RefusalReason.RUN_NOT_RUNNING, f"{key}: expected its run running, found it {row.state}")
     now = tx.moment
     won = tx.rows(
-        _CLAIM,
+        CLAIM,
         {
-            "task_instance": request.id,
-            "number": request.try_number,
+            "row": request.id,
+            "from_state": TaskInstanceState.QUEUED,
+            "from_try": request.try_number,
             "at": now.wall,
-            "holds": holder_text(request.worker, request.task),
-            "code": request.code_hash,
-            "until": now.lease + request.lease_seconds,
-            "epoch": now.epoch,
-            "seconds": request.lease_seconds,
+            "to_holder": holder_text(request.worker, request.task),
+            "to_code_hash": request.code_hash,
+            "to_lease_until": now.lease + request.lease_seconds,
+            "to_lease_epoch": now.epoch,
+            "to_lease_seconds": request.lease_seconds,
         },
     )
     if not won:
@@ -177,21 +137,10 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
         return _refusal(reason, f"{key}: {expected}, found {found.state} try {found.try_number}")
     token, max_tries, lost_tries = won[0]
     if token > 1:  # an earlier claim may have left some
-        tx.change(_DROP_XCOMS, {"task_instance": request.id})
+        delete_xcoms(tx, request.id)
+    holder = f"worker {request.worker.pid} on {request.worker.host}"
     author = Author(now.wall, write_id, Actor.WORKER)
-    before, after = TaskInstanceState.QUEUED, TaskInstanceState.RUNNING
-    history = task_instance_row(
-        author,
-        key,
-        request.id,
-        before,
-        after,
-        Cause.CLAIMED,
-        f"worker {request.worker.pid} on {request.worker.host}",
-        try_number=request.try_number,
-        token=token,
-    )
-    insert_history(tx, [history])
+    insert_history(tx, [claimed_row(author, request.id, key, request.try_number, token, holder)])
     result = _claim_record(row, key, request.try_number, token, max_tries, lost_tries, now.wall)
     record(tx, write_id, result)
     return result
@@ -248,21 +197,20 @@ def report_outcome(
     A late result changes nothing and is recorded in history as refused.
     """
     author = Author(tx.moment.wall, write_id, Actor.WORKER)
-    before, step = TaskInstanceState.RUNNING, after
-    if not _end_try(tx, claim, before, step, outcome):
+    history: list[dict[str, Any]] = []
+    change = _change(author, claim, TaskInstanceState.RUNNING, after, outcome)
+    if end_claimed_try(tx, author, change, history):
+        if outcome.xcoms:
+            write_xcoms(tx, claim.id, outcome.xcoms)
+    else:
         found = tx.row(_FOUND, {"task_instance": claim.id})
-        before, stopped = TaskInstanceState.STOPPING, _as_intended(found, claim)
-        if stopped is None or not _end_try(tx, claim, before, stopped, None):
-            return _refuse_late(tx, claim, found, after, author)
-        step = stopped
-    elif outcome.xcoms:
-        write_xcoms(tx, claim.id, outcome.xcoms)
-    if not task_instance_may(before, step.state, Actor.WORKER, step.cause):
-        raise InternalError(f"{claim.key}: a worker may not step {before} → {step.state} for {step.cause}")
-    chose = step is after and outcome.followed is not None
-    evidence = {"followed": list(outcome.followed or ())} if chose else None
-    insert_history(tx, [_history(author, claim, before, step.state, step.cause, step.reason, evidence=evidence)])
-    result = {"accepted": step.state.value}
+        stopped = _as_intended(found, claim)
+        if stopped is not None:
+            change = _change(author, claim, TaskInstanceState.STOPPING, stopped, None)
+        if stopped is None or not end_claimed_try(tx, author, change, history):
+            return _refuse_late(tx, author, claim, found, change)
+    insert_history(tx, history)
+    result = {"accepted": change.after.value}
     record(tx, write_id, result)
     return result
 
@@ -274,26 +222,25 @@ def reported_from(result: dict[str, Any]) -> Accepted | Refused:
     return Accepted(result["accepted"])
 
 
-def _end_try(
-    tx: Transaction, claim: Claim, before: TaskInstanceState, after: AfterTry, outcome: TryOutcome | None
-) -> bool:
-    at = tx.moment.wall
-    ways = None if outcome is None or outcome.followed is None else to_json(list(outcome.followed))
-    values = {
-        "task_instance": claim.id,
-        "from_state": before,
-        "number": claim.key.try_number,
-        "held": claim.token,
-        "after": after.state,
-        "most": after.max_tries,
-        "lost": after.lost_tries,
-        "again_at": None if after.retry_delay is None else at + after.retry_delay,
-        "at": at,
-        "ways": ways,
-        "why": after.cause,
-        "words": after.reason,
-    }
-    return tx.change(_END, values) == 1
+def _change(
+    author: Author, claim: Claim, before: TaskInstanceState, after: AfterTry, outcome: TryOutcome | None
+) -> StateChange:
+    followed = None if outcome is None or outcome.followed is None else list(outcome.followed)
+    return StateChange(
+        claim.id,
+        claim.task_instance,
+        before,
+        after.state,
+        after.cause,
+        after.reason,
+        claim.key.try_number,
+        after.max_tries,
+        after.lost_tries,
+        token=claim.token,
+        retry_at=None if after.retry_delay is None else author.at + after.retry_delay,
+        followed=None if followed is None else to_json(followed),
+        evidence=None if followed is None else {"followed": followed},
+    )
 
 
 def _as_intended(found: Any, claim: Claim) -> AfterTry | None:
@@ -306,7 +253,7 @@ def _as_intended(found: Any, claim: Claim) -> AfterTry | None:
     return AfterTry(intent, Cause.OUTCOME, "stopped as asked", found.max_tries, found.lost_tries)
 
 
-def _refuse_late(tx: Transaction, claim: Claim, found: Any, after: AfterTry, author: Author) -> dict[str, Any]:
+def _refuse_late(tx: Transaction, author: Author, claim: Claim, found: Any, change: StateChange) -> dict[str, Any]:
     expected = f"expected running with token {claim.token}"
     if found is None:
         refused = _refusal(RefusalReason.GONE, f"{claim.key}: {expected}, found no such task instance")
@@ -315,34 +262,10 @@ def _refuse_late(tx: Transaction, claim: Claim, found: Any, after: AfterTry, aut
     other = found.try_number != claim.key.try_number
     words = f"{claim.key}: {expected}, found {found.state} try {found.try_number} with token {found.token}"
     refused = _refusal(RefusalReason.OTHER_TRY if other else RefusalReason.STALE_TOKEN, words)
-    row = _history(author, claim, STATES[found.state], after.state, after.cause, words, kind=REFUSED)
-    insert_history(tx, [row])
+    late = replace(change, before=STATES[found.state], reason=words, evidence=None)
+    insert_history(tx, [refused_row(author, late)])
     record(tx, author.write_id, refused)
     return refused
-
-
-def _history(
-    author: Author,
-    claim: Claim,
-    before: TaskInstanceState,
-    after: TaskInstanceState,
-    cause: Cause,
-    reason: str,
-    **more: Any,
-) -> dict[str, Any]:
-    number = claim.key.try_number
-    return task_instance_row(
-        author,
-        claim.task_instance,
-        claim.id,
-        before,
-        after,
-        cause,
-        reason,
-        try_number=number,
-        token=claim.token,
-        **more,
-    )
 
 
 def _refusal(reason: RefusalReason, found: str) -> dict[str, Any]:

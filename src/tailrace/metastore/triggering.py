@@ -3,18 +3,19 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select
 
 from tailrace.errors import InternalError
+from tailrace.metastore.capacity import renew_dag
 from tailrace.metastore.creation import StaleFacts, lock_dag_row
-from tailrace.metastore.records import Author, insert_history, record, run_row
+from tailrace.metastore.records import Author, insert_history, record
+from tailrace.metastore.run_writes import NewRun, Options, insert_runs
 from tailrace.metastore.structures import Structures
 from tailrace.metastore.tables import dag, dag_run
 from tailrace.metastore.transaction import Transaction
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import DagRunState
-from tailrace.model.transitions import Actor, Cause
+from tailrace.model.transitions import Actor
 from tailrace.planning.triggering import TriggerFacts, TriggerPlan
 
 _PAUSED = select(dag.c.paused).where(dag.c.dag_id == bindparam("dag_id"))
@@ -23,12 +24,6 @@ _BY_DATE = select(dag_run.c.run_id, dag_run.c.id).where(
 )
 _BY_ID = select(dag_run.c.run_id, dag_run.c.id).where(
     dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.run_id == bindparam("run_id")
-)
-_INSERT = insert(dag_run).returning(dag_run.c.id)
-_RENEW_DAG = (
-    update(dag)
-    .where(dag.c.dag_id == bindparam("id"))
-    .values(version=dag.c.version + 1, dag_version_id=bindparam("structure"))
 )
 
 
@@ -57,29 +52,20 @@ def write_trigger(
     if facts.same_date is not None or facts.same_id is not None:
         raise StaleFacts(f"{dag_id}: expected no run {plan.run_id}, found {facts.same_date or facts.same_id}")
     structure = structures.row_of(tx, dag_spec)
-    tx.change(_RENEW_DAG, {"id": dag_id, "structure": structure})
-    values = {
-        "dag_id": dag_id,
-        "run_id": plan.run_id,
-        "run_type": RunType.MANUAL,
-        "logical_date": plan.logical_date,
-        "interval_start": plan.interval.start,
-        "interval_end": plan.interval.end,
-        "state": DagRunState.QUEUED,
-        "version": 1,
-        "conf": plan.conf,
-        "disable_retry": False,
-        "mark_success": False,
-        "ignore_depends_on_past": False,
-        "reason": "",
-        "created_at": tx.moment.wall,
-        "live": True,
-    }
-    row = int(tx.rows(_INSERT, values)[0][0])
-    author = Author(tx.moment.wall, write_id, Actor.PERSON)
-    insert_history(
-        tx, [run_row(author, dag_id, plan.run_id, None, DagRunState.QUEUED, Cause.CREATED, "triggered by a person")]
+    renew_dag(tx, dag_id, structure)
+    author, history = Author(tx.moment.wall, write_id, Actor.PERSON), list[dict[str, Any]]()
+    run = NewRun(
+        dag_id,
+        plan.run_id,
+        RunType.MANUAL,
+        plan.interval,
+        plan.logical_date,
+        "triggered by a person",
+        Options(conf=plan.conf),
+        live=True,
     )
-    result = {"id": row}
+    rows = insert_runs(tx, author, [run], history)
+    insert_history(tx, history)
+    result = {"id": rows[plan.logical_date]}
     record(tx, write_id, result)
     return result

@@ -6,44 +6,24 @@ plan's own transitions, and must be equal. A backfill verdict needs every wanted
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, literal_column, select, update
+from sqlalchemy import Select, bindparam, func, literal_column, select
 
-from tailrace.errors import InternalError
+from tailrace.metastore.backfill_writes import close_backfill
 from tailrace.metastore.capacity import pool_sizes, renew_dag
 from tailrace.metastore.columns import to_json
-from tailrace.metastore.locking import LockedRun, Workspace, set_wanted_state
-from tailrace.metastore.records import backfill_row, run_row
-from tailrace.metastore.tables import backfill, backfill_run, dag_run
+from tailrace.metastore.locking import LockedRun, Workspace
+from tailrace.metastore.rows import RUN_STATES
+from tailrace.metastore.run_writes import RunStep, judge_run
+from tailrace.metastore.tables import backfill, backfill_run
 from tailrace.model.states import CLOSED, BackfillState, DagRunState
-from tailrace.model.transitions import Actor, Cause, backfill_may, dag_run_may
+from tailrace.model.transitions import Actor, Cause, backfill_may
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.plan import BackfillVerdict, Blocker, RunVerdict
 
-_CLOSE_RUN = (
-    update(dag_run)
-    .where(dag_run.c.id == bindparam("run"), dag_run.c.state == DagRunState.RUNNING)
-    .values(
-        state=bindparam("after"),
-        owner_job_id=None,
-        ended_at=bindparam("at"),
-        reason=bindparam("why"),
-        blocked=bindparam("blockers"),
-    )
-)
 _LOCK_BACKFILL = (
     select(backfill.c.dag_id, backfill.c.state, backfill.c.version, backfill.c.stop_on_failure)
     .where(backfill.c.id == bindparam("backfill_id"))
     .with_for_update(key_share=True)
-)
-_START_BACKFILL = (
-    update(backfill)
-    .where(backfill.c.id == bindparam("backfill"), backfill.c.state == BackfillState.QUEUED)
-    .values(state=BackfillState.RUNNING, started_at=bindparam("at"))
-)
-_CLOSE_BACKFILL = (
-    update(backfill)
-    .where(backfill.c.id == bindparam("backfill"))
-    .values(state=bindparam("after"), ended_at=bindparam("at"), reason=bindparam("why"))
 )
 _ANY_WANTED: Select[Any] = (
     select(literal_column("1"))
@@ -83,19 +63,14 @@ def lock_backfill(work: Workspace) -> None:
 
 def judge_runs(work: Workspace) -> None:
     """Close the runs whose evidence still holds; the others are stale."""
-    closed: dict[int, DagRunState] = {}
     for place, verdict in enumerate(work.plan.run_verdicts):
         run = work.runs.get(verdict.id)
         doubt = _doubt(work, run, verdict)
         if run is None or doubt is not None:
             work.stale.append(f"{work.plan.dag.dag_id} / {verdict.run_id}: verdict {verdict.state} refused: {doubt}")
             continue
-        if not dag_run_may(DagRunState(run.state), verdict.state, Actor.PLANNER, Cause.JUDGED):
-            raise InternalError(f"{run}: a planner may not judge a run {run.state} → {verdict.state}")
         _close(work, run, verdict)
-        closed[run.id] = verdict.state
         work.judged.append(place)
-    set_wanted_state(work.tx, closed)
 
 
 def _doubt(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> str | None:
@@ -129,34 +104,16 @@ def _doubt(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> str |
 
 def _close(work: Workspace, run: LockedRun, verdict: RunVerdict) -> None:
     blocked = [blocker_json(blocker) for blocker in verdict.blocked]
-    work.tx.change(
-        _CLOSE_RUN,
-        {
-            "run": run.id,
-            "after": verdict.state,
-            "at": work.author.at,
-            "why": verdict.reason,
-            "blockers": to_json(blocked) if blocked else None,
-        },
-    )
     evidence: dict[str, Any] = {
         "task_instances": {str(id): state for id, state in verdict.evidence.items()},
         "previous": {str(id): state for id, state in verdict.past_evidence.items()},
         "pools": dict(verdict.pool_evidence),
         "blocked": blocked,
     }
-    work.history.append(
-        run_row(
-            work.author,
-            run.dag_id,
-            run.run_id,
-            run.state,
-            verdict.state,
-            Cause.JUDGED,
-            verdict.reason,
-            evidence=evidence,
-        )
-    )
+    before = RUN_STATES[run.state]
+    ends = (before, verdict.state, Cause.JUDGED, verdict.reason)
+    step = RunStep(run.id, run.dag_id, run.run_id, *ends, evidence=evidence)
+    judge_run(work.tx, work.author, step, work.history, to_json(blocked) if blocked else None)
     run.state, run.owner = verdict.state, None
 
 
@@ -174,17 +131,6 @@ def blocker_json(blocker: Blocker) -> dict[str, Any]:
         "reasons": [{"dependency": status.dependency, "reason": status.reason} for status in blocker.reasons],
         **({} if blocker.previous is None else {"previous_run": blocker.previous}),
     }
-
-
-def start_backfill(work: Workspace) -> None:
-    """queued → running, once; a backfill already started is left as it is."""
-    id = work.plan.backfill_start
-    if id is None or work.tx.change(_START_BACKFILL, {"backfill": id, "at": work.author.at}) == 0:
-        return
-    before, after = BackfillState.QUEUED, BackfillState.RUNNING
-    work.history.append(
-        backfill_row(work.author, work.plan.dag.dag_id, id, before, after, Cause.ACTIVATED, "a job drives it")
-    )
 
 
 def judge_backfill(work: Workspace) -> None:
@@ -206,13 +152,8 @@ def judge_backfill(work: Workspace) -> None:
     if doubt is not None:
         work.stale.append(f"backfill {verdict.id}: verdict {verdict.state} refused: {doubt}")
         return
-    work.tx.change(
-        _CLOSE_BACKFILL,
-        {"backfill": verdict.id, "after": verdict.state, "at": work.author.at, "why": verdict.reason},
-    )
-    work.history.append(
-        backfill_row(work.author, row.dag_id, verdict.id, row.state, verdict.state, Cause.JUDGED, verdict.reason)
-    )
+    ends = (BackfillState(row.state), verdict.state, verdict.reason)
+    close_backfill(work.tx, work.author, row.dag_id, verdict.id, *ends, work.history)
     work.backfill_judged = True
     if verdict.leaves_open:  # no later run waits for those any more
         renew_dag(work.tx, row.dag_id)

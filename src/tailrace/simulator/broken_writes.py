@@ -21,6 +21,7 @@ from tailrace.metastore.capacity import Occupancy
 from tailrace.metastore.clock import Moment
 from tailrace.metastore.locking import LockedRun, Workspace
 from tailrace.metastore.tables import task_instance
+from tailrace.metastore.task_instance_writes import CLAIM
 from tailrace.metastore.transaction import Transaction
 from tailrace.model.keys import TryKey
 from tailrace.model.outcomes import OutcomeKind
@@ -124,7 +125,7 @@ class ResubmittedAnew(Performer):
         return replace(submission, key=TryKey(submission.key.task_instance, number)) if changed else submission
 
 
-claim_without_token = Replaced(tries, "_CLAIM", tries._CLAIM.values(token=task_instance.c.token))
+claim_without_token = Replaced(tries, "CLAIM", CLAIM.values(token=task_instance.c.token))
 """A claim that takes no token of its own: two claims of one task instance have the same."""
 
 
