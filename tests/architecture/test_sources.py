@@ -18,6 +18,8 @@ FUNCTION_LINES = 70
 KINDS = frozenset({"util", "utils", "common", "helper", "helpers", "base", "manager", "managers", "misc"})
 #: Folders of machines we work on. Written in two halves: this file is tracked too.
 MACHINE = tuple("/" + folder + "/" for folder in ("work", "root"))
+#: SQL text that gives something a state.
+ASSIGNS = re.compile(r"\b(UPDATE\s+(task_instance|dag_run|backfill)|SET\s+state)\b", re.IGNORECASE)
 Check = Callable[[Path], Iterator[str]]
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -81,9 +83,8 @@ def machine_paths(file: Path) -> Iterator[str]:
 def states_assigned(file: Path) -> Iterator[str]:
     """SQL of a metastore that gives a task instance, a run or a backfill a state; a job's state is its own to write."""
     for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if re.search(r"\b(UPDATE\s+(task_instance|dag_run|backfill)|SET\s+state)\b", node.value, re.IGNORECASE):
-                yield f"line {node.lineno}: SQL text that may assign a state"
+        if isinstance(node, ast.Constant) and ASSIGNS.search(str(node.value)):
+            yield f"line {node.lineno}: SQL text that may assign a state"
         if not isinstance(node, ast.Call):
             continue
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

@@ -10,9 +10,7 @@ from tailrace.audit.replay import Replay, Run, RunKey
 from tailrace.audit.rules import FAIL, RUN, SKIP, WAIT, outcome
 from tailrace.audit.structure import Structure
 from tailrace.model.spec import TaskSpec
-from tailrace.model.states import FINISHED, TaskInstanceState
-
-_IDLE = (TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE)
+from tailrace.model.states import FINISHED, IDLE, TaskInstanceState
 
 
 def by_branch(structure: Structure, run: Run, task_id: str) -> str:
@@ -54,7 +52,7 @@ def doomed(replay: Replay, structure: Structure, key: RunKey, unknown: Container
     for task_id in structure.tasks:
         unfinished = [state for state in run.states(task_id) if state not in FINISHED]
         if unfinished:
-            idle = all(state in _IDLE for state in unfinished)
+            idle = all(state in IDLE for state in unfinished)
             held_back = task_id in unknown
             found[task_id] = idle and _can_never(replay, structure, key, task_id, found, held_back=held_back)
     return found

@@ -14,12 +14,10 @@ from tailrace.metastore.records import Author, insert_history, pool_row, record
 from tailrace.metastore.tables import OCCUPYING_SQL, backfill, dag, dag_run, pool, task_instance
 from tailrace.metastore.transaction import Transaction
 from tailrace.model.spec import DEFAULT_POOL
-from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.states import BACKFILL_CLOSED, CLOSED, IDLE, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.resizing import ResizeFacts, ResizePlan
-
-_UNOCCUPIED = (TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE)
 
 _POOLS = select(pool.c.name, pool.c.slots, pool.c.description).order_by(pool.c.name)
 _POOL = select(pool.c.slots).where(pool.c.name == bindparam("pool"))
@@ -44,7 +42,7 @@ _WANTING = (
     .select_from(task_instance.join(dag_run, dag_run.c.id == task_instance.c.dag_run_id))
     .where(
         task_instance.c.pool == bindparam("pool"),
-        task_instance.c.state.in_([state.value for state in TaskInstanceState if state in _UNOCCUPIED]),
+        task_instance.c.state.in_([state.value for state in TaskInstanceState if state in IDLE]),
         dag_run.c.state.in_([state.value for state in DagRunState if state not in CLOSED]),
     )
 )

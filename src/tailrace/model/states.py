@@ -18,8 +18,8 @@ class TaskInstanceState(StrEnum):
     SKIPPED = "skipped"  # decided by the task itself, a branch or a trigger rule
     UPSTREAM_FAILED = "upstream_failed"  # its trigger rule can no longer hold, because of a failure
     UP_FOR_RETRY = "up_for_retry"  # a try failed; the next one waits for its delay
-    UP_FOR_RESCHEDULE = "up_for_reschedule"  # a sensor gave its slot back; the same try goes on later
-    DEFERRED = "deferred"  # the try waits for an event outside any worker
+    UP_FOR_RESCHEDULE = "up_for_reschedule"  # (not reached yet) it gave its slot back; the same try goes on later
+    DEFERRED = "deferred"  # (not reached yet) the same try waits for an event outside any worker
     REMOVED = "removed"  # its task is no longer in the DAG
 
 
@@ -64,6 +64,9 @@ FINISHED = frozenset(
         TaskInstanceState.REMOVED,
     }
 )
+
+#: Nothing of a task instance in one of these is under way: it may be queued, or be given an end without a try.
+IDLE = frozenset({TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY})
 
 #: A task instance in one of these holds pool slots and counts against every limit.
 OCCUPYING = frozenset({TaskInstanceState.QUEUED, TaskInstanceState.RUNNING, TaskInstanceState.STOPPING})

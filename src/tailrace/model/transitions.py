@@ -33,7 +33,6 @@ class Cause(StrEnum):
     CLAIMED = "claimed"
     OUTCOME = "outcome"
     RETRY = "retry"
-    RESCHEDULE = "reschedule"
     LOST = "lost"
     LOST_TOGETHER = "lost_together"  # several tries at once, with the process that had started them
     REMOVED_FROM_DAG = "removed_from_dag"
@@ -69,9 +68,9 @@ def _rows(before: Iterable[S], after: Iterable[S], actor: Actor, cause: Cause) -
     return tuple(Transition(b, a, actor, cause) for b in before for a in after if b is not a)
 
 
-_UNFINISHED_IDLE = (_T.NONE, _T.UP_FOR_RETRY, _T.UP_FOR_RESCHEDULE)
+_UNFINISHED_IDLE = (_T.NONE, _T.UP_FOR_RETRY)
 _DONE = (_T.SUCCESS, _T.FAILED, _T.SKIPPED, _T.UPSTREAM_FAILED, _T.REMOVED)
-_IDLE_OR_DONE = (*_UNFINISHED_IDLE, _T.DEFERRED, *_DONE)
+_IDLE_OR_DONE = (*_UNFINISHED_IDLE, *_DONE)
 
 TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
     # a job decides
@@ -86,7 +85,6 @@ TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
     *_rows((_T.QUEUED,), (_T.RUNNING,), Actor.WORKER, Cause.CLAIMED),
     *_rows((_T.RUNNING,), (_T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.WORKER, Cause.OUTCOME),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY,), Actor.WORKER, Cause.RETRY),
-    *_rows((_T.RUNNING,), (_T.UP_FOR_RESCHEDULE, _T.DEFERRED), Actor.WORKER, Cause.RESCHEDULE),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY, _T.FAILED), Actor.WORKER, Cause.LOST),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY,), Actor.WORKER, Cause.LOST_TOGETHER),
     *_rows((_T.STOPPING,), (_T.NONE, _T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.WORKER, Cause.OUTCOME),

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
+from tailrace.model.states import CLOSED, FINISHED, IDLE, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import (
     NO_CONF,
@@ -28,14 +28,6 @@ from tailrace.planning.dependencies import UNLIMITED
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 from tailrace.planning.snapshot import RunOptions
 
-_NO_OUTCOME = frozenset(
-    {
-        TaskInstanceState.NONE,
-        TaskInstanceState.UP_FOR_RETRY,
-        TaskInstanceState.UP_FOR_RESCHEDULE,
-        TaskInstanceState.DEFERRED,
-    }
-)
 _FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 
 
@@ -133,7 +125,7 @@ def _to_do(dag: DagSpec, reprocess: Reprocess, run: ExistingRun) -> tuple[tuple[
     if run.state not in CLOSED and not known:
         return (), 0  # never activated: everything is still to do, nothing to clear
     missing = sum(task.task_id not in known for task in dag.tasks)
-    missing += sum(ti.state in _NO_OUTCOME and ti.task_id in dag.by_id for ti in run.task_instances)
+    missing += sum(ti.state in IDLE and ti.task_id in dag.by_id for ti in run.task_instances)
     back = {ti.task_id for ti in run.task_instances if ti.state is TaskInstanceState.REMOVED}
     if reprocess is Reprocess.ALL:
         again = known

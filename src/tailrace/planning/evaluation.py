@@ -48,7 +48,7 @@ def pool_of(board: Board, task: TaskSpec) -> str:
 def evaluate_task_instance(
     board: Board, task: TaskSpec, ti: TaskInstanceView, pools: Mapping[str, PoolView], now: datetime
 ) -> Evaluation:
-    """Ask every dependency of an idle task instance (none, up_for_retry or up_for_reschedule)."""
+    """Ask every dependency of an idle task instance (none or up_for_retry)."""
     key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
     statuses: list[DependencyStatus] = [dagrun_running(board)]
 

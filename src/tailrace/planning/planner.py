@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import TaskSpec
-from tailrace.model.states import CLAIMED, CLOSED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.states import CLAIMED, CLOSED, IDLE, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.board import Board
 from tailrace.planning.capacity import Capacity
@@ -39,7 +39,6 @@ from tailrace.planning.yielding import yields
 #: A queued try that nobody claimed for this long is offered to the executor again.
 RESUBMIT_AFTER = timedelta(seconds=10)
 
-_IDLE = frozenset({TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE})
 _AFTER = {Verdict.SKIP: TaskInstanceState.SKIPPED, Verdict.FAIL_UPSTREAM: TaskInstanceState.UPSTREAM_FAILED}
 
 
@@ -167,7 +166,7 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
     snapshot = draft.snapshot
     for task in snapshot.dag.tasks:
         for ti in board.by_task.get(task.task_id, ()):
-            if ti.state not in _IDLE:
+            if ti.state not in IDLE:
                 continue
             found = evaluate_task_instance(board, task, ti, snapshot.pools, snapshot.now)
             verdict = found.decision.verdict
@@ -183,7 +182,7 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
             elif ti.retry_at is not None and ti.retry_at > snapshot.now:
                 draft.wakes.append(ti.retry_at)
     for ti in board.run.task_instances:
-        if ti.task_id not in snapshot.dag.by_id and ti.state in _IDLE:
+        if ti.task_id not in snapshot.dag.by_id and ti.state in IDLE:
             reason = f"task {ti.task_id} is no longer in the DAG"
             _transition(draft, board, ti, TaskInstanceState.REMOVED, Cause.REMOVED_FROM_DAG, reason)
 
@@ -325,7 +324,7 @@ def held_back_by(snapshot: Snapshot) -> tuple[RunView, PreviousRun] | None:
     if backfill is None or backfill.active_runs > len(snapshot.runs) or not snapshot.dag.depends_on_past:
         return None  # other jobs may be at work
     ours = (*snapshot.runs, *snapshot.candidates)
-    under_way = OCCUPYING | {TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE}
+    under_way = OCCUPYING | {TaskInstanceState.UP_FOR_RETRY}
     if not ours or any(ti.state in under_way for run in snapshot.runs for ti in run.task_instances):
         return None
     first, own = ours[0], {run.id for run in ours}

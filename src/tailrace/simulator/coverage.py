@@ -72,8 +72,6 @@ def refusals(effect: object, answer: Any) -> Iterator[str]:
 
 #: States that no world of today comes to, and why.
 OUT_OF_REACH: Mapping[str, str] = {
-    "deferred": "nothing defers a task yet",
-    "up_for_reschedule": "no sensor gives its slot back yet",
     "removed": "a world's DAG keeps its tasks",
 }
 

@@ -49,7 +49,7 @@ def test_a_failure_fails_everything_below_it_in_one_step() -> None:
     assert set(verdict.evidence.values()) == {TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED}
 
 
-@pytest.mark.parametrize("state", ["queued", "running", "stopping", "up_for_reschedule"])
+@pytest.mark.parametrize("state", ["queued", "running", "stopping", "up_for_retry"])
 def test_work_in_flight_is_never_a_deadlock(state: str) -> None:
     """The thread's world: B is not ready while A is anywhere short of its end."""
     spec = dag("a>b")
