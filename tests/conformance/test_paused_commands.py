@@ -61,7 +61,7 @@ def test_a_clear_behind_a_claim_is_stale(world: World, behind: Behind) -> None:
     request = ClaimRequest(a, 1, world.process(), world.process(), "hash", LEASE)
 
     def claim(tx: Any) -> None:
-        won.append(tries.claimed_from(a, tries.claim_try(tx, request, world.write_id())))
+        won.append(tries.claimed_from(tries.claim_try(tx, request, world.write_id())))
 
     answer = behind(claim, lambda store: store.command(plan, world.write_id()))
     assert isinstance(won[0], Claim)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
@@ -45,7 +45,7 @@ class Claim(Struct, frozen=True):
     logical_date: datetime
     data_interval: DataInterval
     run_type: str
-    run_conf: Mapping[str, Json] | None  # None: it cannot be read
+    run_conf: Mapping[str, Any] | None  # JSON values; None: it cannot be read
     disable_retry: bool
     mark_success: bool
     started_at: datetime

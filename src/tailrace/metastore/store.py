@@ -251,7 +251,7 @@ class Metastore(Views):
     def claim(self, request: ClaimRequest, write_id: str) -> Claim | Refused:
         """queued → running for this worker, if nobody was first. User code may start only on a Claim."""
         result = self._write(lambda tx: tries.claim_try(tx, request, write_id), write_id)
-        return tries.claimed_from(request.id, result)
+        return tries.claimed_from(result)
 
     def renew(self, claim: Claim, lease_seconds: float, waiting: str = "") -> Renewal:
         """Renew the try's lease, unless it is somebody else's by now. ``waiting``: what its process still waits for."""

@@ -4,9 +4,9 @@ Every statement names the try: its row, state, try number and, once claimed, its
 worker could finish somebody else's try.
 """
 
-from datetime import datetime
 from typing import Any
 
+from msgspec import convert, to_builtins
 from msgspec.structs import replace
 from sqlalchemy import bindparam, select, text
 
@@ -141,52 +141,32 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
     holder = f"worker {request.worker.pid} on {request.worker.host}"
     author = Author(now.wall, write_id, Actor.WORKER)
     insert_history(tx, [claimed_row(author, request.id, key, request.try_number, token, holder)])
-    result = _claim_record(row, key, request.try_number, token, max_tries, lost_tries, now.wall)
+    claim = Claim(
+        id=request.id,
+        key=TryKey(key, request.try_number),
+        token=token,
+        max_tries=max_tries,
+        lost_tries=lost_tries,
+        logical_date=row.logical_date,
+        data_interval=DataInterval(row.interval_start, row.interval_end),
+        run_type=row.run_type,
+        run_conf=None,
+        disable_retry=row.disable_retry,
+        mark_success=row.mark_success,
+        started_at=now.wall,
+        previous_success=None if row.success_start is None else DataInterval(row.success_start, row.success_end),
+    )
+    # The conf goes along as it is stored: what is wrong with it must not keep the claim from landing.
+    result = {"claim": to_builtins(claim), "conf": row.conf}
     record(tx, write_id, result)
     return result
 
 
-def _claim_record(
-    row: Any, key: TaskInstanceKey, number: int, token: int, max_tries: int, lost_tries: int, at: datetime
-) -> dict[str, Any]:
-    success = None if row.success_start is None else [row.success_start.isoformat(), row.success_end.isoformat()]
-    return {
-        "key": [key.dag_id, key.run_id, key.task_id, key.map_index],
-        "try_number": number,
-        "token": token,
-        "max_tries": max_tries,
-        "lost_tries": lost_tries,
-        "logical_date": row.logical_date.isoformat(),
-        "interval": [row.interval_start.isoformat(), row.interval_end.isoformat()],
-        "run_type": row.run_type,
-        "conf": row.conf,  # as it is stored: what is wrong with it must not keep the claim from landing
-        "disable_retry": row.disable_retry,
-        "mark_success": row.mark_success,
-        "started_at": at.isoformat(),
-        "previous_success": success,
-    }
-
-
-def claimed_from(id: int, result: dict[str, Any]) -> Claim | Refused:
+def claimed_from(result: dict[str, Any]) -> Claim | Refused:
     """The answer to a claim, from its record."""
     if "refused" in result:
         return Refused(RefusalReason(result["refused"]), result["found"])
-    success = result["previous_success"]
-    return Claim(
-        id=id,
-        key=TryKey(TaskInstanceKey(*result["key"]), result["try_number"]),
-        token=result["token"],
-        max_tries=result["max_tries"],
-        lost_tries=result["lost_tries"],
-        logical_date=datetime.fromisoformat(result["logical_date"]),
-        data_interval=DataInterval(*(datetime.fromisoformat(text) for text in result["interval"])),
-        run_type=result["run_type"],
-        run_conf=conf_from(result["conf"]),
-        disable_retry=result["disable_retry"],
-        mark_success=result["mark_success"],
-        started_at=datetime.fromisoformat(result["started_at"]),
-        previous_success=None if success is None else DataInterval(*(datetime.fromisoformat(text) for text in success)),
-    )
+    return replace(convert(result["claim"], Claim), run_conf=conf_from(result["conf"]))
 
 
 def report_outcome(
