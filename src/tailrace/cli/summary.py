@@ -1,4 +1,4 @@
-"""How a backfill ended, for a person and as JSON: the root failure first, its log, and what repairs it."""
+"""How a backfill ended, for a person: the root failure first, its log, and what repairs it."""
 
 import sys
 from collections import deque
@@ -10,48 +10,12 @@ from tailrace.cli.retyping import command_line, shell_line
 from tailrace.cli.speaking import bullet_lines, counted, duration, plural, state_styled, styled
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.planning.backfills import Reprocess
-from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.plan import Blocker
-from tailrace.runtime.commands import BackfillCommand, BackfillEnding, BackfillReport, RootFailure
+from tailrace.service.backfill_report import BackfillCommand, BackfillEnding, BackfillReport, RootFailure
 
 LOG_LINES = 10
 _MOST_BLOCKED = 5
 _BAD = (BackfillEnding.FAILED, BackfillEnding.DEADLOCKED)
-
-
-def report_json(report: BackfillReport) -> dict[str, object]:
-    """The JSON object of DESIGN 8."""
-    return {
-        "schema": 1,
-        "backfill_id": report.backfill_id,
-        "dag_id": report.dag_id,
-        "state": str(report.state),
-        "runs": dict(report.runs),
-        "task_instances": dict(report.task_instances),
-        "seconds": round(report.seconds, 2),
-        "blocked": [blocked_json(blocker) for blocker in report.blocked],
-        **failed_json(report.failed),
-    }
-
-
-def failed_json(tasks: FailedTasks) -> dict[str, object]:
-    """How many task instances of each task failed, and did not run because one above them had."""
-    return {"failed_tasks": dict(tasks.failed), "upstream_failed_tasks": dict(tasks.upstream_failed)}
-
-
-def blocked_json(blocker: Blocker) -> dict[str, object]:
-    """One doomed task instance and why nothing can ever start it."""
-    key = blocker.key
-    return {
-        "task_instance": {
-            "dag_id": key.dag_id,
-            "run_id": key.run_id,
-            "task_id": key.task_id,
-            "map_index": key.map_index,
-        },
-        "state": str(blocker.state),
-        "reasons": [{"dependency": why.dependency, "reason": why.reason} for why in blocker.reasons],
-    }
 
 
 def summary(report: BackfillReport, command: BackfillCommand, settings_options: Mapping[str, object]) -> str:

@@ -59,18 +59,17 @@ _PAUSE = update(dag).where(dag.c.dag_id == bindparam("id")).values(paused=bindpa
 
 
 class PoolSummary(Struct, frozen=True):
-    """A pool and what occupies it, in slots: those of running (and stopping) and of queued task instances."""
+    """A pool and what occupies it, in slots: those of running (and stopping) and of queued task instances.
+
+    ``open`` are the slots nobody holds; negative after the pool was made smaller than what runs.
+    """
 
     name: str
     slots: int
     running: int
     queued: int
+    open: int
     description: str
-
-    @property
-    def open(self) -> int:
-        """Slots nobody holds; negative after the pool was made smaller than what runs."""
-        return self.slots - self.running - self.queued
 
 
 def list_pools(tx: Transaction) -> tuple[PoolSummary, ...]:
@@ -80,10 +79,11 @@ def list_pools(tx: Transaction) -> tuple[PoolSummary, ...]:
     for name, state, slots in tx.rows(_OCCUPIED):
         counts = queued if state == TaskInstanceState.QUEUED else running
         counts[name] = counts.get(name, 0) + int(slots)
-    return tuple(
-        PoolSummary(name, slots, running.get(name, 0), queued.get(name, 0), description)
-        for name, slots, description in tx.rows(_POOLS)
-    )
+    summaries = []
+    for name, slots, description in tx.rows(_POOLS):
+        runs, waits = running.get(name, 0), queued.get(name, 0)
+        summaries.append(PoolSummary(name, slots, runs, waits, slots - runs - waits, description))
+    return tuple(summaries)
 
 
 def read_resize_facts(tx: Transaction, name: str) -> ResizeFacts:

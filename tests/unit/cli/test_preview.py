@@ -1,16 +1,26 @@
 """--dry-run: dates by action and reason, counts of task instances, and the command that does it."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
-from tailrace.cli.preview import preview_json, preview_text
+from tailrace.cli.preview import preview_text
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.planning.backfills import BackfillCreation, BackfillRequest, DateAction, DatePlan
-from tailrace.runtime.commands import BackfillPreview
+from tailrace.service import backfill_report
+from tailrace.service.backfill_report import BackfillPreview
+from tailrace.service.encoding import json_of
 
 FIRST = datetime(2016, 1, 1, tzinfo=UTC)
+
+
+def preview_json(preview: BackfillPreview) -> dict[str, Any]:
+    return dict(json.loads(json_of(backfill_report.previewed(preview))))
+
+
 DAG = DagSpec("etl", (TaskSpec("a"), TaskSpec("b"), TaskSpec("c")))
 
 
@@ -87,5 +97,5 @@ def test_json_has_every_date() -> None:
             "conf": {},
         },
     ]
-    [with_conf] = preview_json(previewed(replace(date(0, DateAction.CREATE, "no run yet"), conf='{"k":1}')))["dates"]  # type: ignore[misc]
+    [with_conf] = preview_json(previewed(replace(date(0, DateAction.CREATE, "no run yet"), conf='{"k":1}')))["dates"]
     assert with_conf["conf"] == {"k": 1}

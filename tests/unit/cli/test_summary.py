@@ -1,20 +1,27 @@
 """The summary leads with the root failure and says what to type; the JSON is exactly DESIGN 8's."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tailrace.cli.retyping import command_line
-from tailrace.cli.summary import log_tail, report_json, summary
+from tailrace.cli.summary import log_tail, summary
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.backfills import Reprocess
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.plan import Blocker, DependencyStatus
-from tailrace.runtime.commands import BackfillCommand, BackfillEnding, BackfillReport, RootFailure
+from tailrace.service.backfill_report import BackfillCommand, BackfillEnding, BackfillReport, RootFailure, ended
+from tailrace.service.encoding import json_of
 
 RUN_ID = "backfill__2016-01-02T00:00:00+00:00"
 COMMAND = BackfillCommand("etl", "2016-01-01", "2016-01-03")
+
+
+def report_json(report: BackfillReport) -> dict[str, Any]:
+    return dict(json.loads(json_of(ended(report))))
 
 
 def report(state: BackfillEnding, code: int, **more: object) -> BackfillReport:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 
-from tailrace.cli.dagfiles import load, load_one
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.speaking import current_speaker, plural
@@ -13,7 +12,8 @@ from tailrace.cli.tables import Column, show_table
 from tailrace.cli.tree import task_tree
 from tailrace.execution.loading_process import LoadReport
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
-from tailrace.runtime.dates import show_moment
+from tailrace.service.dagfiles import load, load_one
+from tailrace.service.dates import show_moment
 from tailrace.timetable import zone_named
 
 _MISTAKEN = 2
@@ -24,7 +24,7 @@ _MISTAKEN = 2
 @output_option
 def list_(dags: Path | None, output: str) -> int:
     """List the DAGs in the DAG files. Files with mistakes are named on stderr; the others still count."""
-    loaded = load(settings_with(dags=dags))
+    loaded = _load(dags)
     specs = [] if loaded is None else [loaded.specs[dag_id] for dag_id in sorted(loaded.specs)]
     if output == "json":
         current_speaker().answer_json([_dag_json(spec) for spec in specs])
@@ -42,7 +42,7 @@ def list_(dags: Path | None, output: str) -> int:
 @output_option
 def show(dag_id: str, dags: Path | None, output: str) -> None:
     """Draw one DAG's tasks as a tree, each below what it waits for."""
-    spec, _ = load_one(dag_id, settings_with(dags=dags))
+    spec, _ = load_one(dag_id, settings_with(dags=dags), current_speaker().notice)
     if output == "json":
         current_speaker().answer_json({**_dag_json(spec), "tasks": [task_json(task) for task in spec.tasks]})
         return
@@ -62,7 +62,7 @@ def check(dags: Path | None, output: str) -> int:
 
     Exits with 2 if there is any mistake; notes are none.
     """
-    loaded = load(settings_with(dags=dags))
+    loaded = _load(dags)
     mistakes, notes = ((), ()) if loaded is None else (loaded.mistakes, loaded.notes)
     found = [] if loaded is None else sorted(loaded.specs)
     speaker = current_speaker()
@@ -91,6 +91,15 @@ def check(dags: Path | None, output: str) -> int:
         ended += f", {plural(len(notes), 'note')}" if notes else ""
         speaker.note(f"{plural(len(found), 'DAG')} loaded, {ended}")
     return _MISTAKEN if mistakes else 0
+
+
+def _load(dags: Path | None) -> LoadReport | None:
+    """The DAG files; where there is no default folder, that is said with what to do."""
+    settings, speaker = settings_with(dags=dags), current_speaker()
+    loaded = load(settings, speaker.notice)
+    if loaded is None:
+        speaker.note(f"no DAG files: {settings.dags} does not exist; `tailrace init` writes a first one")
+    return loaded
 
 
 def schedule_words(schedule: Schedule) -> str:

@@ -16,9 +16,9 @@ from tailrace.cli.options import WholeNumber, dags_option, settings_with
 from tailrace.cli.speaking import Speaker, current_speaker, interrupted_text, plural, state_styled
 from tailrace.effects.asks import Note
 from tailrace.errors import CommandError
-from tailrace.runtime.launch import run_scheduler
 from tailrace.runtime.listening import SchedulerStarted
 from tailrace.runtime.settings import EXECUTORS, ISOLATIONS
+from tailrace.service.launch import run_scheduler
 
 _MOST_DAGS_NAMED = 8
 
