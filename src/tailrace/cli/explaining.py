@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 
+from tailrace.cli.remedies import command_of, told
 from tailrace.cli.speaking import state_styled_answer
 from tailrace.cli.tables import Column, plain_table
 from tailrace.cli.views import interval_text, moment_text
 from tailrace.model.keys import UNMAPPED
 from tailrace.planning.explained import RunFacts, TryFacts
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation
-from tailrace.planning.releasing import Release, owner_text
+from tailrace.planning.messages import Message
+from tailrace.planning.releasing import owner_text
 
 EXPLAINED_COLUMNS = (
     Column("task_id"),
@@ -31,7 +33,8 @@ _TRY_COLUMNS = (
 def explained_row(explained: TaskInstanceExplanation) -> tuple[str, ...]:
     """One task instance of a run as a table row."""
     release = explained.release
-    words = "" if release is None else release.text + (f" ({release.command})" if release.command else "")
+    remedy = None if release is None else release.remedy
+    words = "" if release is None else told(release) + (f" ({command_of(remedy)})" if remedy else "")
     view = explained.facts.view
     return (_name(explained), str(view.state), str(view.try_number), explained.waits, words)
 
@@ -59,17 +62,17 @@ def task_lines(explained: TaskInstanceExplanation, run: RunFacts) -> Iterator[st
         yield from release_lines(explained.release)
         yield f"run: {run.run.state}; {owner_text(run)}"
     if explained.statuses:
-        rows = [(each.dependency, "yes" if each.passed else "NO", each.reason) for each in explained.statuses]
+        rows = [(each.dependency, "yes" if each.passed else "NO", told(each.reason)) for each in explained.statuses]
         yield plain_table(_DEPENDENCY_COLUMNS, rows)
     if explained.facts.tries:
         yield plain_table(_TRY_COLUMNS, [_try_row(each) for each in explained.facts.tries])
 
 
-def release_lines(release: Release) -> Iterator[str]:
+def release_lines(release: Message) -> Iterator[str]:
     """What would release it, and the command to type."""
-    yield f"released by: {release.text}"
-    if release.command is not None:
-        yield f"    {release.command}"
+    yield f"released by: {told(release)}"
+    if release.remedy is not None:
+        yield f"    {command_of(release.remedy)}"
 
 
 def _try_row(tried: TryFacts) -> tuple[str, ...]:

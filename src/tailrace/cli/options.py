@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from tailrace.cli.remedies import command_of
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError, TailraceError
 from tailrace.model.plain_text import visible_line
@@ -101,7 +102,7 @@ def optional_dag_argument(command: F) -> F:
 
 def stores_with() -> "Stores":
     """The metastore of the settings. The database library is loaded by the first command that needs one."""
-    stores: Stores = importlib.import_module("tailrace.service.stores").Stores(settings_with())
+    stores: Stores = importlib.import_module("tailrace.service.stores").Stores(settings_with(), command_of)
     return stores
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from datetime import tzinfo
 
+from tailrace.cli.remedies import told
 from tailrace.cli.speaking import bullet_lines, plural, styled
 from tailrace.planning.backfills import DateAction, DatePlan
 from tailrace.service.backfill_report import BackfillPreview
@@ -36,7 +37,7 @@ def preview_text(previewed: BackfillPreview, typed: str) -> str:
     lines.append(f"{plural(len(creation.dates), 'date')}: {counts or 'nothing to do'}")
     lines.append(f"{plural(total, 'task instance')} to run ({plural(tasks, 'task')} a run)")
     if creation.notices:
-        lines += ["notes:", bullet_lines(creation.notices)]
+        lines += ["notes:", bullet_lines([told(notice) for notice in creation.notices])]
     lines.append("nothing was written; to do it:")
     lines.append(f"  {typed}")
     return "\n".join(lines)

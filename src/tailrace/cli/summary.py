@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from tailrace.cli.remedies import told
 from tailrace.cli.retyping import command_line, shell_line
 from tailrace.cli.speaking import bullet_lines, counted, duration, plural, state_styled, styled
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.planning.backfills import Reprocess
-from tailrace.planning.plan import Blocker
+from tailrace.planning.plan import Blocker, Dependency
 from tailrace.service.backfill_report import BackfillCommand, BackfillEnding, BackfillReport, RootFailure
 
 LOG_LINES = 10
@@ -60,7 +61,7 @@ def _blocked(blocked: tuple[Blocker, ...]) -> list[str]:
     lines = [f"{plural(len(blocked), 'task instance')} can never run:"]
     for blocker in sorted(blocked, key=_only_follows)[:_MOST_BLOCKED]:
         key = blocker.key
-        reasons = "; ".join(f"{why.dependency}: {why.reason}" for why in blocker.reasons)
+        reasons = "; ".join(f"{why.dependency}: {told(why.reason)}" for why in blocker.reasons)
         lines.append(f"  {key.task_id}{_index(key)} of {key.run_id}: {reasons}")
     if len(blocked) > _MOST_BLOCKED:
         lines.append(f"  and {len(blocked) - _MOST_BLOCKED:,} more: -o json lists them all")
@@ -81,7 +82,7 @@ def _inside(report: BackfillReport) -> list[str]:
 
 def _only_follows(blocker: Blocker) -> bool:
     """Whether it is blocked by those above it in its own run alone: the others tell more."""
-    return all(why.dependency == "Trigger Rule" for why in blocker.reasons)
+    return all(why.dependency is Dependency.TRIGGER_RULE for why in blocker.reasons)
 
 
 def _next(report: BackfillReport, command: BackfillCommand, options: Mapping[str, object]) -> list[str]:
@@ -140,8 +141,8 @@ def _earlier_start(key: TaskInstanceKey, command: BackfillCommand) -> str | None
 def _pool_too_small(blocked: tuple[Blocker, ...]) -> str | None:
     for blocker in blocked:
         for why in blocker.reasons:
-            if "pool" in why.dependency.casefold():
-                return why.reason
+            if why.dependency is Dependency.POOL_SLOTS:
+                return told(why.reason)
     return None
 
 

@@ -17,9 +17,10 @@ from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import DagSpec
 from tailrace.planning.backfills import BackfillCreation, DateAction, Reprocess
 from tailrace.planning.failed_tasks import FailedTasks
+from tailrace.planning.messages import Message, Typed
 from tailrace.planning.plan import Blocker
-from tailrace.service.blockers import Blocked, blocked_of
 from tailrace.service.confs import stored_conf
+from tailrace.service.wording import Blocked, Coded, blocked_of, coded, sentences
 
 
 class BackfillEnding(StrEnum):
@@ -129,7 +130,7 @@ class BackfillReport(Struct, frozen=True):
     left_failed: int = 0
     failed: FailedTasks = FailedTasks()
     failed_inside: FailedTasks = FailedTasks()
-    notices: tuple[str, ...] = ()
+    notices: tuple[Message, ...] = ()
 
 
 class BackfillEnded(Struct, frozen=True):
@@ -147,7 +148,7 @@ class BackfillEnded(Struct, frozen=True):
     upstream_failed_tasks: Mapping[str, int]
 
 
-def ended(report: BackfillReport) -> BackfillEnded:
+def ended(report: BackfillReport, typed: Typed) -> BackfillEnded:
     """A report as it is shown."""
     return BackfillEnded(
         1,
@@ -157,7 +158,7 @@ def ended(report: BackfillReport) -> BackfillEnded:
         report.runs,
         report.task_instances,
         round(report.seconds, 2),
-        tuple(map(blocked_of, report.blocked)),
+        tuple(blocked_of(each, typed) for each in report.blocked),
         report.failed.failed,
         report.failed.upstream_failed,
     )
@@ -188,9 +189,10 @@ class BackfillPreviewed(Struct, frozen=True):
     task_instances: int
     dates: tuple[PreviewedDate, ...]
     notices: tuple[str, ...]
+    notice_codes: tuple[Coded, ...]
 
 
-def previewed(preview: BackfillPreview) -> BackfillPreviewed:
+def previewed(preview: BackfillPreview, typed: Typed) -> BackfillPreviewed:
     """A preview as it is shown."""
     creation = preview.creation
     return BackfillPreviewed(
@@ -214,5 +216,6 @@ def previewed(preview: BackfillPreview) -> BackfillPreviewed:
             )
             for date in creation.dates
         ),
-        creation.notices,
+        sentences(creation.notices, typed),
+        coded(creation.notices),
     )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from tailrace.errors import CommandError, EnvironmentBroken
+from tailrace.errors import EnvironmentBroken
 from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.logs import log_path
 from tailrace.execution.zygote import ZygoteHandle
@@ -20,6 +20,8 @@ from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
 from tailrace.model.suggestions import in_words
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.creation import plan_backfill
+from tailrace.planning.messages import Message, Refused, Typed
+from tailrace.planning.notices import NoScheduler
 from tailrace.runtime.backfill import drive_backfill
 from tailrace.runtime.listening import BackfillStarted, Listener
 from tailrace.runtime.opening import new_write_id, open_metastore
@@ -36,6 +38,7 @@ from tailrace.service.backfill_report import (
 from tailrace.service.dates import LogicalRange, range_for
 from tailrace.service.finding import find_dag
 from tailrace.service.triggering import Triggered, trigger
+from tailrace.service.wording import plain_notices
 
 _CREATION_ATTEMPTS = 20
 
@@ -49,7 +52,7 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
     request = _request(command, dates)
     with closing(open_metastore(settings, runs_tasks=True)) as metastore, Interrupts() as interrupts:
         creation, backfill_id = _create(metastore, dag, request, dates, command.typed)
-        notices = (*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id))
+        notices = (*plain_notices(dates.notices), *creation.notices, *_load_notices(report, dag.dag_id))
         started = BackfillStarted(
             backfill_id=backfill_id,
             continued=creation.continues is not None,
@@ -73,9 +76,9 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
     with closing(open_metastore(settings)) as metastore:
         creation, backfill_id = _create(metastore, dag, _request(command, dates), dates, command.typed)
-        notices = (*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id))
+        notices = (*plain_notices(dates.notices), *creation.notices, *_load_notices(report, dag.dag_id))
         if not metastore.is_scheduler_alive():
-            notices += ("no scheduler is running: `tailrace scheduler` starts one, and drives it",)
+            notices += (NoScheduler(),)
         summary = metastore.backfill_summary(backfill_id)
         return BackfillReport(
             backfill_id=backfill_id,
@@ -103,7 +106,9 @@ def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) 
         with closing(open_metastore(settings, may_migrate=False)) as metastore:
             facts = metastore.backfill_facts(dag, request, dates.intervals)
     creation = plan_backfill(dag, request, dates.intervals, facts)
-    creation = replace(creation, notices=(*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id)))
+    creation = replace(
+        creation, notices=(*plain_notices(dates.notices), *creation.notices, *_load_notices(report, dag.dag_id))
+    )
     return BackfillPreview(creation, dag, str(settings.database_url))
 
 
@@ -114,20 +119,21 @@ def trigger_loaded(
     conf: str | None,
     settings: Settings,
     zygote: ZygoteHandle,
+    typed: Typed,
 ) -> Triggered:
     """Create one run of a DAG as its file has it now."""
     dag = find_dag(zygote.loaded(), dag_id, settings.dags)
     with closing(open_metastore(settings)) as metastore:
-        return trigger(metastore, dag, logical_date, run_id, conf)
+        return trigger(metastore, dag, logical_date, run_id, conf, typed)
 
 
-def _load_notices(report: LoadReport, dag_id: str) -> tuple[str, ...]:
+def _load_notices(report: LoadReport, dag_id: str) -> tuple[Message, ...]:
     broken = sorted({mistake.file for mistake in report.mistakes})
     notices = report.notices
     if broken:
         have = "has" if len(broken) == 1 else "have"
         notices += (f"{in_words(broken)} {have} mistakes (`tailrace dags check` tells them)",)
-    return notices + tuple(note.message for note in report.notes if note.dag_id == dag_id)
+    return plain_notices((*notices, *(note.message for note in report.notes if note.dag_id == dag_id)))
 
 
 def _request(command: BackfillCommand, dates: LogicalRange) -> BackfillRequest:
@@ -157,7 +163,7 @@ def _create(
         facts = metastore.backfill_facts(dag, request, dates.intervals)
         creation = plan_backfill(dag, request, dates.intervals, facts)
         if creation.refusals:
-            raise CommandError("\n".join(creation.refusals))
+            raise Refused(*creation.refusals)
         backfill_id = metastore.create_backfill(dag, creation, typed, new_write_id())
         if isinstance(backfill_id, int):
             return creation, backfill_id
@@ -172,7 +178,7 @@ def _report(
     interrupts: Interrupts,
     seconds: float,
     settings: Settings,
-    notices: tuple[str, ...],
+    notices: tuple[Message, ...],
 ) -> BackfillReport:
     if end.ending is Ending.JUDGED:
         state = BackfillEnding(summary.state)

@@ -13,10 +13,12 @@ from tailrace.planning.cancelling import plan_cancel, plan_pause
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
+from tailrace.planning.messages import Refused, Typed
 from tailrace.planning.resizing import ResizePlan, plan_resize
 from tailrace.runtime.opening import new_write_id
 from tailrace.service.naming import RunsNamed, scope_of
 from tailrace.service.stores import Stores
+from tailrace.service.wording import Coded, coded, sentences
 
 #: So often may others change what a command is about between its reading and its writing.
 _ATTEMPTS = 50
@@ -56,6 +58,7 @@ class Command(Struct, frozen=True, kw_only=True):
     task_instances: tuple[ChangedTask, ...]
     runs: tuple[ChangedRun, ...]
     notices: tuple[str, ...]
+    notice_codes: tuple[Coded, ...]
     writes: bool
 
 
@@ -106,13 +109,13 @@ def _command(stores: Stores, scoped: _Scoped, planned: _Planned, about: str, dry
     for _ in range(_ATTEMPTS):
         plan = planned(metastore.command_facts(scope))
         if plan.refusals:
-            raise CommandError("\n".join(plan.refusals))
+            raise Refused(*plan.refusals)
         if dry_run or not plan.writes or isinstance(metastore.command(plan, new_write_id()), Done):
-            return _shown(plan, dry_run)
+            return _shown(plan, dry_run, stores.typed)
     raise EnvironmentBroken(_RESTLESS)
 
 
-def _shown(plan: CommandPlan, dry_run: bool) -> Command:
+def _shown(plan: CommandPlan, dry_run: bool, typed: Typed) -> Command:
     changed = [
         ChangedTask(key.run_id, key.task_id, key.map_index, step.before, step.after, step.stopping_to)
         for step in plan.task_instances
@@ -131,7 +134,8 @@ def _shown(plan: CommandPlan, dry_run: bool) -> Command:
         changed=plan.writes and not dry_run,
         task_instances=tuple(changed),
         runs=tuple(ChangedRun(each.run_id, each.before, each.after) for each in runs),
-        notices=plan.notices,
+        notices=sentences(plan.notices, typed),
+        notice_codes=coded(plan.notices),
         writes=plan.writes,
     )
 
@@ -145,7 +149,7 @@ def set_pool(stores: Stores, name: str, slots: int, description: str | None) -> 
     for _ in range(_ATTEMPTS):
         plan = plan_resize(metastore.resize_facts(name), name, slots, description)
         if plan.refusals:
-            raise CommandError("\n".join(plan.refusals))
+            raise Refused(*plan.refusals)
         if not isinstance(metastore.resize(plan, new_write_id()), MetastoreStale):
             return plan
     raise EnvironmentBroken(_RESTLESS)

@@ -9,18 +9,11 @@ from tailrace.errors import CommandError
 from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.explained import JobFacts, TryFacts, WantedBy
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
-from tailrace.planning.releasing import Release
-from tailrace.service.blockers import Blocked, blocked_of
+from tailrace.planning.messages import Typed
+from tailrace.runtime.suggestions import did_you_mean
 from tailrace.service.naming import find_run
 from tailrace.service.stores import Stores
-
-
-class Dependency(Struct, frozen=True):
-    """One dependency of a task instance: met or not, and why."""
-
-    dependency: str
-    met: bool
-    reason: str
+from tailrace.service.wording import Blocked, Met, Release, blocked_of, met_of, release_of
 
 
 class Held(Struct, frozen=True):
@@ -39,7 +32,7 @@ class ExplainedTask(Struct, frozen=True):
     state: str
     try_number: int
     why: str
-    dependencies: tuple[Dependency, ...]
+    dependencies: tuple[Met, ...]
     doomed: bool
     release: Release | None
     retry_at: datetime | None
@@ -98,10 +91,10 @@ def explained(stores: Stores, dag_id: str, run: str) -> RunExplanation:
     metastore = stores.unchanged()
     found = find_run(metastore, dag_id, run)
     assert metastore is not None  # else no run is found
-    return explain_run(metastore.explained(found.id))
+    return explain_run(metastore.explained(found.id), stores.typed)
 
 
-def instances_of(explanation: RunExplanation, task_id: str) -> list[TaskInstanceExplanation]:
+def instances_of(explanation: RunExplanation, task_id: str, typed: Typed) -> list[TaskInstanceExplanation]:
     """The instances of this task. Raises CommandError with the nearest name, or with why there are none yet."""
     found = [each for each in explanation.task_instances if each.key.task_id == task_id]
     if found:
@@ -109,7 +102,7 @@ def instances_of(explanation: RunExplanation, task_id: str) -> list[TaskInstance
     facts = explanation.facts
     names = [task.task_id for task in facts.snapshot.dag.tasks]
     if task_id in names:
-        release = "" if explanation.release is None else f"; released by: {explanation.release.text}"
+        release = "" if explanation.release is None else f"; released by: {explanation.release.told(typed)}"
         raise CommandError(
             f"{facts.run.run_id} of {facts.dag_id} is {facts.run.state}, no task of it has begun: "
             f"{explanation.waits}{release}"
@@ -117,18 +110,18 @@ def instances_of(explanation: RunExplanation, task_id: str) -> list[TaskInstance
     raise CommandError(f"no task {task_id!r} in {facts.run.run_id} of {facts.dag_id}{did_you_mean(task_id, names)}")
 
 
-def explained_run(explanation: RunExplanation) -> ExplainedRunDetails:
+def explained_run(explanation: RunExplanation, typed: Typed) -> ExplainedRunDetails:
     """A run's explanation with those of its task instances, as it is shown."""
-    shown = tuple(ExplainedTask(**_of_task(each)) for each in explanation.task_instances)
-    return ExplainedRunDetails(**_of_run(explanation), task_instances=shown)
+    shown = tuple(ExplainedTask(**_of_task(each, typed)) for each in explanation.task_instances)
+    return ExplainedRunDetails(**_of_run(explanation, typed), task_instances=shown)
 
 
-def explained_task(explanation: RunExplanation, task: TaskInstanceExplanation) -> ExplainedTaskOfRun:
+def explained_task(explanation: RunExplanation, task: TaskInstanceExplanation, typed: Typed) -> ExplainedTaskOfRun:
     """The explanation of one of its task instances, as it is shown."""
-    return ExplainedTaskOfRun(**_of_task(task), run=ExplainedRun(**_of_run(explanation)))
+    return ExplainedTaskOfRun(**_of_task(task, typed), run=ExplainedRun(**_of_run(explanation, typed)))
 
 
-def _of_run(explanation: RunExplanation) -> dict[str, Any]:
+def _of_run(explanation: RunExplanation, typed: Typed) -> dict[str, Any]:
     facts = explanation.facts
     interval = facts.run.data_interval
     return {
@@ -138,17 +131,17 @@ def _of_run(explanation: RunExplanation) -> dict[str, Any]:
         "data_interval": (interval.start, interval.end),
         "state": str(facts.run.state),
         "why": explanation.waits,
-        "release": explanation.release,
+        "release": release_of(explanation.release, typed),
         "owner": None if facts.owner is None else _job(facts.owner),
         "drivers": tuple(map(_job, facts.drivers)),
-        "blocked": tuple(map(blocked_of, facts.blocked)),
+        "blocked": tuple(blocked_of(each, typed) for each in facts.blocked),
         "wanted_by": facts.wanted_by,
         "running_runs": facts.snapshot.dag_active_runs,
         "max_active_runs": facts.snapshot.dag.max_active_runs,
     }
 
 
-def _of_task(explanation: TaskInstanceExplanation) -> dict[str, Any]:
+def _of_task(explanation: TaskInstanceExplanation, typed: Typed) -> dict[str, Any]:
     facts, view = explanation.facts, explanation.facts.view
     holder = view.holder
     return {
@@ -157,9 +150,9 @@ def _of_task(explanation: TaskInstanceExplanation) -> dict[str, Any]:
         "state": str(view.state),
         "try_number": view.try_number,
         "why": explanation.waits,
-        "dependencies": tuple(Dependency(each.dependency, each.passed, each.reason) for each in explanation.statuses),
+        "dependencies": tuple(met_of(each, typed) for each in explanation.statuses),
         "doomed": explanation.doomed,
-        "release": explanation.release,
+        "release": release_of(explanation.release, typed),
         "retry_at": view.retry_at,
         "queued": view.queued_at,
         "start": facts.started_at,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.authoring.dag_files import FolderWatch
 from tailrace.execution.zygote import ZygoteHandle, start_zygote
+from tailrace.planning.messages import Typed
 from tailrace.runtime.listening import Listener, SchedulerListener
 from tailrace.runtime.settings import Settings
 from tailrace.service.backfill_report import BackfillCommand, BackfillPreview, BackfillReport
@@ -66,11 +67,13 @@ def trigger_run(
     conf: str | None,
     settings: Settings,
     said: Callable[[str], None],
+    typed: Typed,
 ) -> "Triggered":
     """Create one run that a person asks for; returns what was created. Raises as ``run_backfill`` does."""
     checked_run_id(run_id)
     with _zygote(settings, said) as zygote:
-        triggered: Triggered = _metastore_side().trigger_loaded(dag_id, logical_date, run_id, conf, settings, zygote)
+        side, asked = _metastore_side(), (dag_id, logical_date, run_id, conf)
+        triggered: Triggered = side.trigger_loaded(*asked, settings, zygote, typed)
         return triggered
 
 

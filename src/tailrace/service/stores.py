@@ -9,15 +9,20 @@ from typing import Self
 
 from tailrace.metastore.sqlite_file import SqliteFile
 from tailrace.metastore.store import Metastore
+from tailrace.planning.messages import Typed, plainly
 from tailrace.runtime.opening import open_metastore
 from tailrace.runtime.settings import Settings
 
 
 class Stores:
-    """Gives each thread a metastore of its own, from the first time it asks until it closes it."""
+    """Gives each thread a metastore of its own, from the first time it asks until it closes it.
 
-    def __init__(self, settings: Settings) -> None:
+    ``typed`` is how whoever asks is told what can be done about something.
+    """
+
+    def __init__(self, settings: Settings, typed: Typed = plainly) -> None:
         self.settings = settings
+        self.typed = typed
         self._own = threading.local()
 
     def __enter__(self) -> Self:

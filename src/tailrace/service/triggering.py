@@ -4,12 +4,14 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from tailrace.errors import CommandError, EnvironmentBroken
+from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.store import Metastore
 from tailrace.model.spec import DagSpec
+from tailrace.planning.messages import Refused, Typed
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
 from tailrace.runtime.opening import new_write_id
 from tailrace.service.dates import parse_single
+from tailrace.service.wording import Coded, coded, plain_notices, sentences
 from tailrace.timetable import zone_named
 
 _ATTEMPTS = 20
@@ -25,10 +27,11 @@ class Triggered(Struct, frozen=True, kw_only=True):
     data_interval: tuple[datetime, datetime]
     state: str = "queued"
     notices: tuple[str, ...] = ()
+    notice_codes: tuple[Coded, ...] = ()
 
 
 def trigger(
-    metastore: Metastore, dag: DagSpec, logical_date: str | None, run_id: str | None, conf: str | None
+    metastore: Metastore, dag: DagSpec, logical_date: str | None, run_id: str | None, conf: str | None, typed: Typed
 ) -> Triggered:
     """Create the run; returns what was created. Raises CommandError for a date or id that is taken or cannot be."""
     zone = zone_named(dag.schedule.timezone)
@@ -40,13 +43,14 @@ def trigger(
         facts = metastore.trigger_facts(dag.dag_id, wanted.logical_date, wanted.run_id)
         plan = plan_trigger(dag, request, now, facts)
         if plan.refusals:
-            raise CommandError(plan.refusals[0])
+            raise Refused(plan.refusals[0])
         if isinstance(metastore.trigger(dag, plan, new_write_id()), int):
             return Triggered(
                 dag_id=dag.dag_id,
                 run_id=plan.run_id,
                 logical_date=plan.logical_date,
                 data_interval=(plan.interval.start, plan.interval.end),
-                notices=notices + plan.notices,
+                notices=notices + sentences(plan.notices, typed),
+                notice_codes=coded((*plain_notices(notices), *plan.notices)),
             )
     raise EnvironmentBroken(f"others keep creating runs of {dag.dag_id} at the same moment; try again")

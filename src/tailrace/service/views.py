@@ -11,10 +11,10 @@ from tailrace.metastore.pools import PoolSummary
 from tailrace.metastore.summaries import Root
 from tailrace.metastore.views import BackfillLine, DagStats, RunLine, TaskInstanceLine
 from tailrace.planning.failed_tasks import FailedTasks
-from tailrace.service.blockers import Blocked, blocked_of
 from tailrace.service.confs import stored_conf
 from tailrace.service.naming import find_run, require_known
 from tailrace.service.stores import Stores
+from tailrace.service.wording import Blocked, blocked_of
 
 
 class Backfill(Struct, frozen=True):
@@ -95,7 +95,7 @@ def show_backfill(stores: Stores, backfill_id: int | None) -> BackfillDetails:
     return BackfillDetails(
         **_of_backfill(line),
         task_instances=summary.task_instances,
-        blocked=tuple(map(blocked_of, summary.blocked)),
+        blocked=tuple(blocked_of(each, stores.typed) for each in summary.blocked),
         root_failure=summary.root_failure,
     )
 

@@ -7,9 +7,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from tailrace.cli.preview import preview_text
+from tailrace.cli.remedies import command_of
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.planning.backfills import BackfillCreation, BackfillRequest, DateAction, DatePlan
+from tailrace.planning.messages import Sentence
 from tailrace.service import backfill_report
 from tailrace.service.backfill_report import BackfillPreview
 from tailrace.service.encoding import json_of
@@ -18,7 +20,7 @@ FIRST = datetime(2016, 1, 1, tzinfo=UTC)
 
 
 def preview_json(preview: BackfillPreview) -> dict[str, Any]:
-    return dict(json.loads(json_of(backfill_report.previewed(preview))))
+    return dict(json.loads(json_of(backfill_report.previewed(preview, command_of))))
 
 
 DAG = DagSpec("etl", (TaskSpec("a"), TaskSpec("b"), TaskSpec("c")))
@@ -33,7 +35,7 @@ def date(day: int, action: DateAction, reason: str, clear: tuple[str, ...] = ())
 
 def previewed(*dates: DatePlan, continues: int | None = None, notices: tuple[str, ...] = ()) -> BackfillPreview:
     request = BackfillRequest("etl", FIRST, FIRST + timedelta(days=9))
-    creation = BackfillCreation(request, dates, continues=continues, notices=notices)
+    creation = BackfillCreation(request, dates, continues=continues, notices=tuple(map(Sentence, notices)))
     return BackfillPreview(creation, DAG, "sqlite:////x.db (not there yet)")
 
 

@@ -13,6 +13,7 @@ from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.preview import preview_text
 from tailrace.cli.progress import choose_listener
+from tailrace.cli.remedies import command_of, told
 from tailrace.cli.retyping import command_line
 from tailrace.cli.speaking import counted, current_speaker, plural
 from tailrace.cli.summary import summary
@@ -137,9 +138,9 @@ def carry_out(command: BackfillCommand, settings: Settings, settings_options: Ma
         listener.close()
     for notice in report.notices:
         if notice not in listener.told:
-            speaker.notice(notice)
+            speaker.notice(told(notice))
     if output == "json":
-        speaker.answer_json(ended(report))
+        speaker.answer_json(ended(report, command_of))
         return report.exit_code
     if not speaker.quiet or report.exit_code:
         speaker.answer(summary(report, command, settings_options))
@@ -151,9 +152,9 @@ def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
     speaker = current_speaker()
     report = detach_backfill(command, settings, speaker.notice)
     for notice in report.notices:
-        speaker.notice(notice)
+        speaker.notice(told(notice))
     if output == "json":
-        speaker.answer_json(ended(report))
+        speaker.answer_json(ended(report, command_of))
     elif speaker.quiet:
         speaker.answer(str(report.backfill_id))
     else:
@@ -171,9 +172,9 @@ def show_preview(command: BackfillCommand, settings: Settings, output: str) -> i
     speaker = current_speaker()
     preview = preview_backfill(command, settings, current_speaker().notice)
     if preview.creation.refusals:
-        raise CommandError("; ".join(preview.creation.refusals))
+        raise CommandError("; ".join(map(told, preview.creation.refusals)))
     if output == "json":
-        speaker.answer_json(previewed(preview))
+        speaker.answer_json(previewed(preview, command_of))
     else:
         # Not a part of ``typed``, which is recorded as what drives the backfill.
         speaker.answer(preview_text(preview, command.typed + (" --detach" if command.detached else "")))

@@ -6,6 +6,7 @@ import click
 
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
+from tailrace.cli.remedies import command_of
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError
 from tailrace.service.confs import canonical_conf
@@ -34,7 +35,7 @@ def trigger(
         )
     require_dags(dag_id, settings)
     speaker = current_speaker()
-    triggered = trigger_run(dag_id, logical_date, run_id, canonical_conf(conf), settings, speaker.notice)
+    triggered = trigger_run(dag_id, logical_date, run_id, canonical_conf(conf), settings, speaker.notice, command_of)
     if output == "json":
         speaker.answer_json(triggered)
         return

@@ -4,6 +4,7 @@ import click
 
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import WholeNumber, output_option, stores_with
+from tailrace.cli.remedies import told
 from tailrace.cli.speaking import current_speaker, plural
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
@@ -64,7 +65,7 @@ def set_(name: str, slots: int, description: str | None) -> None:
     speaker = current_speaker()
     speaker.note(f"pool {name} has {plural(slots, 'slot')}")
     for notice in plan.notices:
-        speaker.note(f"note: {notice}")
+        speaker.note(f"note: {told(notice)}")
 
 
 @click.command(cls=Command)

@@ -1,0 +1,110 @@
+"""What people are told, as codes with data: sentences are made of them here, command lines only by who prints them.
+
+A ``Message`` is a tagged struct: its code is the name of its class, its fields are the data, ``template`` the sentence.
+A ``Remedy`` says what a person can do about something; how that is typed depends on where they are, so whoever shows a
+message says how a remedy is ``Typed``.
+"""
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+
+from msgspec import Struct, to_builtins
+
+from tailrace.errors import CommandError
+
+
+class Action(StrEnum):
+    """What a person can do."""
+
+    BACKFILL = "backfill"  # a range of dates, or one date
+    REPEAT = "repeat"  # a backfill's command, as it was typed
+    LIST_BACKFILLS = "list_backfills"
+    RESUME_BACKFILL = "resume_backfill"
+    CANCEL_BACKFILL = "cancel_backfill"
+    RUN_SCHEDULER = "run_scheduler"
+    UNPAUSE_DAG = "unpause_dag"
+    LIST_RUNS = "list_runs"
+    EXPLAIN_RUN = "explain_run"
+    CLEAR_RUN = "clear_run"
+    CLEAR_TASK = "clear_task"
+    SET_POOL = "set_pool"
+
+
+class Remedy(Struct, frozen=True, omit_defaults=True):
+    """What a person can do about something; which of the fields there are depends on the action."""
+
+    action: Action
+    dag_id: str | None = None
+    run_id: str | None = None
+    task_id: str | None = None
+    backfill_id: int | None = None
+    pool: str | None = None
+    slots: int | None = None
+    start: str | None = None
+    end: str | None = None
+    disable_retry: bool = False
+    mark_success: bool = False
+    command: str | None = None
+
+
+#: How a remedy is named in a sentence.
+Typed = Callable[[Remedy], str]
+
+
+def plainly(remedy: Remedy) -> str:
+    """A remedy in a sentence for nobody in particular: in records, and where no command can be typed."""
+    return remedy.action.replace("_", " ")
+
+
+def _code(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class Message(Struct, frozen=True, tag_field="code", tag=_code):
+    """Something to tell a person. ``{0.field}`` in its template is data, ``{remedy}`` what can be done about it."""
+
+    template = ""
+
+    @property
+    def code(self) -> str:
+        """What it is, for programs."""
+        return _code(type(self).__name__)
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """Its data as JSON."""
+        return {name: value for name, value in to_builtins(self).items() if name != "code"}
+
+    @property
+    def remedy(self) -> Remedy | None:
+        """What a person can do about it, if anything."""
+        return None
+
+    def told(self, typed: Typed) -> str:
+        """The sentence."""
+        remedy = self.remedy
+        return self.template.format(self, remedy="" if remedy is None else f"`{typed(remedy)}`")
+
+    def __str__(self) -> str:
+        return self.told(plainly)
+
+
+class Sentence(Message, frozen=True):
+    """One that has no code: of records from before there were any, or about what no program decides by."""
+
+    sentence: str
+    template = "{0.sentence}"
+
+
+class Refused(CommandError):
+    """A command that means nothing, or may not be done: every reason why."""
+
+    def __init__(self, *messages: Message) -> None:
+        super().__init__("\n".join(map(str, messages)))
+        self.messages = messages
+
+
+def several(count: int, one: str, many: str) -> str:
+    """One of two wordings."""
+    return one if count == 1 else many
