@@ -33,7 +33,9 @@ def _words(remedy: Remedy) -> list[str]:
         case Action.UNPAUSE_DAG:
             return ["dags", "unpause", dag_id]
         case Action.LIST_RUNS:
-            return ["runs", "list", *([] if remedy.dag_id is None else [dag_id])]
+            return ["runs", "list", dag_id]
+        case Action.LIST_ALL_RUNS:
+            return ["runs", "list"]
         case Action.EXPLAIN_RUN:
             return ["runs", "explain", dag_id, run_id]
         case Action.CLEAR_RUN:

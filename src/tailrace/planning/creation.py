@@ -31,17 +31,20 @@ from tailrace.planning.notices import (
     ConfReplaced,
     ConfTaken,
     DagPaused,
+    DoneLookBack,
     DoneLooksBack,
     FailedAreLeft,
     KeepsInterval,
     LimitOnlyLowers,
     NothingBefore,
+    NothingBeforeSome,
+    PastIsAnother,
     PastIsUndriven,
     PoolWithoutSlots,
 )
 from tailrace.planning.refusals import (
     BackwardsWithPast,
-    OtherBackfills,
+    OtherBackfill,
     OtherOptions,
     PoolUnknown,
     TaskTooLarge,
@@ -213,11 +216,10 @@ def _conflicts(request: BackfillRequest, dates: Iterable[DatePlan], facts: Backf
         if mine or (free and run.state is DagRunState.QUEUED):
             continue  # what was settled at creation stays; what nobody else wants may change
         if differing := tuple(_differing(request, date, run, only_given=free)):
-            asked_by = None if others else run.run_type
-            found.setdefault((asked_by, tuple(others), differing), []).append(run.run_id)
+            found.setdefault((None if others else run.run_type, tuple(others), differing), []).append(run.run_id)
     for (asked_by, backfills, differing), runs in found.items():
-        conflict = OtherBackfills if asked_by is None else OtherOptions
-        yield conflict(runs[0], len(runs), asked_by, backfills, differing)
+        first = runs[0], len(runs), differing
+        yield OtherBackfill(*first, backfills[0], backfills) if asked_by is None else OtherOptions(*first, asked_by)
 
 
 def _takes_conf(run: ExistingRun) -> bool:
@@ -273,15 +275,17 @@ def _past_notices(
     """What the first date looks back at, where that is not the run before it; what looks back at this range."""
     without = [task.task_id for task in dag.looking_back if task.task_id not in past.before]
     if without and not request.ignore_first_depends_on_past:
-        named = () if len(without) == len(dag.looking_back) else tuple(without)
-        yield NothingBefore(dates[0].interval.start, named)
+        first, some = dates[0].interval.start, len(without) < len(dag.looking_back)
+        yield NothingBeforeSome(first, tuple(without)) if some else NothingBefore(first)
     if past.undriven is not None and not request.ignore_first_depends_on_past:
-        yield PastIsUndriven(past.undriven, tuple(sorted(set(past.before.values()))))
+        looks_at = tuple(sorted(set(past.before.values())))
+        yield PastIsAnother(past.undriven, looks_at) if looks_at else PastIsUndriven(past.undriven)
     filled = [place for place, date in enumerate(dates) if date.action in (DateAction.CREATE, DateAction.REPROCESS)]
     left = [date.run_id for date in dates[filled[0] :] if date.action is DateAction.LEAVE] if filled else []
     done = len(left) + past.done_after if filled else 0
     if done:
-        yield DoneLooksBack(left[0] if left else past.first_after or "", done)
+        run_id = left[0] if left else past.first_after or ""
+        yield DoneLooksBack(run_id) if done == 1 else DoneLookBack(run_id, done)
 
 
 def _conf_notices(request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts) -> Iterable[Message]:

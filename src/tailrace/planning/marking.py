@@ -141,7 +141,7 @@ def _left(facts: CommandFacts, dag: DagSpec, marked: Iterable[tuple[_Marked, Run
         states = one.states()
         left = sorted(task_id for task_id in below if TaskInstanceState.UPSTREAM_FAILED in states.get(task_id, ()))
         if left:
-            yield StayUpstreamFailed(facts.dag_id, one.run.run_id, tuple(left))
+            yield StayUpstreamFailed(facts.dag_id, one.run.run_id, left[0], tuple(left), len(left))
 
 
 def _step(

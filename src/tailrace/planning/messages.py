@@ -7,7 +7,10 @@ message says how a remedy is ``Typed``.
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
+from string import Formatter
+from typing import ClassVar
 
 from msgspec import Struct, to_builtins
 
@@ -25,6 +28,7 @@ class Action(StrEnum):
     RUN_SCHEDULER = "run_scheduler"
     UNPAUSE_DAG = "unpause_dag"
     LIST_RUNS = "list_runs"
+    LIST_ALL_RUNS = "list_all_runs"
     EXPLAIN_RUN = "explain_run"
     CLEAR_RUN = "clear_run"
     CLEAR_TASK = "clear_task"
@@ -48,6 +52,8 @@ class Remedy(Struct, frozen=True, omit_defaults=True):
     command: str | None = None
 
 
+_REMEDY = tuple(name for name in Remedy.__struct_fields__ if name != "action")
+
 #: How a remedy is named in a sentence.
 Typed = Callable[[Remedy], str]
 
@@ -57,14 +63,35 @@ def plainly(remedy: Remedy) -> str:
     return remedy.action.replace("_", " ")
 
 
+class _Sentences(Formatter):
+    """``{0.count:1 run|# runs}`` chooses by number, ``{0.names:none}`` joins, ``{0.at:seconds}`` is a moment."""
+
+    def format_field(self, value: object, format_spec: str) -> str:
+        if isinstance(value, tuple):
+            return ", ".join(map(str, value)) or format_spec
+        if isinstance(value, datetime):
+            return value.isoformat(timespec=format_spec or "auto")
+        if "|" in format_spec:
+            one, many = format_spec.split("|")
+            return (one if value == 1 else many).replace("#", str(value))
+        return str(super().format_field(value, format_spec))
+
+
+_SENTENCES = _Sentences()
+
+
 def _code(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 class Message(Struct, frozen=True, tag_field="code", tag=_code):
-    """Something to tell a person. ``{0.field}`` in its template is data, ``{remedy}`` what can be done about it."""
+    """Something to tell a person.
+
+    ``{0.field}`` in its template is data, ``{1}`` the remedy: its ``action``, with those fields that the message has.
+    """
 
     template = ""
+    action: ClassVar[Action | None] = None
 
     @property
     def code(self) -> str:
@@ -79,12 +106,16 @@ class Message(Struct, frozen=True, tag_field="code", tag=_code):
     @property
     def remedy(self) -> Remedy | None:
         """What a person can do about it, if anything."""
-        return None
+        return None if self.action is None else self.remedy_of(self.action)
+
+    def remedy_of(self, action: Action) -> Remedy:
+        """An action, with those fields of it that this message has."""
+        return Remedy(action, **{name: getattr(self, name) for name in _REMEDY if name in self.__struct_fields__})
 
     def told(self, typed: Typed) -> str:
         """The sentence."""
         remedy = self.remedy
-        return self.template.format(self, remedy="" if remedy is None else f"`{typed(remedy)}`")
+        return _SENTENCES.format(self.template, self, "" if remedy is None else f"`{typed(remedy)}`")
 
     def __str__(self) -> str:
         return self.told(plainly)
@@ -103,8 +134,3 @@ class Refused(CommandError):
     def __init__(self, *messages: Message) -> None:
         super().__init__("\n".join(map(str, messages)))
         self.messages = messages
-
-
-def several(count: int, one: str, many: str) -> str:
-    """One of two wordings."""
-    return one if count == 1 else many

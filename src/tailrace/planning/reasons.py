@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from tailrace.model.rules import TriggerRule
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.planning.messages import Action, Message, Remedy, Sentence
+from tailrace.planning.messages import Action, Message, Sentence
 from tailrace.planning.rules import Counts, explain
 
 
@@ -28,12 +28,7 @@ class RetryDelayPassed(Message, frozen=True):
 class RetryDelay(Message, frozen=True):
     try_number: int
     at: datetime
-    template = "Try {0.try_number} failed; the next may start at {0.moment}."
-
-    @property
-    def moment(self) -> str:
-        """When, to the second."""
-        return self.at.isoformat(timespec="seconds")
+    template = "Try {0.try_number} failed; the next may start at {0.at:seconds}."
 
 
 class NotRescheduled(Message, frozen=True):
@@ -41,28 +36,18 @@ class NotRescheduled(Message, frozen=True):
 
 
 class Rescheduled(RetryDelay, frozen=True):
-    template = "It is rescheduled for {0.moment}."
+    template = "It is rescheduled for {0.at:seconds}."
 
 
 class BranchExcludes(Message, frozen=True):
     decider: str
     followed: tuple[str, ...]
-    template = "Task {0.decider} followed {0.chosen}, which excludes this task."
-
-    @property
-    def chosen(self) -> str:
-        """What was followed."""
-        return ", ".join(self.followed) or "nothing"
+    template = "Task {0.decider} followed {0.followed:nothing}, which excludes this task."
 
 
 class BranchUndecided(Message, frozen=True):
     deciders: Annotated[tuple[str, ...], Meta(min_length=1)]
-    template = "Waiting for the decision of {0.names}."
-
-    @property
-    def names(self) -> str:
-        """Whose decision."""
-        return ", ".join(self.deciders)
+    template = "Waiting for the decision of {0.deciders}."
 
 
 class NothingExcludes(Message, frozen=True):
@@ -106,12 +91,7 @@ class NoPreviousRun(Message, frozen=True):
 class PastMet(Message, frozen=True):
     run_id: str
     tasks: tuple[str, ...]
-    template = "{0.names} succeeded in {0.run_id}."
-
-    @property
-    def names(self) -> str:
-        """The tasks."""
-        return ", ".join(self.tasks)
+    template = "{0.tasks} succeeded in {0.run_id}."
 
 
 class UnmetTask(Struct, frozen=True):
@@ -146,17 +126,15 @@ class PastUnmet(Message, frozen=True):
 class OfPool(Message, frozen=True):
     pool: str
 
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.SET_POOL, pool=self.pool)
-
 
 class PoolMissing(OfPool, frozen=True):
-    template = "Pool {0.pool!r} does not exist; create it with {remedy}."
+    template = "Pool {0.pool!r} does not exist; create it with {1}."
+    action = Action.SET_POOL
 
 
 class PoolFrozen(OfPool, frozen=True):
-    template = "Pool {0.pool!r} has 0 slots, it is frozen; it goes on after {remedy}."
+    template = "Pool {0.pool!r} has 0 slots, it is frozen; it goes on after {1}."
+    action = Action.SET_POOL
 
 
 class PoolTooSmall(OfPool, frozen=True):
@@ -207,7 +185,7 @@ class LeftToOthers(Message, frozen=True):
     occupied: int
     held: float
     template = (
-        "{0.resource}: free room is left to {0.whose} of job {0.job_id}, which waits since {0.moment} and holds "
+        "{0.resource}: free room is left to {0.whose} of job {0.job_id}, which waits since {0.since:seconds} and holds "
         "{0.occupied}; this lane holds {0.held:g}."
     )
 
@@ -215,11 +193,6 @@ class LeftToOthers(Message, frozen=True):
     def whose(self) -> str:
         """Whose lane."""
         return f"backfill {self.lane}" if self.lane else "live runs"
-
-    @property
-    def moment(self) -> str:
-        """Since when, to the second."""
-        return self.since.isoformat(timespec="seconds")
 
 
 #: What a stored reason may be. One from before there were codes is its sentence.

@@ -3,50 +3,36 @@
 from datetime import datetime
 
 from tailrace.model.keys import RunType
-from tailrace.planning.messages import Action, Message, Remedy, several
+from tailrace.planning.messages import Action, Message
 
 
 class NeverRan(Message, frozen=True):
     dag_id: str
-    template = "{0.dag_id} has never run here; {remedy} lists what has"
-
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.LIST_RUNS)
+    template = "{0.dag_id} has never run here; {1} lists what has"
+    action = Action.LIST_ALL_RUNS
 
 
 class NoRunsInRange(Message, frozen=True):
     dag_id: str
-    template = "{0.dag_id} has no runs in this range; {remedy} lists its runs"
-
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.LIST_RUNS, dag_id=self.dag_id)
+    template = "{0.dag_id} has no runs in this range; {1} lists its runs"
+    action = Action.LIST_RUNS
 
 
 class NoSuchRun(NoRunsInRange, frozen=True):
     run: str
-    template = "{0.dag_id} has no run {0.run}; {remedy} lists its runs"
+    template = "{0.dag_id} has no run {0.run}; {1} lists its runs"
 
 
 class NoSuchTask(Message, frozen=True):
     dag_id: str
     task_id: str
     known: tuple[str, ...]
-    template = "{0.dag_id} has no task {0.task_id!r}; it has {0.names}"
-
-    @property
-    def names(self) -> str:
-        """Those it has."""
-        return ", ".join(self.known)
+    template = "{0.dag_id} has no task {0.task_id!r}; it has {0.known}"
 
 
 class NoSuchBackfill(Message, frozen=True):
-    template = "there is no such backfill; {remedy} lists them"
-
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.LIST_BACKFILLS)
+    template = "there is no such backfill; {1} lists them"
+    action = Action.LIST_BACKFILLS
 
 
 class BackfillOver(Message, frozen=True):
@@ -63,41 +49,25 @@ class BackfillCancelled(BackfillOver, frozen=True):
 class PoolUnknown(Message, frozen=True):
     pool: str
     known: tuple[str, ...]
-    template = "pool {0.pool!r} does not exist; create it with {remedy}, or use one of: {0.names}"
-
-    @property
-    def names(self) -> str:
-        """Those there are."""
-        return ", ".join(self.known) or "none"
-
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.SET_POOL, pool=self.pool)
+    template = "pool {0.pool!r} does not exist; create it with {1}, or use one of: {0.known:none}"
+    action = Action.SET_POOL
 
 
 class TaskTooLarge(Message, frozen=True):
     pool: str
     size: int
     slots: int
-    template = "a task needs {0.slots} slots and pool {0.pool!r} has {0.size} in all; enlarge it with {remedy}"
-
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.SET_POOL, pool=self.pool, slots=self.slots)
+    template = "a task needs {0.slots} slots and pool {0.pool!r} has {0.size} in all; enlarge it with {1}"
+    action = Action.SET_POOL
 
 
 class BackwardsWithPast(Message, frozen=True):
     dag_id: str
     tasks: tuple[str, ...]
     template = (
-        "{0.dag_id}: --backwards cannot go with depends_on_past ({0.names}): each run would wait for a later one; "
+        "{0.dag_id}: --backwards cannot go with depends_on_past ({0.tasks}): each run would wait for a later one; "
         "leave out --backwards"
     )
-
-    @property
-    def names(self) -> str:
-        """The tasks."""
-        return ", ".join(self.tasks)
 
 
 _ASKED_BY = {
@@ -107,26 +77,10 @@ _ASKED_BY = {
 }
 
 
-class OtherOptions(Message, frozen=True):
-    """Open runs that somebody else, a backfill or whoever asked for them, wants with other options."""
-
-    run_id: str  # the first
+class OptionsDiffer(Message, frozen=True):
+    run_id: str
     count: int
-    run_type: RunType | None  # None: backfills want them
-    backfills: tuple[int, ...]
     options: tuple[str, ...]
-    template = "{0.which} {0.whose} with another {0.differing}; give the same options, or first let that end"
-
-    @property
-    def which(self) -> str:
-        """The runs."""
-        return several(self.count, f"{self.run_id} is", f"{self.count} runs, first {self.run_id}, are")
-
-    @property
-    def whose(self) -> str:
-        """Who wants them."""
-        ids = ", ".join(map(str, self.backfills))
-        return f"wanted by backfill {ids}" if self.run_type is None else _ASKED_BY[self.run_type]
 
     @property
     def differing(self) -> str:
@@ -134,17 +88,31 @@ class OtherOptions(Message, frozen=True):
         return " and ".join(self.options)
 
 
-class OtherBackfills(OtherOptions, frozen=True):
-    """The same, where a backfill wants them."""
+class OtherOptions(OptionsDiffer, frozen=True):
+    """Open runs that whoever asked for them wants with other options; ``run_id`` is the first."""
 
+    run_type: RunType
     template = (
-        "{0.which} {0.whose} with another {0.differing}; give the same options, or first have that end (continue it, "
-        "or {remedy})"
+        "{0.count:|# runs, first }{0.run_id}{0.count: is|, are} {0.asked_by} with another {0.differing}; give the same "
+        "options, or first let that end"
     )
 
     @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.CANCEL_BACKFILL, backfill_id=self.backfills[0])
+    def asked_by(self) -> str:
+        """Who wants them."""
+        return _ASKED_BY[self.run_type]
+
+
+class OtherBackfill(OptionsDiffer, frozen=True):
+    """The same, where backfills want them."""
+
+    backfill_id: int
+    backfills: tuple[int, ...]
+    template = (
+        "{0.count:|# runs, first }{0.run_id}{0.count: is|, are} wanted by backfill {0.backfills} with another "
+        "{0.differing}; give the same options, or first have that end (continue it, or {1})"
+    )
+    action = Action.CANCEL_BACKFILL
 
 
 class BadSlots(Message, frozen=True):
@@ -163,20 +131,12 @@ class RunExists(Message, frozen=True):
     run_id: str
     same: str  # what is the same: its logical date or its id
     template = (
-        "{0.dag_id} has a run of that {0.same} already, {0.run_id}; have it done again with {remedy}, or give another "
+        "{0.dag_id} has a run of that {0.same} already, {0.run_id}; have it done again with {1}, or give another "
         "--logical-date"
     )
-
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.CLEAR_RUN, dag_id=self.dag_id, run_id=self.run_id)
+    action = Action.CLEAR_RUN
 
 
 class FutureDate(Message, frozen=True):
     date: datetime
-    template = "{0.moment} is in the future; give a --logical-date that has come"
-
-    @property
-    def moment(self) -> str:
-        """It, to the minute."""
-        return self.date.isoformat(timespec="minutes")
+    template = "{0.date:minutes} is in the future; give a --logical-date that has come"

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from tailrace.planning.messages import Action, Message, Remedy
+from tailrace.planning.messages import Action, Message
 
 
 def seconds_text(seconds: float) -> str:
@@ -17,7 +17,7 @@ def seconds_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-class Tasks(Message, frozen=True):
+class TasksEnd(Message, frozen=True):
     tasks: tuple[tuple[str, str], ...]  # with the state of each
     template = "the end of {0.names}"
 
@@ -27,45 +27,31 @@ class Tasks(Message, frozen=True):
         return ", ".join(f"{task_id} ({state})" for task_id, state in self.tasks) or "what is above it"
 
 
-class NothingAbove(Tasks, frozen=True):
+class NothingAbove(TasksEnd, frozen=True):
     template = "nothing by itself: {0.names} can never run as things stand; see what blocks that"
 
 
-class _OfRun(Message, frozen=True):
+class RunCleared(Message, frozen=True):
     dag_id: str
     run_id: str
-
-
-class RunCleared(_OfRun, frozen=True):
     template = "a person who mends the cause and clears what failed"
-
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.CLEAR_RUN, dag_id=self.dag_id, run_id=self.run_id)
+    action = Action.CLEAR_RUN
 
 
 class CancelledRunAgain(RunCleared, frozen=True):
     template = "{0.run_id}, which was cancelled after it had begun, must run again, or be marked"
 
 
-class TaskAgain(_OfRun, frozen=True):
+class TaskAgain(RunCleared, frozen=True):
     task_id: str
     template = "{0.task_id} of {0.run_id} must run again and succeed"
-
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.CLEAR_TASK, dag_id=self.dag_id, task_id=self.task_id, run_id=self.run_id)
+    action = Action.CLEAR_TASK
 
 
 class TimeComes(TaskAgain, frozen=True):
     at: datetime
     seconds: float  # until then
-    template = "the time: {0.moment}, in {0.left}; or clear it to run it at once"
-
-    @property
-    def moment(self) -> str:
-        """When, to the second."""
-        return self.at.isoformat(timespec="seconds")
+    template = "the time: {0.at:seconds}, in {0.left}; or clear it to run it at once"
 
     @property
     def left(self) -> str:
@@ -73,13 +59,12 @@ class TimeComes(TaskAgain, frozen=True):
         return seconds_text(self.seconds)
 
 
-class RunSucceeds(_OfRun, frozen=True):
+class RunSucceeds(Message, frozen=True):
+    dag_id: str
+    run_id: str
     state: str
     template = "the success of {0.run_id}, which is {0.state}; see what keeps it from that"
-
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.EXPLAIN_RUN, dag_id=self.dag_id, run_id=self.run_id)
+    action = Action.EXPLAIN_RUN
 
 
 class TaskOfOpenRun(RunSucceeds, frozen=True):
@@ -94,10 +79,7 @@ class PastForgotten(Message, frozen=True):
 class PoolSlots(Message, frozen=True):
     pool: str
     template = "slots of pool {0.pool} that are given back, or more of them"
-
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.SET_POOL, pool=self.pool)
+    action = Action.SET_POOL
 
 
 class Limit(Message, frozen=True):
@@ -105,44 +87,32 @@ class Limit(Message, frozen=True):
 
 
 class BackfillResumed(Message, frozen=True):
-    backfill_id: int | None
+    backfill_id: int
     template = "the backfill goes on when it is resumed"
-
-    @property
-    def remedy(self) -> Remedy | None:
-        if self.backfill_id is None:
-            return None
-        return Remedy(Action.RESUME_BACKFILL, backfill_id=self.backfill_id)
+    action = Action.RESUME_BACKFILL
 
 
 class DagUnpaused(Message, frozen=True):
     dag_id: str
     template = "the DAG's schedule is paused"
-
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.UNPAUSE_DAG, dag_id=self.dag_id)
+    action = Action.UNPAUSE_DAG
 
 
 class WantedAgain(Message, frozen=True):
     dag_id: str
-    date: datetime
+    start: str  # its logical date
     template = "no unfinished backfill wants it"
-
-    @property
-    def remedy(self) -> Remedy | None:
-        return Remedy(Action.BACKFILL, dag_id=self.dag_id, start=self.date.isoformat())
+    action = Action.BACKFILL
 
 
 class NextStep(Message, frozen=True):
     job: str
-    scheduled: str = ""  # the DAG that a scheduler has to have loaded
-    template = "the next step of {0.job}{0.loaded}"
+    template = "the next step of {0.job}"
 
-    @property
-    def loaded(self) -> str:
-        """What has to be so."""
-        return f", if its DAG files hold {self.scheduled}" if self.scheduled else ""
+
+class SchedulersNextStep(NextStep, frozen=True):
+    dag_id: str
+    template = "the next step of {0.job}, if its DAG files hold {0.dag_id}"
 
 
 class FileLoads(Message, frozen=True):
@@ -152,16 +122,19 @@ class FileLoads(Message, frozen=True):
 
 
 class JobStarts(Message, frozen=True):
-    action: Action | None = None
-    command: str | None = None
     template = "a job that drives it: none is alive"
 
-    @property
-    def remedy(self) -> Remedy | None:
-        return None if self.action is None else Remedy(self.action, command=self.command)
+
+class SchedulerStarts(JobStarts, frozen=True):
+    action = Action.RUN_SCHEDULER
 
 
-class TasksEnd(Message, frozen=True):
+class CommandRepeated(JobStarts, frozen=True):
+    command: str  # as typed
+    action = Action.REPEAT
+
+
+class RestEnds(Message, frozen=True):
     template = "the end of its unfinished task instances"
 
 

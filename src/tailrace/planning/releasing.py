@@ -7,12 +7,13 @@ from collections.abc import Iterable
 
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.planning.explained import JobFacts, RunFacts, WantedBy
-from tailrace.planning.messages import Action, Message
+from tailrace.planning.messages import Message
 from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Plan
 from tailrace.planning.reasons import OfPool
 from tailrace.planning.releases import (
     BackfillResumed,
     CancelledRunAgain,
+    CommandRepeated,
     DagUnpaused,
     FileLoads,
     JobStarts,
@@ -21,12 +22,14 @@ from tailrace.planning.releases import (
     NothingAbove,
     PastForgotten,
     PoolSlots,
+    RestEnds,
     RunCleared,
     RunCloses,
     RunSucceeds,
+    SchedulersNextStep,
+    SchedulerStarts,
     TaskAgain,
     TaskOfOpenRun,
-    Tasks,
     TasksEnd,
     TimeComes,
     WantedAgain,
@@ -56,7 +59,7 @@ def release_of(facts: RunFacts, decision: Decision) -> Message:
         case Dependency.DAG_SLOTS | Dependency.TASK_SLOTS:
             return Limit()
         case Dependency.BACKFILL_RUNS:
-            return BackfillResumed(_paused(facts.wanted_by))
+            return _resumed(facts.wanted_by)
         case _:
             return first.reason
 
@@ -67,7 +70,7 @@ def _above(facts: RunFacts, task_id: str, decision: Decision) -> Message:
     above = {*dag.by_id[task_id].upstream, *dag.deciders[task_id]}
     waiting = [each.view for each in facts.task_instances if each.view.task_id in above]
     named = tuple((view.task_id, str(view.state)) for view in waiting if view.state not in FINISHED)
-    return NothingAbove(named) if decision.doomed else Tasks(named)
+    return NothingAbove(named) if decision.doomed else TasksEnd(named)
 
 
 def _past(facts: RunFacts, task_id: str) -> Message:
@@ -88,15 +91,16 @@ def their_next_step(facts: RunFacts) -> Message:
     """It goes on with the next step of a job; where no live job drives it, what starts one."""
     able = [driver for driver in facts.drivers if not not_loaded(facts, driver)]
     if able:
-        return NextStep(able[0].name, facts.dag_id if able[0].kind == "scheduler" else "")
+        name = able[0].name
+        return SchedulersNextStep(name, facts.dag_id) if able[0].kind == "scheduler" else NextStep(name)
     if facts.drivers:
         return FileLoads(facts.drivers[0].name, not_loaded(facts, facts.drivers[0]))
     wanting = _open(facts.wanted_by)
     foreground = [each for each in wanting if not each.paused and not each.detached]
     if facts.live or not foreground:
-        return JobStarts(Action.RUN_SCHEDULER if facts.live or wanting else None)
+        return SchedulerStarts() if facts.live or wanting else JobStarts()
     command = foreground[0].command
-    return JobStarts(Action.REPEAT, command) if command else JobStarts()
+    return CommandRepeated(command) if command else JobStarts()
 
 
 def not_loaded(facts: RunFacts, driver: JobFacts) -> str:
@@ -113,14 +117,14 @@ def release_of_run(facts: RunFacts, plan: Plan) -> Message | None:
         return RunCleared(facts.dag_id, facts.run.run_id)
     wanting = _open(facts.wanted_by)
     if not facts.live and wanting and all(each.paused for each in wanting):
-        return BackfillResumed(_paused(wanting))
+        return _resumed(wanting)
     if facts.live and not wanting and facts.snapshot.schedule_paused and facts.run.state is DagRunState.QUEUED:
         return DagUnpaused(facts.dag_id)
     if not facts.live and not wanting:
-        return WantedAgain(facts.dag_id, facts.run.logical_date)
+        return WantedAgain(facts.dag_id, facts.run.logical_date.isoformat())
     if not facts.drivers or _begins(facts, plan) or any(each.id == facts.run.id for each in plan.run_verdicts):
         return their_next_step(facts)
-    return TasksEnd() if facts.run.state is DagRunState.RUNNING else RunCloses()
+    return RestEnds() if facts.run.state is DagRunState.RUNNING else RunCloses()
 
 
 def waits_of_queued(facts: RunFacts, plan: Plan) -> str:
@@ -187,5 +191,5 @@ def _open(wanted_by: Iterable[WantedBy]) -> list[WantedBy]:
     return [each for each in wanted_by if each.state in ("queued", "running")]
 
 
-def _paused(wanted_by: Iterable[WantedBy]) -> int | None:
-    return next((each.backfill_id for each in wanted_by if each.paused), None)
+def _resumed(wanted_by: Iterable[WantedBy]) -> Message:
+    return BackfillResumed(next(each.backfill_id for each in wanted_by if each.paused))

@@ -11,7 +11,7 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.states import BACKFILL_CLOSED
 from tailrace.planning.backfills import BackfillRequest, Reprocess
 from tailrace.planning.creation import plan_backfill
-from tailrace.planning.refusals import OtherOptions, TaskTooLarge
+from tailrace.planning.refusals import OptionsDiffer, TaskTooLarge
 from tailrace.planning.resizing import plan_resize
 from tailrace.simulator.actors import Job
 from tailrace.simulator.performing import LEASE_SECONDS
@@ -58,7 +58,7 @@ def type_command(world: "World", command: Command) -> None:
         set_pool(world, "small", max(task.pool_slots for task in dag.tasks))  # as the refusal says
         world.commands.append(command)
         return
-    if isinstance(refused, OtherOptions):
+    if isinstance(refused, OptionsDiffer):
         world.tell("person", "IS REFUSED", str(refused))
         if len(world.commands) < _COMMANDS_ENOUGH or command not in world.commands:
             world.commands.append(command)  # as the refusal says: later
