@@ -9,7 +9,8 @@ from tailrace.errors import CommandError, InternalError
 from tailrace.metastore.capacity import lock_dag
 from tailrace.metastore.command_facts import POOL, read_command_facts
 from tailrace.metastore.commanding import carry_out
-from tailrace.metastore.creation import StaleFacts
+from tailrace.metastore.creation import StaleFacts, lock_dag_row
+from tailrace.metastore.loaded import loaded_structure
 from tailrace.metastore.records import Author, insert_history, pool_row, record
 from tailrace.metastore.tables import OCCUPYING_SQL, backfill, dag, dag_run, pool, task_instance
 from tailrace.metastore.transaction import Transaction
@@ -145,7 +146,12 @@ def delete_pool(tx: Transaction, name: str, write_id: str) -> dict[str, Any]:
 
 
 def set_paused(tx: Transaction, dag_id: str, paused: bool, write_id: str) -> dict[str, Any]:
-    """Pause or resume a DAG's schedule. ``known`` is False when the metastore has never seen the DAG."""
-    result = {"known": tx.change(_PAUSE, {"id": dag_id, "pause": paused}) == 1}
+    """Pause or resume a DAG's schedule. ``known`` is False when it was never loaded, nor has it run."""
+    known = tx.change(_PAUSE, {"id": dag_id, "pause": paused}) == 1
+    structure = None if known else loaded_structure(tx, dag_id)
+    if structure is not None:  # it has yet to run
+        lock_dag_row(tx, dag_id, structure)
+        known = tx.change(_PAUSE, {"id": dag_id, "pause": paused}) == 1
+    result = {"known": known}
     record(tx, write_id, result)
     return result

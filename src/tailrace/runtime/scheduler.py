@@ -44,6 +44,7 @@ def run(
             ),
             start_executor=partial(start_executor, metastore, settings, interrupts, listener.said),
             told=listener.said,
+            loaded=lambda report: metastore.store_loaded(report.to_keep, new_write_id()),
         )
         try:
             listener.started(

@@ -52,6 +52,7 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
     request = _request(command, dates)
     with closing(open_metastore(settings, runs_tasks=True)) as metastore, Interrupts() as interrupts:
         creation, backfill_id = _create(metastore, dag, request, dates, command.typed)
+        metastore.store_loaded(report.to_keep, new_write_id())
         notices = (*plain_notices(dates.notices), *creation.notices, *_load_notices(report, dag.dag_id))
         started = BackfillStarted(
             backfill_id=backfill_id,
@@ -76,6 +77,7 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
     with closing(open_metastore(settings)) as metastore:
         creation, backfill_id = _create(metastore, dag, _request(command, dates), dates, command.typed)
+        metastore.store_loaded(report.to_keep, new_write_id())
         notices = (*plain_notices(dates.notices), *creation.notices, *_load_notices(report, dag.dag_id))
         if not metastore.is_scheduler_alive():
             notices += (NoScheduler(),)
@@ -122,9 +124,12 @@ def trigger_loaded(
     typed: Typed,
 ) -> Triggered:
     """Create one run of a DAG as its file has it now."""
-    dag = find_dag(zygote.loaded(), dag_id, settings.dags)
+    report = zygote.loaded()
+    dag = find_dag(report, dag_id, settings.dags)
     with closing(open_metastore(settings)) as metastore:
-        return trigger(metastore, dag, logical_date, run_id, conf, typed)
+        triggered = trigger(metastore, dag, logical_date, run_id, conf, typed)
+        metastore.store_loaded(report.to_keep, new_write_id())
+        return triggered
 
 
 def _load_notices(report: LoadReport, dag_id: str) -> tuple[Message, ...]:

@@ -16,6 +16,9 @@ from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tas
 from tailrace.planning.messages import Refused, Typed
 from tailrace.planning.resizing import ResizePlan, plan_resize
 from tailrace.runtime.opening import new_write_id
+from tailrace.runtime.suggestions import did_you_mean
+from tailrace.service.dagfiles import load_with
+from tailrace.service.finding import find_dag
 from tailrace.service.naming import RunsNamed, scope_of
 from tailrace.service.stores import Stores
 from tailrace.service.wording import Coded, coded, sentences
@@ -165,12 +168,17 @@ def delete_pool(stores: Stores, name: str) -> None:
     metastore.delete_pool(name, new_write_id())
 
 
-def pause_dag(stores: Stores, dag_id: str, *, paused: bool) -> None:
-    """Pause the DAG's schedule, or let it go on. Raises CommandError for a DAG that is not known."""
+def pause_dag(stores: Stores, dag_id: str, told: Callable[[str], None], *, paused: bool) -> None:
+    """Pause the DAG's schedule, or let it go on. One that is not known is looked for in the DAG files.
+
+    Raises CommandError or AuthoringError for one that is not there either. ``told`` is called as files load.
+    """
     metastore = stores.existing()
-    if metastore is None or not metastore.set_paused(dag_id, paused, new_write_id()):
-        names = () if metastore is None else metastore.known_dags()
-        raise CommandError(
-            f"{dag_id} has never run here, so there is nothing to {'pause' if paused else 'unpause'}"
-            f"{did_you_mean(dag_id, names)}"
-        )
+    if metastore is not None and metastore.set_paused(dag_id, paused, new_write_id()):
+        return
+    stores.close()  # before the process that loads them is forked
+    report, path = load_with(dag_id, stores.settings, told)
+    find_dag(report, dag_id, path)
+    metastore = stores.opened()
+    metastore.store_loaded(report.to_keep, new_write_id())
+    metastore.set_paused(dag_id, paused, new_write_id())

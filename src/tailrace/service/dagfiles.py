@@ -62,11 +62,17 @@ def load_one(dag_id: str, settings: Settings, told: Told) -> tuple[DagSpec, Path
 
     Raises AuthoringError with the DAG's own mistakes, CommandError with the nearest names when it is nowhere.
     """
+    report, path = load_with(dag_id, settings, told)
+    return find_dag(report, dag_id, path), path
+
+
+def load_with(dag_id: str, settings: Settings, told: Told) -> tuple[LoadReport, Path]:
+    """All that is in the DAG file or folder in which the DAG would be, and which that is."""
     bundled = bundled_file(dag_id, settings)
     if bundled is None:
         require_dags(dag_id, settings)
     path = bundled or settings.dags
-    return find_dag(_loaded(path, settings, told), dag_id, path), path
+    return _loaded(path, settings, told), path
 
 
 def require_dags(dag_id: str, settings: Settings) -> None:

@@ -42,5 +42,5 @@ def stats(dag_id: str | None, output: str) -> None:
 
 def _set(dag_id: str, *, paused: bool) -> None:
     with stores_with() as stores:
-        commanding.pause_dag(stores, dag_id, paused=paused)
+        commanding.pause_dag(stores, dag_id, current_speaker().notice, paused=paused)
     current_speaker().note(f"{dag_id} is {'paused' if paused else 'not paused'}")

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from tailrace.cli.commands.dags_files import task_json
+from tailrace.cli.commands.dags_files import shown_dag, task_json
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.speaking import current_speaker
@@ -34,7 +34,7 @@ _WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
 @output_option
 def list_(dag_id: str, dags: Path | None, output: str) -> None:
     """List a DAG's tasks in topological order."""
-    spec, _ = load_one(dag_id, settings_with(dags=dags), current_speaker().notice)
+    spec = shown_dag(dag_id, dags)
     if output == "json":
         current_speaker().answer_json([task_json(task) for task in spec.tasks])
         return
