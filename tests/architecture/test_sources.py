@@ -1,6 +1,7 @@
 """The shape of the code: sizes, names, headers, where imports stand, and what no tracked file may hold."""
 
 import ast
+import re
 import subprocess
 import tomllib
 from collections.abc import Callable, Iterator
@@ -53,6 +54,15 @@ def imports_in_functions(file: Path) -> Iterator[str]:
                     yield f"line {inner.lineno}: import inside {node.name}; cli loads lazily through importlib"
 
 
+def command_lines(file: Path) -> Iterator[str]:
+    tree = ast.parse(file.read_text())
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        text = node.value if isinstance(node, ast.Constant) and id(node) not in docstrings else None
+        if isinstance(text, str) and re.search(r"(^|`)tailrace [a-z]", text):
+            yield f"line {node.lineno}: a command line; say it as a remedy"
+
+
 def pickles(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
@@ -93,6 +103,14 @@ def test_the_sources_keep_to_the_house_style(check: Check) -> None:
 def test_only_what_runs_real_processes_sleeps() -> None:
     waiting = [file for file in TESTS if file.relative_to(ROOT).parts[1] not in ("acceptance", "chaos")]
     assert found(waiting, sleeps) == []
+
+
+def test_only_the_command_line_writes_command_lines() -> None:
+    """Below it a remedy is a code with data (``planning.messages``); what authors read of their files is no remedy."""
+    cli, allowed = ROOT / "src/tailrace/cli", {"simulate.py", "lacking.py"}
+    below = [file for file in SOURCES if not file.is_relative_to(cli) and file.name not in allowed]
+    assert found(below, command_lines) == []
+    assert found([cli / "remedies.py", cli / "main.py"], command_lines), "it finds some where they are"
 
 
 def test_no_tracked_file_names_a_folder_of_our_machines() -> None:

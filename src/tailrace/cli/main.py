@@ -18,7 +18,7 @@ from tailrace.cli.remedies import told
 from tailrace.cli.speaking import ENVIRONMENT_ERRNOS, ReaderGone, Speaker, trouble_in_words
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
 from tailrace.metastore.address import hide_secrets
-from tailrace.planning.messages import Refused
+from tailrace.planning.messages import Refused, Unusable
 
 _COMMANDS = {
     "init": Lazy("tailrace.cli.commands.init:init", "Write one DAG and print the next command."),
@@ -123,7 +123,7 @@ def _tell(error: BaseException, speaker: Speaker) -> int:
         case KeyboardInterrupt() | click.Abort():
             speaker.note("interrupted")
             return 128 + signal.SIGINT
-        case Refused():
+        case Refused() | Unusable():
             for message in error.messages:
                 speaker.error(told(message))
             return error.exit_code

@@ -129,7 +129,7 @@ class TellingListener:
             for line in self._teller.lines(note.decisions):
                 self._say(line)
         if note.text:
-            self._say(note.text)
+            self._say(remedies.told(note.text))
         for verdict in note.applied.judged if note.applied is not None else ():
             if verdict.state in _BAD_RUNS or self.verbose:
                 inside = [verdict.failed_inside.named] if verdict.failed_inside else []

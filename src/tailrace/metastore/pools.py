@@ -18,6 +18,7 @@ from tailrace.model.spec import DEFAULT_POOL
 from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause
 from tailrace.planning.commands import CommandScope
+from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.planning.resizing import ResizeFacts, ResizePlan
 
 _UNOCCUPIED = (TaskInstanceState.NONE, TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE)
@@ -131,7 +132,7 @@ def delete_pool(tx: Transaction, name: str, write_id: str) -> dict[str, Any]:
         raise CommandError(f"pool {name!r} is where tasks go that name no pool; it can be resized, not deleted")
     found = tx.row(_LOCK_POOL, {"pool": name})
     if found is None:
-        raise CommandError(f"there is no pool {name!r}; see `tailrace pools list`")
+        raise Refused(Advised((f"there is no pool {name!r}; see ", Remedy(Action.LIST_POOLS))))
     using = tx.rows(_OCCUPYING, {"pool": name})[0][0] + tx.rows(_WANTING, {"pool": name})[0][0]
     if using:
         raise CommandError(f"pool {name!r} is used by {using} unfinished task instances; wait for them, or resize it")

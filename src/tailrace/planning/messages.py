@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from msgspec import Struct, to_builtins
 
-from tailrace.errors import CommandError
+from tailrace.errors import CommandError, EnvironmentBroken
 
 
 class Action(StrEnum):
@@ -32,7 +32,13 @@ class Action(StrEnum):
     EXPLAIN_RUN = "explain_run"
     CLEAR_RUN = "clear_run"
     CLEAR_TASK = "clear_task"
+    LIST_POOLS = "list_pools"
     SET_POOL = "set_pool"
+    LIST_DAGS = "list_dags"
+    CHECK_DAGS = "check_dags"
+    WRITE_FIRST_DAG = "write_first_dag"
+    MIGRATE = "migrate"
+    CHECK_METASTORE = "check_metastore"
 
 
 class Remedy(Struct, frozen=True, omit_defaults=True):
@@ -128,9 +134,33 @@ class Sentence(Message, frozen=True):
     template = "{0.sentence}"
 
 
+class Advised(Message, frozen=True):
+    """One that has no code either, and says what can be done: the remedies stand where they are named."""
+
+    parts: tuple[str | Remedy, ...]
+    template = "parts"
+
+    @property
+    def remedy(self) -> Remedy | None:
+        """The first that is named."""
+        return next((part for part in self.parts if isinstance(part, Remedy)), None)
+
+    def told(self, typed: Typed) -> str:
+        """The sentence."""
+        return "".join(part if isinstance(part, str) else f"`{typed(part)}`" for part in self.parts)
+
+
 class Refused(CommandError):
     """A command that means nothing, or may not be done: every reason why."""
 
     def __init__(self, *messages: Message) -> None:
         super().__init__("\n".join(map(str, messages)))
         self.messages = messages
+
+
+class Unusable(EnvironmentBroken):
+    """A metastore that is not as it must be, and what makes it so."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(str(message))
+        self.messages = (message,)

@@ -36,7 +36,7 @@ from tailrace.service.backfill_report import (
     RootFailure,
 )
 from tailrace.service.dates import LogicalRange, range_for
-from tailrace.service.finding import find_dag
+from tailrace.service.finding import find_dag, with_mistakes
 from tailrace.service.triggering import Triggered, trigger
 from tailrace.service.wording import plain_notices
 
@@ -133,12 +133,9 @@ def trigger_loaded(
 
 
 def _load_notices(report: LoadReport, dag_id: str) -> tuple[Message, ...]:
-    broken = sorted({mistake.file for mistake in report.mistakes})
-    notices = report.notices
-    if broken:
-        have = "has" if len(broken) == 1 else "have"
-        notices += (f"{in_words(broken)} {have} mistakes (`tailrace dags check` tells them)",)
-    return plain_notices((*notices, *(note.message for note in report.notes if note.dag_id == dag_id)))
+    broken = with_mistakes(report)
+    notes = plain_notices(note.message for note in report.notes if note.dag_id == dag_id)
+    return (*plain_notices(report.notices), *(() if broken is None else (broken,)), *notes)
 
 
 def _request(command: BackfillCommand, dates: LogicalRange) -> BackfillRequest:

@@ -13,7 +13,7 @@ from tailrace.planning.cancelling import plan_cancel, plan_pause
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
-from tailrace.planning.messages import Refused, Typed
+from tailrace.planning.messages import Action, Advised, Refused, Remedy, Typed
 from tailrace.planning.resizing import ResizePlan, plan_resize
 from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.suggestions import did_you_mean
@@ -21,7 +21,7 @@ from tailrace.service.dagfiles import load_with
 from tailrace.service.finding import find_dag
 from tailrace.service.naming import RunsNamed, scope_of
 from tailrace.service.stores import Stores
-from tailrace.service.wording import Coded, coded, sentences
+from tailrace.service.wording import Coded, coded, no_backfill, sentences
 
 #: So often may others change what a command is about between its reading and its writing.
 _ATTEMPTS = 50
@@ -97,7 +97,7 @@ def _on_runs(stores: Stores, named: RunsNamed, planned: _Planned, dry_run: bool)
 def _on_backfill(stores: Stores, backfill_id: int, planned: _Planned, dry_run: bool) -> Command:
     def scoped(metastore: Metastore) -> CommandScope:
         if metastore.show_backfill(backfill_id) is None:
-            raise CommandError(f"no backfill {backfill_id}; `tailrace backfill list` lists them")
+            raise Refused(no_backfill(backfill_id))
         return CommandScope(backfill_id=backfill_id)
 
     return _command(stores, scoped, planned, f"backfill {backfill_id}", dry_run)
@@ -163,8 +163,9 @@ def delete_pool(stores: Stores, name: str) -> None:
     metastore = stores.existing()
     known = () if metastore is None else tuple(pool.name for pool in metastore.list_pools())
     if metastore is None or name not in known:
-        guess = did_you_mean(name, known) or "; `tailrace pools list` lists them"
-        raise CommandError(f"no pool {name!r}{guess}")
+        if guess := did_you_mean(name, known):
+            raise CommandError(f"no pool {name!r}{guess}")
+        raise Refused(Advised((f"no pool {name!r}; ", Remedy(Action.LIST_POOLS), " lists them")))
     metastore.delete_pool(name, new_write_id())
 
 

@@ -13,7 +13,7 @@ from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.zygote import start_zygote
 from tailrace.model.names import wrong_with_id
 from tailrace.model.spec import DagSpec
-from tailrace.model.suggestions import did_you_mean
+from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.runtime.settings import Settings
 from tailrace.service.dag_names import dag_names_in
 from tailrace.service.finding import find_dag
@@ -81,6 +81,8 @@ def require_dags(dag_id: str, settings: Settings) -> None:
         return
     if settings.origins["dags"] != "default":
         raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
-    guess = did_you_mean(dag_id, {file.stem for file in bundled_examples_path().glob("example_*.py")})
-    advice = guess or "; `tailrace init` writes a first one, --dags names another place"
-    raise CommandError(f"no DAG {dag_id!r}: {settings.dags} does not exist{advice}")
+    lacks = f"no DAG {dag_id!r}: {settings.dags} does not exist"
+    if guess := did_you_mean(dag_id, {file.stem for file in bundled_examples_path().glob("example_*.py")}):
+        raise CommandError(f"{lacks}{guess}")
+    writes = Remedy(Action.WRITE_FIRST_DAG)
+    raise Refused(Advised((f"{lacks}; ", writes, " writes a first one, --dags names another place")))

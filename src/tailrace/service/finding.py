@@ -1,20 +1,19 @@
-"""Finds the DAG a person names among those that were loaded: one answer for every command that runs or shows it."""
+"""Finds the DAG a person names among those that were loaded: one result for every command that runs or shows it."""
 
 from pathlib import Path
 
 from tailrace.authoring.loading import bundled_examples_path
-from tailrace.errors import AuthoringError, CommandError
+from tailrace.errors import AuthoringError
 from tailrace.execution.loading_process import LoadReport
 from tailrace.model.spec import DagSpec
-from tailrace.model.suggestions import did_you_mean, in_words
+from tailrace.planning.messages import Action, Advised, Refused, Remedy
+from tailrace.runtime.suggestions import did_you_mean, in_words
 
 _FEW = 8  # so many names are all said
 
 
 def find_dag(report: LoadReport, dag_id: str, path: Path) -> DagSpec:
-    """The DAG as loaded from ``path``. Raises AuthoringError for one with mistakes, CommandError for one that is not
-    there.
-    """
+    """The DAG as loaded from ``path``. Raises AuthoringError for one with mistakes, Refused for one that lacks."""
     its_own = [mistake for mistake in report.mistakes if mistake.dag_id == dag_id]
     if its_own:  # also where there are two of that name: which of them is meant, nobody knows
         raise AuthoringError("\n".join(map(str, its_own)))
@@ -23,18 +22,26 @@ def find_dag(report: LoadReport, dag_id: str, path: Path) -> DagSpec:
         return spec
     if not report.specs and report.mistakes:
         raise AuthoringError("\n".join(map(str, report.mistakes)))
-    hint = _hint(dag_id, sorted(report.specs))
+    hint, broken = _hint(dag_id, sorted(report.specs)), with_mistakes(report)
+    more = () if broken is None else ("; ", *broken.parts)
+    raise Refused(Advised((f"no DAG {dag_id!r} in {path}", *hint, *more)))
+
+
+def with_mistakes(report: LoadReport) -> Advised | None:
+    """Which files have mistakes, if any, and what tells them."""
     broken = sorted({mistake.file for mistake in report.mistakes})
-    if broken:
-        have = "has" if len(broken) == 1 else "have"
-        hint += f"; {in_words(broken)} {have} mistakes (`tailrace dags check` tells them)"
-    raise CommandError(f"no DAG {dag_id!r} in {path}{hint}")
+    if not broken:
+        return None
+    have = "has" if len(broken) == 1 else "have"
+    return Advised((f"{in_words(broken)} {have} mistakes (", Remedy(Action.CHECK_DAGS), " tells them)"))
 
 
-def _hint(dag_id: str, known: list[str]) -> str:
+def _hint(dag_id: str, known: list[str]) -> tuple[str | Remedy, ...]:
     bundled = sorted(file.stem for file in bundled_examples_path().glob("example_*.py"))
     if guess := did_you_mean(dag_id, [*known, *bundled]):
-        return guess
+        return (guess,)
     if not known:
-        return "; `tailrace init` writes a first one"
-    return f"; there are {in_words(known)}" if len(known) <= _FEW else "; `tailrace dags list` lists what there is"
+        return ("; ", Remedy(Action.WRITE_FIRST_DAG), " writes a first one")
+    if len(known) <= _FEW:
+        return (f"; there are {in_words(known)}",)
+    return ("; ", Remedy(Action.LIST_DAGS), " lists what there is")

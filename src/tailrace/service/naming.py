@@ -9,6 +9,8 @@ from tailrace.metastore.store import Metastore
 from tailrace.metastore.views import RunLine
 from tailrace.model.suggestions import did_you_mean, in_words
 from tailrace.planning.commands import CommandScope
+from tailrace.planning.messages import Action, Advised, Refused, Remedy
+from tailrace.runtime.suggestions import did_you_mean, in_words
 from tailrace.service.dates import parse_moment, run_reference
 from tailrace.timetable import zone_named
 
@@ -46,7 +48,8 @@ def find_run(metastore: Metastore | None, dag_id: str, text: str) -> RunLine:
     else:
         found = metastore.runs_between(dag_id, named.earliest, named.latest, _MOST_NAMED + 1)
     if not found:
-        raise CommandError(f"no run {text} of {dag_id}; `tailrace runs list {dag_id}` lists its runs")
+        lists = Remedy(Action.LIST_RUNS, dag_id=dag_id)
+        raise Refused(Advised((f"no run {text} of {dag_id}; ", lists, " lists its runs")))
     if len(found) > 1:
         names = in_words([run.run_id for run in found[:_MOST_NAMED]] + ["more"] * (len(found) > _MOST_NAMED))
         raise CommandError(f"{text} is the day of several runs of {dag_id}: {names}; name one of them")

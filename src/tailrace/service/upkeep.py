@@ -8,12 +8,13 @@ from tailrace.metastore.cleaning import Cleaning
 from tailrace.metastore.connection import Database
 from tailrace.metastore.schema import HEAD, SchemaReport, migrate, revision
 from tailrace.metastore.sqlite_file import SqliteFile
-from tailrace.model.suggestions import did_you_mean
+from tailrace.planning.messages import Action, Advised, Remedy, Unusable
 from tailrace.runtime.opening import new_write_id, prepare_folders
 from tailrace.runtime.settings import Settings
 from tailrace.service.stores import Stores
 
 _WAIT_SECONDS = 30.0
+_MIGRATE = Remedy(Action.MIGRATE)
 
 
 def migrate_metastore(settings: Settings) -> SchemaReport:
@@ -30,20 +31,19 @@ def check_metastore(settings: Settings) -> SchemaReport:
     """Its schema, where this version can use it. Raises EnvironmentBroken where not."""
     file = settings.sqlite_file
     if file is not None and SqliteFile(file).is_not_there_yet():
-        raise EnvironmentBroken(f"no metastore at {file} yet; `tailrace db migrate` or the first backfill makes it")
+        raise Unusable(Advised((f"no metastore at {file} yet; ", _MIGRATE, " or the first backfill makes it")))
     database = _database(settings)
     try:
         found = revision(database)
     finally:
         database.release()
     if found is None:
-        raise EnvironmentBroken(f"metastore {database.where} has no tables yet; `tailrace db migrate` makes them")
+        raise Unusable(Advised((f"metastore {database.where} has no tables yet; ", _MIGRATE, " makes them")))
     if found != HEAD:
-        advice = "upgrade Tailrace" if found > HEAD else "run `tailrace db migrate`"
-        age = "newer" if found > HEAD else "older"
-        raise EnvironmentBroken(
-            f"metastore {database.where}: its schema is {found}, {age} than this Tailrace's {HEAD}; {advice}"
-        )
+        other = f"metastore {database.where}: its schema is {found}"
+        if found > HEAD:
+            raise EnvironmentBroken(f"{other}, newer than this Tailrace's {HEAD}; upgrade Tailrace")
+        raise Unusable(Advised((f"{other}, older than this Tailrace's {HEAD}; run ", _MIGRATE)))
     return SchemaReport(database.where, found, HEAD)
 
 

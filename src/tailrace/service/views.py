@@ -6,15 +6,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from tailrace.errors import CommandError
 from tailrace.metastore.pools import PoolSummary
 from tailrace.metastore.summaries import Root
 from tailrace.metastore.views import BackfillLine, DagStats, RunLine, TaskInstanceLine
 from tailrace.planning.failed_tasks import FailedTasks
+from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.service.confs import stored_conf
 from tailrace.service.naming import find_run, require_known
 from tailrace.service.stores import Stores
-from tailrace.service.wording import Blocked, blocked_of
+from tailrace.service.wording import Blocked, blocked_of, no_backfill
 
 
 class Backfill(Struct, frozen=True):
@@ -89,8 +89,8 @@ def show_backfill(stores: Stores, backfill_id: int | None) -> BackfillDetails:
     line = None if metastore is None else metastore.show_backfill(backfill_id)
     if metastore is None or line is None:
         if backfill_id is None:
-            raise CommandError("no backfill yet; `tailrace backfill DAG_ID -s START -e END` makes one")
-        raise CommandError(f"no backfill {backfill_id}; `tailrace backfill list` lists them")
+            raise Refused(Advised(("no backfill yet; ", Remedy(Action.BACKFILL), " makes one")))
+        raise Refused(no_backfill(backfill_id))
     summary = metastore.backfill_summary(line.id)
     return BackfillDetails(
         **_of_backfill(line),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from tailrace.model.keys import TaskInstanceKey
-from tailrace.planning.messages import Message, Remedy, Sentence, Typed
+from tailrace.planning.messages import Action, Advised, Message, Remedy, Sentence, Typed
 from tailrace.planning.plan import Blocker, DependencyStatus
 
 
@@ -62,6 +62,11 @@ def sentences(messages: Iterable[Message], typed: Typed) -> tuple[str, ...]:
 def coded(messages: Iterable[Message]) -> tuple[Coded, ...]:
     """What programs read of them."""
     return tuple(Coded(message.code, message.fields, message.remedy) for message in messages)
+
+
+def no_backfill(backfill_id: int) -> Message:
+    """There is none of that id."""
+    return Advised((f"no backfill {backfill_id}; ", Remedy(Action.LIST_BACKFILLS), " lists them"))
 
 
 def plain_notices(texts: Iterable[str]) -> tuple[Message, ...]:

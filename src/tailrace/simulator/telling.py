@@ -44,7 +44,7 @@ def words(effect: Effect[Any], answer: Any, several: bool) -> str:
         case frozenset():
             return f"{len(answer)} lost"
     if isinstance(effect, Note):
-        return effect.text
+        return "" if effect.text is None else str(effect.text)
     if isinstance(effect, CreateDueRuns):
         return f"runs created: {answer}"
     if isinstance(effect, Submit):
