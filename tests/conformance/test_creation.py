@@ -7,7 +7,6 @@ import pytest
 from msgspec.structs import replace
 
 from tailrace.metastore.columns import from_json
-from tailrace.metastore.loaded import LoadedDag
 from tailrace.metastore.specs import spec_from, spec_text
 from tailrace.metastore.store import MetastoreStale
 from tailrace.metastore.tables import backfill, backfill_run, dag_run, dag_version, history, task_instance
@@ -323,4 +322,4 @@ def test_a_structure_is_recorded_once_and_named_by_the_runs_it_activated(world: 
     world.backfill(A, days=3)
     assert len(world.rows(dag_version)) == 2
     assert [run.dag_version_id for run in world.rows(dag_run)] == [1, 2, None]
-    assert world.store.known_dag("dag") == LoadedDag(A)
+    assert world.store.stored_dag("dag") == A

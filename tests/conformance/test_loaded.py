@@ -26,12 +26,9 @@ B = replace(dag("b"), dag_id="never_ran", file="/dags/a.py", code_hash="1")
 
 
 def test_a_dag_that_never_ran_is_known(world: World) -> None:
-    assert world.store.known_dags() == ()
     world.store.store_loaded([B, A], world.write_id())
-    assert world.store.known_dags() == ("dag", "never_ran")
     assert world.store.loaded_dags() == (LoadedDag(A, world.clock.now), LoadedDag(B, world.clock.now))
-    assert world.store.known_dag("never_ran") == LoadedDag(B, world.clock.now)
-    assert world.store.dag_stats() == (), "it has not run"
+    assert (world.store.known_dags(), world.store.dag_stats()) == ((), ()), "it has not run"
 
 
 def test_it_is_loaded_again(world: World) -> None:
@@ -39,8 +36,8 @@ def test_it_is_loaded_again(world: World) -> None:
     world.clock.advance(60)
     later = replace(dag("a>c"), file="/dags/a.py", code_hash="2")
     world.store.store_loaded([later, B], world.write_id())
-    assert world.store.known_dag("dag") == LoadedDag(later, world.clock.now)
-    assert len(world.store.loaded_dags()) == 2
+    assert [each.spec for each in world.store.loaded_dags()] == [later, B]
+    assert {each.loaded_at for each in world.store.loaded_dags()} == {world.clock.now}
 
 
 def test_where_it_was_loaded_from_is_no_part_of_its_structure(world: World) -> None:
@@ -50,7 +47,7 @@ def test_where_it_was_loaded_from_is_no_part_of_its_structure(world: World) -> N
     world.store.store_loaded([A], world.write_id())
     world.store.store_loaded([moved], world.write_id())
     assert len(world.rows(dag_version)) == 1
-    assert world.store.known_dag("dag") == LoadedDag(moved, world.clock.now)
+    assert world.store.loaded_dags() == (LoadedDag(moved, world.clock.now),)
     world.backfill(replace(dag("a>c"), file="/dags/a.py", code_hash="1"), days=3)
     assert len(world.rows(dag_version)) == 2
 
@@ -125,16 +122,15 @@ def _text() -> str:
     return spec_text(A)
 
 
-def test_what_ran_before_it_was_kept_is_known_too(older: str) -> None:
+def test_a_metastore_of_the_revision_before_is_brought_here(older: str) -> None:
     database = Database(older, sqlite_synchronous="normal", clock=None, wait_seconds=5.0)
     database.write(lambda tx: migrating.upgrade(tx, "0006"))
     database.release()
     store = Metastore.open(older)
-    assert store.known_dags() == ("dag",)
-    assert store.known_dag("dag") == LoadedDag(A), "its file as its structure had it"
+    assert (store.known_dags(), store.loaded_dags()) == (("dag",), ())
+    assert store.stored_dag("dag") == A, "its file as its structure had it"
     store.store_loaded([replace(A, code_hash="2")], "write")
-    known = store.known_dag("dag")
-    assert known is not None and (known.spec.code_hash, known.loaded_at is None) == ("2", False)
+    assert [each.spec.code_hash for each in store.loaded_dags()] == ["2"]
     store.close()
 
 

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from tailrace.effects.asks import Accepted
 from tailrace.errors import CommandError
-from tailrace.metastore.loaded import LoadedDag
 from tailrace.metastore.summaries import Failures
 from tailrace.metastore.tables import dag as dag_table
 from tailrace.metastore.tables import dag_run, task_instance
@@ -181,8 +180,8 @@ def test_dags(world: World, failed: int) -> None:
     assert mine.runs == {"success": 1, "failed": 1, "queued": 1}
     assert mine.task_instances == {"success": 2, "failed": 1, "upstream_failed": 1}
     assert world.store.dag_stats("dag") == (mine,)
-    assert world.store.known_dag("dag") == LoadedDag(AB)
-    assert world.store.known_dag("unknown") is None
+    assert world.store.stored_dag("dag") == AB
+    assert world.store.stored_dag("unknown") is None
 
 
 def test_pausing(world: World, failed: int) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Select, bindparam, insert, select, update
 from tailrace.metastore.records import record
 from tailrace.metastore.specs import spec_from
 from tailrace.metastore.structures import Structures
-from tailrace.metastore.tables import dag, dag_version, loaded_dag
+from tailrace.metastore.tables import dag_version, loaded_dag
 from tailrace.metastore.transaction import Transaction
 from tailrace.model.spec import DagSpec
 
@@ -32,21 +32,14 @@ _LOADED: Select[Any] = (
     .order_by(loaded_dag.c.dag_id)
 )
 _LOADED_IDS = select(loaded_dag.c.dag_id)
-_RAN_IDS = select(dag.c.dag_id)
 _OF_ONE = select(loaded_dag.c.dag_version_id).where(loaded_dag.c.dag_id == bindparam("dag_id"))
-_ONE_LOADED = _LOADED.where(loaded_dag.c.dag_id == bindparam("dag_id"))
-_ONE_RAN = (
-    select(dag_version.c.spec)
-    .join(dag, dag.c.dag_version_id == dag_version.c.id)
-    .where(dag.c.dag_id == bindparam("dag_id"))
-)
 
 
 class LoadedDag(Struct, frozen=True):
-    """A DAG as its file was loaded last; ``loaded_at`` is None for one that ran before this was kept."""
+    """A DAG as its file was loaded last."""
 
     spec: DagSpec
-    loaded_at: datetime | None = None
+    loaded_at: datetime
 
 
 def store_loaded(tx: Transaction, dags: Iterable[DagSpec], write_id: str, structures: Structures) -> None:
@@ -84,20 +77,6 @@ def loaded_structure(tx: Transaction, dag_id: str) -> int | None:
     """The row of the structure that a DAG was loaded with last; None for one that never was."""
     row = tx.row(_OF_ONE, {"dag_id": dag_id})
     return None if row is None else int(row[0])
-
-
-def known_dag(tx: Transaction, dag_id: str) -> LoadedDag | None:
-    """The DAG as it was loaded last, or as it ran last, from before that was kept; None for one that is not known."""
-    row = tx.row(_ONE_LOADED, {"dag_id": dag_id})
-    if row is not None:
-        return _loaded(row)
-    row = tx.row(_ONE_RAN, {"dag_id": dag_id})
-    return None if row is None else LoadedDag(spec_from(row[0]))
-
-
-def known_dag_ids(tx: Transaction) -> tuple[str, ...]:
-    """The ids of the DAGs that were loaded or have run."""
-    return tuple(sorted({row[0] for wanted in (_LOADED_IDS, _RAN_IDS) for row in tx.rows(wanted)}))
 
 
 def _loaded(row: Any) -> LoadedDag:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from sqlalchemy import Select, func, select
 
-from tailrace.metastore.loaded import LoadedDag, known_dag, known_dag_ids, loaded_dags
+from tailrace.metastore.loaded import LoadedDag, loaded_dags
+from tailrace.metastore.specs import spec_from
 from tailrace.metastore.summaries import (
     BackfillSummary,
     Failures,
@@ -18,9 +19,10 @@ from tailrace.metastore.summaries import (
     task_instance_counts,
     wanted_by,
 )
-from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, task_instance
+from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, dag_version, task_instance
 from tailrace.metastore.transaction import Transaction
 from tailrace.model.intervals import DataInterval
+from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.failed_tasks import FailedTasks
 
@@ -197,13 +199,21 @@ class Views:
 
         return self.read(work)
 
-    def known_dag(self, dag_id: str) -> LoadedDag | None:
-        """The DAG as it was loaded last; None for one that was never loaded and never ran."""
-        return self.read(lambda tx: known_dag(tx, dag_id))
+    def stored_dag(self, dag_id: str) -> DagSpec | None:
+        """The DAG's newest structure that any job has used; None for a DAG no job has ever run."""
+        wanted = (
+            select(dag_version.c.spec).join(dag, dag.c.dag_version_id == dag_version.c.id).where(dag.c.dag_id == dag_id)
+        )
+
+        def work(tx: Transaction) -> DagSpec | None:
+            row = tx.row(wanted)
+            return None if row is None else spec_from(row[0])
+
+        return self.read(work)
 
     def known_dags(self) -> tuple[str, ...]:
-        """The ids of the DAGs that were loaded or have run."""
-        return self.read(known_dag_ids)
+        """The ids of the DAGs that any job has run, or a person has paused."""
+        return self.read(lambda tx: tuple(row[0] for row in tx.rows(select(dag.c.dag_id).order_by(dag.c.dag_id))))
 
     def loaded_dags(self) -> tuple[LoadedDag, ...]:
         """Every DAG as it was loaded last."""

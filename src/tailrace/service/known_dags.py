@@ -6,7 +6,6 @@ So lists need not run the code of DAG files. Whichever of the two is shown, it i
 import hashlib
 import importlib
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,5 +104,4 @@ def _differ(one: DagSpec, other: DagSpec) -> bool:
 
 
 def _moment(known: Mapping[str, "LoadedDag"]) -> str:
-    moments: list[datetime] = [each.loaded_at for each in known.values() if each.loaded_at is not None]
-    return max(moments).isoformat(timespec="seconds") if moments else "some time"
+    return max(each.loaded_at for each in known.values()).isoformat(timespec="seconds")

@@ -38,11 +38,11 @@ def find_run(metastore: Metastore | None, dag_id: str, text: str) -> RunLine:
 
     Raises CommandError with the nearest DAG ids, with the command that lists the DAG's runs, or with the day's runs.
     """
-    known_dag = None if metastore is None else metastore.known_dag(dag_id)
-    if metastore is None or known_dag is None:
+    dag = None if metastore is None else metastore.stored_dag(dag_id)
+    if metastore is None or dag is None:
         known = () if metastore is None else metastore.known_dags()
         raise CommandError(f"no run {text} of {dag_id}: it has never run here{did_you_mean(dag_id, known)}")
-    named = run_reference(text, zone_named(known_dag.spec.schedule.timezone))
+    named = run_reference(text, zone_named(dag.schedule.timezone))
     if isinstance(named, str):
         found = metastore.find_runs(dag_id, named)
     else:
@@ -61,8 +61,8 @@ def scope_of(metastore: Metastore, named: RunsNamed) -> CommandScope:
     require_known(metastore, named.dag_id)
     if not named.runs and named.start is None and named.end is None:
         raise CommandError("no runs given: name them (run ids or logical dates), or say -s START, -e END or both")
-    known_dag = metastore.known_dag(named.dag_id)
-    zone = zone_named("UTC" if known_dag is None else known_dag.spec.schedule.timezone)
+    dag = metastore.stored_dag(named.dag_id)
+    zone = zone_named("UTC" if dag is None else dag.schedule.timezone)
     first, last = _bound(named.start, zone), _bound(named.end, zone)
     if first is not None and last is not None and first[0] > last[1]:
         raise CommandError(f"the range ends before it begins: start {named.start} is after end {named.end}")
