@@ -17,7 +17,6 @@ from tailrace.jobs.backfill import BackfillEnd, Ending
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.summaries import BackfillSummary
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
-from tailrace.model.suggestions import in_words
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.messages import Message, Refused, Typed

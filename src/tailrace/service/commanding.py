@@ -16,7 +16,6 @@ from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tas
 from tailrace.planning.messages import Action, Advised, Refused, Remedy, Typed
 from tailrace.planning.resizing import ResizePlan, plan_resize
 from tailrace.runtime.opening import new_write_id
-from tailrace.runtime.suggestions import did_you_mean
 from tailrace.service.dagfiles import load_with
 from tailrace.service.finding import find_dag
 from tailrace.service.naming import RunsNamed, scope_of

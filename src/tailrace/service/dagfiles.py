@@ -13,6 +13,7 @@ from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.zygote import start_zygote
 from tailrace.model.names import wrong_with_id
 from tailrace.model.spec import DagSpec
+from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.runtime.settings import Settings
 from tailrace.service.dag_names import dag_names_in

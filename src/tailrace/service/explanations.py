@@ -10,7 +10,6 @@ from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.explained import JobFacts, TryFacts, WantedBy
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
 from tailrace.planning.messages import Typed
-from tailrace.runtime.suggestions import did_you_mean
 from tailrace.service.naming import find_run
 from tailrace.service.stores import Stores
 from tailrace.service.wording import Blocked, Met, Release, blocked_of, met_of, release_of

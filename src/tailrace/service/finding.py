@@ -6,8 +6,8 @@ from tailrace.authoring.loading import bundled_examples_path
 from tailrace.errors import AuthoringError
 from tailrace.execution.loading_process import LoadReport
 from tailrace.model.spec import DagSpec
+from tailrace.model.suggestions import did_you_mean, in_words
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
-from tailrace.runtime.suggestions import did_you_mean, in_words
 
 _FEW = 8  # so many names are all said
 

@@ -10,7 +10,6 @@ from tailrace.metastore.views import RunLine
 from tailrace.model.suggestions import did_you_mean, in_words
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
-from tailrace.runtime.suggestions import did_you_mean, in_words
 from tailrace.service.dates import parse_moment, run_reference
 from tailrace.timetable import zone_named
 

@@ -8,6 +8,7 @@ from tailrace.metastore.cleaning import Cleaning
 from tailrace.metastore.connection import Database
 from tailrace.metastore.schema import HEAD, SchemaReport, migrate, revision
 from tailrace.metastore.sqlite_file import SqliteFile
+from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.messages import Action, Advised, Remedy, Unusable
 from tailrace.runtime.opening import new_write_id, prepare_folders
 from tailrace.runtime.settings import Settings
