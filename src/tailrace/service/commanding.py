@@ -147,7 +147,11 @@ def _shown(plan: CommandPlan, dry_run: bool, typed: Typed) -> Command:
 
 def set_pool(stores: Stores, name: str, slots: int, description: str | None) -> ResizePlan:
     """Create the pool or change it; returns what landed. Raises as a command does."""
-    metastore = stores.opened()
+    return resize_pool(stores.opened(), name, slots, description)
+
+
+def resize_pool(metastore: Metastore, name: str, slots: int, description: str | None) -> ResizePlan:
+    """The same over this metastore."""
     for _ in range(_ATTEMPTS):
         plan = plan_resize(metastore.resize_facts(name), name, slots, description)
         if plan.refusals:
