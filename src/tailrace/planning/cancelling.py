@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning import notices
 from tailrace.planning.commands import (
     BackfillChange,
     CommandFacts,
@@ -20,17 +21,6 @@ from tailrace.planning.commands import (
     TaskInstanceChange,
 )
 from tailrace.planning.messages import Message
-from tailrace.planning.notices import (
-    CancelledAlready,
-    GoOnWith,
-    JobGoesOn,
-    LeftAsked,
-    LeftWanted,
-    NotPaused,
-    PausedAlready,
-    RunningFinishes,
-    SchedulerGoesOn,
-)
 from tailrace.planning.refusals import BackfillCancelled, BackfillOver, NoSuchBackfill
 from tailrace.planning.selecting import key_of
 
@@ -42,7 +32,7 @@ def plan_cancel(facts: CommandFacts) -> CommandPlan:
     if backfill is None or refused:
         return CommandPlan(CommandKind.CANCEL, facts.dag_id, refusals=refused)
     if backfill.state is BackfillState.CANCELLED:
-        return CommandPlan(CommandKind.CANCEL, facts.dag_id, notices=(CancelledAlready(backfill.id),))
+        return CommandPlan(CommandKind.CANCEL, facts.dag_id, notices=(notices.CancelledAlready(backfill.id),))
     mine = [run for run in facts.runs if _only_of(backfill, run)]
     left = [run for run in facts.runs if not _only_of(backfill, run)]
     reason = f"backfill {backfill.id} was cancelled"
@@ -83,7 +73,7 @@ def plan_pause(facts: CommandFacts, paused: bool) -> CommandPlan:
     if backfill is None or refused:
         return CommandPlan(kind, facts.dag_id, refusals=refused)
     if backfill.paused == paused:
-        already = PausedAlready(backfill.id) if paused else NotPaused(backfill.id)
+        already = notices.PausedAlready(backfill.id) if paused else notices.NotPaused(backfill.id)
         return CommandPlan(kind, facts.dag_id, notices=(already, _goes_on(backfill, paused)))
     mine = [run for run in facts.runs if _idle_without(facts, backfill, run)] if paused else []
     changes = tuple(_taken_back(facts, mine, Cause.PAUSED, f"backfill {backfill.id} was paused", running=False))
@@ -112,10 +102,10 @@ def _refusals(backfill: KnownBackfill | None, verb: str) -> Iterator[Message]:
 
 def _goes_on(backfill: KnownBackfill, paused: bool) -> Message:
     if paused:
-        return RunningFinishes(backfill.id)
+        return notices.RunningFinishes(backfill.id)
     if backfill.driven:
-        return JobGoesOn()
-    return SchedulerGoesOn() if backfill.detached else GoOnWith(backfill.command)
+        return notices.JobGoesOn()
+    return notices.SchedulerGoesOn() if backfill.detached else notices.GoOnWith(backfill.command)
 
 
 def _only_of(backfill: KnownBackfill, run: KnownRun) -> bool:
@@ -158,7 +148,7 @@ def _left(left: list[KnownRun], backfill: KnownBackfill) -> Iterator[Message]:
     others = sorted({id for run in left for id in run.wanted_by if id != backfill.id})
     wanted = [run for run in left if set(run.wanted_by) - {backfill.id}]
     if wanted:
-        yield LeftWanted(len(wanted), tuple(others))
+        yield notices.LeftWanted(len(wanted), tuple(others))
     live = [run for run in left if run not in wanted]
     if live:
-        yield LeftAsked(len(live))
+        yield notices.LeftAsked(len(live))

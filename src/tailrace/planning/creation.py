@@ -13,6 +13,7 @@ from tailrace.model.keys import RunType, run_id_for
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning import notices
 from tailrace.planning.backfills import (
     BackfillCreation,
     BackfillFacts,
@@ -26,22 +27,6 @@ from tailrace.planning.backfills import (
 from tailrace.planning.dependencies import UNLIMITED
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 from tailrace.planning.messages import Message
-from tailrace.planning.notices import (
-    ConfKept,
-    ConfReplaced,
-    ConfTaken,
-    DagPaused,
-    DoneLookBack,
-    DoneLooksBack,
-    FailedAreLeft,
-    KeepsInterval,
-    LimitOnlyLowers,
-    NothingBefore,
-    NothingBeforeSome,
-    PastIsAnother,
-    PastIsUndriven,
-    PoolWithoutSlots,
-)
 from tailrace.planning.refusals import (
     BackwardsWithPast,
     OtherBackfill,
@@ -250,23 +235,23 @@ def _notices(
     dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts
 ) -> Iterable[Message]:
     if facts.dag_paused:
-        yield DagPaused(dag.dag_id)
+        yield notices.DagPaused(dag.dag_id)
     for name, slots in sorted(_needed_slots(dag, request).items()):
         if facts.pools.get(name) == 0:
-            yield PoolWithoutSlots(name, slots)
+            yield notices.PoolWithoutSlots(name, slots)
     if dates and facts.past is not None:
         yield from _past_notices(dag, request, dates, facts.past)
     if request.max_active_runs is not None and request.max_active_runs > dag.max_active_runs:
-        yield LimitOnlyLowers(dag.max_active_runs)
+        yield notices.LimitOnlyLowers(dag.max_active_runs)
     kept = [date for date in dates if date.data_interval != date.interval and date.action is not DateAction.LEAVE]
     if kept:
         first = kept[0]
-        yield KeepsInterval(first.run_id, len(kept), first.data_interval.start, first.data_interval.end)
+        yield notices.KeepsInterval(first.run_id, len(kept), first.data_interval.start, first.data_interval.end)
     left = [date for date in dates if date.action is DateAction.LEAVE]
     failed = [date for date in left if facts.existing[date.interval.start].state is not DagRunState.SUCCESS]
     yield from _conf_notices(request, dates, facts)
     if failed:
-        yield FailedAreLeft(len(failed))
+        yield notices.FailedAreLeft(len(failed))
 
 
 def _past_notices(
@@ -276,16 +261,16 @@ def _past_notices(
     without = [task.task_id for task in dag.looking_back if task.task_id not in past.before]
     if without and not request.ignore_first_depends_on_past:
         first, some = dates[0].interval.start, len(without) < len(dag.looking_back)
-        yield NothingBeforeSome(first, tuple(without)) if some else NothingBefore(first)
+        yield notices.NothingBeforeSome(first, tuple(without)) if some else notices.NothingBefore(first)
     if past.undriven is not None and not request.ignore_first_depends_on_past:
         looks_at = tuple(sorted(set(past.before.values())))
-        yield PastIsAnother(past.undriven, looks_at) if looks_at else PastIsUndriven(past.undriven)
+        yield notices.PastIsAnother(past.undriven, looks_at) if looks_at else notices.PastIsUndriven(past.undriven)
     filled = [place for place, date in enumerate(dates) if date.action in (DateAction.CREATE, DateAction.REPROCESS)]
     left = [date.run_id for date in dates[filled[0] :] if date.action is DateAction.LEAVE] if filled else []
     done = len(left) + past.done_after if filled else 0
     if done:
         run_id = left[0] if left else past.first_after or ""
-        yield DoneLooksBack(run_id) if done == 1 else DoneLookBack(run_id, done)
+        yield notices.DoneLooksBack(run_id) if done == 1 else notices.DoneLookBack(run_id, done)
 
 
 def _conf_notices(request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts) -> Iterable[Message]:
@@ -294,7 +279,7 @@ def _conf_notices(request: BackfillRequest, dates: Sequence[DatePlan], facts: Ba
     with_one = [(date, run) for date, run in existing if run.conf and date.action is not DateAction.LEAVE]
     kept = sum(date.conf == run.conf for date, run in with_one)
     if kept and request.conf is None:
-        yield ConfKept(kept)
+        yield notices.ConfKept(kept)
     if kept < len(with_one):
         changed = len(with_one) - kept
-        yield ConfTaken(changed) if request.given_conf is None else ConfReplaced(changed)
+        yield notices.ConfTaken(changed) if request.given_conf is None else notices.ConfReplaced(changed)

@@ -9,32 +9,10 @@ from typing import NamedTuple
 
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
+from tailrace.planning import reasons
 from tailrace.planning.board import Board
 from tailrace.planning.messages import Message
 from tailrace.planning.plan import Dependency, DependencyStatus, Verdict
-from tailrace.planning.reasons import (
-    BranchExcludes,
-    BranchUndecided,
-    NoDependsOnPast,
-    NoPreviousRun,
-    NothingExcludes,
-    NotRescheduled,
-    NotRetrying,
-    NoUpstream,
-    PastIgnored,
-    PastMet,
-    PastUnmet,
-    PoolFits,
-    PoolFrozen,
-    PoolMissing,
-    PoolTooSmall,
-    Rescheduled,
-    RetryDelay,
-    RetryDelayPassed,
-    RunIs,
-    UnmetTask,
-    UpstreamStates,
-)
 from tailrace.planning.rules import Counts, evaluate
 from tailrace.planning.snapshot import PoolView, PreviousRun, TaskInstanceView
 
@@ -46,25 +24,25 @@ _PAST_MET = frozenset({TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED})
 def dagrun_running(board: Board) -> DependencyStatus:
     """The run is active."""
     passed = board.run.state is DagRunState.RUNNING
-    return DependencyStatus(Dependency.DAGRUN_RUNNING, passed, RunIs(board.run.state))
+    return DependencyStatus(Dependency.DAGRUN_RUNNING, passed, reasons.RunIs(board.run.state))
 
 
 def not_in_retry_period(ti: TaskInstanceView, now: datetime) -> DependencyStatus:
     """The delay of the last try has passed."""
     name = Dependency.RETRY_PERIOD
     if ti.retry_at is None or ti.state is not TaskInstanceState.UP_FOR_RETRY:
-        return DependencyStatus(name, True, NotRetrying())
+        return DependencyStatus(name, True, reasons.NotRetrying())
     if ti.retry_at <= now:
-        return DependencyStatus(name, True, RetryDelayPassed(ti.try_number))
-    return DependencyStatus(name, False, RetryDelay(ti.try_number, ti.retry_at))
+        return DependencyStatus(name, True, reasons.RetryDelayPassed(ti.try_number))
+    return DependencyStatus(name, False, reasons.RetryDelay(ti.try_number, ti.retry_at))
 
 
 def ready_to_reschedule(ti: TaskInstanceView, now: datetime) -> DependencyStatus:
     """A rescheduled task's time has come."""
     name = Dependency.RESCHEDULE
     if ti.state is not TaskInstanceState.UP_FOR_RESCHEDULE or ti.retry_at is None or ti.retry_at <= now:
-        return DependencyStatus(name, True, NotRescheduled())
-    return DependencyStatus(name, False, Rescheduled(ti.try_number, ti.retry_at))
+        return DependencyStatus(name, True, reasons.NotRescheduled())
+    return DependencyStatus(name, False, reasons.Rescheduled(ti.try_number, ti.retry_at))
 
 
 def not_previously_skipped(board: Board, task: TaskSpec) -> tuple[DependencyStatus, Verdict]:
@@ -83,18 +61,20 @@ def not_previously_skipped(board: Board, task: TaskSpec) -> tuple[DependencyStat
         for ti in instances:
             succeeded = board.state(ti) is TaskInstanceState.SUCCESS
             if succeeded and board.dag.excludes(decider, ti.followed, task.task_id):
-                excluded = BranchExcludes(decider, ti.followed or ())
+                excluded = reasons.BranchExcludes(decider, ti.followed or ())
                 return DependencyStatus(name, False, excluded), Verdict.SKIP
     if waiting:
-        return DependencyStatus(name, False, BranchUndecided(tuple(waiting))), Verdict.WAIT
-    return DependencyStatus(name, True, NothingExcludes()), Verdict.RUN
+        return DependencyStatus(name, False, reasons.BranchUndecided(tuple(waiting))), Verdict.WAIT
+    return DependencyStatus(name, True, reasons.NothingExcludes()), Verdict.RUN
 
 
 def trigger_rule(board: Board, task: TaskSpec) -> tuple[DependencyStatus, Verdict, Counts]:
     """What the task's trigger rule says of its direct upstreams."""
     counts = board.upstream_counts(task.task_id)
     verdict = evaluate(task.trigger_rule, counts)
-    reason = UpstreamStates(task.trigger_rule, *counts, task.upstream) if task.upstream else NoUpstream()
+    reason = (
+        reasons.UpstreamStates(task.trigger_rule, *counts, task.upstream) if task.upstream else reasons.NoUpstream()
+    )
     return DependencyStatus(Dependency.TRIGGER_RULE, verdict is Verdict.RUN, reason), verdict, counts
 
 
@@ -115,18 +95,18 @@ def previous_dagrun_state(board: Board, task: TaskSpec) -> Past:
     """
     needed = task.looks_back_at
     if not needed:
-        return _met(NoDependsOnPast())
+        return _met(reasons.NoDependsOnPast())
     if board.run.options.ignore_depends_on_past:
-        return _met(PastIgnored())
+        return _met(reasons.PastIgnored())
     previous = board.previous.get(task.task_id)
     if previous is None:
-        return _met(NoPreviousRun())
+        return _met(reasons.NoPreviousRun())
     found = [each for task_id in needed if (each := _of_previous(previous, task_id)) is not None]
     if not found:
-        return _met(PastMet(previous.run_id, needed))
+        return _met(reasons.PastMet(previous.run_id, needed))
     undecided = any(still_open for _, still_open in found)
     never = previous.state in CLOSED and not undecided
-    reason = PastUnmet(previous.run_id, previous.state, tuple(unmet for unmet, _ in found))
+    reason = reasons.PastUnmet(previous.run_id, previous.state, tuple(unmet for unmet, _ in found))
     return Past(DependencyStatus(Dependency.PREVIOUS_RUN, False, reason), undecided, never)
 
 
@@ -134,22 +114,22 @@ def _met(reason: Message) -> Past:
     return Past(DependencyStatus(Dependency.PREVIOUS_RUN, True, reason))
 
 
-def _of_previous(previous: PreviousRun, task_id: str) -> tuple[UnmetTask, bool] | None:
+def _of_previous(previous: PreviousRun, task_id: str) -> tuple[reasons.UnmetTask, bool] | None:
     """How a task of the previous run does not let its later one run, and whether that may change; None: it does let it.
 
     A task that a closed previous run does not have is no obstacle: only tasks below the one that counts can be absent.
     """
     if task_id in previous.to_clear:
-        return UnmetTask(task_id, "to run again"), True
+        return reasons.UnmetTask(task_id, "to run again"), True
     states = [state for state in previous.states.get(task_id, ()) if state is not TaskInstanceState.REMOVED]
     is_open = previous.state not in CLOSED
     if not states:
-        return (UnmetTask(task_id, "has not begun"), True) if is_open else None
+        return (reasons.UnmetTask(task_id, "has not begun"), True) if is_open else None
     unmet = tuple(sorted({state for state in states if state not in _PAST_MET}))
     if not unmet:
         return None
     changes = any(state not in FINISHED if is_open else state is TaskInstanceState.STOPPING for state in states)
-    return UnmetTask(task_id, unmet), changes
+    return reasons.UnmetTask(task_id, unmet), changes
 
 
 def pool_can_hold(pool_name: str, pool: PoolView | None, slots: int) -> tuple[DependencyStatus, bool]:
@@ -159,9 +139,9 @@ def pool_can_hold(pool_name: str, pool: PoolView | None, slots: int) -> tuple[De
     """
     name = Dependency.POOL_SLOTS
     if pool is None:
-        return DependencyStatus(name, False, PoolMissing(pool_name)), True
+        return DependencyStatus(name, False, reasons.PoolMissing(pool_name)), True
     if pool.slots == 0:
-        return DependencyStatus(name, False, PoolFrozen(pool_name)), False
+        return DependencyStatus(name, False, reasons.PoolFrozen(pool_name)), False
     if pool.slots != UNLIMITED and slots > pool.slots:
-        return DependencyStatus(name, False, PoolTooSmall(pool_name, pool.slots, slots)), True
-    return DependencyStatus(name, True, PoolFits(pool_name, pool.slots)), False
+        return DependencyStatus(name, False, reasons.PoolTooSmall(pool_name, pool.slots, slots)), True
+    return DependencyStatus(name, True, reasons.PoolFits(pool_name, pool.slots)), False

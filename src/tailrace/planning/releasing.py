@@ -6,35 +6,12 @@ A release follows from the dependency that is not met, by the planner, and from 
 from collections.abc import Iterable
 
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
+from tailrace.planning import releases
 from tailrace.planning.explained import JobFacts, RunFacts, WantedBy
 from tailrace.planning.messages import Message
 from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Plan
 from tailrace.planning.reasons import OfPool
-from tailrace.planning.releases import (
-    BackfillResumed,
-    CancelledRunAgain,
-    CommandRepeated,
-    DagUnpaused,
-    FileLoads,
-    JobStarts,
-    Limit,
-    NextStep,
-    NothingAbove,
-    PastForgotten,
-    PoolSlots,
-    RestEnds,
-    RunCleared,
-    RunCloses,
-    RunSucceeds,
-    SchedulersNextStep,
-    SchedulerStarts,
-    TaskAgain,
-    TaskOfOpenRun,
-    TasksEnd,
-    TimeComes,
-    WantedAgain,
-    seconds_text,
-)
+from tailrace.planning.releases import seconds_text
 
 #: What speaks of room which others hold: whoever waits for it stands in a queue.
 _ROOM = frozenset({Dependency.DAG_SLOTS, Dependency.TASK_SLOTS, Dependency.POOL_SLOTS})
@@ -53,11 +30,11 @@ def release_of(facts: RunFacts, decision: Decision) -> Message:
             return _past(facts, task_id)
         case Dependency.RETRY_PERIOD | Dependency.RESCHEDULE:
             at = ti.view.retry_at or facts.snapshot.now
-            return TimeComes(facts.dag_id, run_id, task_id, at, (at - facts.snapshot.now).total_seconds())
+            return releases.TimeComes(facts.dag_id, run_id, task_id, at, (at - facts.snapshot.now).total_seconds())
         case Dependency.POOL_SLOTS:
-            return PoolSlots(facts.run.options.pool or facts.snapshot.dag.by_id[task_id].pool)
+            return releases.PoolSlots(facts.run.options.pool or facts.snapshot.dag.by_id[task_id].pool)
         case Dependency.DAG_SLOTS | Dependency.TASK_SLOTS:
-            return Limit()
+            return releases.Limit()
         case Dependency.BACKFILL_RUNS:
             return _resumed(facts.wanted_by)
         case _:
@@ -70,21 +47,21 @@ def _above(facts: RunFacts, task_id: str, decision: Decision) -> Message:
     above = {*dag.by_id[task_id].upstream, *dag.deciders[task_id]}
     waiting = [each.view for each in facts.task_instances if each.view.task_id in above]
     named = tuple((view.task_id, str(view.state)) for view in waiting if view.state not in FINISHED)
-    return NothingAbove(named) if decision.doomed else TasksEnd(named)
+    return releases.NothingAbove(named) if decision.doomed else releases.TasksEnd(named)
 
 
 def _past(facts: RunFacts, task_id: str) -> Message:
     previous = facts.snapshot.previous_runs(facts.run.id).get(task_id)
     if previous is None:
-        return PastForgotten()
+        return releases.PastForgotten()
     run_id, state = previous.run_id, str(previous.state)
     if previous.state is DagRunState.CANCELLED:
-        return CancelledRunAgain(facts.dag_id, run_id)
+        return releases.CancelledRunAgain(facts.dag_id, run_id)
     if previous.state not in CLOSED:
-        return TaskOfOpenRun(facts.dag_id, run_id, state, task_id)
+        return releases.TaskOfOpenRun(facts.dag_id, run_id, state, task_id)
     if TaskInstanceState.FAILED not in previous.states.get(task_id, ()):  # run again, it would come no further
-        return RunSucceeds(facts.dag_id, run_id, state)
-    return TaskAgain(facts.dag_id, run_id, task_id)
+        return releases.RunSucceeds(facts.dag_id, run_id, state)
+    return releases.TaskAgain(facts.dag_id, run_id, task_id)
 
 
 def their_next_step(facts: RunFacts) -> Message:
@@ -92,15 +69,17 @@ def their_next_step(facts: RunFacts) -> Message:
     able = [driver for driver in facts.drivers if not not_loaded(facts, driver)]
     if able:
         name = able[0].name
-        return SchedulersNextStep(name, facts.dag_id) if able[0].kind == "scheduler" else NextStep(name)
+        return (
+            releases.SchedulersNextStep(name, facts.dag_id) if able[0].kind == "scheduler" else releases.NextStep(name)
+        )
     if facts.drivers:
-        return FileLoads(facts.drivers[0].name, not_loaded(facts, facts.drivers[0]))
+        return releases.FileLoads(facts.drivers[0].name, not_loaded(facts, facts.drivers[0]))
     wanting = _open(facts.wanted_by)
     foreground = [each for each in wanting if not each.paused and not each.detached]
     if facts.live or not foreground:
-        return SchedulerStarts() if facts.live or wanting else JobStarts()
+        return releases.SchedulerStarts() if facts.live or wanting else releases.JobStarts()
     command = foreground[0].command
-    return CommandRepeated(command) if command else JobStarts()
+    return releases.CommandRepeated(command) if command else releases.JobStarts()
 
 
 def not_loaded(facts: RunFacts, driver: JobFacts) -> str:
@@ -114,17 +93,17 @@ def release_of_run(facts: RunFacts, plan: Plan) -> Message | None:
     if facts.run.state is DagRunState.SUCCESS:
         return None
     if facts.run.state in CLOSED:
-        return RunCleared(facts.dag_id, facts.run.run_id)
+        return releases.RunCleared(facts.dag_id, facts.run.run_id)
     wanting = _open(facts.wanted_by)
     if not facts.live and wanting and all(each.paused for each in wanting):
         return _resumed(wanting)
     if facts.live and not wanting and facts.snapshot.schedule_paused and facts.run.state is DagRunState.QUEUED:
-        return DagUnpaused(facts.dag_id)
+        return releases.DagUnpaused(facts.dag_id)
     if not facts.live and not wanting:
-        return WantedAgain(facts.dag_id, facts.run.logical_date.isoformat())
+        return releases.WantedAgain(facts.dag_id, facts.run.logical_date.isoformat())
     if not facts.drivers or _begins(facts, plan) or any(each.id == facts.run.id for each in plan.run_verdicts):
         return their_next_step(facts)
-    return RestEnds() if facts.run.state is DagRunState.RUNNING else RunCloses()
+    return releases.RestEnds() if facts.run.state is DagRunState.RUNNING else releases.RunCloses()
 
 
 def waits_of_queued(facts: RunFacts, plan: Plan) -> str:
@@ -192,4 +171,4 @@ def _open(wanted_by: Iterable[WantedBy]) -> list[WantedBy]:
 
 
 def _resumed(wanted_by: Iterable[WantedBy]) -> Message:
-    return BackfillResumed(next(each.backfill_id for each in wanted_by if each.paused))
+    return releases.BackfillResumed(next(each.backfill_id for each in wanted_by if each.paused))

@@ -11,18 +11,9 @@ from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Cause
+from tailrace.planning import notices
 from tailrace.planning.commands import CommandFacts, DeadlockedRun, KnownRun, RunChange
 from tailrace.planning.messages import Message
-from tailrace.planning.notices import (
-    DrivenByAnybody,
-    DrivenByBackfill,
-    DrivenByJob,
-    DrivenByScheduler,
-    DrivenDetached,
-    DrivenIfContinued,
-    DrivenIfResumed,
-    VerdictStays,
-)
 
 
 def freed_runs(
@@ -65,7 +56,7 @@ def _waits_for(dag: DagSpec, found: DeadlockedRun, previous: int, tasks: frozens
 
 def drivers(facts: CommandFacts, runs: Iterable[KnownRun]) -> Iterator[Message]:
     """Who drives these open runs from here on, or what makes somebody; runs with one driver are told together."""
-    groups: dict[tuple[type[DrivenByJob], tuple[Any, ...]], list[KnownRun]] = {}
+    groups: dict[tuple[type[notices.DrivenByJob], tuple[Any, ...]], list[KnownRun]] = {}
     judged: set[int] = set()
     for run in runs:
         if not run.wanted_by and run.judged_by is not None:
@@ -76,24 +67,24 @@ def drivers(facts: CommandFacts, runs: Iterable[KnownRun]) -> Iterator[Message]:
         first, last = (date.isoformat(timespec="minutes") for date in (dates[0], dates[-1]))
         yield driven(facts.dag_id, group[0].run_id, len(group), first, last, *more)
     if judged:
-        yield VerdictStays(tuple(sorted(judged)))
+        yield notices.VerdictStays(tuple(sorted(judged)))
 
 
-def _driver(facts: CommandFacts, run: KnownRun) -> tuple[type[DrivenByJob], tuple[Any, ...]]:
+def _driver(facts: CommandFacts, run: KnownRun) -> tuple[type[notices.DrivenByJob], tuple[Any, ...]]:
     """Who drives the run, as the message that says so, and what that has to know beside the runs."""
     wanting = [facts.backfills[id] for id in run.wanted_by if id in facts.backfills]
     unpaused = [backfill for backfill in wanting if not backfill.paused]
     for backfill in unpaused:
         if backfill.driven:
-            return DrivenByBackfill, (backfill.id,)
+            return notices.DrivenByBackfill, (backfill.id,)
     for backfill in unpaused:
         if backfill.detached:
-            return DrivenDetached, (backfill.id,)
-        return DrivenIfContinued, (backfill.id, backfill.command)
+            return notices.DrivenDetached, (backfill.id,)
+        return notices.DrivenIfContinued, (backfill.id, backfill.command)
     for backfill in wanting:
-        return DrivenIfResumed, (backfill.id,)
+        return notices.DrivenIfResumed, (backfill.id,)
     if run.owner_alive and run.state is DagRunState.RUNNING:
-        return DrivenByJob, ()
+        return notices.DrivenByJob, ()
     if run.run_type is RunType.MANUAL:
-        return DrivenByScheduler, (facts.dag_paused,)
-    return DrivenByAnybody, (facts.dag_paused, run.pool, run.disable_retry, run.mark_success)
+        return notices.DrivenByScheduler, (facts.dag_paused,)
+    return notices.DrivenByAnybody, (facts.dag_paused, run.pool, run.disable_retry, run.mark_success)
