@@ -239,8 +239,11 @@ def test_any_encoding_of_stdout_will_do(tailrace: Run, project: Path) -> None:
 
 def test_pausing(tailrace: Run, project: Path) -> None:
     (project / "mended").touch()
-    unknown = tailrace("dags", "pause", "etl")
-    assert unknown.returncode == 2 and "etl" in unknown.stderr
+    unknown = tailrace("dags", "pause", "elt")
+    assert unknown.returncode == 2 and "did you mean etl?" in unknown.stderr
+    assert tailrace("dags", "pause", "etl").returncode == 0, "before its first run"
+    assert answer(tailrace("dags", "stats", "-o", "json"))[0]["paused"] is True
+    assert tailrace("dags", "unpause", "etl").returncode == 0
     assert tailrace("backfill", "etl", "-s", "2024-01-01").returncode == 0
     assert tailrace("dags", "pause", "etl").returncode == 0
     assert answer(tailrace("dags", "stats", "-o", "json"))[0]["paused"] is True

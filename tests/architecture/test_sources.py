@@ -56,6 +56,15 @@ def imports_in_functions(file: Path) -> Iterator[str]:
                     yield f"line {inner.lineno}: import inside {node.name}; cli loads lazily through importlib"
 
 
+def command_lines(file: Path) -> Iterator[str]:
+    tree = ast.parse(file.read_text())
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        text = node.value if isinstance(node, ast.Constant) and id(node) not in docstrings else None
+        if isinstance(text, str) and re.search(r"(^|`)tailrace [a-z]", text):
+            yield f"line {node.lineno}: a command line; say it as a remedy"
+
+
 def pickles(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
@@ -121,6 +130,14 @@ def test_states_are_written_in_one_place_each() -> None:
 def test_only_what_runs_real_processes_sleeps() -> None:
     waiting = [file for file in TESTS if file.relative_to(ROOT).parts[1] not in ("acceptance", "chaos")]
     assert found(waiting, sleeps) == []
+
+
+def test_only_the_command_line_writes_command_lines() -> None:
+    """Below it a remedy is a code with data (``planning.messages``); what authors read of their files is no remedy."""
+    cli, authoring = ROOT / "src/tailrace/cli", ROOT / "src/tailrace/authoring"
+    below = [file for file in SOURCES if not file.is_relative_to(cli) and not file.is_relative_to(authoring)]
+    assert found(below, command_lines) == []
+    assert found([cli / "remedies.py", cli / "main.py"], command_lines), "it finds some where they are"
 
 
 def test_no_tracked_file_names_a_folder_of_our_machines() -> None:

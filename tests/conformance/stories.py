@@ -148,6 +148,7 @@ def busy(world: World) -> None:
     request = TriggerRequest(FIRST + 5 * DAY, None, '{"k":3}')
     wanted = plan_trigger(scheduled, request, world.clock.now, None)
     assert isinstance(world.store.trigger(scheduled, wanted, world.write_id()), int)
+    world.store.store_loaded([replace(scheduled, file="/dags/a.py", code_hash="1")], world.write_id())
     found = world.store.audit()
     assert found.violations == (), found.violations
 

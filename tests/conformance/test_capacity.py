@@ -112,7 +112,7 @@ def test_two_planners_share_the_last_place_of_the_window(world: World, other: Me
     assert world.apply(spec, job, activations=(first, second)).activated == (1, 2)
     full = world.apply(spec, job, other, activations=(third,))
     assert full.activated == ()
-    assert "2 runs are running (the limit is 2)" in full.stale[0]
+    assert "2 runs are running (the limit is 2)" in str(full.stale[0])
     lower = world.apply(spec, job, activations=(third,), activation_limit=1)
     assert lower.activated == ()
     assert [row.state for row in world.rows(dag_run)] == ["running", "running", "queued"]

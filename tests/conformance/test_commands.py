@@ -17,6 +17,7 @@ from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
 from tailrace.planning.plan import RunTakeover
 from tests.conformance.worlds import DAY, FIRST, LEASE, World, dag
+from tests.telling import told
 
 AB = dag("a>b", a={"retries": 1})
 PAST = dag("a>b", a={"depends_on_past": True})
@@ -83,7 +84,7 @@ def test_a_judged_backfill_stays_judged_and_a_new_one_takes_the_run(world: World
     finished(world, AB, job, backfill_id)
     assert world.row(backfill, backfill_id).state == "failed"
     plan = world.clear("a")
-    assert "`tailrace backfill dag -s 2024-01-01T00:00+00:00`" in plan.notices[0]
+    assert "`tailrace backfill dag -s 2024-01-01T00:00+00:00`" in told(plan.notices[0])
     assert (world.row(backfill, backfill_id).state, world.row(dag_run, 1).state) == ("failed", "queued")
     again = world.backfill(AB)
     assert again != backfill_id
@@ -100,7 +101,7 @@ def test_a_verdict_drawn_before_a_clear_does_not_land(world: World) -> None:
     world.clear("a")
     applied = world.store.apply(from_before, world.write_id())
     assert not applied.backfill_judged
-    assert "expected version" in applied.stale[0]
+    assert "expected version" in str(applied.stale[0])
     world.sound()
 
 
@@ -245,7 +246,7 @@ def test_a_deadlock_decided_before_a_mark_of_its_blocker_does_not_land(world: Wo
     assert world.row(dag_run, 1).state == "failed"
     applied = world.store.apply(late, world.write_id())
     assert applied.judged == ()
-    assert "previous run: expected version" in applied.stale[0]
+    assert "previous run: expected version" in str(applied.stale[0])
     finished(world, spec, job, backfill_id)
     assert world.row(dag_run, 2).state == "success"
     world.sound()
@@ -332,7 +333,7 @@ def test_a_cancel_behind_the_verdict_is_stale_and_then_refused(world: World) -> 
     early = plan_cancel(world.about(backfill_id=backfill_id))
     finished(world, AB, job, backfill_id)
     assert isinstance(world.do(early), MetastoreStale)
-    assert "is success already" in plan_cancel(world.about(backfill_id=backfill_id)).refusals[0]
+    assert "is success already" in told(plan_cancel(world.about(backfill_id=backfill_id)).refusals[0])
 
 
 def test_the_same_command_after_a_cancel_runs_what_was_cancelled(world: World) -> None:
@@ -477,5 +478,5 @@ def test_a_run_does_not_step_back_for_one_that_has_begun_meanwhile(world: World)
     world.activate(spec, job, 1)
     applied = world.store.apply(replace(early, activations=()), world.write_id())
     assert (applied.yielded, world.row(dag_run, 2).state) == ((), "running")
-    assert "not queued any more" in applied.stale[0]
+    assert "not queued any more" in str(applied.stale[0])
     world.sound()

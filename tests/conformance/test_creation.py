@@ -218,7 +218,7 @@ def test_a_conf_reaches_queued_runs_that_others_want_without_one(world: World) -
     world.backfill(A, days=2, conf='{"k":1}')
     assert [(run.conf, run.version) for run in world.rows(dag_run)] == [('{"k":1}', 2)] * 2
     assert isinstance(write(world, A, late), MetastoreStale), "it would take away what the other gave meanwhile"
-    assert "another --conf" in world.decide(A, conf="{}").refusals[0]
+    assert "another --conf" in str(world.decide(A, conf="{}").refusals[0])
 
 
 def test_two_who_say_what_a_conf_is_cannot_both_be_first(world: World) -> None:
@@ -227,7 +227,7 @@ def test_two_who_say_what_a_conf_is_cannot_both_be_first(world: World) -> None:
     late = world.decide(A, conf='{"k":1}')
     world.backfill(A, conf="{}")
     assert isinstance(write(world, A, late), MetastoreStale)
-    assert "another --conf" in world.decide(A, conf='{"k":1}').refusals[0]
+    assert "another --conf" in str(world.decide(A, conf='{"k":1}').refusals[0])
 
 
 def test_a_conf_that_comes_when_the_run_has_begun_is_stale(world: World) -> None:
@@ -235,7 +235,7 @@ def test_a_conf_that_comes_when_the_run_has_begun_is_stale(world: World) -> None
     late = world.decide(A, conf='{"k":1}')
     world.activate(A, world.job(A, id), 1)
     assert isinstance(write(world, A, late), MetastoreStale)
-    assert "another --conf" in world.decide(A, conf='{"k":1}').refusals[0]
+    assert "another --conf" in str(world.decide(A, conf='{"k":1}').refusals[0])
 
 
 def test_a_person_who_opens_a_run_again_leaves_its_conf(world: World) -> None:

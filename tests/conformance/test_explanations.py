@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from tailrace.cli.remedies import command_of
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.tables import dag_run, history
 from tailrace.model.outcomes import OutcomeKind
@@ -29,7 +30,7 @@ def test_a_running_try_its_owner_and_its_leases(world: World) -> None:
     assert round(running.facts.lease_seconds or 0) == 15
     assert "try 1 is running for 5 s by worker" in running.waits
     assert waiting.release is not None
-    assert waiting.release.text == "the end of a (running)"
+    assert str(waiting.release) == "the end of a (running)"
     assert facts.snapshot == world.store.snapshot(job, CHAIN, backfill)
 
 
@@ -78,11 +79,10 @@ def test_a_deadlock_is_told_with_its_stored_proof(world: World) -> None:
     assert p.doomed
     assert q.doomed
     assert "previous run" in p.waits
-    assert p.release is not None
-    assert p.release.command == f"tailrace tasks clear past p {world.row(dag_run, 1).run_id}"
-    assert found.release is not None
-    assert found.release.command is not None
-    assert found.release.command.startswith("tailrace runs clear past ")
+    assert p.release is not None and p.release.remedy is not None
+    assert command_of(p.release.remedy) == f"tailrace tasks clear past p {world.row(dag_run, 1).run_id}"
+    assert found.release is not None and found.release.remedy is not None
+    assert command_of(found.release.remedy).startswith("tailrace runs clear past ")
 
 
 def test_a_run_that_no_lane_drives_is_asked_about_all_the_same(world: World) -> None:

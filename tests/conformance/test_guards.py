@@ -161,7 +161,7 @@ def test_a_run_is_activated_once(world: World) -> None:
     _, job = world.begun(ABC)
     applied = world.apply(ABC, job, activations=(RunActivation(1, "run", 1),))
     assert applied.activated == ()
-    assert "expected queued version 1, found running" in applied.stale[0]
+    assert "expected queued version 1, found running" in str(applied.stale[0])
 
 
 def test_adoption_creates_only_what_is_missing(world: World) -> None:

@@ -50,7 +50,7 @@ def test_a_run_is_not_closed_while_something_is_queued_in_it(world: World, other
     verdict = Plan(AB, job, run_verdicts=(world.verdict(1, FAILED),))
     queueing = Plan(AB, job, transitions=(world.transition(world.by_task(1)["a"]),))
     during(world.store, applied(world, queueing), lambda: other.apply(verdict, "verdict"))
-    assert "a: expected none, found queued" in other.apply(verdict, "verdict").stale[0]
+    assert "a: expected none, found queued" in str(other.apply(verdict, "verdict").stale[0])
 
 
 def test_nothing_is_queued_in_a_run_that_is_being_closed(world: World, other: Metastore, job: int) -> None:
@@ -76,7 +76,7 @@ def test_a_run_is_not_closed_while_a_try_of_it_is_claimed(world: World, other: M
     verdict = Plan(AB, job, run_verdicts=(world.verdict(1, FAILED),))
     request = ClaimRequest(a, 1, world.process(), None, "hash", LEASE)
     during(world.store, lambda tx: tries.claim_try(tx, request, "claim"), lambda: other.apply(verdict, "verdict"))
-    assert "a: expected queued, found running" in other.apply(verdict, "verdict").stale[0]
+    assert "a: expected queued, found running" in str(other.apply(verdict, "verdict").stale[0])
 
 
 def test_the_evidence_of_a_verdict_does_not_change_before_it_lands(world: World, other: Metastore, job: int) -> None:

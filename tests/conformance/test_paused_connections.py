@@ -58,7 +58,7 @@ def test_a_verdict_behind_a_transition_is_stale(world: World, behind: Callable[.
     verdict = closing(world, job)
     applied = behind(plan_work(world, Plan(AB, job, transitions=(step,))), lambda store: store.apply(verdict, "behind"))
     assert applied.judged == ()
-    assert "a: expected none, found queued" in applied.stale[0]
+    assert "a: expected none, found queued" in str(applied.stale[0])
 
 
 def test_a_loss_declared_behind_the_workers_own_report_is_lost(world: World, behind: Callable[..., Any]) -> None:
@@ -99,7 +99,7 @@ def test_an_activation_behind_the_one_that_filled_the_window(world: World, behin
     first, second = (Plan(spec, job, activations=(world.activation(run),)) for run in (1, 2))
     applied = behind(plan_work(world, first), lambda store: store.apply(second, "behind"))
     assert applied.activated == ()
-    assert "1 runs are running (the limit is 1)" in applied.stale[0]
+    assert "1 runs are running (the limit is 1)" in str(applied.stale[0])
 
 
 @pytest.mark.parametrize("days", [1, 2], ids=["the same dates", "one date more"])

@@ -21,8 +21,8 @@ from tailrace.model.names import wrong_with_key
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line
 from tailrace.planning.retries import AfterTry, after_try
-from tailrace.runtime.commanding import resize_pool
 from tailrace.runtime.worker import worker_performer
+from tailrace.service.commanding import resize_pool
 from tests.conformance.worlds import World, dag
 from tests.unit.execution.test_worker_loop import PARKED
 from tests.unit.model.anything import json_values, nested, texts

@@ -10,7 +10,8 @@ from tailrace.metastore.tables import backfill, dag_run
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
-from tailrace.planning.plan import BackfillVerdict, Blocker, DependencyStatus, RunVerdict
+from tailrace.planning.messages import Sentence
+from tailrace.planning.plan import BackfillVerdict, Blocker, Dependency, DependencyStatus, RunVerdict
 from tests.conformance.worlds import World, dag
 
 AB = dag("a b")
@@ -41,7 +42,7 @@ def stale(world: World, job: int, verdict: RunVerdict) -> str:
     assert applied.judged == ()
     assert world.row(dag_run, verdict.id).state == "running"
     assert world.history(kind="dag_run", cause="judged") == []
-    [line] = applied.stale
+    [line] = map(str, applied.stale)
     return line
 
 
@@ -111,12 +112,14 @@ def test_the_race_of_2016_is_stale(world: World) -> None:
     world.report(spec, claim)
     applied = world.apply(spec, job, run_verdicts=(torn,))
     assert applied.judged == ()
-    assert "a: expected running, found success" in applied.stale[0]
+    assert "a: expected running, found success" in str(applied.stale[0])
 
 
 def test_a_deadlock_keeps_its_blockers(world: World, finished: int) -> None:
     key = TaskInstanceKey("dag", world.row(dag_run, 1).run_id, "b")
-    blocker = Blocker(key, TaskInstanceState.NONE, (DependencyStatus("Trigger Rule", False, "a failed"),))
+    blocker = Blocker(
+        key, TaskInstanceState.NONE, (DependencyStatus(Dependency.TRIGGER_RULE, False, Sentence("a failed")),)
+    )
     verdict = world.verdict(1, DagRunState.DEADLOCKED, blocked=(blocker,))
     assert world.apply(AB, finished, run_verdicts=(verdict,)).judged
     assert world.store.backfill_summary(1).blocked == (blocker,)
@@ -203,5 +206,7 @@ def test_a_backfill_that_stopped_is_judged_by_its_runs_as_they_are(world: World)
     close(world, job, 1, OutcomeKind.FAILED)
     applied = world.apply(AB, job, backfill_verdict=stale)
     assert not applied.backfill_judged
-    assert applied.stale == (f"backfill {id}: verdict deadlocked refused: its closed runs are 1 failed by now",)
+    assert tuple(map(str, applied.stale)) == (
+        f"backfill {id}: verdict deadlocked refused: its closed runs are 1 failed by now",
+    )
     assert judge(world, job, BackfillState.FAILED)

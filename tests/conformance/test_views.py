@@ -20,6 +20,7 @@ from tailrace.planning.planner import plan
 from tailrace.planning.resizing import plan_resize
 from tests.conformance.listening import hearing, plan_of
 from tests.conformance.worlds import DAY, FIRST, World, dag
+from tests.telling import lines
 
 AB = dag("a>b")
 
@@ -116,9 +117,9 @@ def test_failures_inside_are_found_by_an_index_of_failures(world: World, failed:
         world.store.list_runs()
     plans = [plan_of(world.store, each) for each in statements if "'upstream_failed'" in each]
     assert len(plans) == 2
-    for lines in plans:
+    for shown in plans:
         index = "SEARCH task_instance USING COVERING INDEX ix_task_instance_failed (dag_run_id=?)"
-        assert index in lines, lines
+        assert index in shown, shown
 
 
 def test_backfills_in_a_list(world: World, failed: int) -> None:
@@ -213,7 +214,7 @@ def test_pools(world: World) -> None:
     ],
 )
 def test_a_pool_nobody_could_use_is_refused(world: World, name: str, slots: int, refusal: str) -> None:
-    assert plan_resize(world.store.resize_facts(name), name, slots).refusals == (refusal,)
+    assert lines(plan_resize(world.store.resize_facts(name), name, slots).refusals) == (refusal,)
 
 
 def test_a_pool_in_use_is_not_deleted(world: World) -> None:

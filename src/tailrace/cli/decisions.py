@@ -4,12 +4,13 @@ changes.
 
 from collections.abc import Collection, Iterator
 
+from tailrace.cli.remedies import told
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
-from tailrace.planning.plan import Decision, DependencyStatus, Verdict
+from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Verdict
 
 #: Their reasons name upstream or earlier task instances: a new reason is news. The others' (pools, limits)
 #: count slots that change with every step, so only met or not met is.
-_TELLING = frozenset({"Trigger Rule", "Previous Dagrun State"})
+_TELLING = frozenset({Dependency.TRIGGER_RULE, Dependency.PREVIOUS_RUN})
 
 
 class DecisionTeller:
@@ -49,16 +50,16 @@ def _told(decision: Decision) -> Iterator[tuple[object, str]]:
     if not decision.failed:
         yield (decision.state, "all met"), f"Dependencies all met for {shown}"
     for status in decision.failed:
-        line = f"Dependencies not met for {shown}, dependency '{status.dependency}' FAILED: {status.reason}"
+        line = f"Dependencies not met for {shown}, dependency '{status.dependency}' FAILED: {told(status.reason)}"
         yield (decision.state, _gist(status)), line
     for status in decision.statuses:
         if status.passed:
-            line = f"{shown} dependency '{status.dependency}' PASSED: True, {status.reason}"
+            line = f"{shown} dependency '{status.dependency}' PASSED: True, {told(status.reason)}"
             yield (decision.state, _gist(status)), line
 
 
 def _gist(status: DependencyStatus) -> tuple[object, ...]:
-    return status.dependency, status.passed, status.reason if status.dependency in _TELLING else ""
+    return status.dependency, status.passed, status.reason if status.dependency in _TELLING else None
 
 
 def _name(key: TaskInstanceKey) -> str:

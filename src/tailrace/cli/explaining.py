@@ -1,16 +1,16 @@
-"""Explanations as text, table rows and JSON: one place that knows their fields. Why things wait is ``planning``'s."""
+"""Explanations as text and table rows. Why things wait is ``planning``'s."""
 
 from collections.abc import Iterator
 
+from tailrace.cli.remedies import command_of, told
 from tailrace.cli.speaking import state_styled_answer
-from tailrace.cli.summary import blocked_json
 from tailrace.cli.tables import Column, plain_table
-from tailrace.cli.views import interval_text, json_moment, moment_text
+from tailrace.cli.views import interval_text, moment_text
 from tailrace.model.keys import UNMAPPED
-from tailrace.planning.explained import JobFacts, RunFacts, TryFacts
+from tailrace.planning.explained import RunFacts, TryFacts
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation
-from tailrace.planning.releasing import Release, owner_text
-from tailrace.runtime.dates import interval_json
+from tailrace.planning.messages import Message
+from tailrace.planning.releasing import owner_text
 
 EXPLAINED_COLUMNS = (
     Column("task_id"),
@@ -33,7 +33,8 @@ _TRY_COLUMNS = (
 def explained_row(explained: TaskInstanceExplanation) -> tuple[str, ...]:
     """One task instance of a run as a table row."""
     release = explained.release
-    words = "" if release is None else release.text + (f" ({release.command})" if release.command else "")
+    remedy = None if release is None else release.remedy
+    words = "" if release is None else told(release) + (f" ({command_of(remedy)})" if remedy else "")
     view = explained.facts.view
     return (_name(explained), str(view.state), str(view.try_number), explained.waits, words)
 
@@ -42,7 +43,7 @@ def run_lines(explained: RunExplanation) -> Iterator[str]:
     """A run's own explanation, line by line."""
     facts = explained.facts
     yield f"{facts.dag_id} / {facts.run.run_id}: {state_styled_answer(str(facts.run.state))}"
-    yield interval_text(facts.run.data_interval)
+    yield interval_text(facts.run.data_interval.start, facts.run.data_interval.end)
     yield explained.waits
     for wanted in facts.wanted_by:
         paused = ", paused" if wanted.paused else ""
@@ -61,112 +62,22 @@ def task_lines(explained: TaskInstanceExplanation, run: RunFacts) -> Iterator[st
         yield from release_lines(explained.release)
         yield f"run: {run.run.state}; {owner_text(run)}"
     if explained.statuses:
-        rows = [(each.dependency, "yes" if each.passed else "NO", each.reason) for each in explained.statuses]
+        rows = [(each.dependency, "yes" if each.passed else "NO", told(each.reason)) for each in explained.statuses]
         yield plain_table(_DEPENDENCY_COLUMNS, rows)
     if explained.facts.tries:
         yield plain_table(_TRY_COLUMNS, [_try_row(each) for each in explained.facts.tries])
 
 
-def release_lines(release: Release) -> Iterator[str]:
+def release_lines(release: Message) -> Iterator[str]:
     """What would release it, and the command to type."""
-    yield f"released by: {release.text}"
-    if release.command is not None:
-        yield f"    {release.command}"
-
-
-def run_json(explained: RunExplanation) -> dict[str, object]:
-    """A run's explanation as JSON, with those of its task instances."""
-    facts = explained.facts
-    return {
-        "dag_id": facts.dag_id,
-        "run_id": facts.run.run_id,
-        "logical_date": facts.run.logical_date.isoformat(),
-        "data_interval": interval_json(facts.run.data_interval),
-        "state": str(facts.run.state),
-        "why": explained.waits,
-        "release": _release_json(explained.release),
-        "owner": None if facts.owner is None else _job_json(facts.owner),
-        "drivers": [_job_json(each) for each in facts.drivers],
-        "blocked": [blocked_json(each) for each in facts.blocked],
-        "wanted_by": [
-            {
-                "backfill_id": each.backfill_id,
-                "state": each.state,
-                "paused": each.paused,
-                "queued_before_it": each.ahead,
-                "running": each.active,
-                "max_active_runs": each.max_active_runs,
-            }
-            for each in facts.wanted_by
-        ],
-        "running_runs": facts.snapshot.dag_active_runs,
-        "max_active_runs": facts.snapshot.dag.max_active_runs,
-        "task_instances": [task_json(each) for each in explained.task_instances],
-    }
-
-
-def task_json(explained: TaskInstanceExplanation) -> dict[str, object]:
-    """A task instance's explanation as JSON."""
-    facts, view = explained.facts, explained.facts.view
-    holder = view.holder
-    return {
-        "task_id": explained.key.task_id,
-        "map_index": explained.key.map_index,
-        "state": str(view.state),
-        "try_number": view.try_number,
-        "why": explained.waits,
-        "dependencies": [
-            {"dependency": each.dependency, "met": each.passed, "reason": each.reason} for each in explained.statuses
-        ],
-        "doomed": explained.doomed,
-        "release": _release_json(explained.release),
-        "retry_at": json_moment(view.retry_at),
-        "queued": json_moment(view.queued_at),
-        "start": json_moment(facts.started_at),
-        "end": json_moment(facts.ended_at),
-        "lease_seconds": facts.lease_seconds,
-        "holder": None
-        if holder is None
-        else {
-            "host": holder.worker.host,
-            "worker_pid": holder.worker.pid,
-            "task_pid": None if holder.task is None else holder.task.pid,
-        },
-        "tries": [_try_json(each) for each in facts.tries],
-    }
-
-
-def _try_json(tried: TryFacts) -> dict[str, object]:
-    return {
-        "try_number": tried.number,
-        "queued": json_moment(tried.queued_at),
-        "start": json_moment(tried.started_at),
-        "end": json_moment(tried.ended_at),
-        "became": tried.outcome,
-        "cause": tried.cause,
-        "reason": tried.reason,
-    }
+    yield f"released by: {told(release)}"
+    if release.remedy is not None:
+        yield f"    {command_of(release.remedy)}"
 
 
 def _try_row(tried: TryFacts) -> tuple[str, ...]:
     times = (moment_text(tried.queued_at), moment_text(tried.started_at), moment_text(tried.ended_at))
     return (str(tried.number), *times, tried.outcome or "", tried.reason)
-
-
-def _job_json(job: JobFacts) -> dict[str, object]:
-    return {
-        "job_id": job.id,
-        "kind": job.kind,
-        "host": job.host,
-        "pid": job.pid,
-        "alive": job.alive,
-        "lease_seconds": round(job.lease_seconds, 3),
-        "trouble": job.trouble.tries or None,
-    }
-
-
-def _release_json(release: Release | None) -> dict[str, object] | None:
-    return None if release is None else {"text": release.text, "command": release.command}
 
 
 def _name(explained: TaskInstanceExplanation) -> str:

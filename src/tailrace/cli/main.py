@@ -14,9 +14,11 @@ import click
 from click.shell_completion import shell_complete
 
 from tailrace.cli.lazy import Lazy, LazyGroup
+from tailrace.cli.remedies import told
 from tailrace.cli.speaking import ENVIRONMENT_ERRNOS, ReaderGone, Speaker, trouble_in_words
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
 from tailrace.metastore.address import hide_secrets
+from tailrace.planning.messages import Refused, Unusable
 
 _COMMANDS = {
     "init": Lazy("tailrace.cli.commands.init:init", "Write one DAG and print the next command."),
@@ -121,6 +123,10 @@ def _tell(error: BaseException, speaker: Speaker) -> int:
         case KeyboardInterrupt() | click.Abort():
             speaker.note("interrupted")
             return 128 + signal.SIGINT
+        case Refused() | Unusable():
+            for message in error.messages:
+                speaker.error(told(message))
+            return error.exit_code
         case TailraceError():
             text = hide_secrets(str(error)) if isinstance(error, InternalError) else str(error)
             for line in text.split("\n"):

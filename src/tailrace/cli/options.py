@@ -1,30 +1,24 @@
 """Options and arguments that several commands share, and the settings they lead to."""
 
 import importlib
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
+from tailrace.cli.remedies import command_of
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError, TailraceError
-from tailrace.model.json_values import NotStorable, json_text, read_json
 from tailrace.model.plain_text import visible_line
 from tailrace.runtime.settings import Settings, load_settings
+from tailrace.service.dag_names import dag_names_in
+
+if TYPE_CHECKING:
+    from tailrace.service.stores import Stores
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_DAG_NAMES = re.compile(
-    rb"""DAG\(\s*(?:dag_id\s*=\s*)?["']([\w.-]+)["']"""
-    rb"""|dag_id\s*=\s*["']([\w.-]+)["']"""
-    rb"""|^@dag\b[^\n]*\n(?:async )?def (\w+)""",
-    re.MULTILINE,
-)
-_MOST_FILES_TO_COMPLETE_FROM = 500
-
 
 #: No number that is stored may be greater, on either database.
 _MOST = 2**31 - 1
@@ -106,18 +100,17 @@ def optional_dag_argument(command: F) -> F:
     return click.argument("dag_id", required=False, type=DagId())(command)
 
 
-def dag_names_in(path: Path) -> set[str]:
-    """The DAG ids that a file or folder seems to define, read from the text alone."""
-    dag_files = importlib.import_module("tailrace.authoring.dag_files")  # what most commands need not load
-    names: set[str] = set()
-    for file in dag_files.find_dag_files(path)[0][:_MOST_FILES_TO_COMPLETE_FROM]:
-        try:
-            text = dag_files.read_source(file)
-        except dag_files.Unreadable:
-            continue
-        for found in _DAG_NAMES.findall(text):
-            names.update(part.decode() for part in found if part)
-    return names
+def stores_with() -> "Stores":
+    """The metastore of the settings. The database library is loaded by the first command that needs one."""
+    stores: Stores = importlib.import_module("tailrace.service.stores").Stores(settings_with(), command_of)
+    return stores
+
+
+def say_empty(settings: Settings) -> None:
+    """Say that nothing is remembered yet, and what would change that."""
+    current_speaker().note(
+        f"no metastore at {settings.sqlite_file or settings.database_url} yet; `tailrace backfill` makes one"
+    )
 
 
 def settings_with(**options: object) -> Settings:
@@ -126,21 +119,3 @@ def settings_with(**options: object) -> Settings:
     for notice in settings.notices:
         current_speaker().notice_once(notice)
     return settings
-
-
-def canonical_conf(text: str | None) -> str | None:
-    """The conf as canonical JSON text, so that spacing and key order do not make another backfill; None if not given.
-
-    Raises CommandError unless it is a JSON object, and comes to the tasks as it is.
-    """
-    if text is None:
-        return None
-    try:
-        value = read_json(text)
-    except NotStorable as refused:
-        raise CommandError(f"--conf cannot be kept as it is: {refused}") from None
-    except ValueError as mistake:
-        raise CommandError(f"--conf is not JSON: {mistake}; write an object such as '{{\"key\": 1}}'") from None
-    if not isinstance(value, dict):
-        raise CommandError(f"--conf must be a JSON object such as '{{\"key\": 1}}', not {visible_line(text, 200)!r}")
-    return json_text(value, sort_keys=True)

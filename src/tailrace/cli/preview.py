@@ -1,16 +1,14 @@
-"""What ``--dry-run`` says: dates by what is done about them and why, counts, notices. Text and JSON; decides
-nothing.
-"""
+"""What ``--dry-run`` says: dates by what is done about them and why, counts, notices. Decides nothing."""
 
 import sys
 from collections.abc import Sequence
 from datetime import tzinfo
 
-from tailrace.cli.confs import conf_json
+from tailrace.cli.remedies import told
 from tailrace.cli.speaking import bullet_lines, plural, styled
 from tailrace.planning.backfills import DateAction, DatePlan
-from tailrace.runtime.commands import BackfillPreview
-from tailrace.runtime.dates import interval_json, show_moment
+from tailrace.service.backfill_report import BackfillPreview
+from tailrace.service.dates import show_moment
 from tailrace.timetable import zone_named
 
 _WORDS = {
@@ -20,36 +18,6 @@ _WORDS = {
     DateAction.LEAVE: "leave",
 }
 _SHORTEST_GROUP = 4  # fewer like dates than this are listed one by one
-
-
-def preview_json(previewed: BackfillPreview) -> dict[str, object]:
-    """The preview as one JSON object; ``backfill_id`` is the unfinished backfill that would be continued, or
-    null.
-    """
-    creation = previewed.creation
-    return {
-        "schema": 1,
-        "dry_run": True,
-        "backfill_id": creation.continues,
-        "dag_id": creation.request.dag_id,
-        "metastore": previewed.metastore,
-        "runs": _counts(creation.dates),
-        "task_instances": sum(date.to_run for date in creation.dates),
-        "dates": [
-            {
-                "logical_date": date.interval.start.isoformat(),
-                "data_interval": interval_json(date.data_interval),
-                "run_id": date.run_id,
-                "action": str(date.action),
-                "reason": date.reason,
-                "task_instances": date.to_run,
-                "clear": list(date.clear),
-                "conf": conf_json(date.conf),
-            }
-            for date in creation.dates
-        ],
-        "notices": list(creation.notices),
-    }
 
 
 def preview_text(previewed: BackfillPreview, typed: str) -> str:
@@ -65,23 +33,14 @@ def preview_text(previewed: BackfillPreview, typed: str) -> str:
     lines += [f"  {span.ljust(widths[0])}  {what.ljust(widths[1])}  {why}".rstrip() for span, what, why in rows]
     tasks = len(dag.tasks)
     total = sum(date.to_run for date in creation.dates)
-    counts = ", ".join(f"{count:,} to {word}" for word, count in _counted_words(creation.dates))
+    counts = ", ".join(f"{count:,} to {_WORDS[DateAction(action)]}" for action, count in previewed.actions.items())
     lines.append(f"{plural(len(creation.dates), 'date')}: {counts or 'nothing to do'}")
     lines.append(f"{plural(total, 'task instance')} to run ({plural(tasks, 'task')} a run)")
     if creation.notices:
-        lines += ["notes:", bullet_lines(creation.notices)]
+        lines += ["notes:", bullet_lines([told(notice) for notice in creation.notices])]
     lines.append("nothing was written; to do it:")
     lines.append(f"  {typed}")
     return "\n".join(lines)
-
-
-def _counts(dates: Sequence[DatePlan]) -> dict[str, int]:
-    counts = {str(action): sum(date.action is action for date in dates) for action in DateAction}
-    return {action: count for action, count in counts.items() if count}
-
-
-def _counted_words(dates: Sequence[DatePlan]) -> list[tuple[str, int]]:
-    return [(_WORDS[DateAction(action)], count) for action, count in _counts(dates).items()]
 
 
 def _grouped(dates: Sequence[DatePlan]) -> list[list[DatePlan]]:

@@ -9,12 +9,14 @@ import os
 import sys
 from typing import Protocol
 
+from tailrace.cli import remedies
 from tailrace.cli.decisions import DecisionTeller
 from tailrace.cli.meter import Meter, Reading, rate_text
 from tailrace.cli.speaking import Speaker, duration, interrupted_text, plural, rough_duration, state_styled, styled
 from tailrace.effects.asks import Note
 from tailrace.model.states import DagRunState
 from tailrace.planning.backfills import DateAction
+from tailrace.planning.messages import Message
 from tailrace.runtime.listening import BackfillStarted, Listener, Progress
 
 _BAD_RUNS = (DagRunState.FAILED, DagRunState.DEADLOCKED)
@@ -27,7 +29,7 @@ _LINE_EVERY_LATER = 60.0  # once it has run for ten minutes, nobody wants six li
 class ClosingListener(Listener, Protocol):
     """A listener that leaves the terminal as it found it. ``told`` are the notices it has said."""
 
-    told: tuple[str, ...]
+    told: tuple[Message, ...]
 
     def close(self) -> None:
         """Nothing more will be heard."""
@@ -58,7 +60,7 @@ class SilentListener:
     """-q: hears everything, says nothing."""
 
     verbose = counting = False
-    told: tuple[str, ...] = ()
+    told: tuple[Message, ...] = ()
 
     def started(self, started: BackfillStarted) -> None:
         """Say nothing."""
@@ -93,7 +95,7 @@ class TellingListener:
         self._name = "backfill"
         self._line_due = _FIRST_LINE_AFTER
         self._bad_runs = 0
-        self.told: tuple[str, ...] = ()
+        self.told: tuple[Message, ...] = ()
 
     def started(self, started: BackfillStarted) -> None:
         """Say what was created or continued, where, and every notice."""
@@ -112,7 +114,7 @@ class TellingListener:
             self._say("nothing to do: the runs of these dates have ended (--reprocess runs them again)")
         self.told = creation.notices
         for notice in creation.notices:
-            self._speaker.notice(notice)
+            self._speaker.notice(remedies.told(notice))
         if self._live:
             live = importlib.import_module("tailrace.cli.live")
             self._display = live.LiveDisplay(self._name)
@@ -127,7 +129,7 @@ class TellingListener:
             for line in self._teller.lines(note.decisions):
                 self._say(line)
         if note.text:
-            self._say(note.text)
+            self._say(remedies.told(note.text))
         for verdict in note.applied.judged if note.applied is not None else ():
             if verdict.state in _BAD_RUNS or self.verbose:
                 inside = [verdict.failed_inside.named] if verdict.failed_inside else []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tailrace.model.plain_text import on_one_line
 from tailrace.planning.backfills import Reprocess
-from tailrace.runtime.commands import BackfillCommand
+from tailrace.service.backfill_report import BackfillCommand
 
 _FLAGS = (
     ("backwards", "--backwards"),

@@ -6,7 +6,6 @@ it as the context's object.
 """
 
 import errno
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import click
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.model.plain_text import json_printable, printable
+from tailrace.service.encoding import json_of
 
 #: Stands for the escape character of our own colours until they are written: no text of others can hold it.
 _OUR_ESCAPE = f"<{os.urandom(8).hex()}>"
@@ -70,7 +70,7 @@ class Speaker:
     def answer_json(self, value: object) -> None:
         """One JSON value on stdout, and nothing else there."""
         indent = 2 if sys.stdout.isatty() else None
-        text = json_printable(json.dumps(value, indent=indent, ensure_ascii=not speaks_unicode(sys.stdout)))
+        text = json_printable(json_of(value, indent=indent, ascii_only=not speaks_unicode(sys.stdout)))
         with _answering():
             _write(sys.stdout, f"{text}\n")
             sys.stdout.flush()

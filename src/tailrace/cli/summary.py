@@ -1,4 +1,4 @@
-"""How a backfill ended, for a person and as JSON: the root failure first, its log, and what repairs it."""
+"""How a backfill ended, for a person: the root failure first, its log, and what repairs it."""
 
 import sys
 from collections import deque
@@ -6,52 +6,17 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from tailrace.cli.remedies import told
 from tailrace.cli.retyping import command_line, shell_line
 from tailrace.cli.speaking import bullet_lines, counted, duration, plural, state_styled, styled
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.planning.backfills import Reprocess
-from tailrace.planning.failed_tasks import FailedTasks
-from tailrace.planning.plan import Blocker
-from tailrace.runtime.commands import BackfillCommand, BackfillEnding, BackfillReport, RootFailure
+from tailrace.planning.plan import Blocker, Dependency
+from tailrace.service.backfill_report import BackfillCommand, BackfillEnding, BackfillReport, RootFailure
 
 LOG_LINES = 10
 _MOST_BLOCKED = 5
 _BAD = (BackfillEnding.FAILED, BackfillEnding.DEADLOCKED)
-
-
-def report_json(report: BackfillReport) -> dict[str, object]:
-    """The JSON object of DESIGN 8."""
-    return {
-        "schema": 1,
-        "backfill_id": report.backfill_id,
-        "dag_id": report.dag_id,
-        "state": str(report.state),
-        "runs": dict(report.runs),
-        "task_instances": dict(report.task_instances),
-        "seconds": round(report.seconds, 2),
-        "blocked": [blocked_json(blocker) for blocker in report.blocked],
-        **failed_json(report.failed),
-    }
-
-
-def failed_json(tasks: FailedTasks) -> dict[str, object]:
-    """How many task instances of each task failed, and did not run because one above them had."""
-    return {"failed_tasks": dict(tasks.failed), "upstream_failed_tasks": dict(tasks.upstream_failed)}
-
-
-def blocked_json(blocker: Blocker) -> dict[str, object]:
-    """One doomed task instance and why nothing can ever start it."""
-    key = blocker.key
-    return {
-        "task_instance": {
-            "dag_id": key.dag_id,
-            "run_id": key.run_id,
-            "task_id": key.task_id,
-            "map_index": key.map_index,
-        },
-        "state": str(blocker.state),
-        "reasons": [{"dependency": why.dependency, "reason": why.reason} for why in blocker.reasons],
-    }
 
 
 def summary(report: BackfillReport, command: BackfillCommand, settings_options: Mapping[str, object]) -> str:
@@ -96,7 +61,7 @@ def _blocked(blocked: tuple[Blocker, ...]) -> list[str]:
     lines = [f"{plural(len(blocked), 'task instance')} can never run:"]
     for blocker in sorted(blocked, key=_only_follows)[:_MOST_BLOCKED]:
         key = blocker.key
-        reasons = "; ".join(f"{why.dependency}: {why.reason}" for why in blocker.reasons)
+        reasons = "; ".join(f"{why.dependency}: {told(why.reason)}" for why in blocker.reasons)
         lines.append(f"  {key.task_id}{_index(key)} of {key.run_id}: {reasons}")
     if len(blocked) > _MOST_BLOCKED:
         lines.append(f"  and {len(blocked) - _MOST_BLOCKED:,} more: -o json lists them all")
@@ -117,7 +82,7 @@ def _inside(report: BackfillReport) -> list[str]:
 
 def _only_follows(blocker: Blocker) -> bool:
     """Whether it is blocked by those above it in its own run alone: the others tell more."""
-    return all(why.dependency == "Trigger Rule" for why in blocker.reasons)
+    return all(why.dependency is Dependency.TRIGGER_RULE for why in blocker.reasons)
 
 
 def _next(report: BackfillReport, command: BackfillCommand, options: Mapping[str, object]) -> list[str]:
@@ -176,8 +141,8 @@ def _earlier_start(key: TaskInstanceKey, command: BackfillCommand) -> str | None
 def _pool_too_small(blocked: tuple[Blocker, ...]) -> str | None:
     for blocker in blocked:
         for why in blocker.reasons:
-            if "pool" in why.dependency.casefold():
-                return why.reason
+            if why.dependency is Dependency.POOL_SLOTS:
+                return told(why.reason)
     return None
 
 

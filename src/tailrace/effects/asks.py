@@ -24,6 +24,7 @@ from tailrace.effects.tries import (
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.model.states import JobState
+from tailrace.planning.messages import Message
 from tailrace.planning.plan import Decision, Plan
 from tailrace.planning.retries import AfterTry
 from tailrace.planning.schedules import Agenda, DueRuns, LaneKey
@@ -128,7 +129,7 @@ class Note(Effect[None], frozen=True):
 
     decisions: tuple[Decision, ...]
     applied: Applied | None = None
-    text: str = ""
+    text: Message | None = None
     dag_id: str = ""  # which DAG the plan was about
 
 

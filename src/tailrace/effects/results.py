@@ -1,9 +1,41 @@
-"""What a write answers: which of its rows it won, and what became of the others."""
+"""What a write returns: which of its rows it won, and what became of the others."""
+
+from enum import StrEnum
 
 from msgspec import Struct
 
 from tailrace.effects.tries import Submission
 from tailrace.planning.plan import RunVerdict, TaskTransition
+
+
+class StaleKind(StrEnum):
+    """Which part of a plan was refused, and which fact had changed."""
+
+    ACTIVATION_RUN = "activation: the run is not as it was"
+    ACTIVATION_WINDOW = "activation: the window is full"
+    TAKEOVER_RUN = "takeover: the run is not as it was"
+    TAKEOVER_OWNER = "takeover: its owner lives"
+    YIELD = "yield: the run is not as it was"
+    ADOPTION = "adoption: the run is not as it was"
+    BACKFILL_OPEN = "backfill verdict: something is still open"
+    BACKFILL = "backfill verdict: the backfill is not as it was"
+    VERDICT_RUN = "verdict: the run is not as it was"
+    VERDICT_PAST = "verdict: its previous run is not as it was"
+    VERDICT_DAG = "verdict: its DAG is not as it was"
+    VERDICT_POOL = "verdict: a pool is not as it was"
+    VERDICT_TASK = "verdict: a task instance is not as it was"
+
+
+class Stale(Struct, frozen=True):
+    """A part of a plan that was refused; ``about`` is the run or the backfill, ``part`` what was to become of it."""
+
+    kind: StaleKind
+    about: str
+    part: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.about}: {self.part} refused: {self.found}"
 
 
 class Applied(Struct, frozen=True):
@@ -21,7 +53,7 @@ class Applied(Struct, frozen=True):
     adopted: tuple[int, ...] = ()  # active runs that were given the task instances they lacked
     taken_over: tuple[int, ...] = ()
     judged: tuple[RunVerdict, ...] = ()
-    stale: tuple[str, ...] = ()  # what was refused because a fact had changed, one line each
+    stale: tuple[Stale, ...] = ()  # what was refused because a fact had changed
     backfill_judged: bool = False
     queued: tuple[Submission, ...] = ()  # the won steps into queued, ready to submit
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.authoring.mistakes import Mistake, Note
 from tailrace.authoring.sources import Sources
@@ -60,6 +61,12 @@ class LoadReport(Struct, frozen=True):
     notices: tuple[str, ...] = ()
     reusable: frozenset[tuple[str, str]] = frozenset()
     notes: tuple[Note, ...] = ()
+
+    @property
+    def to_keep(self) -> tuple[DagSpec, ...]:
+        """The DAGs, to be remembered. One with mistakes in its file has no hash of it: there is more to that file."""
+        wrong = {mistake.file for mistake in self.mistakes}
+        return tuple(replace(spec, code_hash="") if spec.file in wrong else spec for spec in self.specs.values())
 
 
 def write_request(request: LoadRequest) -> int:

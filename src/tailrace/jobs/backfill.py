@@ -13,6 +13,7 @@ from tailrace.effects.asks import BuryDeadJobs, Effect, EndJob, Loop, Note, Read
 from tailrace.jobs.stepping import Ending, JobMemory, Pace, beat, heed, in_flight, job_state, patience, step
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState
+from tailrace.planning.messages import Action, Advised, Message, Remedy, Sentence
 from tailrace.planning.plan import Plan
 from tailrace.planning.planner import held_back_by
 from tailrace.planning.snapshot import Snapshot
@@ -35,7 +36,7 @@ def backfill_loop(job_id: int, dag: DagSpec, backfill_id: int, pace: Pace | None
     pace = pace or Pace()
     memory = JobMemory()
     lane = memory.lane(backfill_id)
-    told = ""  # why it stands still
+    told: Message | None = None  # why it stands still
     woken = Woken()
     yield from ask(BuryDeadJobs())
     while True:
@@ -44,8 +45,8 @@ def backfill_loop(job_id: int, dag: DagSpec, backfill_id: int, pace: Pace | None
         state = backfill.state if backfill is not None else BackfillState.CANCELLED
         if state in BACKFILL_CLOSED:
             if state is BackfillState.CANCELLED and woken.busy:
-                text = f"backfill {backfill_id} was cancelled: waiting for {woken.busy} of its tries to end"
-                yield from ask(Note((), text=text))
+                waits = f"backfill {backfill_id} was cancelled: waiting for {woken.busy} of its tries to end"
+                yield from ask(Note((), text=Sentence(waits)))
             return (yield from _end(job_id, Ending.JUDGED, state))
         if not (yield from beat(job_id, snapshot.now, pace, memory)):
             return (yield from _end(job_id, Ending.DISOWNED, state))
@@ -56,7 +57,7 @@ def backfill_loop(job_id: int, dag: DagSpec, backfill_id: int, pace: Pace | None
         if paused and not in_flight(snapshot):
             return (yield from _end(job_id, Ending.PAUSED, state))
         text = _standstill(snapshot, stepped.plan, backfill_id, paused)
-        if text and text != told:
+        if text is not None and text != told:
             yield from ask(Note((), text=text))
         told = text
         seconds = 0.0 if stepped.progress else patience(snapshot, stepped.plan, pace)
@@ -71,18 +72,17 @@ def _others_drive_some(snapshot: Snapshot) -> bool:
     return snapshot.backfill is not None and snapshot.backfill.active_runs > len(snapshot.runs)
 
 
-def _standstill(snapshot: Snapshot, decided: Plan, backfill_id: int, paused: bool) -> str:
-    """Why nothing of the backfill starts, where only a person can change it, or ""."""
+def _standstill(snapshot: Snapshot, decided: Plan, backfill_id: int, paused: bool) -> Message | None:
+    """Why nothing of the backfill starts, where only a person can change it."""
     if paused:
-        return f"backfill {backfill_id} is paused: nothing more is started, what runs finishes"
+        return Sentence(f"backfill {backfill_id} is paused: nothing more is started, what runs finishes")
     blocked = None if decided.transitions or decided.activations or decided.waiting else held_back_by(snapshot)
     if blocked is None:
-        return ""
+        return None
     run, previous = blocked
-    return (
-        f"backfill {backfill_id} waits: {run.run_id} depends on {previous.run_id}, which is {previous.state}; "
-        f"a backfill of that date runs it (`tailrace runs explain {snapshot.dag.dag_id} {previous.run_id}`)"
-    )
+    waits = f"backfill {backfill_id} waits: {run.run_id} depends on {previous.run_id}, which is {previous.state}; "
+    explains = Remedy(Action.EXPLAIN_RUN, dag_id=snapshot.dag.dag_id, run_id=previous.run_id)
+    return Advised((f"{waits}a backfill of that date runs it (", explains, ")"))
 
 
 def _end(job_id: int, ending: Ending, state: BackfillState) -> Generator[Effect[Any], Any, BackfillEnd]:

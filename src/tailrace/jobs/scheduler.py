@@ -27,6 +27,7 @@ from tailrace.effects.asks import (
     ask,
 )
 from tailrace.jobs.stepping import Ending, JobMemory, Pace, beat, heed, in_flight, job_state, patience, step
+from tailrace.planning.messages import Sentence
 from tailrace.planning.schedules import Agenda, LaneKey, ScheduleFacts
 from tailrace.planning.scheduling import due_runs
 
@@ -79,7 +80,8 @@ def _create_due(job_id: int, book: DagBook, agenda: Agenda) -> Generator[Effect[
             continue
         created = yield from ask(CreateDueRuns(job_id, due))
         if created:
-            yield from ask(Note((), text=f"{dag_id}: {created} due, {_dates(due.intervals[0].start, due.until)}"))
+            dates = _dates(due.intervals[0].start, due.until)
+            yield from ask(Note((), text=Sentence(f"{dag_id}: {created} due, {dates}")))
         total += created
     return total
 
@@ -101,7 +103,7 @@ def _step_lanes(
         if verdict is not None and stepped.applied.backfill_judged:
             inside = f", {verdict.failed_inside.named}" if verdict.failed_inside else ""
             text = f"backfill {verdict.id} of {key.dag_id}: {verdict.state}{inside}, {verdict.reason}"
-            yield from ask(Note((), text=text))
+            yield from ask(Note((), text=Sentence(text)))
         if backfill is not None and backfill.paused and not in_flight(snapshot):
             yield from _release(job_id, {key}, memory)
     return seconds

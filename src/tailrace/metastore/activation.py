@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
+from tailrace.effects.results import Stale, StaleKind
 from tailrace.metastore.columns import from_json
 from tailrace.metastore.locking import LockedRun, Workspace
 from tailrace.metastore.rows import RUN_STATES, STATES, job_alive
@@ -39,16 +40,14 @@ def activate_runs(work: Workspace, running: int, structure: int) -> None:
     begun: list[LockedRun] = []
     for activation in work.plan.activations:
         run = work.runs.get(activation.id)
-        name = f"{work.plan.dag.dag_id} / {activation.run_id}"
         if run is None:
-            work.stale.append(f"{name}: activation refused: the run is gone")
+            _refuse(work, StaleKind.ACTIVATION_RUN, activation.run_id, "the run is gone")
         elif run.state != DagRunState.QUEUED or run.version != activation.version:
-            work.stale.append(
-                f"{name}: activation refused: expected queued version {activation.version}, "
-                f"found {run.state} version {run.version}"
-            )
+            found = f"expected queued version {activation.version}, found {run.state} version {run.version}"
+            _refuse(work, StaleKind.ACTIVATION_RUN, activation.run_id, found)
         elif running >= limit:
-            work.stale.append(f"{name}: activation refused: {running} runs are running (the limit is {limit})")
+            found = f"{running} runs are running (the limit is {limit})"
+            _refuse(work, StaleKind.ACTIVATION_WINDOW, activation.run_id, found)
         else:
             running += 1
             begun.append(run)
@@ -69,6 +68,10 @@ def _step(
     return RunStep(run.id, run.dag_id, run.run_id, RUN_STATES[run.state], after, cause, reason, evidence=evidence)
 
 
+def _refuse(work: Workspace, kind: StaleKind, run_id: str, found: str) -> None:
+    work.stale.append(Stale(kind, f"{work.plan.dag.dag_id} / {run_id}", kind.partition(":")[0], found))
+
+
 def _options(run: LockedRun) -> Mapping[str, Any] | None:
     """What changes how its tasks are judged, for history: they stay as they are while the run is active."""
     if run.pool is None and not run.ignores_past:
@@ -81,14 +84,14 @@ def yield_runs(work: Workspace) -> None:
     back: list[RunStep] = []
     for step in work.plan.yields:
         run = work.runs.get(step.id)
-        name = f"{work.plan.dag.dag_id} / {step.run_id}"
         if run is None or run.state != DagRunState.RUNNING or run.version != step.version:
             found = "nothing" if run is None else f"{run.state} version {run.version}"
-            work.stale.append(f"{name}: yield refused: expected running version {step.version}, found {found}")
+            expected = f"expected running version {step.version}, found {found}"
+            _refuse(work, StaleKind.YIELD, step.run_id, expected)
         elif step.previous not in work.runs or work.runs[step.previous].state != DagRunState.QUEUED:
-            work.stale.append(f"{name}: yield refused: the run it waits for is not queued any more")
+            _refuse(work, StaleKind.YIELD, step.run_id, "the run it waits for is not queued any more")
         elif any(TaskInstanceState(columns["state"]) in OCCUPYING for columns in work.of_run(run.id)):
-            work.stale.append(f"{name}: yield refused: something of it is under way")
+            _refuse(work, StaleKind.YIELD, step.run_id, "something of it is under way")
         else:
             back.append(_step(run, DagRunState.QUEUED, Cause.YIELDED, step.reason))
             run.state, run.owner = DagRunState.QUEUED, None
@@ -103,9 +106,7 @@ def adopt_tasks(work: Workspace) -> None:
         run = work.runs.get(adoption.id)
         if run is None or run.state != DagRunState.RUNNING:
             found = "nothing" if run is None else run.state
-            work.stale.append(
-                f"{work.plan.dag.dag_id} / {adoption.run_id}: adoption refused: expected running, found {found}"
-            )
+            _refuse(work, StaleKind.ADOPTION, adoption.run_id, f"expected running, found {found}")
             continue
         lacking.append((run, [work.plan.dag.by_id[task_id] for task_id in adoption.task_ids]))
         work.adopted.append(run.id)
@@ -118,14 +119,12 @@ def take_over_runs(work: Workspace) -> None:
     taken: list[LockedRun] = []
     for takeover in work.plan.takeovers:
         run = work.runs.get(takeover.id)
-        name = f"{work.plan.dag.dag_id} / {takeover.run_id}"
         if run is None or run.state != DagRunState.RUNNING or run.owner != takeover.previous_owner:
             found = "nothing" if run is None else f"{run.state}, owned by job {run.owner}"
-            work.stale.append(
-                f"{name}: takeover refused: expected running, owned by job {takeover.previous_owner}, found {found}"
-            )
+            expected = f"expected running, owned by job {takeover.previous_owner}, found {found}"
+            _refuse(work, StaleKind.TAKEOVER_RUN, takeover.run_id, expected)
         elif run.owner is not None and run.owner != work.plan.job_id and owners.get(run.owner, False):
-            work.stale.append(f"{name}: takeover refused: its owner, job {run.owner}, is alive")
+            _refuse(work, StaleKind.TAKEOVER_OWNER, takeover.run_id, f"its owner, job {run.owner}, is alive")
         else:
             taken.append(run)
     owner = {"owner": work.plan.job_id, "for_lane": work.plan.lane}

@@ -7,9 +7,10 @@ run's place in the window can be taken at once.
 
 from typing import Any
 
+from msgspec import convert, to_builtins
 from msgspec.structs import replace
 
-from tailrace.effects.results import Applied
+from tailrace.effects.results import Applied, Stale
 from tailrace.effects.tries import Submission
 from tailrace.metastore.activation import activate_runs, adopt_tasks, take_over_runs, yield_runs
 from tailrace.metastore.backfill_writes import start_backfill
@@ -69,7 +70,7 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
         "adopted": work.adopted,
         "taken_over": work.taken_over,
         "judged": work.judged,
-        "stale": work.stale,
+        "stale": to_builtins(work.stale),
         "backfill_judged": work.backfill_judged,
     }
     record(tx, write_id, result)
@@ -88,7 +89,7 @@ def applied_from(plan: Plan, result: dict[str, Any]) -> Applied:
         adopted=tuple(result["adopted"]),
         taken_over=tuple(result["taken_over"]),
         judged=tuple(plan.run_verdicts[place] for place in result["judged"]),
-        stale=tuple(result["stale"]),
+        stale=convert(result["stale"], tuple[Stale, ...]),
         backfill_judged=result["backfill_judged"],
         queued=tuple(_submission(plan, step) for step in won if step.takes_slot),
     )

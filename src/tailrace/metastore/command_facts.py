@@ -34,12 +34,12 @@ from tailrace.planning.commands import (
     KnownRun,
     KnownTaskInstance,
 )
+from tailrace.planning.plan import Dependency
 
 #: What a scheduler's row in ``job`` is called.
 SCHEDULER = "scheduler"
 
-_PAST = "Previous Dagrun State"
-POOL = "Pool Slots Available"
+_PAST, POOL = Dependency.PREVIOUS_RUN, Dependency.POOL_SLOTS
 _OPEN = [state.value for state in DagRunState if state not in CLOSED]
 
 _DAG = (

@@ -81,7 +81,7 @@ def write_backfill(
     """Write the whole creation, or nothing; the record holds the backfill's row. Raises StaleFacts."""
     if creation.refusals:
         raise InternalError(f"a refused backfill reached the metastore: {creation.refusals[0]}")
-    lock_dag_row(tx, dag_spec)
+    lock_dag_row(tx, dag_spec.dag_id)
     work = Creating(tx, dag_spec, creation, Author(tx.moment.wall, write_id, Actor.PERSON))
     doubt = _doubt(work)
     if doubt is not None:
@@ -100,18 +100,18 @@ def write_backfill(
     return result
 
 
-def lock_dag_row(tx: Transaction, dag_spec: DagSpec) -> None:
+def lock_dag_row(tx: Transaction, dag_id: str, structure: int = 0) -> None:
     """Lock the DAG's guard row; make it for a DAG that is new here."""
-    if tx.row(_LOCK_DAG, {"dag_id": dag_spec.dag_id}) is not None:
+    if tx.row(_LOCK_DAG, {"dag_id": dag_id}) is not None:
         return
     # Two first creations at once: the second's insert violates the key, and the whole write is done again.
     tx.change(
         _INSERT_DAG,
         {
-            "dag_id": dag_spec.dag_id,
+            "dag_id": dag_id,
             "paused": False,
             "version": 0,
-            "dag_version_id": 0,
+            "dag_version_id": structure,
             "created_at": tx.moment.wall,
         },
     )

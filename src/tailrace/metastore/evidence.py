@@ -12,13 +12,14 @@ from tailrace.audit.records import Blocked, Evidence
 from tailrace.metastore.columns import from_json
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.reasons import AnyReason
 
 
 class StoredReason(Struct, forbid_unknown_fields=True):
-    """One dependency that is not met."""
+    """One dependency that is not met, and why: before there were codes, a sentence."""
 
     dependency: str
-    reason: str
+    reason: str | AnyReason
 
 
 class StoredKey(Struct, forbid_unknown_fields=True):

@@ -13,7 +13,17 @@ from tailrace.metastore.rows import TASK_INSTANCE_COLUMNS, job_alive, run_view, 
 from tailrace.metastore.snapshots import past_facts, read_snapshot
 from tailrace.metastore.specs import spec_from
 from tailrace.metastore.summaries import stored_blocker
-from tailrace.metastore.tables import backfill, backfill_run, dag, dag_run, dag_version, history, job, task_instance
+from tailrace.metastore.tables import (
+    backfill,
+    backfill_run,
+    dag,
+    dag_run,
+    dag_version,
+    history,
+    job,
+    loaded_dag,
+    task_instance,
+)
 from tailrace.metastore.transaction import Transaction
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import DagSpec
@@ -36,9 +46,10 @@ _RUN = (
 )
 _NAMES = select(dag_run.c.dag_id, dag_run.c.run_id).where(dag_run.c.id == bindparam("run"))
 _STRUCTURE = (
-    select(dag_version.c.spec)
+    select(dag_version.c.spec, loaded_dag.c.file)
     .join(dag, dag.c.dag_version_id == dag_version.c.id)
     .join(dag_run, dag_run.c.dag_id == dag.c.dag_id)
+    .outerjoin(loaded_dag, loaded_dag.c.dag_id == dag.c.dag_id)
     .where(dag_run.c.id == bindparam("run"))
 )
 _TASK_INSTANCES = (
@@ -156,6 +167,8 @@ def _snapshot(tx: Transaction, run: RunView, job_id: int, lane: int | None) -> S
     """What the job that drives the lane sees; the run is in it even where no lane drives it."""
     stored = tx.row(_STRUCTURE, {"run": run.id})
     spec = DagSpec(tx.row(_NAMES, {"run": run.id}).dag_id, ()) if stored is None else spec_from(stored.spec)
+    if stored is not None and stored.file is not None:
+        spec = replace(spec, file=stored.file)
     seen = read_snapshot(tx, job_id, spec, lane)
     if run.state is DagRunState.RUNNING and all(each.id != run.id for each in seen.runs):
         seen = replace(seen, runs=(*seen.runs, run))

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DataError, DBAPIError
 
 from tailrace.errors import EnvironmentBroken, ValueRefused
 from tailrace.model.plain_text import printable, visible_line
+from tailrace.planning.messages import Action, Advised, Remedy, Unusable
 
 
 class ConnectionLost(EnvironmentBroken):
@@ -23,6 +24,7 @@ class Contended(EnvironmentBroken):
     """The store ended this transaction so that another could go on: nothing landed, it can be done again."""
 
 
+_NO_TABLE = "a table is missing"
 _DAMAGED = "the file is damaged; restore it from a backup copy"
 
 #: What SQLite says, and what to do about it. First match wins.
@@ -41,7 +43,7 @@ _SQLITE = (
     ("malformed", _DAMAGED),
     ("could not decode", _DAMAGED),
     ("disk i/o", "the disk failed to read or write; check its space and health, then type the same command again"),
-    ("no such table", "a table is missing; run `tailrace db check`"),
+    ("no such table", _NO_TABLE),
 )
 
 #: The same for PostgreSQL, by SQLSTATE.
@@ -55,7 +57,7 @@ _POSTGRES_CODES = {
     "53300": "the server has no connection left; raise its max_connections or use fewer workers",
     "55P03": "another session has kept a row locked for {wait:g} s; end it (see pg_stat_activity), then retry",
     "57P03": "the server is starting or stopping; try again in a moment",
-    "42P01": "a table is missing; run `tailrace db check`",
+    "42P01": _NO_TABLE,
 }
 
 #: Codes that mean "somebody else went first, do it again".
@@ -92,6 +94,8 @@ def of_driver(
     if postgres and code in _CONTENDED_CODES:
         return Contended(f"metastore {where}: too many jobs wrote at once ({hide(words)}); type the same command again")
     advice = _postgres_advice(code, words) if postgres else _sqlite_advice(words)
+    if advice == _NO_TABLE:
+        return Unusable(Advised((f"metastore {where}: {_NO_TABLE}; run ", Remedy(Action.CHECK_METASTORE))))
     text = (advice or "{words}").format(words=printable(hide(words)), wait=wait_seconds)
     if postgres and error.connection_invalidated:
         return ConnectionLost(f"metastore {where}: the connection broke: {text}")

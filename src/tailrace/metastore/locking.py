@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
+from tailrace.effects.results import Stale
 from tailrace.metastore.records import Author
 from tailrace.metastore.tables import dag_run, task_instance
 from tailrace.metastore.transaction import Transaction
@@ -100,7 +101,7 @@ class Workspace:
     adopted: list[int] = field(default_factory=list)
     taken_over: list[int] = field(default_factory=list)
     judged: list[int] = field(default_factory=list)  # places in plan.run_verdicts
-    stale: list[str] = field(default_factory=list)
+    stale: list[Stale] = field(default_factory=list)
     backfill_judged: bool = False
     dag_version: int | None = None  # under lock; read only where the plan leans on it
 

@@ -9,7 +9,8 @@ from tailrace.errors import CommandError, InternalError
 from tailrace.metastore.capacity import lock_dag
 from tailrace.metastore.command_facts import POOL, read_command_facts
 from tailrace.metastore.commanding import carry_out
-from tailrace.metastore.creation import StaleFacts
+from tailrace.metastore.creation import StaleFacts, lock_dag_row
+from tailrace.metastore.loaded import loaded_structure
 from tailrace.metastore.records import Author, insert_history, pool_row, record
 from tailrace.metastore.tables import OCCUPYING_SQL, backfill, dag, dag_run, pool, task_instance
 from tailrace.metastore.transaction import Transaction
@@ -17,6 +18,7 @@ from tailrace.model.spec import DEFAULT_POOL
 from tailrace.model.states import BACKFILL_CLOSED, CLOSED, IDLE, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause
 from tailrace.planning.commands import CommandScope
+from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.planning.resizing import ResizeFacts, ResizePlan
 
 _POOLS = select(pool.c.name, pool.c.slots, pool.c.description).order_by(pool.c.name)
@@ -57,18 +59,17 @@ _PAUSE = update(dag).where(dag.c.dag_id == bindparam("id")).values(paused=bindpa
 
 
 class PoolSummary(Struct, frozen=True):
-    """A pool and what occupies it, in slots: those of running (and stopping) and of queued task instances."""
+    """A pool and what occupies it, in slots: those of running (and stopping) and of queued task instances.
+
+    ``open`` are the slots nobody holds; negative after the pool was made smaller than what runs.
+    """
 
     name: str
     slots: int
     running: int
     queued: int
+    open: int
     description: str
-
-    @property
-    def open(self) -> int:
-        """Slots nobody holds; negative after the pool was made smaller than what runs."""
-        return self.slots - self.running - self.queued
 
 
 def list_pools(tx: Transaction) -> tuple[PoolSummary, ...]:
@@ -78,10 +79,11 @@ def list_pools(tx: Transaction) -> tuple[PoolSummary, ...]:
     for name, state, slots in tx.rows(_OCCUPIED):
         counts = queued if state == TaskInstanceState.QUEUED else running
         counts[name] = counts.get(name, 0) + int(slots)
-    return tuple(
-        PoolSummary(name, slots, running.get(name, 0), queued.get(name, 0), description)
-        for name, slots, description in tx.rows(_POOLS)
-    )
+    summaries = []
+    for name, slots, description in tx.rows(_POOLS):
+        runs, waits = running.get(name, 0), queued.get(name, 0)
+        summaries.append(PoolSummary(name, slots, runs, waits, slots - runs - waits, description))
+    return tuple(summaries)
 
 
 def read_resize_facts(tx: Transaction, name: str) -> ResizeFacts:
@@ -128,7 +130,7 @@ def delete_pool(tx: Transaction, name: str, write_id: str) -> dict[str, Any]:
         raise CommandError(f"pool {name!r} is where tasks go that name no pool; it can be resized, not deleted")
     found = tx.row(_LOCK_POOL, {"pool": name})
     if found is None:
-        raise CommandError(f"there is no pool {name!r}; see `tailrace pools list`")
+        raise Refused(Advised((f"there is no pool {name!r}; see ", Remedy(Action.LIST_POOLS))))
     using = tx.rows(_OCCUPYING, {"pool": name})[0][0] + tx.rows(_WANTING, {"pool": name})[0][0]
     if using:
         raise CommandError(f"pool {name!r} is used by {using} unfinished task instances; wait for them, or resize it")
@@ -143,7 +145,12 @@ def delete_pool(tx: Transaction, name: str, write_id: str) -> dict[str, Any]:
 
 
 def set_paused(tx: Transaction, dag_id: str, paused: bool, write_id: str) -> dict[str, Any]:
-    """Pause or resume a DAG's schedule. ``known`` is False when the metastore has never seen the DAG."""
-    result = {"known": tx.change(_PAUSE, {"id": dag_id, "pause": paused}) == 1}
+    """Pause or resume a DAG's schedule. ``known`` is False when it was never loaded, nor has it run."""
+    known = tx.change(_PAUSE, {"id": dag_id, "pause": paused}) == 1
+    structure = None if known else loaded_structure(tx, dag_id)
+    if structure is not None:  # it has yet to run
+        lock_dag_row(tx, dag_id, structure)
+        known = tx.change(_PAUSE, {"id": dag_id, "pause": paused}) == 1
+    result = {"known": known}
     record(tx, write_id, result)
     return result

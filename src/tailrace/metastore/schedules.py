@@ -114,7 +114,7 @@ def create_due_runs(
     Nothing is written when the DAG was paused, or the schedule moved, since this was decided.
     """
     dag_id = due.dag.dag_id
-    lock_dag_row(tx, due.dag)
+    lock_dag_row(tx, dag_id)
     paused, until = tx.rows(_SCHEDULE, {"dag_id": dag_id})[0]
     result = {"created": 0}
     if not paused and until == due.after:

@@ -19,9 +19,10 @@ from tailrace.metastore.tables import PARTIAL_INDEXES, metadata, pool
 from tailrace.metastore.transaction import Transaction
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS
 from tailrace.model.transitions import Actor, Cause
+from tailrace.planning.messages import Action, Advised, Remedy, Unusable
 
 #: Every revision of the schema, oldest first; the last is what ``tables`` says.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 HEAD = REVISIONS[-1]
 
 #: Any two processes that create or migrate one PostgreSQL metastore at once take turns on this advisory lock.
@@ -66,9 +67,8 @@ def prepare(database: Database, *, may_migrate: bool = True) -> SchemaReport:
         return SchemaReport(database.where, None, database.write(_create))
     _refuse_unknown(database, found)
     if database.postgres or not may_migrate:
-        raise EnvironmentBroken(
-            f"metastore {database.where}: its schema is {found}, this Tailrace needs {HEAD}; run `tailrace db migrate`"
-        )
+        needs = f"metastore {database.where}: its schema is {found}, this Tailrace needs {HEAD}; run "
+        raise Unusable(Advised((needs, Remedy(Action.MIGRATE))))
     return migrate(database)
 
 

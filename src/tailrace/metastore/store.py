@@ -36,6 +36,7 @@ from tailrace.metastore.cleaning import Cleaning, clean_some, count_cleanable
 from tailrace.metastore.clock import Clock
 from tailrace.metastore.connection import Database
 from tailrace.metastore.explanations import read_explained
+from tailrace.metastore.loaded import store_loaded
 from tailrace.metastore.pools import PoolSummary
 from tailrace.metastore.repeating import PAUSES, Attempts
 from tailrace.metastore.sqlite_file import SqliteFile
@@ -306,10 +307,17 @@ class Metastore(Views):
         """Whether any scheduler is believed alive."""
         return self.read(job_rows.is_scheduler_alive)
 
+    # --- DAGs ----------------------------------------------------------------------------------------------
+
+    def store_loaded(self, dags: Iterable[DagSpec], write_id: str) -> None:
+        """Keep each of these DAGs as it was loaded just now."""
+        kept = tuple(dags)
+        self._write(lambda tx: store_loaded(tx, kept, write_id, self._structures), write_id)
+
     # --- settings people change ----------------------------------------------------------------------------
 
     def set_paused(self, dag_id: str, paused: bool, write_id: str) -> bool:
-        """Pause or resume the DAG's schedule. False: the metastore has never seen that DAG."""
+        """Pause or resume the DAG's schedule. False: the DAG was never loaded, nor has it run."""
         return bool(self._write(lambda tx: pools.set_paused(tx, dag_id, paused, write_id), write_id)["known"])
 
     def list_pools(self) -> tuple[PoolSummary, ...]:

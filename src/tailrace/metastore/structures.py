@@ -1,5 +1,6 @@
 """Keeps each structure a DAG has had, once, so that a run can name the one it was activated with."""
 
+from msgspec.structs import replace
 from sqlalchemy import bindparam, insert, select
 
 from tailrace.metastore.specs import spec_hash, spec_text
@@ -23,7 +24,7 @@ class Structures:
         """The row of this structure, or None where nobody has written it yet."""
         if self._last is not None and self._last[0] is dag:
             return self._last[1]
-        row = tx.row(_FIND, {"dag_id": dag.dag_id, "spec_hash": spec_hash(spec_text(dag))})
+        row = tx.row(_FIND, {"dag_id": dag.dag_id, "spec_hash": spec_hash(_text(dag))})
         if row is None:
             return None
         # Only what has been read is remembered: an insert may yet be rolled back.
@@ -35,7 +36,7 @@ class Structures:
         found = self.find(tx, dag)
         if found is not None:
             return found
-        text = spec_text(dag)
+        text = _text(dag)
         values = {
             "dag_id": dag.dag_id,
             "spec_hash": spec_hash(text),
@@ -44,3 +45,8 @@ class Structures:
             "created_at": tx.moment.wall,
         }
         return int(tx.rows(_INSERT, values)[0][0])
+
+
+def _text(dag: DagSpec) -> str:
+    """Where it was loaded from is no part of a structure: a file that is moved, or has another comment, is the same."""
+    return spec_text(replace(dag, file="", code_hash=""))

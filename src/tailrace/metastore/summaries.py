@@ -6,7 +6,7 @@ Failures are looked up by an index of their own, so that they cost the same besi
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, convert
 from sqlalchemy import ColumnElement, and_, bindparam, func, select, text
 
 from tailrace.metastore.columns import from_json
@@ -16,7 +16,9 @@ from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
-from tailrace.planning.plan import Blocker, DependencyStatus
+from tailrace.planning.messages import Message, Sentence
+from tailrace.planning.plan import Blocker, Dependency, DependencyStatus
+from tailrace.planning.reasons import AnyReason
 
 _BAD_RUNS = (DagRunState.FAILED.value, DagRunState.DEADLOCKED.value, DagRunState.CANCELLED.value)
 _FAILED = text(f"task_instance.{FAILED_SQL}")  # as the partial index has it
@@ -156,8 +158,17 @@ def stored_blocker(stored: dict[str, Any]) -> Blocker:
     return Blocker(
         TaskInstanceKey(**stored["task_instance"]),
         TaskInstanceState(stored["state"]),
-        tuple(DependencyStatus(each["dependency"], False, each["reason"]) for each in stored["reasons"]),
+        tuple(
+            DependencyStatus(Dependency(each["dependency"]), False, _reason(each["reason"]))
+            for each in stored["reasons"]
+        ),
     )
+
+
+def _reason(stored: str | dict[str, Any]) -> Message:
+    """A stored reason; from before there were codes, its sentence."""
+    reason: Message = Sentence(stored) if isinstance(stored, str) else convert(stored, AnyReason)
+    return reason
 
 
 def _root(tx: Transaction, backfill_id: int) -> Root | None:

@@ -83,6 +83,17 @@ dag_version = Table(
     UniqueConstraint("dag_id", "spec_hash"),
 )
 
+#: Each DAG as its file was loaded last, whether it ever ran or not.
+loaded_dag = Table(
+    "loaded_dag",
+    metadata,
+    Column("dag_id", Text, primary_key=True),
+    Column("dag_version_id", Id, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("code_hash", Text, nullable=False),
+    Column("loaded_at", UtcDateTime, nullable=False),
+)
+
 pool = Table(
     "pool",
     metadata,

@@ -47,7 +47,7 @@ def write_trigger(
     if plan.refusals:
         raise InternalError(f"a refused trigger reached the metastore: {plan.refusals[0]}")
     dag_id = dag_spec.dag_id
-    lock_dag_row(tx, dag_spec)
+    lock_dag_row(tx, dag_id)
     facts = read_trigger_facts(tx, dag_id, plan.logical_date, plan.run_id)
     if facts.same_date is not None or facts.same_id is not None:
         raise StaleFacts(f"{dag_id}: expected no run {plan.run_id}, found {facts.same_date or facts.same_id}")

@@ -6,8 +6,10 @@ plan's own transitions, and must be equal. A backfill verdict needs every wanted
 
 from typing import Any
 
+from msgspec import to_builtins
 from sqlalchemy import Select, bindparam, func, literal_column, select
 
+from tailrace.effects.results import Stale, StaleKind
 from tailrace.metastore.backfill_writes import close_backfill
 from tailrace.metastore.capacity import pool_sizes, renew_dag
 from tailrace.metastore.columns import to_json
@@ -67,38 +69,44 @@ def judge_runs(work: Workspace) -> None:
         run = work.runs.get(verdict.id)
         doubt = _doubt(work, run, verdict)
         if run is None or doubt is not None:
-            work.stale.append(f"{work.plan.dag.dag_id} / {verdict.run_id}: verdict {verdict.state} refused: {doubt}")
+            kind, found = doubt or (StaleKind.VERDICT_RUN, "the run is gone")
+            name = f"{work.plan.dag.dag_id} / {verdict.run_id}"
+            work.stale.append(Stale(kind, name, f"verdict {verdict.state}", found))
             continue
         _close(work, run, verdict)
         work.judged.append(place)
 
 
-def _doubt(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> str | None:
+def _doubt(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> tuple[StaleKind, str] | None:
     """The first fact that is no longer as the verdict assumes, or None."""
     if run is None:
-        return "the run is gone"
+        return StaleKind.VERDICT_RUN, "the run is gone"
     if run.state != DagRunState.RUNNING or run.version != verdict.version:
-        return f"expected running version {verdict.version}, found {run.state} version {run.version}"
+        return (
+            StaleKind.VERDICT_RUN,
+            f"expected running version {verdict.version}, found {run.state} version {run.version}",
+        )
     found = {columns["id"]: columns["state"] for columns in work.of_run(run.id)}
     for id in sorted(found.keys() | verdict.evidence.keys()):
         expected = verdict.evidence.get(id)
         if found.get(id) != expected:
             name = work.task_instances[id]["task_id"] if id in found else f"task instance {id}"
-            return f"{name}: expected {expected or 'nothing'}, found {found.get(id, 'nothing')}"
+            return StaleKind.VERDICT_TASK, f"{name}: expected {expected or 'nothing'}, found {found.get(id, 'nothing')}"
     for id, state in sorted(verdict.past_evidence.items()):
         past = work.runs.get(id)
         if past is None or past.state != state:
-            return f"previous run: expected {state}, found {past.state if past else 'nothing'}"
+            return StaleKind.VERDICT_PAST, f"previous run: expected {state}, found {past.state if past else 'nothing'}"
         version = verdict.past_versions.get(id, past.version)
         if past.version != version:
-            return f"previous run: expected version {version}, found version {past.version}"
+            return StaleKind.VERDICT_PAST, f"previous run: expected version {version}, found version {past.version}"
     if verdict.dag_version is not None and verdict.dag_version != work.dag_version:
-        return f"its DAG: expected version {verdict.dag_version}, found version {work.dag_version}"
+        found_version = f"its DAG: expected version {verdict.dag_version}, found version {work.dag_version}"
+        return StaleKind.VERDICT_DAG, found_version
     if verdict.pool_evidence:
         sizes = pool_sizes(work.tx)
         for name, slots in sorted(verdict.pool_evidence.items()):
             if sizes.get(name) != slots:
-                return f"pool {name}: expected {slots} slots, found {sizes.get(name)}"
+                return StaleKind.VERDICT_POOL, f"pool {name}: expected {slots} slots, found {sizes.get(name)}"
     return None
 
 
@@ -128,7 +136,7 @@ def blocker_json(blocker: Blocker) -> dict[str, Any]:
             "map_index": key.map_index,
         },
         "state": blocker.state,
-        "reasons": [{"dependency": status.dependency, "reason": status.reason} for status in blocker.reasons],
+        "reasons": [{"dependency": why.dependency, "reason": to_builtins(why.reason)} for why in blocker.reasons],
         **({} if blocker.previous is None else {"previous_run": blocker.previous}),
     }
 
@@ -140,6 +148,7 @@ def judge_backfill(work: Workspace) -> None:
         return
     row = work.tx.row(_LOCK_BACKFILL, {"backfill_id": verdict.id})
     doubt: str | None
+    still_open = None
     if row is None:
         doubt = "the backfill is gone"
     elif row.version != verdict.version:
@@ -148,9 +157,11 @@ def judge_backfill(work: Workspace) -> None:
         doubt = f"found it {row.state}"
     else:
         stops = bool(row.stop_on_failure) and verdict.leaves_open and verdict.state is not BackfillState.SUCCESS
-        doubt = _open_doubt(work, verdict.id, stops) or _closed_doubt(work, verdict)
+        still_open = _open_doubt(work, verdict.id, stops)
+        doubt = still_open or _closed_doubt(work, verdict)
     if doubt is not None:
-        work.stale.append(f"backfill {verdict.id}: verdict {verdict.state} refused: {doubt}")
+        kind = StaleKind.BACKFILL_OPEN if still_open else StaleKind.BACKFILL
+        work.stale.append(Stale(kind, f"backfill {verdict.id}", f"verdict {verdict.state}", doubt))
         return
     ends = (BackfillState(row.state), verdict.state, verdict.reason)
     close_backfill(work.tx, work.author, row.dag_id, verdict.id, *ends, work.history)

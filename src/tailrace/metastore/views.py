@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 from sqlalchemy import Select, func, select
 
+from tailrace.metastore.loaded import LoadedDag, loaded_dags
 from tailrace.metastore.specs import spec_from
 from tailrace.metastore.summaries import (
     BackfillSummary,
@@ -211,8 +212,12 @@ class Views:
         return self.read(work)
 
     def known_dags(self) -> tuple[str, ...]:
-        """The ids of the DAGs that any job has run."""
+        """The ids of the DAGs that any job has run, or a person has paused."""
         return self.read(lambda tx: tuple(row[0] for row in tx.rows(select(dag.c.dag_id).order_by(dag.c.dag_id))))
+
+    def loaded_dags(self) -> tuple[LoadedDag, ...]:
+        """Every DAG as it was loaded last."""
+        return self.read(loaded_dags)
 
 
 def _by_dag(tx: Transaction, counted: Select[Any]) -> dict[str, dict[str, int]]:

@@ -16,6 +16,7 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.messages import Message
 from tailrace.planning.snapshot import RunOptions
 
 
@@ -159,5 +160,5 @@ class BackfillCreation(Struct, frozen=True):
     request: BackfillRequest
     dates: tuple[DatePlan, ...]  # in activation order
     continues: int | None = None
-    refusals: tuple[str, ...] = ()  # one line each; not empty: nothing may be written
-    notices: tuple[str, ...] = ()  # one line each, for the person
+    refusals: tuple[Message, ...] = ()  # not empty: nothing may be written
+    notices: tuple[Message, ...] = ()  # for the person

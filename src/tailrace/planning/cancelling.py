@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning import notices
 from tailrace.planning.commands import (
     BackfillChange,
     CommandFacts,
@@ -19,6 +20,8 @@ from tailrace.planning.commands import (
     RunChange,
     TaskInstanceChange,
 )
+from tailrace.planning.messages import Message
+from tailrace.planning.refusals import BackfillCancelled, BackfillOver, NoSuchBackfill
 from tailrace.planning.selecting import key_of
 
 
@@ -29,7 +32,7 @@ def plan_cancel(facts: CommandFacts) -> CommandPlan:
     if backfill is None or refused:
         return CommandPlan(CommandKind.CANCEL, facts.dag_id, refusals=refused)
     if backfill.state is BackfillState.CANCELLED:
-        return CommandPlan(CommandKind.CANCEL, facts.dag_id, notices=(f"backfill {backfill.id} is cancelled already",))
+        return CommandPlan(CommandKind.CANCEL, facts.dag_id, notices=(notices.CancelledAlready(backfill.id),))
     mine = [run for run in facts.runs if _only_of(backfill, run)]
     left = [run for run in facts.runs if not _only_of(backfill, run)]
     reason = f"backfill {backfill.id} was cancelled"
@@ -64,16 +67,14 @@ def plan_pause(facts: CommandFacts, paused: bool) -> CommandPlan:
     """
     kind = CommandKind.PAUSE if paused else CommandKind.RESUME
     backfill = facts.backfill
-    refused = tuple(_refusals(backfill, kind))
+    refused: tuple[Message, ...] = tuple(_refusals(backfill, str(kind)))
     if backfill is not None and backfill.state is BackfillState.CANCELLED:
-        refused = (f"backfill {backfill.id} is cancelled; there is nothing to {kind}",)
+        refused = (BackfillCancelled(backfill.id, str(backfill.state), str(kind)),)
     if backfill is None or refused:
         return CommandPlan(kind, facts.dag_id, refusals=refused)
     if backfill.paused == paused:
-        how = "paused already" if paused else "not paused"
-        return CommandPlan(
-            kind, facts.dag_id, notices=(f"backfill {backfill.id} is {how}", *_goes_on(backfill, paused))
-        )
+        already = notices.PausedAlready(backfill.id) if paused else notices.NotPaused(backfill.id)
+        return CommandPlan(kind, facts.dag_id, notices=(already, _goes_on(backfill, paused)))
     mine = [run for run in facts.runs if _idle_without(facts, backfill, run)] if paused else []
     changes = tuple(_taken_back(facts, mine, Cause.PAUSED, f"backfill {backfill.id} was paused", running=False))
     touched = {change.run for change in changes}
@@ -88,26 +89,23 @@ def plan_pause(facts: CommandFacts, paused: bool) -> CommandPlan:
         ),
         backfill=BackfillChange(backfill.id, backfill.version, backfill.state, backfill.state, paused, str(kind)),
         wanted={run.id: run.wanted_by for run in mine},
-        notices=tuple(_goes_on(backfill, paused)),
+        notices=(_goes_on(backfill, paused),),
     )
 
 
-def _refusals(backfill: KnownBackfill | None, verb: str) -> Iterator[str]:
+def _refusals(backfill: KnownBackfill | None, verb: str) -> Iterator[Message]:
     if backfill is None:
-        yield "there is no such backfill; `tailrace backfill list` lists them"
+        yield NoSuchBackfill()
     elif backfill.state in BACKFILL_CLOSED and backfill.state is not BackfillState.CANCELLED:
-        yield f"backfill {backfill.id} is {backfill.state} already; there is nothing to {verb}"
+        yield BackfillOver(backfill.id, str(backfill.state), verb)
 
 
-def _goes_on(backfill: KnownBackfill, paused: bool) -> Iterator[str]:
+def _goes_on(backfill: KnownBackfill, paused: bool) -> Message:
     if paused:
-        yield f"what runs finishes; go on with `tailrace backfill resume {backfill.id}`"
-    elif backfill.driven:
-        yield "its job goes on with it"
-    elif backfill.detached:
-        yield "a scheduler goes on with it (`tailrace scheduler`)"
-    else:
-        yield f"go on with it: `{backfill.command}`"
+        return notices.RunningFinishes(backfill.id)
+    if backfill.driven:
+        return notices.JobGoesOn()
+    return notices.SchedulerGoesOn() if backfill.detached else notices.GoOnWith(backfill.command)
 
 
 def _only_of(backfill: KnownBackfill, run: KnownRun) -> bool:
@@ -146,16 +144,11 @@ def _taken_back(
                 )
 
 
-def _left(left: list[KnownRun], backfill: KnownBackfill) -> Iterator[str]:
+def _left(left: list[KnownRun], backfill: KnownBackfill) -> Iterator[Message]:
     others = sorted({id for run in left for id in run.wanted_by if id != backfill.id})
     wanted = [run for run in left if set(run.wanted_by) - {backfill.id}]
     if wanted:
-        ids = ", ".join(str(id) for id in others)
-        yield f"{_runs(wanted)} on: backfill {ids} wants {'it' if len(wanted) == 1 else 'them'} too"
+        yield notices.LeftWanted(len(wanted), tuple(others))
     live = [run for run in left if run not in wanted]
     if live:
-        yield f"{_runs(live)} on: the schedule or a person asked for {'it' if len(live) == 1 else 'them'}"
-
-
-def _runs(runs: list[KnownRun]) -> str:
-    return "1 open run goes" if len(runs) == 1 else f"{len(runs)} open runs go"
+        yield notices.LeftAsked(len(live))

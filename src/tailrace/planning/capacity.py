@@ -8,12 +8,13 @@ from tailrace.planning.board import Board
 from tailrace.planning.dependencies import UNLIMITED
 from tailrace.planning.evaluation import pool_of
 from tailrace.planning.fairness import Turns, pool_resource, tasks_resource
-from tailrace.planning.plan import DependencyStatus
+from tailrace.planning.plan import Dependency, DependencyStatus
+from tailrace.planning.reasons import DagFull, PoolFull, TaskFull, TaskFullInRun
 from tailrace.planning.snapshot import Snapshot
 
 
 class Capacity:
-    """What is taken so far; ``take`` answers the limit that has no room, or takes the room."""
+    """What is taken so far; ``take`` returns the limit that has no room, or takes the room."""
 
     def __init__(self, snapshot: Snapshot, turns: Turns) -> None:
         self._turns = turns
@@ -45,25 +46,20 @@ class Capacity:
     def _full(self, board: Board, task: TaskSpec) -> DependencyStatus | None:
         if self._active_tasks >= self._dag.max_active_tasks:
             self._turns.wait_for(tasks_resource(self._dag.dag_id), self._active_tasks)
-            reason = f"{self._active_tasks} of {self._dag.max_active_tasks} active tasks of the DAG (max_active_tasks)."
-            return DependencyStatus("Task Instance Slots Available", False, reason)
+            full = DagFull(self._active_tasks, self._dag.max_active_tasks)
+            return DependencyStatus(Dependency.DAG_SLOTS, False, full)
         running, limit = self._by_task.get(task.task_id, 0), task.max_active_tis_per_dag
         if limit is not None and running >= limit:
-            reason = f"{running} of {limit} active instances of this task over all runs (max_active_tis_per_dag)."
-            return DependencyStatus("Task Concurrency", False, reason)
+            return DependencyStatus(Dependency.TASK_SLOTS, False, TaskFull(running, limit))
         here, limit = self._by_run_task.get((board.run.id, task.task_id), 0), task.max_active_tis_per_dagrun
         if limit is not None and here >= limit:
-            reason = f"{here} of {limit} active instances of this task in this run (max_active_tis_per_dagrun)."
-            return DependencyStatus("Task Concurrency", False, reason)
+            return DependencyStatus(Dependency.TASK_SLOTS, False, TaskFullInRun(here, limit))
         name = pool_of(board, task)
         pool = self._pools[name]
         if pool.slots != UNLIMITED and self._occupied[name] + task.pool_slots > pool.slots:
             self._turns.wait_for(pool_resource(name), self._occupied[name])
-            reason = (
-                f"Pool {name!r}: {self._occupied[name]} of {pool.slots} slots are taken and the task needs "
-                f"{task.pool_slots}."
-            )
-            return DependencyStatus("Pool Slots Available", False, reason)
+            taken = PoolFull(name, pool.slots, self._occupied[name], task.pool_slots)
+            return DependencyStatus(Dependency.POOL_SLOTS, False, taken)
         return None
 
     def _left_to_others(self, name: str, task: TaskSpec) -> DependencyStatus | None:

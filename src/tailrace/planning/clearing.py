@@ -19,6 +19,8 @@ from tailrace.planning.commands import (
     RunChange,
     TaskInstanceChange,
 )
+from tailrace.planning.messages import Message
+from tailrace.planning.notices import NothingToClear
 from tailrace.planning.reopening import drivers, freed_runs
 from tailrace.planning.selecting import instances, key_of, refusals, with_relatives
 
@@ -69,7 +71,7 @@ def _plan(
     facts: CommandFacts, changes: tuple[TaskInstanceChange, ...], named: list[tuple[KnownRun, RunChange]]
 ) -> CommandPlan:
     open_after = [replace(run, state=change.after) for run, change in named]
-    notices = tuple(drivers(facts, open_after)) if named else ("nothing to clear",)
+    notices: tuple[Message, ...] = tuple(drivers(facts, open_after)) if named else (NothingToClear(),)
     return CommandPlan(
         CommandKind.CLEAR,
         facts.dag_id,

@@ -16,6 +16,7 @@ from tailrace.model.keys import RunType, TaskInstanceKey
 from tailrace.model.spec import DEFAULT_POOL, DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.messages import Message
 
 
 class CommandKind(StrEnum):
@@ -204,8 +205,8 @@ class CommandPlan(Struct, frozen=True):
     structure: int = 0  # the row of the DAG version it was decided by
     wanted: Mapping[int, tuple[int, ...]] = field(default_factory=lambda: MappingProxyType({}))
     deadlocked: Mapping[int, int] | None = None
-    refusals: tuple[str, ...] = ()  # one line each; not empty: nothing may be written
-    notices: tuple[str, ...] = ()  # one line each, for the person
+    refusals: tuple[Message, ...] = ()  # not empty: nothing may be written
+    notices: tuple[Message, ...] = ()  # for the person
 
     @property
     def writes(self) -> bool:

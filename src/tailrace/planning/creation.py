@@ -1,4 +1,4 @@
-"""Decides what a backfill command means: which runs to create, await, reprocess or leave (DESIGN 5).
+"""Decides what a backfill command means: which runs to create, await, reprocess or leave.
 
 Reprocessing is decided here, per task instance, and stored with the run: what happens between creation and the run's
 turn changes nothing about it. In-flight work is awaited, never reset.
@@ -13,8 +13,8 @@ from tailrace.model.keys import RunType, run_id_for
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, FINISHED, IDLE, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning import notices
 from tailrace.planning.backfills import (
-    NO_CONF,
     BackfillCreation,
     BackfillFacts,
     BackfillRequest,
@@ -26,6 +26,14 @@ from tailrace.planning.backfills import (
 )
 from tailrace.planning.dependencies import UNLIMITED
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
+from tailrace.planning.messages import Message
+from tailrace.planning.refusals import (
+    BackwardsWithPast,
+    OtherBackfill,
+    OtherOptions,
+    PoolUnknown,
+    TaskTooLarge,
+)
 from tailrace.planning.snapshot import RunOptions
 
 _FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
@@ -35,13 +43,10 @@ def plan_backfill(
     dag: DagSpec, request: BackfillRequest, intervals: Sequence[DataInterval], facts: BackfillFacts
 ) -> BackfillCreation:
     """Decide every date of the range. ``intervals`` are all points of the schedule in it that have ended, in order."""
-    refusals = [*_pool_refusals(dag, request, facts)]
+    refusals: list[Message] = [*_pool_refusals(dag, request, facts)]
     if request.backwards and dag.depends_on_past:
-        tasks = ", ".join(task.task_id for task in dag.tasks if task.depends_on_past or task.wait_for_downstream)
-        refusals.append(
-            f"{dag.dag_id}: --backwards cannot go with depends_on_past ({tasks}): each run would wait for a later "
-            f"one; leave out --backwards"
-        )
+        tasks = tuple(task.task_id for task in dag.tasks if task.depends_on_past or task.wait_for_downstream)
+        refusals.append(BackwardsWithPast(dag.dag_id, tasks))
     dates = [_date(dag, request, interval, facts, first=interval is intervals[0]) for interval in intervals]
     refusals += _conflicts(request, dates, facts)
     ordered = tuple(reversed(dates)) if request.backwards else tuple(dates)
@@ -163,26 +168,21 @@ def _needed_slots(dag: DagSpec, request: BackfillRequest) -> Mapping[str, int]:
     return needed
 
 
-def _pool_refusals(dag: DagSpec, request: BackfillRequest, facts: BackfillFacts) -> Iterable[str]:
+def _pool_refusals(dag: DagSpec, request: BackfillRequest, facts: BackfillFacts) -> Iterable[Message]:
     for name, slots in sorted(_needed_slots(dag, request).items()):
         size = facts.pools.get(name)
         if size is None:
-            known = ", ".join(sorted(facts.pools)) or "none"
-            how = f"create it with `tailrace pools set {name} SLOTS`, or use one of: {known}"
-            yield f"pool {name!r} does not exist; {how}"
+            yield PoolUnknown(name, tuple(sorted(facts.pools)))
         elif size not in (UNLIMITED, 0) and slots > size:
-            yield (
-                f"a task needs {slots} slots and pool {name!r} has {size} in all; "
-                f"enlarge it with `tailrace pools set {name} {slots}`"
-            )
+            yield TaskTooLarge(name, size, slots)
 
 
-def _conflicts(request: BackfillRequest, dates: Iterable[DatePlan], facts: BackfillFacts) -> Iterable[str]:
+def _conflicts(request: BackfillRequest, dates: Iterable[DatePlan], facts: BackfillFacts) -> Iterable[Message]:
     """Whoever wants one open run must agree about all that affects its outcome: other backfills, its schedule.
 
     What nobody wants takes the options of this backfill, unless it is running: then none that is given may differ.
     """
-    found: dict[tuple[str, str, str], list[str]] = {}
+    found: dict[tuple[RunType | None, tuple[int, ...], tuple[str, ...]], list[str]] = {}
     for date in dates:
         run = facts.existing.get(date.interval.start)
         if run is None or run.state in CLOSED:
@@ -192,25 +192,11 @@ def _conflicts(request: BackfillRequest, dates: Iterable[DatePlan], facts: Backf
         free = not others and run.run_type is RunType.BACKFILL
         if mine or (free and run.state is DagRunState.QUEUED):
             continue  # what was settled at creation stays; what nobody else wants may change
-        differing = " and ".join(_differing(request, date, run, only_given=free))
-        if differing:
-            whose = f"wanted by backfill {', '.join(map(str, others))}" if others else _ASKED_BY[run.run_type]
-            found.setdefault((whose, differing, str(others[0]) if others else ""), []).append(run.run_id)
-    for (whose, differing, other), runs in found.items():
-        which = f"{runs[0]} is" if len(runs) == 1 else f"{len(runs)} runs, first {runs[0]}, are"
-        yield f"{which} {whose} with another {differing}; give the same options, or first {_ended(other)}"
-
-
-def _ended(other: str) -> str:
-    """How what is in the way ends."""
-    return f"have that end (continue it, or `tailrace backfill cancel {other}`)" if other else "let that end"
-
-
-_ASKED_BY = {
-    RunType.SCHEDULED: "due by the schedule",
-    RunType.MANUAL: "triggered by a person",
-    RunType.BACKFILL: "running already",
-}
+        if differing := tuple(_differing(request, date, run, only_given=free)):
+            found.setdefault((None if others else run.run_type, tuple(others), differing), []).append(run.run_id)
+    for (asked_by, backfills, differing), runs in found.items():
+        first = runs[0], len(runs), differing
+        yield OtherBackfill(*first, backfills[0], backfills) if asked_by is None else OtherOptions(*first, asked_by)
 
 
 def _takes_conf(run: ExistingRun) -> bool:
@@ -237,62 +223,55 @@ def _differing(request: BackfillRequest, date: DatePlan, run: ExistingRun, *, on
         yield "--reprocess"
 
 
-def _notices(dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts) -> Iterable[str]:
+def _notices(
+    dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts
+) -> Iterable[Message]:
     if facts.dag_paused:
-        yield f"{dag.dag_id} is paused: its schedule stands still, this backfill runs"
+        yield notices.DagPaused(dag.dag_id)
     for name, slots in sorted(_needed_slots(dag, request).items()):
         if facts.pools.get(name) == 0:
-            yield f"pool {name!r} has 0 slots: what needs it waits until `tailrace pools set {name} {slots}` or more"
+            yield notices.PoolWithoutSlots(name, slots)
     if dates and facts.past is not None:
         yield from _past_notices(dag, request, dates, facts.past)
     if request.max_active_runs is not None and request.max_active_runs > dag.max_active_runs:
-        yield f"--max-active-runs can only lower the DAG's own limit, {dag.max_active_runs}"
+        yield notices.LimitOnlyLowers(dag.max_active_runs)
     kept = [date for date in dates if date.data_interval != date.interval and date.action is not DateAction.LEAVE]
     if kept:
-        which = f"{kept[0].run_id} keeps" if len(kept) == 1 else f"{len(kept)} runs, first {kept[0].run_id}, keep"
-        shown = " to ".join(end.isoformat() for end in (kept[0].data_interval.start, kept[0].data_interval.end))
-        yield f"{which} the data interval of creation ({shown}), which the schedule of now does not have"
+        first = kept[0]
+        yield notices.KeepsInterval(first.run_id, len(kept), first.data_interval.start, first.data_interval.end)
     left = [date for date in dates if date.action is DateAction.LEAVE]
     failed = [date for date in left if facts.existing[date.interval.start].state is not DagRunState.SUCCESS]
     yield from _conf_notices(request, dates, facts)
     if failed:
-        one = len(failed) == 1
-        which = "1 run failed before and is left as it is" if one else f"{len(failed)} runs failed before and are left"
-        yield f"{which}; --reprocess failed runs {'it' if one else 'them'} again"
+        yield notices.FailedAreLeft(len(failed))
 
 
-def _past_notices(dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], past: PastFacts) -> Iterable[str]:
+def _past_notices(
+    dag: DagSpec, request: BackfillRequest, dates: Sequence[DatePlan], past: PastFacts
+) -> Iterable[Message]:
     """What the first date looks back at, where that is not the run before it; what looks back at this range."""
-    first = dates[0].interval.start.isoformat()
     without = [task.task_id for task in dag.looking_back if task.task_id not in past.before]
     if without and not request.ignore_first_depends_on_past:
-        which = "" if len(without) == len(dag.looking_back) else f" with {', '.join(without)}"
-        yield f"no run{which} before {first}: depends_on_past is met for the first date"
+        first, some = dates[0].interval.start, len(without) < len(dag.looking_back)
+        yield notices.NothingBeforeSome(first, tuple(without)) if some else notices.NothingBefore(first)
     if past.undriven is not None and not request.ignore_first_depends_on_past:
-        looks = ", ".join(sorted(set(past.before.values())))
-        instead = f"; it looks at {looks}" if looks else ""
-        yield f"{past.undriven} is open and nobody drives it: depends_on_past does not wait for it{instead}"
+        looks_at = tuple(sorted(set(past.before.values())))
+        yield notices.PastIsAnother(past.undriven, looks_at) if looks_at else notices.PastIsUndriven(past.undriven)
     filled = [place for place, date in enumerate(dates) if date.action in (DateAction.CREATE, DateAction.REPROCESS)]
     left = [date.run_id for date in dates[filled[0] :] if date.action is DateAction.LEAVE] if filled else []
     done = len(left) + past.done_after if filled else 0
     if done:
-        which = f"{left[0] if left else past.first_after}, which is done, looks"
-        if done > 1:
-            which = f"{done} later runs that are done, from {left[0] if left else past.first_after} on, look"
-        again = "it is" if done == 1 else "they are"
-        yield f"{which} back at what this backfill fills in; {again} not run again (--reprocess over those dates would)"
+        run_id = left[0] if left else past.first_after or ""
+        yield notices.DoneLooksBack(run_id) if done == 1 else notices.DoneLookBack(run_id, done)
 
 
-def _conf_notices(request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts) -> Iterable[str]:
+def _conf_notices(request: BackfillRequest, dates: Sequence[DatePlan], facts: BackfillFacts) -> Iterable[Message]:
     """What becomes of the conf of runs that exist and have one."""
     existing = [(date, facts.existing[date.interval.start]) for date in dates if date.interval.start in facts.existing]
     with_one = [(date, run) for date, run in existing if run.conf and date.action is not DateAction.LEAVE]
     kept = sum(date.conf == run.conf for date, run in with_one)
     if kept and request.conf is None:
-        yield f"keeps the conf of {_runs(kept)}; --conf gives another, --conf '{NO_CONF}' none"
+        yield notices.ConfKept(kept)
     if kept < len(with_one):
-        yield f"{'takes away' if request.given_conf is None else 'replaces'} the conf of {_runs(len(with_one) - kept)}"
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"
+        changed = len(with_one) - kept
+        yield notices.ConfTaken(changed) if request.given_conf is None else notices.ConfReplaced(changed)

@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
+from tailrace.planning import reasons
 from tailrace.planning.board import Board
-from tailrace.planning.plan import DependencyStatus, Verdict
-from tailrace.planning.rules import Counts, evaluate, explain
+from tailrace.planning.messages import Message
+from tailrace.planning.plan import Dependency, DependencyStatus, Verdict
+from tailrace.planning.rules import Counts, evaluate
 from tailrace.planning.snapshot import PoolView, PreviousRun, TaskInstanceView
 
 UNLIMITED = -1
@@ -22,35 +24,34 @@ _PAST_MET = frozenset({TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED})
 def dagrun_running(board: Board) -> DependencyStatus:
     """The run is active."""
     passed = board.run.state is DagRunState.RUNNING
-    return DependencyStatus("Dagrun Running", passed, f"Task instance's dagrun is {board.run.state}.")
+    return DependencyStatus(Dependency.DAGRUN_RUNNING, passed, reasons.RunIs(board.run.state))
 
 
 def not_in_retry_period(ti: TaskInstanceView, now: datetime) -> DependencyStatus:
     """The delay of the last try has passed."""
-    name = "Not In Retry Period"
+    name = Dependency.RETRY_PERIOD
     if ti.retry_at is None or ti.state is not TaskInstanceState.UP_FOR_RETRY:
-        return DependencyStatus(name, True, "The task instance is not marked for retrying.")
+        return DependencyStatus(name, True, reasons.NotRetrying())
     if ti.retry_at <= now:
-        return DependencyStatus(name, True, f"The retry delay of try {ti.try_number} has passed.")
-    reason = f"Try {ti.try_number} failed; the next may start at {ti.retry_at.isoformat(timespec='seconds')}."
-    return DependencyStatus(name, False, reason)
+        return DependencyStatus(name, True, reasons.RetryDelayPassed(ti.try_number))
+    return DependencyStatus(name, False, reasons.RetryDelay(ti.try_number, ti.retry_at))
 
 
 def ready_to_reschedule(ti: TaskInstanceView, now: datetime) -> DependencyStatus:
     """A rescheduled task's time has come."""
-    name = "Ready To Reschedule"
+    name = Dependency.RESCHEDULE
     if ti.state is not TaskInstanceState.UP_FOR_RESCHEDULE or ti.retry_at is None or ti.retry_at <= now:
-        return DependencyStatus(name, True, "The task instance is not waiting for its reschedule time.")
-    return DependencyStatus(name, False, f"It is rescheduled for {ti.retry_at.isoformat(timespec='seconds')}.")
+        return DependencyStatus(name, True, reasons.NotRescheduled())
+    return DependencyStatus(name, False, reasons.Rescheduled(ti.try_number, ti.retry_at))
 
 
 def not_previously_skipped(board: Board, task: TaskSpec) -> tuple[DependencyStatus, Verdict]:
     """No branch or short circuit above excludes the task; while one of them is unfinished, nothing is known yet.
 
-    Gates come first whatever the trigger rule (DESIGN 7), so that a rule cannot run a task which a branch excludes
+    Gates come first whatever the trigger rule, so that a rule cannot run a task which a branch excludes
     a moment later.
     """
-    name = "Not Previously Skipped"
+    name = Dependency.BRANCH
     waiting: list[str] = []
     for decider in board.dag.deciders[task.task_id]:
         instances = board.by_task.get(decider)
@@ -60,13 +61,11 @@ def not_previously_skipped(board: Board, task: TaskSpec) -> tuple[DependencyStat
         for ti in instances:
             succeeded = board.state(ti) is TaskInstanceState.SUCCESS
             if succeeded and board.dag.excludes(decider, ti.followed, task.task_id):
-                chosen = ", ".join(ti.followed or ()) or "nothing"
-                reason = f"Task {decider} followed {chosen}, which excludes this task."
-                return DependencyStatus(name, False, reason), Verdict.SKIP
+                excluded = reasons.BranchExcludes(decider, ti.followed or ())
+                return DependencyStatus(name, False, excluded), Verdict.SKIP
     if waiting:
-        reason = f"Waiting for the decision of {', '.join(waiting)}."
-        return DependencyStatus(name, False, reason), Verdict.WAIT
-    return DependencyStatus(name, True, "No branch or short circuit excludes this task."), Verdict.RUN
+        return DependencyStatus(name, False, reasons.BranchUndecided(tuple(waiting))), Verdict.WAIT
+    return DependencyStatus(name, True, reasons.NothingExcludes()), Verdict.RUN
 
 
 def trigger_rule(board: Board, task: TaskSpec) -> tuple[DependencyStatus, Verdict, Counts]:
@@ -74,9 +73,9 @@ def trigger_rule(board: Board, task: TaskSpec) -> tuple[DependencyStatus, Verdic
     counts = board.upstream_counts(task.task_id)
     verdict = evaluate(task.trigger_rule, counts)
     reason = (
-        "The task has no upstream tasks." if not task.upstream else explain(task.trigger_rule, counts, task.upstream)
+        reasons.UpstreamStates(task.trigger_rule, *counts, task.upstream) if task.upstream else reasons.NoUpstream()
     )
-    return DependencyStatus("Trigger Rule", verdict is Verdict.RUN, reason), verdict, counts
+    return DependencyStatus(Dependency.TRIGGER_RULE, verdict is Verdict.RUN, reason), verdict, counts
 
 
 class Past(NamedTuple):
@@ -94,59 +93,55 @@ def previous_dagrun_state(board: Board, task: TaskSpec) -> Past:
     a closed one that has the task. Without one the dependency is met. Its states are final once it is closed and
     nothing of it is stopping: what is unmet then stays so until a person changes something.
     """
-    name = "Previous Dagrun State"
     needed = task.looks_back_at
     if not needed:
-        return Past(DependencyStatus(name, True, "The task does not have depends_on_past set."))
+        return _met(reasons.NoDependsOnPast())
     if board.run.options.ignore_depends_on_past:
-        return Past(DependencyStatus(name, True, "This run was created to ignore its previous run."))
+        return _met(reasons.PastIgnored())
     previous = board.previous.get(task.task_id)
     if previous is None:
-        return Past(DependencyStatus(name, True, "There is no previous run."))
-    found = {task_id: _of_previous(previous, task_id) for task_id in needed}
-    unmet = [f"its {task_id} {text}" for task_id, (text, _) in found.items() if text]
-    if not unmet:
-        return Past(DependencyStatus(name, True, f"{', '.join(needed)} succeeded in {previous.run_id}."))
-    undecided = any(still_open for _, still_open in found.values())
+        return _met(reasons.NoPreviousRun())
+    found = [each for task_id in needed if (each := _of_previous(previous, task_id)) is not None]
+    if not found:
+        return _met(reasons.PastMet(previous.run_id, needed))
+    undecided = any(still_open for _, still_open in found)
     never = previous.state in CLOSED and not undecided
-    begun = " after it had begun" if previous.state is DagRunState.CANCELLED else ""
-    reason = f"depends_on_past: previous run {previous.run_id} is {previous.state}{begun}; {'; '.join(unmet)}."
-    return Past(DependencyStatus(name, False, reason), undecided, never)
+    reason = reasons.PastUnmet(previous.run_id, previous.state, tuple(unmet for unmet, _ in found))
+    return Past(DependencyStatus(Dependency.PREVIOUS_RUN, False, reason), undecided, never)
 
 
-def _of_previous(previous: PreviousRun, task_id: str) -> tuple[str, bool]:
-    """Why a task of the previous run does not let its later one run (empty: it does), and whether that may change.
+def _met(reason: Message) -> Past:
+    return Past(DependencyStatus(Dependency.PREVIOUS_RUN, True, reason))
+
+
+def _of_previous(previous: PreviousRun, task_id: str) -> tuple[reasons.UnmetTask, bool] | None:
+    """How a task of the previous run does not let its later one run, and whether that may change; None: it does let it.
 
     A task that a closed previous run does not have is no obstacle: only tasks below the one that counts can be absent.
     """
     if task_id in previous.to_clear:
-        return "is stored to run again", True
+        return reasons.UnmetTask(task_id, "to run again"), True
     states = [state for state in previous.states.get(task_id, ()) if state is not TaskInstanceState.REMOVED]
     is_open = previous.state not in CLOSED
     if not states:
-        return ("has not begun", True) if is_open else ("", False)
-    unmet = sorted({str(state) for state in states if state not in _PAST_MET})
+        return (reasons.UnmetTask(task_id, "has not begun"), True) if is_open else None
+    unmet = tuple(sorted({state for state in states if state not in _PAST_MET}))
     if not unmet:
-        return "", False
+        return None
     changes = any(state not in FINISHED if is_open else state is TaskInstanceState.STOPPING for state in states)
-    return f"is {', '.join(unmet)}", changes
+    return reasons.UnmetTask(task_id, unmet), changes
 
 
 def pool_can_hold(pool_name: str, pool: PoolView | None, slots: int) -> tuple[DependencyStatus, bool]:
-    """The pool exists and is large enough at all; the second answer is whether it never will be, as it stands.
+    """The pool exists and is large enough at all; the second says whether it never will be, as it stands.
 
     One of 0 slots was frozen by a person, who will give it slots again: that is a wait.
     """
-    name = "Pool Slots Available"
+    name = Dependency.POOL_SLOTS
     if pool is None:
-        reason = f"Pool {pool_name!r} does not exist; create it with `tailrace pools set {pool_name} SLOTS`."
-        return DependencyStatus(name, False, reason), True
+        return DependencyStatus(name, False, reasons.PoolMissing(pool_name)), True
     if pool.slots == 0:
-        reason = (
-            f"Pool {pool_name!r} has 0 slots, it is frozen; it goes on after `tailrace pools set {pool_name} SLOTS`."
-        )
-        return DependencyStatus(name, False, reason), False
+        return DependencyStatus(name, False, reasons.PoolFrozen(pool_name)), False
     if pool.slots != UNLIMITED and slots > pool.slots:
-        reason = f"The task needs {slots} slots and pool {pool_name!r} has {pool.slots} in all."
-        return DependencyStatus(name, False, reason), True
-    return DependencyStatus(name, True, f"Pool {pool_name!r} has {pool.slots} slots in all."), False
+        return DependencyStatus(name, False, reasons.PoolTooSmall(pool_name, pool.slots, slots)), True
+    return DependencyStatus(name, True, reasons.PoolFits(pool_name, pool.slots)), False

@@ -37,7 +37,7 @@ class Evaluation(Struct, frozen=True):
     def reason(self) -> str:
         """The reasons that decided, in one line."""
         blocking = self.decision.failed
-        return " ".join(status.reason for status in blocking or self.decision.statuses[-1:])
+        return " ".join(str(status.reason) for status in blocking or self.decision.statuses[-1:])
 
 
 def pool_of(board: Board, task: TaskSpec) -> str:

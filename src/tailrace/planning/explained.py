@@ -45,8 +45,8 @@ class WantedBy(Struct, frozen=True):
     backfill_id: int
     state: str
     paused: bool
-    ahead: int
-    active: int
+    ahead: int = field(name="queued_before_it")
+    active: int = field(name="running")
     max_active_runs: int | None
     detached: bool
     command: str
@@ -55,11 +55,11 @@ class WantedBy(Struct, frozen=True):
 class TryFacts(Struct, frozen=True):
     """One try, from history; ``outcome`` is None while it goes on."""
 
-    number: int
-    queued_at: datetime | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    outcome: str | None = None
+    number: int = field(name="try_number")
+    queued_at: datetime | None = field(default=None, name="queued")
+    started_at: datetime | None = field(default=None, name="start")
+    ended_at: datetime | None = field(default=None, name="end")
+    outcome: str | None = field(default=None, name="became")
     cause: str = ""
     reason: str = ""
 

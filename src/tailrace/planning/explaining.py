@@ -12,16 +12,16 @@ from msgspec import Struct
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.planning.explained import RunFacts, TaskInstanceFacts
+from tailrace.planning.messages import Message, Typed, plainly
 from tailrace.planning.plan import Decision, DependencyStatus, Plan, TaskTransition, Verdict
 from tailrace.planning.planner import RESUBMIT_AFTER, plan
+from tailrace.planning.releases import LossDeclared, TryEnds, TryEndsOrIsLost, WorkerComes, seconds_text
 from tailrace.planning.releasing import (
-    Release,
     not_loaded,
     owner_text,
     place_in_queue,
     release_of,
     release_of_run,
-    seconds_text,
     their_next_step,
     waits_of_queued,
 )
@@ -33,7 +33,7 @@ class TaskInstanceExplanation(Struct, frozen=True):
     key: TaskInstanceKey
     facts: TaskInstanceFacts
     waits: str
-    release: Release | None = None
+    release: Message | None = None
     statuses: tuple[DependencyStatus, ...] = ()
     doomed: bool = False
 
@@ -56,7 +56,9 @@ def next_step(facts: RunFacts) -> Step:
     )
 
 
-def explain_task_instance(facts: RunFacts, ti: TaskInstanceFacts, step: Step) -> TaskInstanceExplanation:
+def explain_task_instance(
+    facts: RunFacts, ti: TaskInstanceFacts, step: Step, typed: Typed = plainly
+) -> TaskInstanceExplanation:
     """Why this task instance of the run stands as it does, and what would change that."""
     view = ti.view
     key = TaskInstanceKey(facts.dag_id, facts.run.run_id, view.task_id, view.map_index)
@@ -66,7 +68,7 @@ def explain_task_instance(facts: RunFacts, ti: TaskInstanceFacts, step: Step) ->
         return _queued(facts, key, ti)
     if view.state in (TaskInstanceState.RUNNING, TaskInstanceState.STOPPING):
         return _claimed(facts, key, ti)
-    return _idle(facts, key, ti, step)
+    return _idle(facts, key, ti, step, typed)
 
 
 def _ended(ti: TaskInstanceFacts) -> str:
@@ -85,8 +87,8 @@ def _queued(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts) -> Tas
     short = next((driver for driver in facts.drivers if driver.trouble.tries), None)
     if short is not None:
         waits = f"{waits}: job {short.id} says: {short.trouble.tries}"
-    again = f"job {facts.drivers[0].id} offers it again when nobody has for {RESUBMIT_AFTER.total_seconds():.0f} s"
-    return TaskInstanceExplanation(key, ti, waits, Release(f"a worker that is free; {again}"))
+    comes = WorkerComes(facts.drivers[0].id, RESUBMIT_AFTER.total_seconds())
+    return TaskInstanceExplanation(key, ti, waits, comes)
 
 
 def _claimed(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts) -> TaskInstanceExplanation:
@@ -103,24 +105,26 @@ def _claimed(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts) -> Ta
     if ti.reason and ti.view.state is TaskInstanceState.RUNNING:
         waits += f"; its function has returned, and its process is {ti.reason}"
     if lease is None:
-        return TaskInstanceExplanation(key, ti, waits, Release("its end"))
+        return TaskInstanceExplanation(key, ti, waits, TryEnds())
     if lease > 0:
-        text = f"its end; if its worker falls silent, it is lost in {seconds_text(lease)}"
-        return TaskInstanceExplanation(key, ti, f"{waits}, lease for {seconds_text(lease)} more", Release(text))
+        waits += f", lease for {seconds_text(lease)} more"
+        return TaskInstanceExplanation(key, ti, waits, TryEndsOrIsLost(lease))
     waits += f"; its lease ran out {seconds_text(-lease)} ago"
     if not facts.drivers:
         return TaskInstanceExplanation(key, ti, f"{waits}, and no live job looks after it", their_next_step(facts))
-    return TaskInstanceExplanation(key, ti, waits, Release("the next step of its job declares this try lost"))
+    return TaskInstanceExplanation(key, ti, waits, LossDeclared())
 
 
-def _idle(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts, step: Step) -> TaskInstanceExplanation:
+def _idle(
+    facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts, step: Step, typed: Typed
+) -> TaskInstanceExplanation:
     decision, moved = step.decisions.get(key), step.transitions.get(ti.view.id)
     if decision is None:
         if moved is None:
-            return _blocked(facts, key, ti, step)
+            return _blocked(facts, key, ti, step, typed)
         waits = f"the next step makes it {moved.after}: {moved.reason}"
         return TaskInstanceExplanation(key, ti, waits, their_next_step(facts))
-    waits = " ".join(status.reason for status in decision.failed)
+    waits = " ".join(status.reason.told(typed) for status in decision.failed)
     if moved is not None:
         why = f": {waits}" if waits else ": every dependency is met"
         waits = f"the next step makes it {moved.after}{why}"
@@ -130,11 +134,13 @@ def _idle(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts, step: St
     return TaskInstanceExplanation(key, ti, waits, release, decision.statuses, decision.doomed)
 
 
-def _blocked(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts, step: Step) -> TaskInstanceExplanation:
+def _blocked(
+    facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts, step: Step, typed: Typed
+) -> TaskInstanceExplanation:
     """The planner has nothing to say of it: its run is not active. A deadlock's proof has said why."""
     for blocker in facts.blocked:
         if blocker.key == key:
-            waits = " ".join(status.reason for status in blocker.reasons)
+            waits = " ".join(status.reason.told(typed) for status in blocker.reasons)
             decision = Decision(key, blocker.state, Verdict.WAIT, blocker.reasons, doomed=True)
             release = release_of(facts, decision)
             return TaskInstanceExplanation(key, ti, waits, release, blocker.reasons, doomed=True)
@@ -146,14 +152,14 @@ class RunExplanation(Struct, frozen=True):
 
     facts: RunFacts
     waits: str
-    release: Release | None
+    release: Message | None
     task_instances: tuple[TaskInstanceExplanation, ...]
 
 
-def explain_run(facts: RunFacts) -> RunExplanation:
+def explain_run(facts: RunFacts, typed: Typed = plainly) -> RunExplanation:
     """Why this run stands as it does, what would change that, and the same for each of its task instances."""
     step = next_step(facts)
-    tis = tuple(explain_task_instance(facts, ti, step) for ti in facts.task_instances)
+    tis = tuple(explain_task_instance(facts, ti, step, typed) for ti in facts.task_instances)
     unfinished = [each for each in tis if each.facts.view.state not in FINISHED]
     match facts.run.state:
         case DagRunState.QUEUED:

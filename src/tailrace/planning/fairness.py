@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tailrace.planning.dependencies import UNLIMITED
-from tailrace.planning.plan import DependencyStatus, Wait, WaitChanges
+from tailrace.planning.plan import Dependency, DependencyStatus, Wait, WaitChanges
+from tailrace.planning.reasons import LeftToOthers
 from tailrace.planning.snapshot import Contender, Snapshot
 
 #: Nobody gives up its turn to one that has waited less: handing over costs more than short tasks do.
@@ -95,12 +96,8 @@ class Turns:
         if first is None:
             return None
         self.wait_for(resource, occupied)
-        whose = "live runs" if first.lane == 0 else f"backfill {first.lane}"
-        reason = (
-            f"{resource}: free room is left to {whose} of job {first.job_id}, which waits since "
-            f"{first.since.isoformat(timespec='seconds')} and holds {first.occupied}; this lane holds {race.mine:g}."
-        )
-        return DependencyStatus("Fair Share", False, reason)
+        reason = LeftToOthers(resource, first.lane, first.job_id, first.since, first.occupied, race.mine)
+        return DependencyStatus(Dependency.FAIR_SHARE, False, reason)
 
     def take(self, resource: str, slots: int = 1) -> None:
         """Count what this step takes."""

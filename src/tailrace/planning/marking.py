@@ -24,6 +24,8 @@ from tailrace.planning.commands import (
     RunChange,
     TaskInstanceChange,
 )
+from tailrace.planning.messages import Message
+from tailrace.planning.notices import NothingToMark, StayUpstreamFailed
 from tailrace.planning.reopening import drivers, freed_runs
 from tailrace.planning.selecting import instances, key_of, refusals, with_relatives
 
@@ -116,9 +118,9 @@ def _plan(facts: CommandFacts, dag: DagSpec, marked: list[tuple[_Marked, RunChan
     freed = list(freed_runs(facts, dag, touched, Cause.MARKED))
     changed = [(one.run, change) for one, change in marked] + freed
     open_after = [replace(run, state=change.after) for run, change in changed if change.after not in CLOSED]
-    notices = [*_left(facts, dag, marked), *drivers(facts, open_after)]
+    notices: list[Message] = [*_left(facts, dag, marked), *drivers(facts, open_after)]
     if not changed:
-        notices.append("nothing to mark: it is so already")
+        notices.append(NothingToMark())
     return CommandPlan(
         CommandKind.MARK,
         facts.dag_id,
@@ -132,17 +134,14 @@ def _plan(facts: CommandFacts, dag: DagSpec, marked: list[tuple[_Marked, RunChan
     )
 
 
-def _left(facts: CommandFacts, dag: DagSpec, marked: Iterable[tuple[_Marked, RunChange]]) -> Iterable[str]:
+def _left(facts: CommandFacts, dag: DagSpec, marked: Iterable[tuple[_Marked, RunChange]]) -> Iterable[Message]:
     """What a mark leaves as it is although it was decided by what is marked now."""
     for one, _ in marked:
         below = {lower for step in one.steps for lower in dag.descendants.get(step.key.task_id, ())}
         states = one.states()
         left = sorted(task_id for task_id in below if TaskInstanceState.UPSTREAM_FAILED in states.get(task_id, ()))
         if left:
-            yield (
-                f"{one.run.run_id}: {', '.join(left)} stay{'s' if len(left) == 1 else ''} upstream_failed; "
-                f"`tailrace tasks clear {facts.dag_id} {left[0]} {one.run.run_id}` lets it run"
-            )
+            yield StayUpstreamFailed(facts.dag_id, one.run.run_id, left[0], tuple(left), len(left))
 
 
 def _step(

@@ -17,6 +17,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.failed_tasks import FailedTasks
+from tailrace.planning.messages import Message
 
 
 class Verdict(StrEnum):
@@ -28,12 +29,28 @@ class Verdict(StrEnum):
     WAIT = "wait"
 
 
-class DependencyStatus(NamedTuple):
-    """One dependency's answer: its name as Airflow logs it, met or not, and why."""
+class Dependency(StrEnum):
+    """The dependency checks, by the names Airflow logs them by."""
 
-    dependency: str
+    DAGRUN_RUNNING = "Dagrun Running"
+    RETRY_PERIOD = "Not In Retry Period"
+    RESCHEDULE = "Ready To Reschedule"
+    BRANCH = "Not Previously Skipped"
+    TRIGGER_RULE = "Trigger Rule"
+    PREVIOUS_RUN = "Previous Dagrun State"
+    POOL_SLOTS = "Pool Slots Available"
+    DAG_SLOTS = "Task Instance Slots Available"
+    TASK_SLOTS = "Task Concurrency"
+    BACKFILL_RUNS = "Backfill Not Paused"
+    FAIR_SHARE = "Fair Share"
+
+
+class DependencyStatus(NamedTuple):
+    """What one dependency check says: which it is, met or not, and why."""
+
+    dependency: Dependency
     passed: bool
-    reason: str
+    reason: Message
 
 
 class Decision(Struct, frozen=True):

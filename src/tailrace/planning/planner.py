@@ -21,6 +21,7 @@ from tailrace.planning.evaluation import Evaluation, evaluate_task_instance, poo
 from tailrace.planning.fairness import Turns, pool_resource, runs_resource, tasks_resource
 from tailrace.planning.plan import (
     Decision,
+    Dependency,
     DependencyStatus,
     LookBack,
     Plan,
@@ -31,6 +32,7 @@ from tailrace.planning.plan import (
     TaskTransition,
     Verdict,
 )
+from tailrace.planning.reasons import BackfillPaused
 from tailrace.planning.retries import AfterTry, after_loss, after_stop
 from tailrace.planning.snapshot import BackfillView, PreviousRun, RunView, Snapshot, StrayTry, TaskInstanceView
 from tailrace.planning.verdicts import judge_backfill, judge_run
@@ -214,7 +216,7 @@ def _give_room(draft: _Draft, boards: Iterable[Board], turns: Turns) -> None:
     for ready in sorted(draft.ready, key=lambda ready: -ready.task.priority_weight):  # stable: keeps run order
         decision = ready.evaluation.decision
         if paused:
-            full: DependencyStatus | None = DependencyStatus("Backfill Not Paused", False, "The backfill is paused.")
+            full: DependencyStatus | None = DependencyStatus(Dependency.BACKFILL_RUNS, False, BackfillPaused())
         else:
             full = capacity.take(ready.board, ready.task)
         if full is not None:

@@ -4,14 +4,16 @@ A deadlock is final only until a person changes what it leans on: a run that was
 again when the tasks it waits for were touched there, and so does the run after it.
 """
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Cause
+from tailrace.planning import notices
 from tailrace.planning.commands import CommandFacts, DeadlockedRun, KnownRun, RunChange
+from tailrace.planning.messages import Message
 
 
 def freed_runs(
@@ -19,7 +21,7 @@ def freed_runs(
 ) -> Iterator[tuple[KnownRun, RunChange]]:
     """The deadlocked runs that wait for a touched task of their previous run, however far down the line.
 
-    ``touched`` are the tasks a command changes, by run; those runs themselves are not answered.
+    ``touched`` are the tasks a command changes, by run; those runs themselves are left out.
     """
     followers: dict[int, list[DeadlockedRun]] = {}
     for found in facts.deadlocked:
@@ -52,55 +54,37 @@ def _waits_for(dag: DagSpec, found: DeadlockedRun, previous: int, tasks: frozens
     return False
 
 
-def drivers(facts: CommandFacts, runs: Iterable[KnownRun]) -> Iterator[str]:
-    """Who drives these open runs from here on, or which command makes somebody; one line for each answer."""
-    groups: dict[str, list[KnownRun]] = {}
+def drivers(facts: CommandFacts, runs: Iterable[KnownRun]) -> Iterator[Message]:
+    """Who drives these open runs from here on, or what makes somebody; runs with one driver are told together."""
+    groups: dict[tuple[type[notices.DrivenByJob], tuple[Any, ...]], list[KnownRun]] = {}
     judged: set[int] = set()
     for run in runs:
         if not run.wanted_by and run.judged_by is not None:
             judged.add(run.judged_by)
         groups.setdefault(_driver(facts, run), []).append(run)
-    for line, driven in groups.items():
-        dates = sorted(run.logical_date for run in driven)
+    for (driven, more), group in groups.items():
+        dates = sorted(run.logical_date for run in group)
         first, last = (date.isoformat(timespec="minutes") for date in (dates[0], dates[-1]))
-        ends = f"-s {first}" if first == last else f"-s {first} -e {last}"
-        which = driven[0].run_id if len(driven) == 1 else f"{len(driven)} runs"
-        yield f"{which}: {line.format(range=ends, it='it' if len(driven) == 1 else 'them')}"
+        yield driven(facts.dag_id, group[0].run_id, len(group), first, last, *more)
     if judged:
-        ids = ", ".join(str(id) for id in sorted(judged))
-        yield f"the verdict of backfill {ids} stays as it is"
+        yield notices.VerdictStays(tuple(sorted(judged)))
 
 
-def _driver(facts: CommandFacts, run: KnownRun) -> str:
+def _driver(facts: CommandFacts, run: KnownRun) -> tuple[type[notices.DrivenByJob], tuple[Any, ...]]:
+    """Who drives the run, as the message that says so, and what that has to know beside the runs."""
     wanting = [facts.backfills[id] for id in run.wanted_by if id in facts.backfills]
     unpaused = [backfill for backfill in wanting if not backfill.paused]
     for backfill in unpaused:
         if backfill.driven:
-            return f"backfill {backfill.id} drives {{it}}"
+            return notices.DrivenByBackfill, (backfill.id,)
     for backfill in unpaused:
         if backfill.detached:
-            return f"backfill {backfill.id} drives {{it}} as soon as a scheduler runs (`tailrace scheduler`)"
-        return f"backfill {backfill.id} drives {{it}}; continue that with `{_braced(backfill.command)}`"
+            return notices.DrivenDetached, (backfill.id,)
+        return notices.DrivenIfContinued, (backfill.id, backfill.command)
     for backfill in wanting:
-        return f"backfill {backfill.id} is paused; go on with `tailrace backfill resume {backfill.id}`"
+        return notices.DrivenIfResumed, (backfill.id,)
     if run.owner_alive and run.state is DagRunState.RUNNING:
-        return "a job goes on with {it}"
-    paused = f" once {facts.dag_id} is unpaused" if facts.dag_paused else ""
-    here = (
-        ""
-        if run.run_type is RunType.MANUAL
-        else f", or run {{it}} here: `tailrace backfill {facts.dag_id} {{range}}{_braced(_options(run))}`"
-    )
-    return f"a scheduler drives {{it}}{paused} (`tailrace scheduler`){here}"
-
-
-def _options(run: KnownRun) -> str:
-    """What a command has to name for the run to be done again as it was; it keeps its conf unasked."""
-    named = [f" --pool {shlex.quote(run.pool)}"] if run.pool else []
-    named += [" --disable-retry"] if run.disable_retry else []
-    named += [" --mark-success"] if run.mark_success else []
-    return "".join(named)
-
-
-def _braced(command: str) -> str:
-    return command.replace("{", "{{").replace("}", "}}")
+        return notices.DrivenByJob, ()
+    if run.run_type is RunType.MANUAL:
+        return notices.DrivenByScheduler, (facts.dag_paused,)
+    return notices.DrivenByAnybody, (facts.dag_paused, run.pool, run.disable_retry, run.mark_success)

@@ -15,6 +15,9 @@ from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Cause
 from tailrace.planning.commands import CommandFacts, CommandKind, CommandPlan, DeadlockedRun, KnownRun, RunChange
 from tailrace.planning.dependencies import UNLIMITED
+from tailrace.planning.messages import Message
+from tailrace.planning.notices import GoAgain, PoolStandsStill
+from tailrace.planning.refusals import BadPoolName, BadSlots
 from tailrace.planning.reopening import drivers, freed_runs
 
 _REASON = "the pool that it needs was changed"
@@ -40,17 +43,17 @@ class ResizePlan(Struct, frozen=True):
     before: int | None = None
     deadlocked: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
     reopens: tuple[CommandPlan, ...] = ()
-    notices: tuple[str, ...] = ()  # one line each, for the person
-    refusals: tuple[str, ...] = ()
+    notices: tuple[Message, ...] = ()  # for the person
+    refusals: tuple[Message, ...] = ()
 
 
 def plan_resize(facts: ResizeFacts, name: str, slots: int, description: str | None = None) -> ResizePlan:
     """Everything that giving the pool so many slots (-1: no limit) writes. Refused for a bad name or size."""
-    refusal = None
+    refusal: Message | None = None
     if slots < UNLIMITED:
-        refusal = f"pool {name!r}: expected 0 slots or more (-1: no limit), found {slots}"
+        refusal = BadSlots(name, slots)
     elif facts.slots is None and (wrong := wrong_with_label(name)):
-        refusal = f"a pool's name must be {wrong}"
+        refusal = BadPoolName(wrong)
     if refusal is not None:
         return ResizePlan(name, slots, refusals=(refusal,))
     reopens = tuple(plan for dag in facts.dags if (plan := _reopen(dag, name, slots)) is not None)
@@ -109,10 +112,9 @@ def _is_let_go(dag: DagSpec, found: DeadlockedRun, name: str, slots: int) -> boo
     return False
 
 
-def _notices(name: str, slots: int, reopens: tuple[CommandPlan, ...]) -> Iterator[str]:
+def _notices(name: str, slots: int, reopens: tuple[CommandPlan, ...]) -> Iterator[Message]:
     if slots == 0:
-        yield f"what needs pool {name} waits until it has slots again: `tailrace pools set {name} SLOTS`"
+        yield PoolStandsStill(name)
     for plan in reopens:
-        runs = "1 run" if len(plan.runs) == 1 else f"{len(plan.runs)} runs"
-        yield f"{runs} of {plan.dag_id} that were deadlocked for it {'goes' if len(plan.runs) == 1 else 'go'} again"
+        yield GoAgain(plan.dag_id, len(plan.runs))
         yield from plan.notices

@@ -6,6 +6,8 @@ from datetime import datetime
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import DagSpec
 from tailrace.planning.commands import CommandFacts, KnownRun, KnownTaskInstance
+from tailrace.planning.messages import Message
+from tailrace.planning.refusals import NeverRan, NoRunsInRange, NoSuchRun, NoSuchTask
 
 
 def name_of(run: str | datetime) -> str:
@@ -13,19 +15,19 @@ def name_of(run: str | datetime) -> str:
     return run if isinstance(run, str) else run.isoformat(timespec="minutes")
 
 
-def refusals(facts: CommandFacts, task_ids: Iterable[str] = ()) -> Iterator[str]:
-    """Why the command means nothing: one line for each thing that it names and that is not there."""
+def refusals(facts: CommandFacts, task_ids: Iterable[str] = ()) -> Iterator[Message]:
+    """Why the command means nothing: one for each thing that it names and that is not there."""
     if facts.dag is None:
-        yield f"{facts.dag_id} has never run here; `tailrace runs list` lists what has"
+        yield NeverRan(facts.dag_id)
         return
     for run in facts.not_found:
-        yield f"{facts.dag_id} has no run {name_of(run)}; `tailrace runs list {facts.dag_id}` lists its runs"
+        yield NoSuchRun(facts.dag_id, name_of(run))
     if not facts.runs and not facts.not_found:
-        yield f"{facts.dag_id} has no runs in this range; `tailrace runs list {facts.dag_id}` lists its runs"
+        yield NoRunsInRange(facts.dag_id)
     known = {*facts.dag.by_id, *(ti.task_id for run in facts.runs for ti in run.task_instances)}
     for task_id in task_ids:
         if task_id not in known:
-            yield f"{facts.dag_id} has no task {task_id!r}; it has {', '.join(sorted(known))}"
+            yield NoSuchTask(facts.dag_id, task_id, tuple(sorted(known)))
 
 
 def with_relatives(dag: DagSpec, task_ids: Iterable[str], *, upstream: bool, downstream: bool) -> frozenset[str]:

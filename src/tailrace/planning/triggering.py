@@ -8,6 +8,9 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
 from tailrace.model.spec import DagSpec, ScheduleKind
 from tailrace.planning.backfills import NO_CONF
+from tailrace.planning.messages import Message
+from tailrace.planning.notices import BeginsUnpaused
+from tailrace.planning.refusals import FutureDate, RunExists
 from tailrace.timetable import intervals_between, previous_interval
 
 
@@ -35,28 +38,25 @@ class TriggerPlan(Struct, frozen=True):
     logical_date: datetime
     interval: DataInterval
     conf: str | None = None
-    refusals: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
+    refusals: tuple[Message, ...] = ()
+    notices: tuple[Message, ...] = ()
 
 
 def plan_trigger(dag: DagSpec, request: TriggerRequest, now: datetime, facts: TriggerFacts | None) -> TriggerPlan:
     """The run that the request means; with ``facts``, also whether it may be created. ``now`` stands for no date."""
     date = now if request.logical_date is None else request.logical_date
     run_id = request.run_id or run_id_for(RunType.MANUAL, date)
-    refusals: list[str] = []
-    notices: list[str] = []
+    refusals: list[Message] = []
+    notices: list[Message] = []
     if facts is not None:
-        for taken, what in ((facts.same_date, "of that logical date"), (facts.same_id, "of that id")):
+        for taken, what in ((facts.same_date, "logical date"), (facts.same_id, "id")):
             if taken is not None:
-                refusals.append(
-                    f"{dag.dag_id} has a run {what} already, {taken}; have it done again with "
-                    f"`tailrace runs clear {dag.dag_id} {taken}`, or give another --logical-date"
-                )
+                refusals.append(RunExists(dag.dag_id, taken, what))
                 break
         if facts.dag_paused:
-            notices.append(f"{dag.dag_id} is paused: it begins once `tailrace dags unpause {dag.dag_id}` is typed")
+            notices.append(BeginsUnpaused(dag.dag_id))
     if date > now:
-        refusals.append(f"{date.isoformat(timespec='minutes')} is in the future; give a --logical-date that has come")
+        refusals.append(FutureDate(date))
     conf = None if request.conf == NO_CONF else request.conf
     return TriggerPlan(run_id, date, interval_for(dag, date), conf, tuple(refusals), tuple(notices))
 

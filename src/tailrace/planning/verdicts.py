@@ -1,4 +1,4 @@
-"""When a run, and a backfill, is over, and how: a function of final states alone (semantics 9.1, DESIGN 6).
+"""When a run, and a backfill, is over, and how: a function of final states alone.
 
 A run is judged by its leaves once nothing is unfinished. It is deadlocked when every unfinished task instance is
 doomed; the verdict names each of them with its blockers, and apply re-reads the evidence before it writes.
@@ -8,7 +8,7 @@ from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.board import Board
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
-from tailrace.planning.plan import BackfillVerdict, Blocker, RunVerdict
+from tailrace.planning.plan import BackfillVerdict, Blocker, Dependency, RunVerdict
 from tailrace.planning.snapshot import BackfillView, TaskInstanceView
 
 _BAD = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
@@ -53,7 +53,7 @@ def _deadlock(board: Board, dag_version: int) -> RunVerdict:
         past_evidence={id: previous.state for id, previous in past.items()},
         past_versions={id: previous.version for id, previous in past.items()},
         dag_version=dag_version if past else None,
-        pool_evidence=dict(board.pool_sizes) if "Pool Slots Available" in names else {},
+        pool_evidence=dict(board.pool_sizes) if Dependency.POOL_SLOTS in names else {},
         reason=f"{len(blocked)} task instances can never run; first: {_first(blocked)}",
     )
 
@@ -61,14 +61,14 @@ def _deadlock(board: Board, dag_version: int) -> RunVerdict:
 def _blocker(board: Board, ti: TaskInstanceView) -> Blocker:
     key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
     reasons = board.doomed[ti.id].failed
-    by_past = any(status.dependency == "Previous Dagrun State" for status in reasons)
+    by_past = any(status.dependency is Dependency.PREVIOUS_RUN for status in reasons)
     previous = board.previous[ti.task_id].run_id if by_past else None
     return Blocker(key, board.state(ti), reasons, previous)
 
 
 def _first(blocked: tuple[Blocker, ...]) -> str:
     first = blocked[0]
-    return f"{first.key.task_id}: {' '.join(status.reason for status in first.reasons)}"
+    return f"{first.key.task_id}: {' '.join(str(status.reason) for status in first.reasons)}"
 
 
 def judge_backfill(backfill: BackfillView) -> BackfillVerdict | None:

@@ -1,164 +1,30 @@
-"""Drives one backfill here: finds the DAG, creates or continues the backfill, runs its job, tells what became of it.
+"""Drives one backfill that exists, here, until it ends or somebody interrupts.
 
-Imported only after the zygote is forked (see ``launch``), because this is where SQLAlchemy comes in.
+Imported only after the zygote is forked (see ``service.launch``), because this is where SQLAlchemy comes in.
 """
 
 import time
 from collections.abc import Callable
-from contextlib import closing
-from datetime import UTC, datetime
 from functools import partial
 
-from msgspec.structs import replace
-
 from tailrace.effects.asks import Note, Woken
-from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.execution.identity import own_identity
-from tailrace.execution.loading_process import LoadReport
-from tailrace.execution.logs import log_path
 from tailrace.execution.zygote import ZygoteHandle
-from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
+from tailrace.jobs.backfill import BackfillEnd, backfill_loop
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.summaries import BackfillSummary
-from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
-from tailrace.model.suggestions import in_words
-from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
-from tailrace.planning.creation import plan_backfill
+from tailrace.model.spec import DagSpec
 from tailrace.planning.explained import JobTrouble
-from tailrace.runtime.commands import (
-    EXIT_CODES,
-    BackfillCommand,
-    BackfillEnding,
-    BackfillPreview,
-    BackfillReport,
-    RootFailure,
-)
-from tailrace.runtime.dates import LogicalRange, range_for
-from tailrace.runtime.driver import JobDriver, Paced, drive_job, new_write_id, pace_of
+from tailrace.runtime.driver import JobDriver, Paced, drive_job, pace_of
 from tailrace.runtime.executors import start_executor
-from tailrace.runtime.finding import find_dag
-from tailrace.runtime.listening import BackfillStarted, Listener, Progress, telling_interrupts
-from tailrace.runtime.opening import open_metastore
+from tailrace.runtime.listening import Listener, Progress, telling_interrupts
+from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 
-_CREATION_ATTEMPTS = 20
 _PROGRESS_SECONDS = 0.2
 
 
-def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote: ZygoteHandle) -> BackfillReport:
-    """Create or continue the backfill and drive it until it ends, or until somebody interrupts."""
-    began = time.monotonic()
-    report = zygote.loaded()
-    dag = find_dag(report, command.dag_id, settings.dags)
-    dates = range_for(dag, command.start, command.end, datetime.now(UTC))
-    request = _request(command, dates)
-    with closing(open_metastore(settings, runs_tasks=True)) as metastore, Interrupts() as interrupts:
-        creation, backfill_id = _create(metastore, dag, request, dates, command.typed)
-        notices = (*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id))
-        started = BackfillStarted(
-            backfill_id=backfill_id,
-            continued=creation.continues is not None,
-            creation=replace(creation, notices=notices),
-            metastore=metastore.describe(),
-            executor=settings.executor,
-            workers=settings.workers,
-        )
-        listener.started(started)
-        end = _drive(metastore, settings, zygote, dag, backfill_id, listener, interrupts, began)
-        metastore.require_same_content()
-        summary = metastore.backfill_summary(backfill_id)
-        return _report(summary, end, interrupts, time.monotonic() - began, settings, notices)
-
-
-def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -> BackfillReport:
-    """Create the backfill, or continue it, for schedulers to drive; returns at once."""
-    began = time.monotonic()
-    report = zygote.loaded()
-    dag = find_dag(report, command.dag_id, settings.dags)
-    dates = range_for(dag, command.start, command.end, datetime.now(UTC))
-    with closing(open_metastore(settings)) as metastore:
-        creation, backfill_id = _create(metastore, dag, _request(command, dates), dates, command.typed)
-        notices = (*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id))
-        if not metastore.is_scheduler_alive():
-            notices += ("no scheduler is running: `tailrace scheduler` starts one, and drives it",)
-        summary = metastore.backfill_summary(backfill_id)
-        return BackfillReport(
-            backfill_id=backfill_id,
-            dag_id=dag.dag_id,
-            state=BackfillEnding(summary.state),
-            exit_code=0,
-            runs=summary.runs,
-            task_instances=summary.task_instances,
-            seconds=time.monotonic() - began,
-            failed=summary.failures.everywhere,
-            failed_inside=summary.failures.inside,
-            notices=notices,
-        )
-
-
-def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -> BackfillPreview:
-    """What the command would do. Writes nothing: a metastore that does not exist yet is taken as empty."""
-    report = zygote.loaded()
-    dag = find_dag(report, command.dag_id, settings.dags)
-    dates = range_for(dag, command.start, command.end, datetime.now(UTC))
-    request = _request(command, dates)
-    if Metastore.is_empty(settings.database_url):
-        facts = BackfillFacts(datetime.now(UTC), pools={DEFAULT_POOL: DEFAULT_POOL_SLOTS})
-    else:
-        with closing(open_metastore(settings, may_migrate=False)) as metastore:
-            facts = metastore.backfill_facts(dag, request, dates.intervals)
-    creation = plan_backfill(dag, request, dates.intervals, facts)
-    creation = replace(creation, notices=(*dates.notices, *creation.notices, *_load_notices(report, dag.dag_id)))
-    return BackfillPreview(creation, dag, str(settings.database_url))
-
-
-def _load_notices(report: LoadReport, dag_id: str) -> tuple[str, ...]:
-    broken = sorted({mistake.file for mistake in report.mistakes})
-    notices = report.notices
-    if broken:
-        have = "has" if len(broken) == 1 else "have"
-        notices += (f"{in_words(broken)} {have} mistakes (`tailrace dags check` tells them)",)
-    return notices + tuple(note.message for note in report.notes if note.dag_id == dag_id)
-
-
-def _request(command: BackfillCommand, dates: LogicalRange) -> BackfillRequest:
-    return BackfillRequest(
-        dag_id=command.dag_id,
-        start=dates.first,
-        end=dates.last,
-        reprocess=command.reprocess,
-        new=command.new,
-        conf=command.conf,
-        disable_retry=command.disable_retry,
-        mark_success=command.mark_success,
-        ignore_first_depends_on_past=command.ignore_first_depends_on_past,
-        pool=command.pool,
-        max_active_runs=command.max_active_runs,
-        backwards=command.backwards,
-        stop_on_failure=command.stop_on_failure,
-        detached=command.detached,
-    )
-
-
-def _create(
-    metastore: Metastore, dag: DagSpec, request: BackfillRequest, dates: LogicalRange, typed: str
-) -> tuple[BackfillCreation, int]:
-    """Read, decide, write; and again when somebody else changed the range in between."""
-    for _ in range(_CREATION_ATTEMPTS):
-        facts = metastore.backfill_facts(dag, request, dates.intervals)
-        creation = plan_backfill(dag, request, dates.intervals, facts)
-        if creation.refusals:
-            raise CommandError("\n".join(creation.refusals))
-        backfill_id = metastore.create_backfill(dag, creation, typed, new_write_id())
-        if isinstance(backfill_id, int):
-            return creation, backfill_id
-    raise EnvironmentBroken(
-        f"others keep changing the runs of {dag.dag_id} in this range; try again when they are done"
-    )
-
-
-def _drive(
+def drive_backfill(
     metastore: Metastore,
     settings: Settings,
     zygote: ZygoteHandle,
@@ -168,6 +34,7 @@ def _drive(
     interrupts: Interrupts,
     began: float,
 ) -> BackfillEnd:
+    """Drive it as a job of this process; ``began`` is when its command did, by the monotonic clock."""
     executor = start_executor(metastore, settings, interrupts, listener.said, zygote)
     identity = own_identity()
     try:
@@ -217,45 +84,3 @@ def _progress(metastore: Metastore, backfill_id: int, tasks: int, listener: List
         return
     counts = metastore.backfill_progress(backfill_id)
     listener.progressed(Progress(counts.runs, counts.task_instances, tasks, time.monotonic() - began, counts.running))
-
-
-def _report(
-    summary: BackfillSummary,
-    end: BackfillEnd,
-    interrupts: Interrupts,
-    seconds: float,
-    settings: Settings,
-    notices: tuple[str, ...],
-) -> BackfillReport:
-    if end.ending is Ending.JUDGED:
-        state = BackfillEnding(summary.state)
-    elif end.ending is Ending.PAUSED:
-        state = BackfillEnding.PAUSED
-    else:
-        state = BackfillEnding.INTERRUPTED
-    root = summary.root_failure
-    log = None if root is None else log_path(settings.home, root.try_key)
-    return BackfillReport(
-        backfill_id=summary.id,
-        dag_id=summary.dag_id,
-        state=state,
-        exit_code=interrupts.exit_code if state is BackfillEnding.INTERRUPTED else _exit_code(state, summary, settings),
-        runs=summary.runs,
-        task_instances=summary.task_instances,
-        seconds=seconds,
-        blocked=summary.blocked,
-        root_failure=None
-        if root is None
-        else RootFailure(root.try_key, root.state, root.reason, str(log) if log and log.exists() else None),
-        left_failed=summary.left_failed,
-        failed=summary.failures.everywhere,
-        failed_inside=summary.failures.inside,
-        notices=notices,
-    )
-
-
-def _exit_code(state: BackfillEnding, summary: BackfillSummary, settings: Settings) -> int:
-    """By the verdict over the runs; what failed inside of them counts only where somebody has asked for it."""
-    if state is BackfillEnding.SUCCESS and summary.failures.inside and settings.fail_on_task_failure:
-        return EXIT_CODES[BackfillEnding.FAILED]
-    return EXIT_CODES[state]

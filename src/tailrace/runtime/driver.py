@@ -4,7 +4,6 @@ Every effect is performed in exactly one place here; nothing here decides anythi
 """
 
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -42,17 +41,13 @@ from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState
 from tailrace.planning.explained import JobTrouble
 from tailrace.planning.snapshot import Snapshot
+from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 
 R = TypeVar("R")
 
 _GATHER_SECONDS = 0.04
-
-
-def new_write_id() -> str:
-    """A client-made id for one write: the same id repeats the same write, so a lost answer costs nothing."""
-    return uuid.uuid4().hex
 
 
 def pace_of(settings: Settings) -> Pace:

@@ -44,7 +44,7 @@ class Editions:
 
     ``watch`` has looked at the files before the ``first`` zygote began to load them. ``start_zygote`` begins to load
     them again, ``start_executor`` makes workers over a loaded zygote (and is told what each of them must do first),
-    ``told`` hears one line for a person when the files changed.
+    ``told`` is called with a line for a person when the files changed, ``loaded`` with what each edition holds.
     """
 
     def __init__(
@@ -55,8 +55,10 @@ class Editions:
         start_zygote: Callable[[], ZygoteHandle],
         start_executor: Callable[[ZygoteHandle, Callable[[], None]], LocalHand],
         told: Callable[[str], None],
+        loaded: Callable[[LoadReport], None] = lambda report: None,
     ) -> None:
         self._watch = watch
+        self._tell_loaded = loaded
         self._start_zygote = start_zygote
         self._start_executor = start_executor
         self._told = told
@@ -73,6 +75,7 @@ class Editions:
         self._editions.append(self._begin(first))
         self._number = 1
         self._book = _book(self._report, self._number)
+        loaded(self._report)
 
     # --- the files -----------------------------------------------------------------------------------------
 
@@ -149,6 +152,7 @@ class Editions:
         self._editions.append(edition)
         self._number += 1
         self._report, self._book = report, _book(report, self._number)
+        self._tell_loaded(report)
 
     def _that_would_go(self, report: LoadReport) -> dict[str, str]:
         """The files whose DAGs are not all there any more for a mistake, with it: those runs would stand still."""

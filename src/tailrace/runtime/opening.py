@@ -4,6 +4,7 @@ import grp
 import os
 import shlex
 import stat
+import uuid
 from pathlib import Path
 
 from tailrace.errors import CommandError, EnvironmentBroken
@@ -78,3 +79,8 @@ def _is_another_users(path: Path) -> bool:
         return os.lstat(path).st_uid not in (0, os.geteuid())
     except FileNotFoundError:
         return False
+
+
+def new_write_id() -> str:
+    """A client-made id for one write: the same id repeats the same write, so a lost result costs nothing."""
+    return uuid.uuid4().hex

@@ -12,11 +12,11 @@ from tailrace.execution.zygote import ZygoteHandle, start_zygote
 from tailrace.jobs.scheduler import SchedulerEnd, scheduler_loop
 from tailrace.jobs.stepping import Ending
 from tailrace.metastore.store import Metastore
-from tailrace.runtime.driver import JobDriver, drive_job, new_write_id, pace_of
+from tailrace.runtime.driver import JobDriver, drive_job, pace_of
 from tailrace.runtime.editions import Editions
 from tailrace.runtime.executors import start_executor
 from tailrace.runtime.listening import SchedulerListener, SchedulerStarted, telling_interrupts
-from tailrace.runtime.opening import open_metastore
+from tailrace.runtime.opening import new_write_id, open_metastore
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 
@@ -44,6 +44,7 @@ def run(
             ),
             start_executor=partial(start_executor, metastore, settings, interrupts, listener.said),
             told=listener.said,
+            loaded=lambda report: metastore.store_loaded(report.to_keep, new_write_id()),
         )
         try:
             listener.started(

@@ -14,7 +14,8 @@ from tailrace.execution.logs import require_room
 from tailrace.execution.worker import worker_loop
 from tailrace.execution.worker_channel import WorkerChannel
 from tailrace.metastore.store import Metastore
-from tailrace.runtime.driver import drive, new_write_id
+from tailrace.runtime.driver import drive
+from tailrace.runtime.opening import new_write_id
 
 
 class WorkerMain(Struct, frozen=True):

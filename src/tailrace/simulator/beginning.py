@@ -11,6 +11,7 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.states import BACKFILL_CLOSED
 from tailrace.planning.backfills import BackfillRequest, Reprocess
 from tailrace.planning.creation import plan_backfill
+from tailrace.planning.refusals import OptionsDiffer, TaskTooLarge
 from tailrace.planning.resizing import plan_resize
 from tailrace.simulator.actors import Job
 from tailrace.simulator.performing import LEASE_SECONDS
@@ -51,13 +52,14 @@ def type_command(world: "World", command: Command) -> None:
     )
     intervals = [DataInterval(date, date + _DAY) for date in dates]
     creation = plan_backfill(dag, request, intervals, world.metastore.backfill_facts(dag, request, intervals))
-    if creation.refusals and "pool 'small'" in creation.refusals[0]:
-        world.tell("person", "IS REFUSED", creation.refusals[0])
+    refused = creation.refusals[0] if creation.refusals else None
+    if isinstance(refused, TaskTooLarge) and refused.pool == "small":
+        world.tell("person", "IS REFUSED", str(refused))
         set_pool(world, "small", max(task.pool_slots for task in dag.tasks))  # as the refusal says
         world.commands.append(command)
         return
-    if creation.refusals and "; give the same options" in creation.refusals[0]:
-        world.tell("person", "IS REFUSED", creation.refusals[0])
+    if isinstance(refused, OptionsDiffer):
+        world.tell("person", "IS REFUSED", str(refused))
         if len(world.commands) < _COMMANDS_ENOUGH or command not in world.commands:
             world.commands.append(command)  # as the refusal says: later
         world.put_off = True

@@ -26,6 +26,7 @@ from tailrace.model.states import (
     TaskInstanceState,
 )
 from tailrace.model.transitions import Cause
+from tailrace.planning.messages import Sentence
 from tailrace.planning.plan import Blocker, Plan, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunView, Snapshot
@@ -99,7 +100,7 @@ def _pass_over(job_id: int, dag: DagSpec, backfill_id: int, run: RunView) -> Loo
         state = _state(look, ti.id)
         if state is None or state in FINISHED:
             to_run.discard(ti.id)  # seen to be done: dropped, although what waits for it was judged before
-            yield from ask(Note((), text=f"{ti.task_id} is {state}: done, off the list"))
+            yield from ask(Note((), text=Sentence(f"{ti.task_id} is {state}: done, off the list")))
             continue
         steps = tuple(step for step in plan(look).transitions if step.id == ti.id)
         if steps:
@@ -108,9 +109,9 @@ def _pass_over(job_id: int, dag: DagSpec, backfill_id: int, run: RunView) -> Loo
                 yield from ask(Submit(applied.queued))
         elif state not in OCCUPYING:
             not_ready.add(ti.id)
-            yield from ask(Note((), text=f"{ti.task_id} is {state}: not ready"))
+            yield from ask(Note((), text=Sentence(f"{ti.task_id} is {state}: not ready")))
     if not_ready and not_ready == to_run:
-        yield from ask(Note((), text="all that is left is not ready: deadlocked"))
+        yield from ask(Note((), text=Sentence("all that is left is not ready: deadlocked")))
         look = yield from ask(ReadSnapshot(job_id, dag, backfill_id))
         found = next((each for each in look.runs if each.id == run.id), None)
         if found is not None:

@@ -3,12 +3,11 @@
 A refusal is where two actors met: a plan that came too late, a claim that somebody else won, a report of a lost try.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tailrace.effects.asks import ClaimTry, Heartbeat, ReportOutcome
-from tailrace.effects.results import Applied
+from tailrace.effects.results import Applied, StaleKind
 from tailrace.effects.tries import Refused, Renewal
 from tailrace.model.states import BackfillState
 from tailrace.model.transitions import BACKFILL_TRANSITIONS, DAG_RUN_TRANSITIONS, TASK_INSTANCE_TRANSITIONS
@@ -17,22 +16,6 @@ from tailrace.planning.commands import CommandKind
 #: A transition that occurred: what it is of (task_instance, dag_run, backfill), before, after, actor, cause.
 Step = tuple[str, str, str, str, str]
 
-#: The refusals of an applied plan's parts, by the words they are told with.
-_STALE: tuple[tuple[str, str], ...] = (
-    (r"activation refused: expected queued", "activation: the run is not as it was"),
-    (r"activation refused: \d+ runs", "activation: the window is full"),
-    (r"takeover refused: expected", "takeover: the run is not as it was"),
-    (r"takeover refused: its owner", "takeover: its owner lives"),
-    (r"yield refused", "yield: the run is not as it was"),
-    (r"adoption refused", "adoption: the run is not as it was"),
-    (r"^backfill \d+: verdict \w+ refused: a wanted", "backfill verdict: something is still open"),
-    (r"^backfill \d+: verdict \w+ refused", "backfill verdict: the backfill is not as it was"),
-    (r"verdict \w+ refused: expected running", "verdict: the run is not as it was"),
-    (r"verdict \w+ refused: previous run", "verdict: its previous run is not as it was"),
-    (r"verdict \w+ refused: its DAG", "verdict: its DAG is not as it was"),
-    (r"verdict \w+ refused: pool", "verdict: a pool is not as it was"),
-    (r"verdict \w+ refused: \S+: expected", "verdict: a task instance is not as it was"),
-)
 _OTHERS = (
     "step: not as it was",
     "step: no room",
@@ -50,14 +33,13 @@ _COMMANDS = tuple(f"command: {kind}" for kind in CommandKind)
 TRIGGER_REFUSED = "trigger: the date is taken"
 
 #: Every kind of refusal there is.
-REFUSALS = frozenset({kind for _, kind in _STALE} | {TRIGGER_REFUSED, *_OTHERS, *_COMMANDS})
+REFUSALS = frozenset({*map(str, StaleKind), TRIGGER_REFUSED, *_OTHERS, *_COMMANDS})
 
 
 def refusals(effect: object, answer: Any) -> Iterator[str]:
     """The kinds of refusal in one answer."""
     if isinstance(answer, Applied):
-        for text in answer.stale:
-            yield next((kind for words, kind in _STALE if re.search(words, text)), f"unknown: {text}")
+        yield from (str(stale.kind) for stale in answer.stale)
         if answer.lost:
             yield "step: not as it was"
         if answer.deferred:

@@ -44,7 +44,7 @@ def words(effect: Effect[Any], answer: Any, several: bool) -> str:
         case frozenset():
             return f"{len(answer)} lost"
     if isinstance(effect, Note):
-        return effect.text
+        return "" if effect.text is None else str(effect.text)
     if isinstance(effect, CreateDueRuns):
         return f"runs created: {answer}"
     if isinstance(effect, Submit):
@@ -79,7 +79,7 @@ def _applied(applied: Applied, several: bool) -> str:
     said += [f"too late for {_name(step.key, several)} → {step.after}" for step in applied.lost]
     said += [f"no room for {_name(step.key, several)}" for step in applied.deferred]
     said += ["backfill judged"] if applied.backfill_judged else []
-    return ", ".join([*said, *applied.stale]) or "nothing landed"
+    return ", ".join([*said, *map(str, applied.stale)]) or "nothing landed"
 
 
 def _woken(woken: Woken) -> str:

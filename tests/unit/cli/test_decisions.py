@@ -2,16 +2,18 @@
 
 from tailrace.cli.decisions import DecisionTeller, decision_lines
 from tailrace.model.keys import TaskInstanceKey
-from tailrace.model.states import TaskInstanceState
-from tailrace.planning.plan import Decision, DependencyStatus, Verdict
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.planning.messages import Sentence
+from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Verdict
+from tailrace.planning.reasons import RunIs
 
 KEY = TaskInstanceKey("d", "backfill__2016-01-01T00:00:00+00:00", "b")
-MET = DependencyStatus("Dagrun Running", True, "Task instance's dagrun is running.")
+MET = DependencyStatus(Dependency.DAGRUN_RUNNING, True, RunIs(DagRunState.RUNNING))
 SHOWN = "<TaskInstance: d.b backfill__2016-01-01T00:00:00+00:00 [none]>"
 
 
 def waiting(reason: str, dependency: str = "Trigger Rule") -> Decision:
-    unmet = DependencyStatus(dependency, False, reason)
+    unmet = DependencyStatus(Dependency(dependency), False, Sentence(reason))
     return Decision(KEY, TaskInstanceState.NONE, Verdict.WAIT, (MET, unmet))
 
 

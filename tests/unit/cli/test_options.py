@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tailrace.authoring.loading import bundled_examples_path
-from tailrace.cli.dagfiles import bundled_file, load, load_one
-from tailrace.cli.options import dag_names_in
 from tailrace.errors import AuthoringError, CommandError
 from tailrace.runtime.settings import Settings, load_settings
+from tailrace.service.dag_names import dag_names_in
+from tailrace.service.dagfiles import bundled_file, load, load_one
 
 TEXT = """
 raise SystemExit("completion must not run me")
@@ -50,9 +50,9 @@ def test_bundled_example_is_taken_only_when_named_and_not_ones_own(tmp_path: Pat
 
 
 def test_default_folder_may_be_missing_but_a_named_one_may_not(tmp_path: Path) -> None:
-    assert load(settings(tmp_path)) is None
+    assert load(settings(tmp_path), print) is None
     with pytest.raises(CommandError, match="gone does not exist .option --dags."):
-        load(settings(tmp_path, dags=Path("gone")))
+        load(settings(tmp_path, dags=Path("gone")), print)
 
 
 def test_loading_one_dag_reports_its_own_mistakes_or_the_nearest_names(tmp_path: Path) -> None:
@@ -65,9 +65,9 @@ def test_loading_one_dag_reports_its_own_mistakes_or_the_nearest_names(tmp_path:
         "with DAG('bad'):\n    EmptyOperator(task_id='a', trigger_rule='sometimes')\n"
     )
     where = settings(tmp_path)
-    spec, path = load_one("good", where)
+    spec, path = load_one("good", where, print)
     assert (spec.dag_id, path) == ("good", where.dags)
     with pytest.raises(CommandError, match="no DAG 'goood' in .*; did you mean good\\?"):
-        load_one("goood", where)
+        load_one("goood", where, print)
     with pytest.raises(AuthoringError, match=r"bad\.py:3: .*sometimes"):
-        load_one("bad", where)
+        load_one("bad", where, print)

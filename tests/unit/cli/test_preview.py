@@ -1,16 +1,28 @@
 """--dry-run: dates by action and reason, counts of task instances, and the command that does it."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
-from tailrace.cli.preview import preview_json, preview_text
+from tailrace.cli.preview import preview_text
+from tailrace.cli.remedies import command_of
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.planning.backfills import BackfillCreation, BackfillRequest, DateAction, DatePlan
-from tailrace.runtime.commands import BackfillPreview
+from tailrace.planning.messages import Sentence
+from tailrace.service import backfill_report
+from tailrace.service.backfill_report import BackfillPreview
+from tailrace.service.encoding import json_of
 
 FIRST = datetime(2016, 1, 1, tzinfo=UTC)
+
+
+def preview_json(preview: BackfillPreview) -> dict[str, Any]:
+    return dict(json.loads(json_of(backfill_report.previewed(preview, command_of))))
+
+
 DAG = DagSpec("etl", (TaskSpec("a"), TaskSpec("b"), TaskSpec("c")))
 
 
@@ -23,7 +35,7 @@ def date(day: int, action: DateAction, reason: str, clear: tuple[str, ...] = ())
 
 def previewed(*dates: DatePlan, continues: int | None = None, notices: tuple[str, ...] = ()) -> BackfillPreview:
     request = BackfillRequest("etl", FIRST, FIRST + timedelta(days=9))
-    creation = BackfillCreation(request, dates, continues=continues, notices=notices)
+    creation = BackfillCreation(request, dates, continues=continues, notices=tuple(map(Sentence, notices)))
     return BackfillPreview(creation, DAG, "sqlite:////x.db (not there yet)")
 
 
@@ -87,5 +99,5 @@ def test_json_has_every_date() -> None:
             "conf": {},
         },
     ]
-    [with_conf] = preview_json(previewed(replace(date(0, DateAction.CREATE, "no run yet"), conf='{"k":1}')))["dates"]  # type: ignore[misc]
+    [with_conf] = preview_json(previewed(replace(date(0, DateAction.CREATE, "no run yet"), conf='{"k":1}')))["dates"]
     assert with_conf["conf"] == {"k": 1}

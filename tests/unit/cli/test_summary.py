@@ -1,20 +1,29 @@
 """The summary leads with the root failure and says what to type; the JSON is exactly DESIGN 8's."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tailrace.cli.remedies import command_of
 from tailrace.cli.retyping import command_line
-from tailrace.cli.summary import log_tail, report_json, summary
+from tailrace.cli.summary import log_tail, summary
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.backfills import Reprocess
 from tailrace.planning.failed_tasks import FailedTasks
-from tailrace.planning.plan import Blocker, DependencyStatus
-from tailrace.runtime.commands import BackfillCommand, BackfillEnding, BackfillReport, RootFailure
+from tailrace.planning.messages import Sentence
+from tailrace.planning.plan import Blocker, Dependency, DependencyStatus
+from tailrace.service.backfill_report import BackfillCommand, BackfillEnding, BackfillReport, RootFailure, ended
+from tailrace.service.encoding import json_of
 
 RUN_ID = "backfill__2016-01-02T00:00:00+00:00"
 COMMAND = BackfillCommand("etl", "2016-01-01", "2016-01-03")
+
+
+def report_json(report: BackfillReport) -> dict[str, Any]:
+    return dict(json.loads(json_of(ended(report, command_of))))
 
 
 def report(state: BackfillEnding, code: int, **more: object) -> BackfillReport:
@@ -38,7 +47,7 @@ def failed(log: Path | None, **more: object) -> BackfillReport:
 
 def blocker(dependency: str, reason: str) -> Blocker:
     key = TaskInstanceKey("etl", RUN_ID, "load")
-    return Blocker(key, TaskInstanceState.NONE, (DependencyStatus(dependency, False, reason),))
+    return Blocker(key, TaskInstanceState.NONE, (DependencyStatus(Dependency(dependency), False, Sentence(reason)),))
 
 
 def test_json_of_success() -> None:
@@ -66,7 +75,14 @@ def test_json_of_what_is_blocked() -> None:
         {
             "task_instance": {"dag_id": "etl", "run_id": RUN_ID, "task_id": "load", "map_index": -1},
             "state": "none",
-            "reasons": [{"dependency": "Trigger Rule", "reason": "never"}],
+            "reasons": [
+                {
+                    "dependency": "Trigger Rule",
+                    "reason": "never",
+                    "code": "sentence",
+                    "fields": {"sentence": "never"},
+                }
+            ],
         }
     ]
 

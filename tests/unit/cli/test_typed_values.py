@@ -14,13 +14,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace.cli import main as top
-from tailrace.cli.dagfiles import bundled_file
-from tailrace.cli.options import WholeNumber, canonical_conf
+from tailrace.cli.options import WholeNumber
 from tailrace.cli.retyping import command_line
 from tailrace.errors import CommandError
-from tailrace.runtime.commands import BackfillCommand
-from tailrace.runtime.dates import parse_moment, run_reference
 from tailrace.runtime.settings import load_settings
+from tailrace.service.backfill_report import BackfillCommand
+from tailrace.service.confs import canonical_conf
+from tailrace.service.dagfiles import bundled_file
+from tailrace.service.dates import parse_moment, run_reference
 from tests.unit.model.anything import json_values, texts
 
 Typed = Callable[..., tuple[int, str]]

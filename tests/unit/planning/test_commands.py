@@ -10,6 +10,7 @@ from tailrace.planning.cancelling import plan_cancel, plan_pause
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandPlan
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
+from tests.telling import lines
 from tests.unit.planning.builders import dag
 from tests.unit.planning.commanded import deadlocked, facts, known_backfill, known_run, run_steps, steps
 
@@ -108,15 +109,15 @@ def test_a_cancelled_run_that_never_began_is_opened_by_clearing_it() -> None:
 def test_nothing_to_clear_writes_nothing_and_says_so() -> None:
     plan = plan_clear(facts(ABC, known_run(ABC, tis={"a": "none"})), ClearRequest())
     assert not plan.writes
-    assert plan.notices == ("nothing to clear",)
+    assert lines(plan.notices) == ("nothing to clear",)
 
 
 def test_what_is_not_there_is_refused_by_name() -> None:
     spec = facts(ABC, not_found=("manual__x",))
-    assert "has no run manual__x" in plan_clear(spec, ClearRequest()).refusals[0]
-    assert "has no runs in this range" in plan_clear(facts(ABC), ClearRequest()).refusals[0]
-    assert "has no task 'z'" in plan_clear(facts(ABC, known_run(ABC)), ClearRequest(("z",))).refusals[0]
-    assert "has never run here" in plan_clear(facts(ABC, dag=None), ClearRequest()).refusals[0]
+    assert "has no run manual__x" in lines(plan_clear(spec, ClearRequest()).refusals)[0]
+    assert "has no runs in this range" in lines(plan_clear(facts(ABC), ClearRequest()).refusals)[0]
+    assert "has no task 'z'" in lines(plan_clear(facts(ABC, known_run(ABC)), ClearRequest(("z",))).refusals)[0]
+    assert "has never run here" in lines(plan_clear(facts(ABC, dag=None), ClearRequest()).refusals)[0]
 
 
 @pytest.mark.parametrize(
@@ -136,8 +137,8 @@ def test_a_clear_says_who_drives_the_run_again(run: dict[str, object], backfill:
     failed = known_run(ABC, state="failed", tis={"a": "failed"}, **run)
     given = facts(ABC, failed, backfills={1: known_backfill(**backfill)})
     plan = plan_clear(given, ClearRequest())
-    assert said in plan.notices[0]
-    assert ("the verdict of backfill 4 stays" in " ".join(plan.notices)) == (failed.judged_by == 4)
+    assert said in lines(plan.notices)[0]
+    assert ("the verdict of backfill 4 stays" in " ".join(lines(plan.notices))) == (failed.judged_by == 4)
 
 
 # --- mark --------------------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def test_a_mark_leaves_what_is_below_and_says_how_to_run_it() -> None:
     plan = legal(plan_mark_tasks(facts(ABC, run), mark("success", "a")))
     assert steps(plan) == {"a": ("success", None)}
     assert run_steps(plan) == {"run_1": ("failed", "failed")}
-    assert "`tailrace tasks clear dag b run_1` lets it run" in plan.notices[0]
+    assert "`tailrace tasks clear dag b run_1` lets it run" in lines(plan.notices)[0]
 
 
 def test_a_mark_opens_a_deadlocked_run_and_those_it_deadlocked() -> None:
@@ -225,7 +226,7 @@ def test_cancelling_takes_back_only_what_nobody_else_wants() -> None:
 
 def test_a_judged_backfill_is_not_cancelled_and_a_cancelled_one_not_twice() -> None:
     judged = plan_cancel(facts(ABC, backfill=known_backfill(state=BackfillState.SUCCESS)))
-    assert judged.refusals == ("backfill 1 is success already; there is nothing to cancel",)
+    assert lines(judged.refusals) == ("backfill 1 is success already; there is nothing to cancel",)
     again = plan_cancel(facts(ABC, backfill=known_backfill(state=BackfillState.CANCELLED)))
     assert (again.refusals, again.writes) == ((), False)
     assert plan_cancel(facts(ABC)).refusals
@@ -251,4 +252,4 @@ def test_pausing_and_resuming_what_is_so_already_writes_nothing() -> None:
     resumed = plan_pause(facts(ABC, backfill=known_backfill(paused=True)), False)
     assert resumed.backfill is not None
     assert resumed.backfill.paused is False
-    assert resumed.notices == ("go on with it: `tailrace backfill dag 1`",)
+    assert lines(resumed.notices) == ("go on with it: `tailrace backfill dag 1`",)

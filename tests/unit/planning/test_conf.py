@@ -19,6 +19,7 @@ from tailrace.planning.backfills import (
 )
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.snapshot import RunOptions
+from tests.telling import lines
 from tests.unit.planning.builders import DAY, NOW, dag
 
 A = dag("a")
@@ -70,7 +71,7 @@ EXISTING = [
 @pytest.mark.parametrize("run", EXISTING, ids=lambda run: f"{run.state}-{run.conf}-{run.run_type}-{run.conf_given_by}")
 def test_a_conf_that_is_not_given_stays_and_is_in_nobodys_way(run: ExistingRun, reprocess: Reprocess) -> None:
     creation = planned(run, reprocess=reprocess)
-    assert not [line for line in creation.refusals if "--conf" in line]
+    assert not [line for line in lines(creation.refusals) if "--conf" in line]
     assert [date.conf for date in creation.dates] == [run.conf]
 
 
@@ -81,7 +82,7 @@ def test_a_conf_that_is_given_reaches_the_run_or_is_refused(run: ExistingRun, gi
     creation = planned(run, conf=given, reprocess=Reprocess.ALL)
     [date] = creation.dates
     stored = None if given == "{}" else given
-    refused = any("another --conf" in line for line in creation.refusals)
+    refused = any("another --conf" in line for line in lines(creation.refusals))
     assert refused or date.action is DateAction.LEAVE or date.conf == stored
     fixed = run.state is DagRunState.RUNNING or run.conf_given_by or (run.run_type is RunType.MANUAL and run.conf)
     assert refused == bool(run.state not in CLOSED and fixed and run.conf != stored)
@@ -115,7 +116,7 @@ def test_what_becomes_of_their_conf_is_said(given: str | None, said: str) -> Non
     ]
     creation = planned(*runs, conf=given, reprocess=Reprocess.FAILED)
     assert [date.action for date in creation.dates] == [DateAction.REPROCESS] * 3 + [DateAction.LEAVE]
-    assert [line for line in creation.notices if "the conf of" in line] == [said]
+    assert [line for line in lines(creation.notices) if "the conf of" in line] == [said]
 
 
 @pytest.mark.parametrize("given", [None, K1])

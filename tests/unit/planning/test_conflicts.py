@@ -18,6 +18,7 @@ from tailrace.planning.backfills import (
 )
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.snapshot import RunOptions
+from tests.telling import lines
 from tests.unit.planning.builders import DAY, NOW, dag
 
 A = dag("a>b")
@@ -34,7 +35,7 @@ def refused(*, wanted_by: tuple[int, ...] = (7,), mine: int | None = None, run: 
     }
     facts = BackfillFacts(NOW, existing=existing, open_with_fingerprint=mine, pools={"default_pool": 128, "small": 2})
     asked = BackfillRequest("dag", DATES[0].start, DATES[-1].start, **request)
-    return plan_backfill(A, asked, DATES, facts).refusals
+    return lines(plan_backfill(A, asked, DATES, facts).refusals)
 
 
 def test_a_run_of_another_schedule_keeps_its_interval_and_it_is_said() -> None:
@@ -46,7 +47,7 @@ def test_a_run_of_another_schedule_keeps_its_interval_and_it_is_said() -> None:
         facts = BackfillFacts(NOW, existing=existing, pools={"default_pool": 128})
         creation = plan_backfill(A, request, DATES[:1], facts)
         assert creation.dates[0].data_interval == interval
-        assert sum("run_1 keeps the data interval of creation" in notice for notice in creation.notices) == said
+        assert sum("run_1 keeps the data interval of creation" in notice for notice in lines(creation.notices)) == said
 
 
 @pytest.mark.parametrize(

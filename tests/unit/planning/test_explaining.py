@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tailrace.cli.remedies import command_of
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec, Decides
 from tailrace.model.states import DagRunState, TaskInstanceState
@@ -41,7 +42,8 @@ def explained(spec: DagSpec, task_id: str, *, states: Any = None, **more: Any) -
 
 def told(found: TaskInstanceExplanation) -> tuple[str, str | None]:
     assert found.release is not None
-    return found.release.text, found.release.command
+    remedy = found.release.remedy
+    return str(found.release), None if remedy is None else command_of(remedy)
 
 
 def test_a_trigger_rule_waits_for_what_is_above_it() -> None:
@@ -228,13 +230,14 @@ def test_a_queued_run_says_where_it_stands_in_the_window() -> None:
         "1 of 1 runs of dag are running (max_active_runs); backfill 1: 3 queued before it, 2 of 2 of its own running"
     )
     assert found.release is not None
-    assert found.release.text == "an active run that closes"
+    assert str(found.release) == "an active run that closes"
     paused = queued(wanted_by=(replace(WANTED, paused=True),))
     assert paused.release is not None
-    assert paused.release.command == "tailrace backfill resume 1"
+    assert paused.release.remedy is not None
+    assert command_of(paused.release.remedy) == "tailrace backfill resume 1"
     unwanted = queued(wanted_by=(replace(WANTED, state="cancelled"),))
     assert unwanted.release is not None
-    assert unwanted.release.text == "no unfinished backfill wants it"
+    assert str(unwanted.release) == "no unfinished backfill wants it"
 
 
 def test_a_queued_run_with_room_begins_at_the_next_step() -> None:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.planning.triggering import TriggerFacts, TriggerRequest, plan_trigger
+from tests.telling import lines
 from tests.unit.planning.builders import NOW, dag
 
 DAILY = replace(
@@ -47,7 +48,7 @@ def test_without_a_schedule_the_run_is_of_the_moment() -> None:
     ],
 )
 def test_what_is_taken_or_to_come_is_refused(facts: TriggerFacts, date: datetime, said: str) -> None:
-    [refusal] = plan_trigger(DAILY, TriggerRequest(date), NOW, facts).refusals
+    [refusal] = lines(plan_trigger(DAILY, TriggerRequest(date), NOW, facts).refusals)
     assert said in refusal
 
 
@@ -61,5 +62,5 @@ def test_a_moment_in_a_repeated_hour_has_the_interval_that_ended_before_it() -> 
 
 
 def test_a_paused_dag_is_told_of() -> None:
-    [notice] = plan_trigger(DAILY, TriggerRequest(DAY), NOW, TriggerFacts(NOW, dag_paused=True)).notices
+    [notice] = lines(plan_trigger(DAILY, TriggerRequest(DAY), NOW, TriggerFacts(NOW, dag_paused=True)).notices)
     assert "tailrace dags unpause dag" in notice

@@ -4,10 +4,10 @@ import click
 
 from tailrace.audit.records import Report, Violation
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import output_option, settings_with
+from tailrace.cli.options import output_option, say_empty, stores_with
 from tailrace.cli.speaking import current_speaker, plural
-from tailrace.cli.stored import asked, say_empty
 from tailrace.cli.tables import Column, show_table
+from tailrace.service import upkeep
 
 _COLUMNS = (Column("history row", number=True), Column("check"), Column("about"), Column("what is wrong"))
 _MOST_SHOWN = 200
@@ -22,18 +22,18 @@ def audit(output: str) -> int:
     justified, every verdict a function of final states. Shares no code with the planner, writes nothing, and works
     while jobs run.
     """
-    settings = settings_with()
     speaker = current_speaker()
-    with asked(settings) as metastore:
-        report = Report((), {}) if metastore is None else metastore.audit()
+    with stores_with() as stores:
+        found = upkeep.audit(stores)
+        report = found or Report((), {})
     if output == "json":
-        speaker.answer_json([_json(violation) for violation in report.violations])
+        speaker.answer_json(report.violations)
     elif report.violations:
         show_table(_COLUMNS, [_row(violation) for violation in report.violations[:_MOST_SHOWN]], empty="")
     for note in report.notes:
         speaker.notice(note)
-    if metastore is None:
-        say_empty(settings)
+    if found is None:
+        say_empty(stores.settings)
         return 0
     _summarize(report, output)
     return 1 if report.violations else 0
@@ -55,15 +55,6 @@ def _summarize(report: Report, output: str) -> None:
 
 def _counted(name: str, count: int) -> str:
     return plural(count, name.removesuffix("s"))
-
-
-def _json(violation: Violation) -> dict[str, object]:
-    return {
-        "check": violation.check,
-        "about": violation.about,
-        "text": violation.text,
-        "history_id": violation.history_id,
-    }
 
 
 def _row(violation: Violation) -> tuple[str, ...]:

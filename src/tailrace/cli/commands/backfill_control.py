@@ -9,10 +9,7 @@ import click
 from tailrace.cli.changes import Manner, change, manner_options
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import BACKFILL_ID, output_option
-from tailrace.errors import CommandError
-from tailrace.metastore.store import Metastore
-from tailrace.planning.cancelling import plan_cancel, plan_pause
-from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
+from tailrace.service import commanding
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,7 +23,7 @@ def _id_argument(command: F) -> F:
 @output_option
 def pause(backfill_id: int, output: str) -> int:
     """Let nothing more of backfill ID start. What runs finishes; then its job ends with exit code 6."""
-    return _control(backfill_id, partial(plan_pause, paused=True), Manner(False, True, output), asks=False)
+    return _pause(backfill_id, output, paused=True)
 
 
 @click.command(cls=Command)
@@ -34,7 +31,7 @@ def pause(backfill_id: int, output: str) -> int:
 @output_option
 def resume(backfill_id: int, output: str) -> int:
     """Let a paused backfill ID go on: its command typed again, or a scheduler if it is detached, drives it."""
-    return _control(backfill_id, partial(plan_pause, paused=False), Manner(False, True, output), asks=False)
+    return _pause(backfill_id, output, paused=False)
 
 
 @click.command(cls=Command)
@@ -45,15 +42,9 @@ def cancel(backfill_id: int, dry_run: bool, yes: bool, output: str) -> int:
 
     Its job ends with exit code 5. The same command typed again is a new backfill, which does what was left.
     """
-    return _control(backfill_id, plan_cancel, Manner(dry_run, yes, output))
+    return change(partial(commanding.cancel, backfill_id=backfill_id), Manner(dry_run, yes, output))
 
 
-def _control(
-    backfill_id: int, planned: Callable[[CommandFacts], CommandPlan], manner: Manner, *, asks: bool = True
-) -> int:
-    def scoped(metastore: Metastore) -> CommandScope:
-        if metastore.show_backfill(backfill_id) is None:
-            raise CommandError(f"no backfill {backfill_id}; `tailrace backfill list` lists them")
-        return CommandScope(backfill_id=backfill_id)
-
-    return change(scoped, planned, manner, about=f"backfill {backfill_id}", asks=asks)
+def _pause(backfill_id: int, output: str, *, paused: bool) -> int:
+    command = partial(commanding.pause, backfill_id=backfill_id, paused=paused)
+    return change(command, Manner(False, True, output), asks=False)

@@ -1,7 +1,6 @@
-"""``tailrace backfill [run] DAG_ID``: reads the options, hands the command to the runtime, shows what came of
-it.
+"""``tailrace backfill [run] DAG_ID``: reads the options, hands the command over, shows what came of it.
 
-Nothing here may import SQLAlchemy, directly or not: the runtime forks the zygote first.
+Nothing here may import SQLAlchemy, directly or not: the zygote is forked first.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,19 +9,21 @@ from typing import Any, TypeVar
 import click
 from msgspec.structs import replace
 
-from tailrace.cli.dagfiles import bundled_file, require_dags
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import WholeNumber, canonical_conf, dag_argument, dags_option, output_option, settings_with
-from tailrace.cli.preview import preview_json, preview_text
+from tailrace.cli.options import WholeNumber, dag_argument, dags_option, output_option, settings_with
+from tailrace.cli.preview import preview_text
 from tailrace.cli.progress import choose_listener
+from tailrace.cli.remedies import command_of, told
 from tailrace.cli.retyping import command_line
 from tailrace.cli.speaking import counted, current_speaker, plural
-from tailrace.cli.summary import report_json, summary
+from tailrace.cli.summary import summary
 from tailrace.errors import CommandError
 from tailrace.planning.backfills import Reprocess
-from tailrace.runtime.commands import BackfillCommand
-from tailrace.runtime.launch import detach_backfill, preview_backfill, run_backfill
 from tailrace.runtime.settings import EXECUTORS, ISOLATIONS, Settings
+from tailrace.service.backfill_report import BackfillCommand, ended, previewed
+from tailrace.service.confs import canonical_conf
+from tailrace.service.dagfiles import bundled_file, require_dags
+from tailrace.service.launch import detach_backfill, preview_backfill, run_backfill
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SETTINGS_OPTIONS = ("dags", "workers", "executor", "isolation", "fail_on_task_failure")
@@ -115,7 +116,7 @@ def run(dag_id: str, dry_run: bool, output: str, **typed: Any) -> int:
             f"{dag_id} is a bundled example, which no scheduler loads; leave out --detach to run it here"
         )
     if dry_run:
-        return preview(command, settings, output)
+        return show_preview(command, settings, output)
     if command.detached:
         if settings_options["fail_on_task_failure"]:
             current_speaker().notice(
@@ -137,9 +138,9 @@ def carry_out(command: BackfillCommand, settings: Settings, settings_options: Ma
         listener.close()
     for notice in report.notices:
         if notice not in listener.told:
-            speaker.notice(notice)
+            speaker.notice(told(notice))
     if output == "json":
-        speaker.answer_json(report_json(report))
+        speaker.answer_json(ended(report, command_of))
         return report.exit_code
     if not speaker.quiet or report.exit_code:
         speaker.answer(summary(report, command, settings_options))
@@ -151,9 +152,9 @@ def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
     speaker = current_speaker()
     report = detach_backfill(command, settings, speaker.notice)
     for notice in report.notices:
-        speaker.notice(notice)
+        speaker.notice(told(notice))
     if output == "json":
-        speaker.answer_json(report_json(report))
+        speaker.answer_json(ended(report, command_of))
     elif speaker.quiet:
         speaker.answer(str(report.backfill_id))
     else:
@@ -166,15 +167,15 @@ def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
     return report.exit_code
 
 
-def preview(command: BackfillCommand, settings: Settings, output: str) -> int:
+def show_preview(command: BackfillCommand, settings: Settings, output: str) -> int:
     """Say what the command would do about each date. Writes nothing."""
     speaker = current_speaker()
-    previewed = preview_backfill(command, settings, current_speaker().notice)
-    if previewed.creation.refusals:
-        raise CommandError("; ".join(previewed.creation.refusals))
+    preview = preview_backfill(command, settings, current_speaker().notice)
+    if preview.creation.refusals:
+        raise CommandError("; ".join(map(told, preview.creation.refusals)))
     if output == "json":
-        speaker.answer_json(preview_json(previewed))
+        speaker.answer_json(previewed(preview, command_of))
     else:
         # Not a part of ``typed``, which is recorded as what drives the backfill.
-        speaker.answer(preview_text(previewed, command.typed + (" --detach" if command.detached else "")))
+        speaker.answer(preview_text(preview, command.typed + (" --detach" if command.detached else "")))
     return 0

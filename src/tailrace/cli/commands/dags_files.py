@@ -1,11 +1,10 @@
-"""``tailrace dags list|show|check``: what is in the DAG files. The metastore is not asked."""
+"""``tailrace dags list|show|check``: what is in the DAG files, or was when they were loaded."""
 
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import click
 
-from tailrace.cli.dagfiles import load, load_one
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.speaking import current_speaker, plural
@@ -13,7 +12,10 @@ from tailrace.cli.tables import Column, show_table
 from tailrace.cli.tree import task_tree
 from tailrace.execution.loading_process import LoadReport
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
-from tailrace.runtime.dates import show_moment
+from tailrace.runtime.settings import Settings
+from tailrace.service.dagfiles import load
+from tailrace.service.dates import show_moment
+from tailrace.service.known_dags import list_dags, show_dag
 from tailrace.timetable import zone_named
 
 _MISTAKEN = 2
@@ -24,15 +26,19 @@ _MISTAKEN = 2
 @output_option
 def list_(dags: Path | None, output: str) -> int:
     """List the DAGs in the DAG files. Files with mistakes are named on stderr; the others still count."""
-    loaded = load(settings_with(dags=dags))
-    specs = [] if loaded is None else [loaded.specs[dag_id] for dag_id in sorted(loaded.specs)]
+    settings, speaker = settings_with(dags=dags), current_speaker()
+    shown = list_dags(settings, speaker.notice)
+    if shown is None:
+        _say_none(settings)
+    specs = () if shown is None else shown.specs
     if output == "json":
         current_speaker().answer_json([_dag_json(spec) for spec in specs])
     else:
         columns = (Column("dag_id"), Column("schedule"), Column("tasks", number=True), Column("file"))
         rows = [(spec.dag_id, schedule_words(spec.schedule), str(len(spec.tasks)), spec.file) for spec in specs]
         show_table(columns, rows, empty="no DAGs")
-    _warn(loaded)
+    for notice in () if shown is None else shown.notices:
+        speaker.notice(notice)
     return 0
 
 
@@ -42,7 +48,7 @@ def list_(dags: Path | None, output: str) -> int:
 @output_option
 def show(dag_id: str, dags: Path | None, output: str) -> None:
     """Draw one DAG's tasks as a tree, each below what it waits for."""
-    spec, _ = load_one(dag_id, settings_with(dags=dags))
+    spec = shown_dag(dag_id, dags)
     if output == "json":
         current_speaker().answer_json({**_dag_json(spec), "tasks": [task_json(task) for task in spec.tasks]})
         return
@@ -62,7 +68,7 @@ def check(dags: Path | None, output: str) -> int:
 
     Exits with 2 if there is any mistake; notes are none.
     """
-    loaded = load(settings_with(dags=dags))
+    loaded = _load(dags)
     mistakes, notes = ((), ()) if loaded is None else (loaded.mistakes, loaded.notes)
     found = [] if loaded is None else sorted(loaded.specs)
     speaker = current_speaker()
@@ -93,6 +99,28 @@ def check(dags: Path | None, output: str) -> int:
     return _MISTAKEN if mistakes else 0
 
 
+def _load(dags: Path | None) -> LoadReport | None:
+    """The DAG files; where there is no default folder, that is said with what to do."""
+    settings = settings_with(dags=dags)
+    loaded = load(settings, current_speaker().notice)
+    if loaded is None:
+        _say_none(settings)
+    return loaded
+
+
+def _say_none(settings: Settings) -> None:
+    current_speaker().note(f"no DAG files: {settings.dags} does not exist; `tailrace init` writes a first one")
+
+
+def shown_dag(dag_id: str, dags: Path | None) -> DagSpec:
+    """One DAG, as it was loaded or as its file has it now; which of the two, where that makes a difference, is said."""
+    speaker = current_speaker()
+    shown = show_dag(dag_id, settings_with(dags=dags), speaker.notice)
+    for notice in shown.notices:
+        speaker.notice(notice)
+    return shown.specs[0]
+
+
 def schedule_words(schedule: Schedule) -> str:
     """A schedule as a person reads it."""
     match schedule.kind:
@@ -105,11 +133,6 @@ def schedule_words(schedule: Schedule) -> str:
         case ScheduleKind.CRON:
             zone = "" if schedule.timezone == "UTC" else f" {schedule.timezone}"
             return f"{schedule.expression}{zone}"
-
-
-def _warn(loaded: LoadReport | None) -> None:
-    for text in () if loaded is None else (*map(str, loaded.mistakes), *loaded.notices):
-        current_speaker().notice(text)
 
 
 def _dag_json(spec: DagSpec) -> dict[str, object]:

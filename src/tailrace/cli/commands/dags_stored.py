@@ -3,13 +3,11 @@
 import click
 
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, optional_dag_argument, output_option, settings_with
+from tailrace.cli.options import dag_argument, optional_dag_argument, output_option, say_empty, stores_with
 from tailrace.cli.speaking import current_speaker
-from tailrace.cli.stored import existing, new_write_id, require_known, say_empty
 from tailrace.cli.tables import show_table
-from tailrace.cli.views import STATS_COLUMNS, stats_json, stats_row
-from tailrace.errors import CommandError
-from tailrace.model.suggestions import did_you_mean
+from tailrace.cli.views import STATS_COLUMNS, stats_row
+from tailrace.service import commanding, views
 
 
 @click.command(cls=Command)
@@ -31,26 +29,18 @@ def unpause(dag_id: str) -> None:
 @output_option
 def stats(dag_id: str | None, output: str) -> None:
     """Count runs and task instances by state, for DAG_ID or for every DAG that has run."""
-    settings = settings_with()
-    with existing(settings) as metastore:
-        if dag_id is not None:
-            require_known(metastore, dag_id)
-        found = () if metastore is None else metastore.dag_stats(dag_id)
+    with stores_with() as stores:
+        found = views.dag_stats(stores, dag_id)
+        empty = stores.existing() is None
     if output == "json":
-        current_speaker().answer_json([stats_json(line) for line in found])
-    elif metastore is None:
-        say_empty(settings)
+        current_speaker().answer_json(found)
+    elif empty:
+        say_empty(stores.settings)
     else:
         show_table(STATS_COLUMNS, [stats_row(line) for line in found], empty="no DAG has run yet")
 
 
 def _set(dag_id: str, *, paused: bool) -> None:
-    with existing(settings_with()) as metastore:
-        known = metastore is not None and metastore.set_paused(dag_id, paused, new_write_id())
-        if not known:
-            names = () if metastore is None else metastore.known_dags()
-            raise CommandError(
-                f"{dag_id} has never run here, so there is nothing to {'pause' if paused else 'unpause'}"
-                f"{did_you_mean(dag_id, names)}"
-            )
+    with stores_with() as stores:
+        commanding.pause_dag(stores, dag_id, current_speaker().notice, paused=paused)
     current_speaker().note(f"{dag_id} is {'paused' if paused else 'not paused'}")

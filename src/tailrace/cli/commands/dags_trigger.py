@@ -4,16 +4,14 @@ from pathlib import Path
 
 import click
 
-from tailrace.cli.dagfiles import bundled_file, require_dags
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import canonical_conf, dag_argument, dags_option, output_option, settings_with
+from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
+from tailrace.cli.remedies import command_of
 from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError
-from tailrace.model.names import wrong_with_run_id
-from tailrace.runtime.dates import interval_json
-from tailrace.runtime.launch import trigger_run
-
-_RESERVED = ("backfill__", "scheduled__")
+from tailrace.service.confs import canonical_conf
+from tailrace.service.dagfiles import bundled_file, require_dags
+from tailrace.service.launch import trigger_run
 
 
 @click.command(cls=Command)
@@ -37,35 +35,12 @@ def trigger(
         )
     require_dags(dag_id, settings)
     speaker = current_speaker()
-    plan = trigger_run(dag_id, logical_date, _checked(run_id), canonical_conf(conf), settings, speaker.notice)
+    triggered = trigger_run(dag_id, logical_date, run_id, canonical_conf(conf), settings, speaker.notice, command_of)
     if output == "json":
-        speaker.answer_json(
-            {
-                "schema": 1,
-                "dag_id": dag_id,
-                "run_id": plan.run_id,
-                "logical_date": plan.logical_date.isoformat(),
-                "data_interval": interval_json(plan.interval),
-                "state": "queued",
-                "notices": list(plan.notices),
-            }
-        )
+        speaker.answer_json(triggered)
         return
-    speaker.answer(plan.run_id)
-    for notice in plan.notices:
+    speaker.answer(triggered.run_id)
+    for notice in triggered.notices:
         speaker.notice(notice)
-    speaker.note(f"created; a scheduler drives it (`tailrace scheduler`); `tailrace runs show {dag_id} {plan.run_id}`")
-
-
-def _checked(run_id: str | None) -> str | None:
-    """A run id is told from a date by the ``__`` in it, and names a folder of logs."""
-    if run_id is None:
-        return None
-    if wrong := wrong_with_run_id(run_id):
-        raise CommandError(f"--run-id must be {wrong}")
-    if "__" not in run_id or run_id.startswith(_RESERVED):
-        raise CommandError(
-            f"--run-id {run_id!r}: write it as two words with two underscores between, such as manual__first; "
-            "backfill__ and scheduled__ are taken"
-        )
-    return run_id
+    shown = f"`tailrace runs show {dag_id} {triggered.run_id}`"
+    speaker.note(f"created; a scheduler drives it (`tailrace scheduler`); {shown}")

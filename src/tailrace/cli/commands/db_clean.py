@@ -1,22 +1,19 @@
 """``tailrace db clean``: removes what ended before a date, because a person asked for it."""
 
 import sys
-from collections import Counter
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 import click
 
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import DagId, output_option, settings_with
+from tailrace.cli.options import DagId, output_option, say_empty, stores_with
 from tailrace.cli.speaking import current_speaker, plural
-from tailrace.cli.stored import asked, new_write_id, say_empty
 from tailrace.errors import CommandError
 from tailrace.metastore.cleaning import Cleaning
-from tailrace.metastore.store import Metastore
-from tailrace.model.suggestions import did_you_mean
-from tailrace.runtime.dates import parse_moment
 from tailrace.runtime.settings import Settings
+from tailrace.service import upkeep
+from tailrace.service.dates import parse_moment
 
 #: The order in which people are told.
 _KINDS = ("backfills", "runs", "task instances", "xcoms", "history rows", "write records")
@@ -35,21 +32,18 @@ def clean(before: str, dag_id: str | None, dry_run: bool, yes: bool, output: str
     Nothing that is open, or that something which stays needs, is removed; nor is the newest run of a DAG. The logs of
     tries are files and stay. Without -y it counts first and asks.
     """
-    settings = settings_with()
     speaker = current_speaker()
     cleaning = Cleaning(parse_moment(before, ZoneInfo("UTC")).earliest, dag_id)
-    with asked(settings) as metastore:
-        if metastore is None:
+    with stores_with() as stores:
+        counted = upkeep.count_cleanable(stores, cleaning)
+        if counted is None:
             if output == "json":
                 speaker.answer_json({"dry_run": dry_run, "removed": {}})
-            say_empty(settings)
+            say_empty(stores.settings)
             return
-        if dag_id is not None and dag_id not in (known := metastore.known_dags()):
-            raise CommandError(f"no DAG {dag_id!r} has ever run here{did_you_mean(dag_id, known)}")
-        counted = metastore.count_cleanable(cleaning) if dry_run or not yes else {}
         if not dry_run and (yes or (counted and _agreed(counted))):
-            counted = _clean(metastore, cleaning)
-    _tell(counted, dry_run=dry_run, output=output, settings=settings)
+            counted = upkeep.clean(stores, cleaning)
+    _tell(counted, dry_run=dry_run, output=output, settings=stores.settings)
 
 
 def _agreed(counted: Mapping[str, int]) -> bool:
@@ -57,14 +51,6 @@ def _agreed(counted: Mapping[str, int]) -> bool:
     if not sys.stdin.isatty():
         raise CommandError(f"this would remove {_words(counted)}; nothing is removed without -y")
     return click.confirm(f"remove {_words(counted)}?", abort=True, err=True)
-
-
-def _clean(metastore: Metastore, cleaning: Cleaning) -> dict[str, int]:
-    """Piece by piece, each a transaction of its own, until nothing is left to remove."""
-    removed: Counter[str] = Counter()
-    while some := metastore.clean_some(cleaning, new_write_id()):
-        removed.update(some)
-    return dict(removed)
 
 
 def _tell(counted: Mapping[str, int], *, dry_run: bool, output: str, settings: Settings) -> None:

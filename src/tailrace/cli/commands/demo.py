@@ -12,8 +12,8 @@ from tailrace.cli.lazy import Command
 from tailrace.cli.options import output_option, settings_with
 from tailrace.cli.speaking import current_speaker
 from tailrace.cli.tables import Column, plain_table
-from tailrace.runtime.commands import BackfillCommand
 from tailrace.runtime.settings import Settings
+from tailrace.service.backfill_report import BackfillCommand
 
 _DAG = "example_weather"
 _START, _END = "2012-01-01", "2012-01-31"

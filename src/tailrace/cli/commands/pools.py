@@ -3,13 +3,12 @@
 import click
 
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
-from tailrace.cli.options import WholeNumber, output_option, settings_with
+from tailrace.cli.options import WholeNumber, output_option, stores_with
+from tailrace.cli.remedies import told
 from tailrace.cli.speaking import current_speaker, plural
-from tailrace.cli.stored import existing, new_write_id, opened
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
-from tailrace.model.suggestions import did_you_mean
-from tailrace.runtime.commanding import resize_pool
+from tailrace.service import commanding, views
 
 _HERE = "tailrace.cli.commands.pools"
 
@@ -30,22 +29,10 @@ def pools() -> None:
 @output_option
 def list_(output: str) -> None:
     """List pools: their slots and who takes them."""
-    with existing(settings_with()) as metastore:
-        found = () if metastore is None else metastore.list_pools()
+    with stores_with() as stores:
+        found = views.list_pools(stores)
     if output == "json":
-        current_speaker().answer_json(
-            [
-                {
-                    "name": pool.name,
-                    "slots": pool.slots,
-                    "running": pool.running,
-                    "queued": pool.queued,
-                    "open": pool.open,
-                    "description": pool.description,
-                }
-                for pool in found
-            ]
-        )
+        current_speaker().answer_json(found)
         return
     columns = (
         Column("name"),
@@ -73,22 +60,18 @@ def set_(name: str, slots: int, description: str | None) -> None:
     """
     if not name:
         raise CommandError("a pool needs a name: `tailrace pools set NAME SLOTS`")
-    with opened(settings_with()) as metastore:
-        plan = resize_pool(metastore, name, slots, description)
+    with stores_with() as stores:
+        plan = commanding.set_pool(stores, name, slots, description)
     speaker = current_speaker()
     speaker.note(f"pool {name} has {plural(slots, 'slot')}")
     for notice in plan.notices:
-        speaker.note(f"note: {notice}")
+        speaker.note(f"note: {told(notice)}")
 
 
 @click.command(cls=Command)
 @click.argument("name")
 def delete(name: str) -> None:
     """Delete pool NAME. Refused while anything unfinished uses it."""
-    with existing(settings_with()) as metastore:
-        known = () if metastore is None else tuple(pool.name for pool in metastore.list_pools())
-        if metastore is None or name not in known:
-            guess = did_you_mean(name, known) or "; `tailrace pools list` lists them"
-            raise CommandError(f"no pool {name!r}{guess}")
-        metastore.delete_pool(name, new_write_id())
+    with stores_with() as stores:
+        commanding.delete_pool(stores, name)
     current_speaker().note(f"pool {name} is deleted")

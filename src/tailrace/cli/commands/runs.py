@@ -1,27 +1,27 @@
 """``tailrace runs``: what became of the runs of a DAG."""
 
+import json
+
 import click
 
-from tailrace.cli.confs import conf_line
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
-from tailrace.cli.options import WholeNumber, dag_argument, optional_dag_argument, output_option, settings_with
+from tailrace.cli.options import WholeNumber, dag_argument, optional_dag_argument, output_option, say_empty, stores_with
 from tailrace.cli.speaking import current_speaker, state_styled_answer
-from tailrace.cli.stored import existing, require_known, say_empty
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import (
     RUN_COLUMNS,
     TASK_INSTANCE_COLUMNS,
-    find_run,
     interval_text,
     moment_text,
-    run_json,
     run_row,
-    task_instance_json,
     task_instance_row,
 )
+from tailrace.model.plain_text import visible_line
 from tailrace.model.states import DagRunState
+from tailrace.service import views
 
 _HERE = "tailrace.cli.commands.runs"
+_LONGEST_CONF = 200
 
 
 @click.group(
@@ -45,16 +45,14 @@ def runs() -> None:
 @output_option
 def list_(dag_id: str | None, state: str | None, limit: int, output: str) -> None:
     """List the runs of DAG_ID, or of every DAG, newest logical date first."""
-    settings = settings_with()
-    with existing(settings) as metastore:
-        if dag_id is not None:
-            require_known(metastore, dag_id)
-        found = () if metastore is None else metastore.list_runs(dag_id, state, limit)
-        if metastore is None and output != "json":
-            say_empty(settings)
-            return
+    with stores_with() as stores:
+        found = views.list_runs(stores, dag_id, state, limit)
+        empty = stores.existing() is None
     if output == "json":
-        current_speaker().answer_json([run_json(line) for line in found])
+        current_speaker().answer_json(found)
+        return
+    if empty:
+        say_empty(stores.settings)
         return
     show_table(RUN_COLUMNS, [run_row(line) for line in found], empty=f"no runs{f' of {dag_id}' if dag_id else ''}")
     if len(found) == limit:
@@ -67,22 +65,29 @@ def list_(dag_id: str | None, state: str | None, limit: int, output: str) -> Non
 @output_option
 def show(dag_id: str, run: str, output: str) -> None:
     """Show one run and its task instances. RUN is a run id or a logical date."""
-    with existing(settings_with()) as metastore:
-        found = find_run(metastore, dag_id, run)
-        instances = () if metastore is None else metastore.task_instances_of(found.id)
+    with stores_with() as stores:
+        found = views.show_run(stores, dag_id, run)
     speaker = current_speaker()
     if output == "json":
-        speaker.answer_json({**run_json(found), "task_instances": [task_instance_json(line) for line in instances]})
+        speaker.answer_json(found)
         return
     inside = f", {found.failures.named}" if found.state == DagRunState.SUCCESS and found.failures else ""
     speaker.answer(f"{found.dag_id} / {found.run_id}: {state_styled_answer(found.state)}{inside}")
     if found.reason:
         speaker.answer(found.reason)
-    speaker.answer(interval_text(found.data_interval))
+    speaker.answer(interval_text(*found.data_interval))
     if found.conf:
         speaker.answer(conf_line(found.conf))
-    if found.started_at is not None:
-        ended = f", ended {moment_text(found.ended_at)}" if found.ended_at else ""
-        speaker.answer(f"started {moment_text(found.started_at)}{ended} (UTC)")
-    rows = [task_instance_row(line) for line in instances]
+    if found.start is not None:
+        ended = f", ended {moment_text(found.end)}" if found.end else ""
+        speaker.answer(f"started {moment_text(found.start)}{ended} (UTC)")
+    rows = [task_instance_row(line) for line in found.task_instances]
     show_table(TASK_INSTANCE_COLUMNS, rows, empty="it has not been activated: no task instances yet")
+
+
+def conf_line(conf: object) -> str:
+    """A conf as a line for a person. Somebody may have stored what is no JSON: that is shown too, and ends nothing."""
+    if isinstance(conf, dict):
+        return f"conf {json.dumps(conf)}"
+    stored = conf if isinstance(conf, str) else json.dumps(conf)
+    return f"conf is no JSON object: {visible_line(stored, _LONGEST_CONF)}"

@@ -4,12 +4,13 @@ from functools import partial
 
 import click
 
-from tailrace.cli.changes import Manner, change_runs, manner_options, range_options
+from tailrace.cli.changes import Manner, change, manner_options, range_options
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument
 from tailrace.model.states import DagRunState
-from tailrace.planning.clearing import ClearRequest, plan_clear
-from tailrace.planning.marking import plan_mark_runs
+from tailrace.planning.clearing import ClearRequest
+from tailrace.service import commanding
+from tailrace.service.naming import RunsNamed
 
 
 @click.command(cls=Command)
@@ -33,8 +34,8 @@ def clear(
     What runs is stopped. A closed run opens again, and so does a later one that it had deadlocked; who drives it from
     then on is said. A judged backfill stays judged.
     """
-    planned = partial(plan_clear, request=ClearRequest(only_failed=only_failed))
-    return change_runs(dag_id, runs, start, end, planned, Manner(dry_run, yes, output))
+    named, request = RunsNamed(dag_id, runs, start, end), ClearRequest(only_failed=only_failed)
+    return change(partial(commanding.clear, named=named, request=request), Manner(dry_run, yes, output))
 
 
 @click.command(cls=Command)
@@ -59,5 +60,6 @@ def mark(
     output: str,
 ) -> int:
     """Give these runs a verdict without running anything. RUN is a run id or a logical date. What runs is stopped."""
-    planned = partial(plan_mark_runs, state=DagRunState(state))
-    return change_runs(dag_id, runs, start, end, planned, Manner(dry_run, yes, output))
+    named = RunsNamed(dag_id, runs, start, end)
+    command = partial(commanding.mark_runs, named=named, state=DagRunState(state))
+    return change(command, Manner(dry_run, yes, output))

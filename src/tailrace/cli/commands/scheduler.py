@@ -13,12 +13,13 @@ import click
 from tailrace.cli.decisions import DecisionTeller
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dags_option, settings_with
+from tailrace.cli.remedies import told
 from tailrace.cli.speaking import Speaker, current_speaker, interrupted_text, plural, state_styled
 from tailrace.effects.asks import Note
 from tailrace.errors import CommandError
-from tailrace.runtime.launch import run_scheduler
 from tailrace.runtime.listening import SchedulerStarted
 from tailrace.runtime.settings import EXECUTORS, ISOLATIONS
+from tailrace.service.launch import run_scheduler
 
 _MOST_DAGS_NAMED = 8
 
@@ -78,7 +79,7 @@ class SchedulerLog:
             for line in self._teller.lines(note.decisions):
                 self.said(line)
         if note.text:
-            self.said(note.text)
+            self.said(told(note.text))
         for verdict in note.applied.judged if note.applied is not None else ():
             inside = f", {verdict.failed_inside.named}" if verdict.failed_inside else ""
             state = state_styled(verdict.state, sys.stderr)

@@ -4,12 +4,14 @@ from functools import partial
 
 import click
 
-from tailrace.cli.changes import Manner, change_runs, manner_options, range_options
+from tailrace.cli.changes import Manner, change, manner_options, range_options
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument
 from tailrace.model.states import TaskInstanceState
-from tailrace.planning.clearing import ClearRequest, plan_clear
-from tailrace.planning.marking import MarkRequest, plan_mark_tasks
+from tailrace.planning.clearing import ClearRequest
+from tailrace.planning.marking import MarkRequest
+from tailrace.service import commanding
+from tailrace.service.naming import RunsNamed
 
 
 @click.command(cls=Command)
@@ -43,8 +45,8 @@ def clear(
     Its next try has a new number and all its retries. A running try is stopped first.
     """
     request = ClearRequest((task_id,), upstream=upstream, downstream=downstream, only_failed=only_failed)
-    planned = partial(plan_clear, request=request)
-    return change_runs(dag_id, runs, start, end, planned, Manner(dry_run, yes, output))
+    named = RunsNamed(dag_id, runs, start, end)
+    return change(partial(commanding.clear, named=named, request=request), Manner(dry_run, yes, output))
 
 
 @click.command(cls=Command)
@@ -74,5 +76,5 @@ def mark(
     A closed run is judged again by what its tasks are then.
     """
     request = MarkRequest(TaskInstanceState(state), (task_id,), upstream=upstream, downstream=downstream)
-    planned = partial(plan_mark_tasks, request=request)
-    return change_runs(dag_id, runs, start, end, planned, Manner(dry_run, yes, output))
+    named = RunsNamed(dag_id, runs, start, end)
+    return change(partial(commanding.mark_tasks, named=named, request=request), Manner(dry_run, yes, output))

@@ -6,8 +6,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from tailrace.cli.commands.dags_files import task_json
-from tailrace.cli.dagfiles import load_one
+from tailrace.cli.commands.dags_files import shown_dag, task_json
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.speaking import current_speaker
@@ -21,7 +20,8 @@ from tailrace.model.plain_text import visible_line
 from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.triggering import interval_for
-from tailrace.runtime.dates import parse_moment, show_moment
+from tailrace.service.dagfiles import load_one
+from tailrace.service.dates import parse_moment, show_moment
 from tailrace.timetable import intervals_between, zone_named
 
 _FAILED = 1
@@ -34,7 +34,7 @@ _WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
 @output_option
 def list_(dag_id: str, dags: Path | None, output: str) -> None:
     """List a DAG's tasks in topological order."""
-    spec, _ = load_one(dag_id, settings_with(dags=dags))
+    spec = shown_dag(dag_id, dags)
     if output == "json":
         current_speaker().answer_json([task_json(task) for task in spec.tasks])
         return
@@ -55,7 +55,7 @@ def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
     execution_timeout counts, and no process of it stays behind. Exits with 1 if it fails.
     """
     settings = settings_with(dags=dags)
-    spec, path = load_one(dag_id, settings)
+    spec, path = load_one(dag_id, settings, current_speaker().notice)
     if task_id not in spec.by_id:
         guess = did_you_mean(task_id, spec.by_id) or f"; `tailrace tasks list {dag_id}` lists them"
         raise CommandError(f"no task {task_id!r} in DAG {dag_id}{guess}")

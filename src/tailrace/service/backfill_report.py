@@ -1,11 +1,13 @@
-"""What a person asked of a backfill, as typed, and what became of it: the values between the faces and the
-runtime.
+"""What a person asked of a backfill, as typed, and what became of it: the values that interfaces give and
+get.
 
 Plain values only: nothing here reads a setting, a file or the metastore, and importing it stays cheap (no
-SQLAlchemy), because the faces build a command before the zygote is forked.
+SQLAlchemy), because a command is built before the zygote is forked.
 """
 
+from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -13,13 +15,16 @@ from msgspec import Struct, field
 
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import DagSpec
-from tailrace.planning.backfills import BackfillCreation, Reprocess
+from tailrace.planning.backfills import BackfillCreation, DateAction, Reprocess
 from tailrace.planning.failed_tasks import FailedTasks
+from tailrace.planning.messages import Message, Typed
 from tailrace.planning.plan import Blocker
+from tailrace.service.confs import stored_conf
+from tailrace.service.wording import Blocked, Coded, blocked_of, coded, sentences
 
 
 class BackfillEnding(StrEnum):
-    """How a backfill stands when its command ends: the ``state`` of the JSON answer (DESIGN 8)."""
+    """How a backfill stands when its command ends: the ``state`` of its JSON."""
 
     QUEUED = "queued"
     RUNNING = "running"  # other jobs go on with it
@@ -79,6 +84,12 @@ class BackfillPreview(Struct, frozen=True):
     dag: DagSpec
     metastore: str
 
+    @property
+    def actions(self) -> Mapping[str, int]:
+        """How many dates there are of each action; zeros are left out."""
+        counts = Counter(date.action for date in self.creation.dates)
+        return {str(action): counts[action] for action in DateAction if counts[action]}
+
 
 class RootFailure(Struct, frozen=True):
     """The failure that a failed or deadlocked backfill goes back to: the first in time, in the first run that
@@ -119,4 +130,92 @@ class BackfillReport(Struct, frozen=True):
     left_failed: int = 0
     failed: FailedTasks = FailedTasks()
     failed_inside: FailedTasks = FailedTasks()
-    notices: tuple[str, ...] = ()
+    notices: tuple[Message, ...] = ()
+
+
+class BackfillEnded(Struct, frozen=True):
+    """The same as every interface shows it: the fields are the JSON's."""
+
+    schema: int
+    backfill_id: int
+    dag_id: str
+    state: BackfillEnding
+    runs: Mapping[str, int]
+    task_instances: Mapping[str, int]
+    seconds: float
+    blocked: tuple[Blocked, ...]
+    failed_tasks: Mapping[str, int]
+    upstream_failed_tasks: Mapping[str, int]
+
+
+def ended(report: BackfillReport, typed: Typed) -> BackfillEnded:
+    """A report as it is shown."""
+    return BackfillEnded(
+        1,
+        report.backfill_id,
+        report.dag_id,
+        report.state,
+        report.runs,
+        report.task_instances,
+        round(report.seconds, 2),
+        tuple(blocked_of(each, typed) for each in report.blocked),
+        report.failed.failed,
+        report.failed.upstream_failed,
+    )
+
+
+class PreviewedDate(Struct, frozen=True):
+    """What would be done about one date, and why."""
+
+    logical_date: datetime
+    data_interval: tuple[datetime, datetime]
+    run_id: str
+    action: DateAction
+    reason: str
+    task_instances: int
+    clear: tuple[str, ...]
+    conf: object
+
+
+class BackfillPreviewed(Struct, frozen=True):
+    """A preview as every interface shows it. ``backfill_id``: the unfinished backfill that would be continued."""
+
+    schema: int
+    dry_run: bool
+    backfill_id: int | None
+    dag_id: str
+    metastore: str
+    runs: Mapping[str, int]
+    task_instances: int
+    dates: tuple[PreviewedDate, ...]
+    notices: tuple[str, ...]
+    notice_codes: tuple[Coded, ...]
+
+
+def previewed(preview: BackfillPreview, typed: Typed) -> BackfillPreviewed:
+    """A preview as it is shown."""
+    creation = preview.creation
+    return BackfillPreviewed(
+        1,
+        True,
+        creation.continues,
+        creation.request.dag_id,
+        preview.metastore,
+        preview.actions,
+        sum(date.to_run for date in creation.dates),
+        tuple(
+            PreviewedDate(
+                date.interval.start,
+                (date.data_interval.start, date.data_interval.end),
+                date.run_id,
+                date.action,
+                date.reason,
+                date.to_run,
+                date.clear,
+                stored_conf(date.conf),
+            )
+            for date in creation.dates
+        ),
+        sentences(creation.notices, typed),
+        coded(creation.notices),
+    )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tailrace.errors import CommandError
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
-from tailrace.runtime.dates import (
+from tailrace.service.dates import (
     LogicalRange,
     Moment,
     parse_moment,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tailrace.runtime import launch
+from tailrace.service import launch
 
 
 @pytest.fixture

@@ -1,43 +1,45 @@
 """Loads DAG files for commands that only describe them, and says plainly what is not there.
 
-In a process of their own, as for a backfill: what DAG files print is no part of our answer, and one that ends its
+In a process of their own, as for a backfill: what DAG files print is no part of the output, and one that ends its
 process is named.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tailrace.authoring.loading import bundled_examples_path
-from tailrace.cli.options import dag_names_in
-from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError
 from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.zygote import start_zygote
 from tailrace.model.names import wrong_with_id
 from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import did_you_mean
-from tailrace.runtime.finding import find_dag
+from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.runtime.settings import Settings
+from tailrace.service.dag_names import dag_names_in
+from tailrace.service.finding import find_dag
+
+Told = Callable[[str], None]
 
 
-def load(settings: Settings) -> LoadReport | None:
-    """The DAG files of the settings; None, with a note that says what to do, when the default folder is not there.
+def load(settings: Settings, told: Told) -> LoadReport | None:
+    """The DAG files of the settings; None when the default folder is not there. ``told`` is called as they load.
 
     Raises CommandError when a path that somebody named is not there.
     """
     if settings.dags.exists():
-        return _loaded(settings.dags, settings)
+        return _loaded(settings.dags, settings, told)
     if settings.origins["dags"] == "default":
-        current_speaker().note(f"no DAG files: {settings.dags} does not exist; `tailrace init` writes a first one")
         return None
     raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
 
 
-def _loaded(path: Path, settings: Settings) -> LoadReport:
+def _loaded(path: Path, settings: Settings, told: Told) -> LoadReport:
     if path == settings.dags:
         settings.require_trusted_dags()
     # It will fork nothing: nothing is rehearsed for that.
     zygote = start_zygote(path, settings.home, isolation="spawn", timeout=settings.load_timeout_seconds)
-    zygote.said = current_speaker().notice
+    zygote.said = told
     try:
         return zygote.loaded()
     finally:
@@ -56,16 +58,22 @@ def bundled_file(dag_id: str, settings: Settings) -> Path | None:
     return None if own else example
 
 
-def load_one(dag_id: str, settings: Settings) -> tuple[DagSpec, Path]:
+def load_one(dag_id: str, settings: Settings, told: Told) -> tuple[DagSpec, Path]:
     """A DAG without mistakes, and the DAG file or folder it was found in; a bundled example of that name will do.
 
     Raises AuthoringError with the DAG's own mistakes, CommandError with the nearest names when it is nowhere.
     """
+    report, path = load_with(dag_id, settings, told)
+    return find_dag(report, dag_id, path), path
+
+
+def load_with(dag_id: str, settings: Settings, told: Told) -> tuple[LoadReport, Path]:
+    """All that is in the DAG file or folder in which the DAG would be, and which that is."""
     bundled = bundled_file(dag_id, settings)
     if bundled is None:
         require_dags(dag_id, settings)
     path = bundled or settings.dags
-    return find_dag(_loaded(path, settings), dag_id, path), path
+    return _loaded(path, settings, told), path
 
 
 def require_dags(dag_id: str, settings: Settings) -> None:
@@ -74,6 +82,8 @@ def require_dags(dag_id: str, settings: Settings) -> None:
         return
     if settings.origins["dags"] != "default":
         raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
-    guess = did_you_mean(dag_id, {file.stem for file in bundled_examples_path().glob("example_*.py")})
-    advice = guess or "; `tailrace init` writes a first one, --dags names another place"
-    raise CommandError(f"no DAG {dag_id!r}: {settings.dags} does not exist{advice}")
+    lacks = f"no DAG {dag_id!r}: {settings.dags} does not exist"
+    if guess := did_you_mean(dag_id, {file.stem for file in bundled_examples_path().glob("example_*.py")}):
+        raise CommandError(f"{lacks}{guess}")
+    writes = Remedy(Action.WRITE_FIRST_DAG)
+    raise Refused(Advised((f"{lacks}; ", writes, " writes a first one, --dags names another place")))

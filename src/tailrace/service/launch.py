@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 
 from tailrace.authoring.dag_files import FolderWatch
 from tailrace.execution.zygote import ZygoteHandle, start_zygote
-from tailrace.runtime.commands import BackfillCommand, BackfillPreview, BackfillReport
+from tailrace.planning.messages import Typed
 from tailrace.runtime.listening import Listener, SchedulerListener
 from tailrace.runtime.settings import Settings
+from tailrace.service.backfill_report import BackfillCommand, BackfillPreview, BackfillReport
+from tailrace.service.dates import checked_run_id
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from tailrace.planning.triggering import TriggerPlan
+    from tailrace.service.triggering import Triggered
 
 
 def run_backfill(command: BackfillCommand, settings: Settings, listener: Listener) -> BackfillReport:
@@ -50,7 +52,7 @@ def preview_backfill(command: BackfillCommand, settings: Settings, said: Callabl
 
 
 def run_scheduler(settings: Settings, listener: SchedulerListener, until_idle: bool) -> int:
-    """Schedule and drive until somebody interrupts (or, ``until_idle``, nothing is left); answers the exit code."""
+    """Schedule and drive until somebody interrupts (or, ``until_idle``, nothing is left); returns the exit code."""
     watch = FolderWatch(settings.dags)
     watch.digests()  # before they are loaded: what changes from here on is not what was loaded
     with _zygote(settings, listener.said) as zygote:
@@ -65,12 +67,14 @@ def trigger_run(
     conf: str | None,
     settings: Settings,
     said: Callable[[str], None],
-) -> "TriggerPlan":
-    """Create one run that a person asks for; answers what was created. Raises as ``run_backfill`` does."""
+    typed: Typed,
+) -> "Triggered":
+    """Create one run that a person asks for; returns what was created. Raises as ``run_backfill`` does."""
+    checked_run_id(run_id)
     with _zygote(settings, said) as zygote:
-        side = _imported("tailrace.runtime.triggering")
-        plan: TriggerPlan = side.run(dag_id, logical_date, run_id, conf, settings, zygote)
-        return plan
+        side, asked = _metastore_side(), (dag_id, logical_date, run_id, conf)
+        triggered: Triggered = side.trigger_loaded(*asked, settings, zygote, typed)
+        return triggered
 
 
 @contextmanager
@@ -97,7 +101,7 @@ def _zygote(settings: Settings, said: Callable[[str], None]) -> Iterator[ZygoteH
 
 
 def _metastore_side() -> "ModuleType":
-    return _imported("tailrace.runtime.backfill")
+    return _imported("tailrace.service.backfills")
 
 
 def _imported(name: str) -> "ModuleType":

@@ -1,7 +1,7 @@
-"""What the dates a person types mean: ISO 8601, naive ones in the DAG's zone, ranges inclusive at both ends
-(DESIGN 8).
+"""What the dates a person types mean: ISO 8601, naive ones in the DAG's zone, ranges inclusive at both
+ends.
 
-Pure: ``now`` comes in, and answers and messages depend on nothing else. Which points a schedule has is
+Pure: ``now`` comes in, and results and messages depend on nothing else. Which points a schedule has is
 ``timetable``'s.
 """
 
@@ -13,12 +13,14 @@ from msgspec.structs import replace
 
 from tailrace.errors import CommandError
 from tailrace.model.intervals import DataInterval
+from tailrace.model.names import wrong_with_run_id
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.timetable import clock_in, intervals_between, next_interval, previous_interval, zone_named
 
 #: More runs than this in one command is a mistyped year, not a wish.
 MOST_RUNS = 100_000
 
+_RESERVED = ("backfill__", "scheduled__")
 _TICK = timedelta(microseconds=1)
 _FORMS = "ISO 8601, such as 2024-05-31, 2024-05-31T06:00 or 2024-05-31T06:00+02:00"
 
@@ -99,11 +101,6 @@ def show_moment(moment: datetime, zone: tzinfo) -> str:
     return local.isoformat(timespec="minutes" if not (local.second or local.microsecond) else "auto")
 
 
-def interval_json(interval: DataInterval) -> list[str]:
-    """A data interval as JSON: where it begins, where it ends."""
-    return [interval.start.isoformat(), interval.end.isoformat()]
-
-
 def parse_single(text: str, zone: tzinfo) -> tuple[datetime, tuple[str, ...]]:
     """The one moment that ``text`` means, and what to tell about it: of a day its beginning, of two the first."""
     moment = parse_moment(text, zone)
@@ -126,6 +123,20 @@ def run_reference(text: str, zone: tzinfo) -> str | Moment:
     except CommandError as no_date:
         raise CommandError(f"not the id of a run (which has __ in it) and {no_date}") from None
     return moment if moment.is_day else replace(moment, latest=moment.earliest)
+
+
+def checked_run_id(run_id: str | None) -> str | None:
+    """The id of a run to be, where it can be one: it is told from a date by its ``__``, and names a folder of logs."""
+    if run_id is None:
+        return None
+    if wrong := wrong_with_run_id(run_id):
+        raise CommandError(f"--run-id must be {wrong}")
+    if "__" not in run_id or run_id.startswith(_RESERVED):
+        raise CommandError(
+            f"--run-id {run_id!r}: write it as two words with two underscores between, such as manual__first; "
+            "backfill__ and scheduled__ are taken"
+        )
+    return run_id
 
 
 def range_for(dag: DagSpec, start: str | None, end: str | None, now: datetime) -> LogicalRange:

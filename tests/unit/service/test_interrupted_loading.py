@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.runtime import launch
 from tailrace.runtime.settings import load_settings
+from tailrace.service import launch
 
 
 class _Swallows:

@@ -1,0 +1,59 @@
+"""The command line that does what a remedy says. Nowhere else is one made of data, but for ``retyping``'s."""
+
+from tailrace.cli.retyping import shell_line
+from tailrace.planning.messages import Action, Message, Remedy
+
+
+def command_of(remedy: Remedy) -> str:
+    """What a person types."""
+    if remedy.action is Action.REPEAT:
+        return remedy.command or ""
+    return shell_line("tailrace", *_words(remedy))
+
+
+def told(message: Message) -> str:
+    """A message as a person at a terminal reads it."""
+    return message.told(command_of)
+
+
+_FIXED = {
+    Action.LIST_BACKFILLS: ("backfill", "list"),
+    Action.RUN_SCHEDULER: ("scheduler",),
+    Action.LIST_ALL_RUNS: ("runs", "list"),
+    Action.LIST_POOLS: ("pools", "list"),
+    Action.LIST_DAGS: ("dags", "list"),
+    Action.CHECK_DAGS: ("dags", "check"),
+    Action.WRITE_FIRST_DAG: ("init",),
+    Action.MIGRATE: ("db", "migrate"),
+    Action.CHECK_METASTORE: ("db", "check"),
+}
+_NAMING = {
+    Action.RESUME_BACKFILL: (("backfill", "resume"), ("backfill_id",)),
+    Action.CANCEL_BACKFILL: (("backfill", "cancel"), ("backfill_id",)),
+    Action.UNPAUSE_DAG: (("dags", "unpause"), ("dag_id",)),
+    Action.LIST_RUNS: (("runs", "list"), ("dag_id",)),
+    Action.EXPLAIN_RUN: (("runs", "explain"), ("dag_id", "run_id")),
+    Action.CLEAR_RUN: (("runs", "clear"), ("dag_id", "run_id")),
+    Action.CLEAR_TASK: (("tasks", "clear"), ("dag_id", "task_id", "run_id")),
+}
+
+
+def _words(remedy: Remedy) -> list[str]:
+    if remedy.action is Action.BACKFILL:
+        return ["backfill", *_range(remedy)]
+    if remedy.action is Action.SET_POOL:
+        return ["pools", "set", str(remedy.pool), "SLOTS" if remedy.slots is None else str(remedy.slots)]
+    if remedy.action in _FIXED:
+        return list(_FIXED[remedy.action])
+    words, names = _NAMING[remedy.action]
+    return [*words, *(str(getattr(remedy, name)) for name in names)]
+
+
+def _range(remedy: Remedy) -> list[str]:
+    if remedy.dag_id is None:
+        return ["DAG_ID", "-s", "START", "-e", "END"]
+    words = [remedy.dag_id, "-s", str(remedy.start)]
+    words += [] if remedy.end is None else ["-e", remedy.end]
+    words += [] if remedy.pool is None else ["--pool", remedy.pool]
+    words += ["--disable-retry"] if remedy.disable_retry else []
+    return words + (["--mark-success"] if remedy.mark_success else [])

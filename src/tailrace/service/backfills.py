@@ -1,0 +1,215 @@
+"""Creates the backfill that a person asked for, or continues it, or says what that would do; and how it ended.
+
+Imported only after the zygote is forked (see ``launch``), because this is where SQLAlchemy comes in.
+"""
+
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from tailrace.errors import EnvironmentBroken
+from tailrace.execution.loading_process import LoadReport
+from tailrace.execution.logs import log_path
+from tailrace.execution.zygote import ZygoteHandle
+from tailrace.jobs.backfill import BackfillEnd, Ending
+from tailrace.metastore.store import Metastore
+from tailrace.metastore.summaries import BackfillSummary
+from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
+from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
+from tailrace.planning.creation import plan_backfill
+from tailrace.planning.messages import Message, Refused, Typed
+from tailrace.planning.notices import NoScheduler
+from tailrace.runtime.backfill import drive_backfill
+from tailrace.runtime.listening import BackfillStarted, Listener
+from tailrace.runtime.opening import new_write_id, open_metastore
+from tailrace.runtime.settings import Settings
+from tailrace.runtime.signals import Interrupts
+from tailrace.service.backfill_report import (
+    EXIT_CODES,
+    BackfillCommand,
+    BackfillEnding,
+    BackfillPreview,
+    BackfillReport,
+    RootFailure,
+)
+from tailrace.service.dates import LogicalRange, range_for
+from tailrace.service.finding import find_dag, with_mistakes
+from tailrace.service.triggering import Triggered, trigger
+from tailrace.service.wording import plain_notices
+
+_CREATION_ATTEMPTS = 20
+
+
+def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote: ZygoteHandle) -> BackfillReport:
+    """Create or continue the backfill and drive it until it ends, or until somebody interrupts."""
+    began = time.monotonic()
+    report = zygote.loaded()
+    dag = find_dag(report, command.dag_id, settings.dags)
+    dates = range_for(dag, command.start, command.end, datetime.now(UTC))
+    request = _request(command, dates)
+    with closing(open_metastore(settings, runs_tasks=True)) as metastore, Interrupts() as interrupts:
+        creation, backfill_id = _create(metastore, dag, request, dates, command.typed)
+        metastore.store_loaded(report.to_keep, new_write_id())
+        notices = (*plain_notices(dates.notices), *creation.notices, *_load_notices(report, dag.dag_id))
+        started = BackfillStarted(
+            backfill_id=backfill_id,
+            continued=creation.continues is not None,
+            creation=replace(creation, notices=notices),
+            metastore=metastore.describe(),
+            executor=settings.executor,
+            workers=settings.workers,
+        )
+        listener.started(started)
+        end = drive_backfill(metastore, settings, zygote, dag, backfill_id, listener, interrupts, began)
+        metastore.require_same_content()
+        summary = metastore.backfill_summary(backfill_id)
+        return _report(summary, end, interrupts, time.monotonic() - began, settings, notices)
+
+
+def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -> BackfillReport:
+    """Create the backfill, or continue it, for schedulers to drive; returns at once."""
+    began = time.monotonic()
+    report = zygote.loaded()
+    dag = find_dag(report, command.dag_id, settings.dags)
+    dates = range_for(dag, command.start, command.end, datetime.now(UTC))
+    with closing(open_metastore(settings)) as metastore:
+        creation, backfill_id = _create(metastore, dag, _request(command, dates), dates, command.typed)
+        metastore.store_loaded(report.to_keep, new_write_id())
+        notices = (*plain_notices(dates.notices), *creation.notices, *_load_notices(report, dag.dag_id))
+        if not metastore.is_scheduler_alive():
+            notices += (NoScheduler(),)
+        summary = metastore.backfill_summary(backfill_id)
+        return BackfillReport(
+            backfill_id=backfill_id,
+            dag_id=dag.dag_id,
+            state=BackfillEnding(summary.state),
+            exit_code=0,
+            runs=summary.runs,
+            task_instances=summary.task_instances,
+            seconds=time.monotonic() - began,
+            failed=summary.failures.everywhere,
+            failed_inside=summary.failures.inside,
+            notices=notices,
+        )
+
+
+def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -> BackfillPreview:
+    """What the command would do. Writes nothing: a metastore that does not exist yet is taken as empty."""
+    report = zygote.loaded()
+    dag = find_dag(report, command.dag_id, settings.dags)
+    dates = range_for(dag, command.start, command.end, datetime.now(UTC))
+    request = _request(command, dates)
+    if Metastore.is_empty(settings.database_url):
+        facts = BackfillFacts(datetime.now(UTC), pools={DEFAULT_POOL: DEFAULT_POOL_SLOTS})
+    else:
+        with closing(open_metastore(settings, may_migrate=False)) as metastore:
+            facts = metastore.backfill_facts(dag, request, dates.intervals)
+    creation = plan_backfill(dag, request, dates.intervals, facts)
+    creation = replace(
+        creation, notices=(*plain_notices(dates.notices), *creation.notices, *_load_notices(report, dag.dag_id))
+    )
+    return BackfillPreview(creation, dag, str(settings.database_url))
+
+
+def trigger_loaded(
+    dag_id: str,
+    logical_date: str | None,
+    run_id: str | None,
+    conf: str | None,
+    settings: Settings,
+    zygote: ZygoteHandle,
+    typed: Typed,
+) -> Triggered:
+    """Create one run of a DAG as its file has it now."""
+    report = zygote.loaded()
+    dag = find_dag(report, dag_id, settings.dags)
+    with closing(open_metastore(settings)) as metastore:
+        triggered = trigger(metastore, dag, logical_date, run_id, conf, typed)
+        metastore.store_loaded(report.to_keep, new_write_id())
+        return triggered
+
+
+def _load_notices(report: LoadReport, dag_id: str) -> tuple[Message, ...]:
+    broken = with_mistakes(report)
+    notes = plain_notices(note.message for note in report.notes if note.dag_id == dag_id)
+    return (*plain_notices(report.notices), *(() if broken is None else (broken,)), *notes)
+
+
+def _request(command: BackfillCommand, dates: LogicalRange) -> BackfillRequest:
+    return BackfillRequest(
+        dag_id=command.dag_id,
+        start=dates.first,
+        end=dates.last,
+        reprocess=command.reprocess,
+        new=command.new,
+        conf=command.conf,
+        disable_retry=command.disable_retry,
+        mark_success=command.mark_success,
+        ignore_first_depends_on_past=command.ignore_first_depends_on_past,
+        pool=command.pool,
+        max_active_runs=command.max_active_runs,
+        backwards=command.backwards,
+        stop_on_failure=command.stop_on_failure,
+        detached=command.detached,
+    )
+
+
+def _create(
+    metastore: Metastore, dag: DagSpec, request: BackfillRequest, dates: LogicalRange, typed: str
+) -> tuple[BackfillCreation, int]:
+    """Read, decide, write; and again when somebody else changed the range in between."""
+    for _ in range(_CREATION_ATTEMPTS):
+        facts = metastore.backfill_facts(dag, request, dates.intervals)
+        creation = plan_backfill(dag, request, dates.intervals, facts)
+        if creation.refusals:
+            raise Refused(*creation.refusals)
+        backfill_id = metastore.create_backfill(dag, creation, typed, new_write_id())
+        if isinstance(backfill_id, int):
+            return creation, backfill_id
+    raise EnvironmentBroken(
+        f"others keep changing the runs of {dag.dag_id} in this range; try again when they are done"
+    )
+
+
+def _report(
+    summary: BackfillSummary,
+    end: BackfillEnd,
+    interrupts: Interrupts,
+    seconds: float,
+    settings: Settings,
+    notices: tuple[Message, ...],
+) -> BackfillReport:
+    if end.ending is Ending.JUDGED:
+        state = BackfillEnding(summary.state)
+    elif end.ending is Ending.PAUSED:
+        state = BackfillEnding.PAUSED
+    else:
+        state = BackfillEnding.INTERRUPTED
+    root = summary.root_failure
+    log = None if root is None else log_path(settings.home, root.try_key)
+    return BackfillReport(
+        backfill_id=summary.id,
+        dag_id=summary.dag_id,
+        state=state,
+        exit_code=interrupts.exit_code if state is BackfillEnding.INTERRUPTED else _exit_code(state, summary, settings),
+        runs=summary.runs,
+        task_instances=summary.task_instances,
+        seconds=seconds,
+        blocked=summary.blocked,
+        root_failure=None
+        if root is None
+        else RootFailure(root.try_key, root.state, root.reason, str(log) if log and log.exists() else None),
+        left_failed=summary.left_failed,
+        failed=summary.failures.everywhere,
+        failed_inside=summary.failures.inside,
+        notices=notices,
+    )
+
+
+def _exit_code(state: BackfillEnding, summary: BackfillSummary, settings: Settings) -> int:
+    """By the verdict over the runs; what failed inside of them counts only where somebody has asked for it."""
+    if state is BackfillEnding.SUCCESS and summary.failures.inside and settings.fail_on_task_failure:
+        return EXIT_CODES[BackfillEnding.FAILED]
+    return EXIT_CODES[state]

@@ -1,0 +1,169 @@
+"""Explanations of runs and task instances as every interface shows them: the fields are the JSON's."""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from tailrace.errors import CommandError
+from tailrace.model.suggestions import did_you_mean
+from tailrace.planning.explained import JobFacts, TryFacts, WantedBy
+from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
+from tailrace.planning.messages import Typed
+from tailrace.service.naming import find_run
+from tailrace.service.stores import Stores
+from tailrace.service.wording import Blocked, Met, Release, blocked_of, met_of, release_of
+
+
+class Held(Struct, frozen=True):
+    """The processes that hold a try."""
+
+    host: str
+    worker_pid: int
+    task_pid: int | None
+
+
+class ExplainedTask(Struct, frozen=True):
+    """Why one task instance stands as it does."""
+
+    task_id: str
+    map_index: int
+    state: str
+    try_number: int
+    why: str
+    dependencies: tuple[Met, ...]
+    doomed: bool
+    release: Release | None
+    retry_at: datetime | None
+    queued: datetime | None
+    start: datetime | None
+    end: datetime | None
+    lease_seconds: float | None
+    holder: Held | None
+    tries: tuple[TryFacts, ...]
+
+
+class Job(Struct, frozen=True):
+    """A job that drives a run, or may; ``trouble`` is why its tries cannot be begun."""
+
+    job_id: int
+    kind: str
+    host: str
+    pid: int
+    alive: bool
+    lease_seconds: float
+    trouble: str | None
+
+
+class ExplainedRun(Struct, frozen=True):
+    """Why a run stands as it does."""
+
+    dag_id: str
+    run_id: str
+    logical_date: datetime
+    data_interval: tuple[datetime, datetime]
+    state: str
+    why: str
+    release: Release | None
+    owner: Job | None
+    drivers: tuple[Job, ...]
+    blocked: tuple[Blocked, ...]
+    wanted_by: tuple[WantedBy, ...]
+    running_runs: int
+    max_active_runs: int
+
+
+class ExplainedRunDetails(ExplainedRun, frozen=True, kw_only=True):
+    """The same, with its task instances."""
+
+    task_instances: tuple[ExplainedTask, ...]
+
+
+class ExplainedTaskOfRun(ExplainedTask, frozen=True, kw_only=True):
+    """A task instance with its run."""
+
+    run: ExplainedRun
+
+
+def explained(stores: Stores, dag_id: str, run: str) -> RunExplanation:
+    """The planner read aloud about the run that is named. Raises CommandError as ``find_run`` does."""
+    metastore = stores.unchanged()
+    found = find_run(metastore, dag_id, run)
+    assert metastore is not None  # else no run is found
+    return explain_run(metastore.explained(found.id), stores.typed)
+
+
+def instances_of(explanation: RunExplanation, task_id: str, typed: Typed) -> list[TaskInstanceExplanation]:
+    """The instances of this task. Raises CommandError with the nearest name, or with why there are none yet."""
+    found = [each for each in explanation.task_instances if each.key.task_id == task_id]
+    if found:
+        return found
+    facts = explanation.facts
+    names = [task.task_id for task in facts.snapshot.dag.tasks]
+    if task_id in names:
+        release = "" if explanation.release is None else f"; released by: {explanation.release.told(typed)}"
+        raise CommandError(
+            f"{facts.run.run_id} of {facts.dag_id} is {facts.run.state}, no task of it has begun: "
+            f"{explanation.waits}{release}"
+        )
+    raise CommandError(f"no task {task_id!r} in {facts.run.run_id} of {facts.dag_id}{did_you_mean(task_id, names)}")
+
+
+def explained_run(explanation: RunExplanation, typed: Typed) -> ExplainedRunDetails:
+    """A run's explanation with those of its task instances, as it is shown."""
+    shown = tuple(ExplainedTask(**_of_task(each, typed)) for each in explanation.task_instances)
+    return ExplainedRunDetails(**_of_run(explanation, typed), task_instances=shown)
+
+
+def explained_task(explanation: RunExplanation, task: TaskInstanceExplanation, typed: Typed) -> ExplainedTaskOfRun:
+    """The explanation of one of its task instances, as it is shown."""
+    return ExplainedTaskOfRun(**_of_task(task, typed), run=ExplainedRun(**_of_run(explanation, typed)))
+
+
+def _of_run(explanation: RunExplanation, typed: Typed) -> dict[str, Any]:
+    facts = explanation.facts
+    interval = facts.run.data_interval
+    return {
+        "dag_id": facts.dag_id,
+        "run_id": facts.run.run_id,
+        "logical_date": facts.run.logical_date,
+        "data_interval": (interval.start, interval.end),
+        "state": str(facts.run.state),
+        "why": explanation.waits,
+        "release": release_of(explanation.release, typed),
+        "owner": None if facts.owner is None else _job(facts.owner),
+        "drivers": tuple(map(_job, facts.drivers)),
+        "blocked": tuple(blocked_of(each, typed) for each in facts.blocked),
+        "wanted_by": facts.wanted_by,
+        "running_runs": facts.snapshot.dag_active_runs,
+        "max_active_runs": facts.snapshot.dag.max_active_runs,
+    }
+
+
+def _of_task(explanation: TaskInstanceExplanation, typed: Typed) -> dict[str, Any]:
+    facts, view = explanation.facts, explanation.facts.view
+    holder = view.holder
+    return {
+        "task_id": view.task_id,
+        "map_index": view.map_index,
+        "state": str(view.state),
+        "try_number": view.try_number,
+        "why": explanation.waits,
+        "dependencies": tuple(met_of(each, typed) for each in explanation.statuses),
+        "doomed": explanation.doomed,
+        "release": release_of(explanation.release, typed),
+        "retry_at": view.retry_at,
+        "queued": view.queued_at,
+        "start": facts.started_at,
+        "end": facts.ended_at,
+        "lease_seconds": facts.lease_seconds,
+        "holder": None
+        if holder is None
+        else Held(holder.worker.host, holder.worker.pid, None if holder.task is None else holder.task.pid),
+        "tries": facts.tries,
+    }
+
+
+def _job(job: JobFacts) -> Job:
+    lease = round(job.lease_seconds, 3)
+    return Job(job.id, job.kind, job.host, job.pid, job.alive, lease, job.trouble.tries or None)

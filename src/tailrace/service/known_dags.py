@@ -1,0 +1,107 @@
+"""DAGs as the metastore keeps them, where their files have not changed since, else as the files have them now.
+
+So lists need not run the code of DAG files. Whichever of the two is shown, it is said. Nothing is written.
+"""
+
+import hashlib
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tailrace.authoring.dag_files import Unreadable, find_dag_files, read_source
+from tailrace.errors import EnvironmentBroken
+from tailrace.model.plain_text import on_one_line
+from tailrace.model.spec import DagSpec
+from tailrace.runtime.settings import Settings
+from tailrace.service.dagfiles import load, load_one
+
+if TYPE_CHECKING:
+    from tailrace.metastore.loaded import LoadedDag
+
+_Told = Callable[[str], None]
+
+
+class ShownDags(Struct, frozen=True):
+    """DAGs by name, with what a person has to know of them: mistakes in files, and which version is shown."""
+
+    specs: tuple[DagSpec, ...]
+    notices: tuple[str, ...] = ()
+
+
+def list_dags(settings: Settings, told: _Told) -> ShownDags | None:
+    """The DAGs of the settings' files; None where there are neither files nor DAGs that were loaded from there."""
+    path, known = settings.dags, _known(settings)
+    here = {dag_id: each for dag_id, each in known.items() if _is_in(each.spec.file, path)}
+    if here and (not path.exists() or _unchanged(path, here)):
+        gone = "" if path.exists() else f"{on_one_line(path)} does not exist: "
+        specs = tuple(each.spec for _, each in sorted(here.items()))
+        return ShownDags(specs, (f"{gone}shown as loaded, the last of them at {_moment(here)}",))
+    loaded = load(settings, told)
+    if loaded is None:
+        return None
+    specs = tuple(loaded.specs[dag_id] for dag_id in sorted(loaded.specs))
+    other = [spec.dag_id for spec in specs if spec.dag_id in here and _differ(spec, here[spec.dag_id].spec)]
+    notices = (*map(str, loaded.mistakes), *loaded.notices)
+    if other:
+        notices += (f"{', '.join(other)}: shown as in the files now, which differ from what was loaded last",)
+    return ShownDags(specs, notices)
+
+
+def show_dag(dag_id: str, settings: Settings, told: _Told) -> ShownDags:
+    """One DAG. Raises as ``load_one`` does where it is neither in the files nor was loaded from there."""
+    each = _known(settings).get(dag_id)
+    if each is not None and _is_in(each.spec.file, settings.dags):
+        file = Path(each.spec.file)
+        if not settings.dags.exists():
+            gone = f"{on_one_line(settings.dags)} does not exist: shown as loaded at {_moment({dag_id: each})}"
+            return ShownDags((each.spec,), (gone,))
+        if settings.dags == file and _hash(file) == each.spec.code_hash:
+            return ShownDags((each.spec,), (f"shown as loaded at {_moment({dag_id: each})}",))
+    shown = list_dags(settings, told) if each is not None and settings.dags.is_dir() else None
+    found = [spec for spec in shown.specs if spec.dag_id == dag_id] if shown is not None else []
+    if shown is not None and found:
+        return ShownDags(tuple(found), shown.notices)
+    return ShownDags((load_one(dag_id, settings, told)[0],))
+
+
+def _known(settings: Settings) -> Mapping[str, "LoadedDag"]:
+    """What was loaded before, by name; nothing where there is no metastore, or none that can be asked."""
+    if settings.sqlite_file is not None and not settings.sqlite_file.exists():
+        return {}
+    stores = importlib.import_module("tailrace.service.stores")  # the database library is loaded where it is needed
+    try:
+        with stores.Stores(settings) as opened:
+            metastore = opened.unchanged()
+            return {} if metastore is None else {each.spec.dag_id: each for each in metastore.loaded_dags()}
+    except EnvironmentBroken:  # the files know as much
+        return {}
+
+
+def _is_in(file: str, path: Path) -> bool:
+    return bool(file) and Path(file).is_relative_to(path)
+
+
+def _unchanged(path: Path, known: Mapping[str, "LoadedDag"]) -> bool:
+    """Whether every DAG file is as it was when its DAGs were loaded; one that none is known of may hold some by now."""
+    files, mistakes = find_dag_files(path)
+    loaded = {(each.spec.file, each.spec.code_hash) for each in known.values()}
+    return not mistakes and {(on_one_line(file), _hash(file)) for file in files} == loaded
+
+
+def _hash(file: Path) -> str:
+    try:
+        return hashlib.sha256(read_source(file)).hexdigest()
+    except Unreadable:
+        return ""
+
+
+def _differ(one: DagSpec, other: DagSpec) -> bool:
+    return replace(one, file="", code_hash="") != replace(other, file="", code_hash="")
+
+
+def _moment(known: Mapping[str, "LoadedDag"]) -> str:
+    return max(each.loaded_at for each in known.values()).isoformat(timespec="seconds")

@@ -1,0 +1,43 @@
+"""Finds the log of a try by the names that a person knows it by."""
+
+from pathlib import Path
+
+from tailrace.errors import CommandError
+from tailrace.execution.logs import log_path
+from tailrace.metastore.views import TaskInstanceLine
+from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.suggestions import did_you_mean
+from tailrace.service.stores import Stores
+from tailrace.service.views import RunDetails, show_run
+
+
+def find_log(stores: Stores, dag_id: str, task_id: str, run: str, try_number: int | None) -> Path:
+    """The log file of a try, the latest by default. Raises CommandError for a try that has none, or never was."""
+    found = show_run(stores, dag_id, run)
+    instance = _instance(found, task_id)
+    wanted = try_number or instance.try_number
+    if wanted == 0:
+        raise CommandError(f"{task_id} of {found.run_id} has had no try yet: it is {instance.state}{_why(instance)}")
+    if wanted > instance.try_number:
+        raise CommandError(f"{task_id} of {found.run_id} has had no try {wanted}: its latest is {instance.try_number}")
+    key = TryKey(TaskInstanceKey(dag_id, found.run_id, task_id, instance.map_index), wanted)
+    path = log_path(stores.settings.home, key)
+    if not path.is_file():
+        raise CommandError(
+            f"no log of {key} at {path}: its process never started, ran on another host, or the file was removed"
+        )
+    return path
+
+
+def _instance(run: RunDetails, task_id: str) -> TaskInstanceLine:
+    if not run.task_instances:
+        raise CommandError(f"{run.run_id} of {run.dag_id} is {run.state}: no task of it has run yet")
+    for instance in run.task_instances:
+        if instance.task_id == task_id:
+            return instance
+    names = [instance.task_id for instance in run.task_instances]
+    raise CommandError(f"no task {task_id!r} in {run.run_id} of {run.dag_id}{did_you_mean(task_id, names)}")
+
+
+def _why(instance: TaskInstanceLine) -> str:
+    return f" ({instance.reason})" if instance.reason else ""

@@ -1,0 +1,80 @@
+"""Finds the DAGs, runs and ranges that a person names among what the metastore knows, or says what is near."""
+
+from datetime import datetime, tzinfo
+
+from msgspec import Struct
+
+from tailrace.errors import CommandError
+from tailrace.metastore.store import Metastore
+from tailrace.metastore.views import RunLine
+from tailrace.model.suggestions import did_you_mean, in_words
+from tailrace.planning.commands import CommandScope
+from tailrace.planning.messages import Action, Advised, Refused, Remedy
+from tailrace.service.dates import parse_moment, run_reference
+from tailrace.timetable import zone_named
+
+_MOST_NAMED = 4
+
+
+class RunsNamed(Struct, frozen=True):
+    """Runs of a DAG as a person names them: run ids, logical dates and days, or all between two dates."""
+
+    dag_id: str
+    runs: tuple[str, ...] = ()
+    start: str | None = None
+    end: str | None = None
+
+
+def require_known(metastore: Metastore | None, dag_id: str) -> None:
+    """Raise CommandError, with the nearest names, for a DAG that the metastore has never seen."""
+    known = () if metastore is None else metastore.known_dags()
+    if dag_id not in known:
+        raise CommandError(f"{dag_id} has never run here{did_you_mean(dag_id, known)}")
+
+
+def find_run(metastore: Metastore | None, dag_id: str, text: str) -> RunLine:
+    """The run that RUN names: a run id, a logical date (naive ones in the DAG's zone), or the day of just one run.
+
+    Raises CommandError with the nearest DAG ids, with the command that lists the DAG's runs, or with the day's runs.
+    """
+    dag = None if metastore is None else metastore.stored_dag(dag_id)
+    if metastore is None or dag is None:
+        known = () if metastore is None else metastore.known_dags()
+        raise CommandError(f"no run {text} of {dag_id}: it has never run here{did_you_mean(dag_id, known)}")
+    named = run_reference(text, zone_named(dag.schedule.timezone))
+    if isinstance(named, str):
+        found = metastore.find_runs(dag_id, named)
+    else:
+        found = metastore.runs_between(dag_id, named.earliest, named.latest, _MOST_NAMED + 1)
+    if not found:
+        lists = Remedy(Action.LIST_RUNS, dag_id=dag_id)
+        raise Refused(Advised((f"no run {text} of {dag_id}; ", lists, " lists its runs")))
+    if len(found) > 1:
+        names = in_words([run.run_id for run in found[:_MOST_NAMED]] + ["more"] * (len(found) > _MOST_NAMED))
+        raise CommandError(f"{text} is the day of several runs of {dag_id}: {names}; name one of them")
+    return found[0]
+
+
+def scope_of(metastore: Metastore, named: RunsNamed) -> CommandScope:
+    """The runs that are named. Raises CommandError for none, and for a range that ends before it begins."""
+    require_known(metastore, named.dag_id)
+    if not named.runs and named.start is None and named.end is None:
+        raise CommandError("no runs given: name them (run ids or logical dates), or say -s START, -e END or both")
+    dag = metastore.stored_dag(named.dag_id)
+    zone = zone_named("UTC" if dag is None else dag.schedule.timezone)
+    first, last = _bound(named.start, zone), _bound(named.end, zone)
+    if first is not None and last is not None and first[0] > last[1]:
+        raise CommandError(f"the range ends before it begins: start {named.start} is after end {named.end}")
+    return CommandScope(
+        named.dag_id,
+        tuple(dict.fromkeys(find_run(metastore, named.dag_id, run).run_id for run in named.runs)),
+        None if first is None else first[0],
+        None if last is None else last[1],
+    )
+
+
+def _bound(text: str | None, zone: tzinfo) -> tuple[datetime, datetime] | None:
+    if text is None:
+        return None
+    moment = parse_moment(text, zone)
+    return moment.earliest, moment.latest

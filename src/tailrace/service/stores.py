@@ -1,0 +1,67 @@
+"""The metastore of some settings, opened once for each thread that asks: what every function here reads and writes by.
+
+Importing this loads SQLAlchemy: no module that ``backfill run`` needs before the zygote is forked may do so.
+"""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from tailrace.metastore.sqlite_file import SqliteFile
+from tailrace.metastore.store import Metastore
+from tailrace.planning.messages import Typed, plainly
+from tailrace.runtime.opening import open_metastore
+from tailrace.runtime.settings import Settings
+
+
+class Stores:
+    """Gives each thread a metastore of its own, from the first time it asks until it closes it.
+
+    ``typed`` is how whoever asks is told what can be done about something.
+    """
+
+    def __init__(self, settings: Settings, typed: Typed = plainly) -> None:
+        self.settings = settings
+        self.typed = typed
+        self._own = threading.local()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def opened(self) -> Metastore:
+        """The metastore, created if it is not there: for what writes."""
+        return self._metastore(may_migrate=True)
+
+    def existing(self) -> Metastore | None:
+        """The metastore, or None when it is a SQLite file that is not there yet: reading never creates one."""
+        file = self.settings.sqlite_file
+        if file is not None and SqliteFile(file).is_not_there_yet():
+            return None
+        return self._metastore(may_migrate=True)
+
+    def unchanged(self) -> Metastore | None:
+        """The same, and an older schema is refused, not migrated: for what promises to write nothing."""
+        if self._current is None and Metastore.is_empty(self.settings.database_url):
+            return None
+        return self._metastore(may_migrate=False)
+
+    def close(self) -> None:
+        """Close this thread's metastore."""
+        if self._current is not None:
+            self._current.close()
+            self._own.metastore = None
+
+    @property
+    def _current(self) -> Metastore | None:
+        found: Metastore | None = getattr(self._own, "metastore", None)
+        return found
+
+    def _metastore(self, *, may_migrate: bool) -> Metastore:
+        if self._current is None:
+            self._own.metastore = open_metastore(self.settings, may_migrate=may_migrate)
+        current = self._current
+        assert current is not None
+        return current

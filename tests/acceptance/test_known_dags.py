@@ -1,0 +1,107 @@
+"""DAGs that are known by what was loaded: lists that run no code of theirs, and which version they show."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.conftest import Run
+
+DAGS = """
+import pathlib
+from datetime import datetime
+from tailrace import DAG, EmptyOperator
+pathlib.Path("loads").open("a").write("x")
+for name in ("one", "two"):
+    with DAG(name, schedule="@daily", start_date=datetime(2024, 1, 1)):
+        EmptyOperator(task_id="first") >> EmptyOperator(task_id="last")
+"""
+LISTS = (("dags", "list"), ("dags", "show", "two"), ("tasks", "list", "two"))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "both.py").write_text(DAGS)
+    return tmp_path
+
+
+def shown(tailrace: Run, words: tuple[str, ...]) -> tuple[Any, str]:
+    done = tailrace(*words, "-o", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def loads(project: Path) -> int:
+    return len((project / "loads").read_text())
+
+
+@pytest.mark.parametrize("words", LISTS, ids=" ".join)
+def test_lists_write_nothing(tailrace: Run, project: Path, words: tuple[str, ...]) -> None:
+    shown(tailrace, words)
+    assert not (project / ".tailrace").exists()
+
+
+@pytest.mark.parametrize("words", LISTS, ids=" ".join)
+@pytest.mark.parametrize(
+    "kept_by",
+    [("dags", "pause", "one"), ("dags", "trigger", "one"), ("backfill", "one", "-s", "2024-01-01")],
+    ids=" ".join,
+)
+def test_what_is_kept_is_shown_without_loading(
+    tailrace: Run, project: Path, kept_by: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    fresh, _ = shown(tailrace, words)
+    assert tailrace(*kept_by).returncode == 0
+    before = loads(project)
+    kept, said = shown(tailrace, words)
+    assert (kept, loads(project)) == (fresh, before)
+    assert "shown as loaded, the last of them at 20" in said
+
+
+@pytest.mark.parametrize("words", LISTS, ids=" ".join)
+def test_a_file_that_has_changed_is_loaded_and_said(tailrace: Run, project: Path, words: tuple[str, ...]) -> None:
+    assert tailrace("dags", "pause", "one").returncode == 0
+    file = project / "dags" / "both.py"
+    file.write_text(DAGS + "# a comment\n")
+    before = loads(project)
+    _, said = shown(tailrace, words)
+    assert (said, loads(project)) == ("", before + 1), "nothing that is shown differs"
+    file.write_text(DAGS.replace('"last"', '"another"'))
+    now, said = shown(tailrace, words)
+    assert "one, two: shown as in the files now, which differ from what was loaded last" in said
+    assert words[0] != "tasks" or [each["task_id"] for each in now] == ["first", "another"]
+
+
+def test_a_file_beside_it_is_loaded_with_it(tailrace: Run, project: Path) -> None:
+    assert tailrace("dags", "pause", "one").returncode == 0
+    (project / "dags" / "third.py").write_text(DAGS.replace('("one", "two")', '("third",)'))
+    listed, _ = shown(tailrace, ("dags", "list"))
+    assert [each["dag_id"] for each in listed] == ["one", "third", "two"]
+
+
+def test_mistakes_in_a_file_are_told_each_time(tailrace: Run, project: Path) -> None:
+    wrong = "with DAG('wrong'):\n    EmptyOperator(task_id='a', trigger_rule='sometimes')\n"
+    (project / "dags" / "both.py").write_text(DAGS + wrong)
+    assert tailrace("dags", "pause", "one").returncode == 0
+    for _ in range(2):
+        listed, said = shown(tailrace, ("dags", "list"))
+        assert len(listed) == 2 and "sometimes" in said
+
+
+@pytest.mark.parametrize("words", LISTS, ids=" ".join)
+def test_without_the_files_what_was_loaded_is_shown(tailrace: Run, project: Path, words: tuple[str, ...]) -> None:
+    assert tailrace("dags", "pause", "one").returncode == 0
+    fresh, _ = shown(tailrace, words)
+    (project / "dags").rename(project / "gone")
+    kept, said = shown(tailrace, words)
+    assert kept == fresh and "dags does not exist: shown as loaded" in said
+
+
+def test_a_dag_is_paused_before_its_first_run_and_then_begins_nothing(tailrace: Run, project: Path) -> None:
+    assert tailrace("dags", "pause", "one").returncode == 0
+    done = tailrace("scheduler", "--until-idle", "-w", "1")
+    assert done.returncode == 0, done.stderr
+    listed, _ = shown(tailrace, ("runs", "list"))
+    assert {each["dag_id"] for each in listed} == {"two"}

@@ -1,0 +1,13 @@
+"""What a person reads of messages, for tests that hold the words."""
+
+from collections.abc import Iterable
+
+from tailrace.cli.remedies import told
+from tailrace.planning.messages import Message
+
+__all__ = ["lines", "told"]
+
+
+def lines(messages: Iterable[Message]) -> tuple[str, ...]:
+    """Each as a person at a terminal reads it."""
+    return tuple(map(told, messages))
