@@ -156,7 +156,8 @@ def _left_over(records: AuditRecords) -> Iterator[str]:
 def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     """Whether the tasks' results have one final state: not if a person decided one, nor if what a loss decided was
     cleared by itself or done again, nor if a run may have been deadlocked by a cancelled one that ran after all, nor if
-    they change, nor if between two tries of a task a hole before its date was filled, or that date done again.
+    they change, nor if a hole before a task's date was filled between two of its tries, or that date was done again
+    after one.
     """
     if scenario.fickle:
         return False
@@ -167,8 +168,24 @@ def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     failed_by_loss = any(row.cause == Cause.LOST and row.after == TaskInstanceState.FAILED for row in rows)
     moved = any(len(set(dates)) > 1 for dates in _looked_at(records).values())
     again = scenario.acts or any(command.reprocess is not Reprocess.MISSING for command in scenario.commands)
-    between_tries = any(ti.state == TaskInstanceState.UP_FOR_RETRY for ti in records.task_instances)
-    return not (again and (failed_by_loss or between_tries)) and not moved
+    return not (again and failed_by_loss) and not moved and not _leans_on_what_was_cleared(records)
+
+
+def _leans_on_what_was_cleared(records: AuditRecords) -> bool:
+    """Whether a task instance was started by an outcome of the date before that was cleared afterwards, and it not."""
+    leaning: dict[tuple[datetime, str], datetime] = {}
+    shaken: set[tuple[datetime, str]] = set()
+    for row in records.history:
+        if row.kind != "task_instance" or row.run_id is None or row.task_id is None:
+            continue
+        place, evidence = (_date(row.run_id), row.task_id), row.evidence
+        if row.cause in (Cause.CLEARED, Cause.REPROCESS):
+            leaning.pop(place, None)
+            shaken.discard(place)
+            shaken.update(each for each, date in leaning.items() if date == place[0])
+        elif evidence is not None and evidence.looked_at:
+            leaning[place] = _date(evidence.looked_at)
+    return bool(shaken)
 
 
 def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
