@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import dags, floors
-from tailrace.effects.asks import Accepted, ClaimTry, RenewLease, ReportOutcome
+from tailrace.effects.requests import Accepted, ClaimTry, RenewLease, ReportOutcome
 from tailrace.effects.tries import Claim, Renewal, Submission
 from tailrace.execution.local import LocalExecutor
 from tailrace.execution.worker import worker_loop

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Required, Union, get_args, get_origi
 
 from tailrace.authoring.dag import DAG, TaskArguments
 from tailrace.authoring.dag_arguments import DagArguments
+from tailrace.authoring.dag_errors import LEFT_OUT
 from tailrace.authoring.declarations import arguments_of, lacking_of
-from tailrace.authoring.mistakes import LEFT_OUT
 from tailrace.authoring.operator_arguments import (
     BashOperatorArguments,
     PythonOperatorArguments,

@@ -21,7 +21,7 @@ _PATIENCE = 30.0
 
 
 class PostgresServer:
-    """A running server; ``new_database`` answers the URL of an empty database on it."""
+    """A running server; ``new_database`` returns the URL of an empty database on it."""
 
     def __init__(self, folder: Path, *, durable: bool = True) -> None:
         self._folder = folder

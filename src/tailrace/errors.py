@@ -8,7 +8,7 @@ Every message is one line: what was expected, what was found, and what to do.
 class TailraceError(Exception):
     """Root of all errors that Tailrace raises on purpose.
 
-    ``exit_code`` is the process exit code a command ends with when the error reaches it (DESIGN 8).
+    ``exit_code`` is the process exit code a command ends with when the error reaches it.
     """
 
     exit_code = 70
@@ -39,7 +39,7 @@ class EnvironmentBroken(TailraceError):
 class CommitUnknown(EnvironmentBroken):
     """The connection died during a commit, so the write may or may not have landed.
 
-    Repeat the same write *with the same write id*: a duplicate returns the recorded result (DESIGN 4).
+    Repeat the same write *with the same write id*: a duplicate returns the recorded result.
     """
 
 

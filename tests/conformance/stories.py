@@ -11,7 +11,7 @@ from tailrace.metastore.store import Done
 from tailrace.metastore.tables import dag_run, task_instance
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import DagSpec, Decides
+from tailrace.model.spec import BranchKind, DagSpec
 from tailrace.model.states import JobState, TaskInstanceState
 from tailrace.planning.cancelling import plan_cancel
 from tailrace.planning.clearing import ClearRequest, plan_clear
@@ -29,7 +29,7 @@ FAILED, SUCCESS, LOST = OutcomeKind.FAILED, OutcomeKind.SUCCESS, OutcomeKind.LOS
 BRANCHING = replace(
     dag(
         "way>x way>y x>z bad>low flaky",
-        way={"decides": Decides.BRANCH},
+        way={"decides": BranchKind.BRANCH},
         z={"trigger_rule": TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS},
         flaky={"retries": 1, "pool": "small"},
     ),

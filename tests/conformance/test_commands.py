@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tailrace.effects.asks import Accepted
+from tailrace.effects.requests import Accepted
 from tailrace.effects.tries import Refused, Renewal
 from tailrace.metastore.store import Done, Metastore, MetastoreStale
 from tailrace.metastore.tables import backfill, backfill_run, dag_run, task_instance, xcom

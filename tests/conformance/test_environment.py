@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 
-from tailrace.effects.asks import BuryDeadJobs, Effect
+from tailrace.effects.requests import Effect, ReapDeadJobs
 from tailrace.errors import CommandError, EnvironmentBroken, InternalError
 from tailrace.metastore import creation, schema
 from tailrace.metastore.connection import Database
@@ -518,7 +518,7 @@ def test_a_job_that_fails_by_its_metastore_says_the_first_thing_that_was_wrong(s
     job = sqlite.job(A, 1)
 
     def loop() -> Generator[Effect[Any], Any, None]:
-        yield BuryDeadJobs()
+        yield ReapDeadJobs()
 
     def perform(effect: Effect[Any]) -> Any:
         sqlite.store.close()
@@ -536,7 +536,7 @@ def test_a_job_that_fails_frees_its_runs_at_once(sqlite: World) -> None:
     job = sqlite.job(A, 1, identity)
 
     def loop() -> Generator[Effect[Any], Any, None]:
-        yield BuryDeadJobs()
+        yield ReapDeadJobs()
         raise InternalError("a bug")
 
     assert sqlite.store.jobs_running_on(identity.host) == ((job, identity),)

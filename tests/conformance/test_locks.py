@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tailrace.effects.asks import Accepted
+from tailrace.effects.requests import Accepted
 from tailrace.effects.tries import Claim, ClaimRequest, TryOutcome
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore import applying, creation, tries

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from tailrace.effects.asks import Accepted
+from tailrace.effects.requests import Accepted
 from tailrace.effects.tries import Claim, RefusalReason, Refused, Renewal, XComQuery
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.tables import dag_run, task_instance, xcom

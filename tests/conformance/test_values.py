@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tailrace.effects.asks import Accepted, ReadXCom, ReportOutcome
+from tailrace.effects.requests import Accepted, ReadXCom, ReportOutcome
 from tailrace.effects.tries import Claim, Submission, TryOutcome, Unreadable, Unstorable, XComQuery
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.execution.worker import worker_loop

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from tailrace.effects.asks import Accepted
+from tailrace.effects.requests import Accepted
 from tailrace.errors import CommandError
 from tailrace.metastore.summaries import Failures
 from tailrace.metastore.tables import dag as dag_table

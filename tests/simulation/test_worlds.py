@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tailrace.model.spec import Decides
+from tailrace.model.spec import BranchKind
 from tailrace.simulator.choices import Replayed, Seeded, whole
 from tailrace.simulator.coverage import REFUSALS, Step, missing, table
 from tailrace.simulator.exploring import Found, every, explore, one
@@ -88,7 +88,7 @@ def suite() -> Suite:
     for seed in ALSO_SHOWN:
         suite.add(one(random_scenario(seed), Seeded(seed)))
     # In no random world: there, what is cleared ends as before.
-    deliberate = [(second_thoughts(decides), 10) for decides in (Decides.BRANCH, Decides.NOTHING)]
+    deliberate = [(second_thoughts(decides), 10) for decides in (BranchKind.BRANCH, BranchKind.NOTHING)]
     deliberate.append((reopened_by_another(), 60))  # in random worlds too rare
     for scenario, count in deliberate:
         for seed in range(count):

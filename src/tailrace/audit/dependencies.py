@@ -1,6 +1,6 @@
 """Whether a task instance could run, had to be skipped, or never can, as a run stood at one moment.
 
-A second opinion: written from DESIGN 6 and 7, not from the planner.
+A second opinion: written from what the rules mean, not from the planner.
 """
 
 from collections.abc import Container

@@ -1,4 +1,4 @@
-"""Trigger rules a second time, from the words of semantics 6, over sets of states: what planning must agree with."""
+"""Trigger rules a second time, from what each is said to mean, over sets of states: what planning must agree with."""
 
 from collections.abc import Sequence
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tailrace.model.spec import DagSpec, Decides, TaskSpec
+from tailrace.model.spec import BranchKind, DagSpec, TaskSpec
 
 
 class Structure:
@@ -29,11 +29,11 @@ class Structure:
 
     def _decides_over(self, gate: TaskSpec, task_id: str) -> bool:
         match gate.decides:
-            case Decides.NOTHING:
+            case BranchKind.NOTHING:
                 return False
-            case Decides.SHORT_CIRCUIT:
+            case BranchKind.SHORT_CIRCUIT:
                 return task_id in self._below[gate.task_id]
-            case Decides.BRANCH | Decides.SHORT_CIRCUIT_DIRECT:
+            case BranchKind.BRANCH | BranchKind.SHORT_CIRCUIT_DIRECT:
                 return task_id in gate.downstream
 
 

@@ -11,7 +11,7 @@ from tailrace.audit.structure import Structure
 from tailrace.model.states import CLAIMED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, task_instance_may
 
-#: DESIGN 5: the third lost try fails the task instance.
+#: The third lost try fails the task instance.
 MOST_LOST = 3
 
 #: A skip may be decided whatever the previous run has decided, not before it has.

@@ -10,7 +10,7 @@ from tailrace.authoring.lacking import judge
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.authoring.template_fields import is_template, missing_file, names_file, templated_texts
 from tailrace.authoring.variables import VARIABLES
-from tailrace.model.spec import Decides
+from tailrace.model.spec import BranchKind
 from tailrace.model.suggestions import did_you_write
 
 
@@ -21,7 +21,7 @@ def check(dag: DAG) -> None:
     if cycle:
         dag.mistake(f"cycle: {' >> '.join(cycle)}", at=dag.task_dict[cycle[0]].written_at)
     for task in dag.task_dict.values():
-        if task.decides is not Decides.NOTHING and not task.downstream_task_ids:
+        if task.decides is not BranchKind.NOTHING and not task.downstream_task_ids:
             task.mistake("it decides between tasks, and has none downstream")
         task.look_for_mistakes()
         for field, text in templated_texts(task):

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Required, Self, TypeVar, Unpack
 
 from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, DAGS_LACK, DagArguments
+from tailrace.authoring.dag_errors import LEFT_OUT, DagError, Note, where_written
 from tailrace.authoring.datetimes import datetime_in, zone_of
 from tailrace.authoring.declarations import Argument, arguments_of, lacking_of
 from tailrace.authoring.defaults import OF_ONE_TASK, parameters_of, with_defaults
 from tailrace.authoring.lacking import Lacking, judge
-from tailrace.authoring.mistakes import LEFT_OUT, Mistake, Note, where_written
 from tailrace.authoring.relations import Task, relate
 from tailrace.authoring.task_arguments import CommonArguments
 from tailrace.authoring.variables import VARIABLES
@@ -22,11 +22,11 @@ from tailrace.authoring.xcom_args import XComArg, outputs_in
 from tailrace.model.names import wrong_with_id
 from tailrace.model.plain_text import on_one_line, shown, visible_line
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import Decides, Schedule, ScheduleKind
+from tailrace.model.spec import BranchKind, Schedule, ScheduleKind
 from tailrace.model.suggestions import did_you_write
 from tailrace.timetable import read_schedule, validate
 
-M = TypeVar("M", bound=Mistake)
+M = TypeVar("M", bound=DagError)
 
 _ZONE = Argument("a time zone", zone_of, "UTC")
 
@@ -61,7 +61,7 @@ class DAG:
         self.file, self.line = where_written()
         self.folder = Path(self.file).parent  # once it is loaded, that of the file it was loaded from
         self.dag_id = dag_id if isinstance(dag_id, str) else shown(dag_id)
-        self.mistakes: list[Mistake] = []
+        self.mistakes: list[DagError] = []
         self.notes: list[Note] = []
         self.without_effect: set[str] = set()  # arguments that are kept and change nothing
         self.defaults_taken: set[str] = set()  # what of default_args some task has taken
@@ -138,7 +138,7 @@ class DAG:
 
     def mistake(self, message: str, *, at: tuple[str, int] | None = None) -> None:
         """Note a mistake, once; by default where the DAG was written."""
-        mistake = self._told(Mistake, message, at)
+        mistake = self._told(DagError, message, at)
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
 
@@ -252,7 +252,7 @@ class BaseOperator(Task):
     template_fields: ClassVar[Sequence[str]] = ()
     template_ext: ClassVar[Sequence[str]] = ()  # a templated word with this ending names a file to render
     file_fields: ClassVar[Sequence[str] | None] = None  # in which fields; None is in every one
-    decides: ClassVar[Decides] = Decides.NOTHING
+    decides: ClassVar[BranchKind] = BranchKind.NOTHING
     _declared: ClassVar[Mapping[str, Argument]] = arguments_of(TaskArguments)
 
     dag: DAG

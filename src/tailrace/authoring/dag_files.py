@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from tailrace.authoring.mistakes import Mistake
+from tailrace.authoring.dag_errors import DagError
 from tailrace.model.plain_text import on_one_line
 
 #: No DAG file is longer; what is (a log, a dump, a sparse file) was named ``.py`` by mistake.
@@ -39,7 +39,7 @@ class Unreadable(Exception):
     """A file that cannot be read as source; the message says why, in words that follow its name."""
 
 
-def find_dag_files(path: Path) -> tuple[list[Path], list[Mistake]]:
+def find_dag_files(path: Path) -> tuple[list[Path], list[DagError]]:
     """The DAG files at a path, in sorted order, and the folders that could not be looked into.
 
     ``path`` is a file, or a folder: then every ``*.py`` below it, but not what begins with ``.`` or ``_``, nor a
@@ -47,10 +47,10 @@ def find_dag_files(path: Path) -> tuple[list[Path], list[Mistake]]:
     """
     path = path.absolute()
     if not os.path.lexists(path):
-        return [], [Mistake(on_one_line(path), 0, None, "no such file or folder of DAG files")]
+        return [], [DagError(on_one_line(path), 0, None, "no such file or folder of DAG files")]
     if not path.is_dir():
         return [path], []
-    mistakes: list[Mistake] = []
+    mistakes: list[DagError] = []
     return sorted(map(Path, _python_files(str(path), (".", "_"), mistakes, _folders_above(path)))), mistakes
 
 
@@ -65,7 +65,7 @@ def _folders_above(path: Path) -> tuple[_Place, ...]:
 
 
 def _python_files(
-    folder: str, without: tuple[str, ...], mistakes: list[Mistake], above: tuple[_Place, ...]
+    folder: str, without: tuple[str, ...], mistakes: list[DagError], above: tuple[_Place, ...]
 ) -> Iterator[str]:
     """Every Python file below a folder, but what begins so. ``above``: the folders it lies in."""
     try:
@@ -73,7 +73,7 @@ def _python_files(
         with os.scandir(folder) as entries:
             names = {entry.name: _is_folder(entry) for entry in entries}
     except OSError as trouble:
-        mistakes.append(Mistake(on_one_line(folder), 0, None, f"this folder cannot be read: {trouble.strerror}"))
+        mistakes.append(DagError(on_one_line(folder), 0, None, f"this folder cannot be read: {trouble.strerror}"))
         return
     here = (found.st_dev, found.st_ino)
     if here in above or "pyvenv.cfg" in names:

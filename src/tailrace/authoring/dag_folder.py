@@ -13,8 +13,8 @@ from types import CodeType, ModuleType
 from typing import ClassVar
 
 from tailrace.authoring.dag import DAG
+from tailrace.authoring.dag_errors import Note
 from tailrace.authoring.dag_files import Unreadable, is_dag_file
-from tailrace.authoring.mistakes import Note
 from tailrace.authoring.sources import Sources
 from tailrace.model.plain_text import on_one_line
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from tailrace.authoring.dag_errors import LEFT_OUT
 from tailrace.authoring.lacking import Lacking
-from tailrace.authoring.mistakes import LEFT_OUT
 
 
 def as_written(value: Any) -> Any:

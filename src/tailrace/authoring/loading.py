@@ -14,9 +14,9 @@ import msgspec
 
 from tailrace.authoring.compiling import compile_dag
 from tailrace.authoring.dag import DAG
+from tailrace.authoring.dag_errors import DagError, Note
 from tailrace.authoring.dag_files import Unreadable, find_dag_files
 from tailrace.authoring.dag_folder import DagFolder, Run
-from tailrace.authoring.mistakes import Mistake, Note
 from tailrace.authoring.module_space import ModuleSpace
 from tailrace.authoring.process_state import ProcessState
 from tailrace.authoring.sources import Sources
@@ -34,7 +34,7 @@ class LoadedDags:
 
     dags: dict[str, DAG] = field(default_factory=dict)
     specs: dict[str, DagSpec] = field(default_factory=dict)
-    mistakes: tuple[Mistake, ...] = ()
+    mistakes: tuple[DagError, ...] = ()
     notes: tuple[Note, ...] = ()  # about the DAGs that are without mistakes, and modules that no import finds
     spaces: dict[str, ModuleSpace] = field(default_factory=dict)  # of each DAG: the modules of its file
     packed: bytes = b""  # all the code that was loaded, to be loaded again (``Sources.unpacked``)
@@ -79,7 +79,7 @@ def load_dags(
     """
     ModuleSpace.leave_any()
     sources = sources or Sources()
-    mistakes: list[Mistake] = []
+    mistakes: list[DagError] = []
     if sources.kept is None:
         root = path.absolute() if path.is_dir() else path.absolute().parent
         files, mistakes = find_dag_files(path)
@@ -93,7 +93,7 @@ def load_dags(
         for file in files:
             name = on_one_line(file)
             if name in skip:
-                mistakes.append(Mistake(name, 0, None, skip[name]))
+                mistakes.append(DagError(name, 0, None, skip[name]))
             elif not only or name in only:
                 began(file)
                 loading.load(file)
@@ -109,7 +109,7 @@ def load_dags(
 class _Loading:
     """Loads one file after the other, each as if it were the first."""
 
-    def __init__(self, folder: DagFolder, loaded: LoadedDags, mistakes: list[Mistake]) -> None:
+    def __init__(self, folder: DagFolder, loaded: LoadedDags, mistakes: list[DagError]) -> None:
         self._folder = folder
         self._loaded = loaded
         self._mistakes = mistakes
@@ -125,12 +125,12 @@ class _Loading:
         """Load a file, collect its DAGs and mistakes, and put back what it changed."""
         name = on_one_line(file)
         if file.suffix != ".py":
-            self._mistakes.append(Mistake(name, 0, None, "is no Python file (.py)"))
+            self._mistakes.append(DagError(name, 0, None, "is no Python file (.py)"))
             return
         try:
             code = self._folder.sources.read(str(file))
         except Unreadable as why:
-            self._mistakes.append(Mistake(name, 0, None, str(why)))
+            self._mistakes.append(DagError(name, 0, None, str(why)))
             return
         DAG.collect()  # what an earlier, broken file may have left
         space = ModuleSpace(self._folder, file)
@@ -162,7 +162,7 @@ class _Loading:
             self._loaded.threads_started += (on_one_line(space.file),)
 
     def _collect(
-        self, file: Path, code_hash: str, made: list[DAG], failure: Mistake | None, space: ModuleSpace
+        self, file: Path, code_hash: str, made: list[DAG], failure: DagError | None, space: ModuleSpace
     ) -> None:
         loaded = self._loaded
         for dag in made:
@@ -184,8 +184,8 @@ class _Loading:
             self._mistakes.append(failure)
 
 
-def _failure(space: ModuleSpace, run: Run) -> Mistake | None:
-    """Run the file; answers what went wrong, at which of its lines, and where else if it was not there."""
+def _failure(space: ModuleSpace, run: Run) -> DagError | None:
+    """Run the file; returns what went wrong, at which of its lines, and where else if it was not there."""
     file = str(space.file)
     try:
         space.load(run)
@@ -201,7 +201,7 @@ def _failure(space: ModuleSpace, run: Run) -> Mistake | None:
         own = next((line for name, line in reversed(places) if name == file), 0)
         if places and places[-1][0] != file:
             text += f" (in {on_one_line(places[-1][0])}:{places[-1][1]})"
-        return Mistake(on_one_line(file), own, None, text)
+        return DagError(on_one_line(file), own, None, text)
     return None
 
 

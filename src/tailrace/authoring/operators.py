@@ -17,7 +17,7 @@ from msgspec import Struct
 from tailrace.authoring import bash_command as bash
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.declarations import arguments_of
-from tailrace.authoring.results import Followed, is_success, settled
+from tailrace.authoring.results import BranchResult, is_success, settled
 from tailrace.authoring.task_arguments import (
     BASH_COMMAND,
     PYTHON_CALLABLE,
@@ -28,7 +28,7 @@ from tailrace.authoring.task_arguments import (
 from tailrace.authoring.variables import VARIABLES
 from tailrace.authoring.xcom_args import RETURN_VALUE, resolve
 from tailrace.errors import TaskFailed, TaskSkipped
-from tailrace.model.spec import Decides
+from tailrace.model.spec import BranchKind
 
 if TYPE_CHECKING:
     from tailrace.authoring.operator_arguments import (
@@ -323,16 +323,16 @@ def _accepted(
 class BranchPythonOperator(PythonOperator):
     """Follows the direct downstream task ids its function returns (one, several, or None); the others are skipped."""
 
-    decides: ClassVar[Decides] = Decides.BRANCH
+    decides: ClassVar[BranchKind] = BranchKind.BRANCH
 
     if TYPE_CHECKING:
 
         def __init__(self, **arguments: Unpack[BranchOperatorArguments]) -> None: ...
 
-    def execute(self, context: Mapping[str, Any]) -> Followed:
+    def execute(self, context: Mapping[str, Any]) -> BranchResult:
         """Call the function; returns which tasks are followed."""
         chosen = self.call(context)
-        return Followed(followed_ids(self, chosen), chosen)
+        return BranchResult(followed_ids(self, chosen), chosen)
 
 
 def followed_ids(task: BaseOperator, chosen: Any) -> tuple[str, ...]:
@@ -367,9 +367,9 @@ class ShortCircuitOperator(PythonOperator):
     def _on_arguments_read(self) -> None:
         super()._on_arguments_read()
         far = self.ignore_downstream_trigger_rules
-        self.decides = Decides.SHORT_CIRCUIT if far else Decides.SHORT_CIRCUIT_DIRECT  # type: ignore[misc]
+        self.decides = BranchKind.SHORT_CIRCUIT if far else BranchKind.SHORT_CIRCUIT_DIRECT  # type: ignore[misc]
 
-    def execute(self, context: Mapping[str, Any]) -> Followed:
+    def execute(self, context: Mapping[str, Any]) -> BranchResult:
         """Call the function; a false result follows nothing."""
         result = self.call(context)
-        return Followed(None if result else (), result)
+        return BranchResult(None if result else (), result)

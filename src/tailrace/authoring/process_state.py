@@ -39,7 +39,7 @@ class ProcessState:
         )
 
     def put_back(self) -> tuple[str, ...]:
-        """Make the process what it was at this moment; answers what cannot be had back."""
+        """Make the process what it was at this moment; returns what cannot be had back."""
         lost = []
         for aspect, was in zip(_ASPECTS, self._values, strict=True):
             if _is_same(aspect, was, aspect.read()):

@@ -19,7 +19,7 @@ _CONTAINERS = (list, tuple, set, frozenset)
 _PLAIN = frozenset((str, int, float, bool, type(None), *_CONTAINERS, dict))
 
 
-class Followed(Struct, frozen=True):
+class BranchResult(Struct, frozen=True):
     """``task_ids`` are followed, the others this task decides over are excluded; None excludes nothing.
 
     ``value`` is the task's ordinary return value, its XCom.

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 from tailrace.authoring import arguments as read
 from tailrace.authoring import bash_command as bash
 from tailrace.authoring import lacking
+from tailrace.authoring.dag_errors import LEFT_OUT
 from tailrace.authoring.declarations import Argument, arguments_of
 from tailrace.authoring.lacking import DOCUMENTATION, Lacking, NoDict, NoList, Off
-from tailrace.authoring.mistakes import LEFT_OUT
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DEFAULT_POOL

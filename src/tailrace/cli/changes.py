@@ -8,8 +8,8 @@ from typing import Any, Protocol, TypeVar
 import click
 from msgspec import Struct
 
+from tailrace.cli.console import current_console, plural
 from tailrace.cli.options import output_option, stores_with
-from tailrace.cli.speaking import current_speaker, plural
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
 from tailrace.service.commanding import Command
@@ -62,7 +62,7 @@ def change(command: Done, manner: Manner, *, asks: bool = True) -> int:
         done = command(stores, dry_run=True)
         if done.writes and not manner.dry_run:
             if asks and not _sure(done, manner):
-                current_speaker().note("nothing was changed")
+                current_console().note("nothing was changed")
                 return 0
             done = command(stores, dry_run=False)
     _print(done, manner)
@@ -83,7 +83,7 @@ def _sure(command: Command, manner: Manner) -> bool:
 
 
 def _print(command: Command, manner: Manner) -> None:
-    speaker = current_speaker()
+    speaker = current_console()
     if manner.output == "json":
         speaker.answer_json(command)
         return
@@ -124,5 +124,5 @@ def _rows(command: Command) -> list[tuple[str, ...]]:
     ]
     rows += [(each.run_id, "", str(each.before), str(each.after), "the run") for each in command.runs]
     if len(rows) > _MOST_SHOWN:
-        current_speaker().note(f"the first {_MOST_SHOWN} of {len(rows):,} changes; -o json lists all")
+        current_console().note(f"the first {_MOST_SHOWN} of {len(rows):,} changes; -o json lists all")
     return rows[:_MOST_SHOWN]

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from tailrace.cli.console import state_styled_answer
 from tailrace.cli.remedies import command_of, told
-from tailrace.cli.speaking import state_styled_answer
 from tailrace.cli.tables import Column, plain_table
 from tailrace.cli.views import interval_text, moment_text
 from tailrace.model.keys import UNMAPPED

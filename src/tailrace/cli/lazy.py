@@ -12,7 +12,7 @@ from typing import Any
 import click
 from msgspec import Struct
 
-from tailrace.cli.speaking import Speaker
+from tailrace.cli.console import Console
 from tailrace.errors import CommandError
 from tailrace.model.plain_text import is_storable, visible_line
 from tailrace.model.suggestions import did_you_mean
@@ -26,13 +26,13 @@ class Lazy(Struct, frozen=True):
 
 
 def _louder(context: click.Context, parameter: click.Parameter, value: int) -> None:
-    speaker = context.find_object(Speaker)
+    speaker = context.find_object(Console)
     if speaker is not None:
         speaker.verbosity += value
 
 
 def _quieter(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    speaker = context.find_object(Speaker)
+    speaker = context.find_object(Console)
     if speaker is not None and value:
         speaker.quiet = True
 

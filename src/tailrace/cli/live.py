@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tailrace.cli.console import STYLES, duration, rough_duration, terminal_text
 from tailrace.cli.meter import Reading, rate_text
-from tailrace.cli.speaking import STYLES, duration, rough_duration, terminal_text
 from tailrace.model.plain_text import on_one_line
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.runtime.listening import Progress

@@ -1,6 +1,6 @@
 """The entry of the command line: the tree of commands, and what becomes of every error that reaches the top.
 
-An error is one line on stderr and an exit code (DESIGN 8); a traceback is shown with -vv only.
+An error is one line on stderr and an exit code; a traceback is shown with -vv only.
 """
 
 import os
@@ -13,9 +13,9 @@ from typing import NoReturn
 import click
 from click.shell_completion import shell_complete
 
+from tailrace.cli.console import ENVIRONMENT_ERRNOS, Console, ReaderGone, trouble_in_words
 from tailrace.cli.lazy import Lazy, LazyGroup
 from tailrace.cli.remedies import told
-from tailrace.cli.speaking import ENVIRONMENT_ERRNOS, ReaderGone, Speaker, trouble_in_words
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
 from tailrace.metastore.address import hide_secrets
 from tailrace.planning.messages import Refused, Unusable
@@ -86,7 +86,7 @@ def _leave(code: int) -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and answer its exit code; every error has been told by then."""
-    speaker = Speaker()
+    speaker = Console()
     try:
         with tailrace.make_context("tailrace", list(arguments), obj=speaker) as context:
             result = tailrace.invoke(context)
@@ -109,7 +109,7 @@ def _library_logs() -> tuple[str, ...]:
     return () if module is None else module.kept_library_logs()
 
 
-def _tell(error: BaseException, speaker: Speaker) -> int:
+def _tell(error: BaseException, speaker: Console) -> int:
     """Say what happened in one line and answer the exit code."""
     match error:
         case SystemExit():

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from tailrace.cli.console import current_console
 from tailrace.cli.remedies import command_of
-from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError, TailraceError
 from tailrace.model.plain_text import visible_line
 from tailrace.runtime.settings import Settings, load_settings
@@ -108,7 +108,7 @@ def stores_with() -> "Stores":
 
 def say_empty(settings: Settings) -> None:
     """Say that nothing is remembered yet, and what would change that."""
-    current_speaker().note(
+    current_console().note(
         f"no metastore at {settings.sqlite_file or settings.database_url} yet; `tailrace backfill` makes one"
     )
 
@@ -117,5 +117,5 @@ def settings_with(**options: object) -> Settings:
     """The settings, with these options over them; None values are options that were not typed."""
     settings = load_settings(options)
     for notice in settings.notices:
-        current_speaker().notice_once(notice)
+        current_console().notice_once(notice)
     return settings

@@ -1,11 +1,11 @@
-"""What ``--dry-run`` says: dates by what is done about them and why, counts, notices. Decides nothing."""
+"""What ``--dry-run`` says: dates by what is done about them and why, counts, notices. BranchKind nothing."""
 
 import sys
 from collections.abc import Sequence
 from datetime import tzinfo
 
+from tailrace.cli.console import bullet_lines, plural, styled
 from tailrace.cli.remedies import told
-from tailrace.cli.speaking import bullet_lines, plural, styled
 from tailrace.planning.backfills import DateAction, DatePlan
 from tailrace.service.backfill_report import BackfillPreview
 from tailrace.service.dates import show_moment

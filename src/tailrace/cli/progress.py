@@ -10,10 +10,10 @@ import sys
 from typing import Protocol
 
 from tailrace.cli import remedies
+from tailrace.cli.console import Console, duration, interrupted_text, plural, rough_duration, state_styled, styled
 from tailrace.cli.decisions import DecisionTeller
 from tailrace.cli.meter import Meter, Reading, rate_text
-from tailrace.cli.speaking import Speaker, duration, interrupted_text, plural, rough_duration, state_styled, styled
-from tailrace.effects.asks import Note
+from tailrace.effects.requests import Note
 from tailrace.model.states import DagRunState
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.messages import Message
@@ -48,7 +48,7 @@ class Display(Protocol):
         """Take the figures off the terminal."""
 
 
-def choose_listener(speaker: Speaker) -> ClosingListener:
+def choose_listener(speaker: Console) -> ClosingListener:
     """The listener for this terminal and loudness."""
     if speaker.quiet:
         return SilentListener()
@@ -84,7 +84,7 @@ class SilentListener:
 class TellingListener:
     """Plain lines when ``live`` is False; otherwise a display in place, with the same lines above it."""
 
-    def __init__(self, speaker: Speaker, *, live: bool) -> None:
+    def __init__(self, speaker: Console, *, live: bool) -> None:
         self.verbose = speaker.verbosity >= 1
         self.counting = True
         self._speaker = speaker

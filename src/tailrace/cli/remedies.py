@@ -1,6 +1,6 @@
 """The command line that does what a remedy says. Nowhere else is one made of data, but for ``retyping``'s."""
 
-from tailrace.cli.retyping import shell_line
+from tailrace.cli.command_line import shell_line
 from tailrace.planning.messages import Action, Message, Remedy
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from tailrace.cli.command_line import command_line, shell_line
+from tailrace.cli.console import bullet_lines, counted, duration, plural, state_styled, styled
 from tailrace.cli.remedies import told
-from tailrace.cli.retyping import command_line, shell_line
-from tailrace.cli.speaking import bullet_lines, counted, duration, plural, state_styled, styled
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.planning.backfills import Reprocess
 from tailrace.planning.plan import Blocker, Dependency

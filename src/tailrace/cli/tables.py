@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tailrace.cli.speaking import STYLES, current_speaker
+from tailrace.cli.console import STYLES, current_console
 from tailrace.model.plain_text import printable
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ class Column(Struct, frozen=True):
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
     """Show rows on stdout; with no rows, ``empty`` is said on stderr instead."""
     if not rows:
-        current_speaker().note(empty)
+        current_console().note(empty)
         return
     if sys.stdout.isatty():
         _drawn(columns, rows)
     else:
-        current_speaker().answer(plain_table(columns, rows))
+        current_console().answer(plain_table(columns, rows))
 
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:

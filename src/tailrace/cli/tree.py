@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 
-from tailrace.cli.speaking import speaks_unicode
+from tailrace.cli.console import speaks_unicode
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DEFAULT_POOL, DagSpec, TaskSpec
 

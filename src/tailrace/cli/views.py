@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from tailrace.cli.speaking import counted, duration
+from tailrace.cli.console import counted, duration
 from tailrace.cli.tables import Column
 from tailrace.metastore.views import DagStats, TaskInstanceLine
 from tailrace.model.keys import UNMAPPED

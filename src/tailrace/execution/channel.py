@@ -16,7 +16,7 @@ LONGEST_MESSAGE = 16 * 1024 * 1024
 _PIECE = 1 << 16
 
 
-class Garbled(Exception):
+class ProtocolError(Exception):
     """The task's end sent something that is no message."""
 
 
@@ -49,13 +49,13 @@ def encode(message: dict[str, Any]) -> bytes:
 
 
 def decode(line: bytes | bytearray) -> dict[str, Any]:
-    """The message of a line. Raises Garbled for what is none: no JSON, no object, or too deep to be read."""
+    """The message of a line. Raises ProtocolError for what is none: no JSON, no object, or too deep to be read."""
     try:
         message = _decoder.decode(line.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         message = None
     if not isinstance(message, dict):
-        raise Garbled("something that is no message of Tailrace's")
+        raise ProtocolError("something that is no message of Tailrace's")
     return message
 
 
@@ -154,7 +154,7 @@ class WorkerEnd:
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
         self._end = end
-        self._heard = bytearray()
+        self._received = bytearray()
         self._looked = 0  # no line ends before this
         self._unsent = bytearray()
         self.hung_up = False
@@ -168,7 +168,7 @@ class WorkerEnd:
         """Whether a message is still on its way: poll for writing, and call ``go_on``."""
         return bool(self._unsent)
 
-    def post(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any]) -> None:
         """Send a message, now or as the task takes it. One that is gone is noticed by its end, not here."""
         self._unsent += encode(message)
         self.go_on()
@@ -187,18 +187,19 @@ class WorkerEnd:
         """Send no more of what is on its way: the task is gone."""
         self._unsent.clear()
 
-    def hear(self) -> dict[str, Any] | None:
-        """The next message that is whole, or None. Sets ``hung_up`` at the end. Raises Garbled, and is deaf after that.
+    def receive(self) -> dict[str, Any] | None:
+        """The next message that is whole, or None. Sets ``hung_up`` at the end.
 
-        Nothing is heard while an answer is on its way: who asks and asks, and takes no answer, fills no memory.
+        Nothing is received while an answer is on its way: who asks and asks, and takes no answer, fills no memory.
+        Raises ProtocolError, and receives nothing after that.
         """
         if self._unsent:
             return None
-        while (found := self._heard.find(b"\n", self._looked)) < 0:
-            self._looked = len(self._heard)
+        while (found := self._received.find(b"\n", self._looked)) < 0:
+            self._looked = len(self._received)
             if self._looked > LONGEST_MESSAGE:
-                self.turn_deaf()
-                raise Garbled(f"a message of more than {LONGEST_MESSAGE:,} bytes")
+                self.stop_receiving()
+                raise ProtocolError(f"a message of more than {LONGEST_MESSAGE:,} bytes")
             if self.hung_up:
                 return None
             try:
@@ -210,28 +211,28 @@ class WorkerEnd:
             if not piece:
                 self.hung_up = True
                 return None
-            self._heard += piece
-        line = bytes(self._heard[:found])
-        del self._heard[: found + 1]
+            self._received += piece
+        line = bytes(self._received[:found])
+        del self._received[: found + 1]
         self._looked = 0
         try:
             return decode(line)
-        except Garbled:
-            self.turn_deaf()
+        except ProtocolError:
+            self.stop_receiving()
             raise
 
     @property
     def is_silent(self) -> bool:
         """Whether the task has sent nothing that was not asked for, and has not hung up."""
         try:
-            return self.hear() is None and not self.hung_up and not self._heard
-        except Garbled:
+            return self.receive() is None and not self.hung_up and not self._received
+        except ProtocolError:
             return False
 
-    def turn_deaf(self) -> None:
+    def stop_receiving(self) -> None:
         """Hear nothing more from a task that has sent what is no message: as if it had hung up."""
         self.hung_up = True
-        self._heard.clear()
+        self._received.clear()
         self._looked = 0
 
     def close(self) -> None:

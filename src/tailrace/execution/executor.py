@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from tailrace.effects.asks import Woken
+from tailrace.effects.requests import WaitResult
 from tailrace.effects.tries import Submission
 
 
@@ -13,7 +13,7 @@ class Executor(Protocol):
     def submit(self, submissions: Sequence[Submission]) -> None:
         """Take tries; one it already has in hand is ignored."""
 
-    def wait(self, seconds: float) -> Woken:
+    def wait(self, seconds: float) -> WaitResult:
         """Wait for news, at most this long; 0 only looks."""
 
     def drain(self) -> None:

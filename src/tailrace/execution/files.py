@@ -35,7 +35,7 @@ _earlier: list[weakref.ref[Any]] = []
 
 
 def forget_files() -> int:
-    """In a process that has loaded DAG files: store what is written so far, once. Answers how many files are open."""
+    """In a process that has loaded DAG files: store what is written so far, once. Returns how many files are open."""
     flush_c_streams()
     HARMLESS.update(kind for kind in _every_class() if not _may_hold(kind))
     files = [each for each in _left_open() if _is_file(each) and not _is_standard(each)]

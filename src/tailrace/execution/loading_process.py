@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tailrace.authoring.mistakes import Mistake, Note
+from tailrace.authoring.dag_errors import DagError, Note
 from tailrace.authoring.sources import Sources
 from tailrace.model.spec import DagSpec
 
@@ -56,7 +56,7 @@ class LoadReport(Struct, frozen=True):
     """
 
     specs: Mapping[str, DagSpec]
-    mistakes: tuple[Mistake, ...] = ()
+    mistakes: tuple[DagError, ...] = ()
     isolation: str = "fork"
     notices: tuple[str, ...] = ()
     reusable: frozenset[tuple[str, str]] = frozenset()
@@ -70,7 +70,7 @@ class LoadReport(Struct, frozen=True):
 
 
 def write_request(request: LoadRequest) -> int:
-    """The request in a file of no name; answers its descriptor, which another process may read from."""
+    """The request in a file of no name; returns its descriptor, which another process may read from."""
     descriptor = file_for_sources()
     _write(descriptor, msgspec.msgpack.encode(request))
     return descriptor
@@ -82,7 +82,7 @@ def read_request(descriptor: int) -> LoadRequest:
 
 
 def file_for_sources() -> int:
-    """A file of no name in which what was loaded is kept, to be loaded again; answers its descriptor."""
+    """A file of no name in which what was loaded is kept, to be loaded again; returns its descriptor."""
     return os.memfd_create("tailrace-dag-files", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
 
 
@@ -105,7 +105,7 @@ def read_sources(descriptor: int) -> list[Sources]:
     return [Sources.unpacked(packed) for packed in loads]
 
 
-class Telling:
+class MessageWriter:
     """The loading process's end of the pipe."""
 
     def __init__(self, pipe: int) -> None:
@@ -137,27 +137,27 @@ def _file_at(descriptor: int) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-class Hearing:
+class MessageReader:
     """The job's end: takes what is there, and waits for nothing."""
 
     def __init__(self) -> None:
-        self._heard = bytearray()
+        self._received = bytearray()
 
     def take(self, piece: bytes) -> "list[str | LoadReport]":
         """The messages that are whole now: the printable name of a file that begins, or the report.
 
         Raises ValueError where it was somebody else who wrote.
         """
-        self._heard += piece
+        self._received += piece
         messages: list[str | LoadReport] = []
-        while len(self._heard) >= _HEAD.size:
-            is_report, length = _HEAD.unpack(self._heard[: _HEAD.size])
+        while len(self._received) >= _HEAD.size:
+            is_report, length = _HEAD.unpack(self._received[: _HEAD.size])
             if length > (_LONGEST_REPORT if is_report else _LONGEST_NAME):
                 raise ValueError("a message of impossible length")
-            if len(self._heard) < _HEAD.size + length:
+            if len(self._received) < _HEAD.size + length:
                 break
-            told = bytes(self._heard[_HEAD.size : _HEAD.size + length])
-            del self._heard[: _HEAD.size + length]
+            told = bytes(self._received[_HEAD.size : _HEAD.size + length])
+            del self._received[: _HEAD.size + length]
             messages.append(msgspec.msgpack.decode(told, type=LoadReport) if is_report else os.fsdecode(told))
         return messages
 

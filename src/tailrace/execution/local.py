@@ -17,7 +17,7 @@ from typing import NoReturn
 
 import msgspec
 
-from tailrace.effects.asks import Woken
+from tailrace.effects.requests import WaitResult
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
 from tailrace.execution.company import Company, Place
@@ -104,7 +104,7 @@ class LocalExecutor:
         self._queued: set[TryKey] = set()  # in the socket, not yet known to be taken
         self._in_hand: set[TryKey] = set()
         self._failures = 0
-        self._early = _Heard()  # heard between two waits
+        self._early = _Events()  # received between two waits
         self._stopping = False
         try:
             for _ in range(workers):
@@ -130,17 +130,17 @@ class LocalExecutor:
                 self._waiting.push(submission)
         self._feed()
 
-    def wait(self, seconds: float) -> Woken:
+    def wait(self, seconds: float) -> WaitResult:
         """Wait until a try ends, a worker dies or a signal comes. Raises EnvironmentBroken if no worker can live."""
         is_waiting = len(self._workers) < self._size or self._keeper.is_waiting
         if self._early.anything:
             seconds = 0.0
-        heard = self._listen(min(seconds, AGAIN_SECONDS / 2) if is_waiting and not self._stopping else seconds)
-        self._early, heard = _Heard(), heard.with_(self._early)
+        events = self._listen(min(seconds, AGAIN_SECONDS / 2) if is_waiting and not self._stopping else seconds)
+        self._early, events = _Events(), events.with_(self._early)
         self._see_to_workers()
         self._keeper.say(self.trouble)
         self._feed()
-        return Woken(finished=heard.finished, worker_lost=heard.lost, busy=len(self._in_hand))
+        return WaitResult(finished=events.finished, worker_lost=events.lost, busy=len(self._in_hand))
 
     def catch_up(self) -> None:
         """Hear what has been said by now; the next ``wait`` tells of it."""
@@ -249,21 +249,21 @@ class LocalExecutor:
 
     def _order(self, order: Order) -> None:
         for worker in self._workers:
-            with suppress(OSError):  # one that is gone is heard of by itself
+            with suppress(OSError):  # one that is gone is noticed by itself
                 worker.line.send(order.encode(), socket.MSG_DONTWAIT)
 
     # --- news ----------------------------------------------------------------------------------------------
 
-    def _listen(self, seconds: float | None) -> "_Heard":
+    def _listen(self, seconds: float | None) -> "_Events":
         """Wait for the first end of a try, of a worker, or signal; take with it all that is there by then."""
-        heard = _Heard()
+        events = _Events()
         poll = select.poll()
         by_descriptor = {worker.line.fileno(): worker for worker in self._workers}
         for descriptor in (*by_descriptor, *([self._wakeup] if self._wakeup >= 0 else [])):
             poll.register(descriptor, select.POLLIN)
         until = None if seconds is None else time.monotonic() + seconds
         while True:
-            if heard.anything:
+            if events.anything:
                 left: float | None = 0.0
             else:
                 left = None if until is None else max(0.0, until - time.monotonic()) * 1000
@@ -271,14 +271,14 @@ class LocalExecutor:
             for descriptor, _ in ready:
                 if descriptor == self._wakeup:
                     os.read(self._wakeup, 512)
-                    heard.signalled = True
+                    events.signalled = True
                 else:
-                    self._hear(by_descriptor[descriptor], heard)
-            if not ready or heard.lost or heard.signalled:
-                return heard
+                    self._receive(by_descriptor[descriptor], events)
+            if not ready or events.lost or events.signalled:
+                return events
             self._feed()
 
-    def _hear(self, worker: _Worker, heard: "_Heard") -> None:
+    def _receive(self, worker: _Worker, events: "_Events") -> None:
         while True:
             try:
                 message = worker.line.recv(1 << 16, socket.MSG_DONTWAIT)
@@ -287,7 +287,7 @@ class LocalExecutor:
             except ConnectionResetError:
                 message = b""
             if not message:
-                heard.lost = True
+                events.lost = True
                 self._bury(worker)
                 return
             news = msgspec.msgpack.decode(message, type=News)
@@ -302,7 +302,7 @@ class LocalExecutor:
                 if news.back is None:
                     self._failures = 0
                     self._keeper.a_try_ended()
-                    heard.finished += 1
+                    events.finished += 1
                 elif not self._stopping:
                     self._in_hand.add(news.done)
                     self._waiting.push(news.back)
@@ -369,7 +369,7 @@ class LocalExecutor:
 
 
 @dataclass(slots=True)
-class _Heard:
+class _Events:
     finished: int = 0
     lost: bool = False
     signalled: bool = False
@@ -378,8 +378,8 @@ class _Heard:
     def anything(self) -> bool:
         return bool(self.finished or self.lost or self.signalled)
 
-    def with_(self, earlier: "_Heard") -> "_Heard":
-        return _Heard(self.finished + earlier.finished, self.lost or earlier.lost, self.signalled or earlier.signalled)
+    def with_(self, earlier: "_Events") -> "_Events":
+        return _Events(self.finished + earlier.finished, self.lost or earlier.lost, self.signalled or earlier.signalled)
 
 
 def _how(worker: _Worker, code: int) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from msgspec import Meta, MsgspecError, Struct, convert
 
 from tailrace.effects.tries import Claim, TryOutcome, Unreadable, XComAnswer, XComQuery
-from tailrace.execution.channel import Garbled
+from tailrace.execution.channel import ProtocolError
 from tailrace.model.intervals import DataInterval
 from tailrace.model.json_values import NotStorable, require_storable
 from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED
@@ -113,11 +113,11 @@ class _Outcome(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def question_in(message: dict[str, Any]) -> tuple[int, XComQuery]:
-    """The XCom query a task sent, with its number. Raises Garbled."""
+    """The XCom query a task sent, with its number. Raises ProtocolError."""
     question = _read(message, _Question, "something that is no query")
     query = question.query
     if any(map(wrong_as_sought, (query.dag_id, query.run_id, query.key, *query.task_ids))):
-        raise Garbled("a query for what cannot be")
+        raise ProtocolError("a query for what cannot be")
     return question.id, XComQuery(query.dag_id, query.run_id, tuple(query.task_ids), query.key, query.map_index)
 
 
@@ -129,25 +129,25 @@ def answer_to(number: int, answer: XComAnswer) -> dict[str, Any]:
 
 
 def waiting_in(message: dict[str, Any]) -> str:
-    """What a task's process says it waits for: a thread's name may be anything. Raises Garbled."""
+    """What a task's process says it waits for: a thread's name may be anything. Raises ProtocolError."""
     waiting = message["waiting"]
     if len(message) != 1 or not isinstance(waiting, str):
-        raise Garbled("something that is nothing to wait for")
+        raise ProtocolError("something that is nothing to wait for")
     return visible_line(waiting, _LONGEST_WAIT)
 
 
 def outcome_in(message: dict[str, Any]) -> TryOutcome:
-    """The outcome a task sent: whatever can be stored, as it is. Raises Garbled."""
+    """The outcome a task sent: whatever can be stored, as it is. Raises ProtocolError."""
     outcome = _read(message, _Outcome, "something that is no outcome")
     if len(outcome.xcoms) > MOST_XCOMS:
-        raise Garbled(f"more than {MOST_XCOMS:,} XComs")
+        raise ProtocolError(f"more than {MOST_XCOMS:,} XComs")
     for key, value in outcome.xcoms.items():
         if wrong := wrong_with_key(key):
-            raise Garbled(f"an XCom whose key is not {wrong}")
+            raise ProtocolError(f"an XCom whose key is not {wrong}")
         try:
             require_storable(value)
         except NotStorable as no:
-            raise Garbled(f"an XCom that cannot be stored: {no}") from None
+            raise ProtocolError(f"an XCom that cannot be stored: {no}") from None
     followed = None if outcome.followed is None else tuple(outcome.followed)
     return TryOutcome(OutcomeKind(outcome.kind), visible_line(outcome.error), outcome.xcoms, followed)
 
@@ -156,7 +156,7 @@ def _read(message: Any, kind: type[T], otherwise: str) -> T:
     try:
         return convert(message, kind)
     except (MsgspecError, ValueError):  # the second for a text with half a character
-        raise Garbled(otherwise) from None
+        raise ProtocolError(otherwise) from None
 
 
 def _interval(interval: DataInterval) -> list[str]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Set
 from contextlib import suppress
 
-from tailrace.effects.asks import (
+from tailrace.effects.requests import (
     AnswerTask,
     AwaitTask,
     DropTask,
@@ -24,11 +24,10 @@ from tailrace.effects.asks import (
     StopTask,
 )
 from tailrace.effects.tries import TryOutcome, XComQuery
-from tailrace.execution.channel import Garbled
+from tailrace.execution.channel import ProtocolError
 from tailrace.execution.company import Place, alone
 from tailrace.execution.identity import end_groups, identity_from, kill_group, own_identity, start_time
 from tailrace.execution.lease_clock import LeaseClock
-from tailrace.execution.line import Child, ZygoteLine
 from tailrace.execution.messages import (
     CANNOT_TELL,
     answer_to,
@@ -42,6 +41,7 @@ from tailrace.execution.messages import (
 from tailrace.execution.running_try import HELD_UP, STOPPED, TERMINATED, Orders, Run, need_not_end
 from tailrace.execution.shortage import words
 from tailrace.execution.zygote import ZygoteGone
+from tailrace.execution.zygote_client import Child, ZygoteClient
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 
@@ -73,7 +73,7 @@ class TaskPort:
     ) -> None:
         self.refusal = ""  # why the last process that was asked for could not be had
         self._place = place or alone()
-        self._line = ZygoteLine(line)
+        self._line = ZygoteClient(line)
         self._grace_seconds = grace_seconds
         self._specs = specs
         self._reusable = reusable
@@ -128,7 +128,7 @@ class TaskPort:
                 return
         except ZygoteGone:
             return  # ``wait`` finds it as well
-        child.end.post(order_for(effect.claim, seconds, self._grace_seconds, again))
+        child.end.send(order_for(effect.claim, seconds, self._grace_seconds, again))
 
     def wait(
         self, effect: AwaitTask, orders: Orders, until: float = math.inf
@@ -146,16 +146,16 @@ class TaskPort:
 
     def _wait(self, run: Run, due: float, orders: Orders, until: float) -> TryOutcome | XComQuery | StillRunning | None:
         self._prepare(run)
-        self._heed(run, orders)
+        self._follow_orders(run, orders)
         if run.is_answered:  # it may have the next question ready, and the next: its time goes on all the same
             run.is_answered = False
             self._enforce(run, time.monotonic())
             if time.monotonic() >= due:
                 return self._due(run)
         while True:
-            heard = self._hear(run)
-            if heard is not None:
-                return heard
+            message = self._receive(run)
+            if message is not None:
+                return message
             now = time.monotonic()
             if now >= due:
                 return self._due(run)
@@ -166,12 +166,12 @@ class TaskPort:
             first = now if run.has_said_more else min(at for at in moments if at is not None)
             run.has_said_more = False
             if self._listen(run, orders, first - now):
-                self._heed(run, orders)
+                self._follow_orders(run, orders)
 
     def answer(self, effect: AnswerTask) -> None:
         """Send a running task the values it asked for."""
         assert self._run is not None, "only a running task asks"
-        self._run.child.end.post(answer_to(self._run.asked, effect.answer))
+        self._run.child.end.send(answer_to(self._run.asked, effect.answer))
         self._run.is_answered = True
 
     def stop(self, effect: StopTask) -> None:
@@ -229,7 +229,7 @@ class TaskPort:
             self._line.deadline(run.child, deadline)
 
     def _listen(self, run: Run, orders: Orders, seconds: float) -> bool:
-        """Wait for any news; answers whether the job has said something."""
+        """Wait for any news; returns whether the job has said something."""
         poll = select.poll()
         end = run.child.end
         if end.sending:
@@ -246,14 +246,14 @@ class TaskPort:
             end.go_on()
         return job in ready
 
-    def _hear(self, run: Run) -> TryOutcome | XComQuery | None:
+    def _receive(self, run: Run) -> TryOutcome | XComQuery | None:
         """What the task says, or how it ended. Its own word counts, if it came before it was told to end."""
         child = run.child
         gone = child.gone  # looked at first: what a process said, it said before its end was known
         if gone:
             child.end.give_up()
         try:
-            while run.outcome is None and not child.end.hung_up and (message := child.end.hear()) is not None:
+            while run.outcome is None and not child.end.hung_up and (message := child.end.receive()) is not None:
                 if "query" in message:
                     run.asked, query = question_in(message)
                     return query
@@ -262,8 +262,8 @@ class TaskPort:
                     break
                 run.outcome = outcome_in(message)
                 run.again = run.again and message["again"] is True
-        except Garbled as wrong:
-            child.end.turn_deaf()
+        except ProtocolError as wrong:
+            child.end.stop_receiving()
             run.ending = run.ending or TryOutcome(OutcomeKind.FAILED, f"its process sent its worker {wrong}")
             run.kill_at = 0.0
         outcome = run.outcome
@@ -339,7 +339,7 @@ class TaskPort:
             run.timeout_at = None
             self._end(run, timed_out(run.timeout))
 
-    def _heed(self, run: Run, orders: Orders) -> None:
+    def _follow_orders(self, run: Run, orders: Orders) -> None:
         """What the job wants of a running task."""
         if orders.terminate():
             self._end(run, TERMINATED)
@@ -366,8 +366,8 @@ class TaskPort:
         """
         child, self._run = run.child, None
         end_groups([identity_from(child.pid, child.start)])
-        with suppress(Garbled):
-            while run.outcome is None and (message := child.end.hear()) is not None:
+        with suppress(ProtocolError):
+            while run.outcome is None and (message := child.end.receive()) is not None:
                 run.outcome = None if "query" in message or "waiting" in message else outcome_in(message)
         child.end.close()
         if (known := run.ending or run.outcome) is not None:

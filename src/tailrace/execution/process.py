@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.loading import LoadedDags
-from tailrace.authoring.results import Followed, is_success, settled
+from tailrace.authoring.results import BranchResult, is_success, settled
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
 from tailrace.execution import mp_main
@@ -25,9 +25,9 @@ from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
 from tailrace.execution.identity import has_children, leads_others, living_children
 from tailrace.execution.jsonable import NotJson
-from tailrace.execution.leash import adopt_orphans
 from tailrace.execution.logs import flush_streams, has_own_streams, say, send_output_to_log
 from tailrace.execution.messages import CLOSED_BY_TASK
+from tailrace.execution.process_guard import adopt_orphans
 from tailrace.execution.raised import first_line, first_line_of, full_text, print_traceback
 from tailrace.execution.rendering import render_fields
 from tailrace.execution.reuse import attributes
@@ -44,7 +44,7 @@ _LOOK_SECONDS = 0.05
 #: Of the time between SIGTERM and SIGKILL, what threads get: some must be left for what follows.
 _THREADS_PART = 0.5
 
-#: Answers the DAG files that hold the DAG of this id.
+#: Returns the DAG files that hold the DAG of this id.
 Load: TypeAlias = Callable[[str], LoadedDags]
 
 #: No kernel takes a timer of more than some 292 years; in seconds.
@@ -64,9 +64,9 @@ class _Leader:
 
 
 def serve(channel: TaskEnd, load: Load, home: str) -> int:
-    """Wait for the word and run the try, and the next ones too where the order says so. Answers the exit code.
+    """Wait for the word and run the try, and the next ones too where the order says so. Returns the exit code.
 
-    ``load`` answers the DAG files, at least that of the DAG it is given.
+    ``load`` returns the DAG files, at least that of the DAG it is given.
     """
     _Leader.pid = os.getpid()
     made: tuple[Any, ...] = ()
@@ -121,23 +121,23 @@ def lead() -> None:
     _Leader.handlers = (end_by_exception,)
 
 
-def heed_signals(zygote: int = 0) -> None:
+def handle_signals(zygote: int = 0) -> None:
     """Set up SIGINT and SIGTERM: in a zygote (its pid) for itself and all its children, else for this process.
 
     The zygote ignores both. SIGTERM raises TaskTerminated in the leader of a task's group; any other process ends as
     it would without Tailrace.
     """
 
-    def heard(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if os.getpid() == zygote:
             return
         if number == signal.SIGTERM:
             end_by_exception(number, frame)
         _end_by(number)
 
-    signal.signal(signal.SIGINT, heard)
-    signal.signal(signal.SIGTERM, heard)
-    _Leader.handlers = (heard, end_by_exception)
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+    _Leader.handlers = (handle, end_by_exception)
 
 
 def end_by_exception(number: int, frame: FrameType | None) -> None:
@@ -225,7 +225,7 @@ def run_to_its_end(
     *,
     keep: bool = False,
 ) -> tuple[dict[str, Any], bool]:
-    """Run the task, and whatever it left to the end of its process; answers the outcome, and whether nothing is left.
+    """Run the task, and whatever it left to the end of its process; returns the outcome, and whether nothing is left.
 
     ``waiting`` hears what is waited for after its function has returned; ``keep``: the process is to serve again.
     """
@@ -343,7 +343,7 @@ def _copy_of(task: BaseOperator) -> BaseOperator:
 
 def _finished(task: BaseOperator, result: Any, task_instance: TaskInstance) -> dict[str, Any]:
     followed = None
-    if isinstance(result, Followed):
+    if isinstance(result, BranchResult):
         followed, result = result.task_ids, result.value
     if result is not None and task.do_xcom_push:
         task_instance.xcom_push(RETURN_VALUE, result)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from tailrace.effects.tries import TryOutcome
-from tailrace.execution.line import Child
+from tailrace.execution.zygote_client import Child
 from tailrace.model.outcomes import OutcomeKind
 
 TERMINATED = TryOutcome(OutcomeKind.LOST, "terminated by a second interrupt")
@@ -43,11 +43,11 @@ class Run:
     killed: bool = False  # at once, as somebody wanted
     hung_up_at: float | None = None  # it can tell nothing any more; a process that ends hangs up as well
     ending: TryOutcome | None = None  # what a process we are ending will be reported as
-    outcome: TryOutcome | None = None  # heard, while the process has yet to end
+    outcome: TryOutcome | None = None  # received, while the process has yet to end
     waiting: str = ""  # what its process waits for after its function has returned
     asked: int = 0  # the number of its question that is to be answered
     is_answered: bool = False  # since it was last waited for
-    has_said_more: bool = False  # perhaps: behind what was heard last
+    has_said_more: bool = False  # perhaps: behind what was received last
 
 
 def need_not_end(run: Run, outcome: TryOutcome) -> bool:

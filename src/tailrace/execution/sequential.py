@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tailrace.effects.asks import (
+from tailrace.effects.requests import (
     AnswerTask,
     AwaitTask,
     DropTask,
@@ -24,7 +24,7 @@ from tailrace.effects.asks import (
     StartTask,
     StopTask,
     TellExecutor,
-    Woken,
+    WaitResult,
 )
 from tailrace.effects.tries import Submission
 from tailrace.execution.port import TaskPort
@@ -115,7 +115,7 @@ class SequentialExecutor:
         heapq.heappush(self._waiting, (-submission.priority, self._count, submission))
         self._count += 1
 
-    def wait(self, seconds: float) -> Woken:
+    def wait(self, seconds: float) -> WaitResult:
         """Run what is waiting; come back when a try has ended, a signal came, or ``seconds`` have passed."""
         self._finished, self._orders.come_back = 0, False
         until = time.monotonic() + seconds
@@ -134,7 +134,7 @@ class SequentialExecutor:
                 self._sleep(min(until, time.monotonic() + AGAIN_SECONDS / 2))
                 break
         self._keeper.say(self.trouble)
-        return Woken(finished=self._finished, busy=len(self._in_hand))
+        return WaitResult(finished=self._finished, busy=len(self._in_hand))
 
     @property
     def trouble(self) -> str:

@@ -1,6 +1,6 @@
 """A fresh interpreter for one try (``--isolation spawn``): waits for the word, then loads the DAG file of its task.
 
-Started by the zygote with three open descriptors: the channel to its worker, the leash that ends it with the zygote,
+Started by the zygote with three open descriptors: the channel to its worker, the guard that ends it with the zygote,
 and the code that the zygote has loaded, which it runs whatever the file is by now.
 """
 
@@ -14,18 +14,18 @@ from tailrace.authoring.loading import LoadedDags, load_dags
 from tailrace.execution.channel import TaskEnd
 from tailrace.execution.loading_process import read_sources
 from tailrace.execution.logs import open_streams, show_logging
-from tailrace.execution.process import after_loading, heed_signals, serve
+from tailrace.execution.process import after_loading, handle_signals, serve
 from tailrace.model.plain_text import on_one_line
 
 
 def main() -> None:
-    """Its arguments are DAGS HOME CHANNEL LEASH KEPT, paths and descriptors."""
-    dags, home, channel, leash, kept = sys.argv[1:6]
+    """Its arguments are DAGS HOME CHANNEL GUARD KEPT, paths and descriptors."""
+    dags, home, channel, guard, kept = sys.argv[1:6]
     end = socket.socket(fileno=int(channel))
     end.set_inheritable(False)
-    os.set_inheritable(int(leash), False)
+    os.set_inheritable(int(guard), False)
     open_streams()
-    heed_signals()
+    handle_signals()
     loads = read_sources(int(kept))
     os.close(int(kept))
 

@@ -7,7 +7,7 @@ process's identity in it) is confirmed, and only then does user code start.
 from collections.abc import Generator
 from typing import Any
 
-from tailrace.effects.asks import (
+from tailrace.effects.requests import (
     AnswerTask,
     AwaitTask,
     ClaimTry,
@@ -39,7 +39,7 @@ from tailrace.effects.tries import (
 from tailrace.errors import InternalError
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.plain_text import visible_line
-from tailrace.model.spec import Decides, TaskSpec
+from tailrace.model.spec import BranchKind, TaskSpec
 from tailrace.planning.retries import AfterTry, after_try
 
 RENEWALS_PER_LEASE = 3
@@ -129,7 +129,7 @@ def _report(claim: Claim, parked: Parked, outcome: TryOutcome) -> Loop[None]:
 def _believable(outcome: TryOutcome, task: TaskSpec) -> TryOutcome:
     """A task decides over those below it alone, and only one that was written to decide."""
     followed = outcome.followed
-    if followed is None or (task.decides is not Decides.NOTHING and set(followed) <= set(task.downstream)):
+    if followed is None or (task.decides is not BranchKind.NOTHING and set(followed) <= set(task.downstream)):
         return outcome
     return TryOutcome(OutcomeKind.FAILED, "its process said that it follows tasks it does not decide over")
 

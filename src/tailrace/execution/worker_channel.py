@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tailrace.effects.asks import (
+from tailrace.effects.requests import (
     AnswerTask,
     AwaitTask,
     DropTask,
@@ -114,7 +114,7 @@ class JobLine:
         return False
 
     def tell(self, news: News) -> None:
-        """Tell the job; one that is gone needs no telling."""
+        """Tell the job; one that is gone needs no writer."""
         with suppress(OSError):
             self.socket.send(msgspec.msgpack.encode(news))
 

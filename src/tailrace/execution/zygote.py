@@ -19,7 +19,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.execution.loading_process import CLOSED_PIPE, Hearing, LoadReport, LoadRequest, file_for_sources
+from tailrace.execution.loading_process import CLOSED_PIPE, LoadReport, LoadRequest, MessageReader, file_for_sources
 from tailrace.execution.messages import signal_name
 from tailrace.execution.zygote_starting import Started, execute_zygote, fork_zygote
 
@@ -46,7 +46,7 @@ class _Loading:
     """A process that loads DAG files."""
 
     report: int
-    hearing: Hearing = field(default_factory=Hearing)
+    reader: MessageReader = field(default_factory=MessageReader)
     file: str = ""  # which it has begun; none before the first, and after the last
     since: float = field(default_factory=time.monotonic)
     told: bool = False  # that it takes long
@@ -107,7 +107,7 @@ class ZygoteHandle:
         return -1 if self._loading is None else self._loading.report
 
     def _patience(self) -> float:
-        """How long nothing has to be done unless something is heard."""
+        """How long nothing has to be done unless something is received."""
         if self._loading is None:
             return 0.0
         limit = self._limit(self._loading)
@@ -127,7 +127,7 @@ class ZygoteHandle:
         poll = select.poll()
         poll.register(loading.report, select.POLLIN)
         if poll.poll(seconds * 1000):
-            self._hear(loading)
+            self._receive(loading)
             return True
         waited = time.monotonic() - loading.since
         if waited >= self._limit(loading):
@@ -140,13 +140,13 @@ class ZygoteHandle:
                 self.said(f"{loading.file}: it has been loading for {waited:.0f} s, and is given up after {limit}")
         return False
 
-    def _hear(self, loading: _Loading) -> None:
+    def _receive(self, loading: _Loading) -> None:
         try:
             piece = os.read(loading.report, 1 << 16)
         except BlockingIOError:
             return
         try:
-            messages = loading.hearing.take(piece)
+            messages = loading.reader.take(piece)
         except ValueError:  # somebody else has written there: nothing that follows can be believed
             messages, piece = [], b""
         for message in messages:

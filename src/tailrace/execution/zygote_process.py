@@ -13,7 +13,7 @@ from typing import NoReturn
 from msgspec import Struct
 
 from tailrace.authoring.loading import LoadedDags, load_dags
-from tailrace.execution.loading_process import LoadReport, LoadRequest, Telling, keep_sources, read_sources
+from tailrace.execution.loading_process import LoadReport, LoadRequest, MessageWriter, keep_sources, read_sources
 from tailrace.execution.logs import open_streams, show_logging
 
 
@@ -44,14 +44,14 @@ def be_zygote(job: int, request: LoadRequest, lines: Lines) -> NoReturn:
         open_streams()
         # Imported here, after the fork: what only a zygote and its children need is theirs to load.
         importlib.import_module("tailrace.execution.withholding").withhold_secrets()
-        nursery = importlib.import_module("tailrace.execution.nursery")
-        leash = importlib.import_module("tailrace.execution.leash")
-        leash.die_with_parent(signal.SIGKILL)  # a job that dies now has no workers to wait for
+        server = importlib.import_module("tailrace.execution.zygote_server")
+        guard = importlib.import_module("tailrace.execution.process_guard")
+        guard.die_with_parent(signal.SIGKILL)  # a job that dies now has no workers to wait for
         if os.getppid() != job:
             os._exit(0)
-        loaded, isolation = _load(nursery, request, lines)
-        leash.die_with_parent(0)  # from here on it ends with the last worker, which may finish a try after the job
-        nursery.Nursery(loaded, request, isolation, lines).run()
+        loaded, isolation = _load(server, request, lines)
+        guard.die_with_parent(0)  # from here on it ends with the last worker, which may finish a try after the job
+        server.ZygoteServer(loaded, request, isolation, lines).run()
         code = 0
     except BaseException:
         traceback.print_exc()  # ours: whatever is in a DAG file is reported as its mistake
@@ -61,35 +61,35 @@ def be_zygote(job: int, request: LoadRequest, lines: Lines) -> NoReturn:
         os._exit(code)
 
 
-def _load(nursery: ModuleType, request: LoadRequest, lines: Lines) -> tuple[LoadedDags, str]:
-    """Load the files and report; answers what is in them and what isolation tries will get."""
-    telling = Telling(lines.report)
-    loaded = _load_all(request, lines, telling)
-    telling.begins(Path())  # none any more
+def _load(server: ModuleType, request: LoadRequest, lines: Lines) -> tuple[LoadedDags, str]:
+    """Load the files and report; returns what is in them and what isolation tries will get."""
+    writer = MessageWriter(lines.report)
+    loaded = _load_all(request, lines, writer)
+    writer.begins(Path())  # none any more
     show_logging()
     isolation, notices = request.isolation, loaded.notices
     if loaded.threads_started and isolation != "spawn":
         files = ", ".join(loaded.threads_started)
         notices += (f"loading {files} started threads, so each try gets a fresh interpreter (not {isolation})",)
         isolation = "spawn"
-    reusable = nursery.reusable_tasks(loaded, isolation)
+    reusable = server.reusable_tasks(loaded, isolation)
     found = (loaded.specs, loaded.mistakes, isolation, notices, reusable, loaded.notes)
-    telling.report(LoadReport(*found))
+    writer.report(LoadReport(*found))
     sys.stdout.flush()
     sys.stderr.flush()  # a half line left here would come out again in every child
     return loaded, isolation
 
 
-def _load_all(request: LoadRequest, lines: Lines, telling: Telling) -> LoadedDags:
+def _load_all(request: LoadRequest, lines: Lines, writer: MessageWriter) -> LoadedDags:
     """What is kept; or the files as they are now, and of those that do not load, what was kept before."""
     dags, loads = Path(os.fsdecode(request.dags)), list[LoadedDags]()
     if request.again:
         for sources in read_sources(lines.kept):
-            loads.append(load_dags(dags, telling.begins, only=request.only, skip=request.skip, sources=sources))
+            loads.append(load_dags(dags, writer.begins, only=request.only, skip=request.skip, sources=sources))
     else:
-        loads.append(load_dags(dags, telling.begins, skip={**request.stale, **request.skip}))
+        loads.append(load_dags(dags, writer.begins, skip={**request.stale, **request.skip}))
         for sources in read_sources(lines.former) if lines.former >= 0 else ():
-            loads.append(load_dags(dags, telling.begins, only=request.stale, skip=request.skip, sources=sources))
+            loads.append(load_dags(dags, writer.begins, only=request.stale, skip=request.skip, sources=sources))
         keep_sources(lines.kept, [loaded.packed for loaded in loads])
     if lines.former >= 0:
         os.close(lines.former)

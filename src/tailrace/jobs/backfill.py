@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tailrace.effects.asks import BuryDeadJobs, Effect, EndJob, Loop, Note, ReadSnapshot, Wait, Woken, ask
+from tailrace.effects.requests import Effect, EndJob, Loop, Note, ReadSnapshot, ReapDeadJobs, Wait, WaitResult, ask
 from tailrace.jobs.stepping import Ending, JobMemory, Pace, beat, heed, in_flight, job_state, patience, step
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState
@@ -37,8 +37,8 @@ def backfill_loop(job_id: int, dag: DagSpec, backfill_id: int, pace: Pace | None
     memory = JobMemory()
     lane = memory.lane(backfill_id)
     told: Message | None = None  # why it stands still
-    woken = Woken()
-    yield from ask(BuryDeadJobs())
+    woken = WaitResult()
+    yield from ask(ReapDeadJobs())
     while True:
         snapshot = yield from ask(ReadSnapshot(job_id, dag, backfill_id))
         backfill = snapshot.backfill

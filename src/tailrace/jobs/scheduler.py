@@ -10,8 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tailrace.effects.asks import (
-    BuryDeadJobs,
+from tailrace.effects.requests import (
     CreateDueRuns,
     DagBook,
     Effect,
@@ -21,9 +20,10 @@ from tailrace.effects.asks import (
     ReadAgenda,
     ReadDags,
     ReadSnapshot,
+    ReapDeadJobs,
     ReleaseRuns,
     Wait,
-    Woken,
+    WaitResult,
     ask,
 )
 from tailrace.jobs.stepping import Ending, JobMemory, Pace, beat, heed, in_flight, job_state, patience, step
@@ -43,8 +43,8 @@ def scheduler_loop(job_id: int, pace: Pace | None = None, until_idle: bool = Fal
     pace = pace or Pace()
     memory = JobMemory()
     edition = 0
-    woken = Woken()
-    yield from ask(BuryDeadJobs())
+    woken = WaitResult()
+    yield from ask(ReapDeadJobs())
     while True:
         book = yield from ask(ReadDags())
         if book.edition != edition:  # another executor has them now: what the last one had not begun is offered again
@@ -52,7 +52,7 @@ def scheduler_loop(job_id: int, pace: Pace | None = None, until_idle: bool = Fal
             memory.forget_offers()
         agenda = yield from ask(ReadAgenda(job_id))
         if memory.is_due(agenda.now, pace):
-            yield from ask(BuryDeadJobs())
+            yield from ask(ReapDeadJobs())
         if not (yield from beat(job_id, agenda.now, pace, memory)):
             return (yield from _end(job_id, Ending.DISOWNED))
         created = 0
@@ -93,7 +93,7 @@ def _dates(first: datetime, last: datetime) -> str:
 def _step_lanes(
     job_id: int, book: DagBook, lanes: tuple[LaneKey, ...], memory: JobMemory, pace: Pace
 ) -> Generator[Effect[Any], Any, float]:
-    """One step of every lane; answers how long nothing is expected to change by itself."""
+    """One step of every lane; returns how long nothing is expected to change by itself."""
     seconds = pace.poll
     for key in lanes:
         snapshot = yield from ask(ReadSnapshot(job_id, book.dags[key.dag_id], key.backfill_id))

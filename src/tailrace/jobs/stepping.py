@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tailrace.effects.asks import (
+from tailrace.effects.requests import (
     ApplyPlan,
     Effect,
     FindLost,
@@ -22,7 +22,7 @@ from tailrace.effects.asks import (
     StopStarting,
     Submit,
     TerminateTasks,
-    Woken,
+    WaitResult,
     ask,
 )
 from tailrace.effects.results import Applied
@@ -193,7 +193,7 @@ def patience(snapshot: Snapshot, decided: Plan, pace: Pace) -> float:
     return min(poll, max(0.0, (decided.wake_at - snapshot.now).total_seconds()))
 
 
-def heed(woken: Woken, memory: JobMemory) -> Generator[Effect[Any], Any, None]:
+def heed(woken: WaitResult, memory: JobMemory) -> Generator[Effect[Any], Any, None]:
     """Take in why a wait ended; each interrupt is passed on to the executor once."""
     if woken.worker_lost:
         memory.look_for_lost()

@@ -79,7 +79,7 @@ def _options(run: LockedRun) -> Mapping[str, Any] | None:
     return {"pool": run.pool, "ignores_past": run.ignores_past}
 
 
-def yield_runs(work: Workspace) -> None:
+def requeue_running(work: Workspace) -> None:
     """running → queued, for runs of which nothing is under way; their task instances stay as they are."""
     back: list[RunStep] = []
     for step in work.plan.yields:

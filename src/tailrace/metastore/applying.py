@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tailrace.effects.results import Applied, Stale
 from tailrace.effects.tries import Submission
-from tailrace.metastore.activation import activate_runs, adopt_tasks, take_over_runs, yield_runs
+from tailrace.metastore.activation import activate_runs, adopt_tasks, requeue_running, take_over_runs
 from tailrace.metastore.backfill_writes import start_backfill
 from tailrace.metastore.capacity import Occupancy, count_occupants, dag_version, lock_dag, lock_pools, running_runs
 from tailrace.metastore.locking import Workspace, lock_task_instances, read_runs
@@ -30,9 +30,9 @@ from tailrace.planning.plan import (
     Plan,
     RunActivation,
     RunAdoption,
+    RunRequeue,
     RunTakeover,
     RunVerdict,
-    RunYield,
     TaskTransition,
 )
 
@@ -46,7 +46,7 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
     _take_steps(work, occupancy)
     judge_runs(work)
     if plan.yields:
-        yield_runs(work)
+        requeue_running(work)
     if plan.activations:
         running = running_runs(tx, plan.dag.dag_id)
         structure = structures.row_of(tx, plan.dag)
@@ -105,7 +105,7 @@ def _begin(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -
     work = Workspace(tx, plan, author)
     named = {step.run for step in plan.transitions}
     named.update(id for step in plan.transitions for id, _ in step.versions)
-    parts: list[RunActivation | RunYield | RunAdoption | RunTakeover | RunVerdict] = [*plan.activations, *plan.yields]
+    parts: list[RunActivation | RunRequeue | RunAdoption | RunTakeover | RunVerdict] = [*plan.activations, *plan.yields]
     parts += (*plan.adoptions, *plan.takeovers, *plan.run_verdicts)
     named.update(part.id for part in parts)
     for verdict in plan.run_verdicts:

@@ -1,4 +1,4 @@
-"""Turns what a database driver says into one line that says what to do. Nothing here retries or decides.
+"""FairShare what a database driver says into one line that says what to do. Nothing here retries or decides.
 
 The line names the metastore without its password; the driver's own words are kept where they help.
 """

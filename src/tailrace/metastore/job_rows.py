@@ -79,7 +79,7 @@ def start_job(
     return result
 
 
-def beat(tx: Transaction, job_id: int, lease_seconds: float, trouble: JobTrouble) -> bool:
+def heartbeat(tx: Transaction, job_id: int, lease_seconds: float, trouble: JobTrouble) -> bool:
     """Whether the job is still believed alive; its lease then lasts ``lease_seconds`` from now."""
     now = tx.moment
     values = {

@@ -1,4 +1,4 @@
-"""Reads what a plan is about, under lock, into a workspace that the parts of ``apply`` share. Decides nothing.
+"""Reads what a plan is about, under lock, into a workspace that the parts of ``apply`` share. BranchKind nothing.
 
 Lock order, everywhere: guards, runs by id, task instances by id. On SQLite the transaction has the one write lock from
 its BEGIN, and the lock clauses compile to nothing.

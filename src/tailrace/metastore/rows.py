@@ -1,4 +1,4 @@
-"""Turns rows into the values of the planning vocabulary. No statement is executed here."""
+"""FairShare rows into the values of the planning vocabulary. No statement is executed here."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -8,7 +8,7 @@ from msgspec import to_builtins
 
 from tailrace.metastore.columns import from_json, to_json
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import DagSpec, Decides, Schedule, ScheduleKind, TaskSpec
+from tailrace.model.spec import BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec
 
 _DURATIONS = ("retry_delay", "max_retry_delay", "execution_timeout")
 _MOMENTS = ("start_date", "end_date")
@@ -45,7 +45,7 @@ def _task(fields: dict[str, Any]) -> TaskSpec:
             "upstream": tuple(fields["upstream"]),
             "downstream": tuple(fields["downstream"]),
             "trigger_rule": TriggerRule(fields["trigger_rule"]),
-            "decides": Decides(fields["decides"]),
+            "decides": BranchKind(fields["decides"]),
         }
     )
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from tailrace.audit.records import AuditRecords, Report
-from tailrace.effects.asks import Accepted
+from tailrace.effects.requests import Accepted
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, Renewal, TryOutcome, XComAnswer, XComQuery
 from tailrace.metastore import (
@@ -87,7 +87,7 @@ class Metastore(Views):
     """One process's way to the metastore. Not for several threads; a fork gets its own connection by itself.
 
     Every method raises EnvironmentBroken when the store is out of reach or does not let us write. A method that takes
-    a ``write_id`` answers the recorded result when that id has landed before.
+    a ``write_id`` returns the recorded result when that id has landed before.
     """
 
     def __init__(self, database: Database, pauses: Iterable[float] = PAUSES) -> None:
@@ -189,9 +189,9 @@ class Metastore(Views):
     def create_backfill(
         self, dag: DagSpec, plan: BackfillCreation, command: str, write_id: str
     ) -> int | MetastoreStale:
-        """Write the backfill, its runs and its intents as a whole, or continue one; answers the backfill's row.
+        """Write the backfill, its runs and its intents as a whole, or continue one; returns the backfill's row.
 
-        Answers MetastoreStale, having written nothing, when the facts that ``plan`` was decided from have changed.
+        Returns MetastoreStale, having written nothing, when the facts that ``plan`` was decided from have changed.
         """
         try:
             result = self._write(
@@ -238,7 +238,7 @@ class Metastore(Views):
         return self.read(lambda tx: triggering.read_trigger_facts(tx, dag_id, logical_date, run_id))
 
     def trigger(self, dag: DagSpec, plan: TriggerPlan, write_id: str) -> int | MetastoreStale:
-        """Create the run that a person asked for; answers its row. Stale when its date or id was taken meanwhile."""
+        """Create the run that a person asked for; returns its row. Stale when its date or id was taken meanwhile."""
         try:
             result = self._write(
                 lambda tx: triggering.write_trigger(tx, dag, plan, write_id, self._structures), write_id
@@ -278,7 +278,7 @@ class Metastore(Views):
         lease_seconds: float,
         write_id: str,
     ) -> int:
-        """Record a job of this process as running; answers its row."""
+        """Record a job of this process as running; returns its row."""
 
         def work(tx: Transaction) -> dict[str, Any]:
             return job_rows.start_job(tx, kind, identity, dag_id, backfill_id, lease_seconds, write_id)
@@ -289,7 +289,9 @@ class Metastore(Views):
         """Renew the job's lease and say what hinders it. False: others took it for dead; it must start nothing more."""
         self._database.require_sound(if_touched=True)
         told = trouble or JobTrouble()
-        return self._attempts.write_again(self._witnessed(lambda tx: job_rows.beat(tx, job_id, lease_seconds, told)))
+        return self._attempts.write_again(
+            self._witnessed(lambda tx: job_rows.heartbeat(tx, job_id, lease_seconds, told))
+        )
 
     def end_job(self, job_id: int, state: JobState) -> None:
         """Record how the job ended; one that has ended already is left as it is."""

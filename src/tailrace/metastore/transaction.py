@@ -42,7 +42,7 @@ class Transaction:
         return self._moment
 
     def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
-        """Every row the statement answers."""
+        """Every row the statement returns."""
         return self._connection.execute(statement, values).all()
 
     def row(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
@@ -76,7 +76,7 @@ class SQLiteTransaction(Transaction):
         self._statements = statements
 
     def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
-        """Every row the statement answers."""
+        """Every row the statement returns."""
         prepared = self._prepared(statement, values)
         if prepared is None:
             return super().rows(statement, values)

@@ -10,7 +10,7 @@ from msgspec import convert, to_builtins
 from msgspec.structs import replace
 from sqlalchemy import bindparam, select, text
 
-from tailrace.effects.asks import Accepted
+from tailrace.effects.requests import Accepted
 from tailrace.effects.tries import Claim, ClaimRequest, RefusalReason, Refused, TryOutcome
 from tailrace.metastore.columns import to_json
 from tailrace.metastore.records import Author, insert_history, record, recorded

@@ -31,7 +31,7 @@ class Schedule(Struct, frozen=True):
     timezone: str = "UTC"
 
 
-class Decides(StrEnum):
+class BranchKind(StrEnum):
     """Whether a task's outcome decides which of its downstream tasks are excluded."""
 
     NOTHING = "nothing"
@@ -60,7 +60,7 @@ class TaskSpec(Struct, frozen=True):
     priority_weight: int = 1  # already summed up by the weight rule (own, downstream or upstream)
     max_active_tis_per_dag: int | None = None
     max_active_tis_per_dagrun: int | None = None
-    decides: Decides = Decides.NOTHING
+    decides: BranchKind = BranchKind.NOTHING
 
     @property
     def looks_back_at(self) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
 
     @cached_property
     def leaves(self) -> frozenset[str]:
-        """Task ids without downstream: a run is judged by them (semantics 9.1)."""
+        """Task ids without downstream: a run is judged by them."""
         return frozenset(task.task_id for task in self.tasks if not task.downstream)
 
     @cached_property
@@ -127,9 +127,9 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
         """For each task id, what may exclude it: branches directly above it, short circuits that reach it."""
         deciding: dict[str, list[str]] = {task.task_id: [] for task in self.tasks}
         for task in self.tasks:
-            if task.decides is Decides.NOTHING:
+            if task.decides is BranchKind.NOTHING:
                 continue
-            far = task.decides is Decides.SHORT_CIRCUIT
+            far = task.decides is BranchKind.SHORT_CIRCUIT
             for task_id in self.descendants[task.task_id] if far else task.downstream:
                 deciding[task_id].append(task.task_id)
         return MappingProxyType({task_id: tuple(found) for task_id, found in deciding.items()})

@@ -1,1 +1,1 @@
-"""Decides: pure functions of one snapshot. No clock, no randomness, no I/O, no logging, no mutable argument."""
+"""BranchKind: pure functions of one snapshot. No clock, no randomness, no I/O, no logging, no mutable argument."""

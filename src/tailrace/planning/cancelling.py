@@ -1,4 +1,4 @@
-"""Decides what cancelling, pausing and resuming a backfill do.
+"""BranchKind what cancelling, pausing and resuming a backfill do.
 
 A run that another unfinished backfill wants, or that the schedule or a person asked for, is never taken from them.
 What is cancelled keeps no outcome it did not have: queued tries are taken back, running ones asked to stop, and neither

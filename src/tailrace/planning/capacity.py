@@ -7,7 +7,7 @@ from tailrace.model.spec import TaskSpec
 from tailrace.planning.board import Board
 from tailrace.planning.dependencies import UNLIMITED
 from tailrace.planning.evaluation import pool_of
-from tailrace.planning.fairness import Turns, pool_resource, tasks_resource
+from tailrace.planning.fairness import FairShare, pool_resource, tasks_resource
 from tailrace.planning.plan import Dependency, DependencyStatus
 from tailrace.planning.reasons import DagFull, PoolFull, TaskFull, TaskFullInRun
 from tailrace.planning.snapshot import Snapshot
@@ -16,7 +16,7 @@ from tailrace.planning.snapshot import Snapshot
 class Capacity:
     """What is taken so far; ``take`` returns the limit that has no room, or takes the room."""
 
-    def __init__(self, snapshot: Snapshot, turns: Turns) -> None:
+    def __init__(self, snapshot: Snapshot, turns: FairShare) -> None:
         self._turns = turns
         self._dag = snapshot.dag
         self._active_tasks = snapshot.dag_active_tasks

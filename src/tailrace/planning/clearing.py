@@ -1,4 +1,4 @@
-"""Decides what clearing does: task instances go back to *none* with a fresh retry budget, closed runs open again.
+"""BranchKind what clearing does: task instances go back to *none* with a fresh retry budget, closed runs open again.
 
 A running try is not taken away, it is asked to stop: it keeps slot and token until its worker acknowledges. Whatever
 number it had, the next try has a new one.

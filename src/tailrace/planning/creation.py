@@ -1,4 +1,4 @@
-"""Decides what a backfill command means: which runs to create, await, reprocess or leave.
+"""BranchKind what a backfill command means: which runs to create, await, reprocess or leave.
 
 Reprocessing is decided here, per task instance, and stored with the run: what happens between creation and the run's
 turn changes nothing about it. In-flight work is awaited, never reset.

@@ -57,7 +57,7 @@ class _Race:
     others: tuple[tuple[Contender, float], ...]  # with the share of each
 
 
-class Turns:
+class FairShare:
     """What this step may take beside others, and what it will say that it waits for.
 
     ``held`` is what this lane holds of each resource already.

@@ -1,4 +1,4 @@
-"""Decides what marking does: task instances, or whole runs, get an outcome that a person gives them. Nothing is run.
+"""BranchKind what marking does: task instances, or whole runs, get an outcome that a person gives them. Nothing is run.
 
 A running try is asked to stop and ends as marked. A closed run is judged again by its leaves in the same transaction;
 one that was deadlocked, and still has something to do, opens again.

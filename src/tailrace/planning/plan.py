@@ -60,7 +60,7 @@ class Decision(Struct, frozen=True):
     state: TaskInstanceState
     verdict: Verdict
     statuses: tuple[DependencyStatus, ...]
-    doomed: bool = False  # it can never be met: its blockers are terminal or doomed (DESIGN 6)
+    doomed: bool = False  # it can never be met: its blockers are terminal or doomed
 
     @property
     def failed(self) -> tuple[DependencyStatus, ...]:
@@ -117,7 +117,7 @@ class RunActivation(Struct, frozen=True):
     version: int
 
 
-class RunYield(Struct, frozen=True):
+class RunRequeue(Struct, frozen=True):
     """running → queued: nothing of the run is under way, and it waits for a previous run that needs its place."""
 
     id: int
@@ -218,7 +218,7 @@ class Plan(Struct, frozen=True):
     job_id: int
     transitions: tuple[TaskTransition, ...] = ()  # in the order in which they may take capacity
     activations: tuple[RunActivation, ...] = ()
-    yields: tuple[RunYield, ...] = ()
+    yields: tuple[RunRequeue, ...] = ()
     adoptions: tuple[RunAdoption, ...] = ()
     takeovers: tuple[RunTakeover, ...] = ()
     run_verdicts: tuple[RunVerdict, ...] = ()

@@ -18,7 +18,7 @@ from tailrace.model.transitions import Cause
 from tailrace.planning.board import Board
 from tailrace.planning.capacity import Capacity
 from tailrace.planning.evaluation import Evaluation, evaluate_task_instance, pool_of
-from tailrace.planning.fairness import Turns, pool_resource, runs_resource, tasks_resource
+from tailrace.planning.fairness import FairShare, pool_resource, runs_resource, tasks_resource
 from tailrace.planning.plan import (
     Decision,
     Dependency,
@@ -33,10 +33,10 @@ from tailrace.planning.plan import (
     Verdict,
 )
 from tailrace.planning.reasons import BackfillPaused
+from tailrace.planning.requeueing import yields
 from tailrace.planning.retries import AfterTry, after_loss, after_stop
 from tailrace.planning.snapshot import BackfillView, PreviousRun, RunView, Snapshot, StrayTry, TaskInstanceView
 from tailrace.planning.verdicts import judge_backfill, judge_run
-from tailrace.planning.yielding import yields
 
 #: A queued try that nobody claimed for this long is offered to the executor again.
 RESUBMIT_AFTER = timedelta(seconds=10)
@@ -73,7 +73,7 @@ def plan(snapshot: Snapshot) -> Plan:
     for board in boards:
         _settle_occupied(draft, board)
         _decide_idle(draft, board)
-    turns = Turns(snapshot, _held(snapshot, boards))
+    turns = FairShare(snapshot, _held(snapshot, boards))
     _give_room(draft, boards, turns)
     judged = (judge_run(board, snapshot.dag_version) for board in boards)
     verdicts = tuple(verdict for verdict in judged if verdict is not None)
@@ -201,7 +201,7 @@ def _held(snapshot: Snapshot, boards: Iterable[Board]) -> Mapping[str, int]:
     return held
 
 
-def _give_room(draft: _Draft, boards: Iterable[Board], turns: Turns) -> None:
+def _give_room(draft: _Draft, boards: Iterable[Board], turns: FairShare) -> None:
     """Queue what is ready, by priority, then run, then topological order, as far as the limits have room.
 
     A full limit holds back only the task instances that need it; the others behind it go on.
@@ -276,7 +276,7 @@ def _key(board: Board, ti: TaskInstanceView) -> TaskInstanceKey:
     return TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
 
 
-def _activations(snapshot: Snapshot, closing: Sequence[RunVerdict], turns: Turns) -> Iterable[RunActivation]:
+def _activations(snapshot: Snapshot, closing: Sequence[RunVerdict], turns: FairShare) -> Iterable[RunActivation]:
     """Slide the window: as many queued runs as there is room for, runs that this very plan closes counted out.
 
     A run that looks at its previous run goes only after that one is active or closed, so that the window cannot

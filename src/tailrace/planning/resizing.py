@@ -1,4 +1,4 @@
-"""Decides what changing a pool's slots does: runs that were deadlocked for want of them open again.
+"""BranchKind what changing a pool's slots does: runs that were deadlocked for want of them open again.
 
 A pool of 0 slots is frozen by a person: what needs it waits, however many slots it needs, until it has some again.
 """

@@ -1,4 +1,4 @@
-"""What becomes of a task instance when a try ends (semantics 8, DESIGN 5): retry, fail, or stand as it is.
+"""What becomes of a task instance when a try ends: retry, fail, or stand as it is.
 
 The delay is deterministic: the same task instance and try wait the same time in every history.
 """

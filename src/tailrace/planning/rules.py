@@ -1,4 +1,6 @@
-"""Trigger rules as total functions of what became of a task's direct upstreams (semantics 6, as DESIGN 7 changes it).
+"""Trigger rules as total functions of what became of a task's direct upstreams: those of Airflow 3, but for one.
+
+Under all_success a skip waits for what is pending, so that a verdict does not depend on when anybody looks.
 
 Two properties, both proved by enumeration in tests/unit/planning/test_rules.py: *confluent* (a verdict given while
 some upstream is pending is the verdict once all are done) and *total* (once all are done there is a verdict).

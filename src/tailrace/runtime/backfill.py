@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from tailrace.effects.asks import Note, Woken
+from tailrace.effects.requests import Note, WaitResult
 from tailrace.execution.identity import own_identity
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.jobs.backfill import BackfillEnd, backfill_loop
 from tailrace.metastore.store import Metastore
 from tailrace.model.spec import DagSpec
 from tailrace.planning.explained import JobTrouble
-from tailrace.runtime.driver import JobDriver, Paced, drive_job, pace_of
+from tailrace.runtime.driver import JobDriver, Throttled, drive_job, pace_of
 from tailrace.runtime.executors import start_executor
 from tailrace.runtime.listening import Listener, Progress, telling_interrupts
 from tailrace.runtime.opening import new_write_id
@@ -41,7 +41,9 @@ def drive_backfill(
         job_id = metastore.start_job(
             "backfill", identity, dag.dag_id, backfill_id, settings.lease_seconds, new_write_id()
         )
-        progress = Paced(partial(_progress, metastore, backfill_id, len(dag.tasks), listener, began), _PROGRESS_SECONDS)
+        progress = Throttled(
+            partial(_progress, metastore, backfill_id, len(dag.tasks), listener, began), _PROGRESS_SECONDS
+        )
         driver = JobDriver(
             metastore,
             executor,
@@ -69,10 +71,10 @@ def _noted(listener: Listener) -> Callable[[Note], None]:
     return noted
 
 
-def _watcher(listener: Listener, interrupts: Interrupts, progress: Paced) -> Callable[[Woken], None]:
+def _watcher(listener: Listener, interrupts: Interrupts, progress: Throttled) -> Callable[[WaitResult], None]:
     interrupted = telling_interrupts(listener, interrupts)
 
-    def watch(woken: Woken) -> None:
+    def watch(woken: WaitResult) -> None:
         interrupted(woken)
         progress()
 

@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from tailrace.effects.asks import (
+from tailrace.effects.requests import (
     ApplyPlan,
-    BuryDeadJobs,
     CreateDueRuns,
     DagBook,
     Effect,
@@ -24,12 +23,13 @@ from tailrace.effects.asks import (
     ReadAgenda,
     ReadDags,
     ReadSnapshot,
+    ReapDeadJobs,
     ReleaseRuns,
     StopStarting,
     Submit,
     TerminateTasks,
     Wait,
-    Woken,
+    WaitResult,
 )
 from tailrace.effects.results import Applied
 from tailrace.errors import EnvironmentBroken, InternalError
@@ -80,7 +80,7 @@ def drive_job(metastore: Metastore, job_id: int, loop: Loop[R], perform: Callabl
 class JobDriver:
     """Performs the effects of one job.
 
-    ``trouble`` answers what hinders the job now. ``plenty`` is how many tries in the executor's hand keep its workers
+    ``trouble`` returns what hinders the job now. ``plenty`` is how many tries in the executor's hand keep its workers
     busy for a while; ``watch`` is called before each wait, to show progress.
     """
 
@@ -94,7 +94,7 @@ class JobDriver:
         *,
         plenty: int,
         noted: Callable[[Note], None],
-        watch: Callable[[Woken], None],
+        watch: Callable[[WaitResult], None],
         read_dags: Callable[[], DagBook] = DagBook,
         trouble: Callable[[], JobTrouble] = JobTrouble,
     ) -> None:
@@ -106,13 +106,13 @@ class JobDriver:
         self._plenty = plenty
         self._noted = noted
         self._watch = watch
-        self._woken = Woken()
+        self._woken = WaitResult()
         self._perform: dict[type, Callable[[Any], Any]] = {
             ReadSnapshot: self._read_snapshot,
             ApplyPlan: self._apply,
             Submit: lambda effect: executor.submit(effect.submissions),
             FindLost: self._find_lost,
-            BuryDeadJobs: self._bury_dead_jobs,
+            ReapDeadJobs: self._reap_dead_jobs,
             Heartbeat: lambda effect: metastore.heartbeat(effect.job_id, lease_seconds, trouble()),
             EndJob: lambda effect: metastore.end_job(effect.job_id, effect.state),
             Wait: self._wait,
@@ -146,7 +146,7 @@ class JobDriver:
         end_groups([held.task for held in over if held.task is not None])
         return frozenset(gone)
 
-    def _bury_dead_jobs(self, effect: BuryDeadJobs) -> int:
+    def _reap_dead_jobs(self, effect: ReapDeadJobs) -> int:
         dead = [
             job_id
             for job_id, identity in self._metastore.jobs_running_on(self._identity.host)
@@ -160,10 +160,10 @@ class JobDriver:
         self._executor.drain()
         self._woken = replace(self._woken, busy=self._executor.wait(0).busy)  # people are told what really runs
 
-    def _wait(self, effect: Wait) -> Woken:
+    def _wait(self, effect: Wait) -> WaitResult:
         self._watch(self._woken)
         woken = self._gathered(self._executor.wait(effect.seconds), at_once=not effect.seconds)
-        self._woken = Woken(
+        self._woken = WaitResult(
             finished=woken.finished,
             worker_lost=woken.worker_lost,
             busy=woken.busy,
@@ -173,7 +173,7 @@ class JobDriver:
         )
         return self._woken
 
-    def _gathered(self, woken: Woken, at_once: bool) -> Woken:
+    def _gathered(self, woken: WaitResult, at_once: bool) -> WaitResult:
         """While the workers have plenty to do, wait a moment for more tries to end: one planning step serves them all.
 
         So too before a step that could follow ``at_once``: what it queued would only wait for a worker. With little
@@ -186,11 +186,11 @@ class JobDriver:
                 break
             more = self._executor.wait(left)
             finished = woken.finished + more.finished
-            woken = Woken(finished=finished, worker_lost=more.worker_lost, busy=more.busy)
+            woken = WaitResult(finished=finished, worker_lost=more.worker_lost, busy=more.busy)
         return woken
 
 
-class Paced:
+class Throttled:
     """Calls something at most every so often, and never lets it take more than a twentieth of the time."""
 
     def __init__(self, call: Callable[[], None], seconds: float) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tailrace.execution.apart import ApartExecutor
 from tailrace.execution.executor import LocalHand
 from tailrace.execution.identity import require_proc
+from tailrace.execution.isolating import IsolatingExecutor
 from tailrace.execution.local import LocalExecutor
 from tailrace.execution.sequential import SequentialExecutor
 from tailrace.execution.worker import worker_loop
@@ -62,7 +62,7 @@ def start_executor(
         return LocalExecutor(1, its_own, worker, in_worker=partial(begin, disown_others), once=True, **common)
 
     files = {dag_id: spec.file for dag_id, spec in zygote.loaded().specs.items()}
-    return ApartExecutor(
+    return IsolatingExecutor(
         main,
         start_zygote=lambda dag_id: zygote.another(files[dag_id]),
         make_single=single,

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tailrace.effects.asks import Note, Woken
+from tailrace.effects.requests import Note, WaitResult
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.backfills import BackfillCreation
 from tailrace.runtime.signals import Interrupts
@@ -39,11 +39,11 @@ class Interruptible(Protocol):
         """Once: nothing more is started, ``busy`` tries are awaited; twice: they are asked to end; thrice: killed."""
 
 
-def telling_interrupts(listener: Interruptible, interrupts: Interrupts) -> Callable[[Woken], None]:
+def telling_interrupts(listener: Interruptible, interrupts: Interrupts) -> Callable[[WaitResult], None]:
     """What a job's driver calls at each wait: each interrupt that has come since is told, once."""
     told = 0
 
-    def watch(woken: Woken) -> None:
+    def watch(woken: WaitResult) -> None:
         nonlocal told
         if interrupts.count > told:
             told = interrupts.count

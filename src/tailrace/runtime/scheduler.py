@@ -13,10 +13,10 @@ from tailrace.jobs.scheduler import SchedulerEnd, scheduler_loop
 from tailrace.jobs.stepping import Ending
 from tailrace.metastore.store import Metastore
 from tailrace.runtime.driver import JobDriver, drive_job, pace_of
-from tailrace.runtime.editions import Editions
 from tailrace.runtime.executors import start_executor
 from tailrace.runtime.listening import SchedulerListener, SchedulerStarted, telling_interrupts
 from tailrace.runtime.opening import new_write_id, open_metastore
+from tailrace.runtime.reloading import ReloadingExecutor
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 
@@ -24,14 +24,14 @@ from tailrace.runtime.signals import Interrupts
 def run(
     settings: Settings, listener: SchedulerListener, zygote: ZygoteHandle, watch: FolderWatch, until_idle: bool
 ) -> int:
-    """Schedule and drive until somebody interrupts (or, ``until_idle``, nothing is left); answers the exit code.
+    """Schedule and drive until somebody interrupts (or, ``until_idle``, nothing is left); returns the exit code.
 
     ``watch`` has looked at the DAG files before ``zygote`` began to load them.
     """
     report = zygote.loaded()
     metastore = open_metastore(settings, runs_tasks=True)
     with closing(metastore), Interrupts() as interrupts:
-        editions = Editions(
+        editions = ReloadingExecutor(
             watch,
             zygote,
             start_zygote=partial(
@@ -69,7 +69,7 @@ def run(
 def _drive(
     metastore: Metastore,
     settings: Settings,
-    editions: Editions,
+    editions: ReloadingExecutor,
     listener: SchedulerListener,
     interrupts: Interrupts,
     until_idle: bool,

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tailrace.effects.asks import Accepted, ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
+from tailrace.effects.requests import Accepted, ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
 from tailrace.effects.tries import Claim, Refused, Unreadable, Unstorable, XComAnswer
 from tailrace.errors import TailraceError, ValueRefused
 from tailrace.execution.logs import require_room

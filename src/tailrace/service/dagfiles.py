@@ -37,7 +37,7 @@ def load(settings: Settings, told: Told) -> LoadReport | None:
 def _loaded(path: Path, settings: Settings, told: Told) -> LoadReport:
     if path == settings.dags:
         settings.require_trusted_dags()
-    # It will fork nothing: nothing is rehearsed for that.
+    # It will fork nothing: nothing is warmed up for that.
     zygote = start_zygote(path, settings.home, isolation="spawn", timeout=settings.load_timeout_seconds)
     zygote.said = told
     try:

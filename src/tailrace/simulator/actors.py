@@ -6,7 +6,7 @@ A job stands for its process: its executor lives and dies with it.
 from dataclasses import dataclass, field
 from typing import Any
 
-from tailrace.effects.asks import Effect, Loop, NextTry, Wait
+from tailrace.effects.requests import Effect, Loop, NextTry, Wait
 from tailrace.effects.tries import Claim, Submission, TryOutcome
 from tailrace.model.keys import ProcessIdentity
 from tailrace.simulator.scenario import Command

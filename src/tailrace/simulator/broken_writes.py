@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tailrace.effects.asks import Accepted, ApplyPlan, ClaimTry, RenewLease, ReportOutcome, Submit
+from tailrace.effects.requests import Accepted, ApplyPlan, ClaimTry, RenewLease, ReportOutcome, Submit
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission
 from tailrace.execution import worker

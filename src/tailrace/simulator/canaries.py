@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from tailrace.effects.asks import ApplyPlan, BuryDeadJobs, ClaimTry, EndJob, Loop, Note, ReadSnapshot, Submit, Wait, ask
+from tailrace.effects.requests import (
+    ApplyPlan,
+    ClaimTry,
+    EndJob,
+    Loop,
+    Note,
+    ReadSnapshot,
+    ReapDeadJobs,
+    Submit,
+    Wait,
+    ask,
+)
 from tailrace.effects.tries import Claim, Refused, Submission
 from tailrace.jobs.backfill import BackfillEnd, Ending, backfill_loop
 from tailrace.model.keys import TaskInstanceKey, TryKey
@@ -62,7 +73,7 @@ def piecemeal_loop(job_id: int, dag: DagSpec, backfill_id: int) -> Loop[Backfill
     It keeps ``to_run`` in memory and calls the run deadlocked when, in one pass, everything left in it was found not
     ready. Each look is a read of its own, so the looks of one pass are of different moments.
     """
-    yield from ask(BuryDeadJobs())
+    yield from ask(ReapDeadJobs())
     while True:
         snapshot = yield from ask(ReadSnapshot(job_id, dag, backfill_id))
         backfill = snapshot.backfill

@@ -6,7 +6,7 @@ A refusal is where two actors met: a plan that came too late, a claim that someb
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tailrace.effects.asks import ClaimTry, Heartbeat, ReportOutcome
+from tailrace.effects.requests import ClaimTry, Heartbeat, ReportOutcome
 from tailrace.effects.results import Applied, StaleKind
 from tailrace.effects.tries import Refused, Renewal
 from tailrace.model.states import BackfillState

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from tailrace.effects.asks import (
+from tailrace.effects.requests import (
     Accepted,
     AnswerTask,
     ApplyPlan,
     AwaitTask,
-    BuryDeadJobs,
     ClaimTry,
     CreateDueRuns,
     DagBook,
@@ -29,6 +28,7 @@ from tailrace.effects.asks import (
     ReadDags,
     ReadSnapshot,
     ReadXCom,
+    ReapDeadJobs,
     ReleaseRuns,
     RenewLease,
     ReportOutcome,
@@ -40,7 +40,7 @@ from tailrace.effects.asks import (
     TellExecutor,
     TerminateTasks,
     Wait,
-    Woken,
+    WaitResult,
 )
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission, TryOutcome
@@ -62,7 +62,7 @@ LEASE_SECONDS = 20.0
 #: Effects that write to the metastore: while somebody holds its lock, whoever is at one of these waits.
 WRITING = (
     ApplyPlan,
-    BuryDeadJobs,
+    ReapDeadJobs,
     Heartbeat,
     EndJob,
     CreateDueRuns,
@@ -89,7 +89,7 @@ class Performer:
             ApplyPlan: self.apply,
             Submit: self.submit,
             FindLost: self.find_lost,
-            BuryDeadJobs: self.bury,
+            ReapDeadJobs: self.bury,
             ReadDags: lambda actor, effect: DagBook({self.world.scenario.dag.dag_id: self.world.scenario.dag}),
             ReadAgenda: lambda actor, effect: self.world.metastore.agenda(effect.job_id),
             CreateDueRuns: lambda actor, effect: self.write(
@@ -174,7 +174,7 @@ class Performer:
         """Those whose worker the world knows to be dead."""
         return frozenset(id for id, holder in effect.held if holder.worker.pid in self.world.dead)
 
-    def bury(self, actor: Job, effect: BuryDeadJobs) -> int:
+    def bury(self, actor: Job, effect: ReapDeadJobs) -> int:
         """Bury the jobs whose process is gone."""
         running = self.world.metastore.jobs_running_on("simulated")
         dead = [job_id for job_id, identity in running if identity.pid in self.world.dead]
@@ -182,12 +182,12 @@ class Performer:
             self.write(partial(self._bury, job_id))
         return len(dead)
 
-    def wait(self, actor: Job, effect: Wait) -> Woken:
+    def wait(self, actor: Job, effect: Wait) -> WaitResult:
         """What the executor says by now."""
         world = self.world
         if world.mishap("Ctrl-C", world.faults.interrupt):
             actor.interrupts = 2 if world.chooser.chance("twice", 0.5) else 1
-        woken = Woken(
+        woken = WaitResult(
             finished=len(actor.hints),
             worker_lost=actor.worker_lost,
             drain=actor.interrupts > 0,

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import DagSpec, Decides, Schedule, ScheduleKind, TaskSpec
+from tailrace.model.spec import BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.person import Act, ActKind, random_acts, random_trigger
 
@@ -105,10 +105,10 @@ class Scenario(Struct, frozen=True):
         task = self.dag.by_id[task_id]
         chooser = random.Random(f"{self.seed} {task_id} {date.isoformat()} {attempt}")
         draw = chooser.random()
-        if task.decides is Decides.BRANCH:
+        if task.decides is BranchKind.BRANCH:
             ways = tuple(way for way in task.downstream if chooser.random() < 0.6)
             return OutcomeKind.SUCCESS, ways
-        if task.decides is not Decides.NOTHING:
+        if task.decides is not BranchKind.NOTHING:
             return OutcomeKind.SUCCESS, None if draw < 0.6 else ()
         if draw < 0.72:
             return OutcomeKind.SUCCESS, None
@@ -140,7 +140,7 @@ def _always_succeeds(scenario: Scenario) -> Scenario:
     raise ValueError("no seed lets every task succeed")
 
 
-def second_thoughts(decides: Decides) -> Scenario:
+def second_thoughts(decides: BranchKind) -> Scenario:
     """A → B; B fails and waits for its retry while somebody clears A alone, which now leads to B no more.
 
     Either A branches elsewhere, or (it decides nothing) it is skipped.
@@ -155,7 +155,7 @@ def second_thoughts(decides: Decides) -> Scenario:
             tried.ending(*each) for each in (("a", FIRST_DATE, 1), ("b", FIRST_DATE, 1), ("a", FIRST_DATE, 2))
         )
         leads_there = went[0] is OutcomeKind.SUCCESS and went[1] in (None, ("b",))
-        leads_elsewhere = turned[1] == () if decides is Decides.BRANCH else turned[0] is OutcomeKind.SKIPPED
+        leads_elsewhere = turned[1] == () if decides is BranchKind.BRANCH else turned[0] is OutcomeKind.SKIPPED
         if leads_there and failed[0] is OutcomeKind.FAILED and leads_elsewhere:
             return tried
     raise ValueError("no seed lets A have second thoughts")
@@ -288,9 +288,9 @@ def _random_dag(draw: random.Random, seed: int) -> DagSpec:
 
 
 def _task(draw: random.Random, task_id: str, upstream: tuple[str, ...], downstream: tuple[str, ...]) -> TaskSpec:
-    decides = Decides.NOTHING
+    decides = BranchKind.NOTHING
     if downstream and draw.random() < 0.25:
-        decides = draw.choice((Decides.BRANCH, Decides.SHORT_CIRCUIT, Decides.SHORT_CIRCUIT_DIRECT))
+        decides = draw.choice((BranchKind.BRANCH, BranchKind.SHORT_CIRCUIT, BranchKind.SHORT_CIRCUIT_DIRECT))
     past = draw.random()
     return TaskSpec(
         task_id,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tailrace.effects.asks import Accepted, CreateDueRuns, Effect, Note, StillRunning, Submit, Woken
+from tailrace.effects.requests import Accepted, CreateDueRuns, Effect, Note, StillRunning, Submit, WaitResult
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission, TryOutcome
 from tailrace.model.keys import TaskInstanceKey
@@ -35,7 +35,7 @@ def words(effect: Effect[Any], answer: Any, several: bool) -> str:
             return str(answer.kind)
         case StillRunning():
             return "still running"
-        case Woken():
+        case WaitResult():
             return _woken(answer)
         case Renewal():
             return "" if answer is Renewal.HELD else str(answer)
@@ -82,7 +82,7 @@ def _applied(applied: Applied, several: bool) -> str:
     return ", ".join([*said, *map(str, applied.stale)]) or "nothing landed"
 
 
-def _woken(woken: Woken) -> str:
+def _woken(woken: WaitResult) -> str:
     said = [f"tries ended: {woken.finished}"] if woken.finished else []
     said += ["a worker died"] if woken.worker_lost else []
     said += ["Ctrl-C twice"] if woken.terminate else ["Ctrl-C"] if woken.drain else []

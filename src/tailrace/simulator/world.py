@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
-from tailrace.effects.asks import ApplyPlan, AwaitTask, Effect, Note, RenewLease, ReportOutcome, Wait
+from tailrace.effects.requests import ApplyPlan, AwaitTask, Effect, Note, RenewLease, ReportOutcome, Wait
 from tailrace.effects.tries import Submission
 from tailrace.errors import TailraceError
 from tailrace.execution.worker import worker_loop

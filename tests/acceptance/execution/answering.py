@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tailrace.effects.asks import Accepted, ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
+from tailrace.effects.requests import Accepted, ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
 from tailrace.effects.tries import Claim, Renewal, Submission
 from tailrace.execution.worker import worker_loop
 from tailrace.execution.worker_channel import WorkerChannel

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tailrace.effects.asks import AwaitTask, Parked, ParkTask, StartTask, StillRunning
+from tailrace.effects.requests import AwaitTask, Parked, ParkTask, StartTask, StillRunning
 from tailrace.effects.tries import Claim, Submission, TryOutcome, XComQuery
 from tailrace.execution.logs import log_path
 from tailrace.execution.port import TaskPort

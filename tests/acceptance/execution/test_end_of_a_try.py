@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.effects.asks import StillRunning
+from tailrace.effects.requests import StillRunning
 from tailrace.model.outcomes import OutcomeKind
 from tests.acceptance.execution.conftest import NewBench
 

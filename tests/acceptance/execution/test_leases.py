@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from tailrace.effects.asks import FindLost, StartTask, StillRunning, Woken
+from tailrace.effects.requests import FindLost, StartTask, StillRunning, WaitResult
 from tailrace.effects.tries import TryOutcome
 from tailrace.execution.identity import end_groups, identity_of, kill_group, own_identity
 from tailrace.metastore.store import Metastore
@@ -172,7 +172,7 @@ def test_what_waits_for_another_try_is_no_reason_to_end_a_running_one(bench: New
 
 
 def test_a_zygote_that_has_nothing_to_do_lives(bench: NewBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailrace.execution.nursery._SILENT_SECONDS", 0.5)
+    monkeypatch.setattr("tailrace.execution.zygote_server._SILENT_SECONDS", 0.5)
     desk = bench(TASKS)
     time.sleep(1.5)
     assert desk.run("noop").kind is OutcomeKind.SUCCESS
@@ -213,7 +213,7 @@ def find_lost(tmp_path: Path) -> Iterator[Callable[..., frozenset[int]]]:
         LEASE,
         plenty=1,
         noted=lambda note: None,
-        watch=lambda woken: cast(Woken, None),
+        watch=lambda woken: cast(WaitResult, None),
     )
     yield lambda held, expired: driver.perform(FindLost(held, expired))
     metastore.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.effects.asks import KillTask, Parked, StillRunning, StopTask
+from tailrace.effects.requests import KillTask, Parked, StillRunning, StopTask
 from tailrace.effects.tries import TryOutcome
 from tailrace.execution.identity import Life, end_groups, life_of
 from tailrace.model.outcomes import OutcomeKind

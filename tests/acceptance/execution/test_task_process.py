@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.effects.asks import AnswerTask, KillTask, StillRunning
+from tailrace.effects.requests import AnswerTask, KillTask, StillRunning
 from tailrace.effects.tries import TryOutcome, XComQuery
 from tailrace.execution.identity import Life, life_of
 from tailrace.execution.messages import CANNOT_TELL

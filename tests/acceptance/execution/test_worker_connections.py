@@ -5,7 +5,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from tailrace.execution.apart import ApartExecutor
+from tailrace.execution.isolating import IsolatingExecutor
 from tailrace.execution.local import LocalExecutor
 from tailrace.execution.zygote import start_zygote
 from tailrace.metastore.store import Metastore
@@ -32,7 +32,7 @@ def test_a_worker_inherits_no_connection(tmp_path: Path) -> None:
     assert files_open_in(os.getpid())["tailrace.db"] == 1, "the job has a connection as its workers begin"
     with Interrupts() as interrupts:
         executor = start_executor(metastore, settings, interrupts, lambda text: None, zygote)
-        assert isinstance(executor, ApartExecutor) and isinstance(executor._main, LocalExecutor)
+        assert isinstance(executor, IsolatingExecutor) and isinstance(executor._main, LocalExecutor)
         try:
             for worker in executor._main._workers:
                 eventually(lambda pid=worker.pid: files_open_in(pid)["tailrace.db"] > 0)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.effects.asks import ParkTask, StillRunning
+from tailrace.effects.requests import ParkTask, StillRunning
 from tailrace.effects.tries import TryOutcome
-from tailrace.execution.channel import Garbled
+from tailrace.execution.channel import ProtocolError
 from tailrace.execution.company import Company
 from tailrace.execution.messages import outcome_in
 from tailrace.execution.port import TaskPort
@@ -129,7 +129,7 @@ def test_it_ends_with_the_job_and_takes_everything_along(tmp_path: Path) -> None
         "from tailrace.execution.zygote import start_zygote\n"
         "from tailrace.execution.port import TaskPort\n"
         "from tests.acceptance.execution.conftest import submission\n"
-        "from tailrace.effects.asks import ParkTask\n"
+        "from tailrace.effects.requests import ParkTask\n"
         "zygote = start_zygote(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
         "port = TaskPort(zygote.connect(), zygote.loaded().specs, frozenset(), 5.0)\n"
         "parked = port.park(ParkTask(submission('a')))\n"
@@ -202,7 +202,7 @@ def test_it_loads_neither_the_metastores_libraries_nor_the_screens(bench: NewBen
     code = (
         "import pathlib, sys\n"
         "from tailrace.execution.zygote import start_zygote\n"
-        "import tailrace.execution.nursery\n"
+        "import tailrace.execution.zygote_server\n"
         f"start_zygote(pathlib.Path({str(script)!r}), pathlib.Path('h')).stop()\n"
         "print(sorted({'sqlalchemy', 'alembic', 'rich', 'tailrace.metastore'} & set(sys.modules)))\n"
     )
@@ -268,7 +268,7 @@ def test_what_a_task_had_said_counts_though_the_zygote_died(bench: NewBench) -> 
 
 @pytest.mark.parametrize("kind", ["lost", "lost_together", "nonsense"])
 def test_a_task_cannot_say_that_it_was_lost(kind: str) -> None:
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         outcome_in({"kind": kind, "error": "", "xcoms": {}, "followed": None})
 
 

@@ -7,14 +7,14 @@ from msgspec.structs import replace
 
 from tailrace.audit.checks import audit
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import Decides, TaskSpec
+from tailrace.model.spec import BranchKind, TaskSpec
 from tests.unit.audit.chronicle import SECOND, Chronicle, dag_of
 
 A, B = TaskSpec("a"), TaskSpec("b", upstream=("a",))
 CHAIN = dag_of(A, B)
 RETRYING = dag_of(replace(A, retries=1))
 BRANCH = dag_of(
-    TaskSpec("way", decides=Decides.BRANCH), TaskSpec("x", upstream=("way",)), TaskSpec("y", upstream=("way",))
+    TaskSpec("way", decides=BranchKind.BRANCH), TaskSpec("x", upstream=("way",)), TaskSpec("y", upstream=("way",))
 )
 
 
@@ -311,7 +311,7 @@ def test_a_skip_that_its_rule_does_not_give_is_found() -> None:
 
 
 def test_an_early_verdict_of_all_success_is_found() -> None:
-    """DESIGN 7: one upstream is skipped, the other may still fail: nothing is decided yet."""
+    """One upstream is skipped, the other may still fail: nothing is decided yet."""
     history = begun(dag_of(A, TaskSpec("c"), TaskSpec("b", upstream=("a", "c"))))
     history.play("a", "skipped")
     history.step("b", "none", "skipped", "trigger_rule")

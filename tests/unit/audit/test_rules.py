@@ -24,7 +24,7 @@ COLUMNS = (
     TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
     TriggerRule.ALWAYS,
 )
-#: semantics 6.1 with DESIGN 7's change: all_success over {skipped, pending} waits.
+#: What Airflow 3 does, with one change: all_success over {skipped, pending} waits.
 TABLE = """
 S+S RUN SKIP RUN RUN SKIP RUN RUN RUN RUN SKIP RUN RUN
 S+K SKIP SKIP RUN RUN SKIP RUN RUN RUN SKIP SKIP SKIP RUN
@@ -70,7 +70,7 @@ def test_planner_and_audit_agree_about_every_multiset(rule: TriggerRule) -> None
 
 @pytest.mark.parametrize("rule", TriggerRule)
 def test_a_verdict_given_early_stands(rule: TriggerRule) -> None:
-    """Whatever comes of the pending upstreams, a verdict other than waiting is never reversed (DESIGN 7)."""
+    """Whatever comes of the pending upstreams, a verdict other than waiting is never reversed."""
     done = (T.SUCCESS, T.SKIPPED, T.FAILED, T.UPSTREAM_FAILED, T.REMOVED)
     for first in combinations_with_replacement(done, 2):
         early = outcome(rule, [*first, T.RUNNING])

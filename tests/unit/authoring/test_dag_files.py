@@ -17,7 +17,7 @@ from tailrace.authoring.loading import LoadedDags, bundled_examples_path, load_d
 from tailrace.metastore.specs import spec_from, spec_hash, spec_text
 from tailrace.model.plain_text import LONGEST_LINE, is_storable
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import Decides
+from tailrace.model.spec import BranchKind
 from tests.unit.model.anything import texts
 
 HEAD = """
@@ -314,7 +314,7 @@ def test_tasks_from_functions_depend_on_what_they_are_given(load) -> None:
     assert loaded.mistakes == ()
     assert spec.description == "What it does"
     assert spec.by_id["two"].upstream == ("one",)
-    assert spec.by_id["way"].decides is Decides.BRANCH
+    assert spec.by_id["way"].decides is BranchKind.BRANCH
     assert "one__1" in spec.by_id
 
 

@@ -1,4 +1,4 @@
-"""The summary leads with the root failure and says what to type; the JSON is exactly DESIGN 8's."""
+"""The summary leads with the root failure and says what to type; the JSON is exactly what docs/commands.md shows."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tailrace.cli.command_line import command_line
 from tailrace.cli.remedies import command_of
-from tailrace.cli.retyping import command_line
 from tailrace.cli.summary import log_tail, summary
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import TaskInstanceState

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tailrace.cli.speaking import counted, duration, has_colour, plural, rough_duration
+from tailrace.cli.console import counted, duration, has_colour, plural, rough_duration
 from tailrace.cli.tables import Column, plain_table, show_table
 from tailrace.cli.tree import describe_task, task_tree
 from tailrace.model.rules import TriggerRule

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.cli import main as top
+from tailrace.cli.console import Console, state_styled, styled
 from tailrace.cli.live import LiveDisplay
 from tailrace.cli.log_text import log_text
 from tailrace.cli.meter import Reading
-from tailrace.cli.speaking import Speaker, state_styled, styled
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
 from tailrace.runtime.listening import Progress
@@ -37,7 +37,7 @@ def at_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 def test_every_way_to_say_something(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = at_terminal(monkeypatch)
-    speaker = Speaker()
+    speaker = Console()
     for say in (speaker.answer, speaker.note, speaker.notice, speaker.error, speaker.trace):
         terminal.seek(0)
         terminal.truncate()
@@ -70,7 +70,7 @@ def test_json_on_a_terminal(text: str) -> None:
     found = Terminal()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", found)
-        Speaker().answer_json({text: [text]})
+        Console().answer_json({text: [text]})
     assert not any(map(steers, found.getvalue()))
 
 

@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace.cli import main as top
+from tailrace.cli.command_line import command_line
 from tailrace.cli.options import WholeNumber
-from tailrace.cli.retyping import command_line
 from tailrace.errors import CommandError
 from tailrace.runtime.settings import load_settings
 from tailrace.service.backfill_report import BackfillCommand

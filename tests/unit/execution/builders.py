@@ -49,7 +49,7 @@ def context_of(task: BaseOperator, pull: PullXCom = nothing, **changes: Any) -> 
 
 
 def run(task: BaseOperator, pull: PullXCom = nothing, **changes: Any) -> dict[str, Any]:
-    """Run the task here; answers the message its process would send."""
+    """Run the task here; returns the message its process would send."""
     context = context_of(task, pull, **changes)
     return with_pushes(execute(task, context, context["ti"]), context["ti"])
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.execution.channel import LONGEST_MESSAGE, Garbled, NotToBeAsked, TaskEnd, WorkerEnd, decode, encode
+from tailrace.execution.channel import LONGEST_MESSAGE, NotToBeAsked, ProtocolError, TaskEnd, WorkerEnd, decode, encode
 from tests.unit.model.anything import json_values, texts
 
 Ends: TypeAlias = tuple[WorkerEnd, TaskEnd, socket.socket]
@@ -30,8 +30,8 @@ def test_messages_arrive_whole_and_in_order(ends: Ends) -> None:
     worker, task, _ = ends
     task.send({"n": 1})
     task.send({"n": "zwei\n"})
-    assert [worker.hear(), worker.hear(), worker.hear()] == [{"n": 1}, {"n": "zwei\n"}, None]
-    worker.post({"key": {}, "go": True})
+    assert [worker.receive(), worker.receive(), worker.receive()] == [{"n": 1}, {"n": "zwei\n"}, None]
+    worker.send({"key": {}, "go": True})
     assert task.receive() == {"key": {}, "go": True}
 
 
@@ -39,15 +39,15 @@ def test_a_text_travels_as_it_is(ends: Ends) -> None:
     worker, task, _ = ends
     text = "caf\udce9 \ud83d\ude00 \U0001f600 \0 \u2028 \x1b"
     task.send({"n": text})
-    assert worker.hear() == {"n": text}
+    assert worker.receive() == {"n": text}
 
 
 def test_half_a_message_keeps_nobody(ends: Ends) -> None:
     worker, _, raw = ends
     raw.sendall(b'{"kind": ')
-    assert worker.hear() is None
+    assert worker.receive() is None
     raw.sendall(b'"success"}\n')
-    assert worker.hear() == {"kind": "success"}
+    assert worker.receive() == {"kind": "success"}
 
 
 def answering(worker: WorkerEnd, values: Callable[[dict[str, Any]], Any], stop: threading.Event) -> threading.Thread:
@@ -56,8 +56,8 @@ def answering(worker: WorkerEnd, values: Callable[[dict[str, Any]], Any], stop: 
     def answer() -> None:
         while not stop.is_set() and not worker.hung_up:
             select.select([worker.fileno()], [], [], 0.01)
-            while (question := worker.hear()) is not None:
-                worker.post({"answers": question["id"], "value": values(question)})
+            while (question := worker.receive()) is not None:
+                worker.send({"answers": question["id"], "value": values(question)})
                 while worker.sending:
                     worker.go_on()
 
@@ -97,9 +97,9 @@ def test_an_answer_that_an_exception_interrupted_is_nobody_elses(ends: Ends) -> 
         with pytest.raises(TimeoutError):
             with _interrupted(task, b"" if half == 0 else b'{"answers": 1, "value": "half'):
                 task.ask({"query": half})
-        question = worker.hear()
+        question = worker.receive()
         assert question is not None and question["query"] == half
-        worker.post({"answers": question["id"], "value": f"late {half}"})
+        worker.send({"answers": question["id"], "value": f"late {half}"})
     stop = threading.Event()
     thread = answering(worker, lambda question: question["query"], stop)
     answer = task.ask({"query": "next"})
@@ -127,9 +127,9 @@ def test_after_the_outcome_nobody_asks(ends: Ends) -> None:
     task.report({"kind": "success"})
     with pytest.raises(NotToBeAsked, match="the try has ended"):
         task.ask({"query": 1})
-    assert worker.hear() == {"kind": "success"}
-    worker.post({"answers": 1, "late": True})
-    worker.post({"key": {}, "again": True})
+    assert worker.receive() == {"kind": "success"}
+    worker.send({"answers": 1, "late": True})
+    worker.send({"key": {}, "again": True})
     assert task.receive() == {"key": {}, "again": True}
 
 
@@ -144,14 +144,14 @@ def test_a_forked_process_does_not_speak_for_the_task(ends: Ends) -> None:
         finally:
             os._exit(1)
     assert os.waitpid(pid, 0)[1] == 0
-    assert worker.hear() is None
+    assert worker.receive() is None
 
 
 def test_a_question_that_is_too_long_is_not_asked(ends: Ends) -> None:
     worker, task, _ = ends
     with pytest.raises(NotToBeAsked, match="bytes long; 16,777,216 is the limit"):
         task.ask({"query": "x" * LONGEST_MESSAGE})
-    assert worker.hear() is None
+    assert worker.receive() is None
 
 
 def test_the_handler_of_a_signal_cannot_ask_in_the_middle_of_a_question(ends: Ends) -> None:
@@ -174,19 +174,19 @@ def test_the_handler_of_a_signal_cannot_ask_in_the_middle_of_a_question(ends: En
 def test_who_asks_and_takes_no_answer_fills_no_memory(ends: Ends) -> None:
     worker, _, raw = ends
     raw.sendall(encode({"query": 1}) * 20)
-    assert worker.hear() == {"query": 1}
-    worker.post({"answers": 1, "value": "x" * 10_000_000})
+    assert worker.receive() == {"query": 1}
+    worker.send({"answers": 1, "value": "x" * 10_000_000})
     assert worker.sending
-    assert worker.hear() is None, "the next question is heard once this answer is taken"
+    assert worker.receive() is None, "the next question is heard once this answer is taken"
     raw.close()
     worker.give_up()
-    assert worker.hear() == {"query": 1}, "what a task has said before it ended is heard all the same"
+    assert worker.receive() == {"query": 1}, "what a task has said before it ended is heard all the same"
 
 
 def test_a_task_that_does_not_listen_keeps_nobody(ends: Ends) -> None:
     worker, task, _ = ends
     large = {"xcom": "x" * 3_000_000}
-    worker.post(large)  # far more than the socket holds: comes back at once
+    worker.send(large)  # far more than the socket holds: comes back at once
     assert worker.sending
     received = []
     while worker.sending:
@@ -200,11 +200,11 @@ def test_the_end_is_heard_after_the_last_word(ends: Ends) -> None:
     worker, task, raw = ends
     task.report({"last": True})
     raw.close()
-    assert worker.hear() == {"last": True}
+    assert worker.receive() == {"last": True}
     assert not worker.hung_up
-    assert worker.hear() is None
+    assert worker.receive() is None
     assert worker.hung_up
-    worker.post({"into": "the void"})
+    worker.send({"into": "the void"})
     assert not worker.sending
 
 
@@ -215,14 +215,14 @@ NOISE = (b"hello", b"[1]", b"\xff\xfe", b"null", b"", b"1" * 5000, b"[" * 50_000
 def test_noise_is_garbled(ends: Ends, noise: bytes) -> None:
     worker, _, raw = ends
     raw.sendall(noise + b"\n" + encode({"kind": "success"}))
-    with pytest.raises(Garbled):
-        worker.hear()
-    assert worker.hung_up and worker.hear() is None, "nothing is believed that comes behind it"
+    with pytest.raises(ProtocolError):
+        worker.receive()
+    assert worker.hung_up and worker.receive() is None, "nothing is believed that comes behind it"
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_message_or_garbled(line: bytes) -> None:
-    with suppress(Garbled):
+    with suppress(ProtocolError):
         assert isinstance(decode(line), dict)
 
 
@@ -235,11 +235,11 @@ def test_any_message_travels(message: dict[str, Any]) -> None:
 def test_an_endless_message_is_garbled(ends: Ends) -> None:
     worker, _, raw = ends
     raw.setblocking(False)
-    with pytest.raises(Garbled, match="bytes"):
+    with pytest.raises(ProtocolError, match="bytes"):
         for _ in range(LONGEST_MESSAGE // 1000):
             raw.send(b"x" * 60_000)
-            worker.hear()
-    assert not worker._heard and worker.hear() is None, "what there was of it is forgotten"
+            worker.receive()
+    assert not worker._received and worker.receive() is None, "what there was of it is forgotten"
 
 
 def test_a_task_hears_that_its_worker_is_gone(ends: Ends) -> None:

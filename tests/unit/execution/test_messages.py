@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.effects.tries import TryOutcome, Unreadable, XComQuery
-from tailrace.execution.channel import Garbled, decode, encode
+from tailrace.execution.channel import ProtocolError, decode, encode
 from tailrace.execution.messages import answer_to, outcome_in, question_in
 from tailrace.model.json_values import require_storable
 from tailrace.model.names import wrong_with_key
@@ -60,13 +60,13 @@ def test_a_question_as_it_is_sent() -> None:
     ids=lambda change: str(change)[:40],
 )
 def test_what_is_no_outcome(change: dict[str, Any]) -> None:
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         outcome_in({**OUTCOME, **change})
 
 
 @pytest.mark.parametrize("name", OUTCOME)
 def test_an_outcome_without_a_part_of_it(name: str) -> None:
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         outcome_in({key: value for key, value in OUTCOME.items() if key != name})
 
 
@@ -95,13 +95,13 @@ def test_an_outcome_without_a_part_of_it(name: str) -> None:
     ids=str,
 )
 def test_what_is_no_query(change: dict[str, Any]) -> None:
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         question_in({**QUESTION, "query": {**QUERY, **change}})
 
 
 @pytest.mark.parametrize("question", [{"query": QUERY}, {"id": 1}, {**QUESTION, "id": "1"}, {**QUESTION, "id": -1}])
 def test_what_is_no_question(question: dict[str, Any]) -> None:
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         question_in(question)
 
 
@@ -115,7 +115,7 @@ def _changed(message: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 @given(_changed(OUTCOME) | _changed({**OUTCOME, "xcoms": {"k": 1}}) | st.dictionaries(texts, json_values))
 def test_whatever_is_said_to_be_an_outcome_can_be_stored_or_is_garbled(message: dict[str, Any]) -> None:
-    with suppress(Garbled):
+    with suppress(ProtocolError):
         outcome = outcome_in(decode(encode(message)[:-1]))
         assert outcome.kind is not OutcomeKind.LOST
         assert outcome.error == visible_line(outcome.error) and len(outcome.error) <= LONGEST_LINE
@@ -127,7 +127,7 @@ def test_whatever_is_said_to_be_an_outcome_can_be_stored_or_is_garbled(message: 
 def test_whatever_is_said_to_be_a_question_can_be_asked_or_is_garbled(
     query: dict[str, Any], more: dict[str, Any]
 ) -> None:
-    with suppress(Garbled):
+    with suppress(ProtocolError):
         _, asked = question_in(decode(encode({**more, "query": query})[:-1]))
         assert all(map(is_storable, (asked.dag_id, asked.run_id, asked.key, *asked.task_ids)))
         assert asked.map_index is None or -1 <= asked.map_index < 2**31

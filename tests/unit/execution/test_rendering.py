@@ -16,7 +16,7 @@ from tests.unit.execution.builders import context_of, dag, nothing, run
 
 
 class Echo(BaseOperator):
-    """Answers its one templated field."""
+    """Returns its one templated field."""
 
     template_fields = ("value",)
     template_ext = (".sql",)

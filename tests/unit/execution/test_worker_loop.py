@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tailrace.effects.asks import (
+from tailrace.effects.requests import (
     Accepted,
     AnswerTask,
     AwaitTask,
@@ -40,7 +40,7 @@ from tailrace.execution.worker import worker_loop
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.spec import Decides, TaskSpec
+from tailrace.model.spec import BranchKind, TaskSpec
 from tailrace.model.states import TaskInstanceState
 
 DAY = datetime(2016, 1, 1, tzinfo=UTC)
@@ -238,10 +238,10 @@ def test_a_store_that_cannot_hold_even_a_plain_failure_is_our_bug() -> None:
     [
         (SPEC, ("extract",), OutcomeKind.FAILED),
         (SPEC, (), OutcomeKind.FAILED),
-        (TaskSpec("load", decides=Decides.BRANCH, downstream=("a", "b")), ("a", "nowhere"), OutcomeKind.FAILED),
-        (TaskSpec("load", decides=Decides.BRANCH, downstream=("a", "b")), ("a",), OutcomeKind.SUCCESS),
-        (TaskSpec("load", decides=Decides.BRANCH, downstream=("a", "b")), (), OutcomeKind.SUCCESS),
-        (TaskSpec("load", decides=Decides.SHORT_CIRCUIT, downstream=("a",)), None, OutcomeKind.SUCCESS),
+        (TaskSpec("load", decides=BranchKind.BRANCH, downstream=("a", "b")), ("a", "nowhere"), OutcomeKind.FAILED),
+        (TaskSpec("load", decides=BranchKind.BRANCH, downstream=("a", "b")), ("a",), OutcomeKind.SUCCESS),
+        (TaskSpec("load", decides=BranchKind.BRANCH, downstream=("a", "b")), (), OutcomeKind.SUCCESS),
+        (TaskSpec("load", decides=BranchKind.SHORT_CIRCUIT, downstream=("a",)), None, OutcomeKind.SUCCESS),
     ],
 )
 def test_a_task_decides_over_those_below_it_alone(

@@ -4,16 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tailrace.effects.asks import StopStarting, TerminateTasks, Woken
+from tailrace.effects.requests import StopStarting, TerminateTasks, WaitResult
 from tailrace.jobs.stepping import Ending, JobMemory, heed
 
-ONE = Woken(drain=True)
-TWO = Woken(drain=True, terminate=True)
-THREE = Woken(drain=True, terminate=True, kill=True)
+ONE = WaitResult(drain=True)
+TWO = WaitResult(drain=True, terminate=True)
+THREE = WaitResult(drain=True, terminate=True, kill=True)
 BEGIN_NO_MORE, END, KILL = StopStarting(), TerminateTasks(), TerminateTasks(at_once=True)
 
 
-def asked(*woken: Woken) -> Iterator[object]:
+def asked(*woken: WaitResult) -> Iterator[object]:
     memory = JobMemory()
     for each in woken:
         yield from heed(each, memory)
@@ -32,5 +32,5 @@ def asked(*woken: Woken) -> Iterator[object]:
         ((THREE, THREE), [BEGIN_NO_MORE, KILL]),
     ],
 )
-def test_each_interrupt_is_passed_on_once(woken: tuple[Woken, ...], effects: list[object]) -> None:
+def test_each_interrupt_is_passed_on_once(woken: tuple[WaitResult, ...], effects: list[object]) -> None:
     assert list(asked(*woken)) == effects

@@ -4,7 +4,17 @@ from typing import Any
 
 import pytest
 
-from tailrace.effects.asks import ApplyPlan, BuryDeadJobs, FindLost, Heartbeat, Note, ReadSnapshot, Submit, Wait, Woken
+from tailrace.effects.requests import (
+    ApplyPlan,
+    FindLost,
+    Heartbeat,
+    Note,
+    ReadSnapshot,
+    ReapDeadJobs,
+    Submit,
+    Wait,
+    WaitResult,
+)
 from tailrace.effects.results import Applied
 from tailrace.jobs.backfill import backfill_loop
 from tailrace.model.keys import ProcessIdentity
@@ -33,7 +43,13 @@ def asked(first: Snapshot, second: Snapshot) -> list[Any]:
                 return effects
             answer = found
         else:
-            answers = {BuryDeadJobs: 0, Heartbeat: True, FindLost: frozenset(), ApplyPlan: Applied(), Wait: Woken()}
+            answers = {
+                ReapDeadJobs: 0,
+                Heartbeat: True,
+                FindLost: frozenset(),
+                ApplyPlan: Applied(),
+                Wait: WaitResult(),
+            }
             answer = answers.get(type(effect))
         effects.append(effect)
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from tailrace.effects.asks import ApplyPlan, BuryDeadJobs, FindLost, Heartbeat, ReadSnapshot, Wait
+from tailrace.effects.requests import ApplyPlan, FindLost, Heartbeat, ReadSnapshot, ReapDeadJobs, Wait
 from tailrace.effects.results import Applied
 from tailrace.jobs.backfill import backfill_loop
 from tailrace.jobs.stepping import Pace, patience
@@ -29,7 +29,7 @@ def beside_another(own: Snapshot) -> Snapshot:
 def first_wait(found: Snapshot) -> float:
     """For how many seconds the loop waits after one step over this snapshot."""
     loop = backfill_loop(1, SPEC, 1, PACE)
-    answers = {BuryDeadJobs: 0, ReadSnapshot: found, Heartbeat: True, FindLost: frozenset(), ApplyPlan: Applied()}
+    answers = {ReapDeadJobs: 0, ReadSnapshot: found, Heartbeat: True, FindLost: frozenset(), ApplyPlan: Applied()}
     effect = next(loop)
     while not isinstance(effect, Wait):
         effect = loop.send(answers.get(type(effect)))

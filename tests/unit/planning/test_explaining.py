@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tailrace.cli.remedies import command_of
 from tailrace.model.keys import ProcessIdentity
-from tailrace.model.spec import DagSpec, Decides
+from tailrace.model.spec import BranchKind, DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.explained import JobFacts, JobTrouble, RunFacts, TaskInstanceFacts, WantedBy
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
@@ -58,7 +58,7 @@ def test_what_the_planner_would_do_is_said() -> None:
     assert found.waits == "the next step makes it queued: every dependency is met"
     assert told(found) == ("the next step of job 1 (backfill on here, pid 100)", None)
     skipped = explained(
-        dag("way>x way>y", way={"decides": Decides.BRANCH}),
+        dag("way>x way>y", way={"decides": BranchKind.BRANCH}),
         "y",
         states={"way": {"state": "success", "followed": ("x",)}},
     )

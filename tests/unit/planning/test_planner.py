@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tailrace.model.spec import Decides
+from tailrace.model.spec import BranchKind
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, task_instance_may
 from tailrace.planning.plan import LookBack, Plan
@@ -172,7 +172,7 @@ def test_wait_for_downstream_looks_below_in_the_same_previous_run(
     ],
 )
 def test_a_skip_waits_until_the_previous_run_has_decided(state: str, its: str, after: str) -> None:
-    spec = dag("up>a way>a", a={"depends_on_past": True}, way={"decides": Decides.BRANCH})
+    spec = dag("up>a way>a", a={"depends_on_past": True}, way={"decides": BranchKind.BRANCH})
     for tis in (
         task_instances(spec, up="skipped", way={"state": "success", "followed": ("a",)}),
         task_instances(spec, up="success", way={"state": "success", "followed": ()}),
@@ -194,7 +194,7 @@ def test_what_leans_on_the_past_expects_the_dag_as_it_was() -> None:
 
 
 def test_gates_come_before_any_rule() -> None:
-    spec = dag("branch>a branch>b x>b", branch={"decides": Decides.BRANCH}, b={"trigger_rule": "always"})
+    spec = dag("branch>a branch>b x>b", branch={"decides": BranchKind.BRANCH}, b={"trigger_rule": "always"})
     waiting = plan(snapshot(spec, run(spec, tis=task_instances(spec, x="success", branch="running"))))
     assert steps(waiting) == {}
     assert waits(waiting)["b"] == {"Not Previously Skipped"}
@@ -207,14 +207,14 @@ def test_gates_come_before_any_rule() -> None:
 
 
 def test_a_task_below_a_followed_one_is_not_excluded() -> None:
-    spec = dag("branch>a>join branch>join", branch={"decides": Decides.BRANCH})
+    spec = dag("branch>a>join branch>join", branch={"decides": BranchKind.BRANCH})
     chosen = {"state": "success", "followed": ("a",)}
     decided = plan(snapshot(spec, run(spec, tis=task_instances(spec, branch=chosen, a="success"))))
     assert steps(decided) == {"join": "queued"}
 
 
 def test_a_short_circuit_skips_everything_below_whatever_its_rule() -> None:
-    spec = dag("gate>a>b", gate={"decides": Decides.SHORT_CIRCUIT}, b={"trigger_rule": "all_done"})
+    spec = dag("gate>a>b", gate={"decides": BranchKind.SHORT_CIRCUIT}, b={"trigger_rule": "all_done"})
     decided = plan(snapshot(spec, run(spec, tis=task_instances(spec, gate={"state": "success", "followed": ()}))))
     assert steps(decided) == {"a": "skipped", "b": "skipped"}
 

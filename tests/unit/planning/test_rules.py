@@ -1,4 +1,4 @@
-"""The oracle of DESIGN 7: every rule over every multiset of upstream states, in every order of arrival."""
+"""The oracle of confluence: every rule over every multiset of upstream states, in every order of arrival."""
 
 from itertools import combinations_with_replacement, permutations
 
@@ -25,7 +25,7 @@ all_success all_failed all_done one_success one_failed one_done none_failed none
 all_skipped all_done_min_one_success always
 """.split()
 
-#: semantics 6.1, with the one change of DESIGN 7: under all_success a skip waits for what is pending (S+K is done).
+#: What Airflow 3 does, with one change: under all_success a skip waits for what is pending (S+K is done).
 TABLE = """
 S+S RUN SKIP RUN RUN SKIP RUN RUN RUN RUN SKIP RUN RUN
 S+K SKIP SKIP RUN RUN SKIP RUN RUN RUN SKIP SKIP SKIP RUN

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.planning.plan import RunYield
+from tailrace.planning.plan import RunRequeue
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import PreviousRun, RunOptions, Snapshot
 from tests.unit.planning.builders import dag, run, snapshot, task_instances
@@ -23,7 +23,7 @@ def behind(state: str = "queued", spec: Any = PAST, states: Mapping[str, str] | 
 
 
 def test_it_steps_back_when_the_window_is_full() -> None:
-    assert plan(behind()).yields == (RunYield(2, "run_2", 1, 1, "its previous run run_1 is queued behind it"),)
+    assert plan(behind()).yields == (RunRequeue(2, "run_2", 1, 1, "its previous run run_1 is queued behind it"),)
     assert plan(replace(behind(), dag_active_runs=0)).yields == (), "there is room for both"
 
 
@@ -60,6 +60,6 @@ def test_in_a_backfill_that_begins_nothing_more_nobody_will_run_the_one_behind()
     strict = replace(given, backfill=replace(given.backfill, stop_on_failure=True))
     assert plan(strict).yields == (), "nothing has failed"
     stopped = replace(strict, backfill=replace(given.backfill, stop_on_failure=True, failed_runs=1))
-    assert plan(stopped).yields == (RunYield(2, "run_2", 1, 1, "its previous run run_1 is queued behind it"),)
+    assert plan(stopped).yields == (RunRequeue(2, "run_2", 1, 1, "its previous run run_1 is queued behind it"),)
     lenient = replace(stopped, backfill=replace(given.backfill, failed_runs=1))
     assert plan(lenient).yields == ()

@@ -3,9 +3,9 @@
 import click
 
 from tailrace.audit.records import Report, Violation
+from tailrace.cli.console import current_console, plural
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import output_option, say_empty, stores_with
-from tailrace.cli.speaking import current_speaker, plural
 from tailrace.cli.tables import Column, show_table
 from tailrace.service import upkeep
 
@@ -22,7 +22,7 @@ def audit(output: str) -> int:
     justified, every verdict a function of final states. Shares no code with the planner, writes nothing, and works
     while jobs run.
     """
-    speaker = current_speaker()
+    speaker = current_console()
     with stores_with() as stores:
         found = upkeep.audit(stores)
         report = found or Report((), {})
@@ -41,7 +41,7 @@ def audit(output: str) -> int:
 
 def _summarize(report: Report, output: str) -> None:
     """One line: the answer itself, unless the answer is JSON."""
-    speaker = current_speaker()
+    speaker = current_console()
     checked = ", ".join(_counted(name, count) for name, count in report.counts.items())
     if report.violations:
         rest = len(report.violations) - _MOST_SHOWN

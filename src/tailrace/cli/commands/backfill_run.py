@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import click
 from msgspec.structs import replace
 
+from tailrace.cli.command_line import command_line
+from tailrace.cli.console import counted, current_console, plural
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.preview import preview_text
 from tailrace.cli.progress import choose_listener
 from tailrace.cli.remedies import command_of, told
-from tailrace.cli.retyping import command_line
-from tailrace.cli.speaking import counted, current_speaker, plural
 from tailrace.cli.summary import summary
 from tailrace.errors import CommandError
 from tailrace.planning.backfills import Reprocess
@@ -119,7 +119,7 @@ def run(dag_id: str, dry_run: bool, output: str, **typed: Any) -> int:
         return show_preview(command, settings, output)
     if command.detached:
         if settings_options["fail_on_task_failure"]:
-            current_speaker().notice(
+            current_console().notice(
                 "nothing has run yet: --fail-on-task-failure counts where this is driven to its end"
             )
         return detach(command, settings, output)
@@ -127,10 +127,10 @@ def run(dag_id: str, dry_run: bool, output: str, **typed: Any) -> int:
 
 
 def carry_out(command: BackfillCommand, settings: Settings, settings_options: Mapping[str, object], output: str) -> int:
-    """Run the backfill here with progress on stderr; its summary or JSON goes to stdout. Answers the exit
+    """Run the backfill here with progress on stderr; its summary or JSON goes to stdout. Returns the exit
     code.
     """
-    speaker = current_speaker()
+    speaker = current_console()
     listener = choose_listener(speaker)
     try:
         report = run_backfill(command, settings, listener)
@@ -149,7 +149,7 @@ def carry_out(command: BackfillCommand, settings: Settings, settings_options: Ma
 
 def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
     """Create the backfill for schedulers to drive, and say its id: nothing else when asked to be quiet."""
-    speaker = current_speaker()
+    speaker = current_console()
     report = detach_backfill(command, settings, speaker.notice)
     for notice in report.notices:
         speaker.notice(told(notice))
@@ -169,8 +169,8 @@ def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
 
 def show_preview(command: BackfillCommand, settings: Settings, output: str) -> int:
     """Say what the command would do about each date. Writes nothing."""
-    speaker = current_speaker()
-    preview = preview_backfill(command, settings, current_speaker().notice)
+    speaker = current_console()
+    preview = preview_backfill(command, settings, current_console().notice)
     if preview.creation.refusals:
         raise CommandError("; ".join(map(told, preview.creation.refusals)))
     if output == "json":

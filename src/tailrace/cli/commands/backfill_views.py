@@ -2,6 +2,7 @@
 
 import click
 
+from tailrace.cli.console import bullet_lines, counted, current_console, state_styled_answer
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import (
     BACKFILL_ID,
@@ -11,7 +12,6 @@ from tailrace.cli.options import (
     say_empty,
     stores_with,
 )
-from tailrace.cli.speaking import bullet_lines, counted, current_speaker, state_styled_answer
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import BACKFILL_COLUMNS, RUN_COLUMNS, backfill_row, run_row
 from tailrace.service import views
@@ -29,7 +29,7 @@ def list_(dag_id: str | None, limit: int, output: str) -> None:
         found = views.list_backfills(stores, dag_id, limit)
         empty = stores.existing() is None
     if output == "json":
-        current_speaker().answer_json(found)
+        current_console().answer_json(found)
     elif empty:
         say_empty(stores.settings)
     else:
@@ -42,7 +42,7 @@ def list_(dag_id: str | None, limit: int, output: str) -> None:
 @output_option
 def show(backfill_id: int | None, output: str) -> None:
     """Show one backfill and its runs; the newest by default."""
-    speaker = current_speaker()
+    speaker = current_console()
     with stores_with() as stores:
         shown = views.show_backfill(stores, backfill_id)
         if output == "json":

@@ -2,9 +2,9 @@
 
 import click
 
+from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import output_option, settings_with
-from tailrace.cli.speaking import current_speaker
 from tailrace.cli.tables import Column, show_table
 from tailrace.runtime.settings import Settings
 
@@ -23,13 +23,13 @@ def show(output: str) -> None:
     settings = settings_with()
     values = _values(settings)
     if output == "json":
-        current_speaker().answer_json(
+        current_console().answer_json(
             {name: {"value": value, "origin": settings.origins[name]} for name, value in values.items()}
         )
         return
     rows = [(name, str(value), settings.origins[name]) for name, value in values.items()]
     show_table((Column("setting"), Column("value"), Column("origin")), rows, empty="no settings")
-    current_speaker().note(f"project folder: {settings.project}")
+    current_console().note(f"project folder: {settings.project}")
 
 
 def _values(settings: Settings) -> dict[str, str | int | float]:

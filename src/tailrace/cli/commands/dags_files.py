@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
+from tailrace.cli.console import current_console, plural
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
-from tailrace.cli.speaking import current_speaker, plural
 from tailrace.cli.tables import Column, show_table
 from tailrace.cli.tree import task_tree
 from tailrace.execution.loading_process import LoadReport
@@ -26,13 +26,13 @@ _MISTAKEN = 2
 @output_option
 def list_(dags: Path | None, output: str) -> int:
     """List the DAGs in the DAG files. Files with mistakes are named on stderr; the others still count."""
-    settings, speaker = settings_with(dags=dags), current_speaker()
+    settings, speaker = settings_with(dags=dags), current_console()
     shown = list_dags(settings, speaker.notice)
     if shown is None:
         _say_none(settings)
     specs = () if shown is None else shown.specs
     if output == "json":
-        current_speaker().answer_json([_dag_json(spec) for spec in specs])
+        current_console().answer_json([_dag_json(spec) for spec in specs])
     else:
         columns = (Column("dag_id"), Column("schedule"), Column("tasks", number=True), Column("file"))
         rows = [(spec.dag_id, schedule_words(spec.schedule), str(len(spec.tasks)), spec.file) for spec in specs]
@@ -50,9 +50,9 @@ def show(dag_id: str, dags: Path | None, output: str) -> None:
     """Draw one DAG's tasks as a tree, each below what it waits for."""
     spec = shown_dag(dag_id, dags)
     if output == "json":
-        current_speaker().answer_json({**_dag_json(spec), "tasks": [task_json(task) for task in spec.tasks]})
+        current_console().answer_json({**_dag_json(spec), "tasks": [task_json(task) for task in spec.tasks]})
         return
-    speaker = current_speaker()
+    speaker = current_console()
     speaker.answer(f"{spec.dag_id}  {schedule_words(spec.schedule)}, {plural(len(spec.tasks), 'task')}")
     if spec.description:
         speaker.answer(spec.description)
@@ -71,7 +71,7 @@ def check(dags: Path | None, output: str) -> int:
     loaded = _load(dags)
     mistakes, notes = ((), ()) if loaded is None else (loaded.mistakes, loaded.notes)
     found = [] if loaded is None else sorted(loaded.specs)
-    speaker = current_speaker()
+    speaker = current_console()
     if output == "json":
         speaker.answer_json(
             {
@@ -102,19 +102,19 @@ def check(dags: Path | None, output: str) -> int:
 def _load(dags: Path | None) -> LoadReport | None:
     """The DAG files; where there is no default folder, that is said with what to do."""
     settings = settings_with(dags=dags)
-    loaded = load(settings, current_speaker().notice)
+    loaded = load(settings, current_console().notice)
     if loaded is None:
         _say_none(settings)
     return loaded
 
 
 def _say_none(settings: Settings) -> None:
-    current_speaker().note(f"no DAG files: {settings.dags} does not exist; `tailrace init` writes a first one")
+    current_console().note(f"no DAG files: {settings.dags} does not exist; `tailrace init` writes a first one")
 
 
 def shown_dag(dag_id: str, dags: Path | None) -> DagSpec:
     """One DAG, as it was loaded or as its file has it now; which of the two, where that makes a difference, is said."""
-    speaker = current_speaker()
+    speaker = current_console()
     shown = show_dag(dag_id, settings_with(dags=dags), speaker.notice)
     for notice in shown.notices:
         speaker.notice(notice)

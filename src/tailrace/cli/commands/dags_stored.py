@@ -2,9 +2,9 @@
 
 import click
 
+from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, optional_dag_argument, output_option, say_empty, stores_with
-from tailrace.cli.speaking import current_speaker
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import STATS_COLUMNS, stats_row
 from tailrace.service import commanding, views
@@ -33,7 +33,7 @@ def stats(dag_id: str | None, output: str) -> None:
         found = views.dag_stats(stores, dag_id)
         empty = stores.existing() is None
     if output == "json":
-        current_speaker().answer_json(found)
+        current_console().answer_json(found)
     elif empty:
         say_empty(stores.settings)
     else:
@@ -42,5 +42,5 @@ def stats(dag_id: str | None, output: str) -> None:
 
 def _set(dag_id: str, *, paused: bool) -> None:
     with stores_with() as stores:
-        commanding.pause_dag(stores, dag_id, current_speaker().notice, paused=paused)
-    current_speaker().note(f"{dag_id} is {'paused' if paused else 'not paused'}")
+        commanding.pause_dag(stores, dag_id, current_console().notice, paused=paused)
+    current_console().note(f"{dag_id} is {'paused' if paused else 'not paused'}")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
+from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.remedies import command_of
-from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError
 from tailrace.service.confs import canonical_conf
 from tailrace.service.dagfiles import bundled_file, require_dags
@@ -34,7 +34,7 @@ def trigger(
             f"{dag_id} is a bundled example, which no scheduler loads; run it with `tailrace backfill {dag_id}`"
         )
     require_dags(dag_id, settings)
-    speaker = current_speaker()
+    speaker = current_console()
     triggered = trigger_run(dag_id, logical_date, run_id, canonical_conf(conf), settings, speaker.notice, command_of)
     if output == "json":
         speaker.answer_json(triggered)

@@ -2,9 +2,9 @@
 
 import click
 
+from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import output_option, settings_with
-from tailrace.cli.speaking import current_speaker
 from tailrace.service import upkeep
 
 _HERE = "tailrace.cli.commands.db"
@@ -30,7 +30,7 @@ def migrate(output: str) -> None:
     Refused while a job is alive.
     """
     done = upkeep.migrate_metastore(settings_with())
-    speaker = current_speaker()
+    speaker = current_console()
     if output == "json":
         backup = None if done.backup is None else str(done.backup)
         speaker.answer_json({"metastore": done.where, "found": done.found, "schema": done.now, "backup": backup})
@@ -50,7 +50,7 @@ def migrate(output: str) -> None:
 def check(output: str) -> None:
     """Say whether the metastore can be reached and used by this version. Exits with 4 if not."""
     found = upkeep.check_metastore(settings_with())
-    speaker = current_speaker()
+    speaker = current_console()
     if output == "json":
         speaker.answer_json({"ok": True, "metastore": found.where, "schema": found.now})
     else:

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from tailrace.cli.console import current_console, plural
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import DagId, output_option, say_empty, stores_with
-from tailrace.cli.speaking import current_speaker, plural
 from tailrace.errors import CommandError
 from tailrace.metastore.cleaning import Cleaning
 from tailrace.runtime.settings import Settings
@@ -32,7 +32,7 @@ def clean(before: str, dag_id: str | None, dry_run: bool, yes: bool, output: str
     Nothing that is open, or that something which stays needs, is removed; nor is the newest run of a DAG. The logs of
     tries are files and stay. Without -y it counts first and asks.
     """
-    speaker = current_speaker()
+    speaker = current_console()
     cleaning = Cleaning(parse_moment(before, ZoneInfo("UTC")).earliest, dag_id)
     with stores_with() as stores:
         counted = upkeep.count_cleanable(stores, cleaning)
@@ -54,7 +54,7 @@ def _agreed(counted: Mapping[str, int]) -> bool:
 
 
 def _tell(counted: Mapping[str, int], *, dry_run: bool, output: str, settings: Settings) -> None:
-    speaker = current_speaker()
+    speaker = current_console()
     if output == "json":
         speaker.answer_json(
             {"dry_run": dry_run, "removed": {kind.replace(" ", "_"): counted.get(kind, 0) for kind in _KINDS}}

@@ -8,9 +8,9 @@ import click
 
 from tailrace.authoring.loading import bundled_examples_path
 from tailrace.cli.commands.backfill_run import carry_out
+from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import output_option, settings_with
-from tailrace.cli.speaking import current_speaker
 from tailrace.cli.tables import Column, plain_table
 from tailrace.runtime.settings import Settings
 from tailrace.service.backfill_report import BackfillCommand
@@ -44,7 +44,7 @@ def demo(output: str) -> int:
 
     A real job: real processes, a real metastore in this folder's .tailrace, and nothing outside it.
     """
-    speaker = current_speaker()
+    speaker = current_console()
     settings = settings_with(dags=bundled_examples_path() / f"{_DAG}.py")
     command = BackfillCommand(_DAG, _START, _END, bundled=True, typed=f"tailrace backfill {_DAG} -s {_START} -e {_END}")
     code = carry_out(command, settings, {}, output)

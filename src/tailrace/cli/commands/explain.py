@@ -2,11 +2,11 @@
 
 import click
 
+from tailrace.cli.console import current_console
 from tailrace.cli.explaining import EXPLAINED_COLUMNS, explained_row, run_lines, task_lines
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, output_option, stores_with
 from tailrace.cli.remedies import command_of
-from tailrace.cli.speaking import current_speaker
 from tailrace.cli.tables import show_table
 from tailrace.service import explanations
 
@@ -23,7 +23,7 @@ def explain_run_command(dag_id: str, run: str, output: str) -> None:
     """
     with stores_with() as stores:
         explained = explanations.explained(stores, dag_id, run)
-    speaker = current_speaker()
+    speaker = current_console()
     if output == "json":
         speaker.answer_json(explanations.explained_run(explained, command_of))
         return
@@ -46,7 +46,7 @@ def explain_task_command(dag_id: str, task_id: str, run: str, output: str) -> No
     """
     with stores_with() as stores:
         explained = explanations.explained(stores, dag_id, run)
-    speaker = current_speaker()
+    speaker = current_console()
     instances = explanations.instances_of(explained, task_id, command_of)
     if output == "json":
         speaker.answer_json(explanations.explained_task(explained, instances[0], command_of))

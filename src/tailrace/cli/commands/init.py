@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
+from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
-from tailrace.cli.speaking import current_speaker
 from tailrace.errors import CommandError
 
 HELLO = '''\
@@ -41,7 +41,7 @@ dags = "dags"
 @click.command(cls=Command)
 def init() -> None:
     """Write one DAG, ./dags/hello.py, and print the next command. Never overwrites a file."""
-    speaker = current_speaker()
+    speaker = current_console()
     folder = Path.cwd()
     dag_file = folder / "dags" / "hello.py"
     if dag_file.exists():

@@ -4,9 +4,9 @@ import json
 
 import click
 
+from tailrace.cli.console import current_console, state_styled_answer
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import WholeNumber, dag_argument, optional_dag_argument, output_option, say_empty, stores_with
-from tailrace.cli.speaking import current_speaker, state_styled_answer
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import (
     RUN_COLUMNS,
@@ -49,14 +49,14 @@ def list_(dag_id: str | None, state: str | None, limit: int, output: str) -> Non
         found = views.list_runs(stores, dag_id, state, limit)
         empty = stores.existing() is None
     if output == "json":
-        current_speaker().answer_json(found)
+        current_console().answer_json(found)
         return
     if empty:
         say_empty(stores.settings)
         return
     show_table(RUN_COLUMNS, [run_row(line) for line in found], empty=f"no runs{f' of {dag_id}' if dag_id else ''}")
     if len(found) == limit:
-        current_speaker().note(f"the newest {limit}; --limit shows more")
+        current_console().note(f"the newest {limit}; --limit shows more")
 
 
 @click.command(cls=Command)
@@ -67,7 +67,7 @@ def show(dag_id: str, run: str, output: str) -> None:
     """Show one run and its task instances. RUN is a run id or a logical date."""
     with stores_with() as stores:
         found = views.show_run(stores, dag_id, run)
-    speaker = current_speaker()
+    speaker = current_console()
     if output == "json":
         speaker.answer_json(found)
         return

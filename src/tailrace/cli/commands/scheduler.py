@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
+from tailrace.cli.console import Console, current_console, interrupted_text, plural, state_styled
 from tailrace.cli.decisions import DecisionTeller
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dags_option, settings_with
 from tailrace.cli.remedies import told
-from tailrace.cli.speaking import Speaker, current_speaker, interrupted_text, plural, state_styled
-from tailrace.effects.asks import Note
+from tailrace.effects.requests import Note
 from tailrace.errors import CommandError
 from tailrace.runtime.listening import SchedulerStarted
 from tailrace.runtime.settings import EXECUTORS, ISOLATIONS
@@ -48,13 +48,13 @@ def scheduler(until_idle: bool, **typed: Any) -> int:
     if not settings.dags.exists():
         advice = "; `tailrace init` writes a first one" if settings.origins["dags"] == "default" else ""
         raise CommandError(f"{settings.dags} does not exist{advice}")
-    return run_scheduler(settings, SchedulerLog(current_speaker(), datetime.now), until_idle)
+    return run_scheduler(settings, SchedulerLog(current_console(), datetime.now), until_idle)
 
 
 class SchedulerLog:
     """Plain lines with the local time."""
 
-    def __init__(self, speaker: Speaker, clock: Callable[[], datetime]) -> None:
+    def __init__(self, speaker: Console, clock: Callable[[], datetime]) -> None:
         self._speaker = speaker
         self._clock = clock
         self._teller = DecisionTeller(remembers=True)

@@ -11,9 +11,9 @@ import click
 from click.core import ParameterSource
 from msgspec import Struct
 
+from tailrace.cli.console import bullet_lines, counted, current_console, plural, styled
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, output_option
-from tailrace.cli.speaking import bullet_lines, counted, current_speaker, plural, styled
 from tailrace.errors import CommandError
 from tailrace.simulator.canaries import CANARIES, Canary
 from tailrace.simulator.choices import Replayed, Seeded, whole
@@ -113,7 +113,7 @@ def _refuse_what_is_ignored(context: click.Context) -> None:
 def _one(seed: int, trace: str | None, variant: Canary, worlds: str | None, output: str) -> int:
     chooser = Seeded(seed) if trace is None else Replayed(_choices(trace))
     history = one(WORLDS[worlds or variant.worlds](seed), chooser, variant)
-    speaker = current_speaker()
+    speaker = current_console()
     if output == "json":
         speaker.answer_json({"schema": 1, **_history_json(history, seed)})
     else:
@@ -136,7 +136,7 @@ def _choices(text: str) -> Mapping[int, int]:
 
 def _explore(wanted: range, processes: int, variant: Canary, worlds: str | None, output: str) -> int:
     """Stops at the first history that fails, and shortens it."""
-    speaker = current_speaker()
+    speaker = current_console()
     judged: Counter[str] = Counter()
     failed: Found | None = None
     began = time.monotonic()
@@ -192,7 +192,7 @@ def _scenario_2016(world: Scenario, bounds: Bounds, output: str) -> int:
     canary = CANARIES[_PIECEMEAL]
     hunt = Search(max(bounds.preemptions, 2), 0)
     caught = next((each for each in every(linear(), hunt, canary) if each.judgement is not Judgement.WELL), None)
-    speaker = current_speaker()
+    speaker = current_console()
     if output != "json":
         speaker.answer(_LEGEND_2016)
         speaker.answer(styled("The loop of 2016: it reads one task instance at a time.", sys.stdout, bold=True))

@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 import click
 
 from tailrace.cli.commands.dags_files import shown_dag, task_json
+from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
-from tailrace.cli.speaking import current_speaker
 from tailrace.cli.tables import Column, show_table
 from tailrace.effects.tries import Claim, TryOutcome
 from tailrace.errors import CommandError
-from tailrace.execution.trial import run_task_once
+from tailrace.execution.task_test import run_task_once
 from tailrace.model.keys import RunType, TaskInstanceKey, TryKey, run_id_for
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.plain_text import visible_line
@@ -36,7 +36,7 @@ def list_(dag_id: str, dags: Path | None, output: str) -> None:
     """List a DAG's tasks in topological order."""
     spec = shown_dag(dag_id, dags)
     if output == "json":
-        current_speaker().answer_json([task_json(task) for task in spec.tasks])
+        current_console().answer_json([task_json(task) for task in spec.tasks])
         return
     columns = (Column("task_id"), Column("operator"), Column("trigger_rule"), Column("upstream"))
     rows = [(task.task_id, task.operator, str(task.trigger_rule), ", ".join(task.upstream)) for task in spec.tasks]
@@ -55,18 +55,18 @@ def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
     execution_timeout counts, and no process of it stays behind. Exits with 1 if it fails.
     """
     settings = settings_with(dags=dags)
-    spec, path = load_one(dag_id, settings, current_speaker().notice)
+    spec, path = load_one(dag_id, settings, current_console().notice)
     if task_id not in spec.by_id:
         guess = did_you_mean(task_id, spec.by_id) or f"; `tailrace tasks list {dag_id}` lists them"
         raise CommandError(f"no task {task_id!r} in DAG {dag_id}{guess}")
-    claim = trial_claim(spec, task_id, run, datetime.now(UTC))
+    claim = test_claim(spec, task_id, run, datetime.now(UTC))
     timeout = spec.by_id[task_id].execution_timeout
     outcome = run_task_once(path, spec.file, claim, settings.home, timeout, settings.grace_seconds)
     _tell(claim, outcome)
     return 0 if outcome.kind in _WELL else _FAILED
 
 
-def trial_claim(dag: DagSpec, task_id: str, run: str, now: datetime) -> Claim:
+def test_claim(dag: DagSpec, task_id: str, run: str, now: datetime) -> Claim:
     """A claim nobody holds: what the task of that run would be told, without any metastore.
 
     A date alone means that day's first schedule point; a moment that is no point has the interval it would be
@@ -95,7 +95,7 @@ def trial_claim(dag: DagSpec, task_id: str, run: str, now: datetime) -> Claim:
 
 
 def _tell(claim: Claim, outcome: TryOutcome) -> None:
-    speaker = current_speaker()
+    speaker = current_console()
     when = show_moment(claim.logical_date, ZoneInfo("UTC"))
     said = f"{claim.task_instance.task_id} @ {when}: {outcome.kind.words}"
     if outcome.error:

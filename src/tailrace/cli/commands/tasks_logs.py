@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
+from tailrace.cli.console import current_console, has_colour
 from tailrace.cli.lazy import Command
 from tailrace.cli.log_text import log_text
 from tailrace.cli.options import WholeNumber, dag_argument, stores_with
-from tailrace.cli.speaking import current_speaker, has_colour
 from tailrace.service.logs import find_log
 
 _PIECE = 1 << 20
@@ -28,7 +28,7 @@ def logs(dag_id: str, task_id: str, run: str, try_number: int | None) -> None:
 
 def _print(path: Path) -> None:
     """On a terminal, text that cannot steer it; else the bytes as they are: a log may hold anything."""
-    speaker = current_speaker()
+    speaker = current_console()
     speaker.note(f"{path}:")
     with path.open("rb") as file:
         pieces = iter(lambda: file.read(_PIECE), b"")

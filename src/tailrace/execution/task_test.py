@@ -19,10 +19,9 @@ from typing import IO, Any, NoReturn
 
 from tailrace.authoring.loading import LoadedDags, load_dags
 from tailrace.effects.tries import Claim, TryOutcome
-from tailrace.execution.channel import Garbled, decode, encode, what_is_open
+from tailrace.execution.channel import ProtocolError, decode, encode, what_is_open
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.identity import children_of
-from tailrace.execution.leash import adopt_orphans
 from tailrace.execution.logs import flush_streams, say
 from tailrace.execution.messages import CLOSED_BY_TASK, order_for, outcome_in, timed_out, without_outcome
 from tailrace.execution.process import (
@@ -33,6 +32,7 @@ from tailrace.execution.process import (
     lead,
     run_to_its_end,
 )
+from tailrace.execution.process_guard import adopt_orphans
 from tailrace.execution.withholding import withhold_secrets
 from tailrace.model.outcomes import OutcomeKind
 
@@ -89,12 +89,12 @@ def _outcome_in(said: bytes, code: int) -> TryOutcome:
         return without_outcome(code)
     try:
         return outcome_in(decode(said))
-    except Garbled as wrong:
+    except ProtocolError as wrong:
         return TryOutcome(OutcomeKind.FAILED, f"its process wrote down {wrong}")
 
 
 def _loaded_silently(dags: Path, file: str) -> LoadedDags:
-    """What the files print as they load has been heard when they were loaded first, to be looked at."""
+    """What the files print as they load has been shown when they were loaded first, to be looked at."""
     flush_streams()
     kept, nowhere = (os.dup(1), os.dup(2)), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -175,17 +175,17 @@ class _Watch:
         """The exit code of the task's process, once it has ended. Needs the signals blocked."""
         while True:
             left = LONGEST_TIMER if self._due is None else max(0.0, self._due - time.monotonic())
-            heard = signal.sigtimedwait({*self._heeded, _BEGINS, signal.SIGCHLD}, left)
-            if heard is None:
+            received = signal.sigtimedwait({*self._heeded, _BEGINS, signal.SIGCHLD}, left)
+            if received is None:
                 self._end(late=True)
-            elif heard.si_signo == _BEGINS:
+            elif received.si_signo == _BEGINS:
                 if self._seconds is not None:
                     self._due = time.monotonic() + self._seconds
                     self._seconds = None  # whoever sends it again changes nothing
-            elif heard.si_signo != signal.SIGCHLD:
+            elif received.si_signo != signal.SIGCHLD:
                 # Ctrl-C at a terminal reaches all of its group by itself; a signal that somebody sent does not.
-                number = signal.Signals(heard.si_signo)
-                self._end(number, heard_by_all=number == signal.SIGINT and heard.si_code == _SENT_BY_KERNEL)
+                number = signal.Signals(received.si_signo)
+                self._end(number, heard_by_all=number == signal.SIGINT and received.si_code == _SENT_BY_KERNEL)
             ended, status = os.waitpid(self._pid, os.WNOHANG)
             if ended:
                 return os.waitstatus_to_exitcode(status)

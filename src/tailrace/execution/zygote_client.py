@@ -27,7 +27,7 @@ class Child:
     refused: int = 0  # the errno of what could not be had for it
 
 
-class ZygoteLine:
+class ZygoteClient:
     """Raises ZygoteGone once the zygote is gone: a worker can do nothing more then."""
 
     def __init__(self, line: socket.socket) -> None:

@@ -1,7 +1,7 @@
 """Who hears what: answers go to stdout, everything else to stderr, each as loud as the person asked for.
 
 Nothing here knows what is being said, so nothing said is trusted: whatever could steer a terminal is escaped as it is
-written (``printable``), but for the colours that ``styled`` gave it. One ``Speaker`` exists per command; click carries
+written (``printable``), but for the colours that ``styled`` gave it. One ``Console`` exists per command; click carries
 it as the context's object.
 """
 
@@ -42,7 +42,7 @@ class ReaderGone(Exception):
 
 
 @dataclass(slots=True)
-class Speaker:
+class Console:
     """How loud to be. ``verbosity`` counts -v: 1 tells each decision, 2 adds tracebacks."""
 
     verbosity: int = 0
@@ -106,11 +106,11 @@ class Speaker:
             _write(sys.stderr, f"{terminal_text(text)}\n")
 
 
-def current_speaker() -> Speaker:
+def current_console() -> Console:
     """The speaker of the command being run."""
     context = click.get_current_context(silent=True)
-    found = context.find_object(Speaker) if context is not None else None
-    return found or Speaker()
+    found = context.find_object(Console) if context is not None else None
+    return found or Console()
 
 
 def has_colour(stream: TextIO) -> bool:

@@ -12,7 +12,7 @@ from functools import partial
 
 from tailrace.authoring.dag_files import FolderWatch
 from tailrace.authoring.loading import bundled_examples_path
-from tailrace.effects.asks import DagBook, Woken
+from tailrace.effects.requests import DagBook, WaitResult
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken
 from tailrace.execution.executor import LocalHand
@@ -39,8 +39,8 @@ class _Edition:
     executor: LocalHand
 
 
-class Editions:
-    """An executor over the newest edition of the DAG files that could be loaded; ``book`` answers what it holds.
+class ReloadingExecutor:
+    """An executor over the newest edition of the DAG files that could be loaded; ``book`` returns what it holds.
 
     ``watch`` has looked at the files before the ``first`` zygote began to load them. ``start_zygote`` begins to load
     them again, ``start_executor`` makes workers over a loaded zygote (and is told what each of them must do first),
@@ -201,7 +201,7 @@ class Editions:
         """Hand tries to the current edition."""
         self._editions[-1].executor.submit(submissions)
 
-    def wait(self, seconds: float) -> Woken:
+    def wait(self, seconds: float) -> WaitResult:
         """Wait for news of any edition."""
         if len(self._editions) == 1:
             return self._editions[-1].executor.wait(seconds)
@@ -209,7 +209,7 @@ class Editions:
         while True:
             heard = [self._editions[-1].executor.wait(min(_PIECE, max(0.0, until - time.monotonic())))]
             heard += self._hear_former()
-            woken = Woken(
+            woken = WaitResult(
                 finished=sum(each.finished for each in heard),
                 worker_lost=any(each.worker_lost for each in heard),
                 busy=sum(each.busy for each in heard),
@@ -217,7 +217,7 @@ class Editions:
             if woken.finished or woken.worker_lost or len(self._editions) == 1 or time.monotonic() >= until:
                 return woken
 
-    def _hear_former(self) -> Iterator[Woken]:
+    def _hear_former(self) -> Iterator[WaitResult]:
         for edition in self._editions[:-1]:
             woken = edition.executor.wait(0)
             if woken.busy == 0:

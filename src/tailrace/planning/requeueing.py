@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Set
 
 from tailrace.model.states import OCCUPYING, DagRunState
 from tailrace.planning.board import Board
-from tailrace.planning.plan import RunYield
+from tailrace.planning.plan import RunRequeue
 from tailrace.planning.snapshot import Snapshot
 
 
-def yields(snapshot: Snapshot, boards: Iterable[Board], starting: Set[int]) -> Iterator[RunYield]:
+def yields(snapshot: Snapshot, boards: Iterable[Board], starting: Set[int]) -> Iterator[RunRequeue]:
     """The runs that step back, if none behind them can begin; ``starting`` are the runs with something to start."""
     stopped = snapshot.backfill is not None and snapshot.backfill.has_stopped
     if not snapshot.dag.depends_on_past or not (stopped or _is_full(snapshot)):
@@ -27,7 +27,7 @@ def yields(snapshot: Snapshot, boards: Iterable[Board], starting: Set[int]) -> I
         previous = min(queued, key=lambda each: each.id)
         idle = not any(board.state(ti) in OCCUPYING for ti in run.task_instances)
         if idle and run.state is DagRunState.RUNNING and run.id not in starting:
-            yield RunYield(
+            yield RunRequeue(
                 run.id, run.run_id, run.version, previous.id, f"its previous run {previous.run_id} is queued behind it"
             )
 

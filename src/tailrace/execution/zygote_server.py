@@ -25,10 +25,10 @@ from tailrace.execution import process
 from tailrace.execution.channel import TaskEnd
 from tailrace.execution.fresh_interpreter import command_for
 from tailrace.execution.identity import start_time
-from tailrace.execution.leash import Deadline, Leash, adopt_orphans, die_with_parent
 from tailrace.execution.loading_process import LoadRequest
-from tailrace.execution.rehearsal import rehearse
+from tailrace.execution.process_guard import Deadline, ProcessGuard, adopt_orphans, die_with_parent
 from tailrace.execution.reuse import may_serve_again
+from tailrace.execution.warmup import warm_up
 from tailrace.execution.zygote_process import Lines
 from tailrace.execution.zygote_words import DESCRIPTOR, ENDED, NEWS, ORDER, PARKED, REFUSED
 
@@ -76,7 +76,7 @@ def reusable_tasks(loaded: LoadedDags, isolation: str) -> frozenset[tuple[str, s
     )
 
 
-class Nursery:
+class ZygoteServer:
     """Serves workers until the job and every worker have hung up."""
 
     def __init__(self, loaded: LoadedDags, request: LoadRequest, isolation: str, lines: Lines) -> None:
@@ -92,48 +92,48 @@ class Nursery:
         self._owner: dict[int, _Worker] = {}  # by the child's pid
         self._dying: list[_Child] = []  # the leader is gone, its group not yet
         self._poll = select.epoll()
-        self._hear: dict[int, Callable[[], None]] = {}  # by the descriptor that has news
+        self._handlers: dict[int, Callable[[], None]] = {}  # by the descriptor that has news
         self._pid = os.getpid()
-        self._leash = Leash()
+        self._guard = ProcessGuard()
         self._deadline = Deadline()
         self._killed_at = 0.0  # by the kernel, unless this process puts it off
         self._silent_seconds = _SILENT_SECONDS
 
     def run(self) -> None:
         """The zygote's whole life after loading."""
-        process.heed_signals(self._pid)
+        process.handle_signals(self._pid)
         process.after_loading()
         adopt_orphans()
         gc.collect()
         gc.freeze()  # children share these pages: a collection there must not touch them
         if self._isolation != "spawn":
-            rehearse(self._loaded)
+            warm_up(self._loaded)
             spaces = {space.file: space for space in self._loaded.spaces.values()}
             ModuleSpace.have_loaded(next(iter(spaces.values())) if len(spaces) == 1 else None)
             gc.freeze()
         gc.disable()
         control = self._control
         assert control is not None
-        self._listen_to(control.fileno(), self._hear_job)
+        self._listen_to(control.fileno(), self._read_job)
         while self._control is not None or self._workers:
             seconds = self._look_ahead()
             for descriptor, _ in self._poll.poll(_DYING_SECONDS if self._dying else seconds):
-                self._hear[descriptor]()
+                self._handlers[descriptor]()
             if self._dying:
                 self._bury_dying()
             self._kill_overdue()
 
     def _listen_to(self, descriptor: int, hear: Callable[[], None]) -> None:
-        self._hear[descriptor] = hear
+        self._handlers[descriptor] = hear
         self._poll.register(descriptor, select.EPOLLIN)
 
     def _listen_no_more_to(self, descriptor: int) -> None:
         self._poll.unregister(descriptor)
-        del self._hear[descriptor]
+        del self._handlers[descriptor]
 
     # --- the job and the workers ---------------------------------------------------------------------------
 
-    def _hear_job(self) -> None:
+    def _read_job(self) -> None:
         assert self._control is not None
         try:
             # Not recv_fds: Python 3.11's drops the flag, and what a task starts would have the descriptor too.
@@ -150,9 +150,9 @@ class Nursery:
         line = socket.socket(fileno=DESCRIPTOR.unpack(beside[0][2])[0])
         worker = _Worker(line)
         self._workers[line.fileno()] = worker
-        self._listen_to(line.fileno(), partial(self._hear_worker, worker))
+        self._listen_to(line.fileno(), partial(self._read_worker, worker))
 
-    def _hear_worker(self, worker: _Worker) -> None:
+    def _read_worker(self, worker: _Worker) -> None:
         try:
             message, beside, flags, _ = worker.line.recvmsg(ORDER.size, _BESIDE, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
@@ -220,7 +220,7 @@ class Nursery:
             if os.getppid() != self._pid:
                 os._exit(0)  # the zygote died in between
             self._let_go()
-            tied = self._leash.tie()
+            tied = self._guard.tie()
             if self._isolation == "spawn":
                 os.set_inheritable(channel, True)
                 os.set_inheritable(tied, True)

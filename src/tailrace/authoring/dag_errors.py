@@ -16,7 +16,7 @@ _PACKAGE = str(Path(__file__).parent.parent) + "/"
 _EXAMPLES = _PACKAGE + "examples/"
 
 
-class Mistake(Struct, frozen=True, order=True):
+class DagError(Struct, frozen=True, order=True):
     """One mistake in a DAG file; ``line`` is 1-based, 0 where the file as a whole is meant. ``file`` is printable."""
 
     file: str
@@ -33,7 +33,7 @@ class Mistake(Struct, frozen=True, order=True):
         return f"{place}: {self.message}"
 
 
-class Note(Mistake, frozen=True, order=True):
+class Note(DagError, frozen=True, order=True):
     """Something to know about a DAG that loads all the same: what it says and nothing comes of, or is taken to mean."""
 
     def __str__(self) -> str:

@@ -64,7 +64,7 @@ class Deadline:
         _libc.timer_settime(self._timer, 0, ctypes.byref(setting), None)
 
 
-class Leash:
+class ProcessGuard:
     """Ties task groups to this process: at its end, however it comes, the kernel kills all of each."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Leash:
     def tie(self) -> int:
         """In a child that leads a group of its own: from here on that group ends with the holder.
 
-        Answers the descriptor that does it; the group is tied for as long as one of its processes has it open.
+        Returns the descriptor that does it; the group is tied for as long as one of its processes has it open.
         """
         os.close(self._held_end)  # a copy here would hide that the holder is gone
         # Opened anew, because whom to signal belongs to the open pipe end: each group needs one of its own.

@@ -8,7 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
-from tailrace.effects.asks import Woken
+from tailrace.effects.requests import WaitResult
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken
 from tailrace.execution.executor import LocalHand
@@ -24,7 +24,7 @@ _PIECE = 0.1
 _AGAIN_SECONDS = 1.0
 
 
-class ApartExecutor:
+class IsolatingExecutor:
     """An executor over another, ``make_main(lost_together, in_worker)``, which tells each try that was lost so.
 
     ``start_zygote(dag_id)`` begins to load one DAG's file in a zygote of its own; ``make_single(zygote, in_worker)``
@@ -69,7 +69,7 @@ class ApartExecutor:
                 self._waiting.append(submission)
         self._main.submit(others)
 
-    def wait(self, seconds: float) -> Woken:
+    def wait(self, seconds: float) -> WaitResult:
         """Wait for news of either."""
         if not self._waiting and self._zygote is None:
             return self._main.wait(seconds)
@@ -77,7 +77,7 @@ class ApartExecutor:
         while True:
             main = self._main.wait(min(_PIECE, max(0.0, until - time.monotonic())))
             finished, lost = self._go_on()
-            woken = Woken(
+            woken = WaitResult(
                 finished=main.finished + finished,
                 worker_lost=main.worker_lost or lost,
                 busy=main.busy + len(self._in_hand),
@@ -91,7 +91,7 @@ class ApartExecutor:
         return self._short or self._main.trouble
 
     def _go_on(self) -> tuple[int, bool]:
-        """Take the next step with what runs apart; answers how many tries have ended, and whether a worker did."""
+        """Take the next step with what runs apart; returns how many tries have ended, and whether a worker did."""
         if self._single is not None:
             woken = self._single.wait(0)
             if not woken.busy:

@@ -80,8 +80,8 @@ class FindLost(Effect[frozenset[int]], frozen=True):
     expired: tuple[tuple[int, Holder], ...] = ()
 
 
-class BuryDeadJobs(Effect[int], frozen=True):
-    """Mark jobs of this host whose process is gone as failed, so that their runs are free. Answers how many."""
+class ReapDeadJobs(Effect[int], frozen=True):
+    """Mark jobs of this host whose process is gone as failed, so that their runs are free. Returns how many."""
 
 
 class Heartbeat(Effect[bool], frozen=True):
@@ -97,7 +97,7 @@ class EndJob(Effect[None], frozen=True):
     state: JobState
 
 
-class Woken(Struct, frozen=True):
+class WaitResult(Struct, frozen=True):
     """Why a wait ended. Hints only: nothing here may decide a state."""
 
     finished: int = 0  # tries the executor says have ended
@@ -108,7 +108,7 @@ class Woken(Struct, frozen=True):
     busy: int = 0  # tries the executor still has in hand
 
 
-class Wait(Effect[Woken], frozen=True):
+class Wait(Effect[WaitResult], frozen=True):
     """Sleep until the executor or a signal has news, at most ``seconds``. 0 only polls."""
 
     seconds: float
@@ -155,7 +155,7 @@ class ReadAgenda(Effect[Agenda], frozen=True):
 
 
 class CreateDueRuns(Effect[int], frozen=True):
-    """One write transaction: those of the runs that do not exist. Answers how many; none if the facts had changed."""
+    """One write transaction: those of the runs that do not exist. Returns how many; none if the facts had changed."""
 
     job_id: int
     due: DueRuns

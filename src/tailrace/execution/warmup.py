@@ -37,7 +37,7 @@ _ORDER = {
 }
 
 
-def rehearse(loaded: LoadedDags) -> None:
+def warm_up(loaded: LoadedDags) -> None:
     """Compile every template of the loaded DAGs, and run an empty task of each kind of order some times."""
     for dag in loaded.dags.values():
         for task in dag.task_dict.values():
@@ -50,7 +50,7 @@ def rehearse(loaded: LoadedDags) -> None:
     ours, theirs = socket.socketpair()
     end = TaskEnd(theirs)
     for _ in range(_TIMES):
-        with suppress(Exception):  # what cannot be rehearsed is done for the first time in the child
+        with suppress(Exception):  # what cannot be warmed up is done for the first time in the child
             _run(loaded, first, empty, ours, end)
     ours.close()
     theirs.close()
