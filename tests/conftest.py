@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True)
 def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process knows the passwords of the addresses it has read; a letter that is one would be hidden everywhere."""
-    monkeypatch.setattr("tailrace.metastore.address._secrets", set())
+    monkeypatch.setattr("tailrace.metastore.db.address._secrets", set())
 
 
 @pytest.fixture(scope="session")

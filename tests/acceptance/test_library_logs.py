@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy import make_url
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.metastore.connection import Database
-from tailrace.metastore.library_logs import kept_library_logs
+from tailrace.metastore.db.connection import Database
+from tailrace.metastore.db.library_logs import kept_library_logs
 from tests.acceptance.conftest import clean_environment
 
 LOGGERS = ("psycopg", "psycopg.pool", "sqlalchemy.pool.impl", "alembic.runtime.migration", "asyncio", "anything.else")
@@ -24,7 +24,7 @@ LOGGERS = ("psycopg", "psycopg.pool", "sqlalchemy.pool.impl", "alembic.runtime.m
 PLANTED = f"""
 import logging, sys, threading, warnings
 from tailrace.cli.main import main
-from tailrace.metastore.connection import Database
+from tailrace.metastore.db.connection import Database
 
 def planted(do):
     def speak():

@@ -4,8 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from tailrace.metastore import migrating
-from tailrace.metastore.connection import Database
+from tailrace.metastore.db.connection import Database
+from tailrace.metastore.schema import migrating
 
 
 def back_to_first_schema(file: Path) -> None:

@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, TryOutcome
 from tailrace.errors import CommandError
-from tailrace.metastore.cleaning import Cleaning
+from tailrace.metastore.commands.cleaning import Cleaning
+from tailrace.metastore.db.tables import dag_run, metadata
 from tailrace.metastore.store import Done, Metastore, MetastoreStale
-from tailrace.metastore.tables import dag_run, metadata
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.states import DagRunState, JobState, TaskInstanceState

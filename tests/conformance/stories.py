@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from tailrace.effects.tries import Claim, Refused, Submission, TryOutcome
-from tailrace.metastore.cleaning import Cleaning
+from tailrace.metastore.commands.cleaning import Cleaning
+from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.store import Done
-from tailrace.metastore.tables import dag_run, task_instance
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import BranchKind, DagSpec

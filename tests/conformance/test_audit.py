@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from tailrace.audit.checks import audit
 from tailrace.audit.records import Report
-from tailrace.metastore.audit_records import audited
+from tailrace.metastore.db.tables import history
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.tables import history
+from tailrace.metastore.views.audit_records import audited
 from tests.conformance.first_schema import back_to_first_schema
 from tests.conformance.stories import PAST, PLAIN, Drive, eventful
 from tests.conformance.worlds import FalseClock, World

@@ -18,10 +18,10 @@ from sqlalchemy import Boolean, Column, Double, Integer, Table, Text, update
 from sqlalchemy.exc import DBAPIError
 
 from tailrace.audit.records import Report
-from tailrace.metastore.audit_records import audited
-from tailrace.metastore.columns import UtcDateTime, to_json
+from tailrace.metastore.db.columns import UtcDateTime, to_json
+from tailrace.metastore.db.tables import metadata
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.tables import metadata
+from tailrace.metastore.views.audit_records import audited
 from tests.conformance.stories import busy
 from tests.conformance.worlds import FalseClock, World
 

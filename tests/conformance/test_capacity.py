@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import replace
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.metastore import applying
+from tailrace.metastore.db.tables import dag_run, task_instance
+from tailrace.metastore.plans import applying
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.tables import dag_run, task_instance
 from tailrace.model.spec import DagSpec
 from tailrace.planning.plan import Plan, TaskTransition
 from tests.conformance.worlds import World, dag

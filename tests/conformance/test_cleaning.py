@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Table, delete
 
-from tailrace.metastore import cleaning as module
-from tailrace.metastore.cleaning import Cleaning
-from tailrace.metastore.tables import backfill, backfill_run, dag_run, history, task_instance, write_record, xcom
+from tailrace.metastore.commands import cleaning as module
+from tailrace.metastore.commands.cleaning import Cleaning
+from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, history, task_instance, write_record, xcom
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.states import DagRunState
 from tailrace.planning.commands import CommandScope

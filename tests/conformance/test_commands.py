@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from tailrace.effects.requests import Accepted
 from tailrace.effects.tries import Refused, Renewal
+from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_instance, xcom
 from tailrace.metastore.store import Done, Metastore, MetastoreStale
-from tailrace.metastore.tables import backfill, backfill_run, dag_run, task_instance, xcom
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.cancelling import plan_cancel, plan_pause

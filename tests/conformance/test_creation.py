@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tailrace.metastore.columns import from_json
-from tailrace.metastore.specs import spec_from, spec_text
+from tailrace.metastore.db.columns import from_json
+from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, dag_version, history, task_instance
+from tailrace.metastore.db.tables import dag as dag_table
 from tailrace.metastore.store import MetastoreStale
-from tailrace.metastore.tables import backfill, backfill_run, dag_run, dag_version, history, task_instance
-from tailrace.metastore.tables import dag as dag_table
+from tailrace.metastore.writes.specs import spec_from, spec_text
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState
@@ -80,7 +80,7 @@ def test_nothing_is_there_if_it_breaks_anywhere(world: World, where: str) -> Non
 
     creation = world.decide(A, days=3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"tailrace.metastore.creation.{where}", fail)
+        patch.setattr(f"tailrace.metastore.commands.creation.{where}", fail)
         with pytest.raises(RuntimeError):
             write(world, A, creation)
     for table in (dag_table, dag_version, backfill, dag_run, backfill_run):

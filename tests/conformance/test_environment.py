@@ -17,11 +17,12 @@ from sqlalchemy.exc import DBAPIError
 
 from tailrace.effects.requests import Effect, ReapDeadJobs
 from tailrace.errors import CommandError, EnvironmentBroken, InternalError
-from tailrace.metastore import creation, schema
-from tailrace.metastore.connection import Database
-from tailrace.metastore.failures import Contended, of_driver
+from tailrace.metastore.commands import creation
+from tailrace.metastore.db.connection import Database
+from tailrace.metastore.db.failures import Contended, of_driver
+from tailrace.metastore.db.tables import dag_run
+from tailrace.metastore.schema import revisions as schema
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.tables import dag_run
 from tailrace.runtime.driver import drive_job
 from tests.conformance.first_schema import back_to_first_schema
 from tests.conformance.worlds import FalseClock, World, dag
@@ -132,7 +133,7 @@ def test_a_file_that_another_first_job_is_about_to_make_is_waited_for(
         if len(pauses) == 3:
             first.close()
 
-    monkeypatch.setattr("tailrace.metastore.connection.time.sleep", pause)
+    monkeypatch.setattr("tailrace.metastore.db.connection.time.sleep", pause)
     Metastore.open(f"sqlite:///{file}").close()
     assert len(pauses) == 3
 
@@ -219,7 +220,7 @@ def test_a_copy_that_cannot_be_made_leaves_nothing_and_changes_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("tailrace.metastore.backing_up.os.replace", full)
+        patch.setattr("tailrace.metastore.schema.backing_up.os.replace", full)
         with pytest.raises(
             EnvironmentBroken, match=r"no backup copy could be made beside it \(.*No space left"
         ) as said:

@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from tailrace.cli.remedies import command_of
+from tailrace.metastore.db.tables import dag_run, history
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.tables import dag_run, history
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.planning.explaining import explain_run
 from tailrace.planning.planner import plan

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from tailrace.metastore import schema
-from tailrace.metastore.connection import Database
+from tailrace.metastore.db.connection import Database
+from tailrace.metastore.schema import revisions as schema
 from tailrace.metastore.store import Metastore
 
 _BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")

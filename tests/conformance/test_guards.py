@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from tailrace.effects.tries import Renewal
 from tailrace.errors import InternalError
-from tailrace.metastore.tables import backfill_run, dag_run, task_instance
+from tailrace.metastore.db.tables import backfill_run, dag_run, task_instance
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.states import FINISHED, DagRunState, JobState, TaskInstanceState

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from tailrace.errors import EnvironmentBroken
+from tailrace.metastore.db.witness import Witness
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.witness import Witness
 from tests.conformance.interleaving import Beside, Pause, Scene, done, has_won
 from tests.conformance.worlds import World
 

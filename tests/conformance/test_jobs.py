@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tailrace.metastore.clock import MachineClock, Moment, of_server
-from tailrace.metastore.job_rows import trouble_from
-from tailrace.metastore.rows import holder_from, holder_text
+from tailrace.metastore.db.clock import MachineClock, Moment, of_server
+from tailrace.metastore.db.tables import job
+from tailrace.metastore.plans.rows import holder_from, holder_text
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.tables import job
+from tailrace.metastore.tries.job_rows import trouble_from
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState
 from tailrace.planning.explained import JobTrouble

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from sqlalchemy import update
 
 from tailrace.cli.remedies import command_of
-from tailrace.metastore import migrating
-from tailrace.metastore.connection import Database
-from tailrace.metastore.loaded import LoadedDag
+from tailrace.metastore.db.connection import Database
+from tailrace.metastore.db.tables import dag as dag_table
+from tailrace.metastore.db.tables import dag_run, dag_version, loaded_dag
+from tailrace.metastore.schema import migrating
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.tables import dag as dag_table
-from tailrace.metastore.tables import dag_run, dag_version, loaded_dag
+from tailrace.metastore.views.loaded import LoadedDag
 from tailrace.model.states import DagRunState
 from tailrace.planning.explaining import explain_run
 from tailrace.planning.messages import Sentence
@@ -117,7 +117,7 @@ def older(request: pytest.FixtureRequest, url: str) -> str:
 
 
 def _text() -> str:
-    from tailrace.metastore.specs import spec_text
+    from tailrace.metastore.writes.specs import spec_text
 
     return spec_text(A)
 

@@ -12,9 +12,11 @@ import pytest
 from tailrace.effects.requests import Accepted
 from tailrace.effects.tries import Claim, ClaimRequest, TryOutcome
 from tailrace.errors import EnvironmentBroken
-from tailrace.metastore import applying, creation, tries
+from tailrace.metastore.commands import creation
+from tailrace.metastore.db.tables import dag_run
+from tailrace.metastore.plans import applying
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.tables import dag_run
+from tailrace.metastore.tries import claims as tries
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.states import DagRunState
 from tailrace.planning.plan import Plan, RunTakeover

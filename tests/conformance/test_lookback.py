@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from tailrace.metastore.cleaning import Cleaning
-from tailrace.metastore.lookback import read_previous
+from tailrace.metastore.commands.cleaning import Cleaning
+from tailrace.metastore.db.tables import backfill as backfill_table
+from tailrace.metastore.db.tables import dag_run, task_instance
+from tailrace.metastore.plans.lookback import read_previous
 from tailrace.metastore.store import Done
-from tailrace.metastore.tables import backfill as backfill_table
-from tailrace.metastore.tables import dag_run, task_instance
 from tailrace.model.keys import RunType
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from tailrace.effects.tries import Claim, ClaimRequest, Refused
-from tailrace.metastore import applying, commanding, creation, tries, triggering
+from tailrace.metastore.commands import commanding, creation, triggering
+from tailrace.metastore.db.tables import backfill, dag_run
+from tailrace.metastore.plans import applying
 from tailrace.metastore.store import Done, Metastore, MetastoreStale
-from tailrace.metastore.tables import backfill, dag_run
+from tailrace.metastore.tries import claims as tries
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.cancelling import plan_cancel

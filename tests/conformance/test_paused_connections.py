@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from tailrace.effects.tries import Refused, TryOutcome
-from tailrace.metastore import applying, creation, tries
+from tailrace.metastore.commands import creation
+from tailrace.metastore.db.tables import backfill, dag_run
+from tailrace.metastore.plans import applying
 from tailrace.metastore.store import MetastoreStale
-from tailrace.metastore.tables import backfill, dag_run
+from tailrace.metastore.tries import claims as tries
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState

@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.expression import Executable
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.metastore.prepared import Prepared, Statements
-from tailrace.metastore.tables import dag_run, pool
-from tailrace.metastore.transaction import SQLiteTransaction, Transaction
+from tailrace.metastore.db.prepared import Prepared, Statements
+from tailrace.metastore.db.tables import dag_run, pool
+from tailrace.metastore.db.transaction import SQLiteTransaction, Transaction
 from tests.conformance.stories import PLAIN, Drive
 from tests.conformance.worlds import FIRST, World
 
@@ -107,7 +107,7 @@ def test_of_two_columns_with_one_name_the_first_has_it(world: World) -> None:
 
 
 def test_statements_made_on_the_fly_do_not_pile_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailrace.metastore.prepared._MOST_KEPT", 5)
+    monkeypatch.setattr("tailrace.metastore.db.prepared._MOST_KEPT", 5)
     made: list[Prepared | None] = []
     kept = Statements()
 

@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import delete
 
+from tailrace.metastore.db.tables import dag_run, pool
 from tailrace.metastore.store import Metastore, MetastoreStale
-from tailrace.metastore.tables import dag_run, pool
 from tailrace.model.states import DagRunState
 from tailrace.planning.resizing import plan_resize
 from tests.conformance.worlds import DAY, FIRST, World, dag

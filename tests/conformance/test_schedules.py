@@ -3,9 +3,9 @@
 import pytest
 from msgspec.structs import replace
 
-from tailrace.metastore.tables import backfill as backfill_table
-from tailrace.metastore.tables import dag as dag_table
-from tailrace.metastore.tables import dag_run, job
+from tailrace.metastore.db.tables import backfill as backfill_table
+from tailrace.metastore.db.tables import dag as dag_table
+from tailrace.metastore.db.tables import dag_run, job
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, JobState
 from tailrace.planning.plan import RunTakeover

@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.metastore import migrating, schema
-from tailrace.metastore.connection import Database
+from tailrace.metastore.db.connection import Database
+from tailrace.metastore.schema import migrating
+from tailrace.metastore.schema import revisions as schema
 from tailrace.metastore.store import Metastore
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from tailrace.metastore import snapshots
+from tailrace.metastore.db.tables import backfill
+from tailrace.metastore.plans import snapshots
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.tables import backfill
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState

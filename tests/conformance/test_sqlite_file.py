@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.metastore.connection import Database
-from tailrace.metastore.soundness import Soundness
+from tailrace.metastore.db.connection import Database
+from tailrace.metastore.db.soundness import Soundness
+from tailrace.metastore.db.tables import dag_run
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.tables import dag_run
 from tailrace.model.states import BackfillState, JobState
 from tailrace.planning.plan import BackfillVerdict, Plan
 from tests.conformance.test_environment import one_line
@@ -103,7 +103,7 @@ def test_nobody_opens_a_file_that_others_use_without_its_logs(
     sqlite: World, file: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other logs beside the ones that those others write to would end in two histories."""
-    monkeypatch.setattr("tailrace.metastore.sqlite_file._PATIENCE", 0.0)
+    monkeypatch.setattr("tailrace.metastore.db.sqlite_file._PATIENCE", 0.0)
     beside(file, suffix).unlink()
     with pytest.raises(EnvironmentBroken, match=f"sqlite{suffix}, which belongs to it, was deleted while"):
         Metastore.open(f"sqlite:///{file}")
@@ -159,7 +159,7 @@ def test_a_file_that_changes_as_it_is_opened_is_opened_again(file: Path, monkeyp
     assert len(times) == 3
     database.release()
     times[:] = [1]
-    monkeypatch.setattr("tailrace.metastore.connection._OPENINGS", 1)
+    monkeypatch.setattr("tailrace.metastore.db.connection._OPENINGS", 1)
     with pytest.raises(EnvironmentBroken, match="another file was put in its place"):
         database.connect()
 
@@ -290,7 +290,7 @@ def test_rows_that_no_longer_make_sense_are_damage_not_a_bug(sqlite: World, file
 def test_a_look_takes_no_more_than_its_part_of_the_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Metastore.open(f"sqlite:///{file}").close()
     now = [100.0]
-    monkeypatch.setattr("tailrace.metastore.soundness.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tailrace.metastore.db.soundness.time.monotonic", lambda: now[0])
     look, looked = Soundness(f"file:{file}", file), list[int]()
     size, written = [1_000_000], [1]
     monkeypatch.setattr(Path, "stat", lambda path: SimpleNamespace(st_size=size[0], st_mtime_ns=written[0]))

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from tailrace.effects.requests import Accepted
 from tailrace.effects.tries import Claim, RefusalReason, Refused, Renewal, XComQuery
+from tailrace.metastore.db.tables import dag_run, task_instance, xcom
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.tables import dag_run, task_instance, xcom
 from tailrace.model.intervals import DataInterval
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.states import DagRunState, TaskInstanceState

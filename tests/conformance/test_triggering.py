@@ -2,9 +2,9 @@
 
 from datetime import datetime, timedelta
 
+from tailrace.metastore.db.tables import dag as dag_table
+from tailrace.metastore.db.tables import dag_run
 from tailrace.metastore.store import Metastore, MetastoreStale
-from tailrace.metastore.tables import dag as dag_table
-from tailrace.metastore.tables import dag_run
 from tailrace.model.intervals import DataInterval
 from tailrace.planning.backfills import BackfillRequest
 from tailrace.planning.triggering import TriggerPlan, TriggerRequest, plan_trigger

@@ -14,8 +14,8 @@ from tailrace.effects.requests import Accepted, ReadXCom, ReportOutcome
 from tailrace.effects.tries import Claim, Submission, TryOutcome, Unreadable, Unstorable, XComQuery
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.execution.worker import worker_loop
-from tailrace.metastore.tables import dag_run, history, pool, task_instance, xcom
-from tailrace.metastore.xcoms import LONGEST_ANSWER
+from tailrace.metastore.db.tables import dag_run, history, pool, task_instance, xcom
+from tailrace.metastore.writes.xcoms import LONGEST_ANSWER
 from tailrace.model.json_values import json_text, stored_form
 from tailrace.model.names import wrong_with_key
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
@@ -204,7 +204,7 @@ def test_any_number_of_tasks_can_be_asked_for(world: World) -> None:
 
 
 def test_more_than_a_worker_can_hold_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailrace.metastore.xcoms.LONGEST_ANSWER", 100)
+    monkeypatch.setattr("tailrace.metastore.writes.xcoms.LONGEST_ANSWER", 100)
     spec = dag("a>b b>c")
     _, job = world.begun(spec)
     for task_id in ("a", "b", "c"):

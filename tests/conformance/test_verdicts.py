@@ -5,8 +5,8 @@ from types import MappingProxyType
 import pytest
 from msgspec.structs import replace
 
-from tailrace.metastore.columns import from_json
-from tailrace.metastore.tables import backfill, dag_run
+from tailrace.metastore.db.columns import from_json
+from tailrace.metastore.db.tables import backfill, dag_run
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState

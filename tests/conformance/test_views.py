@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from tailrace.effects.requests import Accepted
 from tailrace.errors import CommandError
-from tailrace.metastore.summaries import Failures
-from tailrace.metastore.tables import dag as dag_table
-from tailrace.metastore.tables import dag_run, task_instance
+from tailrace.metastore.db.tables import dag as dag_table
+from tailrace.metastore.db.tables import dag_run, task_instance
+from tailrace.metastore.views.summaries import Failures
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tailrace.metastore.tables import capacity_wait
+from tailrace.metastore.db.tables import capacity_wait
 from tailrace.model.states import JobState, TaskInstanceState
 from tailrace.planning.plan import Wait, WaitChanges
 from tailrace.planning.planner import plan

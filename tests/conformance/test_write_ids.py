@@ -9,9 +9,9 @@ from sqlalchemy.engine import Connection
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, TryOutcome
 from tailrace.errors import CommandError, CommitUnknown
-from tailrace.metastore.failures import ConnectionLost
+from tailrace.metastore.db.failures import ConnectionLost
+from tailrace.metastore.db.tables import backfill, dag_run, history, job, task_instance, write_record
 from tailrace.metastore.store import Metastore, MetastoreStale
-from tailrace.metastore.tables import backfill, dag_run, history, job, task_instance, write_record
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.planning.plan import Plan, RunActivation
 from tailrace.planning.resizing import plan_resize
@@ -88,7 +88,7 @@ def test_the_record_lands_with_the_write_or_not_at_all(world: World) -> None:
         raise RuntimeError("the process dies here")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tailrace.metastore.applying.record", fail)
+        patch.setattr("tailrace.metastore.plans.applying.record", fail)
         with pytest.raises(RuntimeError):
             world.apply(AB, job_id, transitions=(step,))
     assert contents(world) == before

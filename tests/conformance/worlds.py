@@ -12,10 +12,10 @@ from sqlalchemy import Table, select
 from tailrace.audit.checks import audit
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, TryOutcome
-from tailrace.metastore.lookback import read_previous
+from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, history, task_instance
+from tailrace.metastore.db.tables import dag as dag_table
+from tailrace.metastore.plans.lookback import read_previous
 from tailrace.metastore.store import Done, Metastore, MetastoreStale
-from tailrace.metastore.tables import backfill, backfill_run, dag_run, history, task_instance
-from tailrace.metastore.tables import dag as dag_table
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey
 from tailrace.model.outcomes import OutcomeKind

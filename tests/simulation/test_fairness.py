@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from tailrace.effects.tries import Claim, Submission
+from tailrace.metastore.db.tables import task_instance
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.tables import task_instance
 from tailrace.model.spec import DagSpec
 from tailrace.planning.planner import plan
 from tailrace.planning.schedules import DueRuns

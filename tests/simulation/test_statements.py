@@ -2,7 +2,7 @@
 
 import pytest
 
-from tailrace.metastore.connection import Database
+from tailrace.metastore.db.connection import Database
 from tailrace.simulator.breaking import BreakingDatabase
 from tailrace.simulator.exploring import seeds
 

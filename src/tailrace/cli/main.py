@@ -17,7 +17,7 @@ from tailrace.cli.console import ENVIRONMENT_ERRNOS, Console, ReaderGone, troubl
 from tailrace.cli.lazy import Lazy, LazyGroup
 from tailrace.cli.remedies import told
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
-from tailrace.metastore.address import hide_secrets
+from tailrace.metastore.db.address import hide_secrets
 from tailrace.planning.messages import Refused, Unusable
 
 _COMMANDS = {
@@ -105,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _library_logs() -> tuple[str, ...]:
     """What database libraries said by themselves, where any is loaded: asking must not load them."""
-    module = sys.modules.get("tailrace.metastore.library_logs")
+    module = sys.modules.get("tailrace.metastore.db.library_logs")
     return () if module is None else module.kept_library_logs()
 
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from tailrace.cli.console import counted, duration
 from tailrace.cli.tables import Column
-from tailrace.metastore.views import DagStats, TaskInstanceLine
+from tailrace.metastore.views.lists import DagStats, TaskInstanceLine
 from tailrace.model.keys import UNMAPPED
 from tailrace.service.dates import show_moment
 from tailrace.service.views import Backfill, Run

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import IntegrityError
 
 from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError
-from tailrace.metastore.connection import Database
-from tailrace.metastore.creation import StaleFacts
-from tailrace.metastore.failures import ConnectionLost, Contended, Unreachable
-from tailrace.metastore.records import recorded
-from tailrace.metastore.transaction import Transaction
+from tailrace.metastore.commands.creation import StaleFacts
+from tailrace.metastore.db.connection import Database
+from tailrace.metastore.db.failures import ConnectionLost, Contended, Unreachable
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.writes.records import recorded
 
 R = TypeVar("R")
 

@@ -14,36 +14,26 @@ from tailrace.audit.records import AuditRecords, Report
 from tailrace.effects.requests import Accepted
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, Renewal, TryOutcome, XComAnswer, XComQuery
-from tailrace.metastore import (
-    applying,
-    command_facts,
-    commanding,
-    creation,
-    facts,
-    job_rows,
-    leases,
-    pools,
-    schedules,
-    schema,
-    snapshots,
-    tries,
-    triggering,
-    xcoms,
-)
-from tailrace.metastore.address import Address
-from tailrace.metastore.audit_records import audited, read_audit_records
-from tailrace.metastore.cleaning import Cleaning, clean_some, count_cleanable
-from tailrace.metastore.clock import Clock
-from tailrace.metastore.connection import Database
-from tailrace.metastore.explanations import read_explained
-from tailrace.metastore.loaded import store_loaded
-from tailrace.metastore.pools import PoolSummary
+from tailrace.metastore.commands import command_facts, commanding, creation, facts, pools, schedules, triggering
+from tailrace.metastore.commands.cleaning import Cleaning, clean_some, count_cleanable
+from tailrace.metastore.commands.pools import PoolSummary
+from tailrace.metastore.db.address import Address
+from tailrace.metastore.db.clock import Clock
+from tailrace.metastore.db.connection import Database
+from tailrace.metastore.db.sqlite_file import SqliteFile
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.db.witness import Witness
+from tailrace.metastore.plans import applying, snapshots
 from tailrace.metastore.repeating import PAUSES, Attempts
-from tailrace.metastore.sqlite_file import SqliteFile
-from tailrace.metastore.structures import Structures
-from tailrace.metastore.transaction import Transaction
-from tailrace.metastore.views import Views
-from tailrace.metastore.witness import Witness
+from tailrace.metastore.schema import revisions as schema
+from tailrace.metastore.tries import claims as tries
+from tailrace.metastore.tries import job_rows, leases
+from tailrace.metastore.views.audit_records import audited, read_audit_records
+from tailrace.metastore.views.explanations import read_explained
+from tailrace.metastore.views.lists import Views
+from tailrace.metastore.views.loaded import store_loaded
+from tailrace.metastore.writes import xcoms
+from tailrace.metastore.writes.structures import Structures
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from tailrace.errors import CommandError
 from tailrace.execution.withheld import WITHHELD
-from tailrace.metastore.address import Address, read_address, sqlite_address
+from tailrace.metastore.db.address import Address, read_address, sqlite_address
 from tailrace.model.plain_text import on_one_line
 from tailrace.model.suggestions import did_you_mean, in_words, nearest
 from tailrace.runtime.trust import SAFE_DIRECTORIES, Doubt, Trust

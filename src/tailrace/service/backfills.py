@@ -15,7 +15,7 @@ from tailrace.execution.logs import log_path
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.jobs.backfill import BackfillEnd, Ending
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.summaries import BackfillSummary
+from tailrace.metastore.views.summaries import BackfillSummary
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.creation import plan_backfill

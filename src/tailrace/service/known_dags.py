@@ -20,7 +20,7 @@ from tailrace.runtime.settings import Settings
 from tailrace.service.dagfiles import load, load_one
 
 if TYPE_CHECKING:
-    from tailrace.metastore.loaded import LoadedDag
+    from tailrace.metastore.views.loaded import LoadedDag
 
 _Told = Callable[[str], None]
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from tailrace.errors import CommandError
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.views import RunLine
+from tailrace.metastore.views.lists import RunLine
 from tailrace.model.suggestions import did_you_mean, in_words
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.messages import Action, Advised, Refused, Remedy

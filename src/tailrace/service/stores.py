@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from tailrace.metastore.sqlite_file import SqliteFile
+from tailrace.metastore.db.sqlite_file import SqliteFile
 from tailrace.metastore.store import Metastore
 from tailrace.planning.messages import Typed, plainly
 from tailrace.runtime.opening import open_metastore

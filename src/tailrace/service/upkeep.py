@@ -4,10 +4,10 @@ from collections import Counter
 
 from tailrace.audit.records import Report
 from tailrace.errors import CommandError, EnvironmentBroken
-from tailrace.metastore.cleaning import Cleaning
-from tailrace.metastore.connection import Database
-from tailrace.metastore.schema import HEAD, SchemaReport, migrate, revision
-from tailrace.metastore.sqlite_file import SqliteFile
+from tailrace.metastore.commands.cleaning import Cleaning
+from tailrace.metastore.db.connection import Database
+from tailrace.metastore.db.sqlite_file import SqliteFile
+from tailrace.metastore.schema.revisions import HEAD, SchemaReport, migrate, revision
 from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.messages import Action, Advised, Remedy, Unusable
 from tailrace.runtime.opening import new_write_id, prepare_folders

@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from tailrace.metastore.pools import PoolSummary
-from tailrace.metastore.summaries import Root
-from tailrace.metastore.views import BackfillLine, DagStats, RunLine, TaskInstanceLine
+from tailrace.metastore.commands.pools import PoolSummary
+from tailrace.metastore.views.lists import BackfillLine, DagStats, RunLine, TaskInstanceLine
+from tailrace.metastore.views.summaries import Root
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.service.confs import stored_conf

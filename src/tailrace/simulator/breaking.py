@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tailrace.errors import CommitUnknown
-from tailrace.metastore.connection import Database
-from tailrace.metastore.transaction import Transaction
+from tailrace.metastore.db.connection import Database
+from tailrace.metastore.db.transaction import Transaction
 
 R = TypeVar("R")
 

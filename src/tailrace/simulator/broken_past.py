@@ -6,10 +6,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tailrace.metastore import applying, lookback, snapshots
-from tailrace.metastore.locking import Workspace
-from tailrace.metastore.lookback import LookedAt
-from tailrace.metastore.transaction import Transaction
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans import applying, lookback, snapshots
+from tailrace.metastore.plans.locking import Workspace
+from tailrace.metastore.plans.lookback import LookedAt
 from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.planning import dependencies, evaluation
 from tailrace.planning.board import Board

@@ -16,13 +16,14 @@ from tailrace.effects.requests import Accepted, ApplyPlan, ClaimTry, RenewLease,
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission
 from tailrace.execution import worker
-from tailrace.metastore import applying, tries, verdicts
-from tailrace.metastore.capacity import Occupancy
-from tailrace.metastore.clock import Moment
-from tailrace.metastore.locking import LockedRun, Workspace
-from tailrace.metastore.tables import task_instance
-from tailrace.metastore.task_instance_writes import CLAIM
-from tailrace.metastore.transaction import Transaction
+from tailrace.metastore.db.clock import Moment
+from tailrace.metastore.db.tables import task_instance
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans import applying, verdicts
+from tailrace.metastore.plans.capacity import Occupancy
+from tailrace.metastore.plans.locking import LockedRun, Workspace
+from tailrace.metastore.tries import claims as tries
+from tailrace.metastore.writes.task_instances import CLAIM
 from tailrace.model.keys import TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec, TaskSpec

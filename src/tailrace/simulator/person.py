@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tailrace.metastore.cleaning import Cleaning
+from tailrace.metastore.commands.cleaning import Cleaning
 from tailrace.metastore.store import Done, MetastoreStale
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState

@@ -16,7 +16,7 @@ from tailrace.authoring.dag import BaseOperator, names_of
 from tailrace.authoring.dag_arguments import DAG_ARGUMENTS
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.authoring.xcom_args import XComArg
-from tailrace.metastore.specs import spec_from, spec_text
+from tailrace.metastore.writes.specs import spec_from, spec_text
 from tailrace.model.rules import TriggerRule
 from tests.unit.authoring.conftest import Load, said
 

@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from tailrace.cli.views import backfill_row, interval_text, range_text, run_row, task_instance_row
-from tailrace.metastore.summaries import Failures
-from tailrace.metastore.views import BackfillLine, RunLine, TaskInstanceLine
+from tailrace.metastore.views.lists import BackfillLine, RunLine, TaskInstanceLine
+from tailrace.metastore.views.summaries import Failures
 from tailrace.model.intervals import DataInterval
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.service.encoding import json_of

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.errors import CommandError
-from tailrace.metastore.address import Address, hide_secrets, read_address
-from tailrace.metastore.connection import Database
+from tailrace.metastore.db.address import Address, hide_secrets, read_address
+from tailrace.metastore.db.connection import Database
 
 #: Two halves of a password, around what makes it hard to read: neither may be seen anywhere.
 HALVES = ("Zq7xMARK", "Kw9vMARK")

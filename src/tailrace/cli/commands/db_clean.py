@@ -10,7 +10,7 @@ from tailrace.cli.console import current_console, plural
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import DagId, output_option, say_empty, stores_with
 from tailrace.errors import CommandError
-from tailrace.metastore.cleaning import Cleaning
+from tailrace.metastore.commands.cleaning import Cleaning
 from tailrace.runtime.settings import Settings
 from tailrace.service import upkeep
 from tailrace.service.dates import parse_moment

@@ -1,0 +1,1 @@
+"""What a person asks for, read and written as a whole: creation, clear, mark, trigger, pools, cleaning."""

@@ -1,0 +1,251 @@
+"""Writes one command of a person in one transaction, as a whole or not at all. What it does was decided by planning.
+
+The order is the lock order: the DAG's guard row, the backfills, the runs by id, their task instances by id. Then every
+fact that the plan leans on is read again under these locks; one that has changed makes the whole command stale.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec.structs import replace
+from sqlalchemy import bindparam, select, update
+
+from tailrace.errors import InternalError
+from tailrace.metastore.commands.command_facts import deadlocked_versions, unfinished_wanting
+from tailrace.metastore.commands.creation import StaleFacts
+from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_instance
+from tailrace.metastore.db.transaction import Transaction, in_batches
+from tailrace.metastore.plans.capacity import lock_dag, renew_dag
+from tailrace.metastore.writes.backfills import close_backfill
+from tailrace.metastore.writes.records import Author, insert_history, record
+from tailrace.metastore.writes.runs import RunStep, close_run, open_run_again, touch_run
+from tailrace.metastore.writes.task_instances import StateChange, change_states, insert_task_instances
+from tailrace.model.transitions import Actor
+from tailrace.planning.backfills import DateAction
+from tailrace.planning.commands import CommandPlan, RunChange, TaskInstanceChange
+
+_LOCK_BACKFILLS = (
+    select(backfill.c.id, backfill.c.state, backfill.c.version)
+    .where(backfill.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(backfill.c.id)
+    .with_for_update(key_share=True)
+)
+_LOCK_RUNS = (
+    select(dag_run.c.id, dag_run.c.state, dag_run.c.version, dag_run.c.pool)
+    .where(dag_run.c.id.in_(bindparam("runs", expanding=True)))
+    .order_by(dag_run.c.id)
+    .with_for_update(key_share=True)
+)
+_LOCK_TASK_INSTANCES = (
+    select(
+        task_instance.c.dag_run_id,
+        task_instance.c.id,
+        task_instance.c.task_id,
+        task_instance.c.map_index,
+        task_instance.c.state,
+        task_instance.c.try_number,
+        task_instance.c.max_tries,
+        task_instance.c.lost_tries,
+        task_instance.c.ended_at,
+    )
+    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
+    .order_by(task_instance.c.id)
+    .with_for_update(key_share=True)
+)
+_NAME_STRUCTURE = (
+    update(dag_run)
+    .where(dag_run.c.id == bindparam("run"), dag_run.c.dag_version_id.is_(None))
+    .values(dag_version_id=bindparam("structure"))
+)
+_WANT_AGAIN = (
+    update(backfill_run)
+    .where(
+        backfill_run.c.dag_run_id == bindparam("run"),
+        backfill_run.c.backfill_id == bindparam("wanted_by"),
+        backfill_run.c.action == DateAction.LEAVE,
+    )
+    .values(action=DateAction.REPROCESS, reason="a person opened it again")
+)
+_TOUCH_BACKFILL = update(backfill).where(backfill.c.id == bindparam("backfill")).values(version=backfill.c.version + 1)
+_PAUSE_BACKFILL = _TOUCH_BACKFILL.values(paused=bindparam("pause"))
+
+
+@dataclass(slots=True)
+class _Commanding:
+    """What one command works on: everything here is under lock."""
+
+    tx: Transaction
+    plan: CommandPlan
+    author: Author
+    runs: dict[int, Any] = field(default_factory=dict)
+    task_instances: dict[int, Any] = field(default_factory=dict)
+    of_run: dict[int, list[Any]] = field(default_factory=dict)
+    wanted: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def write_command(tx: Transaction, plan: CommandPlan, write_id: str) -> dict[str, Any]:
+    """Write the whole command, or nothing; the answer is recorded. Raises StaleFacts."""
+    if plan.refusals:
+        raise InternalError(f"a refused command reached the metastore: {plan.refusals[0]}")
+    carry_out(tx, plan, Author(tx.moment.wall, write_id, Actor.PERSON))
+    result = {"task_instances": len(plan.task_instances) + len(plan.created), "runs": len(plan.runs)}
+    record(tx, write_id, result)
+    return result
+
+
+def carry_out(tx: Transaction, plan: CommandPlan, author: Author) -> None:
+    """Write the plan, with its history, as a part of this transaction. Raises StaleFacts."""
+    work = _Commanding(tx, plan, replace(author, structure=plan.structure or None))
+    _lock(work)
+    doubt = _doubt(work)
+    if doubt is not None:
+        raise StaleFacts(doubt)
+    if plan.runs or plan.created:
+        renew_dag(tx, plan.dag_id)
+    _step_task_instances(work)
+    _create(work)
+    _step_runs(work)
+    _step_backfills(work)
+    insert_history(tx, work.history)
+
+
+def _lock(work: _Commanding) -> None:
+    tx, plan = work.tx, work.plan
+    lock_dag(tx, plan.dag_id)
+    own = [] if plan.backfill is None else [plan.backfill.id]
+    backfills = sorted({*own, *(id for ids in plan.wanted.values() for id in ids)})
+    for batch in in_batches(backfills):
+        for row in tx.rows(_LOCK_BACKFILLS, {"ids": batch}):
+            if plan.backfill is not None and row.id == plan.backfill.id:
+                _expect_backfill(plan, row)
+    for ids in in_batches(sorted(change.id for change in plan.runs)):
+        work.runs.update((row.id, row) for row in tx.rows(_LOCK_RUNS, {"runs": ids}))
+    for ids in in_batches(sorted(work.runs)):
+        for row in tx.rows(_LOCK_TASK_INSTANCES, {"runs": ids}):
+            work.task_instances[row.id] = row
+            work.of_run.setdefault(row.dag_run_id, []).append(row)
+
+
+def _expect_backfill(plan: CommandPlan, row: Any) -> None:
+    change = plan.backfill
+    if change is not None and (row.state != change.before or row.version != change.version):
+        expected = f"expected {change.before} version {change.version}"
+        raise StaleFacts(f"backfill {row.id}: {expected}, found {row.state} version {row.version}")
+
+
+def _doubt(work: _Commanding) -> str | None:
+    """The first fact that is no longer as the command was decided from, or None."""
+    plan = work.plan
+    for change in plan.runs:
+        doubt = _doubt_run(work, change)
+        if doubt is not None:
+            return f"{plan.dag_id} / {change.run_id}: {doubt}"
+    for step in plan.task_instances:
+        found = work.task_instances.get(step.id)
+        if found is None or (found.state, found.try_number) != (step.before, step.try_number):
+            there = "nothing" if found is None else f"{found.state} try {found.try_number}"
+            return f"{step.key}: expected {step.before} try {step.try_number}, found {there}"
+    for new in plan.created:
+        if any(ti.task_id == new.key.task_id for ti in work.of_run.get(new.run, ())):
+            return f"{new.key}: expected nothing, found a task instance"
+    work.wanted = unfinished_wanting(work.tx, plan.wanted)
+    for run, wanted_by in plan.wanted.items():
+        if work.wanted.get(run, ()) != wanted_by:
+            return f"run {run}: expected to be wanted by {wanted_by}, found {work.wanted.get(run, ())}"
+    if plan.deadlocked is not None and deadlocked_versions(work.tx, plan.dag_id) != dict(plan.deadlocked):
+        return "other runs of the DAG were found deadlocked, or opened again, meanwhile"
+    return None
+
+
+def _doubt_run(work: _Commanding, change: RunChange) -> str | None:
+    found = work.runs.get(change.id)
+    if found is None:
+        return "the run is gone"
+    if found.state != change.before or found.version != change.version:
+        expected = f"expected {change.before} version {change.version}"
+        return f"{expected}, found {found.state} version {found.version}"
+    if change.evidence is not None:
+        states = {ti.id: ti.state for ti in work.of_run.get(change.id, ())}
+        if states != dict(change.evidence):
+            return "its task instances have changed"
+    return None
+
+
+def _step_task_instances(work: _Commanding) -> None:
+    changes = [_change(step, work.task_instances[step.id]) for step in work.plan.task_instances]
+    change_states(work.tx, work.author, sorted(changes, key=lambda change: change.after), work.history)
+
+
+def _change(step: TaskInstanceChange, found: Any) -> StateChange:
+    return StateChange(
+        step.id,
+        step.key,
+        step.before,
+        step.after,
+        step.cause,
+        step.reason,
+        step.try_number,
+        found.max_tries if step.max_tries is None else step.max_tries,
+        0 if step.fresh else found.lost_tries,
+        ended_at=found.ended_at,  # what a person marks has ended when its work did
+        stopping_to=step.stopping_to,
+        evidence=None if step.stopping_to is None else {"stopping_to": step.stopping_to},
+    )
+
+
+def _create(work: _Commanding) -> None:
+    """Create what a run lacks, with the outcome that the person gives it."""
+    plan = work.plan
+    new = [replace(each, pool=work.runs[each.run].pool or each.pool) for each in plan.created]
+    insert_task_instances(work.tx, work.author, new, work.history)
+    runs = sorted({each.run for each in new})
+    work.tx.change_many(_NAME_STRUCTURE, [{"run": run, "structure": plan.structure} for run in runs])
+
+
+def _step_runs(work: _Commanding) -> None:
+    """Each run's step, or only its new version; after its task instances: a closed run leaves nothing queued."""
+    stepped: list[int] = []
+    backfill_id = None if work.plan.backfill is None else work.plan.backfill.id
+    for change in work.plan.runs:
+        if change.after is change.before:
+            touch_run(work.tx, change.id)
+            continue
+        step = RunStep(
+            change.id,
+            work.plan.dag_id,
+            change.run_id,
+            change.before,
+            change.after,
+            change.cause,
+            change.reason,
+            backfill_id,
+            {"live": True} if change.to_schedulers else None,
+        )
+        if change.reopens:
+            open_run_again(work.tx, work.author, step, work.history, live=change.to_schedulers)
+            wanting = work.wanted.get(change.id, ())
+            work.tx.change_many(_WANT_AGAIN, [{"run": change.id, "wanted_by": id} for id in wanting])
+        else:
+            close_run(work.tx, work.author, step, work.history)
+        stepped.append(change.id)
+    _touch_backfills(work, stepped)
+
+
+def _touch_backfills(work: _Commanding, runs: Iterable[int]) -> None:
+    """A verdict over a backfill that was drawn from the runs as they were must not land."""
+    own = None if work.plan.backfill is None else work.plan.backfill.id
+    wanting = {id for run in runs for id in work.wanted.get(run, ())} - {own}
+    work.tx.change_many(_TOUCH_BACKFILL, [{"backfill": id} for id in sorted(wanting)])
+
+
+def _step_backfills(work: _Commanding) -> None:
+    change = work.plan.backfill
+    if change is None:
+        return
+    if change.after is change.before:
+        work.tx.change(_PAUSE_BACKFILL, {"backfill": change.id, "pause": change.paused})
+        return
+    ends = (change.before, change.after, change.reason)
+    close_backfill(work.tx, work.author, work.plan.dag_id, change.id, *ends, work.history)

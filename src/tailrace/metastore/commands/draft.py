@@ -1,0 +1,45 @@
+"""What one creation of a backfill works on, shared by the parts that write it. No statement lives here."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.writes.records import Author
+from tailrace.model.spec import DagSpec
+from tailrace.planning.backfills import BackfillCreation, BackfillRequest, DatePlan
+
+
+@dataclass(slots=True)
+class Found:
+    """A run of the range as it stands under lock."""
+
+    id: int
+    run_id: str
+    logical_date: datetime
+    state: str
+    version: int
+    clear: str | None
+
+
+@dataclass(slots=True)
+class Creating:
+    """What one creation works on."""
+
+    tx: Transaction
+    dag: DagSpec
+    creation: BackfillCreation
+    author: Author
+    found: dict[datetime, Found] = field(default_factory=dict)
+    wanted: dict[int, datetime] = field(default_factory=dict)  # what the continued backfill wants already, by row
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def request(self) -> BackfillRequest:
+        """What the person asked for."""
+        return self.creation.request
+
+    def settled(self, date: DatePlan) -> bool:
+        """Whether the continued backfill has this date already: what is done about it was decided at its creation."""
+        found = self.found.get(date.interval.start)
+        return found is not None and found.id in self.wanted

@@ -1,0 +1,190 @@
+"""Lets runs begin: creates or clears their task instances, gives them an owner. Which run begins is the planner's.
+
+Task instances exist only from here on, so a range of thousands of dates costs nothing until its runs are driven.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+
+from tailrace.effects.results import Stale, StaleKind
+from tailrace.metastore.db.columns import from_json
+from tailrace.metastore.db.tables import dag_run, job
+from tailrace.metastore.plans.locking import LockedRun, Workspace
+from tailrace.metastore.plans.rows import RUN_STATES, STATES, job_alive
+from tailrace.metastore.writes.runs import RunStep, put_back_runs, start_runs
+from tailrace.metastore.writes.task_instances import StateChange, change_states, insert_task_instances
+from tailrace.model.keys import UNMAPPED, TaskInstanceKey
+from tailrace.model.spec import TaskSpec
+from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+from tailrace.planning.commands import NewTaskInstance
+
+_TAKE_OVER = (
+    update(dag_run)
+    .where(dag_run.c.id == bindparam("run"))
+    .values(owner_job_id=bindparam("owner"), owner_lane=bindparam("for_lane"))
+)
+_JOBS = select(job.c.id, job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds).where(
+    job.c.id.in_(bindparam("jobs", expanding=True))
+)
+
+
+def activate_runs(work: Workspace, running: int, structure: int) -> None:
+    """queued → running for as many as the window allows; ``running`` counts the DAG's running runs under its lock.
+
+    ``structure`` is the row of the DAG version that the runs are activated with.
+    """
+    limit = work.plan.dag.max_active_runs if work.plan.activation_limit is None else work.plan.activation_limit
+    begun: list[LockedRun] = []
+    for activation in work.plan.activations:
+        run = work.runs.get(activation.id)
+        if run is None:
+            _refuse(work, StaleKind.ACTIVATION_RUN, activation.run_id, "the run is gone")
+        elif run.state != DagRunState.QUEUED or run.version != activation.version:
+            found = f"expected queued version {activation.version}, found {run.state} version {run.version}"
+            _refuse(work, StaleKind.ACTIVATION_RUN, activation.run_id, found)
+        elif running >= limit:
+            found = f"{running} runs are running (the limit is {limit})"
+            _refuse(work, StaleKind.ACTIVATION_WINDOW, activation.run_id, found)
+        else:
+            running += 1
+            begun.append(run)
+    if not begun:
+        return
+    steps = [_step(run, DagRunState.RUNNING, Cause.ACTIVATED, "", _options(run)) for run in begun]
+    start_runs(work.tx, work.author, steps, work.history, lane=work.plan.lane, structure=structure)
+    for run in begun:
+        run.state, run.owner, run.version = DagRunState.RUNNING, work.plan.job_id, run.version + (run.clear is not None)
+        work.activated.append(run.id)
+    _clear(work, begun)
+    _create(work, [(run, work.plan.dag.tasks) for run in begun])
+
+
+def _step(
+    run: LockedRun, after: DagRunState, cause: Cause, reason: str, evidence: Mapping[str, Any] | None = None
+) -> RunStep:
+    return RunStep(run.id, run.dag_id, run.run_id, RUN_STATES[run.state], after, cause, reason, evidence=evidence)
+
+
+def _refuse(work: Workspace, kind: StaleKind, run_id: str, found: str) -> None:
+    work.stale.append(Stale(kind, f"{work.plan.dag.dag_id} / {run_id}", kind.partition(":")[0], found))
+
+
+def _options(run: LockedRun) -> Mapping[str, Any] | None:
+    """What changes how its tasks are judged, for history: they stay as they are while the run is active."""
+    if run.pool is None and not run.ignores_past:
+        return None
+    return {"pool": run.pool, "ignores_past": run.ignores_past}
+
+
+def requeue_running(work: Workspace) -> None:
+    """running → queued, for runs of which nothing is under way; their task instances stay as they are."""
+    back: list[RunStep] = []
+    for step in work.plan.yields:
+        run = work.runs.get(step.id)
+        if run is None or run.state != DagRunState.RUNNING or run.version != step.version:
+            found = "nothing" if run is None else f"{run.state} version {run.version}"
+            expected = f"expected running version {step.version}, found {found}"
+            _refuse(work, StaleKind.YIELD, step.run_id, expected)
+        elif step.previous not in work.runs or work.runs[step.previous].state != DagRunState.QUEUED:
+            _refuse(work, StaleKind.YIELD, step.run_id, "the run it waits for is not queued any more")
+        elif any(TaskInstanceState(columns["state"]) in OCCUPYING for columns in work.of_run(run.id)):
+            _refuse(work, StaleKind.YIELD, step.run_id, "something of it is under way")
+        else:
+            back.append(_step(run, DagRunState.QUEUED, Cause.YIELDED, step.reason))
+            run.state, run.owner = DagRunState.QUEUED, None
+            work.yielded.append(run.id)
+    put_back_runs(work.tx, work.author, back, work.history)
+
+
+def adopt_tasks(work: Workspace) -> None:
+    """Create the task instances an active run lacks, because its DAG has more tasks now."""
+    lacking: list[tuple[LockedRun, Iterable[TaskSpec]]] = []
+    for adoption in work.plan.adoptions:
+        run = work.runs.get(adoption.id)
+        if run is None or run.state != DagRunState.RUNNING:
+            found = "nothing" if run is None else run.state
+            _refuse(work, StaleKind.ADOPTION, adoption.run_id, f"expected running, found {found}")
+            continue
+        lacking.append((run, [work.plan.dag.by_id[task_id] for task_id in adoption.task_ids]))
+        work.adopted.append(run.id)
+    _create(work, lacking)
+
+
+def take_over_runs(work: Workspace) -> None:
+    """Make active runs whose owner is dead, or shares them, this job's."""
+    owners = _alive(work, {each.previous_owner for each in work.plan.takeovers if not each.shared} - {None})
+    taken: list[LockedRun] = []
+    for takeover in work.plan.takeovers:
+        run = work.runs.get(takeover.id)
+        if run is None or run.state != DagRunState.RUNNING or run.owner != takeover.previous_owner:
+            found = "nothing" if run is None else f"{run.state}, owned by job {run.owner}"
+            expected = f"expected running, owned by job {takeover.previous_owner}, found {found}"
+            _refuse(work, StaleKind.TAKEOVER_RUN, takeover.run_id, expected)
+        elif run.owner is not None and run.owner != work.plan.job_id and owners.get(run.owner, False):
+            _refuse(work, StaleKind.TAKEOVER_OWNER, takeover.run_id, f"its owner, job {run.owner}, is alive")
+        else:
+            taken.append(run)
+    owner = {"owner": work.plan.job_id, "for_lane": work.plan.lane}
+    work.tx.change_many(_TAKE_OVER, [{"run": run.id, **owner} for run in taken])
+    for run in taken:
+        run.owner = work.plan.job_id
+        work.taken_over.append(run.id)
+
+
+def _alive(work: Workspace, jobs: Iterable[int | None]) -> Mapping[int, bool]:
+    ids = sorted(id for id in jobs if id is not None)
+    if not ids:
+        return {}
+    now = work.tx.moment
+    return {row[0]: job_alive(row[1], row[2], row[3], row[4], now) for row in work.tx.rows(_JOBS, {"jobs": ids})}
+
+
+def _clear(work: Workspace, runs: Iterable[LockedRun]) -> None:
+    """Clear what creation stored to be reprocessed. What is in flight or has no outcome is left as it is."""
+    changes: list[StateChange] = []
+    for run in runs:
+        wanted = set(from_json(run.clear)) if run.clear else set()
+        for columns in work.of_run(run.id) if wanted else ():
+            if columns["task_id"] not in wanted or STATES[columns["state"]] not in FINISHED:
+                continue
+            task = work.plan.dag.by_id.get(columns["task_id"])
+            changes.append(
+                StateChange(
+                    columns["id"],
+                    TaskInstanceKey(run.dag_id, run.run_id, columns["task_id"], columns["map_index"]),
+                    STATES[columns["state"]],
+                    TaskInstanceState.NONE,
+                    Cause.REPROCESS,
+                    "cleared for reprocessing",
+                    columns["try_number"],
+                    max_tries=columns["try_number"] + (task.retries if task is not None else 0) + 1,
+                    lost_tries=0,
+                )
+            )
+            columns["state"] = TaskInstanceState.NONE.value
+    change_states(work.tx, work.author, changes, work.history)
+
+
+def _create(work: Workspace, lacking: Iterable[tuple[LockedRun, Iterable[TaskSpec]]]) -> None:
+    """Create the task instances that do not exist yet, in topological order, so that rows follow it."""
+    new: list[NewTaskInstance] = []
+    for run, tasks in lacking:
+        existing = {columns["task_id"] for columns in work.of_run(run.id)}
+        new += (_new(run, task) for task in tasks if task.task_id not in existing)
+    insert_task_instances(work.tx, work.author, new, work.history)
+
+
+def _new(run: LockedRun, task: TaskSpec) -> NewTaskInstance:
+    return NewTaskInstance(
+        run=run.id,
+        key=TaskInstanceKey(run.dag_id, run.run_id, task.task_id, UNMAPPED),
+        state=TaskInstanceState.NONE,
+        reason="",
+        max_tries=task.retries + 1,
+        pool=run.pool or task.pool,
+        pool_slots=task.pool_slots,
+        priority=task.priority_weight,
+    )

@@ -1,0 +1,135 @@
+"""FairShare rows into the values of the planning vocabulary. No statement is executed here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Select, select
+
+from tailrace.metastore.db.clock import Moment
+from tailrace.metastore.db.columns import from_json, to_json
+from tailrace.metastore.db.tables import dag_run, job, task_instance
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import ProcessIdentity, RunType
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.planning.snapshot import Holder, RunOptions, RunView, TaskInstanceView
+
+STATES: Mapping[str, TaskInstanceState] = {state.value: state for state in TaskInstanceState}
+RUN_STATES: Mapping[str, DagRunState] = {state.value: state for state in DagRunState}
+
+TASK_INSTANCE_COLUMNS = (
+    task_instance.c.dag_run_id,
+    task_instance.c.id,
+    task_instance.c.task_id,
+    task_instance.c.state,
+    task_instance.c.map_index,
+    task_instance.c.try_number,
+    task_instance.c.max_tries,
+    task_instance.c.lost_tries,
+    task_instance.c.token,
+    task_instance.c.retry_at,
+    task_instance.c.queued_at,
+    task_instance.c.followed,
+    task_instance.c.holder,
+    task_instance.c.stopping_to,
+    task_instance.c.lease_until,
+    task_instance.c.lease_epoch,
+    task_instance.c.lease_seconds,
+)
+
+RUN_COLUMNS = (
+    dag_run.c.id,
+    dag_run.c.run_id,
+    dag_run.c.logical_date,
+    dag_run.c.interval_start,
+    dag_run.c.interval_end,
+    dag_run.c.state,
+    dag_run.c.version,
+    dag_run.c.run_type,
+    dag_run.c.owner_job_id,
+    dag_run.c.disable_retry,
+    dag_run.c.mark_success,
+    dag_run.c.ignore_depends_on_past,
+    dag_run.c.pool,
+)
+
+OWNER_COLUMNS = (job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds)
+
+
+def runs_with_owner() -> Select[Any]:
+    """Runs (RUN_COLUMNS) with their owner's lease (OWNER_COLUMNS) behind; the caller adds the condition."""
+    owner = (column.label(f"owner_{column.name}") for column in OWNER_COLUMNS)
+    return select(*RUN_COLUMNS, *owner).select_from(dag_run.outerjoin(job, job.c.id == dag_run.c.owner_job_id))
+
+
+def job_alive(state: str | None, until: float | None, epoch: str | None, seconds: float | None, now: Moment) -> bool:
+    """Whether a job's row says that it is alive."""
+    return state == "running" and not now.expired(until, epoch, seconds)
+
+
+def owner_alive(row: Any, now: Moment) -> bool:
+    """Whether the run of a row of RUN_COLUMNS followed by OWNER_COLUMNS has a live owner."""
+    return row[8] is not None and job_alive(row[13], row[14], row[15], row[16], now)
+
+
+def task_instance_view(row: Any, now: Moment) -> TaskInstanceView:
+    """The view of one row of TASK_INSTANCE_COLUMNS."""
+    (_, id, task_id, text, index, number, most, lost, token, retry_at, queued_at, followed, holder, *rest) = row
+    stopping_to, until, *lease = rest
+    return TaskInstanceView(
+        id,
+        task_id,
+        STATES[text],
+        index,
+        number,
+        most,
+        lost,
+        token,
+        retry_at,
+        queued_at,
+        None if followed is None else tuple(from_json(followed)),
+        None if holder is None else holder_from(holder),
+        until is not None and now.expired(until, *lease),
+        None if stopping_to is None else STATES[stopping_to],
+    )
+
+
+def run_view(row: Any, now: Moment, task_instances: tuple[TaskInstanceView, ...] = ()) -> RunView:
+    """The view of one row of RUN_COLUMNS followed by OWNER_COLUMNS."""
+    (id, run_id, logical, start, end, state, version, kind, owner, *options) = row[:13]
+    return RunView(
+        id=id,
+        run_id=run_id,
+        logical_date=logical,
+        data_interval=DataInterval(start, end),
+        state=RUN_STATES[state],
+        version=version,
+        run_type=RunType(kind),
+        owner_job_id=owner,
+        owner_alive=owner_alive(row, now),
+        options=RunOptions(*options),
+        task_instances=task_instances,
+    )
+
+
+def holder_text(worker: ProcessIdentity, task: ProcessIdentity | None) -> str:
+    """A holder as the JSON text kept in its row."""
+    return to_json([_identity(worker), None if task is None else _identity(task)])
+
+
+def holder_from(text: str) -> Holder:
+    """The holder that ``holder_text`` wrote."""
+    worker, task = from_json(text)
+    return Holder(ProcessIdentity(*worker), None if task is None else ProcessIdentity(*task))
+
+
+def conf_from(text: str | None) -> Mapping[str, Any] | None:
+    """A run's conf; None where somebody has stored what is none. Its run's tries then fail, and no worker for it."""
+    try:
+        conf = {} if text is None else from_json(text)
+    except (ValueError, RecursionError):
+        return None
+    return conf if isinstance(conf, dict) else None
+
+
+def _identity(process: ProcessIdentity) -> list[str | int]:
+    return [process.host, process.boot_id, process.pid, process.start_time, process.namespace]

@@ -1,0 +1,190 @@
+"""Writes verdicts, each only if everything it stands on is still true. What the verdict should be is the planner's.
+
+A run verdict carries the state of every task instance it was drawn from; they are read again under lock, after this
+plan's own transitions, and must be equal. A backfill verdict needs every wanted run closed, as it was counted.
+"""
+
+from typing import Any
+
+from msgspec import to_builtins
+from sqlalchemy import Select, bindparam, func, literal_column, select
+
+from tailrace.effects.results import Stale, StaleKind
+from tailrace.metastore.db.columns import to_json
+from tailrace.metastore.db.tables import backfill, backfill_run
+from tailrace.metastore.plans.capacity import pool_sizes, renew_dag
+from tailrace.metastore.plans.locking import LockedRun, Workspace
+from tailrace.metastore.plans.rows import RUN_STATES
+from tailrace.metastore.writes.backfills import close_backfill
+from tailrace.metastore.writes.runs import RunStep, judge_run
+from tailrace.model.states import CLOSED, BackfillState, DagRunState
+from tailrace.model.transitions import Actor, Cause, backfill_may
+from tailrace.planning.backfills import DateAction
+from tailrace.planning.plan import BackfillVerdict, Blocker, RunVerdict
+
+_LOCK_BACKFILL = (
+    select(backfill.c.dag_id, backfill.c.state, backfill.c.version, backfill.c.stop_on_failure)
+    .where(backfill.c.id == bindparam("backfill_id"))
+    .with_for_update(key_share=True)
+)
+_ANY_WANTED: Select[Any] = (
+    select(literal_column("1"))
+    .where(
+        backfill_run.c.backfill_id == bindparam("backfill_id"),
+        backfill_run.c.run_state.in_(bindparam("states", expanding=True)),
+    )
+    .limit(1)
+)
+
+_COUNTS = (
+    select(backfill_run.c.run_state, func.count())
+    .where(backfill_run.c.backfill_id == bindparam("backfill_id"))
+    .group_by(backfill_run.c.run_state)
+)
+
+_ANY_FAILED: Select[Any] = (
+    select(literal_column("1"))
+    .where(
+        backfill_run.c.backfill_id == bindparam("backfill_id"),
+        backfill_run.c.run_state.in_([DagRunState.FAILED.value, DagRunState.DEADLOCKED.value]),
+        backfill_run.c.action != DateAction.LEAVE,
+    )
+    .limit(1)
+)
+
+_OPEN = [state.value for state in DagRunState if state not in CLOSED]
+
+
+def lock_backfill(work: Workspace) -> None:
+    """Lock the row of the backfill that the plan starts or judges: it is a guard, so it comes before the runs."""
+    verdict = work.plan.backfill_verdict
+    id = verdict.id if verdict is not None else work.plan.backfill_start
+    if id is not None:
+        work.tx.rows(_LOCK_BACKFILL, {"backfill_id": id})
+
+
+def judge_runs(work: Workspace) -> None:
+    """Close the runs whose evidence still holds; the others are stale."""
+    for place, verdict in enumerate(work.plan.run_verdicts):
+        run = work.runs.get(verdict.id)
+        doubt = _doubt(work, run, verdict)
+        if run is None or doubt is not None:
+            kind, found = doubt or (StaleKind.VERDICT_RUN, "the run is gone")
+            name = f"{work.plan.dag.dag_id} / {verdict.run_id}"
+            work.stale.append(Stale(kind, name, f"verdict {verdict.state}", found))
+            continue
+        _close(work, run, verdict)
+        work.judged.append(place)
+
+
+def _doubt(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> tuple[StaleKind, str] | None:
+    """The first fact that is no longer as the verdict assumes, or None."""
+    if run is None:
+        return StaleKind.VERDICT_RUN, "the run is gone"
+    if run.state != DagRunState.RUNNING or run.version != verdict.version:
+        return (
+            StaleKind.VERDICT_RUN,
+            f"expected running version {verdict.version}, found {run.state} version {run.version}",
+        )
+    found = {columns["id"]: columns["state"] for columns in work.of_run(run.id)}
+    for id in sorted(found.keys() | verdict.evidence.keys()):
+        expected = verdict.evidence.get(id)
+        if found.get(id) != expected:
+            name = work.task_instances[id]["task_id"] if id in found else f"task instance {id}"
+            return StaleKind.VERDICT_TASK, f"{name}: expected {expected or 'nothing'}, found {found.get(id, 'nothing')}"
+    for id, state in sorted(verdict.past_evidence.items()):
+        past = work.runs.get(id)
+        if past is None or past.state != state:
+            return StaleKind.VERDICT_PAST, f"previous run: expected {state}, found {past.state if past else 'nothing'}"
+        version = verdict.past_versions.get(id, past.version)
+        if past.version != version:
+            return StaleKind.VERDICT_PAST, f"previous run: expected version {version}, found version {past.version}"
+    if verdict.dag_version is not None and verdict.dag_version != work.dag_version:
+        found_version = f"its DAG: expected version {verdict.dag_version}, found version {work.dag_version}"
+        return StaleKind.VERDICT_DAG, found_version
+    if verdict.pool_evidence:
+        sizes = pool_sizes(work.tx)
+        for name, slots in sorted(verdict.pool_evidence.items()):
+            if sizes.get(name) != slots:
+                return StaleKind.VERDICT_POOL, f"pool {name}: expected {slots} slots, found {sizes.get(name)}"
+    return None
+
+
+def _close(work: Workspace, run: LockedRun, verdict: RunVerdict) -> None:
+    blocked = [blocker_json(blocker) for blocker in verdict.blocked]
+    evidence: dict[str, Any] = {
+        "task_instances": {str(id): state for id, state in verdict.evidence.items()},
+        "previous": {str(id): state for id, state in verdict.past_evidence.items()},
+        "pools": dict(verdict.pool_evidence),
+        "blocked": blocked,
+    }
+    before = RUN_STATES[run.state]
+    ends = (before, verdict.state, Cause.JUDGED, verdict.reason)
+    step = RunStep(run.id, run.dag_id, run.run_id, *ends, evidence=evidence)
+    judge_run(work.tx, work.author, step, work.history, to_json(blocked) if blocked else None)
+    run.state, run.owner = verdict.state, None
+
+
+def blocker_json(blocker: Blocker) -> dict[str, Any]:
+    """A blocked task instance as it is stored and shown."""
+    key = blocker.key
+    return {
+        "task_instance": {
+            "dag_id": key.dag_id,
+            "run_id": key.run_id,
+            "task_id": key.task_id,
+            "map_index": key.map_index,
+        },
+        "state": blocker.state,
+        "reasons": [{"dependency": why.dependency, "reason": to_builtins(why.reason)} for why in blocker.reasons],
+        **({} if blocker.previous is None else {"previous_run": blocker.previous}),
+    }
+
+
+def judge_backfill(work: Workspace) -> None:
+    """Close the backfill if nothing it wants is still open; the locks are those of the backfill's own row."""
+    verdict = work.plan.backfill_verdict
+    if verdict is None:
+        return
+    row = work.tx.row(_LOCK_BACKFILL, {"backfill_id": verdict.id})
+    doubt: str | None
+    still_open = None
+    if row is None:
+        doubt = "the backfill is gone"
+    elif row.version != verdict.version:
+        doubt = f"expected version {verdict.version}, found {row.version}"
+    elif not backfill_may(BackfillState(row.state), verdict.state, Actor.PLANNER, Cause.JUDGED):
+        doubt = f"found it {row.state}"
+    else:
+        stops = bool(row.stop_on_failure) and verdict.leaves_open and verdict.state is not BackfillState.SUCCESS
+        still_open = _open_doubt(work, verdict.id, stops)
+        doubt = still_open or _closed_doubt(work, verdict)
+    if doubt is not None:
+        kind = StaleKind.BACKFILL_OPEN if still_open else StaleKind.BACKFILL
+        work.stale.append(Stale(kind, f"backfill {verdict.id}", f"verdict {verdict.state}", doubt))
+        return
+    ends = (BackfillState(row.state), verdict.state, verdict.reason)
+    close_backfill(work.tx, work.author, row.dag_id, verdict.id, *ends, work.history)
+    work.backfill_judged = True
+    if verdict.leaves_open:  # no later run waits for those any more
+        renew_dag(work.tx, row.dag_id)
+
+
+def _open_doubt(work: Workspace, backfill_id: int, stops: bool) -> str | None:
+    """Why it may not be closed yet. One that stops on failure leaves queued runs undone, never a running one."""
+    tx = work.tx
+    if tx.row(_ANY_WANTED, {"backfill_id": backfill_id, "states": _OPEN}) is None:
+        return None
+    if not stops or tx.row(_ANY_FAILED, {"backfill_id": backfill_id}) is None:
+        return "a wanted run is still open"
+    running = tx.row(_ANY_WANTED, {"backfill_id": backfill_id, "states": [DagRunState.RUNNING.value]})
+    return None if running is None else "a wanted run is still running"
+
+
+def _closed_doubt(work: Workspace, verdict: BackfillVerdict) -> str | None:
+    """Where queued runs may stay undone, a closed one may have been opened and have ended otherwise meanwhile."""
+    counts = work.tx.rows(_COUNTS, {"backfill_id": verdict.id})
+    found = {DagRunState(state): count for state, count in counts if DagRunState(state) in CLOSED}
+    if found == {state: count for state, count in verdict.closed.items() if count}:
+        return None
+    return f"its closed runs are {', '.join(f'{n} {state}' for state, n in sorted(found.items())) or 'none'} by now"

@@ -1,0 +1,252 @@
+"""A try is claimed once and reported once. What an outcome leads to is decided before it gets here.
+
+Every statement names the try: its row, state, try number and, once claimed, its token. With the state alone, a stale
+worker could finish somebody else's try.
+"""
+
+from typing import Any
+
+from msgspec import convert, to_builtins
+from msgspec.structs import replace
+from sqlalchemy import bindparam, select, text
+
+from tailrace.effects.requests import Accepted
+from tailrace.effects.tries import Claim, ClaimRequest, RefusalReason, Refused, TryOutcome
+from tailrace.metastore.db.columns import to_json
+from tailrace.metastore.db.tables import dag_run, task_instance
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.rows import STATES, conf_from, holder_text
+from tailrace.metastore.writes.records import Author, insert_history, record, recorded
+from tailrace.metastore.writes.task_instances import (
+    CLAIM,
+    StateChange,
+    claimed_row,
+    delete_xcoms,
+    end_claimed_try,
+    refused_row,
+)
+from tailrace.metastore.writes.xcoms import write_xcoms
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.model.transitions import Actor, Cause
+from tailrace.planning.retries import AfterTry
+
+_succeeded = dag_run.alias("succeeded")
+_earlier = dag_run.alias("earlier")
+
+_NEWEST_SUCCESS = (
+    select(_earlier.c.id)
+    .where(
+        _earlier.c.dag_id == dag_run.c.dag_id,
+        _earlier.c.logical_date < dag_run.c.logical_date,
+        text(f"earlier.state = '{DagRunState.SUCCESS}'"),  # literal: the partial index is used only so
+    )
+    .order_by(_earlier.c.logical_date.desc())
+    .limit(1)
+    .correlate(dag_run)
+    .scalar_subquery()
+)
+
+#: The run is locked against being ended or cancelled meanwhile; any number of claims may share that lock.
+_RUN_OF_TRY = (
+    select(
+        task_instance.c.task_id,
+        task_instance.c.map_index,
+        task_instance.c.state.label("task_instance_state"),
+        task_instance.c.try_number,
+        dag_run.c.dag_id,
+        dag_run.c.run_id,
+        dag_run.c.state,
+        dag_run.c.logical_date,
+        dag_run.c.interval_start,
+        dag_run.c.interval_end,
+        dag_run.c.run_type,
+        dag_run.c.conf,
+        dag_run.c.disable_retry,
+        dag_run.c.mark_success,
+        _succeeded.c.interval_start.label("success_start"),
+        _succeeded.c.interval_end.label("success_end"),
+    )
+    .select_from(
+        task_instance.join(dag_run, dag_run.c.id == task_instance.c.dag_run_id).outerjoin(
+            _succeeded, _succeeded.c.id == _NEWEST_SUCCESS
+        )
+    )
+    .where(task_instance.c.id == bindparam("task_instance"))
+    .with_for_update(read=True, of=dag_run)
+)
+
+_FOUND = (
+    select(
+        task_instance.c.state,
+        task_instance.c.try_number,
+        task_instance.c.token,
+        task_instance.c.stopping_to,
+        task_instance.c.max_tries,
+        task_instance.c.lost_tries,
+    )
+    .where(task_instance.c.id == bindparam("task_instance"))
+    .with_for_update(key_share=True)
+)
+
+
+def claim_try(tx: Transaction, request: ClaimRequest, write_id: str) -> dict[str, Any]:
+    """queued → running for one worker, once; the answer is recorded under ``write_id`` (see ``claimed_from``).
+
+    A refusal writes nothing, so it must not be answered to the repetition of a claim that landed: the worker would
+    drop a try that is its own (found by the simulator, seed 4 with a lost answer).
+    """
+    answer = _claim_or_refusal(tx, request, write_id)
+    if "refused" in answer:
+        landed = recorded(tx, write_id)
+        return answer if landed is None else dict(landed[0])
+    return answer
+
+
+def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> dict[str, Any]:
+    row = tx.row(_RUN_OF_TRY, {"task_instance": request.id})
+    if row is None:
+        return _refusal(RefusalReason.GONE, "no such task instance")
+    key = TaskInstanceKey(row.dag_id, row.run_id, row.task_id, row.map_index)
+    if row.state != DagRunState.RUNNING:
+        return _refusal(RefusalReason.RUN_NOT_RUNNING, f"{key}: expected its run running, found it {row.state}")
+    now = tx.moment
+    won = tx.rows(
+        CLAIM,
+        {
+            "row": request.id,
+            "from_state": TaskInstanceState.QUEUED,
+            "from_try": request.try_number,
+            "at": now.wall,
+            "to_holder": holder_text(request.worker, request.task),
+            "to_code_hash": request.code_hash,
+            "to_lease_until": now.lease + request.lease_seconds,
+            "to_lease_epoch": now.epoch,
+            "to_lease_seconds": request.lease_seconds,
+        },
+    )
+    if not won:
+        found = tx.row(_FOUND, {"task_instance": request.id})
+        reason = (
+            RefusalReason.OTHER_TRY
+            if found.state == TaskInstanceState.QUEUED and found.try_number != request.try_number
+            else RefusalReason.NOT_QUEUED
+        )
+        expected = f"expected queued try {request.try_number}"
+        return _refusal(reason, f"{key}: {expected}, found {found.state} try {found.try_number}")
+    token, max_tries, lost_tries = won[0]
+    if token > 1:  # an earlier claim may have left some
+        delete_xcoms(tx, request.id)
+    holder = f"worker {request.worker.pid} on {request.worker.host}"
+    author = Author(now.wall, write_id, Actor.WORKER)
+    insert_history(tx, [claimed_row(author, request.id, key, request.try_number, token, holder)])
+    claim = Claim(
+        id=request.id,
+        key=TryKey(key, request.try_number),
+        token=token,
+        max_tries=max_tries,
+        lost_tries=lost_tries,
+        logical_date=row.logical_date,
+        data_interval=DataInterval(row.interval_start, row.interval_end),
+        run_type=row.run_type,
+        run_conf=None,
+        disable_retry=row.disable_retry,
+        mark_success=row.mark_success,
+        started_at=now.wall,
+        previous_success=None if row.success_start is None else DataInterval(row.success_start, row.success_end),
+    )
+    # The conf goes along as it is stored: what is wrong with it must not keep the claim from landing.
+    result = {"claim": to_builtins(claim), "conf": row.conf}
+    record(tx, write_id, result)
+    return result
+
+
+def claimed_from(result: dict[str, Any]) -> Claim | Refused:
+    """The answer to a claim, from its record."""
+    if "refused" in result:
+        return Refused(RefusalReason(result["refused"]), result["found"])
+    return replace(convert(result["claim"], Claim), run_conf=conf_from(result["conf"]))
+
+
+def report_outcome(
+    tx: Transaction, claim: Claim, outcome: TryOutcome, after: AfterTry, write_id: str
+) -> dict[str, Any]:
+    """End the try as ``after`` says, XComs included; or, while it is stopping, as the person who stopped it intended.
+
+    A late result changes nothing and is recorded in history as refused.
+    """
+    author = Author(tx.moment.wall, write_id, Actor.WORKER)
+    history: list[dict[str, Any]] = []
+    change = _change(author, claim, TaskInstanceState.RUNNING, after, outcome)
+    if end_claimed_try(tx, author, change, history):
+        if outcome.xcoms:
+            write_xcoms(tx, claim.id, outcome.xcoms)
+    else:
+        found = tx.row(_FOUND, {"task_instance": claim.id})
+        stopped = _as_intended(found, claim)
+        if stopped is not None:
+            change = _change(author, claim, TaskInstanceState.STOPPING, stopped, None)
+        if stopped is None or not end_claimed_try(tx, author, change, history):
+            return _refuse_late(tx, author, claim, found, change)
+    insert_history(tx, history)
+    result = {"accepted": change.after.value}
+    record(tx, write_id, result)
+    return result
+
+
+def reported_from(result: dict[str, Any]) -> Accepted | Refused:
+    """The answer to a report, from its record."""
+    if "refused" in result:
+        return Refused(RefusalReason(result["refused"]), result["found"])
+    return Accepted(result["accepted"])
+
+
+def _change(
+    author: Author, claim: Claim, before: TaskInstanceState, after: AfterTry, outcome: TryOutcome | None
+) -> StateChange:
+    followed = None if outcome is None or outcome.followed is None else list(outcome.followed)
+    return StateChange(
+        claim.id,
+        claim.task_instance,
+        before,
+        after.state,
+        after.cause,
+        after.reason,
+        claim.key.try_number,
+        after.max_tries,
+        after.lost_tries,
+        token=claim.token,
+        retry_at=None if after.retry_delay is None else author.at + after.retry_delay,
+        followed=None if followed is None else to_json(followed),
+        evidence=None if followed is None else {"followed": followed},
+    )
+
+
+def _as_intended(found: Any, claim: Claim) -> AfterTry | None:
+    """What a stopping try of this claim becomes: what the person wanted, whatever its process still did."""
+    if found is None or found.state != TaskInstanceState.STOPPING:
+        return None
+    if found.try_number != claim.key.try_number or found.token != claim.token:
+        return None
+    intent = STATES[found.stopping_to or TaskInstanceState.NONE.value]
+    return AfterTry(intent, Cause.OUTCOME, "stopped as asked", found.max_tries, found.lost_tries)
+
+
+def _refuse_late(tx: Transaction, author: Author, claim: Claim, found: Any, change: StateChange) -> dict[str, Any]:
+    expected = f"expected running with token {claim.token}"
+    if found is None:
+        refused = _refusal(RefusalReason.GONE, f"{claim.key}: {expected}, found no such task instance")
+        record(tx, author.write_id, refused)
+        return refused
+    other = found.try_number != claim.key.try_number
+    words = f"{claim.key}: {expected}, found {found.state} try {found.try_number} with token {found.token}"
+    refused = _refusal(RefusalReason.OTHER_TRY if other else RefusalReason.STALE_TOKEN, words)
+    late = replace(change, before=STATES[found.state], reason=words, evidence=None)
+    insert_history(tx, [refused_row(author, late)])
+    record(tx, author.write_id, refused)
+    return refused
+
+
+def _refusal(reason: RefusalReason, found: str) -> dict[str, Any]:
+    return {"refused": reason.value, "found": found}

@@ -1,0 +1,124 @@
+"""The rows of jobs: who drives work, and until when they are believed alive. Who is dead is decided by the callers."""
+
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, text, update
+
+from tailrace.metastore.db.columns import from_json, to_json
+from tailrace.metastore.db.tables import job
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.rows import job_alive
+from tailrace.metastore.plans.waits import end_waits
+from tailrace.metastore.writes.records import record
+from tailrace.model.keys import ProcessIdentity
+from tailrace.model.states import JobState
+from tailrace.planning.explained import JobTrouble
+
+_START = insert(job).returning(job.c.id)
+_BEAT = (
+    update(job)
+    .where(job.c.id == bindparam("job"), job.c.state == JobState.RUNNING)
+    .values(
+        heartbeat_at=bindparam("at"),
+        lease_until=bindparam("until"),
+        lease_epoch=bindparam("epoch"),
+        lease_seconds=bindparam("seconds"),
+        trouble=bindparam("hindered"),
+    )
+)
+_END = (
+    update(job)
+    .where(job.c.id == bindparam("job"), job.c.state == JobState.RUNNING)
+    .values(state=bindparam("after"), ended_at=bindparam("at"))
+)
+_RUNNING_ON = (
+    select(job.c.id, job.c.host, job.c.boot_id, job.c.pid, job.c.start_time, job.c.namespace)
+    .where(text(f"job.state = '{JobState.RUNNING}'"), job.c.host == bindparam("on_host"))
+    .order_by(job.c.id)
+)
+
+
+_MOST_FILES = 200
+
+_SCHEDULERS = select(job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds).where(
+    text(f"job.state = '{JobState.RUNNING}'"), job.c.kind == "scheduler"
+)
+
+
+def start_job(
+    tx: Transaction,
+    kind: str,
+    identity: ProcessIdentity,
+    dag_id: str | None,
+    backfill_id: int | None,
+    lease_seconds: float,
+    write_id: str,
+) -> dict[str, Any]:
+    """Record a running job; the answer holds its row."""
+    now = tx.moment
+    values = {
+        "kind": kind,
+        "state": JobState.RUNNING,
+        "dag_id": dag_id,
+        "backfill_id": backfill_id,
+        "host": identity.host,
+        "boot_id": identity.boot_id,
+        "pid": identity.pid,
+        "start_time": identity.start_time,
+        "namespace": identity.namespace,
+        "trouble": "",
+        "started_at": now.wall,
+        "heartbeat_at": now.wall,
+        "lease_until": now.lease + lease_seconds,
+        "lease_epoch": now.epoch,
+        "lease_seconds": lease_seconds,
+    }
+    result = {"id": tx.rows(_START, values)[0][0]}
+    record(tx, write_id, result)
+    return result
+
+
+def heartbeat(tx: Transaction, job_id: int, lease_seconds: float, trouble: JobTrouble) -> bool:
+    """Whether the job is still believed alive; its lease then lasts ``lease_seconds`` from now."""
+    now = tx.moment
+    values = {
+        "job": job_id,
+        "at": now.wall,
+        "until": now.lease + lease_seconds,
+        "epoch": now.epoch,
+        "seconds": lease_seconds,
+        "hindered": trouble_text(trouble),
+    }
+    return tx.change(_BEAT, values) == 1
+
+
+def trouble_text(trouble: JobTrouble) -> str:
+    """What hinders a job, as it is kept in its row; of very many files only the first."""
+    if trouble == JobTrouble():
+        return ""
+    files, dags = (dict(islice(sorted(each.items()), _MOST_FILES)) for each in (trouble.files, trouble.dags))
+    return to_json({"tries": trouble.tries, "files": files, "dags": dags})
+
+
+def trouble_from(text: str) -> JobTrouble:
+    """What ``trouble_text`` wrote."""
+    return JobTrouble(**from_json(text)) if text else JobTrouble()
+
+
+def end_job(tx: Transaction, job_id: int, state: JobState) -> None:
+    """Record how a running job ended; one that has ended is left as it is."""
+    tx.change(_END, {"job": job_id, "after": state, "at": tx.moment.wall})
+    end_waits(tx, job_id)
+
+
+def jobs_running_on(tx: Transaction, host: str) -> tuple[tuple[int, ProcessIdentity], ...]:
+    """Jobs of this host that have not said that they ended."""
+    return tuple((id, ProcessIdentity(*identity)) for id, *identity in tx.rows(_RUNNING_ON, {"on_host": host}))
+
+
+def is_scheduler_alive(tx: Transaction) -> bool:
+    """Whether any scheduler is believed alive."""
+    return any(
+        job_alive(state, until, epoch, seconds, tx.moment) for state, until, epoch, seconds in tx.rows(_SCHEDULERS)
+    )

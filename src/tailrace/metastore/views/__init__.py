@@ -1,0 +1,1 @@
+"""What is shown to people and to the audit. No planning step reads any of it."""

@@ -1,0 +1,252 @@
+"""Reads what the audit looks at, in one transaction: history and task instances a page at a time. Checks nothing."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct, convert
+from sqlalchemy import ColumnElement, Select, Table, bindparam, select, type_coerce
+from sqlalchemy.types import NullType
+
+from tailrace.audit.checks import examine
+from tailrace.audit.records import (
+    AuditRecords,
+    BackfillRecord,
+    HistoryRecord,
+    Report,
+    RunRecord,
+    TaskInstanceRecord,
+    Unreadable,
+)
+from tailrace.metastore.db.columns import from_json
+from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, dag_version, history, pool, task_instance
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.views.readable import is_undecodable, raw_text, undecodable_cells, unreadable_cells
+from tailrace.metastore.writes.evidence import StoredBlocker, blocked_from, evidence_from
+from tailrace.metastore.writes.specs import spec_from, spec_hash
+from tailrace.model.spec import DagSpec
+
+#: Rows read at a time: enough that asking costs nothing beside reading.
+PAGE = 2000
+
+_HISTORY = (
+    select(
+        history.c.id,
+        history.c.kind,
+        history.c.dag_id,
+        history.c.run_id,
+        history.c.task_id,
+        history.c.map_index,
+        history.c.backfill_id,
+        history.c.before,
+        history.c.after,
+        history.c.actor,
+        history.c.cause,
+        history.c.try_number,
+        history.c.token,
+        history.c.dag_version_id,
+        history.c.task_instance_id,
+        history.c.pool,
+        history.c.evidence,
+    )
+    .where(history.c.id > bindparam("after_id"))
+    .order_by(history.c.id)
+    .limit(PAGE)
+)
+_TASK_INSTANCES = (
+    select(
+        task_instance.c.id,
+        dag_run.c.dag_id,
+        dag_run.c.run_id,
+        task_instance.c.task_id,
+        task_instance.c.map_index,
+        task_instance.c.state,
+        task_instance.c.try_number,
+        task_instance.c.token,
+        task_instance.c.pool,
+        task_instance.c.pool_slots,
+        task_instance.c.followed,
+    )
+    .select_from(task_instance)
+    .outerjoin(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
+    .where(task_instance.c.id > bindparam("after_id"))
+    .order_by(task_instance.c.id)
+    .limit(PAGE)
+)
+
+
+def _as_it_is(column: Any) -> ColumnElement[Any]:
+    """A cell as the driver gives it: SQLite may hold anything, and one such cell must not end the whole reading."""
+    return type_coerce(column, NullType()).label(column.name)
+
+
+_RUNS = select(
+    dag_run.c.id,
+    dag_run.c.dag_id,
+    dag_run.c.run_id,
+    dag_run.c.state,
+    _as_it_is(dag_run.c.logical_date),
+    dag_run.c.run_type,
+    _as_it_is(dag_run.c.ignore_depends_on_past),
+    dag_run.c.pool,
+    dag_run.c.dag_version_id,
+    dag_run.c.blocked,
+).order_by(dag_run.c.id)
+_BACKFILLS = select(backfill.c.id, backfill.c.dag_id, backfill.c.state, _as_it_is(backfill.c.stop_on_failure)).order_by(
+    backfill.c.id
+)
+_WANTED = (
+    select(backfill_run.c.backfill_id, dag_run.c.run_id)
+    .join(dag_run, dag_run.c.id == backfill_run.c.dag_run_id)
+    .order_by(backfill_run.c.backfill_id, backfill_run.c.ordinal, dag_run.c.id)
+)
+_STRUCTURES = select(dag_version.c.id, dag_version.c.dag_id, dag_version.c.spec_hash, dag_version.c.spec).order_by(
+    dag_version.c.id
+)
+
+
+_POOLS = select(pool.c.name, pool.c.slots)
+
+
+class PagedRecords(Struct, frozen=True):
+    """Everything an audit looks at, of one open transaction, with only a page of it in memory."""
+
+    tx: Transaction
+    runs: tuple[RunRecord, ...]
+    backfills: tuple[BackfillRecord, ...]
+    structures: Mapping[int, DagSpec]
+    pools: Mapping[str, int]
+    damaged: tuple[str, ...]
+    unreadable: tuple[Unreadable, ...] = ()
+
+    @property
+    def history(self) -> Iterator[HistoryRecord]:
+        """Every row, in order."""
+        return (_history(row) for row in _usable(_pages(self.tx, _HISTORY), _HISTORY, history, self.unreadable))
+
+    @property
+    def task_instances(self) -> Iterator[TaskInstanceRecord]:
+        """Every task instance, by row."""
+        rows = _usable(_pages(self.tx, _TASK_INSTANCES), _TASK_INSTANCES, task_instance, self.unreadable)
+        return map(_task_instance, rows)
+
+
+def audited(tx: Transaction) -> Report:
+    """What an audit finds, of every row and every cell."""
+    if tx.postgres or not is_undecodable(tx):
+        return examine(page_audit_records(tx, tuple(unreadable_cells(tx))))
+    with raw_text(tx):
+        return examine(page_audit_records(tx, (*undecodable_cells(tx), *unreadable_cells(tx))))
+
+
+def page_audit_records(tx: Transaction, unreadable: tuple[Unreadable, ...] = ()) -> PagedRecords:
+    """What an audit looks at, to be read while this transaction lasts; but for what is known to be unreadable."""
+
+    def rows(wanted: Select[Any], table: Table) -> list[Any]:
+        return list(_usable(tx.rows(wanted), wanted, table, unreadable))
+
+    wanted: dict[int, list[str]] = {}
+    for backfill_id, run_id in tx.rows(_WANTED):
+        wanted.setdefault(backfill_id, []).append(run_id)
+    structures, damaged = _structures(rows(_STRUCTURES, dag_version))
+    return PagedRecords(
+        tx,
+        runs=_runs(rows(_RUNS, dag_run)),
+        backfills=tuple(
+            BackfillRecord(row.id, row.dag_id, row.state, row.stop_on_failure, tuple(wanted.get(row.id, ())))
+            for row in rows(_BACKFILLS, backfill)
+        ),
+        structures=structures,
+        pools={row.name: row.slots for row in rows(_POOLS, pool)},
+        damaged=damaged,
+        unreadable=unreadable,
+    )
+
+
+def read_audit_records(tx: Transaction) -> AuditRecords:
+    """The same, all of it in memory: for histories that are looked at more than once, and that nobody has touched."""
+    paged = page_audit_records(tx)
+    return AuditRecords(
+        history=tuple(paged.history),
+        task_instances=tuple(paged.task_instances),
+        runs=paged.runs,
+        backfills=paged.backfills,
+        structures=paged.structures,
+        pools=paged.pools,
+        damaged=paged.damaged,
+    )
+
+
+def _pages(tx: Transaction, page: Select[Any]) -> Iterator[Any]:
+    last = 0
+    while rows := tx.rows(page, {"after_id": last}):
+        yield from rows
+        last = rows[-1][0]
+
+
+def _usable(
+    rows: Iterable[Any], wanted: Select[Any], table: Table, unreadable: tuple[Unreadable, ...]
+) -> Iterable[Any]:
+    """The rows of which every cell that is asked for can be read; the first of these is the key."""
+    asked = {column.name for column in wanted.exported_columns}
+    bad = {each.row for each in unreadable if each.table == table.name and each.column in asked}
+    return (row for row in rows if str(row[0]) not in bad) if bad else rows
+
+
+def _structures(rows: Iterable[Any]) -> tuple[dict[int, DagSpec], tuple[str, ...]]:
+    whole: dict[int, DagSpec] = {}
+    damaged: list[str] = []
+    for row in rows:
+        spec = _spec(row)
+        if spec is None:
+            damaged.append(f"{row.dag_id} version {row.id}")
+        else:
+            whole[row.id] = spec
+    return whole, tuple(damaged)
+
+
+def _spec(row: Any) -> DagSpec | None:
+    """The structure as it was stored, or None."""
+    if spec_hash(row.spec) != row.spec_hash:
+        return None
+    try:
+        spec = spec_from(row.spec)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return spec if spec.dag_id == row.dag_id else None
+
+
+def _runs(rows: Sequence[Any]) -> tuple[RunRecord, ...]:
+    return tuple(
+        RunRecord(
+            dag_id=row.dag_id,
+            run_id=row.run_id,
+            state=row.state,
+            logical_date=_moment(row.logical_date),
+            run_type=row.run_type,
+            ignore_depends_on_past=bool(row.ignore_depends_on_past),
+            pool=row.pool,
+            structure=row.dag_version_id,
+            id=row.id,
+            blocked=None if row.blocked is None else blocked_from(convert(from_json(row.blocked), list[StoredBlocker])),
+        )
+        for row in rows
+    )
+
+
+def _moment(stored: Any) -> datetime:
+    return stored if isinstance(stored, datetime) else datetime.fromisoformat(f"{stored}+00:00")
+
+
+def _task_instance(row: Any) -> TaskInstanceRecord:
+    columns: list[Any] = list(row[1:])
+    columns[0], columns[1] = columns[0] or "", columns[1] or "(no run)"
+    columns[-1] = None if columns[-1] is None else tuple(from_json(columns[-1]))
+    return TaskInstanceRecord(*columns)
+
+
+def _history(row: Any) -> HistoryRecord:
+    columns: list[Any] = list(row)
+    if row.evidence is not None:
+        columns[-1] = evidence_from(row.evidence, row.kind, row.cause, row.after)
+    return HistoryRecord(*columns)

@@ -1,0 +1,293 @@
+"""What people are shown: lists and summaries, each read in one transaction. Nothing here is read by a planning step."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from msgspec import Struct
+from sqlalchemy import Select, func, select
+
+from tailrace.metastore.db.tables import backfill, backfill_run, dag, dag_run, dag_version, task_instance
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.failed_inside import Failures, failures_of_backfills, failures_of_runs
+from tailrace.metastore.views.loaded import LoadedDag, loaded_dags
+from tailrace.metastore.views.summaries import (
+    BackfillSummary,
+    run_counts,
+    summarize,
+    task_instance_counts,
+    wanted_by,
+)
+from tailrace.metastore.writes.specs import spec_from
+from tailrace.model.intervals import DataInterval
+from tailrace.model.spec import DagSpec
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.planning.failed_tasks import FailedTasks
+
+R = TypeVar("R")
+
+_MOST_RUNNING_SHOWN = 5
+
+
+class BackfillProgress(Struct, frozen=True):
+    """Counts of one backfill at one moment; ``running`` names a few running task instances."""
+
+    runs: Mapping[DagRunState, int]
+    task_instances: Mapping[TaskInstanceState, int]
+    running: tuple[str, ...]
+
+
+class BackfillLine(Struct, frozen=True):
+    """One backfill in a list. ``runs`` counts its wanted runs by state."""
+
+    id: int
+    dag_id: str
+    state: str
+    paused: bool
+    start: datetime
+    end: datetime
+    reprocess: str
+    command: str
+    reason: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    runs: Mapping[str, int]
+    failures: Failures = Failures()
+
+
+class RunLine(Struct, frozen=True):
+    """One run in a list. ``task_instances`` counts them by state, ``failures`` by task those that failed."""
+
+    id: int
+    dag_id: str
+    run_id: str
+    logical_date: datetime
+    data_interval: DataInterval
+    state: str
+    run_type: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    reason: str
+    task_instances: Mapping[str, int]
+    failures: FailedTasks = FailedTasks()
+    conf: str | None = None  # JSON
+
+
+class TaskInstanceLine(Struct, frozen=True):
+    """One task instance of a run, as ``runs show`` lists it."""
+
+    task_id: str
+    map_index: int
+    state: str
+    try_number: int
+    start: datetime | None
+    end: datetime | None
+    reason: str
+
+
+class DagStats(Struct, frozen=True):
+    """What the metastore holds of one DAG, counted by state."""
+
+    dag_id: str
+    paused: bool
+    runs: Mapping[str, int]
+    task_instances: Mapping[str, int]
+
+
+class Views:
+    """The reading part of the metastore's face. ``read`` does some work over one snapshot."""
+
+    def read(self, work: Callable[[Transaction], R]) -> R:
+        """Do ``work`` in one read transaction; the metastore itself defines it."""
+        raise TypeError(f"{type(self).__name__} does not read anything")
+
+    def backfill_progress(self, backfill_id: int) -> BackfillProgress:
+        """The counts of one backfill, for a display."""
+
+        def work(tx: Transaction) -> BackfillProgress:
+            runs = {DagRunState(state): count for state, count in run_counts(tx, backfill_id).items()}
+            counted = {
+                TaskInstanceState(state): count for state, count in task_instance_counts(tx, backfill_id).items()
+            }
+            return BackfillProgress(runs, counted, _some_running(tx, backfill_id))
+
+        return self.read(work)
+
+    def list_backfills(self, dag_id: str | None = None, limit: int = 50) -> tuple[BackfillLine, ...]:
+        """Backfills, newest first."""
+        wanted = select(backfill).order_by(backfill.c.id.desc()).limit(limit)
+        if dag_id is not None:
+            wanted = wanted.where(backfill.c.dag_id == dag_id)
+        return self.read(lambda tx: _backfill_lines(tx, wanted))
+
+    def show_backfill(self, backfill_id: int | None) -> BackfillLine | None:
+        """One backfill, the newest by default; None when there is none."""
+        wanted = select(backfill).order_by(backfill.c.id.desc()).limit(1)
+        if backfill_id is not None:
+            wanted = wanted.where(backfill.c.id == backfill_id)
+
+        return self.read(lambda tx: next(iter(_backfill_lines(tx, wanted)), None))
+
+    def backfill_summary(self, backfill_id: int) -> BackfillSummary:
+        """How a backfill stands. Raises KeyError for one that does not exist."""
+        return self.read(lambda tx: summarize(tx, backfill_id))
+
+    def runs_of_backfill(self, backfill_id: int, limit: int = 1000) -> tuple[RunLine, ...]:
+        """The runs a backfill wants, in its order."""
+        wanted = (
+            select(dag_run)
+            .join(backfill_run, backfill_run.c.dag_run_id == dag_run.c.id)
+            .where(backfill_run.c.backfill_id == backfill_id)
+            .order_by(backfill_run.c.ordinal)
+            .limit(limit)
+        )
+        return self.read(lambda tx: _run_lines(tx, wanted))
+
+    def list_runs(self, dag_id: str | None = None, state: str | None = None, limit: int = 100) -> tuple[RunLine, ...]:
+        """Runs, newest logical date first."""
+        wanted = select(dag_run).order_by(dag_run.c.logical_date.desc(), dag_run.c.id.desc()).limit(limit)
+        if dag_id is not None:
+            wanted = wanted.where(dag_run.c.dag_id == dag_id)
+        if state is not None:
+            wanted = wanted.where(dag_run.c.state == state)
+        return self.read(lambda tx: _run_lines(tx, wanted))
+
+    def find_runs(self, dag_id: str, run_id: str) -> tuple[RunLine, ...]:
+        """The run of this id, if there is one."""
+        wanted = select(dag_run).where(dag_run.c.dag_id == dag_id, dag_run.c.run_id == run_id)
+        return self.read(lambda tx: _run_lines(tx, wanted))
+
+    def runs_between(self, dag_id: str, first: datetime, last: datetime, limit: int) -> tuple[RunLine, ...]:
+        """The runs whose logical date is between these, both inclusive, oldest first."""
+        of_dates = dag_run.c.logical_date.between(first, last)
+        wanted = select(dag_run).where(dag_run.c.dag_id == dag_id, of_dates).order_by(dag_run.c.logical_date)
+        return self.read(lambda tx: _run_lines(tx, wanted.limit(limit)))
+
+    def task_instances_of(self, run: int) -> tuple[TaskInstanceLine, ...]:
+        """The task instances of a run (its row), in topological order."""
+        wanted = (
+            select(
+                task_instance.c.task_id,
+                task_instance.c.map_index,
+                task_instance.c.state,
+                task_instance.c.try_number,
+                task_instance.c.started_at,
+                task_instance.c.ended_at,
+                task_instance.c.reason,
+            )
+            .where(task_instance.c.dag_run_id == run)
+            .order_by(task_instance.c.id)
+        )
+        return self.read(lambda tx: tuple(TaskInstanceLine(*row) for row in tx.rows(wanted)))
+
+    def dag_stats(self, dag_id: str | None = None) -> tuple[DagStats, ...]:
+        """Per DAG, runs and task instances by state (the thread's per-DAG statistics)."""
+
+        def work(tx: Transaction) -> tuple[DagStats, ...]:
+            runs = _by_dag(tx, select(dag_run.c.dag_id, dag_run.c.state, func.count()).group_by("dag_id", "state"))
+            counted = select(task_instance.c.dag_id, task_instance.c.state, func.count()).group_by("dag_id", "state")
+            task_instances = _by_dag(tx, counted)
+            known = tx.rows(select(dag.c.dag_id, dag.c.paused).order_by(dag.c.dag_id))
+            return tuple(
+                DagStats(name, paused, runs.get(name, {}), task_instances.get(name, {}))
+                for name, paused in known
+                if dag_id is None or name == dag_id
+            )
+
+        return self.read(work)
+
+    def stored_dag(self, dag_id: str) -> DagSpec | None:
+        """The DAG's newest structure that any job has used; None for a DAG no job has ever run."""
+        wanted = (
+            select(dag_version.c.spec).join(dag, dag.c.dag_version_id == dag_version.c.id).where(dag.c.dag_id == dag_id)
+        )
+
+        def work(tx: Transaction) -> DagSpec | None:
+            row = tx.row(wanted)
+            return None if row is None else spec_from(row[0])
+
+        return self.read(work)
+
+    def known_dags(self) -> tuple[str, ...]:
+        """The ids of the DAGs that any job has run, or a person has paused."""
+        return self.read(lambda tx: tuple(row[0] for row in tx.rows(select(dag.c.dag_id).order_by(dag.c.dag_id))))
+
+    def loaded_dags(self) -> tuple[LoadedDag, ...]:
+        """Every DAG as it was loaded last."""
+        return self.read(loaded_dags)
+
+
+def _by_dag(tx: Transaction, counted: Select[Any]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for name, state, count in tx.rows(counted):
+        found.setdefault(name, {})[state] = count
+    return found
+
+
+def _some_running(tx: Transaction, backfill_id: int) -> tuple[str, ...]:
+    wanted = (
+        select(task_instance.c.task_id, dag_run.c.logical_date)
+        .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
+        .join(backfill_run, wanted_by(backfill_id))
+        .where(task_instance.c.state == TaskInstanceState.RUNNING.value)
+        .order_by(task_instance.c.started_at)
+        .limit(_MOST_RUNNING_SHOWN)
+    )
+    return tuple(f"{task_id} @ {date.isoformat()}" for task_id, date in tx.rows(wanted))
+
+
+def _backfill_lines(tx: Transaction, wanted: Select[Any]) -> tuple[BackfillLine, ...]:
+    rows = tx.rows(wanted)
+    failures = failures_of_backfills(tx, [row.id for row in rows])
+    return tuple(
+        BackfillLine(
+            id=row.id,
+            dag_id=row.dag_id,
+            state=row.state,
+            paused=row.paused,
+            start=row.range_start,
+            end=row.range_end,
+            reprocess=row.reprocess,
+            command=row.command,
+            reason=row.reason,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            runs=run_counts(tx, row.id),
+            failures=failures.get(row.id, Failures()),
+        )
+        for row in rows
+    )
+
+
+def _run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[RunLine, ...]:
+    rows = tx.rows(wanted)
+    counts: dict[int, dict[str, int]] = {}
+    if rows:
+        counted = (
+            select(task_instance.c.dag_run_id, task_instance.c.state, func.count())
+            .where(task_instance.c.dag_run_id.in_([row.id for row in rows]))
+            .group_by(task_instance.c.dag_run_id, task_instance.c.state)
+        )
+        for run, state, count in tx.rows(counted):
+            counts.setdefault(run, {})[state] = count
+    failures = failures_of_runs(tx, [row.id for row in rows])
+    return tuple(
+        RunLine(
+            row.id,
+            row.dag_id,
+            row.run_id,
+            row.logical_date,
+            DataInterval(row.interval_start, row.interval_end),
+            row.state,
+            row.run_type,
+            row.started_at,
+            row.ended_at,
+            row.reason,
+            counts.get(row.id, {}),
+            failures.get(row.id, FailedTasks()),
+            row.conf,
+        )
+        for row in rows
+    )

@@ -1,0 +1,138 @@
+"""Reads the evidence of a history row by the shape that rows of its kind have: a part that lacks is as bad as none.
+
+What cannot be read is told by the audit, never raised here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct, convert
+
+from tailrace.audit.records import Blocked, Evidence
+from tailrace.metastore.db.columns import from_json
+from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+from tailrace.planning.reasons import AnyReason
+
+
+class StoredReason(Struct, forbid_unknown_fields=True):
+    """One dependency that is not met, and why: before there were codes, a sentence."""
+
+    dependency: str
+    reason: str | AnyReason
+
+
+class StoredKey(Struct, forbid_unknown_fields=True):
+    """A task instance's own name, whole."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+
+
+class StoredBlocker(Struct, forbid_unknown_fields=True):
+    """A task instance that a deadlock's proof names; where a previous run blocks it, that one too."""
+
+    task_instance: StoredKey
+    state: TaskInstanceState
+    reasons: list[StoredReason]
+    previous_run: str | None = None
+
+
+class _Verdict(Struct, forbid_unknown_fields=True):
+    task_instances: dict[int, TaskInstanceState]
+    previous: dict[int, DagRunState]
+    pools: dict[str, int | None]
+    blocked: list[StoredBlocker]
+
+
+class _Options(Struct, forbid_unknown_fields=True):
+    pool: str | None
+    ignores_past: bool
+
+
+class _Clear(Struct, forbid_unknown_fields=True):
+    clear: list[str]
+
+
+class _Choice(Struct, forbid_unknown_fields=True):
+    followed: list[str]
+
+
+class _Reopened(Struct, forbid_unknown_fields=True):
+    live: bool
+
+
+class _LookedBack(Struct, forbid_unknown_fields=True):
+    previous_run: str | None
+
+
+class _Stop(Struct, forbid_unknown_fields=True):
+    stopping_to: TaskInstanceState
+
+
+_Shape = type[_Verdict | _Options | _Clear | _Reopened | _Choice | _LookedBack]
+_SHAPES: Mapping[tuple[str, str], _Shape] = {
+    ("dag_run", Cause.JUDGED): _Verdict,
+    ("dag_run", Cause.ACTIVATED): _Options,
+    ("dag_run", Cause.REPROCESS): _Clear,
+    ("dag_run", Cause.CLEARED): _Reopened,
+    ("dag_run", Cause.MARKED): _Reopened,
+    ("dag_run", Cause.RESIZED): _Reopened,
+    ("task_instance", Cause.DEPENDENCIES_MET): _LookedBack,
+    ("task_instance", Cause.TRIGGER_RULE): _LookedBack,
+    ("task_instance", Cause.BRANCH): _LookedBack,
+    ("task_instance", Cause.OUTCOME): _Choice,
+}
+
+
+def evidence_from(text: str, kind: str, cause: str, after: str) -> Evidence:
+    """What was stored with a row."""
+    shape: Any = _SHAPES.get((kind, cause), dict[str, Any])
+    if kind == "task_instance" and after == TaskInstanceState.STOPPING:
+        shape = _Stop
+    try:
+        stored = convert(from_json(text), shape, str_keys=True)
+    except (ValueError, TypeError, RecursionError) as error:
+        return Evidence(damaged=str(error).splitlines()[0])
+    match stored:
+        case _Verdict():
+            return Evidence(
+                blocked=blocked_from(stored.blocked),
+                blocked_by={
+                    each.task_instance.task_id: each.previous_run
+                    for each in stored.blocked
+                    if each.previous_run is not None
+                },
+                assumed={id: str(state) for id, state in stored.task_instances.items()},
+                past={id: str(state) for id, state in stored.previous.items()},
+                pools=stored.pools,
+            )
+        case _Options():
+            return Evidence(run_pool=stored.pool, ignores_past=stored.ignores_past)
+        case _Clear():
+            return Evidence(clear=tuple(stored.clear))
+        case _Reopened():
+            return Evidence(live=stored.live)
+        case _LookedBack():
+            return Evidence(looked_at=stored.previous_run or "")
+        case _Choice():
+            return Evidence(followed=tuple(stored.followed))
+        case _Stop():
+            return Evidence(stopping_to=stored.stopping_to)
+        case _:
+            return Evidence()
+
+
+def blocked_from(stored: list[StoredBlocker]) -> tuple[Blocked, ...]:
+    """What a deadlock's proof names."""
+    return tuple(
+        Blocked(
+            (each.task_instance.dag_id, each.task_instance.run_id),
+            (each.task_instance.task_id, each.task_instance.map_index),
+            str(each.state),
+            tuple(why.dependency for why in each.reasons),
+        )
+        for each in stored
+    )

@@ -1,0 +1,62 @@
+"""Writes a compiled DAG as canonical JSON text and reads it back. Which version a run uses is decided elsewhere."""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import to_builtins
+
+from tailrace.metastore.db.columns import from_json, to_json
+from tailrace.model.rules import TriggerRule
+from tailrace.model.spec import BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec
+
+_DURATIONS = ("retry_delay", "max_retry_delay", "execution_timeout")
+_MOMENTS = ("start_date", "end_date")
+
+
+def spec_text(dag: DagSpec) -> str:
+    """The DAG as canonical JSON: the same DAG is the same text in every process. Durations are in seconds."""
+    return to_json(_plain(to_builtins(dag, builtin_types=(datetime, timedelta))))
+
+
+def spec_hash(text: str) -> str:
+    """The identity of a structure: sha256 of its text, hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def spec_from(text: str) -> DagSpec:
+    """The DAG that ``spec_text`` wrote, by this Tailrace or one that knew fewer fields: as it is, whatever it holds."""
+    fields = from_json(text)
+    fields["tasks"] = tuple(_task(task) for task in fields["tasks"])
+    schedule = fields["schedule"]
+    fields["schedule"] = Schedule(ScheduleKind(schedule["kind"]), schedule["expression"], schedule["timezone"])
+    fields["tags"] = tuple(fields["tags"])
+    for name in _MOMENTS:
+        fields[name] = None if fields[name] is None else datetime.fromisoformat(fields[name])
+    return DagSpec(**fields)
+
+
+def _task(fields: dict[str, Any]) -> TaskSpec:
+    for name in _DURATIONS:
+        fields[name] = None if fields[name] is None else timedelta(seconds=fields[name])
+    return TaskSpec(
+        **{
+            **fields,
+            "upstream": tuple(fields["upstream"]),
+            "downstream": tuple(fields["downstream"]),
+            "trigger_rule": TriggerRule(fields["trigger_rule"]),
+            "decides": BranchKind(fields["decides"]),
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value

@@ -1,0 +1,52 @@
+"""Keeps each structure a DAG has had, once, so that a run can name the one it was activated with."""
+
+from msgspec.structs import replace
+from sqlalchemy import bindparam, insert, select
+
+from tailrace.metastore.db.tables import dag_version
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.writes.specs import spec_hash, spec_text
+from tailrace.model.spec import DagSpec
+
+_FIND = select(dag_version.c.id).where(
+    dag_version.c.dag_id == bindparam("dag_id"), dag_version.c.spec_hash == bindparam("spec_hash")
+)
+_INSERT = insert(dag_version).returning(dag_version.c.id)
+
+
+class Structures:
+    """Finds the row of a DAG's structure, or writes it; remembers the last one found, which is nearly always asked."""
+
+    def __init__(self) -> None:
+        self._last: tuple[DagSpec, int] | None = None
+
+    def find(self, tx: Transaction, dag: DagSpec) -> int | None:
+        """The row of this structure, or None where nobody has written it yet."""
+        if self._last is not None and self._last[0] is dag:
+            return self._last[1]
+        row = tx.row(_FIND, {"dag_id": dag.dag_id, "spec_hash": spec_hash(_text(dag))})
+        if row is None:
+            return None
+        # Only what has been read is remembered: an insert may yet be rolled back.
+        self._last = (dag, int(row[0]))
+        return int(row[0])
+
+    def row_of(self, tx: Transaction, dag: DagSpec) -> int:
+        """The row of this structure; the DAG's guard row must be locked, so that two writers do not both insert it."""
+        found = self.find(tx, dag)
+        if found is not None:
+            return found
+        text = _text(dag)
+        values = {
+            "dag_id": dag.dag_id,
+            "spec_hash": spec_hash(text),
+            "code_hash": dag.code_hash,
+            "spec": text,
+            "created_at": tx.moment.wall,
+        }
+        return int(tx.rows(_INSERT, values)[0][0])
+
+
+def _text(dag: DagSpec) -> str:
+    """Where it was loaded from is no part of a structure: a file that is moved, or has another comment, is the same."""
+    return spec_text(replace(dag, file="", code_hash=""))

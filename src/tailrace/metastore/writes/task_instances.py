@@ -1,0 +1,251 @@
+"""Every write of a task instance's state: the columns each state sets, the transition table's leave, the history row.
+
+Nothing outside this file assigns a task instance's state; a test reads the sources for it. Each statement names the
+row, the state and the try number it was decided from, and the token where a worker holds it: with the state alone, a
+stale worker could finish somebody else's try. Whoever calls holds the rows under lock, or expects the guard to fail.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import bindparam, delete, insert, null, select, update
+
+from tailrace.errors import InternalError
+from tailrace.metastore.db.tables import task_instance, xcom
+from tailrace.metastore.db.transaction import Transaction, in_batches
+from tailrace.metastore.writes.records import REFUSED, TASK_INSTANCE, Author, task_instance_row
+from tailrace.model.keys import TaskInstanceKey
+from tailrace.model.states import FINISHED, TaskInstanceState
+from tailrace.model.transitions import Actor, Cause, task_instance_may
+from tailrace.planning.commands import NewTaskInstance
+
+_State = TaskInstanceState
+
+#: Nobody holds the try, and none is under way.
+_LET_GO: Mapping[str, Any] = {"holder": None, "lease_until": None, "stopping_to": null(), "retry_at": None}
+_ENDED: Mapping[str, Any] = {**_LET_GO, "ended_at": bindparam("to_ended_at"), "followed": bindparam("to_followed")}
+
+#: What becomes of the columns with each state that is taken, besides ``state``, ``cause``, ``reason`` and the budget.
+_COLUMNS: Mapping[TaskInstanceState, Mapping[str, Any]] = {
+    _State.NONE: {**_LET_GO, "queued_at": None, "started_at": None, "ended_at": None, "followed": None},
+    _State.QUEUED: {
+        **_LET_GO,
+        "try_number": bindparam("to_try_number"),
+        "pool": bindparam("to_pool"),
+        "pool_slots": bindparam("to_pool_slots"),
+        "priority": bindparam("to_priority"),
+        "queued_at": bindparam("at"),
+        "started_at": None,
+        "ended_at": None,
+        "followed": None,
+    },
+    _State.RUNNING: {
+        "token": task_instance.c.token + 1,
+        "started_at": bindparam("at"),
+        "ended_at": None,
+        "holder": bindparam("to_holder"),
+        "code_hash": bindparam("to_code_hash"),
+        "lease_until": bindparam("to_lease_until"),
+        "lease_epoch": bindparam("to_lease_epoch"),
+        "lease_seconds": bindparam("to_lease_seconds"),
+        "stopping_to": None,
+    },
+    _State.STOPPING: {"stopping_to": bindparam("to_stopping_to")},
+    _State.UP_FOR_RETRY: {**_ENDED, "retry_at": bindparam("to_retry_at")},
+    **dict.fromkeys(FINISHED, _ENDED),
+}
+
+_GUARDED = update(task_instance).where(
+    task_instance.c.id == bindparam("row"),
+    task_instance.c.state == bindparam("from_state"),
+    task_instance.c.try_number == bindparam("from_try"),
+)
+_TAKE_STATE: Mapping[TaskInstanceState, Any] = {
+    state: _GUARDED.values(
+        state=state,
+        cause=bindparam("why"),
+        reason=bindparam("words"),
+        max_tries=bindparam("to_max_tries"),
+        lost_tries=bindparam("to_lost_tries"),
+        **columns,
+    )
+    for state, columns in _COLUMNS.items()
+    if state is not _State.RUNNING
+}
+_TAKE_STATE_OF_TOKEN: Mapping[TaskInstanceState, Any] = {
+    state: statement.where(task_instance.c.token == bindparam("held")) for state, statement in _TAKE_STATE.items()
+}
+CLAIM = _GUARDED.values(state=_State.RUNNING, cause=Cause.CLAIMED, reason="", **_COLUMNS[_State.RUNNING]).returning(
+    task_instance.c.token, task_instance.c.max_tries, task_instance.c.lost_tries
+)
+_INSERT_TASK_INSTANCE = insert(task_instance)
+_ROWS_OF_RUNS = (
+    select(task_instance.c.id, task_instance.c.dag_run_id, task_instance.c.task_id, task_instance.c.map_index)
+    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
+    .order_by(task_instance.c.id)
+)
+_DELETE_XCOMS = delete(xcom).where(xcom.c.task_instance_id == bindparam("task_instance"))
+
+
+class StateChange(Struct, frozen=True):
+    """One task instance's new state, and what it was decided from. The budget is as it is to be afterwards.
+
+    ``ended_at`` is given only where it is not the moment of the write; ``token`` is that of the try it is about.
+    """
+
+    id: int
+    key: TaskInstanceKey
+    before: TaskInstanceState
+    after: TaskInstanceState
+    cause: Cause
+    reason: str
+    try_number: int
+    max_tries: int
+    lost_tries: int
+    before_try: int | None = None  # None: the same
+    token: int | None = None
+    ended_at: datetime | None = None
+    retry_at: datetime | None = None
+    followed: str | None = None  # JSON
+    stopping_to: TaskInstanceState | None = None
+    pool: str = ""
+    pool_slots: int = 0
+    priority: int = 0
+    evidence: Mapping[str, Any] | None = None
+
+
+def change_states(
+    tx: Transaction, author: Author, changes: Sequence[StateChange], history: list[dict[str, Any]]
+) -> None:
+    """Write these changes of rows under lock, in their order, and add a history row for each.
+
+    What becomes *none* has nothing left of its tries, their XComs included. Raises InternalError for a change that the
+    transition table does not have, and where a row is not as it was decided from.
+    """
+    for after, group in groupby(changes, key=lambda change: change.after):
+        alike = list(group)
+        for change in alike:
+            _require_legal(change, author.actor)
+            history.append(_history_row(author, change))
+        if tx.change_many(_TAKE_STATE[after], [_values(author, change) for change in alike]) != len(alike):
+            raise InternalError(f"{len(alike)} locked task instances were to become {after}, fewer did")
+        if after is _State.NONE:
+            tx.change_many(_DELETE_XCOMS, [{"task_instance": change.id} for change in alike])
+
+
+def end_claimed_try(tx: Transaction, author: Author, change: StateChange, history: list[dict[str, Any]]) -> bool:
+    """Write the end of a try that a worker holds by its ``token``; False if that is no longer so."""
+    if tx.change(_TAKE_STATE_OF_TOKEN[change.after], {**_values(author, change), "held": change.token}) != 1:
+        return False
+    _require_legal(change, author.actor)
+    history.append(_history_row(author, change))
+    return True
+
+
+def claimed_row(
+    author: Author, id: int, key: TaskInstanceKey, try_number: int, token: int, holder: str
+) -> dict[str, Any]:
+    """The history row of a claim that ``CLAIM`` has won."""
+    change = StateChange(id, key, _State.QUEUED, _State.RUNNING, Cause.CLAIMED, holder, try_number, 0, 0, token=token)
+    _require_legal(change, author.actor)
+    return _history_row(author, change)
+
+
+def refused_row(author: Author, change: StateChange) -> dict[str, Any]:
+    """The history row of a change that came too late: ``after`` is what it would have become."""
+    return _history_row(author, change, REFUSED)
+
+
+def delete_xcoms(tx: Transaction, id: int) -> None:
+    """Drop what earlier claims of this task instance have left."""
+    tx.change(_DELETE_XCOMS, {"task_instance": id})
+
+
+def insert_task_instances(
+    tx: Transaction, author: Author, new: Sequence[NewTaskInstance], history: list[dict[str, Any]]
+) -> None:
+    """Create them, in their order, so that rows follow it; what gets a state at once was marked by a person."""
+    if not new:
+        return
+    tx.change_many(_INSERT_TASK_INSTANCE, [_new_row(author, each) for each in new])
+    rows: dict[tuple[int, str, int], int] = {}
+    for runs in in_batches(sorted({each.run for each in new})):
+        rows.update(((run, task, index), id) for id, run, task, index in tx.rows(_ROWS_OF_RUNS, {"runs": runs}))
+    for each in new:
+        id = rows[each.run, each.key.task_id, each.key.map_index]
+        history.append(task_instance_row(author, each.key, id, None, _State.NONE, Cause.CREATED, ""))
+        if each.state is not _State.NONE:
+            marked = StateChange(id, each.key, _State.NONE, each.state, Cause.MARKED, each.reason, 0, each.max_tries, 0)
+            _require_legal(marked, author.actor)
+            history.append(_history_row(author, marked))
+
+
+def _require_legal(change: StateChange, actor: Actor) -> None:
+    if not task_instance_may(change.before, change.after, actor, change.cause):
+        step = f"{change.before} → {change.after} for {change.cause}"
+        raise InternalError(f"{change.key}: a {actor} may not step {step}")
+
+
+def _values(author: Author, change: StateChange) -> dict[str, Any]:
+    """The values of ``_TAKE_STATE[change.after]``."""
+    values: dict[str, Any] = {
+        "row": change.id,
+        "from_state": change.before,
+        "from_try": change.try_number if change.before_try is None else change.before_try,
+        "why": change.cause,
+        "words": change.reason,
+        "to_max_tries": change.max_tries,
+        "to_lost_tries": change.lost_tries,
+    }
+    if change.after is _State.QUEUED:
+        values["to_try_number"], values["at"] = change.try_number, author.at
+        values["to_pool"], values["to_pool_slots"] = change.pool, change.pool_slots
+        values["to_priority"] = change.priority
+    elif change.after is _State.STOPPING:
+        values["to_stopping_to"] = change.stopping_to
+    elif change.after is not _State.NONE:
+        values["to_ended_at"] = change.ended_at or author.at
+        values["to_followed"] = change.followed
+        if change.after is _State.UP_FOR_RETRY:
+            values["to_retry_at"] = change.retry_at
+    return values
+
+
+def _history_row(author: Author, change: StateChange, kind: str = TASK_INSTANCE) -> dict[str, Any]:
+    return task_instance_row(
+        author,
+        change.key,
+        change.id,
+        change.before,
+        change.after,
+        change.cause,
+        change.reason,
+        try_number=change.try_number,
+        token=change.token,
+        kind=kind,
+        evidence=change.evidence,
+    )
+
+
+def _new_row(author: Author, new: NewTaskInstance) -> dict[str, Any]:
+    is_marked = new.state is not _State.NONE
+    return {
+        "dag_run_id": new.run,
+        "dag_id": new.key.dag_id,
+        "task_id": new.key.task_id,
+        "map_index": new.key.map_index,
+        "state": new.state,
+        "try_number": 0,
+        "max_tries": new.max_tries,
+        "lost_tries": 0,
+        "token": 0,
+        "pool": new.pool,
+        "pool_slots": new.pool_slots,
+        "priority": new.priority,
+        "ended_at": author.at if is_marked else None,
+        "cause": Cause.MARKED if is_marked else Cause.CREATED,
+        "reason": new.reason,
+    }

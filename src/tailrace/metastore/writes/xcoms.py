@@ -1,0 +1,83 @@
+"""XComs: small JSON values that task instances leave for others of their run. Never a pickle."""
+
+from collections.abc import Mapping
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Select, bindparam, func, insert, select
+
+from tailrace.effects.tries import Json, Unreadable, XComAnswer, XComQuery
+from tailrace.metastore.db.columns import from_json
+from tailrace.metastore.db.tables import dag_run, task_instance, xcom
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.model.json_values import json_text
+
+#: So many task ids go into one statement: a store takes only so many parameters.
+_MOST_AT_ONCE = 5000
+
+#: The values of one question, in characters. Of a single task instance they are bounded where it pushes them.
+LONGEST_ANSWER = 32 * 1024 * 1024
+
+_INSERT = insert(xcom)
+
+_OF_RUN: Select[Any] = (
+    select(task_instance.c.id, task_instance.c.task_id, task_instance.c.map_index, xcom.c.value)
+    .select_from(
+        dag_run.join(task_instance, task_instance.c.dag_run_id == dag_run.c.id).join(
+            xcom, xcom.c.task_instance_id == task_instance.c.id
+        )
+    )
+    .where(
+        dag_run.c.dag_id == bindparam("dag_id"),
+        dag_run.c.run_id == bindparam("run_id"),
+        xcom.c.key == bindparam("key"),
+    )
+    .order_by(task_instance.c.id)  # task instances are created in topological order
+)
+_SIZE_OF_RUN = _OF_RUN.with_only_columns(func.coalesce(func.sum(func.length(xcom.c.value)), 0)).order_by(None)
+_IS_ASKED = task_instance.c.task_id.in_(bindparam("tasks", expanding=True))
+_OF_TASKS = _OF_RUN.where(_IS_ASKED)
+_SIZE_OF_TASKS = _SIZE_OF_RUN.where(_IS_ASKED)
+
+
+def write_xcoms(tx: Transaction, task_instance_id: int, values: Mapping[str, Json]) -> None:
+    """Store these values of one task instance. It has none yet: the claim of this try dropped what another left.
+
+    The keys of a dict stay in their order.
+    """
+    rows = [
+        {"task_instance_id": task_instance_id, "key": key, "value": json_text(value), "at": tx.moment.wall}
+        for key, value in sorted(values.items())
+    ]
+    tx.change_many(_INSERT, rows)
+
+
+def read_xcoms(tx: Transaction, query: XComQuery) -> XComAnswer:
+    """The values asked for; Unreadable when they are too many, or when one is no JSON (somebody else wrote it)."""
+    found: list[Any] = []
+    size = 0
+    for names in _pieces(tuple(dict.fromkeys(query.task_ids))):
+        values = {"dag_id": query.dag_id, "run_id": query.run_id, "key": query.key, **names}
+        if len(query.task_ids) != 1:
+            size += tx.rows(_SIZE_OF_TASKS if names else _SIZE_OF_RUN, values)[0][0]
+            if size > LONGEST_ANSWER:
+                return Unreadable(
+                    f"the XComs {query.key!r} asked for are more than {LONGEST_ANSWER:,} characters together: "
+                    "pull those of fewer tasks at a time"
+                )
+        found += tx.rows(_OF_TASKS if names else _OF_RUN, values)
+    answer: list[tuple[str, int, Json]] = []
+    for _, task_id, index, value in sorted(found, key=itemgetter(0)):
+        if query.map_index is None or index == query.map_index:
+            try:
+                answer.append((task_id, index, from_json(value)))
+            except (ValueError, RecursionError) as wrong:
+                return Unreadable(f"the XCom {query.key!r} of {task_id} is stored as what cannot be read: {wrong}")
+    return tuple(answer)
+
+
+def _pieces(task_ids: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The task ids as parameters of one statement after the other; one without any stands for every task."""
+    if not task_ids:
+        return [{}]
+    return [{"tasks": list(task_ids[at : at + _MOST_AT_ONCE])} for at in range(0, len(task_ids), _MOST_AT_ONCE)]
