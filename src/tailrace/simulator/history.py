@@ -168,7 +168,11 @@ def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     failed_by_loss = any(row.cause == Cause.LOST and row.after == TaskInstanceState.FAILED for row in rows)
     moved = any(len(set(dates)) > 1 for dates in _looked_at(records).values())
     again = scenario.acts or any(command.reprocess is not Reprocess.MISSING for command in scenario.commands)
-    return not (again and failed_by_loss) and not moved and not _leans_on_what_was_cleared(records)
+    # What is done again behind a deadlock may stand beside what is not: which of them began first is decided by nobody.
+    deadlocked = any(run.state == DagRunState.DEADLOCKED for run in records.runs)
+    if again and (failed_by_loss or (deadlocked and scenario.dag.depends_on_past)):
+        return False
+    return not moved and not _leans_on_what_was_cleared(records)
 
 
 def _leans_on_what_was_cleared(records: AuditRecords) -> bool:
