@@ -343,7 +343,7 @@ def test_however_fast_a_task_asks_its_lease_and_its_timeout_go_on(
     run = desk.port._run
     assert run is not None
     query = {"dag_id": "d", "run_id": "run", "task_ids": ["other"], "key": "k", "map_index": None}
-    monkeypatch.setattr(run.child.end, "hear", lambda: None if run.ending else {"id": 1, "query": query})
+    monkeypatch.setattr(run.child.end, "receive", lambda: None if run.ending else {"id": 1, "query": query})
     renewals, until = 0, time.monotonic() + 30
     while not isinstance(news := desk.news(0.1), TryOutcome):
         renewals += isinstance(news, StillRunning)
