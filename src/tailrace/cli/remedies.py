@@ -1,4 +1,4 @@
-"""The command line that does what a remedy says. Nowhere else is one made of data, but for ``retyping``'s."""
+"""The command line that does what a remedy says. ``command_line`` makes that of a backfill as it was typed."""
 
 from tailrace.cli.command_line import shell_line
 from tailrace.planning.messages import Action, Message, Remedy

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Select, bindparam, case, func, literal_column, select, text
+from sqlalchemy import bindparam, case, select, text
 
 from tailrace.metastore.db.clock import Moment
 from tailrace.metastore.db.tables import OCCUPYING_SQL, OPEN_RUN_SQL, backfill, backfill_run, dag_run, task_instance
@@ -27,10 +27,10 @@ from tailrace.metastore.plans.rows import (
     task_instance_view,
 )
 from tailrace.metastore.plans.waits import OTHER_LANES, read_contenders
+from tailrace.metastore.plans.wanted import ANY_FAILED, COUNTS_BY_STATE
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
-from tailrace.planning.backfills import DateAction
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.sharing import OwnedRun, has_work_to_spare, runs_to_share
 from tailrace.planning.snapshot import BackfillView, RunView, Snapshot, StrayTry, TaskInstanceView
@@ -110,21 +110,6 @@ _STRAYS = (
         dag_run.c.state != DagRunState.RUNNING,
     )
     .order_by(task_instance.c.id)
-)
-
-_COUNTS = (
-    select(backfill_run.c.run_state, func.count())
-    .where(backfill_run.c.backfill_id == bindparam("backfill_id"))
-    .group_by(backfill_run.c.run_state)
-)
-_FAILED_SINCE: Select[Any] = (
-    select(literal_column("1"))
-    .where(
-        backfill_run.c.backfill_id == bindparam("backfill_id"),
-        backfill_run.c.run_state.in_([DagRunState.FAILED.value, DagRunState.DEADLOCKED.value]),
-        backfill_run.c.action != DateAction.LEAVE,
-    )
-    .limit(1)
 )
 
 
@@ -242,10 +227,10 @@ def _backfill(
     queued = tx.rows(_CANDIDATES[backwards and dag.depends_on_past], {"backfill_id": backfill_id, "most": most})
     candidates = tuple(run_view(row, now) for row in queued)
     open_runs = active + len(candidates)
-    failed = stop_on_failure and tx.row(_FAILED_SINCE, {"backfill_id": backfill_id}) is not None
+    failed = stop_on_failure and tx.row(ANY_FAILED, {"backfill_id": backfill_id}) is not None
     closed: dict[DagRunState, int] = {}
     if open_runs == 0 or (failed and active == 0):
-        counts = tx.rows(_COUNTS, {"backfill_id": backfill_id})
+        counts = tx.rows(COUNTS_BY_STATE, {"backfill_id": backfill_id})
         closed = {RUN_STATES[state]: count for state, count in counts if RUN_STATES[state] in CLOSED}
     inside = failures_of_backfills(tx, [backfill_id]).get(backfill_id) if closed else None
     view = BackfillView(

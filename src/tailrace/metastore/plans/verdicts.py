@@ -7,7 +7,7 @@ plan's own transitions, and must be equal. A backfill verdict needs every wanted
 from typing import Any
 
 from msgspec import to_builtins
-from sqlalchemy import Select, bindparam, func, literal_column, select
+from sqlalchemy import Select, bindparam, literal_column, select
 
 from tailrace.effects.results import Stale, StaleKind
 from tailrace.metastore.db.columns import to_json
@@ -15,11 +15,11 @@ from tailrace.metastore.db.tables import backfill, backfill_run
 from tailrace.metastore.plans.capacity import pool_sizes, renew_dag
 from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.plans.rows import RUN_STATES
+from tailrace.metastore.plans.wanted import ANY_FAILED, COUNTS_BY_STATE
 from tailrace.metastore.writes.backfills import close_backfill
 from tailrace.metastore.writes.runs import RunStep, judge_run
 from tailrace.model.states import CLOSED, BackfillState, DagRunState
 from tailrace.model.transitions import Actor, Cause, backfill_may
-from tailrace.planning.backfills import DateAction
 from tailrace.planning.plan import BackfillVerdict, Blocker, RunVerdict
 
 _LOCK_BACKFILL = (
@@ -32,22 +32,6 @@ _ANY_WANTED: Select[Any] = (
     .where(
         backfill_run.c.backfill_id == bindparam("backfill_id"),
         backfill_run.c.run_state.in_(bindparam("states", expanding=True)),
-    )
-    .limit(1)
-)
-
-_COUNTS = (
-    select(backfill_run.c.run_state, func.count())
-    .where(backfill_run.c.backfill_id == bindparam("backfill_id"))
-    .group_by(backfill_run.c.run_state)
-)
-
-_ANY_FAILED: Select[Any] = (
-    select(literal_column("1"))
-    .where(
-        backfill_run.c.backfill_id == bindparam("backfill_id"),
-        backfill_run.c.run_state.in_([DagRunState.FAILED.value, DagRunState.DEADLOCKED.value]),
-        backfill_run.c.action != DateAction.LEAVE,
     )
     .limit(1)
 )
@@ -175,7 +159,7 @@ def _open_doubt(work: Workspace, backfill_id: int, stops: bool) -> str | None:
     tx = work.tx
     if tx.row(_ANY_WANTED, {"backfill_id": backfill_id, "states": _OPEN}) is None:
         return None
-    if not stops or tx.row(_ANY_FAILED, {"backfill_id": backfill_id}) is None:
+    if not stops or tx.row(ANY_FAILED, {"backfill_id": backfill_id}) is None:
         return "a wanted run is still open"
     running = tx.row(_ANY_WANTED, {"backfill_id": backfill_id, "states": [DagRunState.RUNNING.value]})
     return None if running is None else "a wanted run is still running"
@@ -183,7 +167,7 @@ def _open_doubt(work: Workspace, backfill_id: int, stops: bool) -> str | None:
 
 def _closed_doubt(work: Workspace, verdict: BackfillVerdict) -> str | None:
     """Where queued runs may stay undone, a closed one may have been opened and have ended otherwise meanwhile."""
-    counts = work.tx.rows(_COUNTS, {"backfill_id": verdict.id})
+    counts = work.tx.rows(COUNTS_BY_STATE, {"backfill_id": verdict.id})
     found = {DagRunState(state): count for state, count in counts if DagRunState(state) in CLOSED}
     if found == {state: count for state, count in verdict.closed.items() if count}:
         return None

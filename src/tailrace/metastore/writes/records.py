@@ -57,27 +57,23 @@ def task_instance_row(
     evidence: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One history row about a task instance; ``before`` is None for its creation."""
-    return {
-        **_BLANK,
-        "at": author.at,
-        "write_id": author.write_id,
-        "kind": kind,
-        "dag_id": key.dag_id,
-        "run_id": key.run_id,
-        "task_id": key.task_id,
-        "map_index": key.map_index,
-        "task_instance_id": id,
-        "before": before,
-        "after": after,
-        "actor": author.actor,
-        "cause": cause,
-        "try_number": try_number,
-        "token": token,
-        "reason": reason,
-        "job_id": author.job_id,
-        "evidence": None if evidence is None else to_json(evidence),
-        "dag_version_id": author.structure,
-    }
+    return _row(
+        author,
+        kind,
+        key.dag_id,
+        before,
+        after,
+        cause,
+        reason,
+        evidence,
+        run_id=key.run_id,
+        task_id=key.task_id,
+        map_index=key.map_index,
+        task_instance_id=id,
+        try_number=try_number,
+        token=token,
+        dag_version_id=author.structure,
+    )
 
 
 def run_row(
@@ -93,23 +89,8 @@ def run_row(
     evidence: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One history row about a run."""
-    return {
-        **_BLANK,
-        "at": author.at,
-        "write_id": author.write_id,
-        "kind": DAG_RUN,
-        "dag_id": dag_id,
-        "run_id": run_id,
-        "backfill_id": backfill_id,
-        "before": before,
-        "after": after,
-        "actor": author.actor,
-        "cause": cause,
-        "reason": reason,
-        "job_id": author.job_id,
-        "evidence": None if evidence is None else to_json(evidence),
-        "dag_version_id": author.structure,
-    }
+    of_run = {"run_id": run_id, "backfill_id": backfill_id, "dag_version_id": author.structure}
+    return _row(author, DAG_RUN, dag_id, before, after, cause, reason, evidence, **of_run)
 
 
 def backfill_row(
@@ -123,73 +104,55 @@ def backfill_row(
     evidence: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One history row about a backfill."""
+    return _row(author, BACKFILL, dag_id, before, after, cause, reason, evidence, backfill_id=backfill_id)
+
+
+def pool_row(author: Author, name: str, before: int | None, after: int | None, cause: Cause) -> dict[str, Any]:
+    """One history row about a pool's slots; None is a pool that is not there."""
+    was = None if before is None else str(before)
+    return _row(author, POOL, "", was, DELETED_POOL if after is None else str(after), cause, "", pool=name)
+
+
+def cleaned_row(author: Author, dag_id: str, reason: str, removed: Mapping[str, int]) -> dict[str, Any]:
+    """One history row about rows that were removed; ``dag_id`` is empty for those of all DAGs."""
+    return _row(author, CLEANED, dag_id, None, CLEANED, Cause.CLEANED, reason, removed)
+
+
+def schema_row(author: Author, before: str | None, after: str) -> dict[str, Any]:
+    """One history row that says which schema wrote what follows; ``before`` is None for a new metastore."""
+    return _row(author, SCHEMA, "", before, after, Cause.CREATED if before is None else Cause.RECORDED, "")
+
+
+_BLANK: dict[str, Any] = {column.name: None for column in history.columns if column.name != "id"}
+
+
+def _row(
+    author: Author,
+    kind: str,
+    dag_id: str,
+    before: str | None,
+    after: str,
+    cause: Cause,
+    reason: str,
+    evidence: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """A whole row; ``more`` are the columns that name what it is about."""
     return {
         **_BLANK,
         "at": author.at,
         "write_id": author.write_id,
-        "kind": BACKFILL,
+        "kind": kind,
         "dag_id": dag_id,
-        "backfill_id": backfill_id,
         "before": before,
         "after": after,
         "actor": author.actor,
         "cause": cause,
         "reason": reason,
         "job_id": author.job_id,
-        "evidence": None if evidence is None else to_json(evidence),
+        "evidence": None if evidence is None else to_json(dict(evidence)),
+        **more,
     }
-
-
-def pool_row(author: Author, name: str, before: int | None, after: int | None, cause: Cause) -> dict[str, Any]:
-    """One history row about a pool's slots; None is a pool that is not there."""
-    return {
-        **_BLANK,
-        "at": author.at,
-        "write_id": author.write_id,
-        "kind": POOL,
-        "dag_id": "",
-        "pool": name,
-        "before": None if before is None else str(before),
-        "after": DELETED_POOL if after is None else str(after),
-        "actor": author.actor,
-        "cause": cause,
-        "reason": "",
-    }
-
-
-def cleaned_row(author: Author, dag_id: str, reason: str, removed: Mapping[str, int]) -> dict[str, Any]:
-    """One history row about rows that were removed; ``dag_id`` is empty for those of all DAGs."""
-    return {
-        **_BLANK,
-        "at": author.at,
-        "write_id": author.write_id,
-        "kind": CLEANED,
-        "dag_id": dag_id,
-        "after": CLEANED,
-        "actor": author.actor,
-        "cause": Cause.CLEANED,
-        "reason": reason,
-        "evidence": to_json(dict(removed)),
-    }
-
-
-def schema_row(author: Author, before: str | None, after: str) -> dict[str, Any]:
-    """One history row that says which schema wrote what follows; ``before`` is None for a new metastore."""
-    return {
-        **_BLANK,
-        "at": author.at,
-        "write_id": author.write_id,
-        "kind": SCHEMA,
-        "dag_id": "",
-        "before": before,
-        "after": after,
-        "actor": author.actor,
-        "cause": Cause.CREATED if before is None else Cause.RECORDED,
-        "reason": "",
-    }
-
-
-_BLANK: dict[str, Any] = {column.name: None for column in history.columns if column.name != "id"}
 
 
 def insert_history(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
