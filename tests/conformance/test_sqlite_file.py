@@ -304,3 +304,15 @@ def test_a_look_takes_no_more_than_its_part_of_the_time(file: Path, monkeypatch:
         written[0] = at
         looked += [1] * look.is_due(if_touched=True)
         assert len(looked) == looks, at
+
+
+def test_a_connection_that_was_dropped_keeps_the_file_from_nobody(tmp_path: Path) -> None:
+    """One that cannot even roll back is dropped, and with it go SQLite's logs: the next use opens the file again."""
+    with closing(Metastore.open(f"sqlite:///{tmp_path}/tailrace.db")) as store:
+        store.list_pools()
+        database: Any = store._database
+        dropped = database._connection
+        dropped.connection.dbapi_connection.close()
+        database._roll_back()
+        assert database._connection is None and not (tmp_path / "tailrace.db-wal").exists()
+        assert store.list_pools()

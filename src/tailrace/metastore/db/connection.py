@@ -319,6 +319,8 @@ class Database:
                 connection.exec_driver_sql("ROLLBACK")
         except Exception:
             self._connection = None
+            if self._file is not None:
+                self._file.closing()
             connection.invalidate()
             connection.close()
 
