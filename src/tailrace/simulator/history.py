@@ -156,8 +156,8 @@ def _left_over(records: AuditRecords) -> Iterator[str]:
 def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     """Whether the tasks' results have one final state: not if a person decided one, nor if what a loss decided was
     cleared by itself or done again, nor if a run may have been deadlocked by a cancelled one that ran after all, nor if
-    they change, nor if a hole before a task's date was filled between two of its tries, or that date was done again
-    after one.
+    they change, nor if a hole before its date was filled between two tries of a task, nor if a backfill does runs again
+    of which some are deadlocked.
     """
     if scenario.fickle:
         return False
@@ -167,29 +167,14 @@ def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     rows = [row for row in records.history if row.kind == "task_instance"]
     failed_by_loss = any(row.cause == Cause.LOST and row.after == TaskInstanceState.FAILED for row in rows)
     moved = any(len(set(dates)) > 1 for dates in _looked_at(records).values())
-    again = scenario.acts or any(command.reprocess is not Reprocess.MISSING for command in scenario.commands)
+    redone = any(command.reprocess is not Reprocess.MISSING for command in scenario.commands)
+    if failed_by_loss and (scenario.acts or redone):
+        return False
     # What is done again behind a deadlock may stand beside what is not: which of them began first is decided by nobody.
     deadlocked = any(run.state == DagRunState.DEADLOCKED for run in records.runs)
-    if again and (failed_by_loss or (deadlocked and scenario.dag.depends_on_past)):
+    if redone and deadlocked and scenario.dag.depends_on_past:
         return False
-    return not moved and not _leans_on_what_was_cleared(records)
-
-
-def _leans_on_what_was_cleared(records: AuditRecords) -> bool:
-    """Whether a task instance was started by an outcome of the date before that was cleared afterwards, and it not."""
-    leaning: dict[tuple[datetime, str], datetime] = {}
-    shaken: set[tuple[datetime, str]] = set()
-    for row in records.history:
-        if row.kind != "task_instance" or row.run_id is None or row.task_id is None:
-            continue
-        place, evidence = (_date(row.run_id), row.task_id), row.evidence
-        if row.cause in (Cause.CLEARED, Cause.REPROCESS):
-            leaning.pop(place, None)
-            shaken.discard(place)
-            shaken.update(each for each, date in leaning.items() if date == place[0])
-        elif evidence is not None and evidence.looked_at:
-            leaning[place] = _date(evidence.looked_at)
-    return bool(shaken)
+    return not moved
 
 
 def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
