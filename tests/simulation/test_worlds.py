@@ -50,6 +50,7 @@ ONCE_FAILED_OF_HOLES = {
     2655: "a backfill did again what had failed by losses (the oracle's fault)",
     101898: "the date before was done again between two tries, and deadlocked (the oracle's fault)",
     109134: "what had failed was cleared and deadlocked, what had begun after it stood (the oracle's fault)",
+    200270: "a run gave its place back for one that nobody would drive any more by then",
     108398: "the date before was done again behind a date under way, and deadlocked (the oracle's fault)",
 }
 

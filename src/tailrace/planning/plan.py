@@ -125,6 +125,7 @@ class RunRequeue(Struct, frozen=True):
     version: int
     previous: int  # the row of the run it waits for, which must be queued
     reason: str
+    dag_version: int = 0  # since then that run may count as its previous one no more
 
 
 class RunAdoption(Struct, frozen=True):

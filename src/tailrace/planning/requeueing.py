@@ -27,9 +27,8 @@ def yields(snapshot: Snapshot, boards: Iterable[Board], starting: Set[int]) -> I
         previous = min(queued, key=lambda each: each.id)
         idle = not any(board.state(ti) in OCCUPYING for ti in run.task_instances)
         if idle and run.state is DagRunState.RUNNING and run.id not in starting:
-            yield RunRequeue(
-                run.id, run.run_id, run.version, previous.id, f"its previous run {previous.run_id} is queued behind it"
-            )
+            reason = f"its previous run {previous.run_id} is queued behind it"
+            yield RunRequeue(run.id, run.run_id, run.version, previous.id, reason, snapshot.dag_version)
 
 
 def _is_full(snapshot: Snapshot) -> bool:

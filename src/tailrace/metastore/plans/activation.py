@@ -88,6 +88,9 @@ def requeue_running(work: Workspace) -> None:
             found = "nothing" if run is None else f"{run.state} version {run.version}"
             expected = f"expected running version {step.version}, found {found}"
             _refuse(work, StaleKind.YIELD, step.run_id, expected)
+        elif step.dag_version != work.dag_version:
+            found = f"expected version {step.dag_version} of its DAG, found version {work.dag_version}"
+            _refuse(work, StaleKind.YIELD, step.run_id, found)
         elif step.previous not in work.runs or work.runs[step.previous].state != DagRunState.QUEUED:
             _refuse(work, StaleKind.YIELD, step.run_id, "the run it waits for is not queued any more")
         elif any(TaskInstanceState(columns["state"]) in OCCUPYING for columns in work.of_run(run.id)):

@@ -143,10 +143,9 @@ def _lock_guards(work: Workspace, queueing: list[TaskTransition]) -> None:
 
 
 def _leans_on_the_past(plan: Plan) -> bool:
-    """Whether something of the plan is true only while no run is inserted before its own."""
-    return any(step.looked_back is not None for step in plan.transitions) or any(
-        verdict.dag_version is not None for verdict in plan.run_verdicts
-    )
+    """Whether something of the plan is true only while no other run counts as the previous one of its own."""
+    looked_back = any(step.looked_back is not None for step in plan.transitions)
+    return looked_back or bool(plan.yields) or any(verdict.dag_version is not None for verdict in plan.run_verdicts)
 
 
 def _leaves_open(plan: Plan) -> bool:
