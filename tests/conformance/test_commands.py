@@ -480,3 +480,18 @@ def test_a_run_does_not_step_back_for_one_that_has_begun_meanwhile(world: World)
     assert (applied.yielded, world.row(dag_run, 2).state) == ((), "running")
     assert "not queued any more" in str(applied.stale[0])
     world.sound()
+
+
+def test_a_run_does_not_step_back_by_what_counted_as_previous_before(world: World) -> None:
+    """A run that is inserted meanwhile, or one that nobody wants any more: another one may be the previous run now."""
+    spec = dag("a", a={"depends_on_past": True}, _dag={"max_active_runs": 2})
+    backfill_id = world.backfill(spec, days=2)
+    job = world.job(spec, backfill_id)
+    world.activate(spec, job, 2)
+    early = world.decided(world.store.snapshot(job, replace(spec, max_active_runs=1), backfill_id))
+    assert [step.id for step in early.yields] == [2]
+    world.backfill(spec, days=1, first=FIRST + 5 * DAY)
+    applied = world.store.apply(replace(early, activations=()), world.write_id())
+    assert (applied.yielded, world.row(dag_run, 2).state) == ((), "running")
+    assert "of its DAG, found version" in str(applied.stale[0])
+    world.sound()
