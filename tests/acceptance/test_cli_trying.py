@@ -24,7 +24,8 @@ from tailrace import DAG, BashOperator, task
 with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1)):
     BashOperator(task_id="late", bash_command="echo $$ > FOLDER/pid; sleep 60", execution_timeout=timedelta(seconds=1))
     BashOperator(task_id="leaves", bash_command="sleep 60 >/dev/null 2>&1 & echo $! > FOLDER/pid")
-    BashOperator(task_id="waits", bash_command="echo $$ > FOLDER/pid; sleep 60; true")
+    waits = "sleep 60 & for i in {1..100}; do sleep 60 & done; echo $$ > FOLDER/pid; wait %1; echo > FOLDER/goes_on"
+    BashOperator(task_id="waits", bash_command=waits)
     BashOperator(task_id="reads", bash_command="read -p 'what? ' said; echo heard $said")
 
     hides = "setsid -f sh -c 'echo $$ > FOLDER/pid; exec sleep 60' >/dev/null 2>&1; sleep 1"
@@ -137,6 +138,7 @@ def test_a_process_that_comes_out_of_the_task_goes_no_further(tailrace: Run) -> 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -15), (signal.SIGHUP, -1)])
 def test_whoever_asks_it_to_end_nothing_stays(here: Path, number: int, code: int) -> None:
+    """And a script that waits for another does not go on because that one has been asked first."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tailrace", "tasks", "test", "d", "waits", "2024-01-01"],
         cwd=here,
@@ -149,6 +151,7 @@ def test_whoever_asks_it_to_end_nothing_stays(here: Path, number: int, code: int
     process.send_signal(number)
     assert process.wait(30) == code
     eventually(lambda: not alive(waiting))
+    assert not (here / "goes_on").exists()
 
 
 def at_a_terminal(here: Path, task_id: str, typed: bytes, once: Callable[[bytes], bool]) -> tuple[int, str]:

@@ -218,7 +218,10 @@ def _end_descendants(own: int) -> None:
 
 
 def _signal_descendants(pid: int, number: int) -> None:
-    for child in children_of(pid):
-        _signal_descendants(child, number)
+    """Whoever waits for another gets the signal first: it must not go on because that one has ended."""
+    below = children_of(pid)
+    for each in below:
+        below.extend(children_of(each))  # read on as it grows
+    for each in below:
         with suppress(ProcessLookupError):
-            os.kill(child, number)
+            os.kill(each, number)
