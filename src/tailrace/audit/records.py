@@ -53,11 +53,12 @@ class Evidence(Struct, frozen=True):
     """What a history row was stored with; None is what it does not speak of.
 
     ``followed`` is what a deciding task chose. On a verdict, ``blocked`` are the task instances that a deadlock's proof
-    names, ``blocked_by`` the previous run that blocks a task, ``assumed`` the states it was drawn from by row, ``past``
-    those of previous runs by row, ``pools`` the sizes it leans on. On an activation, ``run_pool`` and ``ignores_past``
-    are the run's options. ``stopping_to`` is where a running try that a person stopped is to end. ``looked_at`` is the
-    previous run that a start or a skip was decided by, empty where there was none. ``clear`` are the tasks that a run
-    put back into the queue is to clear when it begins, ``live`` says that it was left to schedulers.
+    names, ``blocked_by`` the previous run that blocks a task, ``assumed`` the states it was drawn from by row,
+    ``past`` those of previous runs by row, ``pools`` the sizes it leans on. On an activation, ``run_pool`` and
+    ``ignores_past`` are the run's options. ``stopping_to`` is where a running try that a person stopped is to end.
+    ``looked_at`` is the previous run that a start or a skip was decided by, or that a run gave its place back for;
+    empty: there was none. ``clear`` are the tasks that a run put back into the queue is to clear when it begins,
+    ``live`` says that it was left to schedulers.
     ``damaged`` says why it could not be read, or what it lacks.
     """
 

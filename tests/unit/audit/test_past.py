@@ -83,3 +83,19 @@ def test_what_was_written_before_history_told_is_judged_leniently() -> None:
     report = examine(replace(records, history=(*untold, migrated)))
     assert report.violations == ()
     assert "steps from before history told of previous runs" in " ".join(report.notes)
+
+
+def test_a_run_that_steps_back_for_one_that_is_not_queued_is_found() -> None:
+    """But not where what it waited for has been cleaned away since."""
+    history = Chronicle(PAST)
+    ended(history, "r1", "")
+    history.activate(SECOND)
+    history.run("running", "queued", "yielded", SECOND, looked_at="r1")
+    assert found(history) == ["yield"]
+    history = Chronicle(PAST)
+    ended(history, "r1", "")
+    history.activate(SECOND)
+    history.run("running", "queued", "yielded", SECOND, looked_at="cleaned")
+    assert found(history) == ["yield"], "nothing was cleaned"
+    history.row("cleaned", after="cleaned", cause="cleaned", clear=())
+    assert found(history) == []

@@ -96,7 +96,8 @@ def requeue_running(work: Workspace) -> None:
         elif any(TaskInstanceState(columns["state"]) in OCCUPYING for columns in work.of_run(run.id)):
             _refuse(work, StaleKind.YIELD, step.run_id, "something of it is under way")
         else:
-            back.append(_step(run, DagRunState.QUEUED, Cause.YIELDED, step.reason))
+            waits_for = {"previous_run": work.runs[step.previous].run_id}
+            back.append(_step(run, DagRunState.QUEUED, Cause.YIELDED, step.reason, waits_for))
             run.state, run.owner = DagRunState.QUEUED, None
             work.yielded.append(run.id)
     put_back_runs(work.tx, work.author, back, work.history)

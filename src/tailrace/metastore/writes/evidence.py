@@ -80,6 +80,7 @@ _SHAPES: Mapping[tuple[str, str], _Shape] = {
     ("dag_run", Cause.CLEARED): _Reopened,
     ("dag_run", Cause.MARKED): _Reopened,
     ("dag_run", Cause.RESIZED): _Reopened,
+    ("dag_run", Cause.YIELDED): _LookedBack,
     ("task_instance", Cause.DEPENDENCIES_MET): _LookedBack,
     ("task_instance", Cause.TRIGGER_RULE): _LookedBack,
     ("task_instance", Cause.BRANCH): _LookedBack,
