@@ -309,7 +309,7 @@ def test_facts_are_those_of_the_range(world: World) -> None:
     again = replace(asked, start=FIRST, end=FIRST + DAY, reprocess=world.decide(A, reprocess="all").request.reprocess)
     facts = world.store.backfill_facts(A, again, [date.interval for date in world.decide(A, days=2).dates])
     assert {run.wanted_by for run in facts.existing.values()} == {(wanting,)}
-    assert {run.pending_clear for run in facts.existing.values()} == {("a",)}
+    assert {run.to_clear for run in facts.existing.values()} == {("a",)}
     assert facts.open_with_fingerprint == wanting
 
 

@@ -1,4 +1,4 @@
-"""What ``--dry-run`` says: dates by what is done about them and why, counts, notices. BranchKind nothing."""
+"""What ``--dry-run`` says: dates by what is done about them and why, counts, notices. Decides nothing."""
 
 import sys
 from collections.abc import Sequence

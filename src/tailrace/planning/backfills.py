@@ -13,11 +13,8 @@ from types import MappingProxyType
 from msgspec import Struct, field
 
 from tailrace.model.intervals import DataInterval
-from tailrace.model.keys import RunType
-from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.model.transitions import Cause
 from tailrace.planning.messages import Message
-from tailrace.planning.snapshot import RunOptions
+from tailrace.planning.snapshot import RunView
 
 
 class Reprocess(StrEnum):
@@ -71,33 +68,6 @@ class BackfillRequest(Struct, frozen=True):
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-class ExistingTaskInstance(Struct, frozen=True):
-    """A task instance that exists before a backfill is created; ``cause`` is of its last transition."""
-
-    task_id: str
-    map_index: int
-    state: TaskInstanceState
-    cause: Cause
-
-
-class ExistingRun(Struct, frozen=True):
-    """A run of the range that exists before the backfill is created."""
-
-    id: int
-    run_id: str
-    logical_date: datetime
-    run_type: RunType
-    state: DagRunState
-    version: int
-    conf: str | None
-    options: RunOptions
-    wanted_by: tuple[int, ...] = ()  # unfinished backfills that want it
-    conf_given_by: tuple[int, ...] = ()  # those of them that say what its conf is
-    pending_clear: tuple[str, ...] = ()  # task ids already stored to be cleared at its next activation
-    task_instances: tuple[ExistingTaskInstance, ...] = ()
-    data_interval: DataInterval | None = None
-
-
 class PastFacts(Struct, frozen=True):
     """What stands before and after the range, for a DAG that depends on the past.
 
@@ -117,7 +87,7 @@ class BackfillFacts(Struct, frozen=True):
 
     now: datetime
     dag_paused: bool = False
-    existing: Mapping[datetime, ExistingRun] = field(default_factory=lambda: MappingProxyType({}))
+    existing: Mapping[datetime, RunView] = field(default_factory=lambda: MappingProxyType({}))
     past: "PastFacts | None" = None  # of a DAG that depends on the past
     open_with_fingerprint: int | None = None  # the unfinished backfill this command continues
     pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # slots by name

@@ -1,4 +1,4 @@
-"""BranchKind what clearing does: task instances go back to *none* with a fresh retry budget, closed runs open again.
+"""Decides what clearing does: task instances go back to *none* with a fresh retry budget, closed runs open again.
 
 A running try is not taken away, it is asked to stop: it keeps slot and token until its worker acknowledges. Whatever
 number it had, the next try has a new one.
@@ -14,8 +14,6 @@ from tailrace.planning.commands import (
     CommandFacts,
     CommandKind,
     CommandPlan,
-    KnownRun,
-    KnownTaskInstance,
     RunChange,
     TaskInstanceChange,
 )
@@ -23,6 +21,7 @@ from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToClear
 from tailrace.planning.reopening import drivers, freed_runs
 from tailrace.planning.selecting import instances, key_of, refusals, with_relatives
+from tailrace.planning.snapshot import RunView, TaskInstanceView
 
 _FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 _REASON = "cleared"
@@ -51,7 +50,7 @@ def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
         chosen = with_relatives(dag, request.task_ids, upstream=request.upstream, downstream=request.downstream)
     changes: list[TaskInstanceChange] = []
     touched: dict[int, frozenset[str]] = {}
-    named: list[tuple[KnownRun, RunChange]] = []
+    named: list[tuple[RunView, RunChange]] = []
     for run in facts.runs:
         selected = list(instances(run, chosen))
         if request.only_failed:
@@ -68,7 +67,7 @@ def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
 
 
 def _plan(
-    facts: CommandFacts, changes: tuple[TaskInstanceChange, ...], named: list[tuple[KnownRun, RunChange]]
+    facts: CommandFacts, changes: tuple[TaskInstanceChange, ...], named: list[tuple[RunView, RunChange]]
 ) -> CommandPlan:
     open_after = [replace(run, state=change.after) for run, change in named]
     notices: tuple[Message, ...] = tuple(drivers(facts, open_after)) if named else (NothingToClear(),)
@@ -84,18 +83,18 @@ def _plan(
     )
 
 
-def _failed(dag: DagSpec, selected: list[KnownTaskInstance]) -> list[KnownTaskInstance]:
+def _failed(dag: DagSpec, selected: list[TaskInstanceView]) -> list[TaskInstanceView]:
     failed = {ti.task_id for ti in selected if ti.state in _FAILURES}
     below = {task_id for failure in failed for task_id in dag.descendants.get(failure, ())}
 
-    def caused(ti: KnownTaskInstance) -> bool:
+    def caused(ti: TaskInstanceView) -> bool:
         by_rule = ti.state is TaskInstanceState.SKIPPED and ti.cause is Cause.TRIGGER_RULE
         return by_rule and ti.task_id in below
 
     return [ti for ti in selected if ti.state in _FAILURES or caused(ti)]
 
 
-def _step(facts: CommandFacts, dag: DagSpec, run: KnownRun, ti: KnownTaskInstance) -> TaskInstanceChange | None:
+def _step(facts: CommandFacts, dag: DagSpec, run: RunView, ti: TaskInstanceView) -> TaskInstanceChange | None:
     """The step of one task instance, or None where there is nothing to take back."""
     none, stopping = TaskInstanceState.NONE, TaskInstanceState.STOPPING
     stops = ti.state in (TaskInstanceState.RUNNING, stopping)
@@ -117,7 +116,7 @@ def _step(facts: CommandFacts, dag: DagSpec, run: KnownRun, ti: KnownTaskInstanc
     )
 
 
-def _run_change(run: KnownRun, selected: list[KnownTaskInstance], steps: bool, *, whole: bool) -> RunChange | None:
+def _run_change(run: RunView, selected: list[TaskInstanceView], steps: bool, *, whole: bool) -> RunChange | None:
     """A closed run opens again if anything of it is to run; an open one only tells others that it changed."""
     if run.state not in CLOSED:
         if not steps:

@@ -12,11 +12,12 @@ from types import MappingProxyType
 
 from msgspec import Struct, field
 
-from tailrace.model.keys import RunType, TaskInstanceKey
+from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import DEFAULT_POOL, DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.messages import Message
+from tailrace.planning.snapshot import RunView
 
 
 class CommandKind(StrEnum):
@@ -42,48 +43,12 @@ class CommandScope(Struct, frozen=True):
     backfill_id: int | None = None
 
 
-class KnownTaskInstance(Struct, frozen=True):
-    """A task instance as it stands; ``cause`` is of its last transition."""
-
-    id: int
-    task_id: str
-    map_index: int
-    state: TaskInstanceState
-    try_number: int
-    max_tries: int
-    cause: Cause
-    stopping_to: TaskInstanceState | None = None
-
-
-class KnownRun(Struct, frozen=True):
-    """A run as it stands. ``wanted_by`` are the unfinished backfills that want it, ``judged_by`` the newest judged.
-
-    ``live``: schedulers drive it, whoever else wants it.
-    """
-
-    id: int
-    run_id: str
-    logical_date: datetime
-    run_type: RunType
-    state: DagRunState
-    version: int
-    owner_alive: bool = False
-    live: bool = False
-    conf: str | None = None  # JSON
-    pool: str | None = None
-    disable_retry: bool = False
-    mark_success: bool = False
-    wanted_by: tuple[int, ...] = ()
-    judged_by: int | None = None
-    task_instances: tuple[KnownTaskInstance, ...] = ()
-
-
 class DeadlockedRun(Struct, frozen=True):
     """A deadlocked run of the DAG: the tasks its verdict names, for those blocked by a previous run its row, and those
     blocked by a pool.
     """
 
-    run: KnownRun  # without its task instances
+    run: RunView  # without its task instances
     blocked: tuple[str, ...]
     by_past: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     by_pool: tuple[str, ...] = ()
@@ -115,7 +80,7 @@ class CommandFacts(Struct, frozen=True):
     dag: DagSpec | None = None
     structure: int = 0
     dag_paused: bool = False
-    runs: tuple[KnownRun, ...] = ()
+    runs: tuple[RunView, ...] = ()
     not_found: tuple[str | datetime, ...] = ()
     deadlocked: tuple[DeadlockedRun, ...] = ()
     backfills: Mapping[int, KnownBackfill] = field(default_factory=lambda: MappingProxyType({}))

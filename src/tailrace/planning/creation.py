@@ -1,4 +1,4 @@
-"""BranchKind what a backfill command means: which runs to create, await, reprocess or leave.
+"""Decides what a backfill command means: which runs to create, await, reprocess or leave.
 
 Reprocessing is decided here, per task instance, and stored with the run: what happens between creation and the run's
 turn changes nothing about it. In-flight work is awaited, never reset.
@@ -20,7 +20,6 @@ from tailrace.planning.backfills import (
     BackfillRequest,
     DateAction,
     DatePlan,
-    ExistingRun,
     PastFacts,
     Reprocess,
 )
@@ -34,7 +33,7 @@ from tailrace.planning.refusals import (
     PoolUnknown,
     TaskTooLarge,
 )
-from tailrace.planning.snapshot import RunOptions
+from tailrace.planning.snapshot import RunOptions, RunView
 
 _FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 
@@ -82,7 +81,7 @@ def _date(
     clear, unfinished = _to_do(dag, request.reprocess, existing)
     if existing.state not in CLOSED:
         action, reason = DateAction.AWAIT, f"its run is {existing.state}"
-        clear = existing.pending_clear if existing.state is DagRunState.RUNNING else clear
+        clear = existing.to_clear if existing.state is DagRunState.RUNNING else clear
     elif clear or unfinished or existing.state is DagRunState.CANCELLED:  # that one has no verdict yet
         action = DateAction.REPROCESS
         parts = [f"{len(clear)} to do again"] if clear else []
@@ -93,7 +92,7 @@ def _date(
         if request.reprocess is Reprocess.MISSING:
             inside = _failed_inside(existing)
             reason = f"its run is {existing.state} already" + (f", {inside.named}" if inside else "")
-    clear = tuple(dict.fromkeys((*existing.pending_clear, *clear)))
+    clear = tuple(dict.fromkeys((*existing.to_clear, *clear)))
     queued = existing.state is DagRunState.QUEUED
     takes_conf = request.conf is not None and (queued or action is DateAction.REPROCESS)
     date = DatePlan(
@@ -112,19 +111,19 @@ def _date(
     return replace(date, must_be_queued=queued and _gives_something(request, date, existing))
 
 
-def _gives_something(request: BackfillRequest, date: DatePlan, run: ExistingRun) -> bool:
+def _gives_something(request: BackfillRequest, date: DatePlan, run: RunView) -> bool:
     """Whether a queued run is another one with this backfill than without it."""
     other_options = not run.wanted_by and options_for(request, date) != run.options
     return bool(date.clear) or date.conf != run.conf or other_options
 
 
-def _to_run(dag: DagSpec, run: ExistingRun, clear: Iterable[str]) -> int:
+def _to_run(dag: DagSpec, run: RunView, clear: Iterable[str]) -> int:
     """Task instances that are not finished, or will not be once these tasks are cleared."""
     finished = {ti.task_id for ti in run.task_instances if ti.state in FINISHED} - set(clear)
     return sum(task.task_id not in finished for task in dag.tasks)
 
 
-def _to_do(dag: DagSpec, reprocess: Reprocess, run: ExistingRun) -> tuple[tuple[str, ...], int]:
+def _to_do(dag: DagSpec, reprocess: Reprocess, run: RunView) -> tuple[tuple[str, ...], int]:
     """Task ids to clear, and how many task instances have no outcome yet."""
     known = {ti.task_id for ti in run.task_instances}
     if run.state not in CLOSED and not known:
@@ -141,13 +140,13 @@ def _to_do(dag: DagSpec, reprocess: Reprocess, run: ExistingRun) -> tuple[tuple[
     return tuple(task.task_id for task in dag.tasks if task.task_id in again), missing
 
 
-def _failed_inside(run: ExistingRun) -> FailedTasks:
+def _failed_inside(run: RunView) -> FailedTasks:
     if run.state is not DagRunState.SUCCESS:
         return FailedTasks()
     return failed_tasks((ti.task_id, ti.state, 1) for ti in run.task_instances)
 
 
-def _failed_and_caused(dag: DagSpec, run: ExistingRun) -> set[str]:
+def _failed_and_caused(dag: DagSpec, run: RunView) -> set[str]:
     """What failed, and what trigger rules skipped below a failure."""
     failed = {ti.task_id for ti in run.task_instances if ti.state in _FAILURES}
     below = {task_id for failure in failed for task_id in dag.descendants.get(failure, ())}
@@ -199,13 +198,13 @@ def _conflicts(request: BackfillRequest, dates: Iterable[DatePlan], facts: Backf
         yield OtherBackfill(*first, backfills[0], backfills) if asked_by is None else OtherOptions(*first, asked_by)
 
 
-def _takes_conf(run: ExistingRun) -> bool:
+def _takes_conf(run: RunView) -> bool:
     """Whether a run takes a conf that it does not have: nobody who wants it gave it one, and it has not begun."""
     triggered_with_one = run.run_type is RunType.MANUAL and run.conf is not None
     return run.state is DagRunState.QUEUED and not run.conf_given_by and not triggered_with_one
 
 
-def _differing(request: BackfillRequest, date: DatePlan, run: ExistingRun, *, only_given: bool) -> Iterable[str]:
+def _differing(request: BackfillRequest, date: DatePlan, run: RunView, *, only_given: bool) -> Iterable[str]:
     """The options by which this backfill would give the run another outcome."""
     wanted, has = options_for(request, date), run.options
     if request.conf is not None and request.given_conf != run.conf and not _takes_conf(run):
@@ -219,7 +218,7 @@ def _differing(request: BackfillRequest, date: DatePlan, run: ExistingRun, *, on
             yield option
     if request.pool is not None and request.pool != has.pool:
         yield "--pool"
-    if not set(date.clear) <= set(run.pending_clear):
+    if not set(date.clear) <= set(run.to_clear):
         yield "--reprocess"
 
 

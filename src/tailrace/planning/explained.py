@@ -68,20 +68,18 @@ class TaskInstanceFacts(Struct, frozen=True):
     """A task instance as it stands; ``lease_seconds`` is what its try's lease has left, negative once it ran out."""
 
     view: TaskInstanceView
-    cause: str = ""
     reason: str = ""
     pool: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     lease_seconds: float | None = None
-    stopping_to: str | None = None
     tries: tuple[TryFacts, ...] = ()
 
 
 class RunFacts(Struct, frozen=True):
     """Everything about one run, of one moment. ``snapshot`` is the planner's own, of the lane that drives the run.
 
-    ``drivers`` are the live jobs that may drive it; ``live`` says that schedulers do, not only for a backfill.
+    ``drivers`` are the live jobs that may drive it.
     """
 
     run: RunView
@@ -90,7 +88,6 @@ class RunFacts(Struct, frozen=True):
     owner: JobFacts | None = None
     drivers: tuple[JobFacts, ...] = ()
     wanted_by: tuple[WantedBy, ...] = ()
-    live: bool = False
     reason: str = ""
     blocked: tuple[Blocker, ...] = ()
     started_at: datetime | None = None

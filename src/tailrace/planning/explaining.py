@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
 from tailrace.planning.explained import RunFacts, TaskInstanceFacts
 from tailrace.planning.messages import Message, Typed, plainly
 from tailrace.planning.plan import Decision, DependencyStatus, Plan, TaskTransition, Verdict
@@ -73,8 +74,9 @@ def explain_task_instance(
 
 def _ended(ti: TaskInstanceFacts) -> str:
     why = f": {ti.reason}" if ti.reason else ""
-    tried = f" in try {ti.view.try_number}" if ti.view.try_number and ti.cause in ("outcome", "lost") else ""
-    return f"{ti.view.state}{tried} ({ti.cause.replace('_', ' ')}){why}"
+    cause = ti.view.cause or ""
+    tried = f" in try {ti.view.try_number}" if ti.view.try_number and cause in (Cause.OUTCOME, Cause.LOST) else ""
+    return f"{ti.view.state}{tried} ({cause.replace('_', ' ')}){why}"
 
 
 def _queued(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts) -> TaskInstanceExplanation:
@@ -100,7 +102,9 @@ def _claimed(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts) -> Ta
         where = f" by worker {holder.worker.pid} on {holder.worker.host}{process}"
     started = ti.started_at
     ran = "" if started is None else f" for {seconds_text((facts.snapshot.now - started).total_seconds())}"
-    word = "is running" if ti.view.state is TaskInstanceState.RUNNING else f"is being stopped (to {ti.stopping_to})"
+    word = (
+        "is running" if ti.view.state is TaskInstanceState.RUNNING else f"is being stopped (to {ti.view.stopping_to})"
+    )
     waits = f"try {ti.view.try_number} {word}{ran}{where}"
     if ti.reason and ti.view.state is TaskInstanceState.RUNNING:
         waits += f"; its function has returned, and its process is {ti.reason}"

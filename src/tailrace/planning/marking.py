@@ -1,4 +1,4 @@
-"""BranchKind what marking does: task instances, or whole runs, get an outcome that a person gives them. Nothing is run.
+"""Decides what marking does: task instances, or whole runs, get an outcome that a person gives them. Nothing is run.
 
 A running try is asked to stop and ends as marked. A closed run is judged again by its leaves in the same transaction;
 one that was deadlocked, and still has something to do, opens again.
@@ -18,8 +18,6 @@ from tailrace.planning.commands import (
     CommandFacts,
     CommandKind,
     CommandPlan,
-    KnownRun,
-    KnownTaskInstance,
     NewTaskInstance,
     RunChange,
     TaskInstanceChange,
@@ -28,6 +26,7 @@ from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToMark, StayUpstreamFailed
 from tailrace.planning.reopening import drivers, freed_runs
 from tailrace.planning.selecting import instances, key_of, refusals, with_relatives
+from tailrace.planning.snapshot import RunView, TaskInstanceView
 
 _BAD = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 _CLAIMED = frozenset({TaskInstanceState.RUNNING, TaskInstanceState.STOPPING})
@@ -46,7 +45,7 @@ class MarkRequest(Struct, frozen=True):
 class _Marked:
     """What one run is changed by; lives inside one call."""
 
-    run: KnownRun
+    run: RunView
     steps: list[TaskInstanceChange]
     created: list[NewTaskInstance]
 
@@ -145,7 +144,7 @@ def _left(facts: CommandFacts, dag: DagSpec, marked: Iterable[tuple[_Marked, Run
 
 
 def _step(
-    facts: CommandFacts, run: KnownRun, ti: KnownTaskInstance, state: TaskInstanceState, reason: str
+    facts: CommandFacts, run: RunView, ti: TaskInstanceView, state: TaskInstanceState, reason: str
 ) -> TaskInstanceChange | None:
     """The step that gives one task instance this outcome, or None where it has it."""
     stopping = TaskInstanceState.STOPPING
@@ -166,7 +165,7 @@ def _step(
 
 
 def _step_of_run(
-    facts: CommandFacts, run: KnownRun, ti: KnownTaskInstance, state: DagRunState
+    facts: CommandFacts, run: RunView, ti: TaskInstanceView, state: DagRunState
 ) -> TaskInstanceChange | None:
     reason = f"its run was marked {state}:"
     if state is DagRunState.SUCCESS:
@@ -179,7 +178,7 @@ def _step_of_run(
 
 
 def _create(
-    facts: CommandFacts, dag: DagSpec, run: KnownRun, chosen: frozenset[str], state: TaskInstanceState
+    facts: CommandFacts, dag: DagSpec, run: RunView, chosen: frozenset[str], state: TaskInstanceState
 ) -> list[NewTaskInstance]:
     """The chosen task instances that the run lacks, because it has not begun or its DAG has grown."""
     there = {ti.task_id for ti in run.task_instances}
@@ -219,5 +218,5 @@ def _judged_again(dag: DagSpec, one: _Marked) -> RunChange:
     )
 
 
-def _evidence(run: KnownRun) -> Mapping[int, TaskInstanceState]:
+def _evidence(run: RunView) -> Mapping[int, TaskInstanceState]:
     return {ti.id: ti.state for ti in run.task_instances}

@@ -76,8 +76,8 @@ def their_next_step(facts: RunFacts) -> Message:
         return releases.FileLoads(facts.drivers[0].name, not_loaded(facts, facts.drivers[0]))
     wanting = _open(facts.wanted_by)
     foreground = [each for each in wanting if not each.paused and not each.detached]
-    if facts.live or not foreground:
-        return releases.SchedulerStarts() if facts.live or wanting else releases.JobStarts()
+    if facts.run.live or not foreground:
+        return releases.SchedulerStarts() if facts.run.live or wanting else releases.JobStarts()
     command = foreground[0].command
     return releases.CommandRepeated(command) if command else releases.JobStarts()
 
@@ -95,11 +95,11 @@ def release_of_run(facts: RunFacts, plan: Plan) -> Message | None:
     if facts.run.state in CLOSED:
         return releases.RunCleared(facts.dag_id, facts.run.run_id)
     wanting = _open(facts.wanted_by)
-    if not facts.live and wanting and all(each.paused for each in wanting):
+    if not facts.run.live and wanting and all(each.paused for each in wanting):
         return _resumed(wanting)
-    if facts.live and not wanting and facts.snapshot.schedule_paused and facts.run.state is DagRunState.QUEUED:
+    if facts.run.live and not wanting and facts.snapshot.schedule_paused and facts.run.state is DagRunState.QUEUED:
         return releases.DagUnpaused(facts.dag_id)
-    if not facts.live and not wanting:
+    if not facts.run.live and not wanting:
         return releases.WantedAgain(facts.dag_id, facts.run.logical_date.isoformat())
     if not facts.drivers or _begins(facts, plan) or any(each.id == facts.run.id for each in plan.run_verdicts):
         return their_next_step(facts)
@@ -116,7 +116,7 @@ def waits_of_queued(facts: RunFacts, plan: Plan) -> str:
         limit = "" if each.max_active_runs is None else f", {each.active} of {each.max_active_runs} of its own running"
         state = "paused, " if each.paused else ""
         parts.append(f"backfill {each.backfill_id}: {state}{each.ahead} queued before it{limit}")
-    if facts.live and facts.snapshot.schedule_paused:
+    if facts.run.live and facts.snapshot.schedule_paused:
         parts.append("the DAG's schedule is paused")
     if not facts.run.options.ignore_depends_on_past:
         previous = facts.snapshot.previous_runs(facts.run.id).values()

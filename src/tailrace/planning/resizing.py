@@ -1,4 +1,4 @@
-"""BranchKind what changing a pool's slots does: runs that were deadlocked for want of them open again.
+"""Decides what changing a pool's slots does: runs that were deadlocked for want of them open again.
 
 A pool of 0 slots is frozen by a person: what needs it waits, however many slots it needs, until it has some again.
 """
@@ -13,12 +13,13 @@ from tailrace.model.plain_text import LONGEST_TEXT, visible_line
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Cause
-from tailrace.planning.commands import CommandFacts, CommandKind, CommandPlan, DeadlockedRun, KnownRun, RunChange
+from tailrace.planning.commands import CommandFacts, CommandKind, CommandPlan, DeadlockedRun, RunChange
 from tailrace.planning.dependencies import UNLIMITED
 from tailrace.planning.messages import Message
 from tailrace.planning.notices import GoAgain, PoolStandsStill
 from tailrace.planning.refusals import BadPoolName, BadSlots
 from tailrace.planning.reopening import drivers, freed_runs
+from tailrace.planning.snapshot import RunView
 
 _REASON = "the pool that it needs was changed"
 
@@ -74,7 +75,7 @@ def _reopen(facts: CommandFacts, name: str, slots: int) -> CommandPlan | None:
     if dag is None:
         return None
     cause = Cause.RESIZED
-    named: list[tuple[KnownRun, RunChange]] = []
+    named: list[tuple[RunView, RunChange]] = []
     for found in facts.deadlocked:
         if _is_let_go(dag, found, name, slots):
             run, before, after = found.run, DagRunState.DEADLOCKED, DagRunState.QUEUED
@@ -105,7 +106,7 @@ def _is_let_go(dag: DagSpec, found: DeadlockedRun, name: str, slots: int) -> boo
         task = dag.by_id.get(task_id)
         if (
             task is not None
-            and (found.run.pool or task.pool) == name
+            and (found.run.options.pool or task.pool) == name
             and (slots == UNLIMITED or task.pool_slots <= slots)
         ):
             return True

@@ -1,4 +1,4 @@
-"""BranchKind which runs a schedule is due. Pure: ``now`` comes in.
+"""Decides which runs a schedule is due. Pure: ``now`` comes in.
 
 A DAG with catchup is due every interval that has ended since the last one looked at; without, only the latest. What
 exists already is not created again: a backfill's run for a date counts as the date's run.

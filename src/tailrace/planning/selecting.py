@@ -5,9 +5,10 @@ from datetime import datetime
 
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import DagSpec
-from tailrace.planning.commands import CommandFacts, KnownRun, KnownTaskInstance
+from tailrace.planning.commands import CommandFacts
 from tailrace.planning.messages import Message
 from tailrace.planning.refusals import NeverRan, NoRunsInRange, NoSuchRun, NoSuchTask
+from tailrace.planning.snapshot import RunView, TaskInstanceView
 
 
 def name_of(run: str | datetime) -> str:
@@ -41,11 +42,11 @@ def with_relatives(dag: DagSpec, task_ids: Iterable[str], *, upstream: bool, dow
     return frozenset(chosen)
 
 
-def instances(run: KnownRun, chosen: frozenset[str] | None) -> Iterator[KnownTaskInstance]:
+def instances(run: RunView, chosen: frozenset[str] | None) -> Iterator[TaskInstanceView]:
     """The run's task instances of these tasks; of all tasks for None."""
     return (ti for ti in run.task_instances if chosen is None or ti.task_id in chosen)
 
 
-def key_of(facts: CommandFacts, run: KnownRun, ti: KnownTaskInstance) -> TaskInstanceKey:
+def key_of(facts: CommandFacts, run: RunView, ti: TaskInstanceView) -> TaskInstanceKey:
     """The task instance's key."""
     return TaskInstanceKey(facts.dag_id, run.run_id, ti.task_id, ti.map_index)

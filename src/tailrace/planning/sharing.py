@@ -6,17 +6,8 @@ try that both have offered is claimed once.
 
 from collections.abc import Iterable, Sequence
 
-from msgspec import Struct
-
 from tailrace.model.states import TaskInstanceState
-from tailrace.planning.snapshot import TaskInstanceView
-
-
-class OwnedRun(Struct, frozen=True):
-    """An active run that a live job drives for the same lane."""
-
-    id: int
-    owner: int
+from tailrace.planning.snapshot import RunView, TaskInstanceView
 
 
 def has_work_to_spare(task_instances: Iterable[TaskInstanceView]) -> bool:
@@ -24,15 +15,16 @@ def has_work_to_spare(task_instances: Iterable[TaskInstanceView]) -> bool:
     return any(ti.state is TaskInstanceState.QUEUED for ti in task_instances)
 
 
-def runs_to_share(own: int, others: Sequence[OwnedRun]) -> tuple[int, ...]:
+def runs_to_share(own: int, others: Sequence[RunView]) -> tuple[int, ...]:
     """The runs a job that owns ``own`` takes from others: from whoever has most, until no one has two more than it.
 
-    ``others`` are in plan order; the last ones go first, being those that their owner comes to last. Two jobs that both
-    decide so from one state do not hand a run back and forth: each step makes them more alike.
+    ``others`` are active runs of live owners, for the same lane, in plan order; the last ones go first, being those
+    that their owner comes to last. Two jobs that both decide so from one state do not hand a run back and forth: each
+    step makes them more alike.
     """
     by_owner: dict[int, list[int]] = {}
     for run in others:
-        by_owner.setdefault(run.owner, []).append(run.id)
+        by_owner.setdefault(run.owner_job_id or 0, []).append(run.id)
     taken: list[int] = []
     while by_owner:
         richest = max(by_owner, key=lambda owner: (len(by_owner[owner]), -owner))

@@ -14,6 +14,7 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED, ProcessIdentity, RunType, TaskInstanceKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
 from tailrace.planning.failed_tasks import FailedTasks
 
 
@@ -25,7 +26,10 @@ class Holder(Struct, frozen=True):
 
 
 class TaskInstanceView(Struct, frozen=True):
-    """A task instance as it stood in the snapshot. ``id`` is its row in the metastore."""
+    """A task instance as it stood when it was read. ``id`` is its row in the metastore.
+
+    What a command reads of it has the cause of its last transition, and neither leases nor tokens.
+    """
 
     id: int
     task_id: str
@@ -41,6 +45,7 @@ class TaskInstanceView(Struct, frozen=True):
     holder: Holder | None = None
     lease_expired: bool = False  # by the metastore's own clock
     stopping_to: TaskInstanceState | None = None  # while stopping: where the person wants it to end
+    cause: Cause | None = None  # of its last transition; a planning step does not ask
 
 
 class RunOptions(Struct, frozen=True):
@@ -53,7 +58,10 @@ class RunOptions(Struct, frozen=True):
 
 
 class RunView(Struct, frozen=True):
-    """A run as it stood in the snapshot, with its task instances if it has been activated."""
+    """A run as it stood when it was read, with its task instances if it has been activated and they were asked for.
+
+    The fields behind ``task_instances`` are what commands ask beside: a planning step reads none of them.
+    """
 
     id: int
     run_id: str
@@ -66,6 +74,12 @@ class RunView(Struct, frozen=True):
     owner_alive: bool = False  # by heartbeat, as the metastore judges it
     options: RunOptions = field(default_factory=RunOptions)
     task_instances: tuple[TaskInstanceView, ...] = ()
+    live: bool = False  # schedulers drive it, whoever else wants it
+    conf: str | None = None  # JSON
+    to_clear: tuple[str, ...] = ()  # task ids stored to be cleared at its next activation
+    wanted_by: tuple[int, ...] = ()  # unfinished backfills that want it
+    conf_given_by: tuple[int, ...] = ()  # those of them that say what its conf is
+    judged_by: int | None = None  # the newest judged backfill that wanted it
 
 
 class PreviousRun(Struct, frozen=True):

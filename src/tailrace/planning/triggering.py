@@ -1,4 +1,4 @@
-"""BranchKind what triggering a DAG creates: one run that a person asked for, beside what its schedule is due."""
+"""Decides what triggering a DAG creates: one run that a person asked for, beside what its schedule is due."""
 
 from datetime import datetime
 

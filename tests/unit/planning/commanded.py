@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from tailrace.model.keys import RunType
+from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -13,13 +13,12 @@ from tailrace.planning.commands import (
     CommandPlan,
     DeadlockedRun,
     KnownBackfill,
-    KnownRun,
-    KnownTaskInstance,
 )
+from tailrace.planning.snapshot import RunView, TaskInstanceView
 from tests.unit.planning.builders import NOW
 
 
-def known_run(spec: DagSpec, id: int = 1, state: str = "running", **more: Any) -> KnownRun:
+def known_run(spec: DagSpec, id: int = 1, state: str = "running", **more: Any) -> RunView:
     """A run whose tasks are in the states said by task id (``tis``: a state, or fields); those not said are absent."""
     tis = more.pop("tis", {})
     made = []
@@ -30,10 +29,11 @@ def known_run(spec: DagSpec, id: int = 1, state: str = "running", **more: Any) -
         fields: dict[str, Any] = {"state": said} if isinstance(said, str) else dict(said)
         fields["state"] = TaskInstanceState(fields["state"])
         defaults = {"try_number": 1, "max_tries": task.retries + 1, "cause": Cause.OUTCOME}
-        made.append(KnownTaskInstance(id * 100 + place, task.task_id, -1, **{**defaults, **fields}))
+        made.append(TaskInstanceView(id * 100 + place, task.task_id, **{**defaults, **fields}))
     date = NOW + timedelta(days=id)
-    fields = {"run_type": RunType.BACKFILL, "version": 3, **more}
-    return KnownRun(id, f"run_{id}", date, state=DagRunState(state), task_instances=tuple(made), **fields)
+    fields = {"version": 3, **more}
+    interval = DataInterval(date, date + timedelta(days=1))
+    return RunView(id, f"run_{id}", date, interval, DagRunState(state), task_instances=tuple(made), **fields)
 
 
 def deadlocked(spec: DagSpec, id: int, previous: int, blocked: str, **more: Any) -> DeadlockedRun:
@@ -47,7 +47,7 @@ def known_backfill(id: int = 1, **more: Any) -> KnownBackfill:
     return KnownBackfill(id, "dag", **fields)
 
 
-def facts(spec: DagSpec, *runs: KnownRun, **more: Any) -> CommandFacts:
+def facts(spec: DagSpec, *runs: RunView, **more: Any) -> CommandFacts:
     wanted = {id: known_backfill(id) for run in runs for id in run.wanted_by}
     fields = {"dag": spec, "structure": 1, "backfills": wanted, **more}
     return CommandFacts(NOW, "dag", runs=runs, **fields)

@@ -10,6 +10,7 @@ from tailrace.planning.cancelling import plan_cancel, plan_pause
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandPlan
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
+from tailrace.planning.snapshot import RunOptions
 from tests.telling import lines
 from tests.unit.planning.builders import dag
 from tests.unit.planning.commanded import deadlocked, facts, known_backfill, known_run, run_steps, steps
@@ -130,7 +131,11 @@ def test_what_is_not_there_is_refused_by_name() -> None:
         ({"run_type": RunType.MANUAL}, {}, "a scheduler drives it"),
         ({"judged_by": 4}, {}, "or run it here: `tailrace backfill dag -s 2024-05-02T12:00+00:00`"),
         ({"conf": '{"k":5}'}, {}, "-s 2024-05-02T12:00+00:00`"),  # which it keeps unasked
-        ({"pool": "p", "disable_retry": True, "mark_success": True}, {}, " --pool p --disable-retry --mark-success`"),
+        (
+            {"options": RunOptions(pool="p", disable_retry=True, mark_success=True)},
+            {},
+            " --pool p --disable-retry --mark-success`",
+        ),
     ],
 )
 def test_a_clear_says_who_drives_the_run_again(run: dict[str, object], backfill: dict[str, object], said: str) -> None:

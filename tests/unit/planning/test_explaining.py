@@ -10,6 +10,7 @@ from tailrace.cli.remedies import command_of
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import BranchKind, DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
 from tailrace.planning.explained import JobFacts, JobTrouble, RunFacts, TaskInstanceFacts, WantedBy
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
 from tailrace.planning.releasing import seconds_text
@@ -28,6 +29,7 @@ def facts(spec: DagSpec, of: RunView, *others: RunView, **more: Any) -> RunFacts
     fields = {name: more.pop(name) for name in ("owner", "drivers", "wanted_by", "live", "blocked") if name in more}
     instances = more.pop("instances", tuple(TaskInstanceFacts(ti, pool="default_pool") for ti in of.task_instances))
     seen = snapshot(spec, *running, **more)
+    of = replace(of, live=fields.pop("live", False))
     return RunFacts(of, seen, instances, **{"owner": JOB, "drivers": (JOB,), "wanted_by": (WANTED,), **fields})
 
 
@@ -204,10 +206,14 @@ def test_a_running_try_says_who_holds_it(lease: float, waits: str, release: str)
 
 def test_what_has_ended_says_how() -> None:
     spec = dag("a b")
-    views = task_instances(spec, a={"state": "failed", "try_number": 2}, b="upstream_failed")
+    views = task_instances(
+        spec,
+        a={"state": "failed", "try_number": 2, "cause": Cause.OUTCOME},
+        b={"state": "upstream_failed", "cause": Cause.TRIGGER_RULE},
+    )
     tis = (
-        TaskInstanceFacts(views[0], cause="outcome", reason="exit 1"),
-        TaskInstanceFacts(views[1], cause="trigger_rule", reason="because"),
+        TaskInstanceFacts(views[0], reason="exit 1"),
+        TaskInstanceFacts(views[1], reason="because"),
     )
     explanation = explain_run(facts(spec, run(spec, tis=views), instances=tis))
     assert [each.waits for each in explanation.task_instances] == [

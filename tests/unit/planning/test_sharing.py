@@ -5,12 +5,15 @@ import itertools
 import pytest
 
 from tailrace.planning.planner import plan
-from tailrace.planning.sharing import OwnedRun, has_work_to_spare, runs_to_share
+from tailrace.planning.sharing import has_work_to_spare, runs_to_share
+from tailrace.planning.snapshot import RunView
 from tests.unit.planning.builders import dag, run, snapshot, task_instances
 
+A = dag("a")
 
-def owned(*owners: int) -> list[OwnedRun]:
-    return [OwnedRun(id, owner) for id, owner in enumerate(owners, 1)]
+
+def owned(*owners: int) -> list[RunView]:
+    return [run(A, id, owner_job_id=owner) for id, owner in enumerate(owners, 1)]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +28,7 @@ def owned(*owners: int) -> list[OwnedRun]:
         (3, [], ()),
     ],
 )
-def test_it_takes_the_last_runs_of_whoever_has_most(own: int, others: list[OwnedRun], taken: tuple[int, ...]) -> None:
+def test_it_takes_the_last_runs_of_whoever_has_most(own: int, others: list[RunView], taken: tuple[int, ...]) -> None:
     assert runs_to_share(own, others) == taken
 
 
@@ -35,7 +38,7 @@ def test_jobs_that_look_in_any_order_come_to_rest(runs: int) -> None:
     for order in itertools.permutations((1, 2, 3)):
         owner = dict.fromkeys(range(runs), 1)
         for job in order * 3:
-            others = [OwnedRun(id, of) for id, of in owner.items() if of != job]
+            others = [run(A, id, owner_job_id=of) for id, of in owner.items() if of != job]
             for id in runs_to_share(sum(of == job for of in owner.values()), others):
                 owner[id] = job
         counts = [sum(of == job for of in owner.values()) for job in (1, 2, 3)]

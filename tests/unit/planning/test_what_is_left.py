@@ -3,13 +3,11 @@
 import pytest
 
 from tailrace.model.intervals import DataInterval
-from tailrace.model.keys import RunType
-from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.model.transitions import Cause
-from tailrace.planning.backfills import BackfillFacts, BackfillRequest, ExistingRun, ExistingTaskInstance, Reprocess
+from tailrace.model.states import DagRunState
+from tailrace.planning.backfills import BackfillFacts, BackfillRequest, Reprocess
 from tailrace.planning.creation import plan_backfill
-from tailrace.planning.snapshot import RunOptions
-from tests.unit.planning.builders import DAY, NOW, dag
+from tailrace.planning.snapshot import RunView
+from tests.unit.planning.builders import DAY, NOW, dag, task_instances
 
 DAG = dag("a>b>c")
 DATE = DataInterval(NOW - DAY, NOW)
@@ -17,12 +15,10 @@ DATE = DataInterval(NOW - DAY, NOW)
 
 def to_run(state: DagRunState | None, reprocess: Reprocess = Reprocess.MISSING, **tis: str) -> int:
     """Of one date, whose run and task instances are in these states (None: there is no run)."""
-    found = tuple(ExistingTaskInstance(id, -1, TaskInstanceState(each), Cause.OUTCOME) for id, each in tis.items())
+    found = task_instances(dag(" ".join(tis)), **tis) if tis else ()
     existing = {}
     if state is not None:
-        run = ExistingRun(
-            1, "run", DATE.start, RunType.BACKFILL, state, 1, None, RunOptions(), (), task_instances=found
-        )
+        run = RunView(1, "run", DATE.start, DATE, state, 1, task_instances=found)
         existing[DATE.start] = run
     facts = BackfillFacts(NOW, existing=existing, pools={"default_pool": 128})
     request = BackfillRequest("dag", DATE.start, DATE.start, reprocess=reprocess)

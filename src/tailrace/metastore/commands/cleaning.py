@@ -102,8 +102,8 @@ def count_cleanable(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
         "xcoms": select(func.count()).where(xcom.c.task_instance_id.in_(instances)),
         "write records": select(func.count()).where(_old_record(tx, cleaning)),
     }
-    found = {name: int(tx.rows(counted)[0][0]) for name, counted in counts.items()}
-    found["history rows"] = int(tx.rows(of_runs)[0][0]) + int(tx.rows(of_backfills)[0][0])
+    found = {name: int(tx.value(counted)) for name, counted in counts.items()}
+    found["history rows"] = int(tx.value(of_runs)) + int(tx.value(of_backfills))
     return {name: count for name, count in found.items() if count}
 
 

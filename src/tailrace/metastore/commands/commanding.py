@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from sqlalchemy import bindparam, select, update
 
 from tailrace.errors import InternalError
-from tailrace.metastore.commands.command_facts import deadlocked_versions, unfinished_wanting
+from tailrace.metastore.commands.command_facts import deadlocked_versions
 from tailrace.metastore.commands.creation import StaleFacts
+from tailrace.metastore.commands.standing import unfinished_wanting
 from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.capacity import lock_dag, renew_dag

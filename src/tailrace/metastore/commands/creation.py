@@ -126,7 +126,7 @@ def _doubt(work: Creating) -> str | None:
             return f"the unfinished backfill of this command is now {current}, was {creation.continues}"
     if creation.continues is not None:
         tx.rows(_BACKFILL_STATE, {"backfill": creation.continues})
-        work.wanted = {row[0]: row[1] for row in tx.rows(_WANTED, {"backfill_id": creation.continues})}
+        work.wanted = dict(map(tuple, tx.rows(_WANTED, {"backfill_id": creation.continues})))
     for batch in in_batches([date.interval.start for date in creation.dates]):
         for row in tx.rows(_EXISTING, {"dag_id": work.dag.dag_id, "dates": batch}):
             work.found[row.logical_date] = Found(*row)

@@ -61,7 +61,7 @@ def _shared(work: Creating, backfill_id: int, dates: list[DatePlan]) -> set[int]
     """Those of the runs that another unfinished backfill wants: their options stay as they are (they agree)."""
     found: set[int] = set()
     for batch in in_batches([date.existing_id for date in dates]):
-        found.update(row[0] for row in work.tx.rows(_WANTED_BY_OTHERS, {"runs": batch, "backfill_id": backfill_id}))
+        found.update(work.tx.column(_WANTED_BY_OTHERS, {"runs": batch, "backfill_id": backfill_id}))
     return found
 
 

@@ -131,10 +131,10 @@ def delete_pool(tx: Transaction, name: str, write_id: str) -> dict[str, Any]:
     found = tx.row(_LOCK_POOL, {"pool": name})
     if found is None:
         raise Refused(Advised((f"there is no pool {name!r}; see ", Remedy(Action.LIST_POOLS))))
-    using = tx.rows(_OCCUPYING, {"pool": name})[0][0] + tx.rows(_WANTING, {"pool": name})[0][0]
+    using = tx.value(_OCCUPYING, {"pool": name}) + tx.value(_WANTING, {"pool": name})
     if using:
         raise CommandError(f"pool {name!r} is used by {using} unfinished task instances; wait for them, or resize it")
-    if tx.rows(_OPEN_BACKFILLS, {"pool": name})[0][0]:
+    if tx.value(_OPEN_BACKFILLS, {"pool": name}):
         raise CommandError(f"pool {name!r} is used by an unfinished backfill; wait for it, or resize the pool")
     tx.change(_DELETE, {"pool": name})
     author = Author(tx.moment.wall, write_id, Actor.PERSON)

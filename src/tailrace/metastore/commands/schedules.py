@@ -145,7 +145,7 @@ def _due_run(dag_id: str, interval: DataInterval) -> NewRun:
 def _dates_with_run(tx: Transaction, dag_id: str, dates: Sequence[datetime]) -> set[datetime]:
     found: set[datetime] = set()
     for batch in in_batches(dates):
-        found.update(row[0] for row in tx.rows(_DATES_WITH_RUN, {"dag_id": dag_id, "dates": batch}))
+        found.update(tx.column(_DATES_WITH_RUN, {"dag_id": dag_id, "dates": batch}))
     return found
 
 

@@ -49,6 +49,15 @@ class Transaction:
         """The first row, or None."""
         return self._connection.execute(statement, values).first()
 
+    def value(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row; None where there is no row."""
+        row = self.row(statement, values)
+        return None if row is None else row[0]
+
+    def column(self, statement: Executable, values: Mapping[str, Any] | None = None) -> list[Any]:
+        """The only column of every row."""
+        return [value for (value,) in self.rows(statement, values)]
+
     def change(self, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
         """How many rows the statement changed."""
         return self._connection.execute(statement, values).rowcount

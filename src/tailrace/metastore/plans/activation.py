@@ -143,7 +143,10 @@ def _alive(work: Workspace, jobs: Iterable[int | None]) -> Mapping[int, bool]:
     if not ids:
         return {}
     now = work.tx.moment
-    return {row[0]: job_alive(row[1], row[2], row[3], row[4], now) for row in work.tx.rows(_JOBS, {"jobs": ids})}
+    return {
+        row.id: job_alive(row.state, row.lease_until, row.lease_epoch, row.lease_seconds, now)
+        for row in work.tx.rows(_JOBS, {"jobs": ids})
+    }
 
 
 def _clear(work: Workspace, runs: Iterable[LockedRun]) -> None:

@@ -139,7 +139,7 @@ def count_occupants(tx: Transaction, dag: DagSpec) -> Occupancy:
 
 def running_runs(tx: Transaction, dag_id: str) -> int:
     """How many runs of the DAG are running, over all jobs."""
-    return int(tx.rows(_RUNNING_RUNS, {"dag_id": dag_id})[0][0])
+    return int(tx.value(_RUNNING_RUNS, {"dag_id": dag_id}))
 
 
 def pool_sizes(tx: Transaction) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Reads what a plan is about, under lock, into a workspace that the parts of ``apply`` share. BranchKind nothing.
+"""Reads what a plan is about, under lock, into a workspace that the parts of ``apply`` share. Decides nothing.
 
 Lock order, everywhere: guards, runs by id, task instances by id. On SQLite the transaction has the one write lock from
 its BEGIN, and the lock clauses compile to nothing.
@@ -123,7 +123,7 @@ def read_runs(tx: Transaction, runs: Iterable[int], *, lock: bool) -> dict[int, 
     ids = sorted(set(runs))
     if not ids:
         return {}
-    return {row[0]: LockedRun(*row) for row in tx.rows(_LOCK_RUNS if lock else _RUNS, {"runs": ids})}
+    return {row.id: LockedRun(*row) for row in tx.rows(_LOCK_RUNS if lock else _RUNS, {"runs": ids})}
 
 
 def lock_task_instances(work: Workspace, whole_runs: Iterable[int], ids: Iterable[int]) -> None:
@@ -138,4 +138,4 @@ def lock_task_instances(work: Workspace, whole_runs: Iterable[int], ids: Iterabl
 
 def _keep(work: Workspace, rows: Iterable[Any]) -> None:
     for row in rows:
-        work.task_instances[row[0]] = dict(row._mapping)
+        work.task_instances[row.id] = dict(row._mapping)

@@ -193,12 +193,11 @@ def read_past_of_range(tx: Transaction, dag: DagSpec, first: datetime, last: dat
     undriven = None
     if nearest is not None and nearest.state in _OPEN and nearest.id not in {run.id for run in before.values()}:
         undriven = nearest.run_id
-    done, first_after = tx.rows(_DONE_AFTER[scheduled], values), tx.row(_FIRST_AFTER[scheduled], values)
     return PastFacts(
         {task_id: run.run_id for task_id, run in before.items()},
         undriven,
-        int(done[0][0]),
-        None if first_after is None else first_after.run_id,
+        int(tx.value(_DONE_AFTER[scheduled], values)),
+        tx.value(_FIRST_AFTER[scheduled], values),
     )
 
 

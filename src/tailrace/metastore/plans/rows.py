@@ -1,4 +1,4 @@
-"""FairShare rows into the values of the planning vocabulary. No statement is executed here."""
+"""Turns rows into the values of the planning vocabulary. No statement is executed here."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -67,8 +67,9 @@ def job_alive(state: str | None, until: float | None, epoch: str | None, seconds
 
 
 def owner_alive(row: Any, now: Moment) -> bool:
-    """Whether the run of a row of RUN_COLUMNS followed by OWNER_COLUMNS has a live owner."""
-    return row[8] is not None and job_alive(row[13], row[14], row[15], row[16], now)
+    """Whether the run of a row of ``runs_with_owner`` has a live owner."""
+    lease = (row.owner_lease_until, row.owner_lease_epoch, row.owner_lease_seconds)
+    return row.owner_job_id is not None and job_alive(row.owner_state, *lease, now)
 
 
 def task_instance_view(row: Any, now: Moment) -> TaskInstanceView:
@@ -94,19 +95,18 @@ def task_instance_view(row: Any, now: Moment) -> TaskInstanceView:
 
 
 def run_view(row: Any, now: Moment, task_instances: tuple[TaskInstanceView, ...] = ()) -> RunView:
-    """The view of one row of RUN_COLUMNS followed by OWNER_COLUMNS."""
-    (id, run_id, logical, start, end, state, version, kind, owner, *options) = row[:13]
+    """The view of one row of ``runs_with_owner``."""
     return RunView(
-        id=id,
-        run_id=run_id,
-        logical_date=logical,
-        data_interval=DataInterval(start, end),
-        state=RUN_STATES[state],
-        version=version,
-        run_type=RunType(kind),
-        owner_job_id=owner,
+        id=row.id,
+        run_id=row.run_id,
+        logical_date=row.logical_date,
+        data_interval=DataInterval(row.interval_start, row.interval_end),
+        state=RUN_STATES[row.state],
+        version=row.version,
+        run_type=RunType(row.run_type),
+        owner_job_id=row.owner_job_id,
         owner_alive=owner_alive(row, now),
-        options=RunOptions(*options),
+        options=RunOptions(row.disable_retry, row.mark_success, row.ignore_depends_on_past, row.pool),
         task_instances=task_instances,
     )
 

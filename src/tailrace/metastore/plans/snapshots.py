@@ -5,10 +5,11 @@ one exception, the counts behind a backfill's verdict, is read once, when nothin
 ``open_runs`` and ``failed_runs`` say truly whether there is any, not how many.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import bindparam, case, select, text
 
 from tailrace.metastore.db.clock import Moment
@@ -21,7 +22,6 @@ from tailrace.metastore.plans.lookback import read_previous
 from tailrace.metastore.plans.rows import (
     RUN_STATES,
     TASK_INSTANCE_COLUMNS,
-    owner_alive,
     run_view,
     runs_with_owner,
     task_instance_view,
@@ -32,7 +32,7 @@ from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.failed_tasks import FailedTasks
-from tailrace.planning.sharing import OwnedRun, has_work_to_spare, runs_to_share
+from tailrace.planning.sharing import has_work_to_spare, runs_to_share
 from tailrace.planning.snapshot import BackfillView, RunView, Snapshot, StrayTry, TaskInstanceView
 
 _BY_ID = itemgetter(1)
@@ -124,15 +124,18 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         running = tx.rows(_RUNNING_BESIDE, {"dag_id": dag.dag_id})
     else:
         running = tx.rows(_RUNNING, {"backfill_id": backfill_id, "dag_id": dag.dag_id})
-    wanted = [row for row in running if row.ordinal is not None]
-    wanted.sort(key=lambda row: (row.ordinal, row.logical_date, row.id))
-    driven = [row for row in wanted if row.owner_job_id == job_id or not owner_alive(row, now)]
-    task_instances = dict(_task_instances(tx, [row.id for row in driven], now))
-    shared = _shared(wanted, driven, task_instances, backfill_id or 0)
-    if shared:
+    rows = sorted(
+        (row for row in running if row.ordinal is not None), key=lambda row: (row.ordinal, row.logical_date, row.id)
+    )
+    wanted = [run_view(row, now) for row in rows]
+    mine = {run.id for run in wanted if run.owner_job_id == job_id or not run.owner_alive}
+    task_instances = dict(_task_instances(tx, mine, now))
+    if len(mine) < len(wanted) and not any(map(has_work_to_spare, task_instances.values())):
+        of_lane = {row.id for row in rows if row.owner_lane == (backfill_id or 0)}
+        shared = runs_to_share(len(mine), [run for run in wanted if run.id in of_lane - mine])
         task_instances |= _task_instances(tx, shared, now)
-    mine = {row.id for row in driven}.union(shared)
-    runs = tuple(run_view(row, now, task_instances.get(row.id, ())) for row in wanted if row.id in mine)
+        mine.update(shared)
+    runs = tuple(replace(run, task_instances=task_instances.get(run.id, ())) for run in wanted if run.id in mine)
     view: BackfillView | None = None
     if backfill_id is None:
         paused, contended = _schedule(tx, job_id, dag)
@@ -171,17 +174,6 @@ def past_facts(tx: Transaction, dag: DagSpec, runs: Sequence[int]) -> dict[str, 
     return {"dag_version": version, "previous": found.previous, "looks_at": found.looks_at}
 
 
-def _shared(
-    wanted: Sequence[Any], driven: Sequence[Any], task_instances: Mapping[int, tuple[TaskInstanceView, ...]], lane: int
-) -> tuple[int, ...]:
-    """The runs of live owners that this job takes over, having no work of its own to spare."""
-    if len(driven) == len(wanted) or any(map(has_work_to_spare, task_instances.values())):
-        return ()
-    mine = {row.id for row in driven}
-    others = [OwnedRun(row.id, row.owner_job_id) for row in wanted if row.id not in mine and row.owner_lane == lane]
-    return runs_to_share(len(driven), others)
-
-
 def _schedule(tx: Transaction, job_id: int, dag: DagSpec) -> tuple[bool, bool]:
     """Whether the DAG is paused, and whether there are other lanes."""
     row = tx.row(_PAUSED, {"dag_id": dag.dag_id, "this_job": job_id})
@@ -208,7 +200,7 @@ def _strays(tx: Transaction, now: Moment) -> tuple[StrayTry, ...]:
     return tuple(found)
 
 
-def _task_instances(tx: Transaction, runs: Sequence[int], now: Moment) -> Mapping[int, tuple[TaskInstanceView, ...]]:
+def _task_instances(tx: Transaction, runs: Collection[int], now: Moment) -> Mapping[int, tuple[TaskInstanceView, ...]]:
     if not runs:
         return {}
     found: dict[int, list[TaskInstanceView]] = {}

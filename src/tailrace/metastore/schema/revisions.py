@@ -106,8 +106,8 @@ def revision(database: Database) -> str | None:
 def _revision(tx: Transaction) -> str | None:
     if tx.row(_HAS_STAMP_POSTGRES if tx.postgres else _HAS_STAMP_SQLITE) is None:
         return None
-    row = tx.row(_READ_STAMP)
-    return None if row is None else str(row[0])
+    stamp = tx.value(_READ_STAMP)
+    return None if stamp is None else str(stamp)
 
 
 def _create(tx: Transaction) -> str:

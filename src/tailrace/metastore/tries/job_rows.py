@@ -74,7 +74,7 @@ def start_job(
         "lease_epoch": now.epoch,
         "lease_seconds": lease_seconds,
     }
-    result = {"id": tx.rows(_START, values)[0][0]}
+    result = {"id": tx.value(_START, values)}
     record(tx, write_id, result)
     return result
 

@@ -36,7 +36,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, JobState
 from tailrace.model.transitions import Cause
 from tailrace.planning.explained import JobFacts, RunFacts, TaskInstanceFacts, TryFacts, WantedBy
-from tailrace.planning.snapshot import RunView, Snapshot, TaskInstanceView
+from tailrace.planning.snapshot import RunView, Snapshot
 
 _RUN = (
     runs_with_owner()
@@ -61,12 +61,11 @@ _STRUCTURE = (
 _TASK_INSTANCES = (
     select(
         *TASK_INSTANCE_COLUMNS,
-        task_instance.c.cause.label("its_cause"),
+        task_instance.c.cause,
         task_instance.c.reason.label("its_reason"),
         task_instance.c.pool.label("its_pool"),
         task_instance.c.started_at.label("its_start"),
         task_instance.c.ended_at.label("its_end"),
-        task_instance.c.stopping_to.label("its_intent"),
     )
     .where(task_instance.c.dag_run_id == bindparam("run"))
     .order_by(task_instance.c.id)
@@ -137,7 +136,7 @@ def read_explained(tx: Transaction, run: int) -> RunFacts:
     now = tx.moment
     tries = _tries(tx, run)
     tis = tuple(_task_instance(each, now, tries) for each in tx.rows(_TASK_INSTANCES, {"run": run}))
-    view = run_view(row, now, tuple(ti.view for ti in tis))
+    view = replace(run_view(row, now, tuple(ti.view for ti in tis)), live=bool(row.live))
     wanted_by = _wanted_by(tx, run)
     jobs = [_job(each, now) for each in tx.rows(_JOBS, {"owner": view.owner_job_id})]
     owner = next((each for each in jobs if each.id == view.owner_job_id), None)
@@ -150,7 +149,6 @@ def read_explained(tx: Transaction, run: int) -> RunFacts:
         owner=owner,
         drivers=_drivers(jobs, owner, wanted_by, live=row.live),
         wanted_by=wanted_by,
-        live=row.live,
         reason=row.reason,
         blocked=() if row.blocked is None else tuple(stored_blocker(each) for each in from_json(row.blocked)),
         started_at=row.started_at,
@@ -188,8 +186,8 @@ def _wanted_by(tx: Transaction, run: int) -> tuple[WantedBy, ...]:
             backfill_id=row.id,
             state=row.state,
             paused=row.paused,
-            ahead=int(tx.rows(_AHEAD, {"backfill_id": row.id, "place": row.ordinal})[0][0]),
-            active=int(tx.rows(_ACTIVE, {"backfill_id": row.id})[0][0]),
+            ahead=int(tx.value(_AHEAD, {"backfill_id": row.id, "place": row.ordinal})),
+            active=int(tx.value(_ACTIVE, {"backfill_id": row.id})),
             max_active_runs=row.max_active_runs,
             detached=row.detached,
             command=row.command,
@@ -224,17 +222,15 @@ def _drivers(
 
 
 def _task_instance(row: Any, now: Moment, tries: Mapping[tuple[str, int], list[TryFacts]]) -> TaskInstanceFacts:
-    view: TaskInstanceView = task_instance_view(row[: len(TASK_INSTANCE_COLUMNS)], now)
+    view = replace(task_instance_view(row[: len(TASK_INSTANCE_COLUMNS)], now), cause=Cause(row.cause))
     lease = (row.lease_until, row.lease_epoch, row.lease_seconds)
     return TaskInstanceFacts(
         view,
-        cause=row.its_cause,
         reason=row.its_reason,
         pool=row.its_pool,
         started_at=row.its_start,
         ended_at=row.its_end,
         lease_seconds=None if row.lease_until is None else now.left(*lease),
-        stopping_to=row.its_intent,
         tries=tuple(tries.get((view.task_id, view.map_index), ())),
     )
 

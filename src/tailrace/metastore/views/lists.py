@@ -204,14 +204,14 @@ class Views:
         )
 
         def work(tx: Transaction) -> DagSpec | None:
-            row = tx.row(wanted)
-            return None if row is None else spec_from(row[0])
+            spec = tx.value(wanted)
+            return None if spec is None else spec_from(spec)
 
         return self.read(work)
 
     def known_dags(self) -> tuple[str, ...]:
         """The ids of the DAGs that any job has run, or a person has paused."""
-        return self.read(lambda tx: tuple(row[0] for row in tx.rows(select(dag.c.dag_id).order_by(dag.c.dag_id))))
+        return self.read(lambda tx: tuple(tx.column(select(dag.c.dag_id).order_by(dag.c.dag_id))))
 
     def loaded_dags(self) -> tuple[LoadedDag, ...]:
         """Every DAG as it was loaded last."""

@@ -44,7 +44,7 @@ class LoadedDag(Struct, frozen=True):
 
 def store_loaded(tx: Transaction, dags: Iterable[DagSpec], write_id: str, structures: Structures) -> None:
     """Keep these DAGs. They are taken by name, so that two who load the same ones wait for each other once."""
-    known = {row[0] for row in tx.rows(_LOADED_IDS)}
+    known = set(tx.column(_LOADED_IDS))
     at = tx.moment.wall
     new, again = [], []
     for spec in sorted(dags, key=lambda spec: spec.dag_id):
@@ -75,8 +75,8 @@ def loaded_dags(tx: Transaction) -> tuple[LoadedDag, ...]:
 
 def loaded_structure(tx: Transaction, dag_id: str) -> int | None:
     """The row of the structure that a DAG was loaded with last; None for one that never was."""
-    row = tx.row(_OF_ONE, {"dag_id": dag_id})
-    return None if row is None else int(row[0])
+    found: int | None = tx.value(_OF_ONE, {"dag_id": dag_id})
+    return found
 
 
 def _loaded(row: Any) -> LoadedDag:

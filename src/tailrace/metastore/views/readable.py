@@ -109,7 +109,7 @@ def _no_json(tx: Transaction) -> str | None:
     """
     if not tx.postgres:
         return 'typeof("{0}") = \'text\' AND NOT json_valid("{0}")'
-    knows = int(tx.rows(text("SHOW server_version_num"))[0][0]) >= _POSTGRES_WITH_JSON
+    knows = int(tx.value(text("SHOW server_version_num"))) >= _POSTGRES_WITH_JSON
     return '"{0}" IS NOT JSON' if knows else None
 
 

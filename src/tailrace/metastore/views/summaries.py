@@ -62,7 +62,7 @@ def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
         task_instances=task_instance_counts(tx, backfill_id),
         blocked=_blocked(tx, backfill_id),
         root_failure=_root(tx, backfill_id),
-        left_failed=int(tx.rows(left)[0][0]),
+        left_failed=int(tx.value(left)),
         failures=failures_of_backfills(tx, [backfill_id]).get(backfill_id, Failures()),
     )
 
@@ -99,7 +99,7 @@ def _blocked(tx: Transaction, backfill_id: int) -> tuple[Blocker, ...]:
         .where(backfill_run.c.backfill_id == backfill_id, dag_run.c.blocked.is_not(None))
         .order_by(backfill_run.c.ordinal)
     )
-    return tuple(stored_blocker(each) for row in tx.rows(wanted) for each in from_json(row[0]))
+    return tuple(stored_blocker(each) for blocked in tx.column(wanted) for each in from_json(blocked))
 
 
 def stored_blocker(stored: dict[str, Any]) -> Blocker:

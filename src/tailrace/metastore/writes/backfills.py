@@ -58,7 +58,7 @@ def insert_backfill(
         "reason": "",
         "created_at": author.at,
     }
-    id = int(tx.rows(_INSERT_BACKFILL, values)[0][0])
+    id = int(tx.value(_INSERT_BACKFILL, values))
     history.append(backfill_row(author, dag_id, id, None, _State.QUEUED, Cause.CREATED, command))
     return id
 

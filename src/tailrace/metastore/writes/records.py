@@ -168,4 +168,4 @@ def record(tx: Transaction, write_id: str, result: Any) -> None:
 def recorded(tx: Transaction, write_id: str) -> tuple[Any] | None:
     """The result stored under this id, in a tuple of one; None when no such write has landed."""
     row = tx.row(_FIND_RECORD, {"write_id": write_id})
-    return None if row is None else (from_json(row[0]),)
+    return None if row is None else (from_json(row.result),)

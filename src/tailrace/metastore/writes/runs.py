@@ -138,7 +138,7 @@ def insert_runs(
         history.append(run_row(author, *created, backfill_id=each.backfill_id))
     rows: dict[datetime, int] = {}
     for dates in in_batches(sorted(each.logical_date for each in new)):
-        rows.update((row[0], row[1]) for row in tx.rows(_ROWS_BY_DATE, {"dag_id": new[0].dag_id, "dates": dates}))
+        rows.update(map(tuple, tx.rows(_ROWS_BY_DATE, {"dag_id": new[0].dag_id, "dates": dates})))
     return rows
 
 

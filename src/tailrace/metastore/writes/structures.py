@@ -24,12 +24,11 @@ class Structures:
         """The row of this structure, or None where nobody has written it yet."""
         if self._last is not None and self._last[0] is dag:
             return self._last[1]
-        row = tx.row(_FIND, {"dag_id": dag.dag_id, "spec_hash": spec_hash(_text(dag))})
-        if row is None:
-            return None
-        # Only what has been read is remembered: an insert may yet be rolled back.
-        self._last = (dag, int(row[0]))
-        return int(row[0])
+        found: int | None = tx.value(_FIND, {"dag_id": dag.dag_id, "spec_hash": spec_hash(_text(dag))})
+        if found is not None:
+            # Only what has been read is remembered: an insert may yet be rolled back.
+            self._last = (dag, found)
+        return found
 
     def row_of(self, tx: Transaction, dag: DagSpec) -> int:
         """The row of this structure; the DAG's guard row must be locked, so that two writers do not both insert it."""
@@ -44,7 +43,7 @@ class Structures:
             "spec": text,
             "created_at": tx.moment.wall,
         }
-        return int(tx.rows(_INSERT, values)[0][0])
+        return int(tx.value(_INSERT, values))
 
 
 def _text(dag: DagSpec) -> str:

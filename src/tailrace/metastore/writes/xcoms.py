@@ -59,7 +59,7 @@ def read_xcoms(tx: Transaction, query: XComQuery) -> XComAnswer:
     for names in _pieces(tuple(dict.fromkeys(query.task_ids))):
         values = {"dag_id": query.dag_id, "run_id": query.run_id, "key": query.key, **names}
         if len(query.task_ids) != 1:
-            size += tx.rows(_SIZE_OF_TASKS if names else _SIZE_OF_RUN, values)[0][0]
+            size += tx.value(_SIZE_OF_TASKS if names else _SIZE_OF_RUN, values)
             if size > LONGEST_ANSWER:
                 return Unreadable(
                     f"the XComs {query.key!r} asked for are more than {LONGEST_ANSWER:,} characters together: "
