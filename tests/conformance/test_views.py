@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from tailrace.effects.requests import Accepted
 from tailrace.errors import CommandError
+from tailrace.metastore.db.tables import backfill, dag_run, task_instance
 from tailrace.metastore.db.tables import dag as dag_table
-from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.views.summaries import Failures
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
@@ -96,10 +96,12 @@ def test_what_failed_inside_runs_that_succeeded(world: World) -> None:
     ]
     assert decided.backfill_verdict is not None
     assert decided.backfill_verdict.failed_inside == FailedTasks({"a": 2}, {"b": 2})
-    everywhere = Failures(FailedTasks({"a": 2, "d": 1}, {"b": 2, "e": 1}), FailedTasks({"a": 2}, {"b": 2}))
+    inside_all = FailedTasks({"a": 2}, {"b": 2})
+    everywhere = Failures(FailedTasks({"a": 2, "d": 1}, {"b": 2, "e": 1}), inside_all)
     assert world.store.backfill_summary(id).failures == everywhere
     [line] = world.store.list_backfills()
-    assert line.failures == everywhere
+    assert FailedTasks(line.failed_tasks, line.upstream_failed_tasks) == everywhere.everywhere
+    assert line.failed_inside == inside_all
     assert [run.failures for run in world.store.runs_of_backfill(id)] == [
         inside,
         inside,
@@ -126,7 +128,7 @@ def test_backfills_in_a_list(world: World, failed: int) -> None:
     world.clock.advance(60)
     later = world.backfill(replace(AB, dag_id="later"), days=1)
     first, second = world.store.list_backfills()
-    assert (first.id, second.id) == (later, failed)
+    assert (first.backfill_id, second.backfill_id) == (later, failed)
     assert (second.start, second.end, second.command, second.reprocess) == (FIRST, FIRST + 2 * DAY, "typed", "missing")
     assert second.runs == {"success": 1, "failed": 1, "queued": 1}
     assert world.store.list_backfills("dag") == (second,)
@@ -151,16 +153,19 @@ def test_runs(world: World, failed: int) -> None:
     third, second, first = world.store.list_runs()
     assert [run.logical_date for run in (first, second, third)] == [FIRST, FIRST + DAY, FIRST + 2 * DAY]
     assert (second.state, second.reason, second.run_type) == ("failed", "b is upstream_failed", "backfill")
-    assert (second.task_instances, third.task_instances) == ({"failed": 1, "upstream_failed": 1}, {})
-    assert (second.started_at, second.ended_at) == (world.clock.now - timedelta(seconds=5), world.clock.now)
+    assert (second.task_instance_counts, third.task_instance_counts) == ({"failed": 1, "upstream_failed": 1}, {})
+    assert (second.start, second.end) == (world.clock.now - timedelta(seconds=5), world.clock.now)
     assert world.store.list_runs("dag", "failed") == (second,)
     assert world.store.list_runs("unknown") == ()
     assert world.store.list_runs(limit=1) == (third,)
     assert world.store.runs_of_backfill(failed) == (first, second, third)
-    assert world.store.find_runs("dag", second.run_id) == (second,)
+    [found] = world.store.find_runs("dag", second.run_id)
+    assert (world.store.show_run(found.id), found.run_id) == (second, second.run_id)
+    with pytest.raises(KeyError):
+        world.store.show_run(999)
     assert world.store.find_runs("another", second.run_id) == ()
-    assert world.store.runs_between("dag", FIRST, FIRST + DAY, 9) == (first, second)
-    assert world.store.runs_between("dag", FIRST, FIRST + DAY, 1) == (first,)
+    names = [[run.run_id for run in world.store.runs_between("dag", FIRST, FIRST + DAY, most)] for most in (9, 1)]
+    assert names == [[first.run_id, second.run_id], [first.run_id]]
     assert world.store.runs_between("another", FIRST, FIRST + DAY, 9) == ()
 
 
@@ -235,3 +240,13 @@ def test_a_pool_in_use_is_not_deleted(world: World) -> None:
         world.store.delete_pool("small", world.write_id())
     with pytest.raises(CommandError, match="can be resized, not deleted"):
         world.store.delete_pool("default_pool", world.write_id())
+
+
+def test_a_backfill_that_is_not_finished_shows_as_paused(world: World, failed: int) -> None:
+    def shown(**columns: object) -> list[str]:
+        world.store._database.write(lambda tx: tx.change(backfill.update().values(**columns)))
+        return [each.state for each in world.store.list_backfills()]
+
+    assert shown(paused=True) == ["paused"]
+    assert shown(paused=False) == ["queued"]
+    assert shown(paused=True, state="failed", ended_at=world.clock.now) == ["failed"]

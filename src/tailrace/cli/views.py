@@ -6,10 +6,9 @@ from zoneinfo import ZoneInfo
 
 from tailrace.cli.console import counted, duration
 from tailrace.cli.tables import Column
-from tailrace.metastore.views.lists import DagStats, TaskInstanceLine
+from tailrace.metastore.views.lists import Backfill, DagStats, Run, TaskInstanceLine
 from tailrace.model.keys import UNMAPPED
 from tailrace.service.dates import show_moment
-from tailrace.service.views import Backfill, Run
 
 _UTC = ZoneInfo("UTC")
 

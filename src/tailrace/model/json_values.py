@@ -156,3 +156,11 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise NotStorable(f"the key {shown(twice)} is there twice")
     return found
+
+
+def json_or_text(text: str | None) -> object:
+    """A stored conf as JSON, ``{}`` for none; what somebody has stored that is no JSON is its text as it stands."""
+    try:
+        return read_json(text) if text else {}
+    except ValueError:
+        return text

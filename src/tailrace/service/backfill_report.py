@@ -13,13 +13,13 @@ from types import MappingProxyType
 
 from msgspec import Struct, field
 
+from tailrace.model.json_values import json_or_text
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import DagSpec
 from tailrace.planning.backfills import BackfillCreation, DateAction, Reprocess
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.messages import Message, Typed
 from tailrace.planning.plan import Blocker
-from tailrace.service.confs import stored_conf
 from tailrace.service.wording import Blocked, Coded, blocked_of, coded, sentences
 
 
@@ -212,7 +212,7 @@ def previewed(preview: BackfillPreview, typed: Typed) -> BackfillPreviewed:
                 date.reason,
                 date.to_run,
                 date.clear,
-                stored_conf(date.conf),
+                json_or_text(date.conf),
             )
             for date in creation.dates
         ),

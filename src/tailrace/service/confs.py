@@ -1,4 +1,4 @@
-"""A run's conf: how one that is given is checked, and how a stored one is read, whatever somebody has stored."""
+"""A run's conf: how one that is given is checked."""
 
 from tailrace.errors import CommandError
 from tailrace.model.json_values import NotStorable, json_text, read_json
@@ -21,11 +21,3 @@ def canonical_conf(text: str | None) -> str | None:
     if not isinstance(value, dict):
         raise CommandError(f"--conf must be a JSON object such as '{{\"key\": 1}}', not {visible_line(text, 200)!r}")
     return json_text(value, sort_keys=True)
-
-
-def stored_conf(text: str | None) -> object:
-    """It as JSON; what cannot be read as JSON is its text as it stands."""
-    try:
-        return read_json(text) if text else {}
-    except ValueError:
-        return text

@@ -10,7 +10,7 @@ from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.explained import JobFacts, TryFacts, WantedBy
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
 from tailrace.planning.messages import Typed
-from tailrace.service.naming import find_run
+from tailrace.service.naming import find_run, removed
 from tailrace.service.stores import Stores
 from tailrace.service.wording import Blocked, Met, Release, blocked_of, met_of, release_of
 
@@ -90,7 +90,10 @@ def explained(stores: Stores, dag_id: str, run: str) -> RunExplanation:
     metastore = stores.unchanged()
     found = find_run(metastore, dag_id, run)
     assert metastore is not None  # else no run is found
-    return explain_run(metastore.explained(found.id), stores.typed)
+    try:
+        return explain_run(metastore.explained(found.id), stores.typed)
+    except KeyError:
+        raise removed(dag_id, found.run_id) from None
 
 
 def instances_of(explanation: RunExplanation, task_id: str, typed: Typed) -> list[TaskInstanceExplanation]:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from tailrace.errors import CommandError
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.views.lists import RunLine
+from tailrace.metastore.views.lists import RunFound
 from tailrace.model.suggestions import did_you_mean, in_words
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
@@ -32,7 +32,7 @@ def require_known(metastore: Metastore | None, dag_id: str) -> None:
         raise CommandError(f"{dag_id} has never run here{did_you_mean(dag_id, known)}")
 
 
-def find_run(metastore: Metastore | None, dag_id: str, text: str) -> RunLine:
+def find_run(metastore: Metastore | None, dag_id: str, text: str) -> RunFound:
     """The run that RUN names: a run id, a logical date (naive ones in the DAG's zone), or the day of just one run.
 
     Raises CommandError with the nearest DAG ids, with the command that lists the DAG's runs, or with the day's runs.
@@ -53,6 +53,11 @@ def find_run(metastore: Metastore | None, dag_id: str, text: str) -> RunLine:
         names = in_words([run.run_id for run in found[:_MOST_NAMED]] + ["more"] * (len(found) > _MOST_NAMED))
         raise CommandError(f"{text} is the day of several runs of {dag_id}: {names}; name one of them")
     return found[0]
+
+
+def removed(dag_id: str, run_id: str) -> CommandError:
+    """The run was there when it was looked for."""
+    return CommandError(f"run {run_id} of {dag_id} was removed from the metastore just now")
 
 
 def scope_of(metastore: Metastore, named: RunsNamed) -> CommandScope:

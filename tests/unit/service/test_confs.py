@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.cli.commands.runs import conf_line
+from tailrace.model.json_values import json_or_text as conf_json
 from tailrace.model.json_values import json_text
-from tailrace.service.confs import stored_conf as conf_json
 
 
 def test_a_conf_is_shown_as_it_was_given() -> None:

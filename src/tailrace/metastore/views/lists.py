@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from tailrace.metastore.db.tables import backfill, backfill_run, dag, dag_run, dag_version, task_instance
 from tailrace.metastore.db.transaction import Transaction
@@ -19,7 +19,7 @@ from tailrace.metastore.views.summaries import (
     wanted_by,
 )
 from tailrace.metastore.writes.specs import spec_from
-from tailrace.model.intervals import DataInterval
+from tailrace.model.json_values import json_or_text
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.failed_tasks import FailedTasks
@@ -37,41 +37,56 @@ class BackfillProgress(Struct, frozen=True):
     running: tuple[str, ...]
 
 
-class BackfillLine(Struct, frozen=True):
-    """One backfill in a list. ``runs`` counts its wanted runs by state."""
+class Backfill(Struct, frozen=True):
+    """One backfill, as it is shown: fields are the JSON's. ``state`` is paused while it is paused and unfinished,
+    ``runs`` counts its wanted runs by state.
+    """
 
-    id: int
+    backfill_id: int
     dag_id: str
     state: str
-    paused: bool
     start: datetime
     end: datetime
     reprocess: str
+    runs: Mapping[str, int]
+    failed_tasks: Mapping[str, int]
+    upstream_failed_tasks: Mapping[str, int]
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
     command: str
     reason: str
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
-    runs: Mapping[str, int]
-    failures: Failures = Failures()
+    failed_inside: FailedTasks  # in its runs that succeeded
 
 
-class RunLine(Struct, frozen=True):
-    """One run in a list. ``task_instances`` counts them by state, ``failures`` by task those that failed."""
+class Run(Struct, frozen=True):
+    """One run, as it is shown; its task instances are counted by state, those that failed by task."""
 
-    id: int
     dag_id: str
     run_id: str
     logical_date: datetime
-    data_interval: DataInterval
-    state: str
+    data_interval: tuple[datetime, datetime]
     run_type: str
-    started_at: datetime | None
-    ended_at: datetime | None
+    state: str
+    start: datetime | None
+    end: datetime | None
     reason: str
-    task_instances: Mapping[str, int]
-    failures: FailedTasks = FailedTasks()
-    conf: str | None = None  # JSON
+    conf: object
+    task_instance_counts: Mapping[str, int]
+    failed_tasks: Mapping[str, int]
+    upstream_failed_tasks: Mapping[str, int]
+
+    @property
+    def failures(self) -> FailedTasks:
+        """What failed in it."""
+        return FailedTasks(self.failed_tasks, self.upstream_failed_tasks)
+
+
+class RunFound(Struct, frozen=True):
+    """A run that was looked for by name or date: its row and its id."""
+
+    id: int
+    run_id: str
 
 
 class TaskInstanceLine(Struct, frozen=True):
@@ -114,14 +129,14 @@ class Views:
 
         return self.read(work)
 
-    def list_backfills(self, dag_id: str | None = None, limit: int = 50) -> tuple[BackfillLine, ...]:
+    def list_backfills(self, dag_id: str | None = None, limit: int = 50) -> tuple[Backfill, ...]:
         """Backfills, newest first."""
         wanted = select(backfill).order_by(backfill.c.id.desc()).limit(limit)
         if dag_id is not None:
             wanted = wanted.where(backfill.c.dag_id == dag_id)
         return self.read(lambda tx: _backfill_lines(tx, wanted))
 
-    def show_backfill(self, backfill_id: int | None) -> BackfillLine | None:
+    def show_backfill(self, backfill_id: int | None) -> Backfill | None:
         """One backfill, the newest by default; None when there is none."""
         wanted = select(backfill).order_by(backfill.c.id.desc()).limit(1)
         if backfill_id is not None:
@@ -133,7 +148,7 @@ class Views:
         """How a backfill stands. Raises KeyError for one that does not exist."""
         return self.read(lambda tx: summarize(tx, backfill_id))
 
-    def runs_of_backfill(self, backfill_id: int, limit: int = 1000) -> tuple[RunLine, ...]:
+    def runs_of_backfill(self, backfill_id: int, limit: int = 1000) -> tuple[Run, ...]:
         """The runs a backfill wants, in its order."""
         wanted = (
             select(dag_run)
@@ -144,7 +159,7 @@ class Views:
         )
         return self.read(lambda tx: _run_lines(tx, wanted))
 
-    def list_runs(self, dag_id: str | None = None, state: str | None = None, limit: int = 100) -> tuple[RunLine, ...]:
+    def list_runs(self, dag_id: str | None = None, state: str | None = None, limit: int = 100) -> tuple[Run, ...]:
         """Runs, newest logical date first."""
         wanted = select(dag_run).order_by(dag_run.c.logical_date.desc(), dag_run.c.id.desc()).limit(limit)
         if dag_id is not None:
@@ -153,16 +168,25 @@ class Views:
             wanted = wanted.where(dag_run.c.state == state)
         return self.read(lambda tx: _run_lines(tx, wanted))
 
-    def find_runs(self, dag_id: str, run_id: str) -> tuple[RunLine, ...]:
-        """The run of this id, if there is one."""
-        wanted = select(dag_run).where(dag_run.c.dag_id == dag_id, dag_run.c.run_id == run_id)
-        return self.read(lambda tx: _run_lines(tx, wanted))
+    def show_run(self, run: int) -> Run:
+        """One run (its row). Raises KeyError for one that does not exist."""
+        found = self.read(lambda tx: _run_lines(tx, select(dag_run).where(dag_run.c.id == run)))
+        if not found:
+            raise KeyError(run)
+        return found[0]
 
-    def runs_between(self, dag_id: str, first: datetime, last: datetime, limit: int) -> tuple[RunLine, ...]:
+    def find_runs(self, dag_id: str, run_id: str) -> tuple[RunFound, ...]:
+        """The run of this id, if there is one."""
+        return self._find_runs(dag_id, dag_run.c.run_id == run_id, 1)
+
+    def runs_between(self, dag_id: str, first: datetime, last: datetime, limit: int) -> tuple[RunFound, ...]:
         """The runs whose logical date is between these, both inclusive, oldest first."""
-        of_dates = dag_run.c.logical_date.between(first, last)
-        wanted = select(dag_run).where(dag_run.c.dag_id == dag_id, of_dates).order_by(dag_run.c.logical_date)
-        return self.read(lambda tx: _run_lines(tx, wanted.limit(limit)))
+        return self._find_runs(dag_id, dag_run.c.logical_date.between(first, last), limit)
+
+    def _find_runs(self, dag_id: str, meant: ColumnElement[bool], limit: int) -> tuple[RunFound, ...]:
+        wanted = select(dag_run.c.id, dag_run.c.run_id).where(dag_run.c.dag_id == dag_id, meant)
+        rows = self.read(lambda tx: tx.rows(wanted.order_by(dag_run.c.logical_date).limit(limit)))
+        return tuple(RunFound(row.id, row.run_id) for row in rows)
 
     def task_instances_of(self, run: int) -> tuple[TaskInstanceLine, ...]:
         """The task instances of a run (its row), in topological order."""
@@ -237,31 +261,33 @@ def _some_running(tx: Transaction, backfill_id: int) -> tuple[str, ...]:
     return tuple(f"{task_id} @ {date.isoformat()}" for task_id, date in tx.rows(wanted))
 
 
-def _backfill_lines(tx: Transaction, wanted: Select[Any]) -> tuple[BackfillLine, ...]:
+def _backfill_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Backfill, ...]:
     rows = tx.rows(wanted)
     failures = failures_of_backfills(tx, [row.id for row in rows])
-    return tuple(
-        BackfillLine(
-            id=row.id,
-            dag_id=row.dag_id,
-            state=row.state,
-            paused=row.paused,
-            start=row.range_start,
-            end=row.range_end,
-            reprocess=row.reprocess,
-            command=row.command,
-            reason=row.reason,
-            created_at=row.created_at,
-            started_at=row.started_at,
-            ended_at=row.ended_at,
-            runs=run_counts(tx, row.id),
-            failures=failures.get(row.id, Failures()),
-        )
-        for row in rows
+    return tuple(_backfill(row, run_counts(tx, row.id), failures.get(row.id, Failures())) for row in rows)
+
+
+def _backfill(row: Any, runs: Mapping[str, int], failures: Failures) -> Backfill:
+    return Backfill(
+        backfill_id=row.id,
+        dag_id=row.dag_id,
+        state="paused" if row.paused and row.ended_at is None else row.state,
+        start=row.range_start,
+        end=row.range_end,
+        reprocess=row.reprocess,
+        runs=runs,
+        failed_tasks=failures.everywhere.failed,
+        upstream_failed_tasks=failures.everywhere.upstream_failed,
+        created=row.created_at,
+        started=row.started_at,
+        ended=row.ended_at,
+        command=row.command,
+        reason=row.reason,
+        failed_inside=failures.inside,
     )
 
 
-def _run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[RunLine, ...]:
+def _run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Run, ...]:
     rows = tx.rows(wanted)
     counts: dict[int, dict[str, int]] = {}
     if rows:
@@ -273,21 +299,22 @@ def _run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[RunLine, ...]:
         for run, state, count in tx.rows(counted):
             counts.setdefault(run, {})[state] = count
     failures = failures_of_runs(tx, [row.id for row in rows])
-    return tuple(
-        RunLine(
-            row.id,
-            row.dag_id,
-            row.run_id,
-            row.logical_date,
-            DataInterval(row.interval_start, row.interval_end),
-            row.state,
-            row.run_type,
-            row.started_at,
-            row.ended_at,
-            row.reason,
-            counts.get(row.id, {}),
-            failures.get(row.id, FailedTasks()),
-            row.conf,
-        )
-        for row in rows
+    return tuple(_run(row, counts.get(row.id, {}), failures.get(row.id, FailedTasks())) for row in rows)
+
+
+def _run(row: Any, counts: Mapping[str, int], failures: FailedTasks) -> Run:
+    return Run(
+        dag_id=row.dag_id,
+        run_id=row.run_id,
+        logical_date=row.logical_date,
+        data_interval=(row.interval_start, row.interval_end),
+        run_type=row.run_type,
+        state=row.state,
+        start=row.started_at,
+        end=row.ended_at,
+        reason=row.reason,
+        conf=json_or_text(row.conf),
+        task_instance_counts=counts,
+        failed_tasks=failures.failed,
+        upstream_failed_tasks=failures.upstream_failed,
     )
