@@ -1,0 +1,88 @@
+"""A metastore that an older Tailrace has made is brought up to date, audits well, and goes on where it was.
+
+Those in ``older`` were made by the code of schema 0002 (the first that others tried) and of 0005, by the commands of
+one story over ``dags.py``: backfills that succeeded, failed, deadlocked, were cancelled, left to schedulers, and killed
+in the middle; tasks cleared and marked, a run triggered, a pool, a paused DAG. The host was renamed.
+"""
+
+import gzip
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from tailrace.metastore.store import Metastore
+from tests.acceptance.conftest import Run
+from tests.conformance.test_schema import described
+
+OLDER = Path(__file__).with_name("older")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    if request.param == "postgresql":
+        new_database: Callable[[], str] = request.getfixturevalue("postgres_server").new_database
+        return new_database
+    names = iter(("older.db", "new.db"))
+    return lambda: f"sqlite:///{tmp_path / next(names)}"
+
+
+def restore(name: str, url: str) -> None:
+    """Fill an empty database from a dump."""
+    parsed = make_url(url)
+    kind = "sqlite" if parsed.drivername.startswith("sqlite") else "postgresql"
+    dump = gzip.decompress((OLDER / f"{name}.{kind}.sql.gz").read_bytes()).decode()
+    if kind == "sqlite":
+        with closing(sqlite3.connect(str(parsed.database))) as connection:
+            connection.executescript(dump)
+        return
+    with psycopg.connect(parsed.set(drivername="postgresql").render_as_string(hide_password=False)) as opened:
+        opened.execute(dump.encode())
+        # A server that starts gives every lease its whole length once more; nobody waits for that here.
+        opened.execute("UPDATE public.job SET lease_seconds = 0; UPDATE public.task_instance SET lease_seconds = 0")
+
+
+@pytest.mark.parametrize("name", ["0002", "0005"])
+def test_it_is_migrated_and_goes_on(tailrace: Run, tmp_path: Path, new_url: Callable[[], str], name: str) -> None:
+    (tmp_path / "dags").mkdir()
+    shutil.copy(OLDER / "dags.py", tmp_path / "dags")
+    url, fresh = new_url(), new_url()
+    restore(name, url)
+
+    def run(*words: str, code: int = 0) -> str:
+        done = tailrace(*words, TAILRACE_DATABASE_URL=url, GOES_WELL="yes", SECONDS_OF_SLOW="0")
+        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def asked(*words: str) -> Any:
+        return json.loads(run(*words, "-o", "json"))
+
+    run("db", "migrate")
+    run("audit")
+    before = {each["backfill_id"]: each["state"] for each in asked("backfill", "list")}
+    assert before == {1: "success", 2: "deadlocked", 3: "failed", 4: "queued", 5: "cancelled", 6: "running"}
+    for each in asked("runs", "list"):
+        shown = asked("runs", "show", each["dag_id"], each["run_id"])
+        assert shown["task_instances"] or each["state"] in ("queued", "cancelled")
+        asked("runs", "explain", each["dag_id"], each["run_id"])
+    assert "depends_on_past" in run("tasks", "explain", "strict", "p", "2024-01-05")
+    run("backfill", "slow", "-s", "2024-01-01", "-e", "2024-01-04")
+    run("tasks", "clear", "-y", "strict", "p", "2024-01-03")
+    run("scheduler", "--until-idle")
+    run("backfill", "strict", "-s", "2024-01-01", "-e", "2024-01-05")
+    run("backfill", "etl", "-s", "2024-01-01", "-e", "2024-01-05", "--reprocess", "failed")
+    states = {(each["dag_id"], each["run_id"][-25:-15]): each["state"] for each in asked("runs", "list")}
+    assert [states["slow", f"2024-01-0{day}"] for day in range(1, 5)] == ["success"] * 4
+    assert [states["strict", f"2024-01-0{day}"] for day in range(1, 6)] == ["success"] * 5
+    assert [states["failing", f"2024-01-0{day}"] for day in (5, 6)] == ["failed"] * 2
+    assert states["etl", "2024-01-05"] == "success"
+    run("audit")
+    Metastore.open(fresh).close()
+    assert described(url) == described(fresh)
