@@ -7,7 +7,7 @@ for that one rule.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -34,10 +34,9 @@ from tailrace.planning.commands import CommandKind, CommandPlan
 from tailrace.planning.plan import RunVerdict, TaskTransition
 from tailrace.planning.retries import AfterTry, after_loss, after_try
 from tailrace.simulator.actors import Job, Worker
-from tailrace.simulator.performing import LEASE_SECONDS, Performer
-
-if TYPE_CHECKING:
-    from tailrace.simulator.world import World
+from tailrace.simulator.performing import Performer
+from tailrace.simulator.scenario import LEASE_SECONDS
+from tailrace.simulator.world_state import WorldState
 
 
 class Replaced(Struct, frozen=True):
@@ -103,7 +102,7 @@ class RenewedByAnyone(Performer):
 class ResubmittedAnew(Performer):
     """A queued try that nobody claimed is offered again as a new try, with a number of its own."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: WorldState) -> None:
         super().__init__(world)
         self._offered: set[TryKey] = set()
 
@@ -280,7 +279,7 @@ reclaimed_early = Replaced(Moment, "expired", _impatient)
 """A lease is taken for over before it has run out."""
 
 
-def _row(world: "World", id: int) -> dict[str, Any] | None:
+def _row(world: WorldState, id: int) -> dict[str, Any] | None:
     """The task instance of this row, as it is."""
     connection = sqlite3.connect(world.file)
     connection.row_factory = sqlite3.Row

@@ -7,7 +7,7 @@ Each breaks one rule of the product and nothing else, so that what catches it is
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
@@ -45,10 +45,7 @@ from tailrace.simulator import broken_past, broken_writes
 from tailrace.simulator.actors import Job, Worker
 from tailrace.simulator.broken_writes import Replaced
 from tailrace.simulator.performing import Performer
-from tailrace.simulator.world import JobLoop
-
-if TYPE_CHECKING:
-    from tailrace.simulator.world import World
+from tailrace.simulator.world_state import JobLoop, WorldState
 
 
 class Canary(Struct, frozen=True):
@@ -181,7 +178,7 @@ class NewWriteId(Performer):
 class OpenTransaction(Performer):
     """A refresh that takes the row's lock and returns early, "already running", without ending its transaction."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: WorldState) -> None:
         super().__init__(world)
         self._held: sqlite3.Connection | None = None
 

@@ -9,19 +9,17 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tailrace.model.spec import DagSpec
 from tailrace.simulator.actors import Job, Worker
 from tailrace.simulator.liveness import live_variables
-
-if TYPE_CHECKING:
-    from tailrace.simulator.world import World
+from tailrace.simulator.world_state import WorldState
 
 _TABLES = ("pool", "job", "backfill", "dag_run", "backfill_run", "task_instance", "xcom", "capacity_wait")
 
 
-def fingerprint(world: "World") -> str:
+def fingerprint(world: WorldState) -> str:
     """The state of a world between two steps."""
     stuck = None if world.stuck is None else world.stuck.until
     parts = [f"{world.clock.seconds} {world.mishaps} {stuck} {world.put_off}", *_rows(world)]
@@ -50,7 +48,7 @@ def fingerprint(world: "World") -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
-def _rows(world: "World") -> Iterator[str]:
+def _rows(world: WorldState) -> Iterator[str]:
     connection = sqlite3.connect(world.file)
     for table in _TABLES:
         yield f"{table} {connection.execute(f'SELECT * FROM {table} ORDER BY rowid').fetchall()}"

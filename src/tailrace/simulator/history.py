@@ -15,14 +15,15 @@ from tailrace.model.keys import RunType
 from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import Reprocess
+from tailrace.simulator.acts import HARMLESS, ActKind
 from tailrace.simulator.beginning import Crash
 from tailrace.simulator.choices import Chooser, SeenBefore
 from tailrace.simulator.coverage import Step
 from tailrace.simulator.oracle import Expected, expected
 from tailrace.simulator.performing import Performer
-from tailrace.simulator.person import HARMLESS, ActKind
 from tailrace.simulator.scenario import Scenario
-from tailrace.simulator.world import JobLoop, World
+from tailrace.simulator.world import World
+from tailrace.simulator.world_state import JobLoop
 
 FAULTY_STEPS = 400
 #: Many jobs share them: a world with schedulers and a person has come to some twenty.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -53,11 +53,8 @@ from tailrace.planning.commands import CommandPlan
 from tailrace.planning.snapshot import Snapshot
 from tailrace.simulator.actors import Actor, Job, Worker
 from tailrace.simulator.ledger import Execution
-
-if TYPE_CHECKING:
-    from tailrace.simulator.world import World
-
-LEASE_SECONDS = 20.0
+from tailrace.simulator.scenario import LEASE_SECONDS
+from tailrace.simulator.world_state import WorldState
 
 #: Effects that write to the metastore: while somebody holds its lock, whoever is at one of these waits.
 WRITING = (
@@ -81,7 +78,7 @@ UNSEEN = (Note, ParkTask, DropTask, StartTask, StopTask, KillTask, AnswerTask, R
 class Performer:
     """The product's world: every effect answered truthfully, faults of the world included."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: WorldState) -> None:
         self.world = world
         self._running: dict[int, Execution] = {}  # by the worker's pid
         self._perform: dict[type, Callable[[Any, Any], Any]] = {

@@ -4,117 +4,30 @@ A command is read and decided at one moment and written at another, like the pro
 go, and then it is stale and done again.
 """
 
-import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from tailrace.metastore.commands.cleaning import Cleaning
 from tailrace.metastore.store import Done, MetastoreStale
-from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.planning.backfills import Reprocess
 from tailrace.planning.cancelling import plan_cancel, plan_pause
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandKind, CommandPlan, CommandScope
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
 from tailrace.planning.resizing import ResizePlan, plan_resize
 from tailrace.planning.triggering import TriggerPlan, TriggerRequest, plan_trigger
+from tailrace.simulator.acts import Act, ActKind
 from tailrace.simulator.coverage import TRIGGER_REFUSED
-
-if TYPE_CHECKING:
-    from tailrace.simulator.world import World
-
-
-class ActKind(StrEnum):
-    """What a person does."""
-
-    CLEAR = "clears"
-    MARK_TASK = "marks a task"
-    MARK_RUN = "marks a run"
-    PAUSE = "pauses"  # and resumes, sooner or later
-    CANCEL = "cancels"
-    POOL = "resizes a pool"
-    REPROCESS = "types a backfill with --reprocess"
-    TRIGGER = "triggers a run"  # where there are schedulers to drive it
-    CLEAN = "cleans"  # has removed what ended before this moment
-
-
-#: What leaves the final states of a history to the tasks' results alone.
-HARMLESS = frozenset({ActKind.CLEAR, ActKind.PAUSE, ActKind.CANCEL, ActKind.REPROCESS})
-
-
-_ANYWHERE = tuple(kind for kind in ActKind if kind not in (ActKind.TRIGGER, ActKind.CLEAN))
-
-
-class Act(Struct, frozen=True):
-    """One thing that a person does once, to a day of the world, a task of its DAG, or a backfill (by number)."""
-
-    kind: ActKind
-    day: int = 0
-    task_id: str | None = None  # None: all of the run
-    relatives: bool = True  # those below it too
-    state: str = ""  # what is marked
-    backfill: int = 1
-    slots: int = 1
-    hours: int = 0  # of the day: 0 is when the schedule has a point too
-
-    def __str__(self) -> str:
-        match self.kind:
-            case ActKind.PAUSE | ActKind.CANCEL:
-                return f"{self.kind} backfill {self.backfill}"
-            case ActKind.CLEAN:
-                return str(self.kind)
-            case ActKind.POOL:
-                return f"{self.kind} to {self.slots}"
-            case ActKind.REPROCESS:
-                return f"{self.kind} {self.state}"
-            case ActKind.CLEAR:
-                return f"{self.kind} {self.task_id or 'everything'} of day {self.day}"
-            case ActKind.TRIGGER:
-                return f"{self.kind} of day {self.day}, {self.hours} h"
-            case _:
-                return f"{self.kind} {self.task_id or ''} of day {self.day} {self.state}"
-
-
-def random_acts(draw: random.Random, dag: DagSpec, days: int, backfills: int) -> tuple[Act, ...]:
-    """One to three acts."""
-    return tuple(_random_act(draw, dag, days, backfills) for _ in range(draw.choice((1, 2, 3, 4))))
-
-
-def random_trigger(draw: random.Random, days: int) -> Act:
-    """A run on a day of the world or the one after, at the schedule's point or beside it."""
-    return Act(ActKind.TRIGGER, day=draw.randint(0, days), hours=draw.choice((0, 0, 6)))
-
-
-def _random_act(draw: random.Random, dag: DagSpec, days: int, backfills: int) -> Act:
-    kind = draw.choice((*_ANYWHERE, ActKind.CLEAR, ActKind.CLEAR))
-    states: tuple[str, ...] = (TaskInstanceState.SUCCESS, TaskInstanceState.FAILED, TaskInstanceState.SKIPPED)
-    if kind is ActKind.MARK_RUN:
-        states = (DagRunState.SUCCESS, DagRunState.FAILED)
-    elif kind is ActKind.REPROCESS:
-        states = (Reprocess.FAILED, Reprocess.ALL)
-    whole = kind is ActKind.MARK_RUN or (kind is ActKind.CLEAR and draw.random() < 0.3)
-    return Act(
-        kind,
-        day=draw.randrange(days),
-        task_id=None if whole else draw.choice(dag.tasks).task_id,
-        relatives=draw.random() < 0.7,
-        state=draw.choice(states),
-        backfill=draw.randint(1, backfills),
-        slots=draw.choice((0, 1, 2, 3)),
-    )
+from tailrace.simulator.world_state import WorldState
 
 
 class Person:
     """Does the acts of a scenario in their order, each in two steps: reads and decides, then writes."""
 
-    def __init__(self, world: "World") -> None:
-        self._world = world
+    def __init__(self, world: WorldState, commanded: Callable[[CommandPlan], None]) -> None:
+        self._world, self._commanded = world, commanded
         world.errands += [self._errand(act) for act in world.scenario.acts]
 
     def _errand(self, act: Act) -> Callable[[], None]:
@@ -214,7 +127,7 @@ class Person:
         for change in plan.task_instances:
             if change.fresh:
                 world.ledger.failures[change.id] = 0
-        world.performer.commanded(plan)
+        self._commanded(plan)
         if act.kind is ActKind.PAUSE and not resume:
             world.errands.append(lambda: self._begin(act, resume=True))
         else:  # the notices say which command drives what is open again; it is typed

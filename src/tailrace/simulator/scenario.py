@@ -10,12 +10,14 @@ from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
-from tailrace.simulator.person import Act, ActKind, random_acts, random_trigger
+from tailrace.simulator.acts import Act, ActKind, random_acts, random_trigger
 
 #: So many mishaps may lose a task instance for good; with fewer its results alone decide.
 MOST_LOST = 3
 #: What a command gives its runs, most often nothing.
 _CONFS = (None, None, '{"k":1}', '{"k":1}', '{"k":2}', "{}")
+#: The lease of every job and every claim.
+LEASE_SECONDS = 20.0
 FIRST_DATE = datetime(2016, 1, 1, tzinfo=UTC)
 
 

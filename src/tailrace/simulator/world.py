@@ -5,44 +5,33 @@ lost, doubled or false. A crash takes an actor away before or after the effect i
 a lease; somebody may sit on the metastore's lock. What ended unfinished is typed again, sooner or later.
 """
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
 from tailrace.effects.requests import ApplyPlan, AwaitTask, Effect, Note, RenewLease, ReportOutcome, Wait
-from tailrace.effects.tries import Submission
 from tailrace.errors import TailraceError
-from tailrace.execution.worker import worker_loop
 from tailrace.jobs.backfill import BackfillEnd, backfill_loop
 from tailrace.jobs.scheduler import SchedulerEnd
 from tailrace.jobs.stepping import Ending
 from tailrace.metastore.store import LOCK_WAIT
-from tailrace.model.keys import ProcessIdentity
-from tailrace.model.spec import DagSpec
 from tailrace.simulator.actors import Actor, Job, Worker
 from tailrace.simulator.beginning import Crash, set_pool, type_command, typed_again
-from tailrace.simulator.breaking import Break, StuckTransaction
+from tailrace.simulator.breaking import StuckTransaction
 from tailrace.simulator.choices import Chooser, Option
-from tailrace.simulator.confs import Confs
 from tailrace.simulator.coverage import refusals
 from tailrace.simulator.fingerprint import fingerprint
-from tailrace.simulator.ledger import Ledger
-from tailrace.simulator.performing import LEASE_SECONDS, UNSEEN, WRITING, Performer
+from tailrace.simulator.performing import UNSEEN, WRITING, Performer
 from tailrace.simulator.person import Person
-from tailrace.simulator.scenario import Command, Scenario
-from tailrace.simulator.stage import stage as _stage
-from tailrace.simulator.telling import line, words
+from tailrace.simulator.scenario import LEASE_SECONDS, Scenario
+from tailrace.simulator.telling import words
+from tailrace.simulator.world_state import JobLoop, WorldState
 
 _DAY = timedelta(days=1)
 #: How likely a seed lets somebody go who only waits, or types a command again, beside one who has something to do.
 _IDLE_WEIGHT = 0.1
-#: Of two broken connections whose write has not landed, one's lands after all.
-_LANDS_LATER = 0.5
-#: So many jobs make every kind of trouble there is; more make the same again, slowly.
-_JOBS_ENOUGH = 5
 #: For how long a stuck process keeps the metastore's lock, in seconds: less and more than anybody waits for it.
 _STUCK_SECONDS = (2.0, 15.0, 40.0)
 #: For how long SIGSTOP lasts, in leases: just long enough, and for ever as others see it.
@@ -50,8 +39,6 @@ _STOPPED_LEASES = (1.05, 1.2, 1.3, 1.4, 1.6, 2.5)
 
 #: Endings after which nobody types the command again; what is paused, only after it was resumed.
 _DONE = (Ending.JUDGED, Ending.IDLE, Ending.PAUSED)
-
-JobLoop = Callable[[int, DagSpec, int], Any]
 
 
 @contextmanager
@@ -63,7 +50,7 @@ def _noticing(who: str) -> Iterator[None]:
         raise Crash(f"{who}: {error}") from error
 
 
-class World:
+class World(WorldState):
     """Use as a context manager; ``step`` until ``over``."""
 
     def __init__(
@@ -75,32 +62,7 @@ class World:
         performer: type[Performer] = Performer,
         lock_wait: float = 30.0,
     ) -> None:
-        self.scenario = scenario
-        self.chooser = chooser
-        self._stage = _stage(lock_wait, os.getpid())
-        self.clock = self._stage.clock
-        self.job_loop = job_loop
-        self.faults = scenario.faults
-        self.mishaps = 0
-        self.healed = False
-        self.actors: list[Actor] = []
-        self.commands: list[Command] = list(scenario.commands)  # to be typed, once more or for the first time
-        self.put_off = False  # the last one was refused until later
-        self.errands: list[Callable[[], None]] = []  # what else somebody means to do, in this order
-        self.late: list[tuple[list[Submission], Submission]] = []  # messages on their way, with where they arrive
-        self.dead: set[int] = set()  # pids of processes that are gone
-        self.stuck: StuckTransaction | None = None
-        self.broken = 0  # how often a connection broke
-        self.ledger = Ledger()
-        self.refused: set[str] = set()  # kinds of refusal that occurred
-        self.story: list[str] = []
-        self._came_back = False
-        self._pids = 100
-        self._writes = 0
-        self._several = len(scenario.logical_dates()) > 1
-        self.file = self._stage.file
-        self.confs = Confs(self.file)
-        self.metastore = self._stage.set(self._break)
+        super().__init__(scenario, chooser, job_loop=job_loop, lock_wait=lock_wait)
         self.performer = performer(self)
 
     def begin(self) -> None:
@@ -108,8 +70,8 @@ class World:
         with _noticing("person"):
             for name, slots in self.scenario.pools:
                 set_pool(self, name, slots)
-            type_command(self, self.commands.pop(0))
-        Person(self)
+            type_command(self, self.commands.pop(0), self.performer.create)
+        Person(self, self.performer.commanded)
 
     def __enter__(self) -> Self:
         return self
@@ -117,77 +79,6 @@ class World:
     def __exit__(self, *exc: object) -> None:
         self.performer.close()
         self.let_go()
-
-    @property
-    def over(self) -> bool:
-        """Whether every command has done what it was typed for, and nobody has a try in hand any more."""
-        return not self.actors and not self.commands and not self.errands
-
-    def comes_back(self) -> bool:
-        """Whether somebody comes back, once, and types the commands again: a slot was still held when all had ended.
-
-        A worker that outlived its job may die with a stopping try when nobody is there to see it. The next job must.
-        """
-        if self._came_back or not any(pool.running + pool.queued for pool in self.metastore.list_pools()):
-            return False
-        self._came_back = True
-        self.type_again(all_over=True)
-        return True
-
-    def write_id(self) -> str:
-        """The next write id of this world."""
-        self._writes += 1
-        return f"write-{self._writes}"
-
-    def identity(self, of: Actor | None = None) -> ProcessIdentity:
-        """A process that did not exist before: anybody's, or one that an actor has had ready."""
-        if of is not None:
-            of.parked += 1
-            pid = of.identity.pid * 1000 + of.parked
-        else:
-            self._pids += 1
-            pid = self._pids
-        return ProcessIdentity("simulated", "simulated", pid, pid)
-
-    def workers_of(self, job: Job) -> list[Worker]:
-        """The workers of a job's executor."""
-        return [actor for actor in self.actors if isinstance(actor, Worker) and actor.job is job]
-
-    def busy(self, job: Job) -> int:
-        """How many tries a job's executor has in hand."""
-        return sum(worker.submission is not None for worker in self.workers_of(job)) + len(job.queue)
-
-    def type_again(self, *, schedulers: bool = False, all_over: bool = False) -> None:
-        """Something is open again, or left to ``schedulers``: the commands for it are typed once more.
-
-        Where there are jobs enough, only those that nobody is at; ``all_over``: whoever is at one is about to end.
-        """
-        at = {actor.command for actor in self.actors if isinstance(actor, Job)}
-        for command in dict.fromkeys(self.scenario.commands):
-            jobs = len(self.commands) + sum(isinstance(actor, Job) for actor in self.actors)
-            needed = all_over or jobs < _JOBS_ENOUGH or command not in {*at, *self.commands}
-            if needed and command.scheduler >= schedulers:
-                self.commands.append(command)
-
-    def drawn(self, name: str, most: int) -> int:
-        """A number from none to ``most``."""
-        return self.chooser.pick([Option(f"{name}: {number}") for number in range(most + 1)]) if most else 0
-
-    def send_late(self, to: list[Submission], submission: Submission) -> None:
-        """Let a message arrive at some other time."""
-        self.late.append((to, submission))
-
-    # --- actors --------------------------------------------------------------------------------------------
-
-    def start_worker(self, job: Job) -> None:
-        """One more worker of a job's executor."""
-        identity = self.identity()
-        self.enter(Worker(f"worker {identity.pid}", worker_loop(LEASE_SECONDS), identity, job=job))
-
-    def enter(self, actor: Actor) -> None:
-        """An actor begins, and runs to its first effect."""
-        actor.begin()
-        self.actors.append(actor)
 
     # --- time and choice -----------------------------------------------------------------------------------
 
@@ -222,7 +113,7 @@ class World:
                 if options[chosen].name == "errand":
                     self.errands.pop(0)()
                 else:
-                    type_command(self, self.commands.pop(0))
+                    type_command(self, self.commands.pop(0), self.performer.create)
         if self.mishap("clock jump", self.faults.clock_jump):
             self.clock.advance(LEASE_SECONDS * 1.5)
             self.tell("clock", "jumps", "a lease and a half goes by")
@@ -230,20 +121,6 @@ class World:
             seconds = _STUCK_SECONDS[self.drawn("how long", len(_STUCK_SECONDS) - 1)]
             self.stuck = StuckTransaction.begun(self.file, self.clock.seconds + seconds)
             self.tell("somebody", "HOLDS", f"the metastore's write lock, for {seconds:g} s")
-
-    def mishap(self, name: str, probability: float) -> bool:
-        """Whether one of the faults happens that may cost each running try its life; there are only so many."""
-        if self.mishaps >= self.faults.most_mishaps or not self.chooser.chance(name, probability):
-            return False
-        self.mishaps += 1
-        return True
-
-    def let_go(self) -> None:
-        """End the transaction that was left open, if there is one."""
-        if self.stuck is not None:
-            self.stuck.end()
-            self.stuck = None
-            self.tell("somebody", "LETS GO", "of the metastore's write lock")
 
     def _bad_moment(self) -> bool:
         """Whether somebody has just decided that something is over."""
@@ -293,19 +170,6 @@ class World:
             self.let_go()
             for actor in self.actors:
                 actor.waiting_since = None
-
-    def _break(self) -> Break:
-        """What becomes of the next write."""
-        fate = self._fate()
-        self.broken += fate is not Break.NONE
-        return fate
-
-    def _fate(self) -> Break:
-        if self.chooser.chance("the answer of a commit is lost", self.faults.unacknowledged):
-            return Break.LANDED
-        if not self.chooser.chance("the connection breaks before a commit lands", self.faults.broken):
-            return Break.NONE
-        return Break.LANDS_LATER if self.chooser.chance("it lands later", _LANDS_LATER) else Break.LOST
 
     def _act(self, actor: Actor) -> None:
         effect = actor.effect
@@ -390,7 +254,3 @@ class World:
             if isinstance(actor, Job):
                 actor.queue[:] = dict.fromkeys(actor.queue)
         self.let_go()
-
-    def tell(self, who: str, what: str, seen: str) -> None:
-        """A line of the story."""
-        self.story.append(line(self.clock.seconds, who, what, seen))
