@@ -14,6 +14,7 @@ from tailrace.effects.tries import Claim, Submission
 from tailrace.metastore.db.tables import task_instance
 from tailrace.metastore.store import Metastore
 from tailrace.model.spec import DagSpec
+from tailrace.model.states import JobKind
 from tailrace.planning.planner import plan
 from tailrace.planning.schedules import DueRuns
 from tests.conformance.worlds import LEASE, FalseClock, World, dag, intervals
@@ -53,7 +54,7 @@ class Race:
         world = self.world
         if live:
             due = DueRuns(spec, intervals(1), None)
-            job = world.store.start_job("scheduler", world.process(), None, None, LEASE, world.write_id())
+            job = world.store.start_job(JobKind.SCHEDULER, world.process(), None, None, LEASE, world.write_id())
             assert world.store.create_due_runs(due, job, world.write_id()) == 1
             self.lanes.append(Lane(spec, job, None, pace))
             return

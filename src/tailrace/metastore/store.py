@@ -37,7 +37,7 @@ from tailrace.metastore.writes.structures import Structures
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import JobState
+from tailrace.model.states import JobKind, JobState
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.planning.explained import JobTrouble, RunFacts
@@ -261,7 +261,7 @@ class Metastore(Views):
 
     def start_job(
         self,
-        kind: str,
+        kind: JobKind,
         identity: ProcessIdentity,
         dag_id: str | None,
         backfill_id: int | None,

@@ -13,6 +13,7 @@ from tailrace.execution.zygote import ZygoteHandle
 from tailrace.jobs.backfill import BackfillEnd, backfill_loop
 from tailrace.metastore.store import Metastore
 from tailrace.model.spec import DagSpec
+from tailrace.model.states import JobKind
 from tailrace.planning.explained import JobTrouble
 from tailrace.runtime.driver import JobDriver, Throttled, drive_job, pace_of
 from tailrace.runtime.executors import start_executor
@@ -39,7 +40,7 @@ def drive_backfill(
     identity = own_identity()
     try:
         job_id = metastore.start_job(
-            "backfill", identity, dag.dag_id, backfill_id, settings.lease_seconds, new_write_id()
+            JobKind.BACKFILL, identity, dag.dag_id, backfill_id, settings.lease_seconds, new_write_id()
         )
         progress = Throttled(
             partial(_progress, metastore, backfill_id, len(dag.tasks), listener, began), _PROGRESS_SECONDS

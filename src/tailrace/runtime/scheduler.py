@@ -12,6 +12,7 @@ from tailrace.execution.zygote import ZygoteHandle, start_zygote
 from tailrace.jobs.scheduler import SchedulerEnd, scheduler_loop
 from tailrace.jobs.stepping import Ending
 from tailrace.metastore.store import Metastore
+from tailrace.model.states import JobKind
 from tailrace.runtime.driver import JobDriver, drive_job, pace_of
 from tailrace.runtime.executors import start_executor
 from tailrace.runtime.listening import SchedulerListener, SchedulerStarted, telling_interrupts
@@ -75,7 +76,7 @@ def _drive(
     until_idle: bool,
 ) -> SchedulerEnd:
     identity = own_identity()
-    job_id = metastore.start_job("scheduler", identity, None, None, settings.lease_seconds, new_write_id())
+    job_id = metastore.start_job(JobKind.SCHEDULER, identity, None, None, settings.lease_seconds, new_write_id())
     driver = JobDriver(
         metastore,
         editions,

@@ -9,7 +9,7 @@ from tailrace.jobs.scheduler import scheduler_loop
 from tailrace.metastore.store import MetastoreStale
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import BACKFILL_CLOSED
+from tailrace.model.states import BACKFILL_CLOSED, JobKind
 from tailrace.planning.backfills import BackfillCreation, BackfillRequest, Reprocess
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.refusals import OptionsDiffer, TaskTooLarge
@@ -88,7 +88,7 @@ def set_pool(world: WorldState, name: str, slots: int) -> None:
 def _begin_job(world: WorldState, command: Command, created: int | None) -> None:
     """A job begins, with its workers: of a backfill, or (None) a scheduler."""
     scenario, identity = world.scenario, world.identity()
-    kind, dag = ("scheduler" if created is None else "backfill"), scenario.dag
+    kind, dag = (JobKind.SCHEDULER if created is None else JobKind.BACKFILL), scenario.dag
     of_dag = None if created is None else dag.dag_id
     id = world.metastore.start_job(kind, identity, of_dag, created, LEASE_SECONDS, world.write_id())
     what = "a scheduler," if created is None else f"backfill {created}, driven by"
