@@ -102,10 +102,9 @@ class TellingListener:
         creation = started.creation
         self._name = f"backfill {started.backfill_id} of {creation.request.dag_id}"
         verb = "continued" if started.continued else "created"
-        workers = "" if started.executor == "sequential" else f" with {plural(started.workers, 'worker')}"
         self._say(
             f"{styled(self._name, sys.stderr, bold=True)} {verb}: {plural(len(creation.dates), 'date')}, "
-            f"{started.executor} executor{workers}, metastore {started.metastore}"
+            f"{started.executor} executor with {plural(started.workers, 'worker')}, metastore {started.metastore}"
         )
         left = sum(date.action is DateAction.LEAVE for date in creation.dates)
         if left and left < len(creation.dates):

@@ -130,21 +130,16 @@ class TaskPort:
             return  # ``wait`` finds it as well
         child.end.send(order_for(effect.claim, seconds, self._grace_seconds, again))
 
-    def wait(
-        self, effect: AwaitTask, orders: Orders, until: float = math.inf
-    ) -> TryOutcome | XComQuery | StillRunning | None:
-        """Listen until the task ends or asks, or its lease is due for renewal (a third of it has passed).
-
-        None: ``until`` has passed, or ``orders`` want the process back, and there is nothing to tell yet.
-        """
+    def wait(self, effect: AwaitTask, orders: Orders) -> TryOutcome | XComQuery | StillRunning:
+        """Listen until the task ends or asks, or its lease is due for renewal (a third of it has passed)."""
         assert self._run is not None, "only a started try is waited for"
         run = self._run
         try:
-            return self._wait(run, self._lease.since + effect.seconds, orders, until)
+            return self._wait(run, self._lease.since + effect.seconds, orders)
         except ZygoteGone:
             return self._lost(run)
 
-    def _wait(self, run: Run, due: float, orders: Orders, until: float) -> TryOutcome | XComQuery | StillRunning | None:
+    def _wait(self, run: Run, due: float, orders: Orders) -> TryOutcome | XComQuery | StillRunning:
         self._prepare(run)
         self._follow_orders(run, orders)
         if run.is_answered:  # it may have the next question ready, and the next: its time goes on all the same
@@ -160,9 +155,7 @@ class TaskPort:
             if now >= due:
                 return self._due(run)
             self._enforce(run, now)
-            if now >= until or orders.come_back:
-                return None
-            moments = (due, until, run.timeout_at, run.kill_at, run.hung_up_at)
+            moments = (due, run.timeout_at, run.kill_at, run.hung_up_at)
             first = now if run.has_said_more else min(at for at in moments if at is not None)
             run.has_said_more = False
             if self._listen(run, orders, first - now):

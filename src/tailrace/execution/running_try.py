@@ -26,10 +26,6 @@ class Orders(Protocol):
     def at_once(self) -> bool:
         """Whether that is to be without any grace."""
 
-    @property
-    def come_back(self) -> bool:
-        """Whether the wait is to end, so that the job can go on (it is in this very process)."""
-
 
 @dataclass(slots=True)
 class Run:

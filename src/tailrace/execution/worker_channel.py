@@ -108,11 +108,6 @@ class JobLine:
         self.listen()
         return self._terminate
 
-    @property
-    def come_back(self) -> bool:
-        """Never: the job goes on by itself."""
-        return False
-
     def tell(self, news: News) -> None:
         """Tell the job; one that is gone needs no writer."""
         with suppress(OSError):

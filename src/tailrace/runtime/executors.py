@@ -8,14 +8,12 @@ from tailrace.execution.executor import LocalHand
 from tailrace.execution.identity import require_proc
 from tailrace.execution.isolating import IsolatingExecutor
 from tailrace.execution.local import LocalExecutor
-from tailrace.execution.sequential import SequentialExecutor
-from tailrace.execution.worker import worker_loop
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import TryKey
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
-from tailrace.runtime.worker import WorkerMain, worker_performer
+from tailrace.runtime.worker import WorkerMain
 
 
 def start_executor(
@@ -33,15 +31,6 @@ def start_executor(
     ``said`` hears what a person should know of the workers; ``in_worker`` is called in each of them as it begins.
     """
     require_proc()
-    if settings.executor == "sequential":
-        return SequentialExecutor(
-            zygote,
-            worker_loop(settings.lease_seconds),
-            partial(worker_performer, metastore, settings.home),
-            wakeup=interrupts.wakeup,
-            grace_seconds=settings.grace_seconds,
-            told=said,
-        )
     worker = WorkerMain(metastore, settings.home, settings.lease_seconds)
     common: dict[str, Any] = {
         "before_fork": metastore.release,

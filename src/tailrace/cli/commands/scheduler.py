@@ -31,7 +31,11 @@ _MOST_DAGS_NAMED = 8
 )
 @dags_option
 @click.option("-w", "--workers", type=WholeNumber(1), metavar="N", help="How many worker processes.")
-@click.option("--executor", type=click.Choice(EXECUTORS), help="Where tasks run.  [default: local]")
+@click.option(
+    "--executor",
+    type=click.Choice(EXECUTORS),
+    help="Where tasks run; sequential: local with -w 1.  [default: local]",
+)
 @click.option(
     "--isolation",
     type=click.Choice(ISOLATIONS),
@@ -61,11 +65,9 @@ class SchedulerLog:
 
     def started(self, started: SchedulerStarted) -> None:
         """Say what is scheduled, where, and every notice."""
-        workers = "" if started.executor == "sequential" else f" with {plural(started.workers, 'worker')}"
         named = ", ".join(started.dags) if len(started.dags) <= _MOST_DAGS_NAMED else plural(len(started.dags), "DAG")
-        self.said(
-            f"scheduling {named or 'no DAGs yet'}: {started.executor} executor{workers}, metastore {started.metastore}"
-        )
+        executor = f"{started.executor} executor with {plural(started.workers, 'worker')}"
+        self.said(f"scheduling {named or 'no DAGs yet'}: {executor}, metastore {started.metastore}")
         for notice in started.notices:
             self._speaker.notice(notice)
 
