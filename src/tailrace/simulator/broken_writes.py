@@ -20,7 +20,6 @@ from tailrace.metastore.db.clock import Moment
 from tailrace.metastore.db.tables import task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans import applying, verdicts
-from tailrace.metastore.plans.capacity import Occupancy
 from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.tries import claims as tries
 from tailrace.metastore.writes.task_instances import CLAIM
@@ -31,6 +30,7 @@ from tailrace.model.states import TaskInstanceState
 from tailrace.planning import planner
 from tailrace.planning.backfills import BackfillCreation
 from tailrace.planning.commands import CommandKind, CommandPlan
+from tailrace.planning.occupancy import Occupancy
 from tailrace.planning.plan import RunVerdict, TaskTransition
 from tailrace.planning.retries import AfterTry, after_loss, after_try
 from tailrace.simulator.actors import Job, Worker
