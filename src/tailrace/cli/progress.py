@@ -11,13 +11,13 @@ from typing import Protocol
 
 from tailrace.cli import remedies
 from tailrace.cli.console import Console, duration, interrupted_text, plural, rough_duration, state_styled, styled
-from tailrace.cli.decisions import DecisionTeller
+from tailrace.cli.decisions import DecisionLog
 from tailrace.cli.meter import Meter, Reading, rate_text
-from tailrace.effects.requests import Note
+from tailrace.effects.requests import Event
 from tailrace.model.states import DagRunState
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.messages import Message
-from tailrace.runtime.listening import BackfillStarted, Listener, Progress
+from tailrace.runtime.listeners import BackfillStarted, Listener, Progress
 
 _BAD_RUNS = (DagRunState.FAILED, DagRunState.DEADLOCKED)
 _MOST_BAD_RUNS = 20  # told one by one; the summary counts the rest
@@ -53,7 +53,7 @@ def choose_listener(speaker: Console) -> ClosingListener:
     if speaker.quiet:
         return SilentListener()
     alive = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    return TellingListener(speaker, live=alive)
+    return ConsoleListener(speaker, live=alive)
 
 
 class SilentListener:
@@ -68,7 +68,7 @@ class SilentListener:
     def said(self, text: str) -> None:
         """Say nothing."""
 
-    def noted(self, note: Note) -> None:
+    def noted(self, note: Event) -> None:
         """Say nothing."""
 
     def progressed(self, progress: Progress) -> None:
@@ -81,7 +81,7 @@ class SilentListener:
         """Nothing to leave."""
 
 
-class TellingListener:
+class ConsoleListener:
     """Plain lines when ``live`` is False; otherwise a display in place, with the same lines above it."""
 
     def __init__(self, speaker: Console, *, live: bool) -> None:
@@ -91,7 +91,7 @@ class TellingListener:
         self._live = live
         self._display: Display | None = None
         self._meter = Meter()
-        self._teller = DecisionTeller()
+        self._teller = DecisionLog()
         self._name = "backfill"
         self._line_due = _FIRST_LINE_AFTER
         self._bad_runs = 0
@@ -122,7 +122,7 @@ class TellingListener:
         """One line."""
         self._say(text)
 
-    def noted(self, note: Note) -> None:
+    def noted(self, note: Event) -> None:
         """Say which runs ended badly; under -v, what the planner decided and why."""
         if self.verbose:
             for line in self._teller.lines(note.decisions):

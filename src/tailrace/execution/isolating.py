@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from tailrace.effects.requests import WaitResult
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken
-from tailrace.execution.executor import LocalHand
+from tailrace.execution.executor import ForkingExecutor
 from tailrace.execution.local import LocalExecutor
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.model.keys import TaskInstanceKey, TryKey
@@ -36,7 +36,7 @@ class IsolatingExecutor:
         make_main: Callable[[Callable[[TryKey], None], Callable[[], None]], LocalExecutor],
         *,
         start_zygote: Callable[[str], ZygoteHandle],
-        make_single: Callable[[ZygoteHandle, Callable[[], None]], LocalHand],
+        make_single: Callable[[ZygoteHandle, Callable[[], None]], ForkingExecutor],
         told: Callable[[str], None],
     ) -> None:
         self._start_zygote = start_zygote
@@ -46,7 +46,7 @@ class IsolatingExecutor:
         self._waiting: deque[Submission] = deque()
         self._in_hand: set[TryKey] = set()  # waiting, or running apart
         self._zygote: ZygoteHandle | None = None  # for the first of those that wait
-        self._single: LocalHand | None = None  # once that has loaded
+        self._single: ForkingExecutor | None = None  # once that has loaded
         self._again_at = 0.0
         self._short = ""
         self._main = make_main(self._lost_together, self._disown_single)

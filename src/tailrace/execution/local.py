@@ -20,10 +20,10 @@ import msgspec
 from tailrace.effects.requests import WaitResult
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
-from tailrace.execution.company import Company, Place
 from tailrace.execution.messages import signal_name
-from tailrace.execution.port import TaskPort
+from tailrace.execution.running_marks import Company, Place
 from tailrace.execution.shortage import is_shortage, words
+from tailrace.execution.task_runner import TaskRunner
 from tailrace.execution.worker_channel import JobLine, News, Order, WorkerChannel
 from tailrace.execution.zygote import ZygoteGone, ZygoteHandle
 from tailrace.execution.zygote_keeping import AGAIN_SECONDS, ZygoteKeeper
@@ -234,7 +234,7 @@ class LocalExecutor:
             job = JobLine(theirs)
             try:
                 specs, reusable = self._keeper.report.specs, self._keeper.report.reusable
-                port = TaskPort(line, specs, reusable, self._grace_seconds, place)
+                port = TaskRunner(line, specs, reusable, self._grace_seconds, place)
                 self._worker_main(WorkerChannel(self._queue, job, port))
                 code = 0
             except ZygoteGone:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, MsgspecError, Struct, convert
 
-from tailrace.effects.tries import Claim, TryOutcome, Unreadable, XComAnswer, XComQuery
+from tailrace.effects.tries import Claim, TryOutcome, Unreadable, XComQuery, XComReply
 from tailrace.execution.channel import ProtocolError
 from tailrace.model.intervals import DataInterval
 from tailrace.model.json_values import NotStorable, require_storable
@@ -121,7 +121,7 @@ def question_in(message: dict[str, Any]) -> tuple[int, XComQuery]:
     return question.id, XComQuery(query.dag_id, query.run_id, tuple(query.task_ids), query.key, query.map_index)
 
 
-def answer_to(number: int, answer: XComAnswer) -> dict[str, Any]:
+def answer_to(number: int, answer: XComReply) -> dict[str, Any]:
     """What a task is answered that has asked for XComs, with this number. It looks for ``answers`` at the beginning."""
     if isinstance(answer, Unreadable):
         return {"answers": number, "refused": answer.why}

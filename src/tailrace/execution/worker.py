@@ -8,7 +8,6 @@ from collections.abc import Generator
 from typing import Any
 
 from tailrace.effects.requests import (
-    AnswerTask,
     AwaitTask,
     ClaimTry,
     DropTask,
@@ -16,14 +15,15 @@ from tailrace.effects.requests import (
     KillTask,
     Loop,
     NextTry,
+    NotifyExecutor,
     Parked,
     ParkTask,
     ReadXCom,
     RenewLease,
+    ReplyToTask,
     ReportOutcome,
     StartTask,
     StopTask,
-    TellExecutor,
     ask,
 )
 from tailrace.effects.tries import (
@@ -55,7 +55,7 @@ def worker_loop(lease_seconds: float) -> Loop[None]:
         if submission is None:
             return
         yield from _serve(submission, lease_seconds)
-        yield from ask(TellExecutor(submission))
+        yield from ask(NotifyExecutor(submission))
 
 
 def _serve(submission: Submission, lease_seconds: float) -> Loop[None]:
@@ -104,7 +104,7 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
             return news
         if isinstance(news, XComQuery):
             answer = yield from ask(ReadXCom(news))
-            yield from ask(AnswerTask(answer))
+            yield from ask(ReplyToTask(answer))
         else:
             renewal = yield from ask(RenewLease(claim, lease_seconds, news.waiting))
             if renewal is Renewal.GONE:

@@ -17,21 +17,21 @@ import msgspec
 from msgspec import Struct
 
 from tailrace.effects.requests import (
-    AnswerTask,
     AwaitTask,
     DropTask,
     Effect,
     KillTask,
     NextTry,
+    NotifyExecutor,
     Parked,
     ParkTask,
+    ReplyToTask,
     StartTask,
     StillRunning,
     StopTask,
-    TellExecutor,
 )
 from tailrace.effects.tries import Submission, TryOutcome, XComQuery
-from tailrace.execution.port import TaskPort
+from tailrace.execution.task_runner import TaskRunner
 from tailrace.execution.zygote import ZygoteGone
 from tailrace.model.keys import TryKey
 from tailrace.model.outcomes import OutcomeKind
@@ -117,7 +117,7 @@ class JobLine:
 class WorkerChannel:
     """Performs a worker's effects that need no metastore."""
 
-    def __init__(self, queue: socket.socket, job: JobLine, port: TaskPort) -> None:
+    def __init__(self, queue: socket.socket, job: JobLine, port: TaskRunner) -> None:
         self._queue = queue
         self._job = job
         self._port = port
@@ -128,12 +128,12 @@ class WorkerChannel:
         self._not_before = 0.0  # then it waits a moment before it takes another
         self._perform: dict[type, Callable[[Any], Any]] = {
             NextTry: self._next,
-            TellExecutor: self._tell,
+            NotifyExecutor: self._tell,
             ParkTask: self._park,
             DropTask: port.drop,
             StartTask: port.start,
             AwaitTask: self._await,
-            AnswerTask: port.answer,
+            ReplyToTask: port.answer,
             StopTask: port.stop,
             KillTask: port.kill,
         }
@@ -170,7 +170,7 @@ class WorkerChannel:
             self._say(submission.key)
             return submission
 
-    def _wait(self, seconds: float | None, *news: JobLine | TaskPort | socket.socket) -> None:
+    def _wait(self, seconds: float | None, *news: JobLine | TaskRunner | socket.socket) -> None:
         poll = select.poll()
         for each in news:
             poll.register(each, select.POLLIN)
@@ -197,7 +197,7 @@ class WorkerChannel:
             self._job.tell(News(lost=self._trying))
         return news
 
-    def _tell(self, effect: TellExecutor) -> None:
+    def _tell(self, effect: NotifyExecutor) -> None:
         self._done = effect.submission.key  # NextTry follows, and says it
         self._back = effect.submission if self._refused else None
 

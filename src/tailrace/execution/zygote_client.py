@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tailrace.execution.channel import WorkerEnd
 from tailrace.execution.zygote import ZygoteGone
-from tailrace.execution.zygote_words import ENDED, NEWS, NO_CHANGE, ORDER, PARKED, REFUSED
+from tailrace.execution.zygote_protocol import ENDED, NEWS, NO_CHANGE, ORDER, PARKED, REFUSED
 
 
 @dataclass(slots=True)

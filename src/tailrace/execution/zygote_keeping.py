@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.execution.company import Company
 from tailrace.execution.loading_process import LoadReport
+from tailrace.execution.running_marks import Company
 from tailrace.execution.shortage import words
 from tailrace.execution.zygote import ZygoteHandle
 

@@ -30,7 +30,7 @@ from tailrace.execution.process_guard import Deadline, ProcessGuard, adopt_orpha
 from tailrace.execution.reuse import may_serve_again
 from tailrace.execution.warmup import warm_up
 from tailrace.execution.zygote_process import Lines
-from tailrace.execution.zygote_words import DESCRIPTOR, ENDED, NEWS, ORDER, PARKED, REFUSED
+from tailrace.execution.zygote_protocol import DESCRIPTOR, ENDED, NEWS, ORDER, PARKED, REFUSED
 
 _BESIDE = socket.CMSG_LEN(DESCRIPTOR.size)
 

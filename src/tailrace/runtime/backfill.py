@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from tailrace.effects.requests import Note, WaitResult
+from tailrace.effects.requests import Event, WaitResult
 from tailrace.execution.identity import own_identity
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.jobs.backfill import BackfillEnd, backfill_loop
@@ -15,9 +15,9 @@ from tailrace.metastore.store import Metastore
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import JobKind
 from tailrace.planning.explained import JobTrouble
-from tailrace.runtime.driver import JobDriver, Throttled, drive_job, pace_of
+from tailrace.runtime.driver import JobDriver, Throttled, drive_job, intervals_of
 from tailrace.runtime.executors import start_executor
-from tailrace.runtime.listening import Listener, Progress, telling_interrupts
+from tailrace.runtime.listeners import Listener, Progress, watching_interrupts
 from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
@@ -56,7 +56,7 @@ def drive_backfill(
             watch=_watcher(listener, interrupts, progress),
             trouble=lambda: JobTrouble(executor.trouble),
         )
-        loop = backfill_loop(job_id, dag, backfill_id, pace_of(settings))
+        loop = backfill_loop(job_id, dag, backfill_id, intervals_of(settings))
         end = drive_job(metastore, job_id, loop, driver.perform)
         _progress(metastore, backfill_id, len(dag.tasks), listener, began)
         return end
@@ -64,8 +64,8 @@ def drive_backfill(
         executor.stop()
 
 
-def _noted(listener: Listener) -> Callable[[Note], None]:
-    def noted(note: Note) -> None:
+def _noted(listener: Listener) -> Callable[[Event], None]:
+    def noted(note: Event) -> None:
         if listener.verbose or note.text or (note.applied is not None and note.applied.judged):
             listener.noted(note)
 
@@ -73,10 +73,10 @@ def _noted(listener: Listener) -> Callable[[Note], None]:
 
 
 def _watcher(listener: Listener, interrupts: Interrupts, progress: Throttled) -> Callable[[WaitResult], None]:
-    interrupted = telling_interrupts(listener, interrupts)
+    interrupted = watching_interrupts(listener, interrupts)
 
-    def watch(woken: WaitResult) -> None:
-        interrupted(woken)
+    def watch(waited: WaitResult) -> None:
+        interrupted(waited)
         progress()
 
     return watch

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tailrace.execution.executor import LocalHand
+from tailrace.execution.executor import ForkingExecutor
 from tailrace.execution.identity import require_proc
 from tailrace.execution.isolating import IsolatingExecutor
 from tailrace.execution.local import LocalExecutor
@@ -23,7 +23,7 @@ def start_executor(
     said: Callable[[str], None],
     zygote: ZygoteHandle,
     in_worker: Callable[[], None] = lambda: None,
-) -> LocalHand:
+) -> ForkingExecutor:
     """An executor whose tasks are forked by ``zygote``; waits until that has loaded the DAG files.
 
     Raises EnvironmentBroken where none can work.

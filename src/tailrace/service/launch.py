@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tailrace.authoring.dag_files import FolderWatch
 from tailrace.execution.zygote import ZygoteHandle, start_zygote
 from tailrace.planning.messages import Typed
-from tailrace.runtime.listening import Listener, SchedulerListener
+from tailrace.runtime.listeners import Listener, SchedulerListener
 from tailrace.runtime.settings import Settings
 from tailrace.service.backfill_report import BackfillCommand, BackfillPreview, BackfillReport
 from tailrace.service.dates import checked_run_id

@@ -28,9 +28,9 @@ class Person:
 
     def __init__(self, world: WorldState, commanded: Callable[[CommandPlan], None]) -> None:
         self._world, self._commanded = world, commanded
-        world.errands += [self._errand(act) for act in world.scenario.acts]
+        world.pending += [self._pending(act) for act in world.scenario.acts]
 
-    def _errand(self, act: Act) -> Callable[[], None]:
+    def _pending(self, act: Act) -> Callable[[], None]:
         return lambda: self._begin(act)
 
     def _begin(self, act: Act, *, resume: bool = False) -> None:
@@ -51,17 +51,17 @@ class Person:
             return
         plan = self._decide(act, resume=resume)
         if plan.refusals or not plan.writes:
-            world.tell("person", "CANNOT", f"{act}: {(*plan.refusals, *plan.notices, 'nothing to do')[0]}")
+            world.record("person", "CANNOT", f"{act}: {(*plan.refusals, *plan.notices, 'nothing to do')[0]}")
             return
-        world.tell("person", "DECIDES", "resumes backfill" if resume else str(act))
-        world.errands.insert(0, lambda: self._write(act, plan, resume=resume))
+        world.record("person", "DECIDES", "resumes backfill" if resume else str(act))
+        world.pending.insert(0, lambda: self._write(act, plan, resume=resume))
 
     def _begin_resize(self, slots: int) -> None:
         """Read and decide what resizing the pool opens again, and mean to write it; a frozen pool thaws some day."""
         world = self._world
         plan = plan_resize(world.metastore.resize_facts("small"), "small", slots)
-        world.tell("person", "DECIDES", f"small is to have {slots} slots")
-        world.errands.insert(0, lambda: self._write_resize(plan))
+        world.record("person", "DECIDES", f"small is to have {slots} slots")
+        world.pending.insert(0, lambda: self._write_resize(plan))
 
     def _write_resize(self, plan: ResizePlan) -> None:
         """Resize it, or decide again."""
@@ -69,14 +69,14 @@ class Person:
         done = world.metastore.resize(plan, world.write_id())
         if isinstance(done, MetastoreStale):
             world.refused.add(f"command: {CommandKind.RESIZE}")
-            world.tell("person", "IS LATE", done.reason)
-            world.errands.insert(0, lambda: self._begin_resize(plan.slots))
+            world.record("person", "IS LATE", done.reason)
+            world.pending.insert(0, lambda: self._begin_resize(plan.slots))
             return
         opened = sum(len(each.runs) for each in plan.reopens)
-        world.tell("person", "POOL", f"small has {plan.slots} slots now, {opened} runs go again")
+        world.record("person", "POOL", f"small has {plan.slots} slots now, {opened} runs go again")
         if plan.slots == 0:
             most = max(task.pool_slots for task in world.scenario.dag.tasks)
-            world.errands.append(lambda: self._begin_resize(most))
+            world.pending.append(lambda: self._begin_resize(most))
         if opened:
             world.type_again()
 
@@ -84,9 +84,9 @@ class Person:
         """Remove a piece of what is old, and mean to go on until nothing is left of it."""
         world = self._world
         removed = world.metastore.clean_some(cleaning, world.write_id())
-        world.tell("person", "CLEANS", ", ".join(f"{what}: {count}" for what, count in removed.items()) or "all done")
+        world.record("person", "CLEANS", ", ".join(f"{what}: {count}" for what, count in removed.items()) or "all done")
         if removed:
-            world.errands.insert(0, lambda: self._clean(cleaning))
+            world.pending.insert(0, lambda: self._clean(cleaning))
 
     def _begin_trigger(self, act: Act) -> None:
         """Read and decide what run there is to be, and mean to create it."""
@@ -96,10 +96,10 @@ class Person:
         facts = world.metastore.trigger_facts(dag.dag_id, wanted.logical_date, wanted.run_id)
         plan = plan_trigger(dag, request, facts.now, facts)
         if plan.refusals:
-            world.tell("person", "CANNOT", f"{act}: {plan.refusals[0]}")
+            world.record("person", "CANNOT", f"{act}: {plan.refusals[0]}")
             return
-        world.tell("person", "DECIDES", str(act))
-        world.errands.insert(0, lambda: self._write_trigger(act, plan))
+        world.record("person", "DECIDES", str(act))
+        world.pending.insert(0, lambda: self._write_trigger(act, plan))
 
     def _write_trigger(self, act: Act, plan: TriggerPlan) -> None:
         """Create the run, or decide again."""
@@ -107,10 +107,10 @@ class Person:
         done = world.metastore.trigger(world.scenario.dag, plan, world.write_id())
         if isinstance(done, MetastoreStale):
             world.refused.add(TRIGGER_REFUSED)
-            world.tell("person", "IS LATE", done.reason)
-            world.errands.insert(0, lambda: self._begin(act))
+            world.record("person", "IS LATE", done.reason)
+            world.pending.insert(0, lambda: self._begin(act))
             return
-        world.tell("person", "TRIGGERS", plan.run_id)
+        world.record("person", "TRIGGERS", plan.run_id)
         world.type_again(schedulers=True)
 
     def _write(self, act: Act, plan: CommandPlan, *, resume: bool) -> None:
@@ -119,17 +119,17 @@ class Person:
         done = world.metastore.command(plan, world.write_id())
         if isinstance(done, MetastoreStale):
             world.refused.add(f"command: {plan.kind}")
-            world.tell("person", "IS LATE", done.reason)
-            world.errands.insert(0, lambda: self._begin(act, resume=resume))
+            world.record("person", "IS LATE", done.reason)
+            world.pending.insert(0, lambda: self._begin(act, resume=resume))
             return
         assert isinstance(done, Done), "a command is done or stale"
-        world.tell("person", "COMMANDS", f"{plan.kind}: {done.task_instances} task instances, {done.runs} runs")
+        world.record("person", "COMMANDS", f"{plan.kind}: {done.task_instances} task instances, {done.runs} runs")
         for change in plan.task_instances:
             if change.fresh:
                 world.ledger.failures[change.id] = 0
         self._commanded(plan)
         if act.kind is ActKind.PAUSE and not resume:
-            world.errands.append(lambda: self._begin(act, resume=True))
+            world.pending.append(lambda: self._begin(act, resume=True))
         else:  # the notices say which command drives what is open again; it is typed
             world.type_again(all_over=act.kind is ActKind.CANCEL)
 

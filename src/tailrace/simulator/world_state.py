@@ -8,14 +8,14 @@ from tailrace.effects.tries import Submission
 from tailrace.execution.worker import worker_loop
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
-from tailrace.simulator.actors import Actor, Job, Worker
 from tailrace.simulator.breaking import Break, StuckTransaction
 from tailrace.simulator.choices import Chooser, Option
 from tailrace.simulator.confs import Confs
 from tailrace.simulator.ledger import Ledger
+from tailrace.simulator.processes import Job, Process, Worker
 from tailrace.simulator.scenario import LEASE_SECONDS, Command, Scenario
 from tailrace.simulator.stage import stage as _stage
-from tailrace.simulator.telling import line
+from tailrace.simulator.story import line
 
 #: Of two broken connections whose write has not landed, one's lands after all.
 _LANDS_LATER = 0.5
@@ -42,12 +42,12 @@ class WorldState:
         self.clock = self._stage.clock
         self.job_loop = job_loop
         self.faults = scenario.faults
-        self.mishaps = 0
+        self.disruptions = 0
         self.healed = False
-        self.actors: list[Actor] = []
+        self.processes: list[Process] = []
         self.commands: list[Command] = list(scenario.commands)  # to be typed, once more or for the first time
-        self.put_off = False  # the last one was refused until later
-        self.errands: list[Callable[[], None]] = []  # what else somebody means to do, in this order
+        self.postponed = False  # the last one was refused until later
+        self.pending: list[Callable[[], None]] = []  # what else somebody means to do, in this order
         self.late: list[tuple[list[Submission], Submission]] = []  # messages on their way, with where they arrive
         self.dead: set[int] = set()  # pids of processes that are gone
         self.stuck: StuckTransaction | None = None
@@ -55,7 +55,7 @@ class WorldState:
         self.ledger = Ledger()
         self.refused: set[str] = set()  # kinds of refusal that occurred
         self.story: list[str] = []
-        self._came_back = False
+        self._typed_for_held_slots = False
         self._pids = 100
         self._writes = 0
         self._several = len(scenario.logical_dates()) > 1
@@ -66,16 +66,16 @@ class WorldState:
     @property
     def over(self) -> bool:
         """Whether every command has done what it was typed for, and nobody has a try in hand any more."""
-        return not self.actors and not self.commands and not self.errands
+        return not self.processes and not self.commands and not self.pending
 
-    def comes_back(self) -> bool:
+    def type_again_for_held_slots(self) -> bool:
         """Whether somebody comes back, once, and types the commands again: a slot was still held when all had ended.
 
         A worker that outlived its job may die with a stopping try when nobody is there to see it. The next job must.
         """
-        if self._came_back or not any(pool.running + pool.queued for pool in self.metastore.list_pools()):
+        if self._typed_for_held_slots or not any(pool.running + pool.queued for pool in self.metastore.list_pools()):
             return False
-        self._came_back = True
+        self._typed_for_held_slots = True
         self.type_again(all_over=True)
         return True
 
@@ -84,8 +84,8 @@ class WorldState:
         self._writes += 1
         return f"write-{self._writes}"
 
-    def identity(self, of: Actor | None = None) -> ProcessIdentity:
-        """A process that did not exist before: anybody's, or one that an actor has had ready."""
+    def identity(self, of: Process | None = None) -> ProcessIdentity:
+        """A process that did not exist before: anybody's, or one that a process has had ready."""
         if of is not None:
             of.parked += 1
             pid = of.identity.pid * 1000 + of.parked
@@ -96,7 +96,7 @@ class WorldState:
 
     def workers_of(self, job: Job) -> list[Worker]:
         """The workers of a job's executor."""
-        return [actor for actor in self.actors if isinstance(actor, Worker) and actor.job is job]
+        return [process for process in self.processes if isinstance(process, Worker) and process.job is job]
 
     def busy(self, job: Job) -> int:
         """How many tries a job's executor has in hand."""
@@ -107,14 +107,14 @@ class WorldState:
 
         Where there are jobs enough, only those that nobody is at; ``all_over``: whoever is at one is about to end.
         """
-        at = {actor.command for actor in self.actors if isinstance(actor, Job)}
+        at = {process.command for process in self.processes if isinstance(process, Job)}
         for command in dict.fromkeys(self.scenario.commands):
-            jobs = len(self.commands) + sum(isinstance(actor, Job) for actor in self.actors)
+            jobs = len(self.commands) + sum(isinstance(process, Job) for process in self.processes)
             needed = all_over or jobs < _JOBS_ENOUGH or command not in {*at, *self.commands}
             if needed and command.scheduler >= schedulers:
                 self.commands.append(command)
 
-    def drawn(self, name: str, most: int) -> int:
+    def choose_up_to(self, name: str, most: int) -> int:
         """A number from none to ``most``."""
         return self.chooser.pick([Option(f"{name}: {number}") for number in range(most + 1)]) if most else 0
 
@@ -127,24 +127,24 @@ class WorldState:
         identity = self.identity()
         self.enter(Worker(f"worker {identity.pid}", worker_loop(LEASE_SECONDS), identity, job=job))
 
-    def enter(self, actor: Actor) -> None:
-        """An actor begins, and runs to its first effect."""
-        actor.begin()
-        self.actors.append(actor)
+    def enter(self, process: Process) -> None:
+        """A process begins, and runs to its first effect."""
+        process.begin()
+        self.processes.append(process)
 
-    def mishap(self, name: str, probability: float) -> bool:
+    def disrupt(self, name: str, probability: float) -> bool:
         """Whether one of the faults happens that may cost each running try its life; there are only so many."""
-        if self.mishaps >= self.faults.most_mishaps or not self.chooser.chance(name, probability):
+        if self.disruptions >= self.faults.max_disruptions or not self.chooser.chance(name, probability):
             return False
-        self.mishaps += 1
+        self.disruptions += 1
         return True
 
-    def let_go(self) -> None:
+    def release_lock(self) -> None:
         """End the transaction that was left open, if there is one."""
         if self.stuck is not None:
             self.stuck.end()
             self.stuck = None
-            self.tell("somebody", "LETS GO", "of the metastore's write lock")
+            self.record("somebody", "LETS GO", "of the metastore's write lock")
 
     def _break(self) -> Break:
         """What becomes of the next write."""
@@ -159,6 +159,6 @@ class WorldState:
             return Break.NONE
         return Break.LANDS_LATER if self.chooser.chance("it lands later", _LANDS_LATER) else Break.LOST
 
-    def tell(self, who: str, what: str, seen: str) -> None:
+    def record(self, who: str, what: str, seen: str) -> None:
         """A line of the story."""
         self.story.append(line(self.clock.seconds, who, what, seen))

@@ -11,13 +11,13 @@ from typing import Any
 import click
 
 from tailrace.cli.console import Console, current_console, interrupted_text, plural, state_styled
-from tailrace.cli.decisions import DecisionTeller
+from tailrace.cli.decisions import DecisionLog
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dags_option, settings_with
 from tailrace.cli.remedies import told
-from tailrace.effects.requests import Note
+from tailrace.effects.requests import Event
 from tailrace.errors import CommandError
-from tailrace.runtime.listening import SchedulerStarted
+from tailrace.runtime.listeners import SchedulerStarted
 from tailrace.runtime.settings import EXECUTORS, ISOLATIONS
 from tailrace.service.launch import run_scheduler
 
@@ -61,7 +61,7 @@ class SchedulerLog:
     def __init__(self, speaker: Console, clock: Callable[[], datetime]) -> None:
         self._speaker = speaker
         self._clock = clock
-        self._teller = DecisionTeller(remembers=True)
+        self._teller = DecisionLog(remembers=True)
 
     def started(self, started: SchedulerStarted) -> None:
         """Say what is scheduled, where, and every notice."""
@@ -75,7 +75,7 @@ class SchedulerLog:
         """One line."""
         self._speaker.note(f"{self._clock():%H:%M:%S} {text}")
 
-    def noted(self, note: Note) -> None:
+    def noted(self, note: Event) -> None:
         """Say what became of runs and backfills; under -v, what the planner decided and why."""
         if self._speaker.verbosity:
             for line in self._teller.lines(note.decisions):

@@ -13,19 +13,18 @@ from collections.abc import Mapping, Set
 from contextlib import suppress
 
 from tailrace.effects.requests import (
-    AnswerTask,
     AwaitTask,
     DropTask,
     KillTask,
     Parked,
     ParkTask,
+    ReplyToTask,
     StartTask,
     StillRunning,
     StopTask,
 )
 from tailrace.effects.tries import TryOutcome, XComQuery
 from tailrace.execution.channel import ProtocolError
-from tailrace.execution.company import Place, alone
 from tailrace.execution.identity import end_groups, identity_from, kill_group, own_identity, start_time
 from tailrace.execution.lease_clock import LeaseClock
 from tailrace.execution.messages import (
@@ -38,6 +37,7 @@ from tailrace.execution.messages import (
     waiting_in,
     without_outcome,
 )
+from tailrace.execution.running_marks import Place, alone
 from tailrace.execution.running_try import HELD_UP, STOPPED, TERMINATED, Orders, Run, need_not_end
 from tailrace.execution.shortage import words
 from tailrace.execution.zygote import ZygoteGone
@@ -57,7 +57,7 @@ KILL_SECONDS = 10.0
 _NO_PROCESS = "no process can be had for a task"
 
 
-class TaskPort:
+class TaskRunner:
     """One worker's processes. ``reusable``: (dag id, task id) of tasks that one process may serve after the other.
 
     Whoever is asked to end, by SIGTERM to its group, has ``grace_seconds`` until that is killed.
@@ -161,7 +161,7 @@ class TaskPort:
             if self._listen(run, orders, first - now):
                 self._follow_orders(run, orders)
 
-    def answer(self, effect: AnswerTask) -> None:
+    def answer(self, effect: ReplyToTask) -> None:
         """Send a running task the values it asked for."""
         assert self._run is not None, "only a running task asks"
         self._run.child.end.send(answer_to(self._run.asked, effect.answer))

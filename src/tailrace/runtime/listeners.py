@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tailrace.effects.requests import Note, WaitResult
+from tailrace.effects.requests import Event, WaitResult
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.backfills import BackfillCreation
 from tailrace.runtime.signals import Interrupts
@@ -39,15 +39,15 @@ class Interruptible(Protocol):
         """Once: nothing more is started, ``busy`` tries are awaited; twice: they are asked to end; thrice: killed."""
 
 
-def telling_interrupts(listener: Interruptible, interrupts: Interrupts) -> Callable[[WaitResult], None]:
+def watching_interrupts(listener: Interruptible, interrupts: Interrupts) -> Callable[[WaitResult], None]:
     """What a job's driver calls at each wait: each interrupt that has come since is told, once."""
     told = 0
 
-    def watch(woken: WaitResult) -> None:
+    def watch(waited: WaitResult) -> None:
         nonlocal told
         if interrupts.count > told:
             told = interrupts.count
-            listener.interrupted(told, woken.busy)
+            listener.interrupted(told, waited.busy)
 
     return watch
 
@@ -64,7 +64,7 @@ class Listener(Interruptible, Protocol):
     def said(self, text: str) -> None:
         """Something that a person watching should know."""
 
-    def noted(self, note: Note) -> None:
+    def noted(self, note: Event) -> None:
         """A planning step decided and applied something (or, verbose, decided to wait)."""
 
     def progressed(self, progress: Progress) -> None:
@@ -90,5 +90,5 @@ class SchedulerListener(Interruptible, Protocol):
     def said(self, text: str) -> None:
         """Something that a person reading the log should know."""
 
-    def noted(self, note: Note) -> None:
+    def noted(self, note: Event) -> None:
         """A planning step decided and applied something, or runs were created."""

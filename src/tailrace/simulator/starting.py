@@ -14,7 +14,7 @@ from tailrace.planning.backfills import BackfillCreation, BackfillRequest, Repro
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.refusals import OptionsDiffer, TaskTooLarge
 from tailrace.planning.resizing import plan_resize
-from tailrace.simulator.actors import Job
+from tailrace.simulator.processes import Job
 from tailrace.simulator.scenario import LEASE_SECONDS, Command
 from tailrace.simulator.world_state import WorldState
 
@@ -27,7 +27,7 @@ Create = Callable[[DagSpec, BackfillCreation, str], int]
 
 
 class Crash(Exception):
-    """A product error that reached the top of an actor: the history ends here."""
+    """A product error that reached the top of a process: the history ends here."""
 
 
 def type_command(world: WorldState, command: Command, create: Create) -> None:
@@ -55,15 +55,15 @@ def type_command(world: WorldState, command: Command, create: Create) -> None:
     creation = plan_backfill(dag, request, intervals, world.metastore.backfill_facts(dag, request, intervals))
     refused = creation.refusals[0] if creation.refusals else None
     if isinstance(refused, TaskTooLarge) and refused.pool == "small":
-        world.tell("person", "IS REFUSED", str(refused))
+        world.record("person", "IS REFUSED", str(refused))
         set_pool(world, "small", max(task.pool_slots for task in dag.tasks))  # as the refusal says
         world.commands.append(command)
         return
     if isinstance(refused, OptionsDiffer):
-        world.tell("person", "IS REFUSED", str(refused))
+        world.record("person", "IS REFUSED", str(refused))
         if len(world.commands) < _COMMANDS_ENOUGH or command not in world.commands:
             world.commands.append(command)  # as the refusal says: later
-        world.put_off = True
+        world.postponed = True
         return
     if creation.refusals:
         raise Crash(f"a command is refused: {creation.refusals[0]}")
@@ -72,7 +72,7 @@ def type_command(world: WorldState, command: Command, create: Create) -> None:
     if scenario.gives_conf:
         world.ledger.violations += world.confs.created(before, created, command.conf)
     if command.detached:
-        world.tell("person", "types", f"backfill {created}, left to the schedulers")
+        world.record("person", "types", f"backfill {created}, left to the schedulers")
         world.type_again(schedulers=True)
         return
     _begin_job(world, command, created)
@@ -92,11 +92,11 @@ def _begin_job(world: WorldState, command: Command, created: int | None) -> None
     of_dag = None if created is None else dag.dag_id
     id = world.metastore.start_job(kind, identity, of_dag, created, LEASE_SECONDS, world.write_id())
     what = "a scheduler," if created is None else f"backfill {created}, driven by"
-    world.tell("person", "types", f"{what} job {id}")
+    world.record("person", "types", f"{what} job {id}")
     loop = scheduler_loop(id, until_idle=True) if created is None else world.job_loop(id, dag, created)
     job = Job(f"job {id}", loop, identity, id=id, backfill_id=created, command=command)
     if command.ignores_owners:
-        world.tell(job.name, "IS LAWLESS", "it drives every run it wants, whoever owns it")
+        world.record(job.name, "IGNORES OWNERS", "it drives every run it wants, whoever owns it")
     world.enter(job)
     for _ in range(scenario.workers):
         world.start_worker(job)
@@ -115,5 +115,5 @@ def typed_again(world: WorldState, job: Job) -> Command | None:
         return None
     if left.backfill.state not in BACKFILL_CLOSED:
         return job.command
-    awaited = bool(left.candidates) and any(isinstance(actor, Job) for actor in world.actors)
+    awaited = bool(left.candidates) and any(isinstance(process, Job) for process in world.processes)
     return replace(job.command, goes_on=True) if awaited else None
