@@ -62,19 +62,19 @@ class SilentListener:
     verbose = counting = False
     told: tuple[Message, ...] = ()
 
-    def started(self, started: BackfillStarted) -> None:
+    def on_start(self, started: BackfillStarted) -> None:
         """Say nothing."""
 
-    def said(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """Say nothing."""
 
-    def noted(self, note: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Say nothing."""
 
-    def progressed(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """Say nothing."""
 
-    def interrupted(self, times: int, busy: int) -> None:
+    def on_interrupt(self, times: int, busy: int) -> None:
         """Say nothing."""
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class ConsoleListener:
         self._bad_runs = 0
         self.told: tuple[Message, ...] = ()
 
-    def started(self, started: BackfillStarted) -> None:
+    def on_start(self, started: BackfillStarted) -> None:
         """Say what was created or continued, where, and every notice."""
         creation = started.creation
         self._name = f"backfill {started.backfill_id} of {creation.request.dag_id}"
@@ -118,23 +118,23 @@ class ConsoleListener:
             live = importlib.import_module("tailrace.cli.live")
             self._display = live.LiveDisplay(self._name)
 
-    def said(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """One line."""
         self._say(text)
 
-    def noted(self, note: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Say which runs ended badly; under -v, what the planner decided and why."""
         if self.verbose:
-            for line in self._teller.lines(note.decisions):
+            for line in self._teller.lines(event.decisions):
                 self._say(line)
-        if note.text:
-            self._say(remedies.told(note.text))
-        for verdict in note.applied.judged if note.applied is not None else ():
+        if event.text:
+            self._say(remedies.told(event.text))
+        for verdict in event.applied.judged if event.applied is not None else ():
             if verdict.state in _BAD_RUNS or self.verbose:
                 inside = [verdict.failed_inside.named] if verdict.failed_inside else []
                 self._say_run(verdict.run_id, str(verdict.state), "; ".join([verdict.reason, *inside]))
 
-    def progressed(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """Redraw, or say a line when it is time for one."""
         reading = self._meter.read(progress)
         if self._display is not None:
@@ -144,7 +144,7 @@ class ConsoleListener:
             self._line_due = progress.seconds + (_LINE_EVERY_LATER if later else _LINE_EVERY)
             self._say(f"{self._name}: {progress_line(reading)}")
 
-    def interrupted(self, times: int, busy: int) -> None:
+    def on_interrupt(self, times: int, busy: int) -> None:
         """Say what becomes of running tries."""
         self._say(interrupted_text(times, busy))
 

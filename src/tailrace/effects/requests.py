@@ -233,7 +233,7 @@ class ReadXCom(Effect[XComReply], frozen=True):
 class ReplyToTask(Effect[None], frozen=True):
     """Send a running task the answer to its XCom query."""
 
-    answer: XComReply
+    reply: XComReply
 
 
 class RenewLease(Effect[Renewal], frozen=True):

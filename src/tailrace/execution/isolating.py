@@ -37,11 +37,11 @@ class IsolatingExecutor:
         *,
         start_zygote: Callable[[str], ZygoteHandle],
         make_single: Callable[[ZygoteHandle, Callable[[], None]], ForkingExecutor],
-        told: Callable[[str], None],
+        notify: Callable[[str], None],
     ) -> None:
         self._start_zygote = start_zygote
         self._make_single = make_single
-        self._told = told
+        self._notify = notify
         self._deaths: Counter[TaskInstanceKey] = Counter()
         self._waiting: deque[Submission] = deque()
         self._in_hand: set[TryKey] = set()  # waiting, or running apart
@@ -54,7 +54,7 @@ class IsolatingExecutor:
     def _lost_together(self, key: TryKey) -> None:
         self._deaths[key.task_instance] += 1
         if self._deaths[key.task_instance] == _DEATHS:
-            self._told(f"{key.task_instance} was lost {_DEATHS} times with others: it runs alone from here on")
+            self._notify(f"{key.task_instance} was lost {_DEATHS} times with others: it runs alone from here on")
 
     def submit(self, submissions: Sequence[Submission]) -> None:
         """Take tries; those that may be dangerous to others are kept apart."""

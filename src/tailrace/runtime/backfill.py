@@ -36,7 +36,7 @@ def drive_backfill(
     began: float,
 ) -> BackfillEnd:
     """Drive it as a job of this process; ``began`` is when its command did, by the monotonic clock."""
-    executor = start_executor(metastore, settings, interrupts, listener.said, zygote)
+    executor = start_executor(metastore, settings, interrupts, listener.on_message, zygote)
     identity = own_identity()
     try:
         job_id = metastore.start_job(
@@ -52,7 +52,7 @@ def drive_backfill(
             identity,
             settings.lease_seconds,
             plenty=2 * settings.workers + 2,
-            noted=_noted(listener),
+            on_event=_event_handler(listener),
             watch=_watcher(listener, interrupts, progress),
             trouble=lambda: JobTrouble(executor.trouble),
         )
@@ -64,12 +64,12 @@ def drive_backfill(
         executor.stop()
 
 
-def _noted(listener: Listener) -> Callable[[Event], None]:
-    def noted(note: Event) -> None:
-        if listener.verbose or note.text or (note.applied is not None and note.applied.judged):
-            listener.noted(note)
+def _event_handler(listener: Listener) -> Callable[[Event], None]:
+    def on_event(event: Event) -> None:
+        if listener.verbose or event.text or (event.applied is not None and event.applied.judged):
+            listener.on_event(event)
 
-    return noted
+    return on_event
 
 
 def _watcher(listener: Listener, interrupts: Interrupts, progress: Throttled) -> Callable[[WaitResult], None]:
@@ -86,4 +86,4 @@ def _progress(metastore: Metastore, backfill_id: int, tasks: int, listener: List
     if not listener.counting:
         return
     counts = metastore.backfill_progress(backfill_id)
-    listener.progressed(Progress(counts.runs, counts.task_instances, tasks, time.monotonic() - began, counts.running))
+    listener.on_progress(Progress(counts.runs, counts.task_instances, tasks, time.monotonic() - began, counts.running))

@@ -56,15 +56,15 @@ def intervals_of(settings: Settings) -> LoopIntervals:
 
 
 def drive(loop: Loop[R], perform: Callable[[Effect[Any]], Any]) -> R:
-    """Run a loop to its end, performing each effect it yields and sending the answer back."""
-    answer: Any = None
+    """Run a loop to its end, performing each effect it yields and sending its result back."""
+    received: Any = None
     while True:
         try:
-            effect = loop.send(answer)
+            effect = loop.send(received)
         except StopIteration as end:
             result: R = end.value
             return result
-        answer = perform(effect)
+        received = perform(effect)
 
 
 def drive_job(metastore: Metastore, job_id: int, loop: Loop[R], perform: Callable[[Effect[Any]], Any]) -> R:
@@ -93,7 +93,7 @@ class JobDriver:
         lease_seconds: float,
         *,
         plenty: int,
-        noted: Callable[[Event], None],
+        on_event: Callable[[Event], None],
         watch: Callable[[WaitResult], None],
         read_dags: Callable[[], DagBag] = DagBag,
         trouble: Callable[[], JobTrouble] = JobTrouble,
@@ -104,7 +104,7 @@ class JobDriver:
         self._identity = identity
         self._lease_seconds = lease_seconds
         self._plenty = plenty
-        self._noted = noted
+        self._on_event = on_event
         self._watch = watch
         self._last_wait = WaitResult()
         self._perform: dict[type, Callable[[Any], Any]] = {
@@ -118,7 +118,7 @@ class JobDriver:
             Wait: self._wait,
             StopStarting: self._stop_starting,
             TerminateTasks: lambda effect: executor.terminate(at_once=effect.at_once),
-            Event: lambda effect: noted(effect),
+            Event: lambda effect: on_event(effect),
             ReadAgenda: lambda effect: metastore.agenda(effect.job_id),
             CreateDueRuns: lambda effect: metastore.create_due_runs(effect.due, effect.job_id, new_write_id()),
             ReleaseRuns: lambda effect: metastore.release_runs(effect.job_id, effect.lane),

@@ -20,7 +20,7 @@ def start_executor(
     metastore: Metastore,
     settings: Settings,
     interrupts: Interrupts,
-    said: Callable[[str], None],
+    notify: Callable[[str], None],
     zygote: ZygoteHandle,
     in_worker: Callable[[], None] = lambda: None,
 ) -> ForkingExecutor:
@@ -28,7 +28,7 @@ def start_executor(
 
     Raises EnvironmentBroken where none can work.
 
-    ``said`` hears what a person should know of the workers; ``in_worker`` is called in each of them as it begins.
+    ``notify`` hears what a person should know of the workers; ``in_worker`` is called in each of them as it begins.
     """
     require_proc()
     worker = WorkerMain(metastore, settings.home, settings.lease_seconds)
@@ -36,7 +36,7 @@ def start_executor(
         "before_fork": metastore.release,
         "wakeup": interrupts.wakeup,
         "grace_seconds": settings.grace_seconds,
-        "told": said,
+        "notify": notify,
     }
 
     def begin(disown_others: Callable[[], None]) -> None:
@@ -55,5 +55,5 @@ def start_executor(
         main,
         start_zygote=lambda dag_id: zygote.another(files[dag_id]),
         make_single=single,
-        told=said,
+        notify=notify,
     )

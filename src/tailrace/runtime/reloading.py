@@ -45,7 +45,7 @@ class ReloadingExecutor:
 
     ``watch`` has looked at the files before the ``first`` zygote began to load them. ``start_zygote`` begins to load
     them again, ``start_executor`` makes workers over a loaded zygote (and is told what each of them must do first),
-    ``told`` is called with a line for a person when the files changed, ``loaded`` with what each generation holds.
+    ``notify`` is called with a line for a person when the files changed, ``loaded`` with what each generation holds.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class ReloadingExecutor:
         *,
         start_zygote: Callable[[], ZygoteHandle],
         start_executor: Callable[[ZygoteHandle, Callable[[], None]], ForkingExecutor],
-        told: Callable[[str], None],
+        notify: Callable[[str], None],
         loaded: Callable[[LoadReport], None] = lambda report: None,
     ) -> None:
         self._watch = watch
         self._tell_loaded = loaded
         self._start_zygote = start_zygote
         self._start_executor = start_executor
-        self._told = told
+        self._notify = notify
         self._report = first.loaded()
         self._seen = watch.seen
         self._looked_at = 0.0
@@ -70,7 +70,7 @@ class ReloadingExecutor:
         self._wrong = self._report.mistakes  # of the files as they were looked at last
         self._changed: set[str] = set()  # the files that are other than when they were loaded last
         self._stale: dict[str, str] = {}  # files that are being loaded with the code that they had before, and why
-        self._told_last: tuple[str, ...] = ()
+        self._last_lines: tuple[str, ...] = ()
         self._loading: ZygoteHandle | None = None
         self._generations: list[_Generation] = []  # the current one is the last
         self._generations.append(self._begin(first))
@@ -101,7 +101,7 @@ class ReloadingExecutor:
 
     def _load(self, zygote: ZygoteHandle) -> None:
         self._loading = zygote
-        zygote.said = self._told
+        zygote.notify = self._notify
 
     def _give_up_loading(self, why: str) -> None:
         if self._loading is not None:
@@ -165,9 +165,9 @@ class ReloadingExecutor:
 
     def _tell(self, *lines: str) -> None:
         """What was told last is not told again: nothing has changed since."""
-        for line in () if lines == self._told_last else lines:
-            self._told(line)
-        self._told_last = lines
+        for line in () if lines == self._last_lines else lines:
+            self._notify(line)
+        self._last_lines = lines
 
     def _begin(self, zygote: ZygoteHandle) -> _Generation:
         return _Generation(zygote, self._start_executor(zygote, partial(self._disown_others, zygote)))
@@ -208,17 +208,17 @@ class ReloadingExecutor:
             return self._generations[-1].executor.wait(seconds)
         until = time.monotonic() + seconds
         while True:
-            heard = [self._generations[-1].executor.wait(min(_PIECE, max(0.0, until - time.monotonic())))]
-            heard += self._hear_former()
+            results = [self._generations[-1].executor.wait(min(_PIECE, max(0.0, until - time.monotonic())))]
+            results += self._wait_former()
             waited = WaitResult(
-                finished=sum(each.finished for each in heard),
-                worker_lost=any(each.worker_lost for each in heard),
-                busy=sum(each.busy for each in heard),
+                finished=sum(each.finished for each in results),
+                worker_lost=any(each.worker_lost for each in results),
+                busy=sum(each.busy for each in results),
             )
             if waited.finished or waited.worker_lost or len(self._generations) == 1 or time.monotonic() >= until:
                 return waited
 
-    def _hear_former(self) -> Iterator[WaitResult]:
+    def _wait_former(self) -> Iterator[WaitResult]:
         for generation in self._generations[:-1]:
             waited = generation.executor.wait(0)
             if waited.busy == 0:

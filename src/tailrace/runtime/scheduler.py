@@ -43,12 +43,12 @@ def run(
                 timeout=settings.load_timeout_seconds,
                 small=False,
             ),
-            start_executor=partial(start_executor, metastore, settings, interrupts, listener.said),
-            told=listener.said,
+            start_executor=partial(start_executor, metastore, settings, interrupts, listener.on_message),
+            notify=listener.on_message,
             loaded=lambda report: metastore.store_loaded(report.to_keep, new_write_id()),
         )
         try:
-            listener.started(
+            listener.on_start(
                 SchedulerStarted(
                     dags=tuple(sorted(report.specs)),
                     metastore=metastore.describe(),
@@ -61,7 +61,7 @@ def run(
             while ending is Ending.DISOWNED:
                 ending = _drive(metastore, settings, executor, listener, interrupts, until_idle).ending
                 if ending is Ending.DISOWNED:
-                    listener.said("others took this scheduler for dead; it goes on as another job")
+                    listener.on_message("others took this scheduler for dead; it goes on as another job")
         finally:
             executor.stop()
     return 0 if ending is Ending.IDLE else interrupts.exit_code
@@ -84,7 +84,7 @@ def _drive(
         identity,
         settings.lease_seconds,
         plenty=2 * settings.workers + 2,
-        noted=listener.noted,
+        on_event=listener.on_event,
         watch=watching_interrupts(listener, interrupts),
         read_dags=executor.bag,
         trouble=executor.trouble_of_job,

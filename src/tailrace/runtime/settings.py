@@ -323,10 +323,10 @@ def _weight(name: str) -> _Key:
 
 def _yes_or_no(name: str) -> _Key:
     def read(value: object, place: _Place) -> bool:
-        said = _YES_OR_NO.get(value.strip().lower()) if isinstance(value, str) else value
-        if not isinstance(said, bool):
+        read = _YES_OR_NO.get(value.strip().lower()) if isinstance(value, str) else value
+        if not isinstance(read, bool):
             raise _bad(place, name, "true or false", value)
-        return said
+        return read
 
     return _Key(name, read)
 

@@ -61,7 +61,7 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
             executor=settings.executor,
             workers=settings.workers,
         )
-        listener.started(started)
+        listener.on_start(started)
         end = drive_backfill(metastore, settings, zygote, dag, backfill_id, listener, interrupts, began)
         metastore.require_same_content()
         summary = metastore.backfill_summary(backfill_id)

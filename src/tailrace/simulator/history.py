@@ -16,7 +16,7 @@ from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import HARMLESS, ActKind
-from tailrace.simulator.choices import Chooser, SeenBefore
+from tailrace.simulator.choices import Chooser, Replayed, SeenBefore
 from tailrace.simulator.coverage import Step
 from tailrace.simulator.oracle import Expected, expected
 from tailrace.simulator.performing import Performer
@@ -120,7 +120,7 @@ def run_history(
             steps_made,
             joined,
             frozenset(world.refused),
-            tuple(getattr(chooser, "told", ())),
+            tuple(chooser.deviations) if isinstance(chooser, Replayed) else (),
         )
 
 

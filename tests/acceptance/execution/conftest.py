@@ -67,7 +67,6 @@ class OneWorker:
     pipe: tuple[int, int] = field(default_factory=os.pipe)
     told: bool = False
     at_once: bool = False
-    come_back: bool = False
 
     def fileno(self) -> int:
         return self.pipe[0]

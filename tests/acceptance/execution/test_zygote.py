@@ -14,7 +14,7 @@ from tailrace.effects.requests import ParkTask, StillRunning
 from tailrace.effects.tries import TryOutcome
 from tailrace.execution.channel import ProtocolError
 from tailrace.execution.messages import outcome_in
-from tailrace.execution.running_marks import Company
+from tailrace.execution.running_marks import RunningMarks
 from tailrace.execution.task_runner import TaskRunner
 from tailrace.execution.zygote import ZygoteGone, start_zygote
 from tailrace.model.outcomes import OutcomeKind
@@ -241,9 +241,9 @@ def test_a_try_that_was_alone_as_the_zygote_died_is_lost(bench: NewBench) -> Non
 
 def test_a_try_that_was_there_with_others_is_lost_with_them(bench: NewBench) -> None:
     desk = bench("@work\ndef endless(): time.sleep(1000)\n")
-    report, company = desk.zygote.loaded(), Company(3)
+    report, marks = desk.zygote.loaded(), RunningMarks(3)
     connected = (desk.zygote.connect() for _ in range(3))
-    ports = [TaskRunner(line, report.specs, report.reusable, 5.0, company.place(n)) for n, line in enumerate(connected)]
+    ports = [TaskRunner(line, report.specs, report.reusable, 5.0, marks.mark(n)) for n, line in enumerate(connected)]
     desks = [Bench(desk.zygote, port, desk.home) for port in ports]
     for each in desks[:2]:
         each.start("endless")

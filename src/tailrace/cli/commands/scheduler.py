@@ -63,30 +63,30 @@ class SchedulerLog:
         self._clock = clock
         self._teller = DecisionLog(remembers=True)
 
-    def started(self, started: SchedulerStarted) -> None:
+    def on_start(self, started: SchedulerStarted) -> None:
         """Say what is scheduled, where, and every notice."""
         named = ", ".join(started.dags) if len(started.dags) <= _MOST_DAGS_NAMED else plural(len(started.dags), "DAG")
         executor = f"{started.executor} executor with {plural(started.workers, 'worker')}"
-        self.said(f"scheduling {named or 'no DAGs yet'}: {executor}, metastore {started.metastore}")
+        self.on_message(f"scheduling {named or 'no DAGs yet'}: {executor}, metastore {started.metastore}")
         for notice in started.notices:
             self._speaker.notice(notice)
 
-    def said(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """One line."""
         self._speaker.note(f"{self._clock():%H:%M:%S} {text}")
 
-    def noted(self, note: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Say what became of runs and backfills; under -v, what the planner decided and why."""
         if self._speaker.verbosity:
-            for line in self._teller.lines(note.decisions):
-                self.said(line)
-        if note.text:
-            self.said(told(note.text))
-        for verdict in note.applied.judged if note.applied is not None else ():
+            for line in self._teller.lines(event.decisions):
+                self.on_message(line)
+        if event.text:
+            self.on_message(told(event.text))
+        for verdict in event.applied.judged if event.applied is not None else ():
             inside = f", {verdict.failed_inside.named}" if verdict.failed_inside else ""
             state = state_styled(verdict.state, sys.stderr)
-            self.said(f"{note.dag_id} / {verdict.run_id} {state}{inside}: {verdict.reason}")
+            self.on_message(f"{event.dag_id} / {verdict.run_id} {state}{inside}: {verdict.reason}")
 
-    def interrupted(self, times: int, busy: int) -> None:
+    def on_interrupt(self, times: int, busy: int) -> None:
         """Say what becomes of running tries."""
-        self.said(interrupted_text(times, busy))
+        self.on_message(interrupted_text(times, busy))
