@@ -1,8 +1,11 @@
 """Writes the pages of the reference from what the code declares (``make reference``). A test holds them current."""
 
+import inspect
+import re
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
+from enum import StrEnum
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, Required, Union, get_args, get_origin
@@ -21,6 +24,15 @@ from tailrace.authoring.templates import FILTERS
 from tailrace.authoring.variables import VARIABLES
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import OLD_NAMES, TriggerRule
+from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.transitions import (
+    BACKFILL_TRANSITIONS,
+    DAG_RUN_TRANSITIONS,
+    TASK_INSTANCE_TRANSITIONS,
+    Actor,
+    Cause,
+    Transition,
+)
 from tailrace.planning.plan import Verdict
 from tailrace.planning.rules import Counts, evaluate
 
@@ -69,7 +81,11 @@ SITUATIONS = {
 
 def pages() -> dict[Path, str]:
     """Each page of the reference, by its file."""
-    return {FOLDER / "reference.md": reference(), FOLDER / "trigger-rules.md": trigger_rules()}
+    return {
+        FOLDER / "reference.md": reference(),
+        FOLDER / "trigger-rules.md": trigger_rules(),
+        FOLDER / "states.md": states(),
+    }
 
 
 def reference() -> str:
@@ -129,6 +145,64 @@ def trigger_rules() -> str:
                 (
                     [f"`{rule}`", *(VERDICTS[evaluate(rule, counts)] for counts in SITUATIONS.values())]
                     for rule in TriggerRule
+                ),
+            ),
+        ]
+    )
+
+
+def states() -> str:
+    """The three state machines, as the transition tables have them."""
+    return "\n".join(
+        [
+            WRITTEN,
+            "# States\n",
+            "The states of task instances, runs and backfills, and every step between them. The tables in\n"
+            "`model/transitions.py` hold the steps: a state is written only if its table has the step, with who\n"
+            "makes it and why, and together with a row of history that names both. A *planner* is a job that applies\n"
+            "a plan, a *worker* holds the token of a try ([leases](leases.md)), a *person* typed a command.\n",
+            "The diagrams leave out what begins in nearly every state (cleared, marked, reprocess); the tables have\n"
+            "every step.\n",
+            "## Task instance\n",
+            "A try begins where it is queued and ends where its outcome is accepted. *stopping* keeps the slot, the\n"
+            "token and the lease until nothing of the try runs; then it becomes what the person asked for.\n",
+            machine(TaskInstanceState, TASK_INSTANCE_TRANSITIONS, (Cause.CLEARED, Cause.MARKED, Cause.REPROCESS)),
+            "## Run\n",
+            "A run is judged by its leaves once nothing in it is unfinished, and *deadlocked* once every unfinished\n"
+            "task instance is doomed.\n",
+            machine(DagRunState, DAG_RUN_TRANSITIONS, (Cause.MARKED,)),
+            "## Backfill\n",
+            "Pausing is a flag beside the state.\n",
+            machine(BackfillState, BACKFILL_TRANSITIONS, ()),
+        ]
+    )
+
+
+def machine(kind: type[StrEnum], steps: Sequence[Transition[Any]], left_out: Collection[Cause]) -> str:
+    """What each state means, a diagram of the steps, and all of them as a table."""
+    meanings = dict(re.findall(r'= "(\w+)"  # (.+)', inspect.getsource(kind)))
+    first = next(iter(kind))
+    drawn: dict[tuple[str, str], list[str]] = {}
+    for step in steps:
+        if step.before is not step.after and (step.cause not in left_out or step.after == "stopping"):
+            drawn.setdefault((step.before, step.after), []).append(f"{step.cause} ({step.actor})")
+    lines = [f"    {before} --> {after} : {', '.join(why)}" for (before, after), why in drawn.items()]
+    grouped: dict[tuple[Cause, Actor, str], list[str]] = {}
+    for step in steps:
+        grouped.setdefault((step.cause, step.actor, step.after), []).append(f"`{step.before}`")
+    return "\n".join(
+        [
+            table(["state", "it means"], ([f"`{state}`", meanings[state]] for state in kind)),
+            "```mermaid",
+            "stateDiagram-v2",
+            f"    [*] --> {first} : {Cause.CREATED}",
+            *lines,
+            "```\n",
+            table(
+                ["cause", "made by", "from", "to"],
+                (
+                    [f"`{cause}`", actor, ", ".join(before), f"`{after}`"]
+                    for (cause, actor, after), before in grouped.items()
                 ),
             ),
         ]

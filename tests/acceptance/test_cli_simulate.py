@@ -67,10 +67,10 @@ def test_the_race_of_2016_is_shown_and_closed(simulate: Typed) -> None:
         (("--crashes", "1"), "--crashes needs --scenario"),
         (("--seed", "1", "--preemptions", "2"), "--preemptions needs --scenario"),
         (("--seed", "1", "--processes", "2"), "--processes needs --seeds"),
-        (("--scenario", "2016", "--canary", "piecemeal-reads"), "--canary needs --seeds or --seed"),
+        (("--scenario", "2016", "--canary", "non-atomic-reads"), "--canary needs --seeds or --seed"),
         (("--crashes", "3"), "'3' is not a whole number from 0 to 2"),
         (("--seed", "1", "--trace", "a"), "whole numbers"),
-        (("--canary", "parrot"), "piecemeal-reads"),
+        (("--canary", "parrot"), "non-atomic-reads"),
         (("--scenario", "1999"), "2016"),
     ],
 )

@@ -47,10 +47,10 @@ TASKS = ("py", "bash")
 class Place:
     """A folder with a job that drives both tasks of one date."""
 
-    def __init__(self, folder: Path, tailrace: Run, executor: str = "local") -> None:
+    def __init__(self, folder: Path, tailrace: Run) -> None:
         (folder / "dags").mkdir()
         (folder / "dags" / "slow.py").write_text(DAG_FILE.replace("FOLDER", str(folder)))
-        self.folder, self.tailrace, self.executor = folder, tailrace, executor
+        self.folder, self.tailrace = folder, tailrace
         self.job = self.start()
 
     def start(self) -> "subprocess.Popen[str]":
@@ -65,8 +65,6 @@ class Place:
                 "2024-01-01",
                 "-w",
                 "2",
-                "--executor",
-                self.executor,
             ],
             cwd=self.folder,
             env=clean_environment(TAILRACE_GRACE_SECONDS="60"),
@@ -113,17 +111,6 @@ def place(tmp_path: Path, tailrace: Run) -> Iterator[Place]:
     made.job.communicate(timeout=60)
     with closing(Metastore.open(f"sqlite:///{tmp_path}/.tailrace/tailrace.db")) as metastore:
         assert audit(metastore.audit_records()) == ()
-
-
-@pytest.fixture
-def one_at_a_time(tmp_path: Path, tailrace: Run) -> Iterator[Place]:
-    """The same by the sequential executor: only one of the two tasks has begun."""
-    made = Place(tmp_path, tailrace, "sequential")
-    made.wait_for(lambda: ["began1"] in (made.said("py"), made.said("bash")))
-    yield made
-    for name in ("go", "release"):
-        (tmp_path / name).touch()
-    made.job.communicate(timeout=60)
 
 
 COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -178,25 +165,3 @@ def test_after_a_second_interrupt_what_runs_cleans_up(place: Place) -> None:
     (place.folder / "release").touch()
     place.ended(130)
     place.wait_until_both_said("began1", "cleaned1")
-
-
-def test_a_job_that_runs_its_tasks_itself_asks_as_gently(one_at_a_time: Place) -> None:
-    place = one_at_a_time
-    [begun] = [each for each in TASKS if place.said(each)]
-    assert place.tailrace("tasks", "clear", "slow", begun, "2024-01-01", "-y").returncode == 0
-    time.sleep(5)  # it has heard of it by now
-    assert place.states()[begun] == "stopping"
-    _interrupt(place, "waiting for 1 running task; interrupt again to end them")
-    (place.folder / "release").touch()
-    place.wait_for(lambda: place.said(begun) == ["began1", "cleaned1"])
-    place.ended(130)
-
-
-def test_a_job_that_runs_its_tasks_itself_kills_at_the_third_interrupt(one_at_a_time: Place) -> None:
-    place = one_at_a_time
-    [begun] = [each for each in TASKS if place.said(each)]
-    _interrupt(place, "waiting for 1 running task; interrupt again to end them")
-    _interrupt(place, "1 running task may clean up and end")
-    _interrupt(place, "interrupted once more: killing 1 running task")
-    place.ended(130)
-    assert place.said(begun) == ["began1"]

@@ -196,7 +196,7 @@ def test_changed_dag_files_are_loaded_again(place: Place, tailrace: Run) -> None
     place.wait_for_lines(2 * DATES + 2)
     assert (place.lines()["first 2024-01-07"], place.lines()["third 2024-01-07"]) == (1, 1)
     children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(place.started[0].pid)], capture_output=True, text=True)
-    assert len(children.stdout.split()) == 3, "the new zygote and two workers; the former edition is gone"
+    assert len(children.stdout.split()) == 3, "the new zygote and two workers; the former generation is gone"
     (place.dags / "daily.py").write_text("import os; os.kill(os.getpid(), 9)\n")
     time.sleep(3)
     (place.dags / "daily.py").write_text(changed.replace("2024, 1, 7", "2024, 1, 8"))

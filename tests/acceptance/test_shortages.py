@@ -145,10 +145,9 @@ def test_a_zygote_without_descriptors(tailrace: Run, project: Path, begin: Begin
     job.ends_well()
 
 
-@pytest.mark.parametrize("executor", ["local", "sequential"])
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
-def test_a_zygote_that_may_not_fork(project: Path, begin: Begin, executor: str) -> None:
-    job = begin(*AS_NOBODY, options=("--executor", executor))
+def test_a_zygote_that_may_not_fork(project: Path, begin: Begin) -> None:
+    job = begin(*AS_NOBODY)
     give_back = without_processes(job.zygote())
     job.says("no process can be had for a task (Resource temporarily unavailable): allow more processes (ulimit -u)")
     give_back()

@@ -19,7 +19,15 @@ def test_every_package_has_its_place() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = next(contract for contract in contracts if contract["id"] == "layers")
     assert layers["exhaustive"]
-    assert {contract["id"] for contract in contracts} >= {"layers", "no-metastore", "pure", "examples", "audit", "cli"}
+    assert {contract["id"] for contract in contracts} >= {
+        "layers",
+        "no-metastore",
+        "pure",
+        "examples",
+        "audit",
+        "cli",
+        "acyclic",
+    }
 
 
 def test_the_vocabulary_needs_the_standard_library_and_its_structs_only() -> None:

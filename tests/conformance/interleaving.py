@@ -17,7 +17,7 @@ from tailrace.metastore.db.tables import dag_run, metadata
 from tailrace.metastore.store import Done, Metastore, MetastoreStale
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.states import DagRunState, JobState, TaskInstanceState
+from tailrace.model.states import DagRunState, JobKind, JobState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.cancelling import plan_cancel, plan_pause
 from tailrace.planning.clearing import ClearRequest, plan_clear
@@ -178,7 +178,7 @@ class Scene:
         (interval,) = intervals(1, FIRST + 30 * DAY)
         due = DueRuns(replace(SPEC), (interval,), None)
         return {
-            "start": Write(lambda store, id: store.start_job("backfill", one_more, SPEC.dag_id, None, LEASE, id)),
+            "start": Write(lambda store, id: store.start_job(JobKind.BACKFILL, one_more, SPEC.dag_id, None, LEASE, id)),
             "beat": Write(lambda store, id: store.heartbeat(self.other, LEASE)),
             "end": Write(lambda store, id: store.end_job(self.other, JobState.SUCCESS) is None),
             "due": Write(lambda store, id: store.create_due_runs(due, self.job, id), prizes=frozenset({"due date"})),

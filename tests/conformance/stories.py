@@ -12,7 +12,7 @@ from tailrace.metastore.store import Done
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import BranchKind, DagSpec
-from tailrace.model.states import JobState, TaskInstanceState
+from tailrace.model.states import JobKind, JobState, TaskInstanceState
 from tailrace.planning.cancelling import plan_cancel
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandScope
@@ -141,8 +141,8 @@ def busy(world: World) -> None:
     world.apply(DOING, job, lane=doing, waits=waiting)
     scheduled = replace(PLAIN, dag_id="scheduled", catchup=True)
     due = due_runs(scheduled, ScheduleFacts(), FIRST + 2 * DAY)
-    scheduler = world.store.start_job("scheduler", world.process(), None, None, LEASE, world.write_id())
-    ended = world.store.start_job("scheduler", world.process(), None, None, LEASE, world.write_id())
+    scheduler = world.store.start_job(JobKind.SCHEDULER, world.process(), None, None, LEASE, world.write_id())
+    ended = world.store.start_job(JobKind.SCHEDULER, world.process(), None, None, LEASE, world.write_id())
     world.store.end_job(ended, JobState.SUCCESS)
     assert due is not None and world.store.create_due_runs(due, scheduler, world.write_id()) == 2
     request = TriggerRequest(FIRST + 5 * DAY, None, '{"k":3}')

@@ -312,7 +312,7 @@ def test_cancelling_one_backfill_leaves_the_runs_that_another_wants(world: World
     assert world.report(AB, mine, OutcomeKind.LOST) == Accepted("none")
     world.report(AB, shared)
     heir = world.job(AB, second)
-    world.store.bury_job(job)
+    world.store.mark_job_dead(job)
     world.apply(AB, heir, takeovers=(RunTakeover(2, "run", job),))
     finished(world, AB, heir, second)
     assert world.row(backfill, second).state == "success"

@@ -87,7 +87,7 @@ def test_a_deadlock_is_told_with_its_stored_proof(world: World) -> None:
 
 def test_a_run_that_no_lane_drives_is_asked_about_all_the_same(world: World) -> None:
     backfill, job = world.begun(CHAIN)
-    world.store.bury_job(job)
+    world.store.mark_job_dead(job)
     world.set_run(1, owner_job_id=None)
     other = replace(CHAIN, dag_id="other")
     world.backfill(other)

@@ -182,7 +182,7 @@ def test_a_run_is_taken_over_only_from_the_dead(world: World) -> None:
     refused = world.apply(ABC, second, takeovers=(takeover,))
     assert (refused.taken_over, len(refused.stale)) == ((), 1)
     assert world.row(dag_run, 1).owner_job_id == first
-    world.store.bury_job(first)
+    world.store.mark_job_dead(first)
     assert world.apply(ABC, second, takeovers=(replace(takeover, previous_owner=None),)).taken_over == ()
     assert world.apply(ABC, second, takeovers=(takeover,)).taken_over == (1,)
     assert world.row(dag_run, 1).owner_job_id == second

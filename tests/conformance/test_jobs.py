@@ -53,7 +53,7 @@ def test_a_heartbeat_renews_the_lease_until_the_job_is_buried(world: World) -> N
     assert world.store.heartbeat(id, LEASE), "late, but nobody has declared it dead"
     row = world.row(job, id)
     assert (row.heartbeat_at, row.lease_until) == (world.clock.now, 1000 + 4 * LEASE)
-    world.store.bury_job(id)
+    world.store.mark_job_dead(id)
     assert not world.store.heartbeat(id, LEASE)
     assert (world.row(job, id).state, world.row(job, id).ended_at) == ("failed", world.clock.now)
     assert not world.store.heartbeat(999, LEASE)
@@ -77,7 +77,7 @@ def test_how_a_job_ended_is_said_once(world: World) -> None:
     world.store.end_job(id, JobState.SUCCESS)
     ended = world.row(job, id)
     world.clock.advance(1)
-    world.store.bury_job(id)
+    world.store.mark_job_dead(id)
     assert world.row(job, id) == ended
 
 

@@ -102,7 +102,7 @@ def test_the_size_of_a_pool_does_not_change_under_a_verdict_that_leans_on_it(
 
 def test_one_of_two_takes_a_run_over(world: World, other: Metastore, job: int) -> None:
     second, third = world.job(AB, 1), world.job(AB, 1)
-    world.store.bury_job(job)
+    world.store.mark_job_dead(job)
     mine, theirs = (Plan(AB, each, takeovers=(RunTakeover(1, "run", job),)) for each in (second, third))
     during(world.store, applied(world, mine), lambda: other.apply(theirs, "theirs"))
     assert other.apply(theirs, "theirs").taken_over == ()

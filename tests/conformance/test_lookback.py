@@ -13,7 +13,7 @@ from tailrace.metastore.store import Done
 from tailrace.model.keys import RunType
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
-from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.states import BackfillState, DagRunState, JobKind, TaskInstanceState
 from tailrace.planning.cancelling import plan_cancel
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandScope
@@ -180,7 +180,7 @@ def test_a_start_is_stale_once_a_hole_before_it_was_filled(world: World, holed: 
 def test_a_start_is_stale_once_a_triggered_run_stands_before_it(world: World) -> None:
     spec = replace(A, schedule=Schedule(ScheduleKind.NONE))
     first = trigger(world, spec, FIRST + 5 * DAY)
-    job = world.store.start_job("scheduler", world.process(), None, None, 20.0, world.write_id())
+    job = world.store.start_job(JobKind.SCHEDULER, world.process(), None, None, 20.0, world.write_id())
     world.activate(spec, job, first)
     late = world.decided(world.store.snapshot(job, spec, None))
     assert [step.looked_back for step in late.transitions if step.takes_slot]
@@ -349,7 +349,7 @@ def test_cleaning_keeps_the_newest_run_that_has_each_task(world: World) -> None:
 def test_a_task_instance_of_a_triggered_run_stands_in_for_none_of_the_schedule(world: World) -> None:
     done(world, 0)
     trigger(world, A, FIRST + DAY / 2)
-    job = world.store.start_job("scheduler", world.process(), None, None, 20.0, world.write_id())
+    job = world.store.start_job(JobKind.SCHEDULER, world.process(), None, None, 20.0, world.write_id())
     world.activate(A, job, run_of(world, 0.5))
     world.run_try(A, job, world.by_task(run_of(world, 0.5))["a"])
     assert world.apply(A, job, run_verdicts=(world.verdict(run_of(world, 0.5), DagRunState.SUCCESS),)).judged

@@ -7,7 +7,7 @@ from tailrace.metastore.db.tables import backfill as backfill_table
 from tailrace.metastore.db.tables import dag as dag_table
 from tailrace.metastore.db.tables import dag_run, job
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import DagRunState, JobState
+from tailrace.model.states import DagRunState, JobKind, JobState
 from tailrace.planning.plan import RunTakeover
 from tailrace.planning.planner import plan
 from tailrace.planning.schedules import DueRuns, LaneKey, ScheduleFacts
@@ -18,7 +18,7 @@ A = replace(dag("a>b"), catchup=True)
 
 
 def scheduler(world: World) -> int:
-    return world.store.start_job("scheduler", world.process(), None, None, LEASE, world.write_id())
+    return world.store.start_job(JobKind.SCHEDULER, world.process(), None, None, LEASE, world.write_id())
 
 
 def due(world: World, spec: DagSpec = A, days: int = 3) -> DueRuns:

@@ -13,6 +13,7 @@ from tailrace.metastore.db.failures import ConnectionLost
 from tailrace.metastore.db.tables import backfill, dag_run, history, job, task_instance, write_record
 from tailrace.metastore.store import Metastore, MetastoreStale
 from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.states import JobKind
 from tailrace.planning.plan import Plan, RunActivation
 from tailrace.planning.resizing import plan_resize
 from tests.conformance.worlds import LEASE, World, dag
@@ -70,7 +71,7 @@ def test_create_backfill(world: World) -> None:
 def test_jobs_pools_and_pauses(world: World) -> None:
     world.backfill(AB)
     process = world.process()
-    assert twice(world, lambda: world.store.start_job("backfill", process, "dag", 1, LEASE, "job")) == 1
+    assert twice(world, lambda: world.store.start_job(JobKind.BACKFILL, process, "dag", 1, LEASE, "job")) == 1
     plan = plan_resize(world.store.resize_facts("small"), "small", 1)
     assert twice(world, lambda: world.store.resize(plan, "pool")) is True
     assert twice(world, lambda: world.store.set_paused("dag", True, "pause")) is True

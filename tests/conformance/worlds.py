@@ -20,7 +20,7 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
-from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.states import CLOSED, BackfillState, DagRunState, JobKind, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import BackfillCreation, BackfillRequest, Reprocess
 from tailrace.planning.clearing import ClearRequest, plan_clear
@@ -104,7 +104,7 @@ class World:
 
     def job(self, spec: DagSpec, backfill: int, process: ProcessIdentity | None = None) -> int:
         identity = process or self.process()
-        return self.store.start_job("backfill", identity, spec.dag_id, backfill, LEASE, self.write_id())
+        return self.store.start_job(JobKind.BACKFILL, identity, spec.dag_id, backfill, LEASE, self.write_id())
 
     def begun(self, spec: DagSpec, days: int = 1, **request: Any) -> tuple[int, int]:
         """A backfill with all its runs active; the rows of the backfill and of its job."""

@@ -10,7 +10,7 @@ from tailrace.simulator.scenario import linear, random_scenario
 from tailrace.simulator.searching import Search
 
 EXPECTED = {
-    "piecemeal-reads": (Judgement.SAFETY, "false deadlock"),
+    "non-atomic-reads": (Judgement.SAFETY, "false deadlock"),
     "unguarded-claim": (Judgement.SAFETY, "claim"),
     "open-transaction": (Judgement.CRASH, "locked"),
     "trusting-events": (Judgement.SAFETY, "lost tries"),
@@ -57,7 +57,7 @@ def test_the_race_of_2016_is_found_in_the_threads_world() -> None:
     """A → B, read B then A, the worker finishing in between: a false deadlock, and B could still run."""
     caught = [
         history
-        for history in every(linear(), Search(2, 0), CANARIES["piecemeal-reads"])
+        for history in every(linear(), Search(2, 0), CANARIES["non-atomic-reads"])
         if history.judgement is Judgement.SAFETY
     ]
     assert caught
@@ -66,7 +66,7 @@ def test_the_race_of_2016_is_found_in_the_threads_world() -> None:
         assert "b could still run" in history.findings[0]
 
 
-@pytest.mark.parametrize("name", ["piecemeal-reads", "claim-without-token"])
+@pytest.mark.parametrize("name", ["non-atomic-reads", "claim-without-token"])
 def test_a_failing_trace_is_shortened_and_told(name: str) -> None:
     found = catch(CANARIES[name], 500)
     assert found is not None
@@ -76,4 +76,4 @@ def test_a_failing_trace_is_shortened_and_told(name: str) -> None:
     assert len(short.history.story) < len(found.history.story)
     assert len(short.history.choices) <= len(short.choices)
     again = one(random_scenario(found.seed), Replayed(dict(short.choices)), CANARIES[name])
-    assert again.complaint == found.history.complaint
+    assert again.problem == found.history.problem

@@ -14,6 +14,7 @@ from tailrace.effects.tries import Claim, Submission
 from tailrace.metastore.db.tables import task_instance
 from tailrace.metastore.store import Metastore
 from tailrace.model.spec import DagSpec
+from tailrace.model.states import JobKind
 from tailrace.planning.planner import plan
 from tailrace.planning.schedules import DueRuns
 from tests.conformance.worlds import LEASE, FalseClock, World, dag, intervals
@@ -23,12 +24,12 @@ POOL = "small"
 
 @dataclass
 class Lane:
-    """One job's planner: it looks every ``pace`` seconds, and at once when a try of its own has ended."""
+    """One job's planner: it looks every ``interval`` seconds, and at once when a try of its own has ended."""
 
     spec: DagSpec
     job: int
     backfill: int | None
-    pace: float
+    interval: float
     beat: float = 0.0
     starts: list[float] = field(default_factory=list)
 
@@ -46,19 +47,19 @@ class Race:
         self.claims: dict[int, Claim] = {}
         world.pool(POOL, slots, "")
 
-    def add(self, pace: float, *, live: bool = False, tasks: int = 60) -> None:
+    def add(self, interval: float, *, live: bool = False, tasks: int = 60) -> None:
         name = f"dag{len(self.lanes)}"
         names = [f"t{number}" for number in range(tasks)]
         spec = replace(dag(" ".join(names), **{each: {"pool": POOL} for each in names}), dag_id=name)
         world = self.world
         if live:
             due = DueRuns(spec, intervals(1), None)
-            job = world.store.start_job("scheduler", world.process(), None, None, LEASE, world.write_id())
+            job = world.store.start_job(JobKind.SCHEDULER, world.process(), None, None, LEASE, world.write_id())
             assert world.store.create_due_runs(due, job, world.write_id()) == 1
-            self.lanes.append(Lane(spec, job, None, pace))
+            self.lanes.append(Lane(spec, job, None, interval))
             return
         backfill = world.backfill(spec)
-        self.lanes.append(Lane(spec, world.job(spec, backfill), backfill, pace))
+        self.lanes.append(Lane(spec, world.job(spec, backfill), backfill, interval))
 
     def run(self, seconds: float) -> None:
         """Let everybody act for so long. Between two looks of a lane anyone else may come first."""
@@ -78,7 +79,7 @@ class Race:
                 heapq.heappush(agenda, (at + self.task_seconds, next(order), lane, submission))
             self.most = max(self.most, len(self.claims))
             if ended is None:
-                heapq.heappush(agenda, (at + lane.pace, next(order), lane, None))
+                heapq.heappush(agenda, (at + lane.interval, next(order), lane, None))
         for _, _, lane, ended in agenda:  # what still runs must not keep its room for ever
             if ended is not None:
                 self.world.report(lane.spec, self.claims.pop(ended.id))
@@ -115,8 +116,8 @@ def clock() -> FalseClock:
 def test_eight_planners_of_unequal_speed_each_get_their_turn(world: World, clock: FalseClock, slots: int) -> None:
     race = Race(world, clock, slots, task_seconds=0.1)
     paces = [0.03, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0]
-    for pace in paces:
-        race.add(pace, tasks=30)
+    for interval in paces:
+        race.add(interval, tasks=30)
     race.run(20)
     assert race.most <= slots
     counts = [len(lane.starts) for lane in race.lanes]
@@ -124,7 +125,7 @@ def test_eight_planners_of_unequal_speed_each_get_their_turn(world: World, clock
         max(later - sooner for sooner, later in itertools.pairwise([0.0, *lane.starts, 20.0])) for lane in race.lanes
     ]
     # A round is one turn each: a task, and at most the time until the lane whose turn it is looks again.
-    a_round = sum(pace + 0.1 for pace in paces)
+    a_round = sum(interval + 0.1 for interval in paces)
     assert min(counts) >= 20 / a_round - 1, counts
     # What a quick lane took while the others were patient, it waits for in turn.
     assert max(gaps) <= 3 * a_round, gaps
@@ -168,13 +169,13 @@ def test_a_dead_lane_is_not_waited_for(world: World, clock: FalseClock) -> None:
     after = [sum(start > LEASE for start in lane.starts) for lane in race.lanes]
     assert before == len(dead.starts)
     assert min(after) >= 3, after
-    world.store.bury_job(dead.job)
+    world.store.mark_job_dead(dead.job)
 
 
 def test_what_runs_at_once_never_exceeds_the_pool(world: World, clock: FalseClock) -> None:
     race = Race(world, clock, slots=3, task_seconds=0.3)
-    for pace in (0.02, 0.4, 1.3):
-        race.add(pace)
+    for interval in (0.02, 0.4, 1.3):
+        race.add(interval)
     race.run(8)
     assert race.most == 3
     occupied = Counter(row.state for row in world.rows(task_instance))

@@ -10,7 +10,7 @@ import pytest
 from tailrace.model.spec import BranchKind
 from tailrace.simulator.choices import Replayed, Seeded, whole
 from tailrace.simulator.coverage import REFUSALS, Step, missing, table
-from tailrace.simulator.exploring import Found, every, explore, one
+from tailrace.simulator.exploring import SeedHistory, every, explore, one
 from tailrace.simulator.history import History, Judgement
 from tailrace.simulator.holes import holes_scenario
 from tailrace.simulator.scenario import linear, random_scenario, reopened_by_another, second_thoughts
@@ -66,7 +66,7 @@ NEVER_REFUSED = {"adoption: the run is not as it was", "heartbeat: taken for dea
 class Suite:
     """What the suite's seeds came to."""
 
-    failures: list[Found] = field(default_factory=list)
+    failures: list[SeedHistory] = field(default_factory=list)
     steps: set[Step] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
 
@@ -95,7 +95,7 @@ def suite() -> Suite:
     deliberate.append((reopened_by_another(), 60))  # in random worlds too rare
     for scenario, count in deliberate:
         for seed in range(count):
-            found = Found(one(scenario, Seeded(seed)), seed)
+            found = SeedHistory(one(scenario, Seeded(seed)), seed)
             if found.history.judgement is not Judgement.WELL:
                 suite.failures.append(found)
             suite.add(found.history)

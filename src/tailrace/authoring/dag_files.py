@@ -20,7 +20,7 @@ from tailrace.model.plain_text import on_one_line
 LONGEST_FILE = 64 * 1024 * 1024
 
 #: No file system's clock ticks slower.
-_TICK_NS = 2 * 10**9
+_TIMESTAMP_NS = 2 * 10**9
 
 #: What a file that is none is called.
 _KINDS = {
@@ -144,7 +144,7 @@ class FolderWatch:
         looks = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         known = self._known.get(file)
         # One that had just been touched when it was read may have been touched again within the same tick.
-        if known is not None and known.looks == looks and known.read_at > found.st_ctime_ns + _TICK_NS:
+        if known is not None and known.looks == looks and known.read_at > found.st_ctime_ns + _TIMESTAMP_NS:
             return known
         try:
             digest = hashlib.sha256(read_source(file)).hexdigest()

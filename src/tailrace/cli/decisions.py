@@ -13,7 +13,7 @@ from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Verdi
 _TELLING = frozenset({Dependency.TRIGGER_RULE, Dependency.PREVIOUS_RUN})
 
 
-class DecisionTeller:
+class DecisionLog:
     """FairShare the decisions of successive planning steps into log lines, leaving out what has been said."""
 
     def __init__(self, remembers: bool = False) -> None:

@@ -15,7 +15,7 @@ from tailrace.cli.console import STYLES, duration, rough_duration, terminal_text
 from tailrace.cli.meter import Reading, rate_text
 from tailrace.model.plain_text import on_one_line
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.runtime.listening import Progress
+from tailrace.runtime.listeners import Progress
 
 _BAR = 40
 _NARROW = 60  # columns; below this the bar and the list of running tasks are left out

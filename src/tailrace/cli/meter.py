@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
-from tailrace.runtime.listening import Progress
+from tailrace.runtime.listeners import Progress
 
 _WINDOW = 60.0  # seconds over which the rate is taken: long enough to be steady, short enough to follow
 

@@ -11,13 +11,13 @@ from typing import Protocol
 
 from tailrace.cli import remedies
 from tailrace.cli.console import Console, duration, interrupted_text, plural, rough_duration, state_styled, styled
-from tailrace.cli.decisions import DecisionTeller
+from tailrace.cli.decisions import DecisionLog
 from tailrace.cli.meter import Meter, Reading, rate_text
-from tailrace.effects.requests import Note
+from tailrace.effects.requests import Event
 from tailrace.model.states import DagRunState
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.messages import Message
-from tailrace.runtime.listening import BackfillStarted, Listener, Progress
+from tailrace.runtime.listeners import BackfillStarted, Listener, Progress
 
 _BAD_RUNS = (DagRunState.FAILED, DagRunState.DEADLOCKED)
 _MOST_BAD_RUNS = 20  # told one by one; the summary counts the rest
@@ -53,7 +53,7 @@ def choose_listener(speaker: Console) -> ClosingListener:
     if speaker.quiet:
         return SilentListener()
     alive = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    return TellingListener(speaker, live=alive)
+    return ConsoleListener(speaker, live=alive)
 
 
 class SilentListener:
@@ -62,26 +62,26 @@ class SilentListener:
     verbose = counting = False
     told: tuple[Message, ...] = ()
 
-    def started(self, started: BackfillStarted) -> None:
+    def on_start(self, started: BackfillStarted) -> None:
         """Say nothing."""
 
-    def said(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """Say nothing."""
 
-    def noted(self, note: Note) -> None:
+    def on_event(self, event: Event) -> None:
         """Say nothing."""
 
-    def progressed(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """Say nothing."""
 
-    def interrupted(self, times: int, busy: int) -> None:
+    def on_interrupt(self, times: int, busy: int) -> None:
         """Say nothing."""
 
     def close(self) -> None:
         """Nothing to leave."""
 
 
-class TellingListener:
+class ConsoleListener:
     """Plain lines when ``live`` is False; otherwise a display in place, with the same lines above it."""
 
     def __init__(self, speaker: Console, *, live: bool) -> None:
@@ -91,21 +91,20 @@ class TellingListener:
         self._live = live
         self._display: Display | None = None
         self._meter = Meter()
-        self._teller = DecisionTeller()
+        self._teller = DecisionLog()
         self._name = "backfill"
         self._line_due = _FIRST_LINE_AFTER
         self._bad_runs = 0
         self.told: tuple[Message, ...] = ()
 
-    def started(self, started: BackfillStarted) -> None:
+    def on_start(self, started: BackfillStarted) -> None:
         """Say what was created or continued, where, and every notice."""
         creation = started.creation
         self._name = f"backfill {started.backfill_id} of {creation.request.dag_id}"
         verb = "continued" if started.continued else "created"
-        workers = "" if started.executor == "sequential" else f" with {plural(started.workers, 'worker')}"
         self._say(
             f"{styled(self._name, sys.stderr, bold=True)} {verb}: {plural(len(creation.dates), 'date')}, "
-            f"{started.executor} executor{workers}, metastore {started.metastore}"
+            f"{started.executor} executor with {plural(started.workers, 'worker')}, metastore {started.metastore}"
         )
         left = sum(date.action is DateAction.LEAVE for date in creation.dates)
         if left and left < len(creation.dates):
@@ -119,23 +118,23 @@ class TellingListener:
             live = importlib.import_module("tailrace.cli.live")
             self._display = live.LiveDisplay(self._name)
 
-    def said(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """One line."""
         self._say(text)
 
-    def noted(self, note: Note) -> None:
+    def on_event(self, event: Event) -> None:
         """Say which runs ended badly; under -v, what the planner decided and why."""
         if self.verbose:
-            for line in self._teller.lines(note.decisions):
+            for line in self._teller.lines(event.decisions):
                 self._say(line)
-        if note.text:
-            self._say(remedies.told(note.text))
-        for verdict in note.applied.judged if note.applied is not None else ():
+        if event.text:
+            self._say(remedies.told(event.text))
+        for verdict in event.applied.judged if event.applied is not None else ():
             if verdict.state in _BAD_RUNS or self.verbose:
                 inside = [verdict.failed_inside.named] if verdict.failed_inside else []
                 self._say_run(verdict.run_id, str(verdict.state), "; ".join([verdict.reason, *inside]))
 
-    def progressed(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """Redraw, or say a line when it is time for one."""
         reading = self._meter.read(progress)
         if self._display is not None:
@@ -145,7 +144,7 @@ class TellingListener:
             self._line_due = progress.seconds + (_LINE_EVERY_LATER if later else _LINE_EVERY)
             self._say(f"{self._name}: {progress_line(reading)}")
 
-    def interrupted(self, times: int, busy: int) -> None:
+    def on_interrupt(self, times: int, busy: int) -> None:
         """Say what becomes of running tries."""
         self._say(interrupted_text(times, busy))
 

@@ -18,8 +18,8 @@ from tailrace.effects.tries import (
     Submission,
     TryOutcome,
     Unstorable,
-    XComAnswer,
     XComQuery,
+    XComReply,
 )
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec, TaskSpec
@@ -124,7 +124,7 @@ class TerminateTasks(Effect[None], frozen=True):
     at_once: bool = False
 
 
-class Note(Effect[None], frozen=True):
+class Event(Effect[None], frozen=True):
     """Something a person or a log may want to hear: the decisions of a plan, and what applying it did."""
 
     decisions: tuple[Decision, ...]
@@ -136,15 +136,15 @@ class Note(Effect[None], frozen=True):
 # --- asked by schedulers -----------------------------------------------------------------------------------
 
 
-class DagBook(Struct, frozen=True):
-    """The DAGs as the executor runs them now. ``edition`` grows when DAG files were loaded anew."""
+class DagBag(Struct, frozen=True):
+    """The DAGs as the executor runs them now. ``generation`` grows when DAG files were loaded anew."""
 
     dags: Mapping[str, DagSpec] = field(default_factory=lambda: MappingProxyType({}))
-    edition: int = 1
+    generation: int = 1
     unscheduled: frozenset[str] = frozenset()  # never run by themselves: the bundled examples
 
 
-class ReadDags(Effect[DagBook], frozen=True):
+class ReadDags(Effect[DagBag], frozen=True):
     """Which DAGs there are; the files are looked at again from time to time."""
 
 
@@ -224,16 +224,16 @@ class AwaitTask(Effect["TryOutcome | XComQuery | StillRunning"], frozen=True):
     seconds: float
 
 
-class ReadXCom(Effect[XComAnswer], frozen=True):
+class ReadXCom(Effect[XComReply], frozen=True):
     """The values that a running task asks for."""
 
     query: XComQuery
 
 
-class AnswerTask(Effect[None], frozen=True):
+class ReplyToTask(Effect[None], frozen=True):
     """Send a running task the answer to its XCom query."""
 
-    answer: XComAnswer
+    reply: XComReply
 
 
 class RenewLease(Effect[Renewal], frozen=True):
@@ -266,7 +266,7 @@ class ReportOutcome(Effect[Accepted | Refused | Unstorable], frozen=True):
     after: AfterTry
 
 
-class TellExecutor(Effect[None], frozen=True):
+class NotifyExecutor(Effect[None], frozen=True):
     """Tell whoever submitted that the try is over. A hint: lost or doubled, it harms nothing."""
 
     submission: Submission

@@ -103,7 +103,7 @@ class Unreadable(Struct, frozen=True):
     why: str
 
 
-XComAnswer: TypeAlias = tuple[tuple[str, int, Json], ...] | Unreadable
+XComReply: TypeAlias = tuple[tuple[str, int, Json], ...] | Unreadable
 """The values asked for, as (task id, map index, value), in topological then index order; or why there are none."""
 
 

@@ -37,7 +37,7 @@ def what_is_open(descriptor: int) -> tuple[int, ...] | None:
 
 
 #: How the lines begin that a task waits for.
-_ORDER, _ANSWER = b'{"key": ', b'{"answers": %d, '
+_ORDER, _REPLY = b'{"key": ', b'{"reply_to": %d, '
 
 _encoder = json.JSONEncoder(ensure_ascii=False)
 _decoder = json.JSONDecoder()
@@ -111,7 +111,7 @@ class TaskEnd:
                 if len(asked) > LONGEST_MESSAGE:
                     raise NotToBeAsked(f"its question is {len(asked):,} bytes long; {LONGEST_MESSAGE:,} is the limit")
                 self._send(asked)
-                return self._next(_ANSWER % self._asked)
+                return self._next(_REPLY % self._asked)
             finally:
                 self._is_asking = False
 

@@ -26,7 +26,7 @@ class Executor(Protocol):
         """End: workers finish the try in hand and go."""
 
 
-class LocalHand(Executor, Protocol):
+class ForkingExecutor(Executor, Protocol):
     """An executor of this host, one of several in one process."""
 
     @property

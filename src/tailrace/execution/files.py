@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from types import FunctionType
 from typing import Any
 
-from tailrace.execution.logs import say
+from tailrace.execution.logs import write_line
 
 _FILE = io.IOBase.__mro__[-2]  # the class of every file, those written in C included
 
@@ -41,14 +41,14 @@ def forget_files() -> int:
     files = [each for each in _left_open() if _is_file(each) and not _is_standard(each)]
     _earlier[:] = map(weakref.ref, files)
     for trouble in _store(files, closing=False):
-        say(trouble)
+        write_line(trouble)
     return len(files)
 
 
 def flush_c_streams() -> None:
     """Write out what C code has printed, or written to files of its own: a library's ``FILE``, not Python's."""
     if _fflush(None) != 0:
-        say("--- something that C code has written could not be stored")
+        write_line("--- something that C code has written could not be stored")
 
 
 def store_files(*, closing: bool) -> str | None:
@@ -128,7 +128,7 @@ def _store_one(found: Any, closing: bool) -> str:
         return ""  # whoever would have read it is gone
     except Exception as wrong:
         if not isinstance(wrong, OSError) and not _is_file(found):
-            say(traceback.format_exc().rstrip())
+            write_line(traceback.format_exc().rstrip())
             return ""
         return "" if _is_standard(found) else f"what it wrote to {_name_of(found)} could not be stored: {wrong}"
     return ""

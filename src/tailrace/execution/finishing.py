@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from tailrace.execution.files import HARMLESS, forget_files, store_files
 from tailrace.execution.identity import has_children
-from tailrace.execution.logs import say
+from tailrace.execution.logs import write_line
 
 #: Whoever waits longer for a try's end is told for what.
 PATIENCE_SECONDS = 1.0
@@ -91,8 +91,8 @@ def may_need_finishing() -> bool:
     )
 
 
-def finish(tell: Callable[[str], None], *, keep: bool = False, within: float | None = None) -> Finished:
-    """Do what is left to the end of this process and is this try's. ``tell`` hears what is waited for long.
+def finish(notify: Callable[[str], None], *, keep: bool = False, within: float | None = None) -> Finished:
+    """Do what is left to the end of this process and is this try's. ``notify`` hears what is waited for long.
 
     With ``keep`` a process that has nothing to shut down is left as it is, to serve another try. ``within``: so many
     seconds threads are waited for at most; an exception from a signal's handler ends that wait too.
@@ -108,7 +108,7 @@ def finish(tell: Callable[[str], None], *, keep: bool = False, within: float | N
     for is_left, see_through in _IN_TURN:
         try:
             if is_left():
-                see_through(tell, until)
+                see_through(notify, until)
         except BaseException as raised:  # SIGTERM's, say: then no thread is waited for any more
             stopped, until = stopped or raised, 0.0
     try:
@@ -126,7 +126,7 @@ def _has_threads() -> bool:
     return len(_threading._active) > 1  # without the lock of ``active_count``
 
 
-def _await_threads(tell: Callable[[str], None], until: float) -> None:
+def _await_threads(notify: Callable[[str], None], until: float) -> None:
     """In this thread a signal's handler can end the wait; so it is another one that waits for them in earnest."""
     try:
         waiting = threading.Thread(target=_end_threads, name="tailrace: the end of threads", daemon=True)
@@ -134,13 +134,13 @@ def _await_threads(tell: Callable[[str], None], until: float) -> None:
     except Exception:  # there can be no more threads
         _end_threads()
         return
-    told = ""
+    reported = ""
     while waiting.is_alive() and (left := until - time.monotonic()) > 0:
         waiting.join(min(PATIENCE_SECONDS, left))
         names = [each.name for each in _awaited_threads()]
-        if waiting.is_alive() and names and (text := f"waiting for {_listed('thread', names)} to end") != told:
-            tell(text)
-            told = text
+        if waiting.is_alive() and names and (text := f"waiting for {_listed('thread', names)} to end") != reported:
+            notify(text)
+            reported = text
 
 
 def _end_threads() -> None:
@@ -149,7 +149,7 @@ def _end_threads() -> None:
         try:
             end_executors()
         except BaseException:
-            say(traceback.format_exc().rstrip())
+            write_line(traceback.format_exc().rstrip())
     while threads := _awaited_threads():
         for each in threads:
             each.join()
@@ -174,22 +174,22 @@ def _has_handlers() -> bool:
     return atexit._ncallbacks() > 0 or _has_processes()
 
 
-def _run_handlers(tell: Callable[[str], None], until: float) -> None:
+def _run_handlers(notify: Callable[[str], None], until: float) -> None:
     """What is wrong with one is printed, and the others run: as an interpreter does it."""
-    with _told(tell, _awaited_by_handlers):
+    with _reporting(notify, _awaited_by_handlers):
         atexit._run_exitfuncs()
         if "multiprocessing.util" in sys.modules:  # its handler may be among those forgotten after loading
             sys.modules["multiprocessing.util"]._exit_function()
 
 
 @contextmanager
-def _told(tell: Callable[[str], None], what: Callable[[], str]) -> Iterator[None]:
+def _reporting(notify: Callable[[str], None], what: Callable[[], str]) -> Iterator[None]:
     """Tell what is waited for, once it has taken long; the main thread is busy with it."""
     over = threading.Event()
 
     def watch() -> None:
         if not over.wait(PATIENCE_SECONDS):
-            tell(f"waiting for {what()}")
+            notify(f"waiting for {what()}")
 
     with suppress(Exception):  # there can be no more threads
         threading.Thread(target=watch, name="tailrace: the end of handlers", daemon=True).start()
@@ -231,9 +231,9 @@ def _flush_log_handlers() -> None:
             each.flush()
 
 
-def _close_log_handlers(tell: Callable[[str], None], until: float) -> None:
+def _close_log_handlers(notify: Callable[[str], None], until: float) -> None:
     """As ``logging.shutdown``, but for what is wrong with one: the others are closed all the same."""
-    with _told(tell, lambda: "its log handlers"):
+    with _reporting(notify, lambda: "its log handlers"):
         for reference in reversed(_logging._handlerList[:]):
             handler = reference()
             try:
@@ -241,7 +241,7 @@ def _close_log_handlers(tell: Callable[[str], None], until: float) -> None:
                     handler.flush()
                     handler.close()
             except Exception:
-                say(traceback.format_exc().rstrip())
+                write_line(traceback.format_exc().rstrip())
 
 
 #: Handlers may start threads again.

@@ -67,13 +67,13 @@ def require_proc() -> None:
 def start_time(pid: int) -> int | None:
     """When a process of this namespace began, in clock ticks since boot; None if it is not seen, or only its corpse."""
     found = _stat(pid) if namespace() else None
-    return None if found is None or found.is_corpse else found.start
+    return None if found is None or found.is_zombie else found.start
 
 
 class _Stat(NamedTuple):
     group: int
     start: int
-    is_corpse: bool
+    is_zombie: bool
 
 
 def _stat(pid: int) -> _Stat | None:
@@ -149,7 +149,7 @@ def life_of(identity: ProcessIdentity) -> Life:
         return Life.UNKNOWN
     found = _stat(identity.pid)
     if found is not None:
-        return Life.ALIVE if found.start == identity.start_time and not found.is_corpse else Life.DEAD
+        return Life.ALIVE if found.start == identity.start_time and not found.is_zombie else Life.DEAD
     try:
         os.kill(identity.pid, 0)  # which hides nothing
     except ProcessLookupError:
@@ -226,5 +226,5 @@ def _running_in(groups: set[int]) -> Iterator[int]:
         yield from groups
         return
     for name in names:  # what is hidden is not ours to wait for
-        if name.isdecimal() and (found := _stat(int(name))) and found.group in groups and not found.is_corpse:
+        if name.isdecimal() and (found := _stat(int(name))) and found.group in groups and not found.is_zombie:
             yield int(name)

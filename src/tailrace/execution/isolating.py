@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from tailrace.effects.requests import WaitResult
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken
-from tailrace.execution.executor import LocalHand
+from tailrace.execution.executor import ForkingExecutor
 from tailrace.execution.local import LocalExecutor
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.model.keys import TaskInstanceKey, TryKey
@@ -36,17 +36,17 @@ class IsolatingExecutor:
         make_main: Callable[[Callable[[TryKey], None], Callable[[], None]], LocalExecutor],
         *,
         start_zygote: Callable[[str], ZygoteHandle],
-        make_single: Callable[[ZygoteHandle, Callable[[], None]], LocalHand],
-        told: Callable[[str], None],
+        make_single: Callable[[ZygoteHandle, Callable[[], None]], ForkingExecutor],
+        notify: Callable[[str], None],
     ) -> None:
         self._start_zygote = start_zygote
         self._make_single = make_single
-        self._told = told
+        self._notify = notify
         self._deaths: Counter[TaskInstanceKey] = Counter()
         self._waiting: deque[Submission] = deque()
         self._in_hand: set[TryKey] = set()  # waiting, or running apart
         self._zygote: ZygoteHandle | None = None  # for the first of those that wait
-        self._single: LocalHand | None = None  # once that has loaded
+        self._single: ForkingExecutor | None = None  # once that has loaded
         self._again_at = 0.0
         self._short = ""
         self._main = make_main(self._lost_together, self._disown_single)
@@ -54,7 +54,7 @@ class IsolatingExecutor:
     def _lost_together(self, key: TryKey) -> None:
         self._deaths[key.task_instance] += 1
         if self._deaths[key.task_instance] == _DEATHS:
-            self._told(f"{key.task_instance} was lost {_DEATHS} times with others: it runs alone from here on")
+            self._notify(f"{key.task_instance} was lost {_DEATHS} times with others: it runs alone from here on")
 
     def submit(self, submissions: Sequence[Submission]) -> None:
         """Take tries; those that may be dangerous to others are kept apart."""

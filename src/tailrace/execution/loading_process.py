@@ -114,15 +114,15 @@ class MessageWriter:
 
     def begins(self, file: Path) -> None:
         """A file is about to run: it may be the last thing that this process does."""
-        self._say(False, os.fsencode(file))
+        self._send(False, os.fsencode(file))
 
     def report(self, report: LoadReport) -> None:
         """Every file has been loaded. Nothing can be told after this."""
-        self._say(True, msgspec.msgpack.encode(report))
+        self._send(True, msgspec.msgpack.encode(report))
         os.close(self._pipe)
 
-    def _say(self, is_report: bool, told: bytes) -> None:
-        message = _HEAD.pack(is_report, len(told)) + told
+    def _send(self, is_report: bool, payload: bytes) -> None:
+        message = _HEAD.pack(is_report, len(payload)) + payload
         if _file_at(self._pipe) != self._is:
             os._exit(CLOSED_PIPE)  # a DAG file has closed it, and may have opened another there
         while message:
@@ -156,9 +156,9 @@ class MessageReader:
                 raise ValueError("a message of impossible length")
             if len(self._received) < _HEAD.size + length:
                 break
-            told = bytes(self._received[_HEAD.size : _HEAD.size + length])
+            payload = bytes(self._received[_HEAD.size : _HEAD.size + length])
             del self._received[: _HEAD.size + length]
-            messages.append(msgspec.msgpack.decode(told, type=LoadReport) if is_report else os.fsdecode(told))
+            messages.append(msgspec.msgpack.decode(payload, type=LoadReport) if is_report else os.fsdecode(payload))
         return messages
 
 

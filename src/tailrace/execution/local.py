@@ -20,11 +20,11 @@ import msgspec
 from tailrace.effects.requests import WaitResult
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
-from tailrace.execution.company import Company, Place
 from tailrace.execution.messages import signal_name
-from tailrace.execution.port import TaskPort
-from tailrace.execution.shortage import is_shortage, words
-from tailrace.execution.worker_channel import JobLine, News, Order, WorkerChannel
+from tailrace.execution.running_marks import RunningMark, RunningMarks
+from tailrace.execution.shortage import is_shortage, shortage_text
+from tailrace.execution.task_runner import TaskRunner
+from tailrace.execution.worker_channel import JobChannel, Order, WorkerChannel, WorkerReport
 from tailrace.execution.zygote import ZygoteGone, ZygoteHandle
 from tailrace.execution.zygote_keeping import AGAIN_SECONDS, ZygoteKeeper
 from tailrace.model.keys import TryKey
@@ -39,9 +39,9 @@ _ZYGOTE_GONE = 75
 @dataclass(slots=True)
 class _Worker:
     pid: int
-    line: socket.socket
-    company: Company  # of the zygote it was started for
-    place: Place
+    connection: socket.socket
+    marks: RunningMarks  # of the zygote it was started for
+    mark: RunningMark
     trying: TryKey | None = None
     failure: str = ""  # what it said as it failed
     traceback: str = ""
@@ -68,7 +68,7 @@ class LocalExecutor:
 
     ``worker_main(channel)`` is a worker's whole life; ``before_fork`` is called before each fork and must leave this
     process without an open database connection; ``in_worker`` is called first thing in each worker, to close what it
-    inherited and must not hold. ``wakeup`` is a descriptor whose readiness also ends a wait. ``told`` hears one line
+    inherited and must not hold. ``wakeup`` is a descriptor whose readiness also ends a wait. ``notify`` hears one line
     for a person when a worker or the zygote came to a bad end, ``lost_together`` each try that was in a zygote with
     others as it died. ``once``: after the zygote's death there is no other.
     """
@@ -83,16 +83,16 @@ class LocalExecutor:
         wakeup: int,
         grace_seconds: float,
         in_worker: Callable[[], None] = lambda: None,
-        told: Callable[[str], None] = lambda text: None,
+        notify: Callable[[str], None] = lambda text: None,
         lost_together: Callable[[TryKey], None] = lambda key: None,
         once: bool = False,
     ) -> None:
         self._in_worker = in_worker
         self._grace_seconds = grace_seconds
-        self._told = told
+        self._notify = notify
         self._lost_together = lost_together
         self._once = once
-        self._keeper = ZygoteKeeper(zygote, workers, told)
+        self._keeper = ZygoteKeeper(zygote, workers, notify)
         self._worker_main = worker_main
         self._before_fork = before_fork
         self._wakeup = wakeup
@@ -138,7 +138,7 @@ class LocalExecutor:
         events = self._listen(min(seconds, AGAIN_SECONDS / 2) if is_waiting and not self._stopping else seconds)
         self._early, events = _Events(), events.with_(self._early)
         self._see_to_workers()
-        self._keeper.say(self.trouble)
+        self._keeper.write_line(self.trouble)
         self._feed()
         return WaitResult(finished=events.finished, worker_lost=events.lost, busy=len(self._in_hand))
 
@@ -181,8 +181,8 @@ class LocalExecutor:
     def disown(self) -> None:
         """In a forked process that is none of ours: close what it inherited, so that our workers see us hang up."""
         self._keeper.zygote.disown()
-        for line in (self._put, self._queue, *(worker.line for worker in self._workers)):
-            line.close()
+        for connection in (self._put, self._queue, *(worker.connection for worker in self._workers)):
+            connection.close()
 
     # --- workers -------------------------------------------------------------------------------------------
 
@@ -198,28 +198,30 @@ class LocalExecutor:
         except OSError as trouble:
             if not is_shortage(trouble):
                 raise
-            self._keeper.lacks(words("a worker cannot be started", trouble.errno or 0))
+            self._keeper.lacks(shortage_text("a worker cannot be started", trouble.errno or 0))
         else:
             self._keeper.lacking = ""
 
     def _start_worker(self) -> None:
-        company = self._keeper.company
-        taken = {worker.place.number for worker in self._workers if worker.company is company}
-        place = company.place(next(number for number in range(self._size) if number not in taken))
+        marks = self._keeper.marks
+        taken = {worker.mark.number for worker in self._workers if worker.marks is marks}
+        mark = marks.mark(next(number for number in range(self._size) if number not in taken))
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
                 self._before_fork()  # not before there is a descriptor: who lets go of a file must be able to open it
-                with self._keeper.zygote.connect() as line:
+                with self._keeper.zygote.connect() as connection:
                     pid = os.fork()
                     if pid == 0:
-                        self._be_worker(ours, theirs, line, place)
+                        self._be_worker(ours, theirs, connection, mark)
             except (OSError, ZygoteGone):
                 ours.close()
                 raise
-        self._workers.append(_Worker(pid, ours, company, place))
+        self._workers.append(_Worker(pid, ours, marks, mark))
 
-    def _be_worker(self, ours: socket.socket, theirs: socket.socket, line: socket.socket, place: Place) -> NoReturn:
+    def _be_worker(
+        self, ours: socket.socket, theirs: socket.socket, connection: socket.socket, mark: RunningMark
+    ) -> NoReturn:
         code = 70
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -230,27 +232,27 @@ class LocalExecutor:
             self._put.close()
             self._keeper.zygote.disown()
             for other in self._workers:
-                other.line.close()  # a copy kept here would hide that the job hung up on them
-            job = JobLine(theirs)
+                other.connection.close()  # a copy kept here would hide that the job hung up on them
+            job = JobChannel(theirs)
             try:
                 specs, reusable = self._keeper.report.specs, self._keeper.report.reusable
-                port = TaskPort(line, specs, reusable, self._grace_seconds, place)
+                port = TaskRunner(connection, specs, reusable, self._grace_seconds, mark)
                 self._worker_main(WorkerChannel(self._queue, job, port))
                 code = 0
             except ZygoteGone:
                 code = _ZYGOTE_GONE
             except TailraceError as broken:
                 code = broken.exit_code
-                job.tell(News.of_failure(str(broken)))
+                job.send(WorkerReport.of_failure(str(broken)))
             except Exception as bug:
-                job.tell(News.of_failure(f"{type(bug).__name__}: {bug}"))
+                job.send(WorkerReport.of_failure(f"{type(bug).__name__}: {bug}"))
         finally:
             os._exit(code)
 
     def _order(self, order: Order) -> None:
         for worker in self._workers:
             with suppress(OSError):  # one that is gone is noticed by itself
-                worker.line.send(order.encode(), socket.MSG_DONTWAIT)
+                worker.connection.send(order.encode(), socket.MSG_DONTWAIT)
 
     # --- news ----------------------------------------------------------------------------------------------
 
@@ -258,7 +260,7 @@ class LocalExecutor:
         """Wait for the first end of a try, of a worker, or signal; take with it all that is there by then."""
         events = _Events()
         poll = select.poll()
-        by_descriptor = {worker.line.fileno(): worker for worker in self._workers}
+        by_descriptor = {worker.connection.fileno(): worker for worker in self._workers}
         for descriptor in (*by_descriptor, *([self._wakeup] if self._wakeup >= 0 else [])):
             poll.register(descriptor, select.POLLIN)
         until = None if seconds is None else time.monotonic() + seconds
@@ -281,40 +283,40 @@ class LocalExecutor:
     def _receive(self, worker: _Worker, events: "_Events") -> None:
         while True:
             try:
-                message = worker.line.recv(1 << 16, socket.MSG_DONTWAIT)
+                message = worker.connection.recv(1 << 16, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             except ConnectionResetError:
                 message = b""
             if not message:
                 events.lost = True
-                self._bury(worker)
+                self._reap(worker)
                 return
-            news = msgspec.msgpack.decode(message, type=News)
-            worker.failure, worker.traceback = news.failure, news.traceback
-            if news.lost is not None:
-                self._lost_together(news.lost)
-            if news.relieved:
+            report = msgspec.msgpack.decode(message, type=WorkerReport)
+            worker.failure, worker.traceback = report.failure, report.traceback
+            if report.lost is not None:
+                self._lost_together(report.lost)
+            if report.relieved:
                 worker.refused = ""
-            if news.done is not None:
-                worker.trying, worker.refused = None, news.refused
-                self._in_hand.discard(news.done)
-                if news.back is None:
+            if report.done is not None:
+                worker.trying, worker.refused = None, report.refused
+                self._in_hand.discard(report.done)
+                if report.back is None:
                     self._failures = 0
-                    self._keeper.a_try_ended()
+                    self._keeper.try_ended()
                     events.finished += 1
                 elif not self._stopping:
-                    self._in_hand.add(news.done)
-                    self._waiting.push(news.back)
-            if news.took is not None:
-                self._queued.discard(news.took)
-                self._in_hand.add(news.took)
-                worker.trying = news.took
+                    self._in_hand.add(report.done)
+                    self._waiting.push(report.back)
+            if report.took is not None:
+                self._queued.discard(report.took)
+                self._in_hand.add(report.took)
+                worker.trying = report.took
 
-    def _bury(self, worker: _Worker) -> None:
+    def _reap(self, worker: _Worker) -> None:
         """A worker has ended. Its try is for the planner to find lost; another will take its place."""
         _, status = os.waitpid(worker.pid, 0)
-        worker.line.close()
+        worker.connection.close()
         self._workers.remove(worker)
         for submission in self._take_back():
             self._waiting.push(submission)
@@ -325,11 +327,11 @@ class LocalExecutor:
             self._in_hand.discard(worker.trying)
         code = os.waitstatus_to_exitcode(status)
         if code == _ZYGOTE_GONE:
-            if worker.company is self._keeper.company and not self._stopping:
+            if worker.marks is self._keeper.marks and not self._stopping:
                 self._zygote_hung_up()
             return
         if not self._keeper.zygote.has_ended():
-            worker.place.runs(False)
+            worker.mark.runs(False)
         if self._stopping:
             return
         if code > 0:
@@ -337,7 +339,7 @@ class LocalExecutor:
             if self._failures >= FAILURES_IN_A_ROW:
                 raise _failure(worker, code)
         if code not in (0, EnvironmentBroken.exit_code):  # a broken environment is told once, when it ends the job
-            self._told(f"a worker {_how(worker, code)}; another takes its place")
+            self._notify(f"a worker {_how(worker, code)}; another takes its place")
 
     def _zygote_hung_up(self) -> None:
         if self._once:

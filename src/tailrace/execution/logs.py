@@ -111,14 +111,14 @@ def send_output_to_log(home: str, key: TryKey, heading: str) -> None:
 
 
 def _open_log(path: str) -> int:
-    how = os.O_RDWR | os.O_APPEND  # ``say`` reads how it ends
+    how = os.O_RDWR | os.O_APPEND  # ``write_line`` reads how it ends
     try:
         return create_file(path, how)
     except FileExistsError:
         return os.open(path, how | os.O_NOFOLLOW)
 
 
-def say(text: str, log: str = "") -> None:
+def write_line(text: str, log: str = "") -> None:
     """Write a line of our own to the try's log (or this one), or to standard error where there is none.
 
     Whatever user code has closed or put in the place of its streams: what it redirected to a file of its own, say, is

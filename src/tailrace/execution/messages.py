@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, MsgspecError, Struct, convert
 
-from tailrace.effects.tries import Claim, TryOutcome, Unreadable, XComAnswer, XComQuery
+from tailrace.effects.tries import Claim, TryOutcome, Unreadable, XComQuery, XComReply
 from tailrace.execution.channel import ProtocolError
 from tailrace.model.intervals import DataInterval
 from tailrace.model.json_values import NotStorable, require_storable
@@ -121,11 +121,11 @@ def question_in(message: dict[str, Any]) -> tuple[int, XComQuery]:
     return question.id, XComQuery(query.dag_id, query.run_id, tuple(query.task_ids), query.key, query.map_index)
 
 
-def answer_to(number: int, answer: XComAnswer) -> dict[str, Any]:
-    """What a task is answered that has asked for XComs, with this number. It looks for ``answers`` at the beginning."""
-    if isinstance(answer, Unreadable):
-        return {"answers": number, "refused": answer.why}
-    return {"answers": number, "xcom": [list(value) for value in answer]}
+def reply_to(number: int, reply: XComReply) -> dict[str, Any]:
+    """The reply to a task's query of this number. The task looks for ``reply_to`` at the beginning."""
+    if isinstance(reply, Unreadable):
+        return {"reply_to": number, "refused": reply.why}
+    return {"reply_to": number, "xcom": [list(value) for value in reply]}
 
 
 def waiting_in(message: dict[str, Any]) -> str:

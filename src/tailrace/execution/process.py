@@ -25,7 +25,7 @@ from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
 from tailrace.execution.identity import has_children, leads_others, living_children
 from tailrace.execution.jsonable import NotJson
-from tailrace.execution.logs import flush_streams, has_own_streams, say, send_output_to_log
+from tailrace.execution.logs import flush_streams, has_own_streams, send_output_to_log, write_line
 from tailrace.execution.messages import CLOSED_BY_TASK
 from tailrace.execution.process_guard import adopt_orphans
 from tailrace.execution.raised import first_line, first_line_of, full_text, print_traceback
@@ -194,16 +194,16 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
 
     def pull(dag_id: str, run_id: str, task_ids: tuple[str, ...], name: str, map_index: int | None) -> list[Any]:
         query = {"dag_id": dag_id, "run_id": run_id, "task_ids": task_ids, "key": name, "map_index": map_index}
-        answer = channel.ask({"query": query})
-        if answer is None:
+        reply = channel.ask({"query": query})
+        if reply is None:
             raise ConnectionError("the worker of this task is gone")
-        if "refused" in answer:
-            raise LookupError(answer["refused"])
-        values: list[Any] = answer["xcom"]
+        if "refused" in reply:
+            raise LookupError(reply["refused"])
+        values: list[Any] = reply["xcom"]
         return values
 
     def wait(what: str) -> None:
-        say(f"--- {what}")
+        write_line(f"--- {what}")
         with suppress(OSError):
             channel.send({"waiting": what})
 
@@ -213,7 +213,7 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
     to_its_end = partial(run_to_its_end, keep=order["again"])
     outcome, as_new = space.run(to_its_end, task, context, wait, order["grace_seconds"])
     ended = outcome["kind"].replace("_", " ")
-    say(f"--- {ended}{': ' + outcome['error'] if outcome['error'] else ''}")
+    write_line(f"--- {ended}{': ' + outcome['error'] if outcome['error'] else ''}")
     return outcome, as_new
 
 
@@ -237,13 +237,13 @@ def run_to_its_end(
     left = finish(waiting, keep=keep, within=grace_seconds * _THREADS_PART if _Leader.asked_to_end else None)
     _leave_if_copy()
     if has_children() and (living := living_children()):
-        say(f"--- nobody waits for these processes, so they end with it: {', '.join(living)}")
+        write_line(f"--- nobody waits for these processes, so they end with it: {', '.join(living)}")
     return with_pushes(_with_what_was_left(outcome, left), ti), left.as_new
 
 
 def _with_what_was_left(outcome: dict[str, Any], left: Finished) -> dict[str, Any]:
     if left.trouble:
-        say(left.trouble)
+        write_line(left.trouble)
     if OutcomeKind(outcome["kind"]) in _WELL:
         if left.stopped is not None:
             return _outcome_of(left.stopped)
@@ -289,13 +289,13 @@ def _outcome_of(raised: BaseException) -> dict[str, Any]:
     match raised:
         case TaskSkipped():
             if len(why := first_line_of(raised)) > LONGEST_LINE:
-                say(why)
+                write_line(why)
             return _message(OutcomeKind.SKIPPED, why or "skipped")
         case TaskFailed():
             print_traceback(raised)
             return _message(OutcomeKind.FAILED_FOR_GOOD, first_line_of(raised) or "failed for good")
         case RenderingFailed() | NotJson():
-            say(str(raised))
+            write_line(str(raised))
             return _message(OutcomeKind.FAILED, str(raised))
         case TaskTerminated():
             print_traceback(raised)
@@ -320,7 +320,7 @@ def _leave_if_copy(raised: BaseException | None = None) -> None:
         print_traceback(raised)
         code = 1
     if not isinstance(code, int | None):
-        say(full_text(code))
+        write_line(full_text(code))
         code = 1
     flush_streams()
     os._exit((code or 0) & 0xFF)
@@ -331,7 +331,7 @@ def _exit_text(code: object) -> str:
     if isinstance(code, int):
         return f"the task called exit({full_text(int(code))})"
     text = full_text(code)
-    say(text)
+    write_line(text)
     return f"the task called exit: {first_line(text)}"
 
 
@@ -362,7 +362,7 @@ def with_pushes(outcome: dict[str, Any], task_instance: TaskInstance) -> dict[st
     wrong = _wrong_with(message)
     if wrong is None:
         return message
-    say(wrong)
+    write_line(wrong)
     return _message(OutcomeKind.FAILED, wrong)
 
 

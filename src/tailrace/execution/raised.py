@@ -8,7 +8,7 @@ import os
 import traceback
 from pathlib import Path
 
-from tailrace.execution.logs import say
+from tailrace.execution.logs import write_line
 
 _OURS = str(Path(__file__).parent.parent) + os.sep
 _EXAMPLES = _OURS + "examples" + os.sep
@@ -22,10 +22,10 @@ def first_line_of(raised: BaseException) -> str:
     return first_line(full_text(raised))
 
 
-def full_text(said: object) -> str:
+def full_text(value: object) -> str:
     """All that it says."""
     try:
-        return str.__str__(str(said))
+        return str.__str__(str(value))
     except BaseException as broken:
         return f"(its text cannot be told: {type(broken).__name__})"
 
@@ -40,14 +40,14 @@ def print_traceback(failed: BaseException) -> None:
     try:
         summary = traceback.TracebackException.from_exception(failed)
     except Exception as broken:  # its class may have broken what is read here
-        say(f"{type(failed).__name__} (its traceback cannot be told: {type(broken).__name__})")
+        write_line(f"{type(failed).__name__} (its traceback cannot be told: {type(broken).__name__})")
         return
-    told: traceback.TracebackException | None = summary
-    while told is not None:
-        shown = list(itertools.dropwhile(lambda frame: not _is_authors(frame.filename), told.stack))
-        told.stack = traceback.StackSummary.from_list([frame for frame in shown if not _is_ours(frame.filename)])
-        told = told.__cause__ or told.__context__
-    say("".join(summary.format() if summary.stack else summary.format_exception_only()).rstrip("\n"))
+    trace: traceback.TracebackException | None = summary
+    while trace is not None:
+        shown = list(itertools.dropwhile(lambda frame: not _is_authors(frame.filename), trace.stack))
+        trace.stack = traceback.StackSummary.from_list([frame for frame in shown if not _is_ours(frame.filename)])
+        trace = trace.__cause__ or trace.__context__
+    write_line("".join(summary.format() if summary.stack else summary.format_exception_only()).rstrip("\n"))
 
 
 def _is_ours(file: str) -> bool:

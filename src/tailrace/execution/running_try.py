@@ -26,10 +26,6 @@ class Orders(Protocol):
     def at_once(self) -> bool:
         """Whether that is to be without any grace."""
 
-    @property
-    def come_back(self) -> bool:
-        """Whether the wait is to end, so that the job can go on (it is in this very process)."""
-
 
 @dataclass(slots=True)
 class Run:
@@ -46,8 +42,8 @@ class Run:
     outcome: TryOutcome | None = None  # received, while the process has yet to end
     waiting: str = ""  # what its process waits for after its function has returned
     asked: int = 0  # the number of its question that is to be answered
-    is_answered: bool = False  # since it was last waited for
-    has_said_more: bool = False  # perhaps: behind what was received last
+    is_replied: bool = False  # since it was last waited for
+    has_sent_more: bool = False  # perhaps: behind what was received last
 
 
 def need_not_end(run: Run, outcome: TryOutcome) -> bool:

@@ -17,7 +17,7 @@ def is_shortage(trouble: OSError) -> bool:
     return trouble.errno in _ADVICE
 
 
-def words(what: str, number: int) -> str:
+def shortage_text(what: str, number: int) -> str:
     """``what`` cannot be done, why, and what would help."""
     advice = _ADVICE.get(number)
     return f"{what} ({os.strerror(number)})" + (f": {advice}" if advice else "")

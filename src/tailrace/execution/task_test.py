@@ -22,7 +22,7 @@ from tailrace.effects.tries import Claim, TryOutcome
 from tailrace.execution.channel import ProtocolError, decode, encode, what_is_open
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.identity import children_of
-from tailrace.execution.logs import flush_streams, say
+from tailrace.execution.logs import flush_streams, write_line
 from tailrace.execution.messages import CLOSED_BY_TASK, order_for, outcome_in, timed_out, without_outcome
 from tailrace.execution.process import (
     LONGEST_TIMER,
@@ -61,21 +61,21 @@ def run_task_once(
     adopt_orphans()  # so that all it leaves behind is found below us
     heeded = {each for each in _HEEDED if signal.getsignal(each) is not signal.SIG_IGN}  # nohup, a shell's &
     flush_streams()
-    with tempfile.TemporaryFile(buffering=0) as told:
+    with tempfile.TemporaryFile(buffering=0) as output:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, _BEGINS, signal.SIGCHLD})
         try:
             pid = os.fork()
             if pid == 0:
-                _be_task(dags, file, claim, home, grace_seconds, told, before)
+                _be_task(dags, file, claim, home, grace_seconds, output, before)
             watch = _Watch(pid, heeded, timeout, grace_seconds)
             code = watch.until_its_end()
             watch.until_the_others_have_ended()
             _end_descendants(os.getpid())
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        told.seek(0)
-        said = told.read()
-    outcome = _outcome_in(said, code)
+        output.seek(0)
+        received_bytes = output.read()
+    outcome = _outcome_in(received_bytes, code)
     if watch.asked in (signal.SIGTERM, signal.SIGHUP):
         os.kill(os.getpid(), watch.asked)
     if watch.asked == signal.SIGINT and outcome.kind is OutcomeKind.FAILED:
@@ -83,12 +83,12 @@ def run_task_once(
     return timed_out(timeout) if watch.is_late and timeout is not None else outcome
 
 
-def _outcome_in(said: bytes, code: int) -> TryOutcome:
+def _outcome_in(received_bytes: bytes, code: int) -> TryOutcome:
     """What the task's process wrote down; that may be anything, and nothing."""
-    if not said.endswith(b"\n"):
+    if not received_bytes.endswith(b"\n"):
         return without_outcome(code)
     try:
-        return outcome_in(decode(said))
+        return outcome_in(decode(received_bytes))
     except ProtocolError as wrong:
         return TryOutcome(OutcomeKind.FAILED, f"its process wrote down {wrong}")
 
@@ -116,13 +116,13 @@ def _be_task(
     claim: Claim,
     home: Path,
     grace_seconds: float,
-    told: IO[bytes],
+    output: IO[bytes],
     mask: set[int | signal.Signals],
 ) -> NoReturn:
     """The task's process: loads its DAG, here and not before a fork that threads would not survive, runs the task, and
     writes its outcome down.
     """
-    code, opened = 70, what_is_open(told.fileno())
+    code, opened = 70, what_is_open(output.fileno())
     try:
         lead()
         signal.signal(signal.SIGTERM, end_by_exception)
@@ -142,10 +142,10 @@ def _be_task(
         ti = TaskInstance(claim.key, order, _nothing)
         context = build_context(dag, order, ti)
         task = dag.task_dict[claim.task_instance.task_id]
-        outcome, _ = space.run(run_to_its_end, task, context, lambda what: say(f"--- {what}"), grace_seconds)
+        outcome, _ = space.run(run_to_its_end, task, context, lambda what: write_line(f"--- {what}"), grace_seconds)
         flush_streams()
-        if what_is_open(told.fileno()) == opened:
-            told.write(encode(outcome))
+        if what_is_open(output.fileno()) == opened:
+            output.write(encode(outcome))
             code = 0
         else:
             code = CLOSED_BY_TASK

@@ -77,6 +77,6 @@ def _run(loaded: LoadedDags, dag: Any, task: EmptyOperator, worker: socket.socke
     outcome = loaded.spaces[dag.dag_id].run(process.execute, task, context, ti)
     flush_c_streams()
     may_need_finishing()
-    logs.say("--- success", os.devnull)
+    logs.write_line("--- success", os.devnull)
     end.report(process.with_pushes(outcome, ti))
     worker.recv(1 << 16)

@@ -8,7 +8,6 @@ from collections.abc import Generator
 from typing import Any
 
 from tailrace.effects.requests import (
-    AnswerTask,
     AwaitTask,
     ClaimTry,
     DropTask,
@@ -16,14 +15,15 @@ from tailrace.effects.requests import (
     KillTask,
     Loop,
     NextTry,
+    NotifyExecutor,
     Parked,
     ParkTask,
     ReadXCom,
     RenewLease,
+    ReplyToTask,
     ReportOutcome,
     StartTask,
     StopTask,
-    TellExecutor,
     ask,
 )
 from tailrace.effects.tries import (
@@ -55,7 +55,7 @@ def worker_loop(lease_seconds: float) -> Loop[None]:
         if submission is None:
             return
         yield from _serve(submission, lease_seconds)
-        yield from ask(TellExecutor(submission))
+        yield from ask(NotifyExecutor(submission))
 
 
 def _serve(submission: Submission, lease_seconds: float) -> Loop[None]:
@@ -99,14 +99,14 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
     pause = min(lease_seconds / RENEWALS_PER_LEASE, LONGEST_PAUSE)
     stopping = False
     while True:
-        news = yield from ask(AwaitTask(pause))
-        if isinstance(news, TryOutcome):
-            return news
-        if isinstance(news, XComQuery):
-            answer = yield from ask(ReadXCom(news))
-            yield from ask(AnswerTask(answer))
+        event = yield from ask(AwaitTask(pause))
+        if isinstance(event, TryOutcome):
+            return event
+        if isinstance(event, XComQuery):
+            reply = yield from ask(ReadXCom(event))
+            yield from ask(ReplyToTask(reply))
         else:
-            renewal = yield from ask(RenewLease(claim, lease_seconds, news.waiting))
+            renewal = yield from ask(RenewLease(claim, lease_seconds, event.waiting))
             if renewal is Renewal.GONE:
                 yield from ask(KillTask())
                 return TryOutcome(OutcomeKind.LOST, "the try was taken back while it ran; its process was killed")
@@ -118,9 +118,9 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
 def _report(claim: Claim, parked: Parked, outcome: TryOutcome) -> Loop[None]:
     """Report the outcome. One that cannot be, for what its task has put into it, is a failure with that reason."""
     outcome = _believable(outcome, parked.task_spec)
-    answer = yield from ask(ReportOutcome(claim, outcome, _after(claim, parked, outcome)))
-    if isinstance(answer, Unstorable):
-        failed = TryOutcome(OutcomeKind.FAILED, visible_line(f"its outcome cannot be stored: {answer.why}"))
+    reply = yield from ask(ReportOutcome(claim, outcome, _after(claim, parked, outcome)))
+    if isinstance(reply, Unstorable):
+        failed = TryOutcome(OutcomeKind.FAILED, visible_line(f"its outcome cannot be stored: {reply.why}"))
         again = yield from ask(ReportOutcome(claim, failed, _after(claim, parked, failed)))
         if isinstance(again, Unstorable):
             raise InternalError(f"{claim.key}: not even a failure of it can be stored: {again.why}")

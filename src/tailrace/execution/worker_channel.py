@@ -17,21 +17,21 @@ import msgspec
 from msgspec import Struct
 
 from tailrace.effects.requests import (
-    AnswerTask,
     AwaitTask,
     DropTask,
     Effect,
     KillTask,
     NextTry,
+    NotifyExecutor,
     Parked,
     ParkTask,
+    ReplyToTask,
     StartTask,
     StillRunning,
     StopTask,
-    TellExecutor,
 )
 from tailrace.effects.tries import Submission, TryOutcome, XComQuery
-from tailrace.execution.port import TaskPort
+from tailrace.execution.task_runner import TaskRunner
 from tailrace.execution.zygote import ZygoteGone
 from tailrace.model.keys import TryKey
 from tailrace.model.outcomes import OutcomeKind
@@ -52,7 +52,7 @@ class Order(StrEnum):
     KILL = "kill"  # the same, at once
 
 
-class News(Struct, frozen=True):
+class WorkerReport(Struct, frozen=True):
     """What a worker tells the job. ``failure`` is what ended the worker itself, in one line.
 
     ``lost``: this try was in a zygote with others as it died, which the metastore hears next. ``back``: the try that is
@@ -69,14 +69,14 @@ class News(Struct, frozen=True):
     traceback: str = ""
 
     @classmethod
-    def of_failure(cls, text: str) -> "News":
+    def of_failure(cls, text: str) -> "WorkerReport":
         """What ended this worker, in few enough bytes for one message: any value may be in it."""
         line = visible_line(text.partition("\n")[0])
         return cls(failure=line, traceback=traceback.format_exc()[-_MOST_OF_A_TRACEBACK:])
 
 
 @dataclass(slots=True)
-class JobLine:
+class JobChannel:
     """The worker's line to its job. A job that is gone means the same as FINISH."""
 
     socket: socket.socket
@@ -108,24 +108,19 @@ class JobLine:
         self.listen()
         return self._terminate
 
-    @property
-    def come_back(self) -> bool:
-        """Never: the job goes on by itself."""
-        return False
-
-    def tell(self, news: News) -> None:
+    def send(self, report: WorkerReport) -> None:
         """Tell the job; one that is gone needs no writer."""
         with suppress(OSError):
-            self.socket.send(msgspec.msgpack.encode(news))
+            self.socket.send(msgspec.msgpack.encode(report))
 
 
 class WorkerChannel:
     """Performs a worker's effects that need no metastore."""
 
-    def __init__(self, queue: socket.socket, job: JobLine, port: TaskPort) -> None:
+    def __init__(self, queue: socket.socket, job: JobChannel, runner: TaskRunner) -> None:
         self._queue = queue
         self._job = job
-        self._port = port
+        self._runner = runner
         self._trying: TryKey | None = None
         self._done: TryKey | None = None  # still to be told, together with what is taken next
         self._back: Submission | None = None  # the same, where it was not begun
@@ -133,14 +128,14 @@ class WorkerChannel:
         self._not_before = 0.0  # then it waits a moment before it takes another
         self._perform: dict[type, Callable[[Any], Any]] = {
             NextTry: self._next,
-            TellExecutor: self._tell,
+            NotifyExecutor: self._notify,
             ParkTask: self._park,
-            DropTask: port.drop,
-            StartTask: port.start,
+            DropTask: runner.drop,
+            StartTask: runner.start,
             AwaitTask: self._await,
-            AnswerTask: port.answer,
-            StopTask: port.stop,
-            KillTask: port.kill,
+            ReplyToTask: runner.reply,
+            StopTask: runner.stop,
+            KillTask: runner.kill,
         }
 
     def perform(self, effect: Effect[Any]) -> Any:
@@ -150,7 +145,7 @@ class WorkerChannel:
     def _next(self, effect: NextTry) -> Submission | None:
         """The next try; None once the job hung up or gave an order to end. Raises ZygoteGone."""
         while True:
-            self._port.listen()  # before anything is said: a try that was lost with the zygote is not over
+            self._runner.listen()  # before anything is said: a try that was lost with the zygote is not over
             self._job.listen()
             if self._job.ending:
                 self._say()
@@ -158,14 +153,14 @@ class WorkerChannel:
             left = self._not_before - time.monotonic()
             if left > 0:
                 self._say()
-                self._wait(left, self._job, self._port)
+                self._wait(left, self._job, self._runner)
                 continue
             try:
                 message = self._queue.recv(1 << 20, socket.MSG_DONTWAIT)
             except BlockingIOError:  # nothing there, or another worker was faster
                 self._say()
-                self._port.rest()
-                self._wait(None, self._job, self._port, self._queue)
+                self._runner.rest()
+                self._wait(None, self._job, self._runner, self._queue)
                 continue
             if not message:
                 self._say()
@@ -175,39 +170,39 @@ class WorkerChannel:
             self._say(submission.key)
             return submission
 
-    def _wait(self, seconds: float | None, *news: JobLine | TaskPort | socket.socket) -> None:
+    def _wait(self, seconds: float | None, *report: JobChannel | TaskRunner | socket.socket) -> None:
         poll = select.poll()
-        for each in news:
+        for each in report:
             poll.register(each, select.POLLIN)
         ready = poll.poll(None if seconds is None else seconds * 1000)
-        if any(descriptor == self._port.fileno() for descriptor, _ in ready):
-            self._port.listen()
+        if any(descriptor == self._runner.fileno() for descriptor, _ in ready):
+            self._runner.listen()
 
     def _park(self, effect: ParkTask) -> Parked | None:
         try:
-            parked = self._port.park(effect)
+            parked = self._runner.park(effect)
         except ZygoteGone:  # nothing was claimed
-            self._job.tell(News(done=effect.submission.key, back=effect.submission))
+            self._job.send(WorkerReport(done=effect.submission.key, back=effect.submission))
             raise
         if parked is None:
-            self._refused, self._not_before = self._port.refusal, time.monotonic() + REFUSED_SECONDS
+            self._refused, self._not_before = self._runner.refusal, time.monotonic() + REFUSED_SECONDS
         elif self._refused:
             self._refused = ""
-            self._job.tell(News(relieved=True))
+            self._job.send(WorkerReport(relieved=True))
         return parked
 
     def _await(self, effect: AwaitTask) -> TryOutcome | XComQuery | StillRunning | None:
-        news = self._port.wait(effect, self._job)
-        if isinstance(news, TryOutcome) and news.kind is OutcomeKind.LOST_TOGETHER:
-            self._job.tell(News(lost=self._trying))
-        return news
+        report = self._runner.wait(effect, self._job)
+        if isinstance(report, TryOutcome) and report.kind is OutcomeKind.LOST_TOGETHER:
+            self._job.send(WorkerReport(lost=self._trying))
+        return report
 
-    def _tell(self, effect: TellExecutor) -> None:
+    def _notify(self, effect: NotifyExecutor) -> None:
         self._done = effect.submission.key  # NextTry follows, and says it
         self._back = effect.submission if self._refused else None
 
     def _say(self, took: TryKey | None = None) -> None:
         if took is not None or self._done is not None:
             refused = self._refused if self._back is not None else ""
-            self._job.tell(News(done=self._done, took=took, back=self._back, refused=refused))
+            self._job.send(WorkerReport(done=self._done, took=took, back=self._back, refused=refused))
             self._done = self._back = None

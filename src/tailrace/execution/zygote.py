@@ -49,11 +49,11 @@ class _Loading:
     reader: MessageReader = field(default_factory=MessageReader)
     file: str = ""  # which it has begun; none before the first, and after the last
     since: float = field(default_factory=time.monotonic)
-    told: bool = False  # that it takes long
+    slow_reported: bool = False  # that it takes long
 
 
 class ZygoteHandle:
-    """One zygote, or those that follow one another in its place. ``said`` hears lines for a person while it loads."""
+    """One zygote, or those that follow one another in its place. ``notify`` hears lines for a person while it loads."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class ZygoteHandle:
         kept: int,
         former: int = -1,
     ) -> None:
-        self.said: Callable[[str], None] = lambda text: None
+        self.notify: Callable[[str], None] = lambda text: None
         self.interrupted = False  # somebody wants what waits for it to end
         self.given_up: dict[str, str] = {}  # files that were not loaded to their end, and why
         self._request = request
@@ -111,7 +111,7 @@ class ZygoteHandle:
         if self._loading is None:
             return 0.0
         limit = self._limit(self._loading)
-        due = limit if self._loading.told else min(_SLOW_SECONDS, limit)
+        due = limit if self._loading.slow_reported else min(_SLOW_SECONDS, limit)
         return max(0.0, self._loading.since + due - time.monotonic())
 
     def _limit(self, loading: _Loading) -> float:
@@ -133,11 +133,11 @@ class ZygoteHandle:
         if waited >= self._limit(loading):
             self._is_overdue(loading)
             return True
-        if waited >= _SLOW_SECONDS and not loading.told:
-            loading.told = True
+        if waited >= _SLOW_SECONDS and not loading.slow_reported:
+            loading.slow_reported = True
             if loading.file:
                 limit = f"{self.timeout:g} s (load_timeout_seconds)"
-                self.said(f"{loading.file}: it has been loading for {waited:.0f} s, and is given up after {limit}")
+                self.notify(f"{loading.file}: it has been loading for {waited:.0f} s, and is given up after {limit}")
         return False
 
     def _receive(self, loading: _Loading) -> None:
@@ -155,7 +155,11 @@ class ZygoteHandle:
                 self._loading, self._report = None, message
                 self._first = self._first or message
                 return
-            loading.file, loading.since, loading.told = "" if message == "." else message, time.monotonic(), False
+            loading.file, loading.since, loading.slow_reported = (
+                "" if message == "." else message,
+                time.monotonic(),
+                False,
+            )
         if not piece:
             self._died(loading)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tailrace.execution.channel import WorkerEnd
 from tailrace.execution.zygote import ZygoteGone
-from tailrace.execution.zygote_words import ENDED, NEWS, NO_CHANGE, ORDER, PARKED, REFUSED
+from tailrace.execution.zygote_protocol import ENDED, EVENT, NO_CHANGE, ORDER, PARKED, REFUSED
 
 
 @dataclass(slots=True)
@@ -30,14 +30,14 @@ class Child:
 class ZygoteClient:
     """Raises ZygoteGone once the zygote is gone: a worker can do nothing more then."""
 
-    def __init__(self, line: socket.socket) -> None:
-        self._line = line
-        self._unanswered: list[Child] = []
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._unconfirmed: list[Child] = []
         self._by_pid: dict[int, Child] = {}
 
     def fileno(self) -> int:
         """The descriptor that has news."""
-        return self._line.fileno()
+        return self._connection.fileno()
 
     def park(self, running: Child | None = None, deadline: float | None = None) -> Child:
         """Order a new process, and in the same breath renew the ``deadline`` of the running one.
@@ -50,12 +50,12 @@ class ZygoteClient:
             running.deadline = deadline
         order = ORDER.pack(0 if running is None else running.pid, 0, NO_CHANGE if deadline is None else deadline)
         try:
-            socket.send_fds(self._line, [order], [theirs.fileno()])
+            socket.send_fds(self._connection, [order], [theirs.fileno()])
         except (BrokenPipeError, ConnectionResetError):
             raise _gone() from None
         finally:
             theirs.close()
-        self._unanswered.append(child)
+        self._unconfirmed.append(child)
         return child
 
     def deadline(self, child: Child, at: float) -> None:
@@ -69,35 +69,35 @@ class ZygoteClient:
 
     def listen(self, seconds: float) -> None:
         """Take all news that is there; wait this long for the first."""
-        while select.select([self._line], [], [], max(0.0, seconds))[0]:
+        while select.select([self._connection], [], [], max(0.0, seconds))[0]:
             try:
-                message = self._line.recv(NEWS.size)
+                message = self._connection.recv(EVENT.size)
             except ConnectionResetError:
                 message = b""
             if not message:
                 raise _gone()
-            self._take(*NEWS.unpack(message))
+            self._take(*EVENT.unpack(message))
             seconds = 0
 
     def close(self) -> None:
         """Hang up: the zygote ends what is left of this worker's processes."""
-        self._line.close()
+        self._connection.close()
 
-    def _take(self, word: int, pid: int, number: int, overdue: int) -> None:
-        if word == PARKED:
-            child = self._unanswered.pop(0)
+    def _take(self, kind: int, pid: int, number: int, overdue: int) -> None:
+        if kind == PARKED:
+            child = self._unconfirmed.pop(0)
             child.pid, child.start = pid, number
             self._by_pid[pid] = child
-        elif word == REFUSED:
-            refused = self._unanswered.pop(0)
+        elif kind == REFUSED:
+            refused = self._unconfirmed.pop(0)
             refused.gone, refused.refused = True, number
-        elif word == ENDED and pid in self._by_pid:
+        elif kind == ENDED and pid in self._by_pid:
             child = self._by_pid.pop(pid)
             child.gone, child.exit_code, child.overdue = True, number, bool(overdue)
 
     def _order(self, pid: int, number: int, deadline: float) -> None:
         try:
-            self._line.send(ORDER.pack(pid, number, deadline))
+            self._connection.send(ORDER.pack(pid, number, deadline))
         except OSError:
             raise _gone() from None
 

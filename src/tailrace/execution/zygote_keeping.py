@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.execution.company import Company
 from tailrace.execution.loading_process import LoadReport
-from tailrace.execution.shortage import words
+from tailrace.execution.running_marks import RunningMarks
+from tailrace.execution.shortage import shortage_text
 from tailrace.execution.zygote import ZygoteHandle
 
 #: So often in a row the zygote may die while nothing runs in it, before the job gives up.
@@ -25,20 +25,20 @@ AGAIN_SECONDS = 1.0
 
 
 class ZygoteKeeper:
-    """One zygote at a time, and the marks of the workers that have tries in it. ``told`` hears lines for a person."""
+    """One zygote at a time, and the marks of the workers that have tries in it. ``notify`` hears lines for a person."""
 
-    def __init__(self, zygote: ZygoteHandle, workers: int, told: Callable[[str], None]) -> None:
+    def __init__(self, zygote: ZygoteHandle, workers: int, notify: Callable[[str], None]) -> None:
         self.zygote = zygote
         self.report: LoadReport = zygote.loaded()
-        self.company = Company(workers)
+        self.marks = RunningMarks(workers)
         self.lacking = ""  # what could not be had
         self._workers = workers
-        self._told = told
+        self._notify = notify
         self._is_loading = False  # another, in the place of one that died
         self._deaths = 0
         self._ready_since = time.monotonic()
         self._again_at = 0.0
-        self._said_lacking = False
+        self._lacking_reported = False
 
     def is_ready(self) -> bool:
         """Whether workers can be started now; sees to it that they can be soon."""
@@ -61,15 +61,15 @@ class ZygoteKeeper:
         """Something could not be had: nothing is asked for in the next moment."""
         self.lacking, self._again_at = what, time.monotonic() + AGAIN_SECONDS
 
-    def say(self, lacking: str) -> None:
+    def write_line(self, lacking: str) -> None:
         """Say once what tries cannot be begun for want of, and once that it is there again."""
-        if lacking and not self._said_lacking:
-            self._told(f"{lacking}; what waits for it begins when it is there again")
-        elif self._said_lacking and not lacking:
-            self._told("tries can be begun again")
-        self._said_lacking = bool(lacking)
+        if lacking and not self._lacking_reported:
+            self._notify(f"{lacking}; what waits for it begins when it is there again")
+        elif self._lacking_reported and not lacking:
+            self._notify("tries can be begun again")
+        self._lacking_reported = bool(lacking)
 
-    def a_try_ended(self) -> None:
+    def try_ended(self) -> None:
         """The zygote does its work."""
         self._deaths = 0
 
@@ -82,9 +82,9 @@ class ZygoteKeeper:
             return
         how = self.zygote.how_it_ended(_ENDING_SECONDS)
         if how is None:
-            self.lacks(words("the process that starts tasks takes no worker", errno.EMFILE))
+            self.lacks(shortage_text("the process that starts tasks takes no worker", errno.EMFILE))
             return
-        ran = self.company.count()
+        ran = self.marks.count()
         lived = time.monotonic() - self._ready_since
         self._deaths = 0 if ran or lived > _LONG_SECONDS else self._deaths + 1
         if self._deaths >= DEATHS_IN_A_ROW:
@@ -92,8 +92,8 @@ class ZygoteKeeper:
                 f"the process that starts tasks ends again and again ({how}), and no task runs in it"
             )
         lost = "no try" if not ran else "1 try" if ran == 1 else f"{ran} tries"
-        self._told(f"the process that starts tasks ended ({how}), with {lost}; another runs the code that was loaded")
-        self.company, self._is_loading = Company(self._workers), True
+        self._notify(f"the process that starts tasks ended ({how}), with {lost}; another runs the code that was loaded")
+        self.marks, self._is_loading = RunningMarks(self._workers), True
         self.zygote.begin_again()
 
     def _compare(self, report: LoadReport) -> None:
@@ -103,5 +103,5 @@ class ZygoteKeeper:
                 why = next(
                     (f": {wrong}" for wrong in report.mistakes if wrong.file == spec.file), "; it runs as it is now"
                 )
-                self._told(f"{dag_id} was loaded otherwise than before, from the same code{why}")
+                self._notify(f"{dag_id} was loaded otherwise than before, from the same code{why}")
         self.report = report

@@ -30,7 +30,7 @@ from tailrace.execution.process_guard import Deadline, ProcessGuard, adopt_orpha
 from tailrace.execution.reuse import may_serve_again
 from tailrace.execution.warmup import warm_up
 from tailrace.execution.zygote_process import Lines
-from tailrace.execution.zygote_words import DESCRIPTOR, ENDED, NEWS, ORDER, PARKED, REFUSED
+from tailrace.execution.zygote_protocol import DESCRIPTOR, ENDED, EVENT, ORDER, PARKED, REFUSED
 
 _BESIDE = socket.CMSG_LEN(DESCRIPTOR.size)
 
@@ -60,7 +60,7 @@ class _Child:
 
 @dataclass(slots=True)
 class _Worker:
-    line: socket.socket
+    connection: socket.socket
     children: dict[int, _Child] = field(default_factory=dict)
 
 
@@ -120,11 +120,11 @@ class ZygoteServer:
             for descriptor, _ in self._poll.poll(_DYING_SECONDS if self._dying else seconds):
                 self._handlers[descriptor]()
             if self._dying:
-                self._bury_dying()
+                self._report_dead()
             self._kill_overdue()
 
-    def _listen_to(self, descriptor: int, hear: Callable[[], None]) -> None:
-        self._handlers[descriptor] = hear
+    def _listen_to(self, descriptor: int, handler: Callable[[], None]) -> None:
+        self._handlers[descriptor] = handler
         self._poll.register(descriptor, select.EPOLLIN)
 
     def _listen_no_more_to(self, descriptor: int) -> None:
@@ -147,14 +147,14 @@ class ZygoteServer:
             return
         if not beside:  # there was no descriptor left to take it: that worker hears its line hang up
             return
-        line = socket.socket(fileno=DESCRIPTOR.unpack(beside[0][2])[0])
-        worker = _Worker(line)
-        self._workers[line.fileno()] = worker
-        self._listen_to(line.fileno(), partial(self._read_worker, worker))
+        connection = socket.socket(fileno=DESCRIPTOR.unpack(beside[0][2])[0])
+        worker = _Worker(connection)
+        self._workers[connection.fileno()] = worker
+        self._listen_to(connection.fileno(), partial(self._read_worker, worker))
 
     def _read_worker(self, worker: _Worker) -> None:
         try:
-            message, beside, flags, _ = worker.line.recvmsg(ORDER.size, _BESIDE, socket.MSG_CMSG_CLOEXEC)
+            message, beside, flags, _ = worker.connection.recvmsg(ORDER.size, _BESIDE, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
             message, beside, flags = b"", [], 0
         if not message:
@@ -173,15 +173,15 @@ class ZygoteServer:
             self._tell(worker, REFUSED, 0, errno.EMFILE)
 
     def _worker_gone(self, worker: _Worker) -> None:
-        self._listen_no_more_to(worker.line.fileno())
-        self._workers.pop(worker.line.fileno(), None)
-        worker.line.close()
+        self._listen_no_more_to(worker.connection.fileno())
+        self._workers.pop(worker.connection.fileno(), None)
+        worker.connection.close()
         for child in worker.children.values():
             _signal(child, signal.SIGKILL)
 
-    def _tell(self, worker: _Worker, word: int, pid: int, number: int, overdue: bool = False) -> None:
+    def _tell(self, worker: _Worker, kind: int, pid: int, number: int, overdue: bool = False) -> None:
         with suppress(OSError):  # a worker that is gone is heard of by itself
-            worker.line.send(NEWS.pack(word, pid, number, overdue), socket.MSG_DONTWAIT)
+            worker.connection.send(EVENT.pack(kind, pid, number, overdue), socket.MSG_DONTWAIT)
 
     # --- children ------------------------------------------------------------------------------------------
 
@@ -237,7 +237,7 @@ class ZygoteServer:
         if self._control is not None:
             self._control.close()
         for worker in self._workers.values():
-            worker.line.close()
+            worker.connection.close()
             for child in worker.children.values():
                 os.close(child.pidfd)
 
@@ -252,7 +252,7 @@ class ZygoteServer:
         child.given_up_at = time.monotonic() + _STUCK_SECONDS
         self._dying.append(child)
 
-    def _bury_dying(self) -> None:
+    def _report_dead(self) -> None:
         """Tell the ends of tries of which nothing runs any more: another try may start as soon as it is told."""
         for child in [child for child in self._dying if _is_empty(child.pid) or time.monotonic() > child.given_up_at]:
             self._dying.remove(child)

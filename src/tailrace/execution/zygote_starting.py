@@ -57,9 +57,9 @@ def execute_zygote(request: LoadRequest, kept: int, former: int = -1) -> Started
     asked = -1
     try:
         asked = write_request(request)
-        told = (os.getpid(), asked, lines.control, lines.report, kept, former)
-        command = command_for("tailrace.execution.zygote_starting", *map(str, told))
-        for descriptor in told[1:]:
+        arguments = (os.getpid(), asked, lines.control, lines.report, kept, former)
+        command = command_for("tailrace.execution.zygote_starting", *map(str, arguments))
+        for descriptor in arguments[1:]:
             if descriptor >= 0:
                 os.set_inheritable(descriptor, True)
         # The signals that a job holds off for a while are none that its zygote should.

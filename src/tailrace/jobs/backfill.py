@@ -9,8 +9,18 @@ from typing import Any
 
 from msgspec import Struct
 
-from tailrace.effects.requests import Effect, EndJob, Loop, Note, ReadSnapshot, ReapDeadJobs, Wait, WaitResult, ask
-from tailrace.jobs.stepping import Ending, JobMemory, Pace, beat, heed, in_flight, job_state, patience, step
+from tailrace.effects.requests import Effect, EndJob, Event, Loop, ReadSnapshot, ReapDeadJobs, Wait, WaitResult, ask
+from tailrace.jobs.lane_step import (
+    Ending,
+    JobMemory,
+    LoopIntervals,
+    handle_interrupt,
+    heartbeat,
+    in_flight,
+    job_state,
+    poll_interval,
+    step,
+)
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState
 from tailrace.planning.messages import Action, Advised, Message, Remedy, Sentence
@@ -18,7 +28,7 @@ from tailrace.planning.plan import Plan
 from tailrace.planning.planner import held_back_by
 from tailrace.planning.snapshot import Snapshot
 
-__all__ = ["BackfillEnd", "Ending", "Pace", "backfill_loop"]
+__all__ = ["BackfillEnd", "Ending", "LoopIntervals", "backfill_loop"]
 
 
 class BackfillEnd(Struct, frozen=True):
@@ -28,43 +38,45 @@ class BackfillEnd(Struct, frozen=True):
     state: BackfillState
 
 
-def backfill_loop(job_id: int, dag: DagSpec, backfill_id: int, pace: Pace | None = None) -> Loop[BackfillEnd]:
+def backfill_loop(
+    job_id: int, dag: DagSpec, backfill_id: int, intervals: LoopIntervals | None = None
+) -> Loop[BackfillEnd]:
     """Drive one backfill until it is judged, paused, or the job is asked to stop.
 
     ``job_id`` is the job's row, ``dag`` the DAG as this job loaded it. Any number of jobs may drive one backfill.
     """
-    pace = pace or Pace()
+    intervals = intervals or LoopIntervals()
     memory = JobMemory()
     lane = memory.lane(backfill_id)
     told: Message | None = None  # why it stands still
-    woken = WaitResult()
+    waited = WaitResult()
     yield from ask(ReapDeadJobs())
     while True:
         snapshot = yield from ask(ReadSnapshot(job_id, dag, backfill_id))
         backfill = snapshot.backfill
         state = backfill.state if backfill is not None else BackfillState.CANCELLED
         if state in BACKFILL_CLOSED:
-            if state is BackfillState.CANCELLED and woken.busy:
-                waits = f"backfill {backfill_id} was cancelled: waiting for {woken.busy} of its tries to end"
-                yield from ask(Note((), text=Sentence(waits)))
+            if state is BackfillState.CANCELLED and waited.busy:
+                waits = f"backfill {backfill_id} was cancelled: waiting for {waited.busy} of its tries to end"
+                yield from ask(Event((), text=Sentence(waits)))
             return (yield from _end(job_id, Ending.JUDGED, state))
-        if not (yield from beat(job_id, snapshot.now, pace, memory)):
+        if not (yield from heartbeat(job_id, snapshot.now, intervals, memory)):
             return (yield from _end(job_id, Ending.DISOWNED, state))
-        stepped = yield from step(snapshot, lane, memory, pace)
-        if memory.stopping is not None and woken.busy == 0:
+        stepped = yield from step(snapshot, lane, memory, intervals)
+        if memory.stopping is not None and waited.busy == 0:
             return (yield from _end(job_id, memory.stopping, state))
         paused = backfill is not None and backfill.paused
         if paused and not in_flight(snapshot):
             return (yield from _end(job_id, Ending.PAUSED, state))
         text = _standstill(snapshot, stepped.plan, backfill_id, paused)
         if text is not None and text != told:
-            yield from ask(Note((), text=text))
+            yield from ask(Event((), text=text))
         told = text
-        seconds = 0.0 if stepped.progress else patience(snapshot, stepped.plan, pace)
+        seconds = 0.0 if stepped.progress else poll_interval(snapshot, stepped.plan, intervals)
         if _others_drive_some(snapshot):
-            seconds = min(seconds, pace.contended)
-        woken = yield from ask(Wait(seconds))
-        yield from heed(woken, memory)
+            seconds = min(seconds, intervals.contended)
+        waited = yield from ask(Wait(seconds))
+        yield from handle_interrupt(waited, memory)
 
 
 def _others_drive_some(snapshot: Snapshot) -> bool:

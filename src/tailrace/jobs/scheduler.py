@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from tailrace.effects.requests import (
     CreateDueRuns,
-    DagBook,
+    DagBag,
     Effect,
     EndJob,
+    Event,
     Loop,
-    Note,
     ReadAgenda,
     ReadDags,
     ReadSnapshot,
@@ -26,7 +26,17 @@ from tailrace.effects.requests import (
     WaitResult,
     ask,
 )
-from tailrace.jobs.stepping import Ending, JobMemory, Pace, beat, heed, in_flight, job_state, patience, step
+from tailrace.jobs.lane_step import (
+    Ending,
+    JobMemory,
+    LoopIntervals,
+    handle_interrupt,
+    heartbeat,
+    in_flight,
+    job_state,
+    poll_interval,
+    step,
+)
 from tailrace.planning.messages import Sentence
 from tailrace.planning.schedules import Agenda, LaneKey, ScheduleFacts
 from tailrace.planning.scheduling import due_runs
@@ -38,42 +48,43 @@ class SchedulerEnd(Struct, frozen=True):
     ending: Ending
 
 
-def scheduler_loop(job_id: int, pace: Pace | None = None, until_idle: bool = False) -> Loop[SchedulerEnd]:
+def scheduler_loop(job_id: int, intervals: LoopIntervals | None = None, until_idle: bool = False) -> Loop[SchedulerEnd]:
     """Schedule and drive until the job is asked to stop; with ``until_idle`` also once there is nothing to do."""
-    pace = pace or Pace()
+    intervals = intervals or LoopIntervals()
     memory = JobMemory()
-    edition = 0
-    woken = WaitResult()
+    generation = 0
+    waited = WaitResult()
     yield from ask(ReapDeadJobs())
     while True:
-        book = yield from ask(ReadDags())
-        if book.edition != edition:  # another executor has them now: what the last one had not begun is offered again
-            edition = book.edition
+        bag = yield from ask(ReadDags())
+        if bag.generation != generation:
+            # Another executor has them now: what the last one had not begun is offered again.
+            generation = bag.generation
             memory.forget_offers()
         agenda = yield from ask(ReadAgenda(job_id))
-        if memory.is_due(agenda.now, pace):
+        if memory.is_due(agenda.now, intervals):
             yield from ask(ReapDeadJobs())
-        if not (yield from beat(job_id, agenda.now, pace, memory)):
+        if not (yield from heartbeat(job_id, agenda.now, intervals, memory)):
             return (yield from _end(job_id, Ending.DISOWNED))
         created = 0
         if memory.stopping is None:
-            created = yield from _create_due(job_id, book, agenda)
-        lanes = tuple(key for key in agenda.lanes if key.dag_id in book.dags)
+            created = yield from _create_due(job_id, bag, agenda)
+        lanes = tuple(key for key in agenda.lanes if key.dag_id in bag.dags)
         yield from _release(job_id, set(memory.lanes) - set(lanes), memory)
-        seconds = yield from _step_lanes(job_id, book, lanes, memory, pace)
-        if memory.stopping is not None and woken.busy == 0:
+        seconds = yield from _step_lanes(job_id, bag, lanes, memory, intervals)
+        if memory.stopping is not None and waited.busy == 0:
             return (yield from _end(job_id, memory.stopping))
         if until_idle and not lanes and not created:
             return (yield from _end(job_id, Ending.IDLE))
-        woken = yield from ask(Wait(0.0 if created else seconds))
-        yield from heed(woken, memory)
+        waited = yield from ask(Wait(0.0 if created else seconds))
+        yield from handle_interrupt(waited, memory)
 
 
-def _create_due(job_id: int, book: DagBook, agenda: Agenda) -> Generator[Effect[Any], Any, int]:
+def _create_due(job_id: int, bag: DagBag, agenda: Agenda) -> Generator[Effect[Any], Any, int]:
     """Create what each schedule is due. A DAG that no metastore row knows yet is not paused."""
     total = 0
-    for dag_id, dag in sorted(book.dags.items()):
-        if dag_id in book.unscheduled:
+    for dag_id, dag in sorted(bag.dags.items()):
+        if dag_id in bag.unscheduled:
             continue
         due = due_runs(dag, agenda.schedules.get(dag_id, ScheduleFacts()), agenda.now)
         if due is None:
@@ -81,7 +92,7 @@ def _create_due(job_id: int, book: DagBook, agenda: Agenda) -> Generator[Effect[
         created = yield from ask(CreateDueRuns(job_id, due))
         if created:
             dates = _dates(due.intervals[0].start, due.until)
-            yield from ask(Note((), text=Sentence(f"{dag_id}: {created} due, {dates}")))
+            yield from ask(Event((), text=Sentence(f"{dag_id}: {created} due, {dates}")))
         total += created
     return total
 
@@ -91,19 +102,19 @@ def _dates(first: datetime, last: datetime) -> str:
 
 
 def _step_lanes(
-    job_id: int, book: DagBook, lanes: tuple[LaneKey, ...], memory: JobMemory, pace: Pace
+    job_id: int, bag: DagBag, lanes: tuple[LaneKey, ...], memory: JobMemory, intervals: LoopIntervals
 ) -> Generator[Effect[Any], Any, float]:
     """One step of every lane; returns how long nothing is expected to change by itself."""
-    seconds = pace.poll
+    seconds = intervals.poll
     for key in lanes:
-        snapshot = yield from ask(ReadSnapshot(job_id, book.dags[key.dag_id], key.backfill_id))
-        stepped = yield from step(snapshot, memory.lane(key), memory, pace)
-        seconds = min(seconds, 0.0 if stepped.progress else patience(snapshot, stepped.plan, pace))
+        snapshot = yield from ask(ReadSnapshot(job_id, bag.dags[key.dag_id], key.backfill_id))
+        stepped = yield from step(snapshot, memory.lane(key), memory, intervals)
+        seconds = min(seconds, 0.0 if stepped.progress else poll_interval(snapshot, stepped.plan, intervals))
         backfill, verdict = snapshot.backfill, stepped.plan.backfill_verdict
         if verdict is not None and stepped.applied.backfill_judged:
             inside = f", {verdict.failed_inside.named}" if verdict.failed_inside else ""
             text = f"backfill {verdict.id} of {key.dag_id}: {verdict.state}{inside}, {verdict.reason}"
-            yield from ask(Note((), text=Sentence(text)))
+            yield from ask(Event((), text=Sentence(text)))
         if backfill is not None and backfill.paused and not in_flight(snapshot):
             yield from _release(job_id, {key}, memory)
     return seconds

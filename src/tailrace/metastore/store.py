@@ -13,7 +13,7 @@ from msgspec import Struct
 from tailrace.audit.records import AuditRecords, Report
 from tailrace.effects.requests import Accepted
 from tailrace.effects.results import Applied
-from tailrace.effects.tries import Claim, ClaimRequest, Refused, Renewal, TryOutcome, XComAnswer, XComQuery
+from tailrace.effects.tries import Claim, ClaimRequest, Refused, Renewal, TryOutcome, XComQuery, XComReply
 from tailrace.metastore.commands import command_facts, commanding, creation, facts, pools, schedules, triggering
 from tailrace.metastore.commands.cleaning import Cleaning, clean_some, count_cleanable
 from tailrace.metastore.commands.pools import PoolSummary
@@ -37,7 +37,7 @@ from tailrace.metastore.writes.structures import Structures
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import JobState
+from tailrace.model.states import JobKind, JobState
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
 from tailrace.planning.explained import JobTrouble, RunFacts
@@ -253,7 +253,7 @@ class Metastore(Views):
         result = self._write(lambda tx: tries.report_outcome(tx, claim, outcome, after, write_id), write_id)
         return tries.reported_from(result)
 
-    def read_xcom(self, query: XComQuery) -> XComAnswer:
+    def read_xcom(self, query: XComQuery) -> XComReply:
         """The values asked for, or why they cannot be given."""
         return self.read(lambda tx: xcoms.read_xcoms(tx, query))
 
@@ -261,7 +261,7 @@ class Metastore(Views):
 
     def start_job(
         self,
-        kind: str,
+        kind: JobKind,
         identity: ProcessIdentity,
         dag_id: str | None,
         backfill_id: int | None,
@@ -287,7 +287,7 @@ class Metastore(Views):
         """Record how the job ended; one that has ended already is left as it is."""
         self._attempts.write_again(self._witnessed(lambda tx: job_rows.end_job(tx, job_id, state)))
 
-    def bury_job(self, job_id: int) -> None:
+    def mark_job_dead(self, job_id: int) -> None:
         """Record a job whose process is gone as failed: what it owns is free from now on."""
         self.end_job(job_id, JobState.FAILED)
 

@@ -45,6 +45,13 @@ class BackfillState(StrEnum):
     CANCELLED = "cancelled"  # a person ended it
 
 
+class JobKind(StrEnum):
+    """What a job drives."""
+
+    BACKFILL = "backfill"  # one backfill
+    SCHEDULER = "scheduler"  # the live runs of its DAGs, and detached backfills
+
+
 class JobState(StrEnum):
     """Where one process that drives work (a backfill job, a scheduler) stands."""
 

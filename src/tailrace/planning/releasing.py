@@ -5,7 +5,7 @@ A release follows from the dependency that is not met, by the planner, and from 
 
 from collections.abc import Iterable
 
-from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
+from tailrace.model.states import CLOSED, FINISHED, DagRunState, JobKind, TaskInstanceState
 from tailrace.planning import releases
 from tailrace.planning.explained import JobFacts, RunFacts, WantedBy
 from tailrace.planning.messages import Message
@@ -69,9 +69,9 @@ def their_next_step(facts: RunFacts) -> Message:
     able = [driver for driver in facts.drivers if not not_loaded(facts, driver)]
     if able:
         name = able[0].name
-        return (
-            releases.SchedulersNextStep(name, facts.dag_id) if able[0].kind == "scheduler" else releases.NextStep(name)
-        )
+        if able[0].kind == JobKind.SCHEDULER:
+            return releases.SchedulersNextStep(name, facts.dag_id)
+        return releases.NextStep(name)
     if facts.drivers:
         return releases.FileLoads(facts.drivers[0].name, not_loaded(facts, facts.drivers[0]))
     wanting = _open(facts.wanted_by)

@@ -5,7 +5,7 @@ exists already is not created again: a backfill's run for a date counts as the d
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 
 from tailrace.model.intervals import DataInterval
@@ -15,8 +15,6 @@ from tailrace.timetable import intervals_after, just_before, previous_interval
 
 #: So many runs one step creates at most; a long catchup takes several.
 MOST_DUE = 200
-
-_TICK = timedelta(microseconds=1)
 
 
 def due_runs(dag: DagSpec, facts: ScheduleFacts, now: datetime) -> DueRuns | None:
@@ -53,7 +51,7 @@ def _ended_after(dag: DagSpec, after: datetime, now: datetime) -> Iterator[DataI
 
 def _latest(dag: DagSpec, now: datetime) -> DataInterval | None:
     """The last interval that has ended."""
-    found = previous_interval(dag.schedule, dag.start_date, now + _TICK)
+    found = previous_interval(dag.schedule, dag.start_date, now + datetime.resolution)
     while found is not None and found.end > now:
         found = previous_interval(dag.schedule, dag.start_date, found.start)
     return found

@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from tailrace.effects.requests import Note, WaitResult
+from tailrace.effects.requests import Event, WaitResult
 from tailrace.execution.identity import own_identity
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.jobs.backfill import BackfillEnd, backfill_loop
 from tailrace.metastore.store import Metastore
 from tailrace.model.spec import DagSpec
+from tailrace.model.states import JobKind
 from tailrace.planning.explained import JobTrouble
-from tailrace.runtime.driver import JobDriver, Throttled, drive_job, pace_of
+from tailrace.runtime.driver import JobDriver, Throttled, drive_job, intervals_of
 from tailrace.runtime.executors import start_executor
-from tailrace.runtime.listening import Listener, Progress, telling_interrupts
+from tailrace.runtime.listeners import Listener, Progress, watching_interrupts
 from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
@@ -35,11 +36,11 @@ def drive_backfill(
     began: float,
 ) -> BackfillEnd:
     """Drive it as a job of this process; ``began`` is when its command did, by the monotonic clock."""
-    executor = start_executor(metastore, settings, interrupts, listener.said, zygote)
+    executor = start_executor(metastore, settings, interrupts, listener.on_message, zygote)
     identity = own_identity()
     try:
         job_id = metastore.start_job(
-            "backfill", identity, dag.dag_id, backfill_id, settings.lease_seconds, new_write_id()
+            JobKind.BACKFILL, identity, dag.dag_id, backfill_id, settings.lease_seconds, new_write_id()
         )
         progress = Throttled(
             partial(_progress, metastore, backfill_id, len(dag.tasks), listener, began), _PROGRESS_SECONDS
@@ -51,11 +52,11 @@ def drive_backfill(
             identity,
             settings.lease_seconds,
             plenty=2 * settings.workers + 2,
-            noted=_noted(listener),
+            on_event=_event_handler(listener),
             watch=_watcher(listener, interrupts, progress),
             trouble=lambda: JobTrouble(executor.trouble),
         )
-        loop = backfill_loop(job_id, dag, backfill_id, pace_of(settings))
+        loop = backfill_loop(job_id, dag, backfill_id, intervals_of(settings))
         end = drive_job(metastore, job_id, loop, driver.perform)
         _progress(metastore, backfill_id, len(dag.tasks), listener, began)
         return end
@@ -63,19 +64,19 @@ def drive_backfill(
         executor.stop()
 
 
-def _noted(listener: Listener) -> Callable[[Note], None]:
-    def noted(note: Note) -> None:
-        if listener.verbose or note.text or (note.applied is not None and note.applied.judged):
-            listener.noted(note)
+def _event_handler(listener: Listener) -> Callable[[Event], None]:
+    def on_event(event: Event) -> None:
+        if listener.verbose or event.text or (event.applied is not None and event.applied.judged):
+            listener.on_event(event)
 
-    return noted
+    return on_event
 
 
 def _watcher(listener: Listener, interrupts: Interrupts, progress: Throttled) -> Callable[[WaitResult], None]:
-    interrupted = telling_interrupts(listener, interrupts)
+    interrupted = watching_interrupts(listener, interrupts)
 
-    def watch(woken: WaitResult) -> None:
-        interrupted(woken)
+    def watch(waited: WaitResult) -> None:
+        interrupted(waited)
         progress()
 
     return watch
@@ -85,4 +86,4 @@ def _progress(metastore: Metastore, backfill_id: int, tasks: int, listener: List
     if not listener.counting:
         return
     counts = metastore.backfill_progress(backfill_id)
-    listener.progressed(Progress(counts.runs, counts.task_instances, tasks, time.monotonic() - began, counts.running))
+    listener.on_progress(Progress(counts.runs, counts.task_instances, tasks, time.monotonic() - began, counts.running))

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from tailrace.effects.requests import (
     ApplyPlan,
     CreateDueRuns,
-    DagBook,
+    DagBag,
     Effect,
     EndJob,
+    Event,
     FindLost,
     Heartbeat,
     Loop,
-    Note,
     ReadAgenda,
     ReadDags,
     ReadSnapshot,
@@ -35,7 +35,7 @@ from tailrace.effects.results import Applied
 from tailrace.errors import EnvironmentBroken, InternalError
 from tailrace.execution.executor import Executor
 from tailrace.execution.identity import Life, end_groups, life_of
-from tailrace.jobs.stepping import Pace
+from tailrace.jobs.lane_step import LoopIntervals
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState
@@ -50,21 +50,21 @@ R = TypeVar("R")
 _GATHER_SECONDS = 0.04
 
 
-def pace_of(settings: Settings) -> Pace:
+def intervals_of(settings: Settings) -> LoopIntervals:
     """How a job's loop goes, by the settings."""
-    return Pace(heartbeat=settings.heartbeat_seconds, backfill_weight=settings.backfill_weight)
+    return LoopIntervals(heartbeat=settings.heartbeat_seconds, backfill_weight=settings.backfill_weight)
 
 
 def drive(loop: Loop[R], perform: Callable[[Effect[Any]], Any]) -> R:
-    """Run a loop to its end, performing each effect it yields and sending the answer back."""
-    answer: Any = None
+    """Run a loop to its end, performing each effect it yields and sending its result back."""
+    received: Any = None
     while True:
         try:
-            effect = loop.send(answer)
+            effect = loop.send(received)
         except StopIteration as end:
             result: R = end.value
             return result
-        answer = perform(effect)
+        received = perform(effect)
 
 
 def drive_job(metastore: Metastore, job_id: int, loop: Loop[R], perform: Callable[[Effect[Any]], Any]) -> R:
@@ -93,9 +93,9 @@ class JobDriver:
         lease_seconds: float,
         *,
         plenty: int,
-        noted: Callable[[Note], None],
+        on_event: Callable[[Event], None],
         watch: Callable[[WaitResult], None],
-        read_dags: Callable[[], DagBook] = DagBook,
+        read_dags: Callable[[], DagBag] = DagBag,
         trouble: Callable[[], JobTrouble] = JobTrouble,
     ) -> None:
         self._metastore = metastore
@@ -104,9 +104,9 @@ class JobDriver:
         self._identity = identity
         self._lease_seconds = lease_seconds
         self._plenty = plenty
-        self._noted = noted
+        self._on_event = on_event
         self._watch = watch
-        self._woken = WaitResult()
+        self._last_wait = WaitResult()
         self._perform: dict[type, Callable[[Any], Any]] = {
             ReadSnapshot: self._read_snapshot,
             ApplyPlan: self._apply,
@@ -118,7 +118,7 @@ class JobDriver:
             Wait: self._wait,
             StopStarting: self._stop_starting,
             TerminateTasks: lambda effect: executor.terminate(at_once=effect.at_once),
-            Note: lambda effect: noted(effect),
+            Event: lambda effect: on_event(effect),
             ReadAgenda: lambda effect: metastore.agenda(effect.job_id),
             CreateDueRuns: lambda effect: metastore.create_due_runs(effect.due, effect.job_id, new_write_id()),
             ReleaseRuns: lambda effect: metastore.release_runs(effect.job_id, effect.lane),
@@ -153,41 +153,41 @@ class JobDriver:
             if life_of(identity) is Life.DEAD
         ]
         for job_id in dead:
-            self._metastore.bury_job(job_id)
+            self._metastore.mark_job_dead(job_id)
         return len(dead)
 
     def _stop_starting(self, effect: StopStarting) -> None:
         self._executor.drain()
-        self._woken = replace(self._woken, busy=self._executor.wait(0).busy)  # people are told what really runs
+        self._last_wait = replace(self._last_wait, busy=self._executor.wait(0).busy)  # people are told what really runs
 
     def _wait(self, effect: Wait) -> WaitResult:
-        self._watch(self._woken)
-        woken = self._gathered(self._executor.wait(effect.seconds), at_once=not effect.seconds)
-        self._woken = WaitResult(
-            finished=woken.finished,
-            worker_lost=woken.worker_lost,
-            busy=woken.busy,
+        self._watch(self._last_wait)
+        waited = self._gathered(self._executor.wait(effect.seconds), at_once=not effect.seconds)
+        self._last_wait = WaitResult(
+            finished=waited.finished,
+            worker_lost=waited.worker_lost,
+            busy=waited.busy,
             drain=self._interrupts.drain,
             terminate=self._interrupts.terminate,
             kill=self._interrupts.kill,
         )
-        return self._woken
+        return self._last_wait
 
-    def _gathered(self, woken: WaitResult, at_once: bool) -> WaitResult:
+    def _gathered(self, waited: WaitResult, at_once: bool) -> WaitResult:
         """While the workers have plenty to do, wait a moment for more tries to end: one planning step serves them all.
 
         So too before a step that could follow ``at_once``: what it queued would only wait for a worker. With little
         left in hand, or anything urgent, the loop is woken without delay, so a chain of tasks pays nothing.
         """
         until = time.monotonic() + _GATHER_SECONDS
-        while woken.busy > self._plenty and not woken.worker_lost and not self._interrupts.count:
+        while waited.busy > self._plenty and not waited.worker_lost and not self._interrupts.count:
             left = until - time.monotonic()
-            if left <= 0 or not (woken.finished or at_once):
+            if left <= 0 or not (waited.finished or at_once):
                 break
             more = self._executor.wait(left)
-            finished = woken.finished + more.finished
-            woken = WaitResult(finished=finished, worker_lost=more.worker_lost, busy=more.busy)
-        return woken
+            finished = waited.finished + more.finished
+            waited = WaitResult(finished=finished, worker_lost=more.worker_lost, busy=more.busy)
+        return waited
 
 
 class Throttled:

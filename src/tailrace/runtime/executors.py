@@ -4,50 +4,39 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tailrace.execution.executor import LocalHand
+from tailrace.execution.executor import ForkingExecutor
 from tailrace.execution.identity import require_proc
 from tailrace.execution.isolating import IsolatingExecutor
 from tailrace.execution.local import LocalExecutor
-from tailrace.execution.sequential import SequentialExecutor
-from tailrace.execution.worker import worker_loop
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import TryKey
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
-from tailrace.runtime.worker import WorkerMain, worker_performer
+from tailrace.runtime.worker import WorkerMain
 
 
 def start_executor(
     metastore: Metastore,
     settings: Settings,
     interrupts: Interrupts,
-    said: Callable[[str], None],
+    notify: Callable[[str], None],
     zygote: ZygoteHandle,
     in_worker: Callable[[], None] = lambda: None,
-) -> LocalHand:
+) -> ForkingExecutor:
     """An executor whose tasks are forked by ``zygote``; waits until that has loaded the DAG files.
 
     Raises EnvironmentBroken where none can work.
 
-    ``said`` hears what a person should know of the workers; ``in_worker`` is called in each of them as it begins.
+    ``notify`` hears what a person should know of the workers; ``in_worker`` is called in each of them as it begins.
     """
     require_proc()
-    if settings.executor == "sequential":
-        return SequentialExecutor(
-            zygote,
-            worker_loop(settings.lease_seconds),
-            partial(worker_performer, metastore, settings.home),
-            wakeup=interrupts.wakeup,
-            grace_seconds=settings.grace_seconds,
-            told=said,
-        )
     worker = WorkerMain(metastore, settings.home, settings.lease_seconds)
     common: dict[str, Any] = {
         "before_fork": metastore.release,
         "wakeup": interrupts.wakeup,
         "grace_seconds": settings.grace_seconds,
-        "told": said,
+        "notify": notify,
     }
 
     def begin(disown_others: Callable[[], None]) -> None:
@@ -66,5 +55,5 @@ def start_executor(
         main,
         start_zygote=lambda dag_id: zygote.another(files[dag_id]),
         make_single=single,
-        told=said,
+        notify=notify,
     )

@@ -1,7 +1,8 @@
-"""The executor of a scheduler: it follows the DAG files. Changed files mean another edition: a zygote and workers anew.
+"""The executor of a scheduler: it follows the DAG files. Changed files mean another generation: a zygote and workers
+anew.
 
-Tries that run keep the code they began with: the former edition finishes what its workers have in hand and goes. Until
-then both have workers, so for that time more may run than one edition's number of workers.
+Tries that run keep the code they began with: the former generation finishes what its workers have in hand and goes.
+Until then both have workers, so for that time more may run than one generation's number of workers.
 """
 
 import math
@@ -12,10 +13,10 @@ from functools import partial
 
 from tailrace.authoring.dag_files import FolderWatch
 from tailrace.authoring.loading import bundled_examples_path
-from tailrace.effects.requests import DagBook, WaitResult
+from tailrace.effects.requests import DagBag, WaitResult
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken
-from tailrace.execution.executor import LocalHand
+from tailrace.execution.executor import ForkingExecutor
 from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.model.plain_text import on_one_line
@@ -25,7 +26,7 @@ from tailrace.planning.explained import JobTrouble
 LOOK_EVERY = 1.0
 #: The same, where no process could be had to load them.
 _SHORT_OF_PROCESSES_SECONDS = 2.0
-#: While a former edition still works, waits are cut into pieces of so many seconds.
+#: While a former generation still works, waits are cut into pieces of so many seconds.
 _PIECE = 0.1
 
 #: A file that was given up as it loaded (it may have waited for something) is loaded again after so many times as long
@@ -34,17 +35,17 @@ _AGAIN_PART = 2.0
 
 
 @dataclass(slots=True)
-class _Edition:
+class _Generation:
     zygote: ZygoteHandle
-    executor: LocalHand
+    executor: ForkingExecutor
 
 
 class ReloadingExecutor:
-    """An executor over the newest edition of the DAG files that could be loaded; ``book`` returns what it holds.
+    """An executor over the newest generation of the DAG files that could be loaded; ``bag`` returns what it holds.
 
     ``watch`` has looked at the files before the ``first`` zygote began to load them. ``start_zygote`` begins to load
     them again, ``start_executor`` makes workers over a loaded zygote (and is told what each of them must do first),
-    ``told`` is called with a line for a person when the files changed, ``loaded`` with what each edition holds.
+    ``notify`` is called with a line for a person when the files changed, ``loaded`` with what each generation holds.
     """
 
     def __init__(
@@ -53,15 +54,15 @@ class ReloadingExecutor:
         first: ZygoteHandle,
         *,
         start_zygote: Callable[[], ZygoteHandle],
-        start_executor: Callable[[ZygoteHandle, Callable[[], None]], LocalHand],
-        told: Callable[[str], None],
+        start_executor: Callable[[ZygoteHandle, Callable[[], None]], ForkingExecutor],
+        notify: Callable[[str], None],
         loaded: Callable[[LoadReport], None] = lambda report: None,
     ) -> None:
         self._watch = watch
         self._tell_loaded = loaded
         self._start_zygote = start_zygote
         self._start_executor = start_executor
-        self._told = told
+        self._notify = notify
         self._report = first.loaded()
         self._seen = watch.seen
         self._looked_at = 0.0
@@ -69,18 +70,18 @@ class ReloadingExecutor:
         self._wrong = self._report.mistakes  # of the files as they were looked at last
         self._changed: set[str] = set()  # the files that are other than when they were loaded last
         self._stale: dict[str, str] = {}  # files that are being loaded with the code that they had before, and why
-        self._told_last: tuple[str, ...] = ()
+        self._last_lines: tuple[str, ...] = ()
         self._loading: ZygoteHandle | None = None
-        self._editions: list[_Edition] = []  # the current one is the last
-        self._editions.append(self._begin(first))
+        self._generations: list[_Generation] = []  # the current one is the last
+        self._generations.append(self._begin(first))
         self._number = 1
         self._book = _book(self._report, self._number)
         loaded(self._report)
 
     # --- the files -----------------------------------------------------------------------------------------
 
-    def book(self) -> DagBook:
-        """The DAGs of the current edition; from time to time this looks whether the files have changed."""
+    def bag(self) -> DagBag:
+        """The DAGs of the current generation; from time to time this looks whether the files have changed."""
         now = time.monotonic()
         try:
             if self._loading is not None:
@@ -100,7 +101,7 @@ class ReloadingExecutor:
 
     def _load(self, zygote: ZygoteHandle) -> None:
         self._loading = zygote
-        zygote.said = self._told
+        zygote.notify = self._notify
 
     def _give_up_loading(self, why: str) -> None:
         if self._loading is not None:
@@ -120,7 +121,7 @@ class ReloadingExecutor:
         if self._stale:  # load once more, with the code that these have now
             loading.stop()
             skip = {file: why for file, why in loading.given_up.items() if file not in self._stale}
-            self._load(self._editions[-1].zygote.successor(self._stale, skip))
+            self._load(self._generations[-1].zygote.successor(self._stale, skip))
             return
         changed, adopts = bool(self._changed), True
         if report.specs == self._report.specs and self._changed <= stale.keys():
@@ -144,12 +145,12 @@ class ReloadingExecutor:
 
     def _adopt(self, loading: ZygoteHandle, report: LoadReport) -> None:
         try:
-            edition = self._begin(loading)
+            generation = self._begin(loading)
         except EnvironmentBroken:
             loading.stop()
             raise
-        self._editions[-1].executor.drain()
-        self._editions.append(edition)
+        self._generations[-1].executor.drain()
+        self._generations.append(generation)
         self._number += 1
         self._report, self._book = report, _book(report, self._number)
         self._tell_loaded(report)
@@ -164,25 +165,25 @@ class ReloadingExecutor:
 
     def _tell(self, *lines: str) -> None:
         """What was told last is not told again: nothing has changed since."""
-        for line in () if lines == self._told_last else lines:
-            self._told(line)
-        self._told_last = lines
+        for line in () if lines == self._last_lines else lines:
+            self._notify(line)
+        self._last_lines = lines
 
-    def _begin(self, zygote: ZygoteHandle) -> _Edition:
-        return _Edition(zygote, self._start_executor(zygote, partial(self._disown_others, zygote)))
+    def _begin(self, zygote: ZygoteHandle) -> _Generation:
+        return _Generation(zygote, self._start_executor(zygote, partial(self._disown_others, zygote)))
 
     def _disown_others(self, zygote: ZygoteHandle) -> None:
-        """In a new worker: copies of other editions' lines, kept here, would hide that they were hung up."""
+        """In a new worker: copies of other generations' lines, kept here, would hide that they were hung up."""
         if self._loading is not None and self._loading is not zygote:
             self._loading.disown()
-        for edition in self._editions:
-            if edition.zygote is not zygote:
-                edition.executor.disown()
+        for generation in self._generations:
+            if generation.zygote is not zygote:
+                generation.executor.disown()
 
     @property
     def trouble(self) -> str:
         """What keeps tries from being begun just now."""
-        return self._editions[-1].executor.trouble
+        return self._generations[-1].executor.trouble
 
     def trouble_of_job(self) -> JobTrouble:
         """What hinders this scheduler: that, and the files and DAGs that it could not load."""
@@ -198,59 +199,59 @@ class ReloadingExecutor:
     # --- the executor --------------------------------------------------------------------------------------
 
     def submit(self, submissions: Sequence[Submission]) -> None:
-        """Hand tries to the current edition."""
-        self._editions[-1].executor.submit(submissions)
+        """Hand tries to the current generation."""
+        self._generations[-1].executor.submit(submissions)
 
     def wait(self, seconds: float) -> WaitResult:
-        """Wait for news of any edition."""
-        if len(self._editions) == 1:
-            return self._editions[-1].executor.wait(seconds)
+        """Wait for news of any generation."""
+        if len(self._generations) == 1:
+            return self._generations[-1].executor.wait(seconds)
         until = time.monotonic() + seconds
         while True:
-            heard = [self._editions[-1].executor.wait(min(_PIECE, max(0.0, until - time.monotonic())))]
-            heard += self._hear_former()
-            woken = WaitResult(
-                finished=sum(each.finished for each in heard),
-                worker_lost=any(each.worker_lost for each in heard),
-                busy=sum(each.busy for each in heard),
+            results = [self._generations[-1].executor.wait(min(_PIECE, max(0.0, until - time.monotonic())))]
+            results += self._wait_former()
+            waited = WaitResult(
+                finished=sum(each.finished for each in results),
+                worker_lost=any(each.worker_lost for each in results),
+                busy=sum(each.busy for each in results),
             )
-            if woken.finished or woken.worker_lost or len(self._editions) == 1 or time.monotonic() >= until:
-                return woken
+            if waited.finished or waited.worker_lost or len(self._generations) == 1 or time.monotonic() >= until:
+                return waited
 
-    def _hear_former(self) -> Iterator[WaitResult]:
-        for edition in self._editions[:-1]:
-            woken = edition.executor.wait(0)
-            if woken.busy == 0:
-                self._editions.remove(edition)
-                edition.executor.stop()
-                edition.zygote.stop()
-            yield woken
+    def _wait_former(self) -> Iterator[WaitResult]:
+        for generation in self._generations[:-1]:
+            waited = generation.executor.wait(0)
+            if waited.busy == 0:
+                self._generations.remove(generation)
+                generation.executor.stop()
+                generation.zygote.stop()
+            yield waited
 
     def drain(self) -> None:
         """Forget what no worker has begun."""
-        self._editions[-1].executor.drain()
+        self._generations[-1].executor.drain()
 
     def terminate(self, *, at_once: bool = False) -> None:
-        """End what runs, in every edition."""
-        for edition in self._editions:
-            edition.executor.terminate(at_once=at_once)
+        """End what runs, in every generation."""
+        for generation in self._generations:
+            generation.executor.terminate(at_once=at_once)
 
     def stop(self) -> None:
-        """End every edition."""
+        """End every generation."""
         if self._loading is not None:
             self._loading.stop()
             self._loading = None
-        for edition in self._editions:
-            edition.executor.stop()
-            edition.zygote.stop()
+        for generation in self._generations:
+            generation.executor.stop()
+            generation.zygote.stop()
 
 
 def _again_at(loaded: ZygoteHandle) -> float:
     return time.monotonic() + _AGAIN_PART * loaded.timeout if loaded.given_up else math.inf
 
 
-def _book(report: LoadReport, number: int) -> DagBook:
+def _book(report: LoadReport, number: int) -> DagBag:
     bundled = on_one_line(bundled_examples_path())
-    return DagBook(
+    return DagBag(
         report.specs, number, frozenset(id for id, dag in report.specs.items() if dag.file.startswith(bundled))
     )

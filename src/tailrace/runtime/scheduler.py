@@ -9,12 +9,13 @@ from functools import partial
 from tailrace.authoring.dag_files import FolderWatch
 from tailrace.execution.identity import own_identity
 from tailrace.execution.zygote import ZygoteHandle, start_zygote
+from tailrace.jobs.lane_step import Ending
 from tailrace.jobs.scheduler import SchedulerEnd, scheduler_loop
-from tailrace.jobs.stepping import Ending
 from tailrace.metastore.store import Metastore
-from tailrace.runtime.driver import JobDriver, drive_job, pace_of
+from tailrace.model.states import JobKind
+from tailrace.runtime.driver import JobDriver, drive_job, intervals_of
 from tailrace.runtime.executors import start_executor
-from tailrace.runtime.listening import SchedulerListener, SchedulerStarted, telling_interrupts
+from tailrace.runtime.listeners import SchedulerListener, SchedulerStarted, watching_interrupts
 from tailrace.runtime.opening import new_write_id, open_metastore
 from tailrace.runtime.reloading import ReloadingExecutor
 from tailrace.runtime.settings import Settings
@@ -31,7 +32,7 @@ def run(
     report = zygote.loaded()
     metastore = open_metastore(settings, runs_tasks=True)
     with closing(metastore), Interrupts() as interrupts:
-        editions = ReloadingExecutor(
+        executor = ReloadingExecutor(
             watch,
             zygote,
             start_zygote=partial(
@@ -42,12 +43,12 @@ def run(
                 timeout=settings.load_timeout_seconds,
                 small=False,
             ),
-            start_executor=partial(start_executor, metastore, settings, interrupts, listener.said),
-            told=listener.said,
+            start_executor=partial(start_executor, metastore, settings, interrupts, listener.on_message),
+            notify=listener.on_message,
             loaded=lambda report: metastore.store_loaded(report.to_keep, new_write_id()),
         )
         try:
-            listener.started(
+            listener.on_start(
                 SchedulerStarted(
                     dags=tuple(sorted(report.specs)),
                     metastore=metastore.describe(),
@@ -58,34 +59,34 @@ def run(
             )
             ending = Ending.DISOWNED
             while ending is Ending.DISOWNED:
-                ending = _drive(metastore, settings, editions, listener, interrupts, until_idle).ending
+                ending = _drive(metastore, settings, executor, listener, interrupts, until_idle).ending
                 if ending is Ending.DISOWNED:
-                    listener.said("others took this scheduler for dead; it goes on as another job")
+                    listener.on_message("others took this scheduler for dead; it goes on as another job")
         finally:
-            editions.stop()
+            executor.stop()
     return 0 if ending is Ending.IDLE else interrupts.exit_code
 
 
 def _drive(
     metastore: Metastore,
     settings: Settings,
-    editions: ReloadingExecutor,
+    executor: ReloadingExecutor,
     listener: SchedulerListener,
     interrupts: Interrupts,
     until_idle: bool,
 ) -> SchedulerEnd:
     identity = own_identity()
-    job_id = metastore.start_job("scheduler", identity, None, None, settings.lease_seconds, new_write_id())
+    job_id = metastore.start_job(JobKind.SCHEDULER, identity, None, None, settings.lease_seconds, new_write_id())
     driver = JobDriver(
         metastore,
-        editions,
+        executor,
         interrupts,
         identity,
         settings.lease_seconds,
         plenty=2 * settings.workers + 2,
-        noted=listener.noted,
-        watch=telling_interrupts(listener, interrupts),
-        read_dags=editions.book,
-        trouble=editions.trouble_of_job,
+        on_event=listener.on_event,
+        watch=watching_interrupts(listener, interrupts),
+        read_dags=executor.bag,
+        trouble=executor.trouble_of_job,
     )
-    return drive_job(metastore, job_id, scheduler_loop(job_id, pace_of(settings), until_idle), driver.perform)
+    return drive_job(metastore, job_id, scheduler_loop(job_id, intervals_of(settings), until_idle), driver.perform)

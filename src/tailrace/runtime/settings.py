@@ -28,6 +28,7 @@ SHORTEST_LEASE = 15.0  # seconds; a SQLite writer can stall for one, so anything
 
 LOAD_TIMEOUT = 30.0  # seconds for one DAG file, as Airflow's dagbag_import_timeout
 
+#: The second is another name for the first with one worker.
 EXECUTORS = ("local", "sequential")
 ISOLATIONS = ("fork", "spawn", "worker")
 SYNCHRONOUS = ("normal", "full")
@@ -152,6 +153,9 @@ def load_settings(
         "load_timeout_seconds": LOAD_TIMEOUT,
     }
     resolved = {name: values.get(name, defaults.get(name)) for name in _KEYS}
+    if resolved["executor"] == "sequential":
+        resolved |= {"executor": "local", "workers": 1}
+        origins["workers"] = f"{origins['executor']}: sequential"
     settings = Settings(
         project=project,
         origins=MappingProxyType({name: origins.get(name, "default") for name in _KEYS}),
@@ -319,10 +323,10 @@ def _weight(name: str) -> _Key:
 
 def _yes_or_no(name: str) -> _Key:
     def read(value: object, place: _Place) -> bool:
-        said = _YES_OR_NO.get(value.strip().lower()) if isinstance(value, str) else value
-        if not isinstance(said, bool):
+        read = _YES_OR_NO.get(value.strip().lower()) if isinstance(value, str) else value
+        if not isinstance(read, bool):
             raise _bad(place, name, "true or false", value)
-        return said
+        return read
 
     return _Key(name, read)
 

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from tailrace.effects.requests import Accepted, ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
-from tailrace.effects.tries import Claim, Refused, Unreadable, Unstorable, XComAnswer
+from tailrace.effects.tries import Claim, Refused, Unreadable, Unstorable, XComReply
 from tailrace.errors import TailraceError, ValueRefused
 from tailrace.execution.logs import require_room
 from tailrace.execution.worker import worker_loop
@@ -41,7 +41,7 @@ def worker_performer(
         require_room(home)
         return metastore.claim(effect.request, new_write_id())
 
-    def read_xcom(effect: ReadXCom) -> XComAnswer:
+    def read_xcom(effect: ReadXCom) -> XComReply:
         try:
             return metastore.read_xcom(effect.query)
         except ValueRefused as refused:

@@ -22,7 +22,7 @@ from tailrace.planning.creation import plan_backfill
 from tailrace.planning.messages import Message, Refused, Typed
 from tailrace.planning.notices import NoScheduler
 from tailrace.runtime.backfill import drive_backfill
-from tailrace.runtime.listening import BackfillStarted, Listener
+from tailrace.runtime.listeners import BackfillStarted, Listener
 from tailrace.runtime.opening import new_write_id, open_metastore
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
@@ -61,7 +61,7 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
             executor=settings.executor,
             workers=settings.workers,
         )
-        listener.started(started)
+        listener.on_start(started)
         end = drive_backfill(metastore, settings, zygote, dag, backfill_id, listener, interrupts, began)
         metastore.require_same_content()
         summary = metastore.backfill_summary(backfill_id)

@@ -172,16 +172,16 @@ def delete_pool(stores: Stores, name: str) -> None:
     metastore.delete_pool(name, new_write_id())
 
 
-def pause_dag(stores: Stores, dag_id: str, told: Callable[[str], None], *, paused: bool) -> None:
+def pause_dag(stores: Stores, dag_id: str, notify: Callable[[str], None], *, paused: bool) -> None:
     """Pause the DAG's schedule, or let it go on. One that is not known is looked for in the DAG files.
 
-    Raises CommandError or AuthoringError for one that is not there either. ``told`` is called as files load.
+    Raises CommandError or AuthoringError for one that is not there either. ``notify`` is called as files load.
     """
     metastore = stores.existing()
     if metastore is not None and metastore.set_paused(dag_id, paused, new_write_id()):
         return
     stores.close()  # before the process that loads them is forked
-    report, path = load_with(dag_id, stores.settings, told)
+    report, path = load_with(dag_id, stores.settings, notify)
     find_dag(report, dag_id, path)
     metastore = stores.opened()
     metastore.store_loaded(report.to_keep, new_write_id())

@@ -22,24 +22,24 @@ from tailrace.service.finding import find_dag
 Told = Callable[[str], None]
 
 
-def load(settings: Settings, told: Told) -> LoadReport | None:
-    """The DAG files of the settings; None when the default folder is not there. ``told`` is called as they load.
+def load(settings: Settings, notify: Told) -> LoadReport | None:
+    """The DAG files of the settings; None when the default folder is not there. ``notify`` is called as they load.
 
     Raises CommandError when a path that somebody named is not there.
     """
     if settings.dags.exists():
-        return _loaded(settings.dags, settings, told)
+        return _loaded(settings.dags, settings, notify)
     if settings.origins["dags"] == "default":
         return None
     raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
 
 
-def _loaded(path: Path, settings: Settings, told: Told) -> LoadReport:
+def _loaded(path: Path, settings: Settings, notify: Told) -> LoadReport:
     if path == settings.dags:
         settings.require_trusted_dags()
     # It will fork nothing: nothing is warmed up for that.
     zygote = start_zygote(path, settings.home, isolation="spawn", timeout=settings.load_timeout_seconds)
-    zygote.said = told
+    zygote.notify = notify
     try:
         return zygote.loaded()
     finally:
@@ -58,22 +58,22 @@ def bundled_file(dag_id: str, settings: Settings) -> Path | None:
     return None if own else example
 
 
-def load_one(dag_id: str, settings: Settings, told: Told) -> tuple[DagSpec, Path]:
+def load_one(dag_id: str, settings: Settings, notify: Told) -> tuple[DagSpec, Path]:
     """A DAG without mistakes, and the DAG file or folder it was found in; a bundled example of that name will do.
 
     Raises AuthoringError with the DAG's own mistakes, CommandError with the nearest names when it is nowhere.
     """
-    report, path = load_with(dag_id, settings, told)
+    report, path = load_with(dag_id, settings, notify)
     return find_dag(report, dag_id, path), path
 
 
-def load_with(dag_id: str, settings: Settings, told: Told) -> tuple[LoadReport, Path]:
+def load_with(dag_id: str, settings: Settings, notify: Told) -> tuple[LoadReport, Path]:
     """All that is in the DAG file or folder in which the DAG would be, and which that is."""
     bundled = bundled_file(dag_id, settings)
     if bundled is None:
         require_dags(dag_id, settings)
     path = bundled or settings.dags
-    return _loaded(path, settings, told), path
+    return _loaded(path, settings, notify), path
 
 
 def require_dags(dag_id: str, settings: Settings) -> None:

@@ -21,7 +21,6 @@ from tailrace.timetable import clock_in, intervals_between, next_interval, previ
 MOST_RUNS = 100_000
 
 _RESERVED = ("backfill__", "scheduled__")
-_TICK = timedelta(microseconds=1)
 _FORMS = "ISO 8601, such as 2024-05-31, 2024-05-31T06:00 or 2024-05-31T06:00+02:00"
 
 
@@ -62,7 +61,7 @@ def parse_moment(text: str, zone: tzinfo) -> Moment:
         except ValueError:
             return _exact(typed, datetime.fromisoformat(typed), zone)
         first = _midnight(day, zone)
-        return Moment(typed, first, _midnight(day + timedelta(days=1), zone) - _TICK, is_day=True)
+        return Moment(typed, first, _midnight(day + timedelta(days=1), zone) - datetime.resolution, is_day=True)
     except ValueError as mistake:
         detail = "" if str(mistake).startswith("Invalid isoformat") else f" ({mistake})"
         raise CommandError(f"not a date: {text!r}{detail}; write it as {_FORMS}") from None
@@ -201,7 +200,7 @@ def _intervals(dag: DagSpec, first: datetime, last: datetime) -> tuple[DataInter
     """The schedule's intervals in [first, last], asked for piece by piece so that a mistyped year cannot fill
     memory.
     """
-    begun = next_interval(dag.schedule, dag.start_date, first - _TICK if first > _EARLIEST else first)
+    begun = next_interval(dag.schedule, dag.start_date, first - datetime.resolution if first > _EARLIEST else first)
     if begun is None or begun.start > last:
         return intervals_between(dag.schedule, dag.start_date, first, last)
     piece = max(begun.end - begun.start, timedelta(seconds=1)) * (MOST_RUNS // 10)
@@ -217,7 +216,7 @@ def _intervals(dag: DagSpec, first: datetime, last: datetime) -> tuple[DataInter
             )
         if upto == last:
             break
-        at = upto + _TICK
+        at = upto + datetime.resolution
     return tuple(found)
 
 

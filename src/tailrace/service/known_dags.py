@@ -32,7 +32,7 @@ class ShownDags(Struct, frozen=True):
     notices: tuple[str, ...] = ()
 
 
-def list_dags(settings: Settings, told: _Told) -> ShownDags | None:
+def list_dags(settings: Settings, notify: _Told) -> ShownDags | None:
     """The DAGs of the settings' files; None where there are neither files nor DAGs that were loaded from there."""
     path, known = settings.dags, _known(settings)
     here = {dag_id: each for dag_id, each in known.items() if _is_in(each.spec.file, path)}
@@ -40,7 +40,7 @@ def list_dags(settings: Settings, told: _Told) -> ShownDags | None:
         gone = "" if path.exists() else f"{on_one_line(path)} does not exist: "
         specs = tuple(each.spec for _, each in sorted(here.items()))
         return ShownDags(specs, (f"{gone}shown as loaded, the last of them at {_moment(here)}",))
-    loaded = load(settings, told)
+    loaded = load(settings, notify)
     if loaded is None:
         return None
     specs = tuple(loaded.specs[dag_id] for dag_id in sorted(loaded.specs))
@@ -51,7 +51,7 @@ def list_dags(settings: Settings, told: _Told) -> ShownDags | None:
     return ShownDags(specs, notices)
 
 
-def show_dag(dag_id: str, settings: Settings, told: _Told) -> ShownDags:
+def show_dag(dag_id: str, settings: Settings, notify: _Told) -> ShownDags:
     """One DAG. Raises as ``load_one`` does where it is neither in the files nor was loaded from there."""
     each = _known(settings).get(dag_id)
     if each is not None and _is_in(each.spec.file, settings.dags):
@@ -61,11 +61,11 @@ def show_dag(dag_id: str, settings: Settings, told: _Told) -> ShownDags:
             return ShownDags((each.spec,), (gone,))
         if settings.dags == file and _hash(file) == each.spec.code_hash:
             return ShownDags((each.spec,), (f"shown as loaded at {_moment({dag_id: each})}",))
-    shown = list_dags(settings, told) if each is not None and settings.dags.is_dir() else None
+    shown = list_dags(settings, notify) if each is not None and settings.dags.is_dir() else None
     found = [spec for spec in shown.specs if spec.dag_id == dag_id] if shown is not None else []
     if shown is not None and found:
         return ShownDags(tuple(found), shown.notices)
-    return ShownDags((load_one(dag_id, settings, told)[0],))
+    return ShownDags((load_one(dag_id, settings, notify)[0],))
 
 
 def _known(settings: Settings) -> Mapping[str, "LoadedDag"]:

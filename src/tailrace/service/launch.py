@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tailrace.authoring.dag_files import FolderWatch
 from tailrace.execution.zygote import ZygoteHandle, start_zygote
 from tailrace.planning.messages import Typed
-from tailrace.runtime.listening import Listener, SchedulerListener
+from tailrace.runtime.listeners import Listener, SchedulerListener
 from tailrace.runtime.settings import Settings
 from tailrace.service.backfill_report import BackfillCommand, BackfillPreview, BackfillReport
 from tailrace.service.dates import checked_run_id
@@ -32,21 +32,21 @@ def run_backfill(command: BackfillCommand, settings: Settings, listener: Listene
     Raises ``CommandError`` or ``AuthoringError`` before anything is written, ``EnvironmentBroken`` when the
     metastore, disk or host does not allow the work.
     """
-    with _zygote(settings, listener.said) as zygote:
+    with _zygote(settings, listener.on_message) as zygote:
         report: BackfillReport = _metastore_side().run(command, settings, listener, zygote)
         return report
 
 
-def detach_backfill(command: BackfillCommand, settings: Settings, said: Callable[[str], None]) -> BackfillReport:
+def detach_backfill(command: BackfillCommand, settings: Settings, notify: Callable[[str], None]) -> BackfillReport:
     """Create the backfill the command describes, or continue it, for schedulers; raises as ``run_backfill``."""
-    with _zygote(settings, said) as zygote:
+    with _zygote(settings, notify) as zygote:
         report: BackfillReport = _metastore_side().detach(command, settings, zygote)
         return report
 
 
-def preview_backfill(command: BackfillCommand, settings: Settings, said: Callable[[str], None]) -> BackfillPreview:
+def preview_backfill(command: BackfillCommand, settings: Settings, notify: Callable[[str], None]) -> BackfillPreview:
     """What the command would do, date by date. Writes nothing, not even an empty metastore."""
-    with _zygote(settings, said) as zygote:
+    with _zygote(settings, notify) as zygote:
         previewed: BackfillPreview = _metastore_side().preview(command, settings, zygote)
         return previewed
 
@@ -55,7 +55,7 @@ def run_scheduler(settings: Settings, listener: SchedulerListener, until_idle: b
     """Schedule and drive until somebody interrupts (or, ``until_idle``, nothing is left); returns the exit code."""
     watch = FolderWatch(settings.dags)
     watch.digests()  # before they are loaded: what changes from here on is not what was loaded
-    with _zygote(settings, listener.said) as zygote:
+    with _zygote(settings, listener.on_message) as zygote:
         code: int = _imported("tailrace.runtime.scheduler").run(settings, listener, zygote, watch, until_idle)
         return code
 
@@ -66,25 +66,25 @@ def trigger_run(
     run_id: str | None,
     conf: str | None,
     settings: Settings,
-    said: Callable[[str], None],
+    notify: Callable[[str], None],
     typed: Typed,
 ) -> "Triggered":
     """Create one run that a person asks for; returns what was created. Raises as ``run_backfill`` does."""
     checked_run_id(run_id)
-    with _zygote(settings, said) as zygote:
+    with _zygote(settings, notify) as zygote:
         side, asked = _metastore_side(), (dag_id, logical_date, run_id, conf)
         triggered: Triggered = side.trigger_loaded(*asked, settings, zygote, typed)
         return triggered
 
 
 @contextmanager
-def _zygote(settings: Settings, said: Callable[[str], None]) -> Iterator[ZygoteHandle]:
-    """A zygote over the DAG files of the settings; ``said`` hears what a person should know as they load."""
+def _zygote(settings: Settings, notify: Callable[[str], None]) -> Iterator[ZygoteHandle]:
+    """A zygote over the DAG files of the settings; ``notify`` hears what a person should know as they load."""
     settings.require_trusted_dags()
     zygote = start_zygote(
         settings.dags, settings.home, isolation=settings.isolation, timeout=settings.load_timeout_seconds
     )
-    zygote.said = said
+    zygote.notify = notify
     before = signal.getsignal(signal.SIGINT)
 
     def heard(number: int, frame: FrameType | None) -> None:

@@ -7,7 +7,7 @@ for that one rule.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,7 +20,6 @@ from tailrace.metastore.db.clock import Moment
 from tailrace.metastore.db.tables import task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans import applying, verdicts
-from tailrace.metastore.plans.capacity import Occupancy
 from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.tries import claims as tries
 from tailrace.metastore.writes.task_instances import CLAIM
@@ -31,13 +30,13 @@ from tailrace.model.states import TaskInstanceState
 from tailrace.planning import planner
 from tailrace.planning.backfills import BackfillCreation
 from tailrace.planning.commands import CommandKind, CommandPlan
+from tailrace.planning.occupancy import Occupancy
 from tailrace.planning.plan import RunVerdict, TaskTransition
 from tailrace.planning.retries import AfterTry, after_loss, after_try
-from tailrace.simulator.actors import Job, Worker
-from tailrace.simulator.performing import LEASE_SECONDS, Performer
-
-if TYPE_CHECKING:
-    from tailrace.simulator.world import World
+from tailrace.simulator.performing import Performer
+from tailrace.simulator.processes import Job, Worker
+from tailrace.simulator.scenario import LEASE_SECONDS
+from tailrace.simulator.world_state import WorldState
 
 
 class Replaced(Struct, frozen=True):
@@ -48,7 +47,7 @@ class Replaced(Struct, frozen=True):
     by: Any
 
     @contextmanager
-    def standing_in(self) -> Iterator[None]:
+    def applied(self) -> Iterator[None]:
         """Put the replacement there, and the product's own part back."""
         own = getattr(self.target, self.name)
         setattr(self.target, self.name, self.by)
@@ -64,13 +63,13 @@ class Replaced(Struct, frozen=True):
 class SwapWithoutTryNumber(Performer):
     """A claim that asks for a queued task instance, not for a try: a submission of long ago starts the new try."""
 
-    def claim(self, actor: Worker, effect: ClaimTry) -> Claim | Refused:
+    def claim(self, process: Worker, effect: ClaimTry) -> Claim | Refused:
         """Whatever try is queued is claimed, and run under the number that was submitted."""
         request = effect.request
         queued = _row(self.world, request.id)
         if queued is None or queued["state"] != TaskInstanceState.QUEUED:
-            return super().claim(actor, effect)
-        answer = super().claim(actor, ClaimTry(replace(request, try_number=queued["try_number"])))
+            return super().claim(process, effect)
+        answer = super().claim(process, ClaimTry(replace(request, try_number=queued["try_number"])))
         if isinstance(answer, Refused):
             return answer
         return replace(answer, key=TryKey(answer.task_instance, request.try_number))
@@ -79,39 +78,39 @@ class SwapWithoutTryNumber(Performer):
 class ReportByState(Performer):
     """A report that looks at the state alone: running is running, whoever runs it."""
 
-    def report(self, actor: Worker, effect: ReportOutcome) -> Accepted | Refused:
+    def report(self, process: Worker, effect: ReportOutcome) -> Accepted | Refused:
         """The report is made to fit the row."""
         running, claim = _row(self.world, effect.claim.id), effect.claim
         if running is not None and running["state"] == TaskInstanceState.RUNNING:
             key = TryKey(claim.task_instance, running["try_number"])
             effect = replace(effect, claim=replace(claim, key=key, token=running["token"]))
-        return super().report(actor, effect)
+        return super().report(process, effect)
 
 
 class RenewedByAnyone(Performer):
     """A heartbeat that renews the lease of whatever runs, and tells everybody that it is theirs."""
 
-    def renew(self, actor: Worker, effect: RenewLease) -> Renewal:
+    def renew(self, process: Worker, effect: RenewLease) -> Renewal:
         """The renewal is made to fit the row."""
         running, claim = _row(self.world, effect.claim.id), effect.claim
         if running is not None and running["state"] == TaskInstanceState.RUNNING:
             key = TryKey(claim.task_instance, running["try_number"])
             effect = replace(effect, claim=replace(claim, key=key, token=running["token"]))
-        return super().renew(actor, effect)
+        return super().renew(process, effect)
 
 
 class ResubmittedAnew(Performer):
     """A queued try that nobody claimed is offered again as a new try, with a number of its own."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: WorldState) -> None:
         super().__init__(world)
         self._offered: set[TryKey] = set()
 
-    def submit(self, actor: Job, effect: Submit) -> None:
+    def submit(self, process: Job, effect: Submit) -> None:
         """The first offer as it is, each later one one number up."""
         offers = tuple(map(self._renumbered, effect.submissions))
         self._offered.update(offer.key for offer in offers)
-        super().submit(actor, Submit(offers))
+        super().submit(process, Submit(offers))
 
     def _renumbered(self, submission: Submission) -> Submission:
         if submission.key not in self._offered or self.world.stuck is not None:
@@ -144,14 +143,14 @@ forgotten_claim = Replaced(tries, "claim_try", _forgetful_claim)
 class SubmittedBeforeCommit(Performer):
     """Tries are handed to the workers before they are queued; so a worker takes one whatever the metastore says."""
 
-    def apply(self, actor: Job, effect: ApplyPlan) -> Applied:
+    def apply(self, process: Job, effect: ApplyPlan) -> Applied:
         """First the workers, then the metastore."""
         for step in effect.plan.transitions:
             if step.takes_slot:
-                actor.queue.append(Submission(step.id, TryKey(step.key, step.try_number)))
-        return super().apply(actor, effect)
+                process.queue.append(Submission(step.id, TryKey(step.key, step.try_number)))
+        return super().apply(process, effect)
 
-    def claim(self, actor: Worker, effect: ClaimTry) -> Claim | Refused:
+    def claim(self, process: Worker, effect: ClaimTry) -> Claim | Refused:
         """A try that is not queued yet soon will be."""
         request = effect.request
         with sqlite3.connect(self.world.file) as connection:
@@ -161,7 +160,7 @@ class SubmittedBeforeCommit(Performer):
                 (request.try_number, request.id, request.try_number - 1),
             )
         connection.close()
-        return super().claim(actor, effect)
+        return super().claim(process, effect)
 
 
 class CreatedInTwo(Performer):
@@ -171,7 +170,7 @@ class CreatedInTwo(Performer):
         """The first half now; the second when the person's process gets round to it."""
         created = super().create(dag, replace(creation, dates=creation.dates[:1]), write_id)
         if len(creation.dates) > 1:
-            self.world.errands.append(lambda: self._finish(dag, creation))
+            self.world.pending.append(lambda: self._finish(dag, creation))
         return created
 
     def _finish(self, dag: DagSpec, creation: BackfillCreation) -> None:
@@ -280,7 +279,7 @@ reclaimed_early = Replaced(Moment, "expired", _impatient)
 """A lease is taken for over before it has run out."""
 
 
-def _row(world: "World", id: int) -> dict[str, Any] | None:
+def _row(world: WorldState, id: int) -> dict[str, Any] | None:
     """The task instance of this row, as it is."""
     connection = sqlite3.connect(world.file)
     connection.row_factory = sqlite3.Row

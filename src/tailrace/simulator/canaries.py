@@ -7,7 +7,7 @@ Each breaks one rule of the product and nothing else, so that what catches it is
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
@@ -15,8 +15,8 @@ from tailrace.effects.requests import (
     ApplyPlan,
     ClaimTry,
     EndJob,
+    Event,
     Loop,
-    Note,
     ReadSnapshot,
     ReapDeadJobs,
     Submit,
@@ -42,13 +42,10 @@ from tailrace.planning.plan import Blocker, Plan, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunView, Snapshot
 from tailrace.simulator import broken_past, broken_writes
-from tailrace.simulator.actors import Job, Worker
 from tailrace.simulator.broken_writes import Replaced
 from tailrace.simulator.performing import Performer
-from tailrace.simulator.world import JobLoop
-
-if TYPE_CHECKING:
-    from tailrace.simulator.world import World
+from tailrace.simulator.processes import Job, Worker
+from tailrace.simulator.world_state import JobLoop, WorldState
 
 
 class Canary(Struct, frozen=True):
@@ -62,12 +59,12 @@ class Canary(Struct, frozen=True):
     lock_wait: float = 30.0
     worlds: str = "any"  # in which of WORLDS it is looked for
 
-    def singing(self) -> AbstractContextManager[None]:
+    def applied(self) -> AbstractContextManager[None]:
         """The product is broken in this way inside, and whole again after."""
-        return nullcontext() if self.replaced is None else self.replaced.standing_in()
+        return nullcontext() if self.replaced is None else self.replaced.applied()
 
 
-def piecemeal_loop(job_id: int, dag: DagSpec, backfill_id: int) -> Loop[BackfillEnd]:
+def non_atomic_loop(job_id: int, dag: DagSpec, backfill_id: int) -> Loop[BackfillEnd]:
     """The backfill loop of 2016: looks at one task instance at a time, the last of the run first.
 
     It keeps ``to_run`` in memory and calls the run deadlocked when, in one pass, everything left in it was found not
@@ -111,7 +108,7 @@ def _pass_over(job_id: int, dag: DagSpec, backfill_id: int, run: RunView) -> Loo
         state = _state(look, ti.id)
         if state is None or state in FINISHED:
             to_run.discard(ti.id)  # seen to be done: dropped, although what waits for it was judged before
-            yield from ask(Note((), text=Sentence(f"{ti.task_id} is {state}: done, off the list")))
+            yield from ask(Event((), text=Sentence(f"{ti.task_id} is {state}: done, off the list")))
             continue
         steps = tuple(step for step in plan(look).transitions if step.id == ti.id)
         if steps:
@@ -120,9 +117,9 @@ def _pass_over(job_id: int, dag: DagSpec, backfill_id: int, run: RunView) -> Loo
                 yield from ask(Submit(applied.queued))
         elif state not in OCCUPYING:
             not_ready.add(ti.id)
-            yield from ask(Note((), text=Sentence(f"{ti.task_id} is {state}: not ready")))
+            yield from ask(Event((), text=Sentence(f"{ti.task_id} is {state}: not ready")))
     if not_ready and not_ready == to_run:
-        yield from ask(Note((), text=Sentence("all that is left is not ready: deadlocked")))
+        yield from ask(Event((), text=Sentence("all that is left is not ready: deadlocked")))
         look = yield from ask(ReadSnapshot(job_id, dag, backfill_id))
         found = next((each for each in look.runs if each.id == run.id), None)
         if found is not None:
@@ -151,13 +148,13 @@ def _state(snapshot: Snapshot, id: int) -> TaskInstanceState | None:
 class UnguardedClaim(Performer):
     """A worker that does not look whether the try is running already: whoever asks gets it."""
 
-    def claim(self, actor: Worker, effect: ClaimTry) -> Claim | Refused:
+    def claim(self, process: Worker, effect: ClaimTry) -> Claim | Refused:
         """A refused claim is forced."""
-        answer = super().claim(actor, effect)
+        answer = super().claim(process, effect)
         if isinstance(answer, Claim):
             return answer
         self._put_back(effect.request.id, effect.request.try_number)
-        return super().claim(actor, effect)
+        return super().claim(process, effect)
 
     def _put_back(self, id: int, try_number: int) -> None:
         with sqlite3.connect(self.world.file) as connection:
@@ -181,13 +178,13 @@ class NewWriteId(Performer):
 class OpenTransaction(Performer):
     """A refresh that takes the row's lock and returns early, "already running", without ending its transaction."""
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: WorldState) -> None:
         super().__init__(world)
         self._held: sqlite3.Connection | None = None
 
-    def claim(self, actor: Worker, effect: ClaimTry) -> Claim | Refused:
+    def claim(self, process: Worker, effect: ClaimTry) -> Claim | Refused:
         """A refused claim leaves its lock behind."""
-        answer = super().claim(actor, effect)
+        answer = super().claim(process, effect)
         if isinstance(answer, Refused) and self._held is None:
             self._held = sqlite3.connect(self.world.file, isolation_level=None)
             self._held.execute("BEGIN IMMEDIATE")
@@ -202,14 +199,14 @@ class OpenTransaction(Performer):
 class TrustingEvents(Performer):
     """A loop that believes its executor's events: a try said to have ended, whose row says otherwise, is failed."""
 
-    def wait(self, actor: Job, effect: Wait) -> Any:
+    def wait(self, process: Job, effect: Wait) -> Any:
         """Reconcile the row with the event, as Airflow does, then go on."""
-        for submission in actor.hints if self.world.stuck is None else ():
-            self._fail(actor, submission.id, submission.key.task_instance)
-        return super().wait(actor, effect)
+        for submission in process.hints if self.world.stuck is None else ():
+            self._fail(process, submission.id, submission.key.task_instance)
+        return super().wait(process, effect)
 
-    def _fail(self, actor: Job, id: int, key: TaskInstanceKey) -> None:
-        snapshot = self.world.metastore.snapshot(actor.id, self.world.scenario.dag, actor.backfill_id)
+    def _fail(self, process: Job, id: int, key: TaskInstanceKey) -> None:
+        snapshot = self.world.metastore.snapshot(process.id, self.world.scenario.dag, process.backfill_id)
         for run in snapshot.runs:
             for ti in run.task_instances:
                 if ti.id == id and ti.state is TaskInstanceState.RUNNING:
@@ -226,14 +223,14 @@ class TrustingEvents(Performer):
                         token=ti.token,
                     )
                     self.world.metastore.apply(
-                        Plan(self.world.scenario.dag, actor.id, transitions=(step,)), self.world.write_id()
+                        Plan(self.world.scenario.dag, process.id, transitions=(step,)), self.world.write_id()
                     )
 
 
 CANARIES: Mapping[str, Canary] = {
     canary.name: canary
     for canary in (
-        Canary("piecemeal-reads", "task instances are read one by one while workers change them", piecemeal_loop),
+        Canary("non-atomic-reads", "task instances are read one by one while workers change them", non_atomic_loop),
         Canary("unguarded-claim", "nobody checks that the try is already running", performer=UnguardedClaim),
         Canary(
             "open-transaction",

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-#: How often one actor goes in a row after the end of a replayed trace, while others have something to do.
+#: How often one process goes in a row after the end of a replayed trace, while others have something to do.
 _MOST_IN_A_ROW = 25
 
 
@@ -52,12 +52,12 @@ class Seeded:
 
     def pick(self, options: Sequence[Option]) -> int:
         """One of them, by weight."""
-        drawn = self._random.random() * sum(option.weight for option in options)
+        choose_up_to = self._random.random() * sum(option.weight for option in options)
         chosen = 0
         for place, option in enumerate(options):
             chosen = place
-            drawn -= option.weight
-            if drawn < 0:
+            choose_up_to -= option.weight
+            if choose_up_to < 0:
                 break
         self.trace.append(chosen)
         return chosen
@@ -75,7 +75,7 @@ class Replayed:
     """The choices of a recorded trace, by their place among all choices. Everywhere else nothing unusual happens.
 
     Usual is: no fault, and whoever went last goes on while there is reason. A trace that was shortened so names only
-    the choices that matter; ``told`` is those in words.
+    the choices that matter; ``deviations`` is those in words.
     """
 
     def __init__(self, recorded: Mapping[int, int], *, merges: bool = False) -> None:
@@ -84,7 +84,7 @@ class Replayed:
         self._last = ""
         self._in_a_row = 0
         self.trace: list[int] = []
-        self.told: list[str] = []
+        self.deviations: list[str] = []
 
     def arrive(self, state: Callable[[], str]) -> None:
         """A replay remembers nothing."""
@@ -96,7 +96,7 @@ class Replayed:
         if place in self._recorded:
             usual, chosen = chosen, min(self._recorded[place], len(options) - 1)
             if chosen != usual:
-                self.told.append(f"{options[chosen].name}, rather than {options[usual].name}")
+                self.deviations.append(f"{options[chosen].name}, rather than {options[usual].name}")
         self._in_a_row = self._in_a_row + 1 if options[chosen].name == self._last else 0
         self._last = options[chosen].name
         self.trace.append(chosen)
@@ -117,7 +117,7 @@ class Replayed:
             return False
         happens = bool(self._recorded.get(len(self.trace)))
         if happens:
-            self.told.append(name)
+            self.deviations.append(name)
         self.trace.append(int(happens))
         return happens
 

@@ -1,6 +1,6 @@
 """Which rows of the transition tables occurred, and which refusals: what never happens is tested by no seed.
 
-A refusal is where two actors met: a plan that came too late, a claim that somebody else won, a report of a lost try.
+A refusal is where two processes met: a plan that came too late, a claim that somebody else won, a report of a lost try.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

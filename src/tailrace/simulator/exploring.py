@@ -26,7 +26,7 @@ class Shortened(Struct, frozen=True):
     choices: tuple[tuple[int, int], ...]
 
 
-class Found(Struct, frozen=True):
+class SeedHistory(Struct, frozen=True):
     """A history and how to get it again."""
 
     history: History
@@ -35,7 +35,7 @@ class Found(Struct, frozen=True):
 
 def one(scenario: Scenario, chooser: Chooser, variant: Canary = PRODUCT, *, impatient: bool = False) -> History:
     """One history of a variant; ``impatient`` ends it with the step that was wrong."""
-    with variant.singing():
+    with variant.applied():
         return run_history(
             scenario,
             chooser,
@@ -46,16 +46,16 @@ def one(scenario: Scenario, chooser: Chooser, variant: Canary = PRODUCT, *, impa
         )
 
 
-def seeds(first: int, count: int, variant: Canary = PRODUCT, worlds: str | None = None) -> Iterator[Found]:
+def seeds(first: int, count: int, variant: Canary = PRODUCT, worlds: str | None = None) -> Iterator[SeedHistory]:
     """The histories of ``count`` seeds, in worlds of this name (the variant's own)."""
     scenario = WORLDS[worlds or variant.worlds]
     for seed in range(first, first + count):
-        yield Found(one(scenario(seed), Seeded(seed), variant), seed)
+        yield SeedHistory(one(scenario(seed), Seeded(seed), variant), seed)
 
 
 def explore(
     first: int, count: int, variant: Canary = PRODUCT, worlds: str | None = None, *, processes: int = 1
-) -> Iterator[Found]:
+) -> Iterator[SeedHistory]:
     """The histories of ``count`` seeds, in their order, over so many processes.
 
     Of a history in which all is well only the judgement and what occurred is kept.
@@ -68,21 +68,21 @@ def explore(
         for start in range(first, first + count, _CHUNK)
     ]
     with multiprocessing.get_context("fork").Pool(processes) as pool:
-        for founds in pool.imap(_chunk, chunks):
-            yield from founds
+        for chunk_histories in pool.imap(_chunk, chunks):
+            yield from chunk_histories
 
 
-def _chunk(part: tuple[int, int, str, str | None]) -> list[Found]:
+def _chunk(part: tuple[int, int, str, str | None]) -> list[SeedHistory]:
     first, count, name, worlds = part
     return [
-        Found(replace(found.history, story=(), trace=()), found.seed)
+        SeedHistory(replace(found.history, story=(), trace=()), found.seed)
         if found.history.judgement is Judgement.WELL
         else found
         for found in seeds(first, count, CANARIES.get(name, PRODUCT), worlds)
     ]
 
 
-def catch(variant: Canary, most: int) -> Found | None:
+def catch(variant: Canary, most: int) -> SeedHistory | None:
     """The first of at most ``most`` seeds in which the variant is caught."""
     return next((found for found in seeds(0, most, variant) if found.history.judgement is not Judgement.WELL), None)
 
@@ -105,7 +105,7 @@ def shorten(seed: int, variant: Canary = PRODUCT, worlds: str | None = None, *, 
     def fails(choices: Mapping[int, int]) -> bool:
         nonlocal attempts
         attempts -= 1
-        return one(scenario, Replayed(choices), variant).complaint == found.complaint
+        return one(scenario, Replayed(choices), variant).problem == found.problem
 
     choices = dict(enumerate(found.trace))
     whole = choices

@@ -9,48 +9,50 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tailrace.model.spec import DagSpec
-from tailrace.simulator.actors import Job, Worker
 from tailrace.simulator.liveness import live_variables
-
-if TYPE_CHECKING:
-    from tailrace.simulator.world import World
+from tailrace.simulator.processes import Job, Worker
+from tailrace.simulator.world_state import WorldState
 
 _TABLES = ("pool", "job", "backfill", "dag_run", "backfill_run", "task_instance", "xcom", "capacity_wait")
 
 
-def fingerprint(world: "World") -> str:
+def fingerprint(world: WorldState) -> str:
     """The state of a world between two steps."""
     stuck = None if world.stuck is None else world.stuck.until
-    parts = [f"{world.clock.seconds} {world.mishaps} {stuck} {world.put_off}", *_rows(world)]
-    for actor in world.actors:
-        parts.append(f"{actor.name} {actor.effect} {actor.stopped_until} {actor.waiting_since} {actor.parked}")
-        parts += _frames(actor.loop)
-        if isinstance(actor, Worker):
+    parts = [f"{world.clock.seconds} {world.disruptions} {stuck} {world.postponed}", *_rows(world)]
+    for process in world.processes:
+        parts.append(
+            f"{process.name} {process.effect} {process.stopped_until} {process.waiting_since} {process.parked}"
+        )
+        parts += _frames(process.loop)
+        if isinstance(process, Worker):
             parts.append(
                 _text(
                     [
-                        actor.job.id,
-                        actor.submission,
-                        actor.claim,
-                        actor.lease_until,
-                        actor.ending,
-                        actor.steps_left,
-                        actor.due,
-                        actor.terminated,
-                        actor.lost,
+                        process.job.id,
+                        process.submission,
+                        process.claim,
+                        process.lease_until,
+                        process.ending,
+                        process.steps_left,
+                        process.due,
+                        process.terminated,
+                        process.lost,
                     ]
                 )
             )
-        if isinstance(actor, Job):
-            parts.append(_text([actor.queue, actor.hints, actor.worker_lost, actor.draining, actor.interrupts]))
+        if isinstance(process, Job):
+            parts.append(
+                _text([process.queue, process.hints, process.worker_lost, process.draining, process.interrupts])
+            )
     parts += [_text(world.late), _text(world.commands), _text(sorted(world.dead))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
-def _rows(world: "World") -> Iterator[str]:
+def _rows(world: WorldState) -> Iterator[str]:
     connection = sqlite3.connect(world.file)
     for table in _TABLES:
         yield f"{table} {connection.execute(f'SELECT * FROM {table} ORDER BY rowid').fetchall()}"

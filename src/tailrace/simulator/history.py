@@ -15,14 +15,15 @@ from tailrace.model.keys import RunType
 from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import Reprocess
-from tailrace.simulator.beginning import Crash
-from tailrace.simulator.choices import Chooser, SeenBefore
+from tailrace.simulator.acts import HARMLESS, ActKind
+from tailrace.simulator.choices import Chooser, Replayed, SeenBefore
 from tailrace.simulator.coverage import Step
 from tailrace.simulator.oracle import Expected, expected
 from tailrace.simulator.performing import Performer
-from tailrace.simulator.person import HARMLESS, ActKind
 from tailrace.simulator.scenario import Scenario
-from tailrace.simulator.world import JobLoop, World
+from tailrace.simulator.starting import Crash
+from tailrace.simulator.world import World
+from tailrace.simulator.world_state import JobLoop
 
 FAULTY_STEPS = 400
 #: Many jobs share them: a world with schedulers and a person has come to some twenty.
@@ -56,7 +57,7 @@ class History(Struct, frozen=True):
     choices: tuple[str, ...] = ()  # of a replay: those that were recorded and not usual, in words
 
     @property
-    def complaint(self) -> tuple[Judgement, str]:
+    def problem(self) -> tuple[Judgement, str]:
         """What it failed by: the judgement, and which check found it."""
         return self.judgement, self.findings[0].split(":")[0] if self.findings else ""
 
@@ -96,7 +97,7 @@ def run_history(
         violations = [*map(str, audit(records)), *world.ledger.violations, *confs]
         if judgement is Judgement.WELL and not joined and not violations:
             if world.over:
-                violations = [*_lost_for_nothing(records, world.mishaps), *_left_over(records)]
+                violations = [*_lost_without_disruption(records, world.disruptions), *_left_over(records)]
                 if _results_alone_decide(scenario, records):
                     violations += _unexpected(scenario, records)
             else:
@@ -119,16 +120,16 @@ def run_history(
             steps_made,
             joined,
             frozenset(world.refused),
-            tuple(getattr(chooser, "told", ())),
+            tuple(chooser.deviations) if isinstance(chooser, Replayed) else (),
         )
 
 
 def _is_over(world: World) -> bool:
-    return world.over and not world.comes_back()
+    return world.over and not world.type_again_for_held_slots()
 
 
-def _lost_for_nothing(records: AuditRecords, mishaps: int) -> Iterator[str]:
-    """Every mishap costs a task instance at most one try, and nothing else costs it any."""
+def _lost_without_disruption(records: AuditRecords, disruptions: int) -> Iterator[str]:
+    """Every disruption costs a task instance at most one try, and nothing else costs it any."""
     lost = Counter(
         (row.run_id, row.task_id)
         for row in records.history
@@ -137,8 +138,8 @@ def _lost_for_nothing(records: AuditRecords, mishaps: int) -> Iterator[str]:
         and row.before == TaskInstanceState.RUNNING
     )
     for (run_id, task_id), count in sorted(lost.items()):
-        if count > mishaps:
-            yield f"lost: {run_id} / {task_id} lost {count} tries to {mishaps} mishaps"
+        if count > disruptions:
+            yield f"lost: {run_id} / {task_id} lost {count} tries to {disruptions} disruptions"
 
 
 def _left_over(records: AuditRecords) -> Iterator[str]:

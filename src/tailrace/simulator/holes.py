@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tailrace.model.spec import Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
-from tailrace.simulator.person import Act, ActKind, random_acts
+from tailrace.simulator.acts import Act, ActKind, random_acts
 from tailrace.simulator.scenario import Command, Scenario, random_scenario, with_schedulers
 from tailrace.simulator.zygotes import zygotes_scenario
 

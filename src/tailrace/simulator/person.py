@@ -4,120 +4,33 @@ A command is read and decided at one moment and written at another, like the pro
 go, and then it is stale and done again.
 """
 
-import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from tailrace.metastore.commands.cleaning import Cleaning
 from tailrace.metastore.store import Done, MetastoreStale
-from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.planning.backfills import Reprocess
 from tailrace.planning.cancelling import plan_cancel, plan_pause
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandKind, CommandPlan, CommandScope
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
 from tailrace.planning.resizing import ResizePlan, plan_resize
 from tailrace.planning.triggering import TriggerPlan, TriggerRequest, plan_trigger
+from tailrace.simulator.acts import Act, ActKind
 from tailrace.simulator.coverage import TRIGGER_REFUSED
-
-if TYPE_CHECKING:
-    from tailrace.simulator.world import World
-
-
-class ActKind(StrEnum):
-    """What a person does."""
-
-    CLEAR = "clears"
-    MARK_TASK = "marks a task"
-    MARK_RUN = "marks a run"
-    PAUSE = "pauses"  # and resumes, sooner or later
-    CANCEL = "cancels"
-    POOL = "resizes a pool"
-    REPROCESS = "types a backfill with --reprocess"
-    TRIGGER = "triggers a run"  # where there are schedulers to drive it
-    CLEAN = "cleans"  # has removed what ended before this moment
-
-
-#: What leaves the final states of a history to the tasks' results alone.
-HARMLESS = frozenset({ActKind.CLEAR, ActKind.PAUSE, ActKind.CANCEL, ActKind.REPROCESS})
-
-
-_ANYWHERE = tuple(kind for kind in ActKind if kind not in (ActKind.TRIGGER, ActKind.CLEAN))
-
-
-class Act(Struct, frozen=True):
-    """One thing that a person does once, to a day of the world, a task of its DAG, or a backfill (by number)."""
-
-    kind: ActKind
-    day: int = 0
-    task_id: str | None = None  # None: all of the run
-    relatives: bool = True  # those below it too
-    state: str = ""  # what is marked
-    backfill: int = 1
-    slots: int = 1
-    hours: int = 0  # of the day: 0 is when the schedule has a point too
-
-    def __str__(self) -> str:
-        match self.kind:
-            case ActKind.PAUSE | ActKind.CANCEL:
-                return f"{self.kind} backfill {self.backfill}"
-            case ActKind.CLEAN:
-                return str(self.kind)
-            case ActKind.POOL:
-                return f"{self.kind} to {self.slots}"
-            case ActKind.REPROCESS:
-                return f"{self.kind} {self.state}"
-            case ActKind.CLEAR:
-                return f"{self.kind} {self.task_id or 'everything'} of day {self.day}"
-            case ActKind.TRIGGER:
-                return f"{self.kind} of day {self.day}, {self.hours} h"
-            case _:
-                return f"{self.kind} {self.task_id or ''} of day {self.day} {self.state}"
-
-
-def random_acts(draw: random.Random, dag: DagSpec, days: int, backfills: int) -> tuple[Act, ...]:
-    """One to three acts."""
-    return tuple(_random_act(draw, dag, days, backfills) for _ in range(draw.choice((1, 2, 3, 4))))
-
-
-def random_trigger(draw: random.Random, days: int) -> Act:
-    """A run on a day of the world or the one after, at the schedule's point or beside it."""
-    return Act(ActKind.TRIGGER, day=draw.randint(0, days), hours=draw.choice((0, 0, 6)))
-
-
-def _random_act(draw: random.Random, dag: DagSpec, days: int, backfills: int) -> Act:
-    kind = draw.choice((*_ANYWHERE, ActKind.CLEAR, ActKind.CLEAR))
-    states: tuple[str, ...] = (TaskInstanceState.SUCCESS, TaskInstanceState.FAILED, TaskInstanceState.SKIPPED)
-    if kind is ActKind.MARK_RUN:
-        states = (DagRunState.SUCCESS, DagRunState.FAILED)
-    elif kind is ActKind.REPROCESS:
-        states = (Reprocess.FAILED, Reprocess.ALL)
-    whole = kind is ActKind.MARK_RUN or (kind is ActKind.CLEAR and draw.random() < 0.3)
-    return Act(
-        kind,
-        day=draw.randrange(days),
-        task_id=None if whole else draw.choice(dag.tasks).task_id,
-        relatives=draw.random() < 0.7,
-        state=draw.choice(states),
-        backfill=draw.randint(1, backfills),
-        slots=draw.choice((0, 1, 2, 3)),
-    )
+from tailrace.simulator.world_state import WorldState
 
 
 class Person:
     """Does the acts of a scenario in their order, each in two steps: reads and decides, then writes."""
 
-    def __init__(self, world: "World") -> None:
-        self._world = world
-        world.errands += [self._errand(act) for act in world.scenario.acts]
+    def __init__(self, world: WorldState, commanded: Callable[[CommandPlan], None]) -> None:
+        self._world, self._commanded = world, commanded
+        world.pending += [self._pending(act) for act in world.scenario.acts]
 
-    def _errand(self, act: Act) -> Callable[[], None]:
+    def _pending(self, act: Act) -> Callable[[], None]:
         return lambda: self._begin(act)
 
     def _begin(self, act: Act, *, resume: bool = False) -> None:
@@ -138,17 +51,17 @@ class Person:
             return
         plan = self._decide(act, resume=resume)
         if plan.refusals or not plan.writes:
-            world.tell("person", "CANNOT", f"{act}: {(*plan.refusals, *plan.notices, 'nothing to do')[0]}")
+            world.record("person", "CANNOT", f"{act}: {(*plan.refusals, *plan.notices, 'nothing to do')[0]}")
             return
-        world.tell("person", "DECIDES", "resumes backfill" if resume else str(act))
-        world.errands.insert(0, lambda: self._write(act, plan, resume=resume))
+        world.record("person", "DECIDES", "resumes backfill" if resume else str(act))
+        world.pending.insert(0, lambda: self._write(act, plan, resume=resume))
 
     def _begin_resize(self, slots: int) -> None:
         """Read and decide what resizing the pool opens again, and mean to write it; a frozen pool thaws some day."""
         world = self._world
         plan = plan_resize(world.metastore.resize_facts("small"), "small", slots)
-        world.tell("person", "DECIDES", f"small is to have {slots} slots")
-        world.errands.insert(0, lambda: self._write_resize(plan))
+        world.record("person", "DECIDES", f"small is to have {slots} slots")
+        world.pending.insert(0, lambda: self._write_resize(plan))
 
     def _write_resize(self, plan: ResizePlan) -> None:
         """Resize it, or decide again."""
@@ -156,14 +69,14 @@ class Person:
         done = world.metastore.resize(plan, world.write_id())
         if isinstance(done, MetastoreStale):
             world.refused.add(f"command: {CommandKind.RESIZE}")
-            world.tell("person", "IS LATE", done.reason)
-            world.errands.insert(0, lambda: self._begin_resize(plan.slots))
+            world.record("person", "IS LATE", done.reason)
+            world.pending.insert(0, lambda: self._begin_resize(plan.slots))
             return
         opened = sum(len(each.runs) for each in plan.reopens)
-        world.tell("person", "POOL", f"small has {plan.slots} slots now, {opened} runs go again")
+        world.record("person", "POOL", f"small has {plan.slots} slots now, {opened} runs go again")
         if plan.slots == 0:
             most = max(task.pool_slots for task in world.scenario.dag.tasks)
-            world.errands.append(lambda: self._begin_resize(most))
+            world.pending.append(lambda: self._begin_resize(most))
         if opened:
             world.type_again()
 
@@ -171,9 +84,9 @@ class Person:
         """Remove a piece of what is old, and mean to go on until nothing is left of it."""
         world = self._world
         removed = world.metastore.clean_some(cleaning, world.write_id())
-        world.tell("person", "CLEANS", ", ".join(f"{what}: {count}" for what, count in removed.items()) or "all done")
+        world.record("person", "CLEANS", ", ".join(f"{what}: {count}" for what, count in removed.items()) or "all done")
         if removed:
-            world.errands.insert(0, lambda: self._clean(cleaning))
+            world.pending.insert(0, lambda: self._clean(cleaning))
 
     def _begin_trigger(self, act: Act) -> None:
         """Read and decide what run there is to be, and mean to create it."""
@@ -183,10 +96,10 @@ class Person:
         facts = world.metastore.trigger_facts(dag.dag_id, wanted.logical_date, wanted.run_id)
         plan = plan_trigger(dag, request, facts.now, facts)
         if plan.refusals:
-            world.tell("person", "CANNOT", f"{act}: {plan.refusals[0]}")
+            world.record("person", "CANNOT", f"{act}: {plan.refusals[0]}")
             return
-        world.tell("person", "DECIDES", str(act))
-        world.errands.insert(0, lambda: self._write_trigger(act, plan))
+        world.record("person", "DECIDES", str(act))
+        world.pending.insert(0, lambda: self._write_trigger(act, plan))
 
     def _write_trigger(self, act: Act, plan: TriggerPlan) -> None:
         """Create the run, or decide again."""
@@ -194,10 +107,10 @@ class Person:
         done = world.metastore.trigger(world.scenario.dag, plan, world.write_id())
         if isinstance(done, MetastoreStale):
             world.refused.add(TRIGGER_REFUSED)
-            world.tell("person", "IS LATE", done.reason)
-            world.errands.insert(0, lambda: self._begin(act))
+            world.record("person", "IS LATE", done.reason)
+            world.pending.insert(0, lambda: self._begin(act))
             return
-        world.tell("person", "TRIGGERS", plan.run_id)
+        world.record("person", "TRIGGERS", plan.run_id)
         world.type_again(schedulers=True)
 
     def _write(self, act: Act, plan: CommandPlan, *, resume: bool) -> None:
@@ -206,17 +119,17 @@ class Person:
         done = world.metastore.command(plan, world.write_id())
         if isinstance(done, MetastoreStale):
             world.refused.add(f"command: {plan.kind}")
-            world.tell("person", "IS LATE", done.reason)
-            world.errands.insert(0, lambda: self._begin(act, resume=resume))
+            world.record("person", "IS LATE", done.reason)
+            world.pending.insert(0, lambda: self._begin(act, resume=resume))
             return
         assert isinstance(done, Done), "a command is done or stale"
-        world.tell("person", "COMMANDS", f"{plan.kind}: {done.task_instances} task instances, {done.runs} runs")
+        world.record("person", "COMMANDS", f"{plan.kind}: {done.task_instances} task instances, {done.runs} runs")
         for change in plan.task_instances:
             if change.fresh:
                 world.ledger.failures[change.id] = 0
-        world.performer.commanded(plan)
+        self._commanded(plan)
         if act.kind is ActKind.PAUSE and not resume:
-            world.errands.append(lambda: self._begin(act, resume=True))
+            world.pending.append(lambda: self._begin(act, resume=True))
         else:  # the notices say which command drives what is open again; it is typed
             world.type_again(all_over=act.kind is ActKind.CANCEL)
 

@@ -10,29 +10,32 @@ from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
-from tailrace.simulator.person import Act, ActKind, random_acts, random_trigger
+from tailrace.simulator.acts import Act, ActKind, random_acts, random_trigger
 
-#: So many mishaps may lose a task instance for good; with fewer its results alone decide.
+#: So many disruptions may lose a task instance for good; with fewer its results alone decide.
 MOST_LOST = 3
 #: What a command gives its runs, most often nothing.
 _CONFS = (None, None, '{"k":1}', '{"k":1}', '{"k":2}', "{}")
+#: The lease of every job and every claim.
+LEASE_SECONDS = 20.0
 FIRST_DATE = datetime(2016, 1, 1, tzinfo=UTC)
 
 
 class Faults(Struct, frozen=True):
     """How likely each fault is, drawn anew for every seed so that rare mixes occur.
 
-    The first seven are *mishaps*: each may cost every running try its life, so there are at most ``most_mishaps``.
+    The first seven are *disruptions*: each may cost every running try its life, so there are at most
+    ``max_disruptions``.
     """
 
-    crash: float = 0.0  # of an actor, before or after the effect it is at
+    crash: float = 0.0  # of a process, before or after the effect it is at
     fragile: float = 0.0  # the same for a worker whose task is running
     clock_jump: float = 0.0  # by more than a lease
     interrupt: float = 0.0  # somebody presses Ctrl-C, once or twice
-    stopped: float = 0.0  # an actor is sent SIGSTOP, and SIGCONT only after its lease
+    stopped: float = 0.0  # a process is sent SIGSTOP, and SIGCONT only after its lease
     open_transaction: float = 0.0  # somebody holds the metastore's write lock and does not go on
     zygote: float = 0.0  # several tasks of one job's workers are killed at once, and these tell that they were
-    most_mishaps: int = 0
+    max_disruptions: int = 0
     orphaned: float = 0.0  # a worker outlives its job
     unacknowledged: float = 0.0  # a commit landed and its answer was lost: the write is repeated under its id
     broken: float = 0.0  # the connection breaks, and nothing has landed yet: it never will, or after a second look
@@ -72,7 +75,7 @@ class Scenario(Struct, frozen=True):
     found_running: int = 2  # how often a task may be found still running before it ends, at most
     slow: bool = False  # a task found running runs on until its lease must be renewed; else it takes no time
     tick: float = 0.01  # seconds that an effect takes; with 0 the clock stands still unless everybody waits
-    patience: float = 4.0  # seconds that pass at least when everybody waits
+    poll_interval: float = 4.0  # seconds that pass at least when everybody waits
     disable_retry: bool = False
     mark_success: bool = False
     backwards: bool = False
@@ -120,12 +123,12 @@ class Scenario(Struct, frozen=True):
 def linear(*, crash: bool = False, jobs: int = 1) -> Scenario:
     """The thread's world of 2016: A → B, one date, one worker, both succeed.
 
-    ``crash`` lets mishaps happen, as many as whoever explores allows; ``jobs`` is how many drive the one backfill.
+    ``crash`` lets disruptions happen, as many as whoever explores allows; ``jobs`` is how many drive the one backfill.
     """
     chain = (TaskSpec("a", downstream=("b",)), TaskSpec("b", upstream=("a",)))
-    faults = Faults(crash=0.5, fragile=0.5, most_mishaps=1, orphaned=0.5) if crash else Faults()
+    faults = Faults(crash=0.5, fragile=0.5, max_disruptions=1, orphaned=0.5) if crash else Faults()
     still = Scenario(
-        0, _dag("thread", chain), faults, (Command(),) * jobs, workers=1, found_running=0, tick=0.0, patience=6.0
+        0, _dag("thread", chain), faults, (Command(),) * jobs, workers=1, found_running=0, tick=0.0, poll_interval=6.0
     )
     return _always_succeeds(still)
 
@@ -321,7 +324,7 @@ def _faults(draw: random.Random) -> Faults:
         interrupt=sometimes(0.1),
         stopped=sometimes(0.02),
         open_transaction=sometimes(0.01),
-        most_mishaps=12 if rough else MOST_LOST - 1,
+        max_disruptions=12 if rough else MOST_LOST - 1,
         orphaned=sometimes(1.0),
         unacknowledged=sometimes(0.3),
         broken=sometimes(0.3),

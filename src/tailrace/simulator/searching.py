@@ -1,8 +1,8 @@
 """Exhaustive search: every choice of a small world, depth first, each history replayed from its beginning.
 
 Two things keep it finite and small. *Bounds*: letting somebody else go while the last one could have gone on is a
-preemption, a fault is a mishap, and there are at most so many of each. *Memory*: a history that arrives in a state it
-or another one was in before, with no more left to spend, ends there, for all that follows has been or will be seen.
+preemption, a fault is a disruption, and there are at most so many of each. *Memory*: a history that arrives in a state
+it or another one was in before, with no more left to spend, ends there, for all that follows has been or will be seen.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ class Search:
     """What all histories of one search know together."""
 
     preemptions: int
-    mishaps: int
+    disruptions: int
     states: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # what was left to spend, by state
     steps: dict[str, set[str]] = field(default_factory=dict)  # states one step before, by state
     ended: set[str] = field(default_factory=set)  # states from which a history ended
@@ -37,7 +37,7 @@ class Search:
             self._prefix = _next_prefix(chooser.ranks, chooser.widths)
 
     def arrive(self, length: int, state: str, left: tuple[int, int]) -> None:
-        """The newest history is in ``state``, with so many preemptions and mishaps left."""
+        """The newest history is in ``state``, with so many preemptions and disruptions left."""
         before = self._path[-1][1] if self._path else None
         if before is not None:
             self.steps.setdefault(state, set()).add(before)
@@ -67,7 +67,7 @@ class Searching:
     def __init__(self, search: Search, prefix: Sequence[int]) -> None:
         self._search = search
         self._prefix = prefix
-        self._left = (search.preemptions, search.mishaps)
+        self._left = (search.preemptions, search.disruptions)
         self._last: str | None = None
         self.trace: list[int] = []  # the choices, as a replay takes them
         self.ranks: list[int] = []  # the same in the order of the search
@@ -86,7 +86,7 @@ class Searching:
 
     def pick(self, options: Sequence[Option]) -> int:
         """The next option of the search: staying with the last one comes first and costs nothing."""
-        preemptions, mishaps = self._left
+        preemptions, disruptions = self._left
         names = [option.name for option in options]
         stay = names.index(self._last) if self._last in names else None
         goes_on = stay is not None and options[stay].pressing
@@ -99,19 +99,19 @@ class Searching:
         order = free + costly
         chosen = order[self._follow(len(order))]
         if chosen in costly:
-            self._left = (preemptions - 1, mishaps)
+            self._left = (preemptions - 1, disruptions)
         self._last = options[chosen].name
         self.trace.append(chosen)
         return chosen
 
     def chance(self, name: str, probability: float) -> bool:
-        """No, then yes, while mishaps are left."""
-        preemptions, mishaps = self._left
-        if probability <= 0 or mishaps == 0:
+        """No, then yes, while disruptions are left."""
+        preemptions, disruptions = self._left
+        if probability <= 0 or disruptions == 0:
             return False
         happens = bool(self._follow(2))
         self.trace.append(int(happens))
-        self._left = (preemptions, mishaps - happens)
+        self._left = (preemptions, disruptions - happens)
         return happens
 
     def _follow(self, width: int) -> int:

@@ -1,48 +1,37 @@
 """A world: one metastore, one false clock, backfill jobs with their workers, and a chooser that says who goes next.
 
 The loops are the product's; the executor between them is simulated, with submissions and reports that may be late,
-lost, doubled or false. A crash takes an actor away before or after the effect it is at; SIGSTOP does so for longer than
-a lease; somebody may sit on the metastore's lock. What ended unfinished is typed again, sooner or later.
+lost, doubled or false. A crash takes a process away before or after the effect it is at; SIGSTOP does so for longer
+than a lease; somebody may sit on the metastore's lock. What ended unfinished is typed again, sooner or later.
 """
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
-from tailrace.effects.requests import ApplyPlan, AwaitTask, Effect, Note, RenewLease, ReportOutcome, Wait
-from tailrace.effects.tries import Submission
+from tailrace.effects.requests import ApplyPlan, AwaitTask, Effect, Event, RenewLease, ReportOutcome, Wait
 from tailrace.errors import TailraceError
-from tailrace.execution.worker import worker_loop
 from tailrace.jobs.backfill import BackfillEnd, backfill_loop
+from tailrace.jobs.lane_step import Ending
 from tailrace.jobs.scheduler import SchedulerEnd
-from tailrace.jobs.stepping import Ending
 from tailrace.metastore.store import LOCK_WAIT
-from tailrace.model.keys import ProcessIdentity
-from tailrace.model.spec import DagSpec
-from tailrace.simulator.actors import Actor, Job, Worker
-from tailrace.simulator.beginning import Crash, set_pool, type_command, typed_again
-from tailrace.simulator.breaking import Break, StuckTransaction
+from tailrace.simulator.breaking import StuckTransaction
 from tailrace.simulator.choices import Chooser, Option
-from tailrace.simulator.confs import Confs
 from tailrace.simulator.coverage import refusals
 from tailrace.simulator.fingerprint import fingerprint
-from tailrace.simulator.ledger import Ledger
-from tailrace.simulator.performing import LEASE_SECONDS, UNSEEN, WRITING, Performer
+from tailrace.simulator.performing import UNSEEN, WRITING, Performer
 from tailrace.simulator.person import Person
-from tailrace.simulator.scenario import Command, Scenario
-from tailrace.simulator.stage import stage as _stage
-from tailrace.simulator.telling import line, words
+from tailrace.simulator.processes import Job, Process, Worker
+from tailrace.simulator.scenario import LEASE_SECONDS, Scenario
+from tailrace.simulator.starting import Crash, set_pool, type_command, typed_again
+from tailrace.simulator.story import describe
+from tailrace.simulator.world_state import JobLoop, WorldState
 
 _DAY = timedelta(days=1)
 #: How likely a seed lets somebody go who only waits, or types a command again, beside one who has something to do.
 _IDLE_WEIGHT = 0.1
-#: Of two broken connections whose write has not landed, one's lands after all.
-_LANDS_LATER = 0.5
-#: So many jobs make every kind of trouble there is; more make the same again, slowly.
-_JOBS_ENOUGH = 5
 #: For how long a stuck process keeps the metastore's lock, in seconds: less and more than anybody waits for it.
 _STUCK_SECONDS = (2.0, 15.0, 40.0)
 #: For how long SIGSTOP lasts, in leases: just long enough, and for ever as others see it.
@@ -50,8 +39,6 @@ _STOPPED_LEASES = (1.05, 1.2, 1.3, 1.4, 1.6, 2.5)
 
 #: Endings after which nobody types the command again; what is paused, only after it was resumed.
 _DONE = (Ending.JUDGED, Ending.IDLE, Ending.PAUSED)
-
-JobLoop = Callable[[int, DagSpec, int], Any]
 
 
 @contextmanager
@@ -63,7 +50,7 @@ def _noticing(who: str) -> Iterator[None]:
         raise Crash(f"{who}: {error}") from error
 
 
-class World:
+class World(WorldState):
     """Use as a context manager; ``step`` until ``over``."""
 
     def __init__(
@@ -75,32 +62,7 @@ class World:
         performer: type[Performer] = Performer,
         lock_wait: float = 30.0,
     ) -> None:
-        self.scenario = scenario
-        self.chooser = chooser
-        self._stage = _stage(lock_wait, os.getpid())
-        self.clock = self._stage.clock
-        self.job_loop = job_loop
-        self.faults = scenario.faults
-        self.mishaps = 0
-        self.healed = False
-        self.actors: list[Actor] = []
-        self.commands: list[Command] = list(scenario.commands)  # to be typed, once more or for the first time
-        self.put_off = False  # the last one was refused until later
-        self.errands: list[Callable[[], None]] = []  # what else somebody means to do, in this order
-        self.late: list[tuple[list[Submission], Submission]] = []  # messages on their way, with where they arrive
-        self.dead: set[int] = set()  # pids of processes that are gone
-        self.stuck: StuckTransaction | None = None
-        self.broken = 0  # how often a connection broke
-        self.ledger = Ledger()
-        self.refused: set[str] = set()  # kinds of refusal that occurred
-        self.story: list[str] = []
-        self._came_back = False
-        self._pids = 100
-        self._writes = 0
-        self._several = len(scenario.logical_dates()) > 1
-        self.file = self._stage.file
-        self.confs = Confs(self.file)
-        self.metastore = self._stage.set(self._break)
+        super().__init__(scenario, chooser, job_loop=job_loop, lock_wait=lock_wait)
         self.performer = performer(self)
 
     def begin(self) -> None:
@@ -108,102 +70,31 @@ class World:
         with _noticing("person"):
             for name, slots in self.scenario.pools:
                 set_pool(self, name, slots)
-            type_command(self, self.commands.pop(0))
-        Person(self)
+            type_command(self, self.commands.pop(0), self.performer.create)
+        Person(self, self.performer.commanded)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.performer.close()
-        self.let_go()
-
-    @property
-    def over(self) -> bool:
-        """Whether every command has done what it was typed for, and nobody has a try in hand any more."""
-        return not self.actors and not self.commands and not self.errands
-
-    def comes_back(self) -> bool:
-        """Whether somebody comes back, once, and types the commands again: a slot was still held when all had ended.
-
-        A worker that outlived its job may die with a stopping try when nobody is there to see it. The next job must.
-        """
-        if self._came_back or not any(pool.running + pool.queued for pool in self.metastore.list_pools()):
-            return False
-        self._came_back = True
-        self.type_again(all_over=True)
-        return True
-
-    def write_id(self) -> str:
-        """The next write id of this world."""
-        self._writes += 1
-        return f"write-{self._writes}"
-
-    def identity(self, of: Actor | None = None) -> ProcessIdentity:
-        """A process that did not exist before: anybody's, or one that an actor has had ready."""
-        if of is not None:
-            of.parked += 1
-            pid = of.identity.pid * 1000 + of.parked
-        else:
-            self._pids += 1
-            pid = self._pids
-        return ProcessIdentity("simulated", "simulated", pid, pid)
-
-    def workers_of(self, job: Job) -> list[Worker]:
-        """The workers of a job's executor."""
-        return [actor for actor in self.actors if isinstance(actor, Worker) and actor.job is job]
-
-    def busy(self, job: Job) -> int:
-        """How many tries a job's executor has in hand."""
-        return sum(worker.submission is not None for worker in self.workers_of(job)) + len(job.queue)
-
-    def type_again(self, *, schedulers: bool = False, all_over: bool = False) -> None:
-        """Something is open again, or left to ``schedulers``: the commands for it are typed once more.
-
-        Where there are jobs enough, only those that nobody is at; ``all_over``: whoever is at one is about to end.
-        """
-        at = {actor.command for actor in self.actors if isinstance(actor, Job)}
-        for command in dict.fromkeys(self.scenario.commands):
-            jobs = len(self.commands) + sum(isinstance(actor, Job) for actor in self.actors)
-            needed = all_over or jobs < _JOBS_ENOUGH or command not in {*at, *self.commands}
-            if needed and command.scheduler >= schedulers:
-                self.commands.append(command)
-
-    def drawn(self, name: str, most: int) -> int:
-        """A number from none to ``most``."""
-        return self.chooser.pick([Option(f"{name}: {number}") for number in range(most + 1)]) if most else 0
-
-    def send_late(self, to: list[Submission], submission: Submission) -> None:
-        """Let a message arrive at some other time."""
-        self.late.append((to, submission))
-
-    # --- actors --------------------------------------------------------------------------------------------
-
-    def start_worker(self, job: Job) -> None:
-        """One more worker of a job's executor."""
-        identity = self.identity()
-        self.enter(Worker(f"worker {identity.pid}", worker_loop(LEASE_SECONDS), identity, job=job))
-
-    def enter(self, actor: Actor) -> None:
-        """An actor begins, and runs to its first effect."""
-        actor.begin()
-        self.actors.append(actor)
+        self.release_lock()
 
     # --- time and choice -----------------------------------------------------------------------------------
 
     def step(self) -> None:
-        """Let somebody go: perform the effect an actor is at, or deliver something late, or let a fault happen."""
+        """Let somebody go: perform the effect a process is at, or deliver something late, or let a fault happen."""
         self.chooser.arrive(partial(fingerprint, self))
-        able = [actor for actor in self.actors if self._able(actor)]
+        able = [process for process in self.processes if self._able(process)]
         options = [
-            Option(actor.name) if actor.pressing else Option(actor.name, pressing=False, weight=_IDLE_WEIGHT)
-            for actor in able
+            Option(process.name) if process.pressing else Option(process.name, pressing=False, weight=_IDLE_WEIGHT)
+            for process in able
         ]
         if self.late:
             options.append(Option("network"))
         if self.commands and self.stuck is None:
-            options.append(Option("person", pressing=not self.put_off, weight=_IDLE_WEIGHT))
-        if self.errands and self.stuck is None:
+            options.append(Option("person", pressing=not self.postponed, weight=_IDLE_WEIGHT))
+        if self.pending and self.stuck is None:
             options.append(Option("errand", weight=1.0 if self._bad_moment() else self.scenario.hurry))
         if not any(option.pressing for option in options):
             self._pass_time()
@@ -212,7 +103,7 @@ class World:
         chosen = self.chooser.pick(options)
         if chosen < len(able):
             self._act(able[chosen])
-            while able[chosen] in self.actors and self._unseen(able[chosen]):
+            while able[chosen] in self.processes and self._unseen(able[chosen]):
                 self._act(able[chosen])
         elif options[chosen].name == "network":
             to, submission = self.late.pop(0)
@@ -220,64 +111,50 @@ class World:
         else:
             with _noticing("person"):
                 if options[chosen].name == "errand":
-                    self.errands.pop(0)()
+                    self.pending.pop(0)()
                 else:
-                    type_command(self, self.commands.pop(0))
-        if self.mishap("clock jump", self.faults.clock_jump):
+                    type_command(self, self.commands.pop(0), self.performer.create)
+        if self.disrupt("clock jump", self.faults.clock_jump):
             self.clock.advance(LEASE_SECONDS * 1.5)
-            self.tell("clock", "jumps", "a lease and a half goes by")
-        if self.stuck is None and self.mishap("a transaction is left open", self.faults.open_transaction):
-            seconds = _STUCK_SECONDS[self.drawn("how long", len(_STUCK_SECONDS) - 1)]
+            self.record("clock", "jumps", "a lease and a half goes by")
+        if self.stuck is None and self.disrupt("a transaction is left open", self.faults.open_transaction):
+            seconds = _STUCK_SECONDS[self.choose_up_to("how long", len(_STUCK_SECONDS) - 1)]
             self.stuck = StuckTransaction.begun(self.file, self.clock.seconds + seconds)
-            self.tell("somebody", "HOLDS", f"the metastore's write lock, for {seconds:g} s")
-
-    def mishap(self, name: str, probability: float) -> bool:
-        """Whether one of the faults happens that may cost each running try its life; there are only so many."""
-        if self.mishaps >= self.faults.most_mishaps or not self.chooser.chance(name, probability):
-            return False
-        self.mishaps += 1
-        return True
-
-    def let_go(self) -> None:
-        """End the transaction that was left open, if there is one."""
-        if self.stuck is not None:
-            self.stuck.end()
-            self.stuck = None
-            self.tell("somebody", "LETS GO", "of the metastore's write lock")
+            self.record("somebody", "HOLDS", f"the metastore's write lock, for {seconds:g} s")
 
     def _bad_moment(self) -> bool:
         """Whether somebody has just decided that something is over."""
-        plans = [actor.effect.plan for actor in self.actors if isinstance(actor.effect, ApplyPlan)]
+        plans = [process.effect.plan for process in self.processes if isinstance(process.effect, ApplyPlan)]
         return any(plan.run_verdicts or plan.backfill_verdict for plan in plans)
 
-    def _unseen(self, actor: Actor) -> bool:
-        """Whether a search takes the effect that an actor is at together with the one before."""
+    def _unseen(self, process: Process) -> bool:
+        """Whether a search takes the effect that a process is at together with the one before."""
         if not self.chooser.merges:
             return False
-        at_once = isinstance(actor, Worker) and actor.steps_left == 0 and not self.faults.interrupt
-        return isinstance(actor.effect, UNSEEN) or (at_once and isinstance(actor.effect, AwaitTask))
+        at_once = isinstance(process, Worker) and process.steps_left == 0 and not self.faults.interrupt
+        return isinstance(process.effect, UNSEEN) or (at_once and isinstance(process.effect, AwaitTask))
 
-    def _able(self, actor: Actor) -> bool:
-        """Whether an actor can go: it is not stopped, does not wait for a lock, and is not a worker without work."""
-        if actor.stopped_until > self.clock.seconds:
+    def _able(self, process: Process) -> bool:
+        """Whether a process can go: it is not stopped, does not wait for a lock, and is not a worker without work."""
+        if process.stopped_until > self.clock.seconds:
             return False
-        if isinstance(actor, Worker) and actor.due > self.clock.seconds and not actor.terminated:
+        if isinstance(process, Worker) and process.due > self.clock.seconds and not process.terminated:
             return False
-        if self.stuck is not None and isinstance(actor.effect, WRITING):
-            if actor.waiting_since is None:
-                actor.waiting_since = self.clock.seconds
+        if self.stuck is not None and isinstance(process.effect, WRITING):
+            if process.waiting_since is None:
+                process.waiting_since = self.clock.seconds
             return False
-        return isinstance(actor, Job) or actor.pressing
+        return isinstance(process, Job) or process.pressing
 
     def _pass_time(self) -> None:
         """Nobody can do anything but wait: the clock moves on to when the first of them goes on, or later."""
-        now, self.put_off = self.clock.seconds, False
-        able = [actor for actor in self.actors if self._able(actor)]
-        moments = [now + actor.effect.seconds for actor in able if isinstance(actor.effect, Wait)]
-        moments += [actor.stopped_until for actor in self.actors if actor.stopped_until > now]
-        moments += [actor.due for actor in self.actors if isinstance(actor, Worker) and actor.due > now]
+        now, self.postponed = self.clock.seconds, False
+        able = [process for process in self.processes if self._able(process)]
+        moments = [now + process.effect.seconds for process in able if isinstance(process.effect, Wait)]
+        moments += [process.stopped_until for process in self.processes if process.stopped_until > now]
+        moments += [process.due for process in self.processes if isinstance(process, Worker) and process.due > now]
         moments += [] if self.stuck is None else [self.stuck.until]
-        self.clock.advance(max(min(moments, default=now) - now, 0.1, self.scenario.patience))
+        self.clock.advance(max(min(moments, default=now) - now, 0.1, self.scenario.poll_interval))
         self._look_at_the_lock()
 
     def _look_at_the_lock(self) -> None:
@@ -285,112 +162,99 @@ class World:
         if self.stuck is None:
             return
         until = min(self.clock.seconds, self.stuck.until)
-        for actor in list(self.actors):
-            if actor in self.actors and actor.waiting_since is not None and until - actor.waiting_since >= LOCK_WAIT:
-                self.tell(actor.name, "GIVES UP", f"the metastore was locked for {LOCK_WAIT:g} s")
-                self._lose(actor)
+        for process in list(self.processes):
+            if (
+                process in self.processes
+                and process.waiting_since is not None
+                and until - process.waiting_since >= LOCK_WAIT
+            ):
+                self.record(process.name, "GIVES UP", f"the metastore was locked for {LOCK_WAIT:g} s")
+                self._lose(process)
         if self.clock.seconds >= self.stuck.until:
-            self.let_go()
-            for actor in self.actors:
-                actor.waiting_since = None
+            self.release_lock()
+            for process in self.processes:
+                process.waiting_since = None
 
-    def _break(self) -> Break:
-        """What becomes of the next write."""
-        fate = self._fate()
-        self.broken += fate is not Break.NONE
-        return fate
-
-    def _fate(self) -> Break:
-        if self.chooser.chance("the answer of a commit is lost", self.faults.unacknowledged):
-            return Break.LANDED
-        if not self.chooser.chance("the connection breaks before a commit lands", self.faults.broken):
-            return Break.NONE
-        return Break.LANDS_LATER if self.chooser.chance("it lands later", _LANDS_LATER) else Break.LOST
-
-    def _act(self, actor: Actor) -> None:
-        effect = actor.effect
-        assert effect is not None, "an actor whose loop is over still acts"
+    def _act(self, process: Process) -> None:
+        effect = process.effect
+        assert effect is not None, "a process whose loop is over still acts"
         may_crash = self.faults.fragile if isinstance(effect, AwaitTask) else self.faults.crash
-        if self._unseen(actor) or self.mishaps >= self.faults.most_mishaps:
+        if self._unseen(process) or self.disruptions >= self.faults.max_disruptions:
             may_crash = 0.0
-        if self.chooser.chance(f"{actor.name} crashes before", may_crash):
-            self._crash(actor, effect, "before")
+        if self.chooser.chance(f"{process.name} crashes before", may_crash):
+            self._crash(process, effect, "before")
             return
         # Most of all just before it writes what it is entitled to by a lease that will be over.
         stopped = self.faults.stopped * (15 if isinstance(effect, (RenewLease, ReportOutcome)) else 1)
-        if self.mishap(f"{actor.name} is stopped", stopped):
-            leases = _STOPPED_LEASES[self.drawn("how many leases", len(_STOPPED_LEASES) - 1)]
-            actor.stopped_until = self.clock.seconds + LEASE_SECONDS * leases
-            self.tell(actor.name, "SIGSTOP", f"before {type(effect).__name__}, for longer than its lease")
+        if self.disrupt(f"{process.name} is stopped", stopped):
+            leases = _STOPPED_LEASES[self.choose_up_to("how many leases", len(_STOPPED_LEASES) - 1)]
+            process.stopped_until = self.clock.seconds + LEASE_SECONDS * leases
+            self.record(process.name, "SIGSTOP", f"before {type(effect).__name__}, for longer than its lease")
             return
         self.clock.advance(self.scenario.tick)
         try:
-            answer = self.performer.perform(actor, effect)
+            answer = self.performer.perform(process, effect)
         except TailraceError as error:
-            raise Crash(f"{actor.name} at {type(effect).__name__}: {error}") from error
+            raise Crash(f"{process.name} at {type(effect).__name__}: {error}") from error
         self.refused.update(refusals(effect, answer))
-        if not isinstance(effect, Note) or effect.text:
-            self.tell(actor.name, type(effect).__name__, words(effect, answer, self._several))
-        if self.chooser.chance(f"{actor.name} crashes after", may_crash):
-            self._crash(actor, effect, "after")
+        if not isinstance(effect, Event) or effect.text:
+            self.record(process.name, type(effect).__name__, describe(effect, answer, self._several))
+        if self.chooser.chance(f"{process.name} crashes after", may_crash):
+            self._crash(process, effect, "after")
             return
-        actor.answer(answer)
-        if isinstance(actor, Worker) and isinstance(actor.effect, AwaitTask):
-            takes_time = self.scenario.slow and actor.steps_left > 0
-            actor.due = self.clock.seconds + actor.effect.seconds if takes_time else 0.0
-        if actor.ended:
-            self._end(actor)
+        process.answer(answer)
+        if isinstance(process, Worker) and isinstance(process.effect, AwaitTask):
+            takes_time = self.scenario.slow and process.steps_left > 0
+            process.due = self.clock.seconds + process.effect.seconds if takes_time else 0.0
+        if process.ended:
+            self._end(process)
 
-    def _end(self, actor: Actor) -> None:
+    def _end(self, process: Process) -> None:
         """A loop is over by itself. Its workers finish what they have in hand; an unfinished command is typed again."""
-        self.actors.remove(actor)
-        self.dead.add(actor.identity.pid)
-        if not isinstance(actor, Job):
+        self.processes.remove(process)
+        self.dead.add(process.identity.pid)
+        if not isinstance(process, Job):
             return
-        actor.alive = False
-        ended = isinstance(actor.result, BackfillEnd | SchedulerEnd)
-        ending = actor.result.ending if ended else Ending.JUDGED
-        self.tell(actor.name, "ENDS", ending)
-        again = actor.command if ending not in _DONE else typed_again(self, actor)
+        process.alive = False
+        ended = isinstance(process.result, BackfillEnd | SchedulerEnd)
+        ending = process.result.ending if ended else Ending.JUDGED
+        self.record(process.name, "ENDS", ending)
+        again = process.command if ending not in _DONE else typed_again(self, process)
         if again is not None:
             self.commands.append(again)
 
-    def _crash(self, actor: Actor, effect: Effect[Any], when: str) -> None:
-        self.mishaps += 1
-        self.tell(actor.name, "CRASH", f"{when} {type(effect).__name__}")
-        self._lose(actor)
+    def _crash(self, process: Process, effect: Effect[Any], when: str) -> None:
+        self.disruptions += 1
+        self.record(process.name, "CRASH", f"{when} {type(effect).__name__}")
+        self._lose(process)
 
-    def _lose(self, actor: Actor) -> None:
+    def _lose(self, process: Process) -> None:
         """A process ends in the middle of things; a job's workers go with it, or outlive it."""
-        self._kill(actor)
-        if isinstance(actor, Job):
-            actor.alive = False
-            for worker in self.workers_of(actor):
+        self._kill(process)
+        if isinstance(process, Job):
+            process.alive = False
+            for worker in self.workers_of(process):
                 if not self.chooser.chance("a worker outlives its job", self.faults.orphaned):
-                    self.tell(worker.name, "DIES", "with its job")
+                    self.record(worker.name, "DIES", "with its job")
                     self._kill(worker)
-            self.commands.append(actor.command)
-        elif isinstance(actor, Worker) and actor.job.alive:
+            self.commands.append(process.command)
+        elif isinstance(process, Worker) and process.job.alive:
             if not self.chooser.chance("nobody hears of it", self.faults.lost_report):
-                actor.job.worker_lost = True
-            self.start_worker(actor.job)
+                process.job.worker_lost = True
+            self.start_worker(process.job)
 
-    def _kill(self, actor: Actor) -> None:
-        self.actors.remove(actor)
-        self.dead.add(actor.identity.pid)
-        actor.loop.close()
-        if isinstance(actor, Worker):
-            self.performer.task_is_gone(actor)
+    def _kill(self, process: Process) -> None:
+        self.processes.remove(process)
+        self.dead.add(process.identity.pid)
+        process.loop.close()
+        if isinstance(process, Worker):
+            self.performer.task_is_gone(process)
 
     def heal(self) -> None:
         """From here on nothing goes wrong any more: an executor, too, ignores what it has in hand already."""
         self.healed = True
         self.faults = type(self.faults)()
-        for actor in self.actors:
-            if isinstance(actor, Job):
-                actor.queue[:] = dict.fromkeys(actor.queue)
-        self.let_go()
-
-    def tell(self, who: str, what: str, seen: str) -> None:
-        """A line of the story."""
-        self.story.append(line(self.clock.seconds, who, what, seen))
+        for process in self.processes:
+            if isinstance(process, Job):
+                process.queue[:] = dict.fromkeys(process.queue)
+        self.release_lock()

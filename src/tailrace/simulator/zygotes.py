@@ -17,6 +17,8 @@ def zygotes_scenario(seed: int) -> Scenario:
         base,
         dag=replace(base.dag, tasks=tasks, max_active_tasks=16),
         workers=draw.choice((2, 3, 3)),
-        faults=replace(faults, zygote=0.1 + 0.4 * draw.random(), most_mishaps=max(MOST_LOST - 1, faults.most_mishaps)),
+        faults=replace(
+            faults, zygote=0.1 + 0.4 * draw.random(), max_disruptions=max(MOST_LOST - 1, faults.max_disruptions)
+        ),
         mark_success=False,
     )

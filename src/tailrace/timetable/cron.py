@@ -13,8 +13,6 @@ from cronsim import CronSim
 
 from tailrace.timetable.zones import clock_in
 
-_TICK = timedelta(microseconds=1)
-
 
 def points_after(expression: str, timezone: str, after: datetime) -> Iterator[datetime]:
     """The points later than ``after`` (in UTC), in order. Raises OverflowError at the end of the calendar."""
@@ -33,7 +31,8 @@ def _goes_by_passing_time(expression: str) -> bool:
 def _passing(expression: str, timezone: str, after: datetime) -> Iterator[datetime]:
     empty: tuple[datetime, datetime] | None = None  # nothing is named between these two local times
     for stretch in clock_in(timezone).stretches(after):
-        begin, end = (max(stretch.begin - _TICK, after) + stretch.offset).replace(tzinfo=None), stretch.local_end
+        first = max(stretch.begin - datetime.resolution, after)
+        begin, end = (first + stretch.offset).replace(tzinfo=None), stretch.local_end
         if empty is not None and empty[0] <= begin and end <= empty[1]:
             continue  # years may pass between two dates
         for local in CronSim(expression, begin):

@@ -10,13 +10,12 @@ from tailrace.model.spec import Schedule, ScheduleKind
 from tailrace.timetable.cron import points_after, points_before
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK = timedelta(microseconds=1)
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 def just_before(moment: datetime) -> datetime:
     """What points from ``moment`` on come after; the calendar's first moment has none before it."""
-    return moment - _TICK if moment > _EARLIEST else moment
+    return moment - datetime.resolution if moment > _EARLIEST else moment
 
 
 def intervals_between(

@@ -16,7 +16,7 @@ import pytest
 from tailrace.effects.requests import AwaitTask, Parked, ParkTask, StartTask, StillRunning
 from tailrace.effects.tries import Claim, Submission, TryOutcome, XComQuery
 from tailrace.execution.logs import log_path
-from tailrace.execution.port import TaskPort
+from tailrace.execution.task_runner import TaskRunner
 from tailrace.execution.zygote import ZygoteHandle, start_zygote
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import TaskInstanceKey, TryKey
@@ -67,7 +67,6 @@ class OneWorker:
     pipe: tuple[int, int] = field(default_factory=os.pipe)
     told: bool = False
     at_once: bool = False
-    come_back: bool = False
 
     def fileno(self) -> int:
         return self.pipe[0]
@@ -87,7 +86,7 @@ class Bench:
     """A zygote and one worker's port: parks, starts and awaits tries of the test's DAG file."""
 
     zygote: ZygoteHandle
-    port: TaskPort
+    port: TaskRunner
     home: Path
     orders: OneWorker = field(default_factory=OneWorker)
     lease_seconds: float = 15.0
@@ -139,7 +138,7 @@ def bench(tmp_path: Path) -> Iterator[NewBench]:
         zygote = start_zygote(file, tmp_path / "home", isolation=isolation)
         report = zygote.loaded()
         assert report.mistakes == ()
-        port = TaskPort(zygote.connect(), report.specs, report.reusable, grace)
+        port = TaskRunner(zygote.connect(), report.specs, report.reusable, grace)
         made.append(Bench(zygote, port, tmp_path / "home"))
         return made[-1]
 

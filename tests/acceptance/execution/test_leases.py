@@ -212,7 +212,7 @@ def find_lost(tmp_path: Path) -> Iterator[Callable[..., frozenset[int]]]:
         own_identity(),
         LEASE,
         plenty=1,
-        noted=lambda note: None,
+        on_event=lambda note: None,
         watch=lambda woken: cast(WaitResult, None),
     )
     yield lambda held, expired: driver.perform(FindLost(held, expired))

@@ -215,12 +215,12 @@ def test_a_zygote_that_is_killed_is_followed_by_another(
     (tmp_path / "dag.py").write_text(HEAD + TASKS)
     zygote = start_zygote(tmp_path / "dag.py", tmp_path / "home")
     zygote.loaded()
-    told: list[str] = []
+    messages: list[str] = []
     if when == "before its workers":
         os.kill(zygote.pid, signal.SIGKILL)
         eventually(zygote.has_ended)
     local = LocalExecutor(
-        2, zygote, Working(ledger), before_fork=lambda: None, wakeup=-1, grace_seconds=5.0, told=told.append
+        2, zygote, Working(ledger), before_fork=lambda: None, wakeup=-1, grace_seconds=5.0, notify=messages.append
     )
     if when == "with its workers":
         os.kill(zygote.pid, signal.SIGKILL)
@@ -228,15 +228,15 @@ def test_a_zygote_that_is_killed_is_followed_by_another(
         local.submit(offers("noop", range(1, 11)))
         run_all(local)
         os.kill(zygote.pid, signal.SIGKILL)
-        while not told:
+        while not messages:
             local.wait(0.5)
     (tmp_path / "dag.py").write_text("what came later\n")
     local.submit(offers("noop", range(11, 41)))
     until = time.monotonic() + 30
     while len(ledger.of("success")) < (40 if when == "at rest" else 30):
         local.wait(0.5)
-        assert time.monotonic() < until, told
-    assert told == [
+        assert time.monotonic() < until, messages
+    assert messages == [
         "the process that starts tasks ended (killed by SIGKILL), with no try; another runs the code that was loaded"
     ]
     local.stop()
@@ -353,14 +353,14 @@ def test_a_worker_that_came_to_a_bad_end_is_told(executor: Make, tmp_path: Path,
         Working(ledger)(channel)
 
     local = executor(workers=1, worker_main=fails_once)
-    told: list[str] = []
-    local._told = told.append
+    messages: list[str] = []
+    local._notify = messages.append
     while not local.wait(5.0).worker_lost:
         pass
     os.kill(workers_of(local)[0], signal.SIGKILL)
     while not local.wait(5.0).worker_lost:
         pass
-    assert told == [
+    assert messages == [
         "a worker failed: KeyError: 'a bug'; another takes its place",
         "a worker was killed by SIGKILL; another takes its place",
     ]

@@ -13,9 +13,9 @@ import pytest
 from tailrace.effects.requests import ParkTask, StillRunning
 from tailrace.effects.tries import TryOutcome
 from tailrace.execution.channel import ProtocolError
-from tailrace.execution.company import Company
 from tailrace.execution.messages import outcome_in
-from tailrace.execution.port import TaskPort
+from tailrace.execution.running_marks import RunningMarks
+from tailrace.execution.task_runner import TaskRunner
 from tailrace.execution.zygote import ZygoteGone, start_zygote
 from tailrace.model.outcomes import OutcomeKind
 from tests.acceptance.execution.conftest import Bench, NewBench, alive, eventually, pid_in, submission
@@ -127,11 +127,11 @@ def test_it_ends_with_the_job_and_takes_everything_along(tmp_path: Path) -> None
     script = (
         "import sys, time, pathlib\n"
         "from tailrace.execution.zygote import start_zygote\n"
-        "from tailrace.execution.port import TaskPort\n"
+        "from tailrace.execution.task_runner import TaskRunner\n"
         "from tests.acceptance.execution.conftest import submission\n"
         "from tailrace.effects.requests import ParkTask\n"
         "zygote = start_zygote(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
-        "port = TaskPort(zygote.connect(), zygote.loaded().specs, frozenset(), 5.0)\n"
+        "port = TaskRunner(zygote.connect(), zygote.loaded().specs, frozenset(), 5.0)\n"
         "parked = port.park(ParkTask(submission('a')))\n"
         "print(zygote.pid, parked.task.pid, flush=True)\n"
         "time.sleep(60)\n"
@@ -241,9 +241,9 @@ def test_a_try_that_was_alone_as_the_zygote_died_is_lost(bench: NewBench) -> Non
 
 def test_a_try_that_was_there_with_others_is_lost_with_them(bench: NewBench) -> None:
     desk = bench("@work\ndef endless(): time.sleep(1000)\n")
-    report, company = desk.zygote.loaded(), Company(3)
+    report, marks = desk.zygote.loaded(), RunningMarks(3)
     connected = (desk.zygote.connect() for _ in range(3))
-    ports = [TaskPort(line, report.specs, report.reusable, 5.0, company.place(n)) for n, line in enumerate(connected)]
+    ports = [TaskRunner(line, report.specs, report.reusable, 5.0, marks.mark(n)) for n, line in enumerate(connected)]
     desks = [Bench(desk.zygote, port, desk.home) for port in ports]
     for each in desks[:2]:
         each.start("endless")
@@ -420,7 +420,7 @@ def test_loading_that_starts_threads_means_fresh_interpreters(tmp_path: Path) ->
     report = zygote.loaded()
     assert report.isolation == "spawn"
     assert "dag.py started threads" in report.notices[0]
-    port = TaskPort(zygote.connect(), report.specs, report.reusable, 5.0)
+    port = TaskRunner(zygote.connect(), report.specs, report.reusable, 5.0)
     assert port.park(ParkTask(submission("a"))) is not None
     port.close()
     zygote.stop()

@@ -197,7 +197,7 @@ def test_a_touched_file_is_none_that_changed(folder: Path) -> None:
 
 
 def test_a_file_is_not_read_again_while_nothing_about_it_is_new(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dag_files, "_TICK_NS", -(10**12))
+    monkeypatch.setattr(dag_files, "_TIMESTAMP_NS", -(10**12))
     watch = FolderWatch(folder)
     before = watch.digests()
     monkeypatch.setattr(dag_files, "read_source", lambda file: 1 / 0)

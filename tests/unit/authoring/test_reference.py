@@ -11,6 +11,7 @@ from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, DAGS_LACK
 from tailrace.authoring.task_arguments import DefaultArguments
 from tailrace.authoring.variables import VARIABLES
 from tailrace.model.rules import TriggerRule
+from tailrace.model.transitions import BACKFILL_TRANSITIONS, DAG_RUN_TRANSITIONS, TASK_INSTANCE_TRANSITIONS
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -30,6 +31,18 @@ def test_nothing_that_is_declared_is_left_out() -> None:
     declared = {*DefaultArguments.__annotations__, *DAG_ARGUMENTS, *TASKS_LACK, *DAGS_LACK, *VARIABLES}
     assert {name for name in declared if f"| `{name}` |" not in reference} == set()
     assert {rule for rule in TriggerRule if rules.count(f"| `{rule}` |") != 2} == set()
+
+
+def test_every_transition_is_in_the_table_of_its_machine() -> None:
+    sections = (DOCS / "states.md").read_text().split("\n## ")[1:]
+    for section, steps in zip(
+        sections, (TASK_INSTANCE_TRANSITIONS, DAG_RUN_TRANSITIONS, BACKFILL_TRANSITIONS), strict=True
+    ):
+        rows = [line.split(" | ") for line in section.splitlines() if line.count(" | ") == 3]
+        told = {
+            (before, row[3].strip(" |"), row[1], row[0].strip("| ")) for row in rows for before in row[2].split(", ")
+        }
+        assert {(f"`{step.before}`", f"`{step.after}`", step.actor, f"`{step.cause}`") for step in steps} <= told
 
 
 def test_no_type_is_without_a_word(writer: dict[str, Any]) -> None:

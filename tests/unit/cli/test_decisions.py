@@ -1,6 +1,6 @@
 """-v reads the planner's decisions aloud in Airflow's words, once each."""
 
-from tailrace.cli.decisions import DecisionTeller, decision_lines
+from tailrace.cli.decisions import DecisionLog, decision_lines
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.messages import Sentence
@@ -42,7 +42,7 @@ def test_map_index_is_shown_where_there_is_one() -> None:
 
 
 def test_the_same_answer_is_said_once_and_a_new_one_again() -> None:
-    teller = DecisionTeller()
+    teller = DecisionLog()
     assert list(teller.lines([waiting("0 of 2 done.")]))
     assert not list(teller.lines([waiting("0 of 2 done.")]))
     assert list(teller.lines([waiting("1 of 2 done.")]))
@@ -50,20 +50,20 @@ def test_the_same_answer_is_said_once_and_a_new_one_again() -> None:
 
 
 def test_counts_of_a_full_pool_do_not_flood() -> None:
-    teller = DecisionTeller()
+    teller = DecisionLog()
     assert list(teller.lines([waiting("3 of 4 slots taken.", "Pool Slots Available")]))
     assert not list(teller.lines([waiting("4 of 4 slots taken.", "Pool Slots Available")]))
 
 
 def test_a_step_without_decisions_forgets_nothing() -> None:
-    teller = DecisionTeller()
+    teller = DecisionLog()
     assert list(teller.lines([waiting("x")]))
     assert not list(teller.lines([]))
     assert not list(teller.lines([waiting("x")]))
 
 
 def test_only_what_changed_is_said_again() -> None:
-    teller = DecisionTeller()
+    teller = DecisionLog()
     list(teller.lines([waiting("0 of 2 done.")]))
     assert list(teller.lines([waiting("1 of 2 done.")])) == [
         f"Dependencies not met for {SHOWN}, dependency 'Trigger Rule' FAILED: 1 of 2 done."

@@ -5,7 +5,7 @@ import pytest
 from tailrace.cli.meter import Meter, rate_text
 from tailrace.cli.progress import progress_line
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.runtime.listening import Progress
+from tailrace.runtime.listeners import Progress
 
 RUN, TASK = DagRunState, TaskInstanceState
 

@@ -16,7 +16,7 @@ from tailrace.cli.log_text import log_text
 from tailrace.cli.meter import Reading
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
-from tailrace.runtime.listening import Progress
+from tailrace.runtime.listeners import Progress
 from tests.unit.cli.test_tables import Terminal
 from tests.unit.model.test_printable import TEXT, steers
 

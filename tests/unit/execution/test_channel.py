@@ -57,7 +57,7 @@ def answering(worker: WorkerEnd, values: Callable[[dict[str, Any]], Any], stop: 
         while not stop.is_set() and not worker.hung_up:
             select.select([worker.fileno()], [], [], 0.01)
             while (question := worker.receive()) is not None:
-                worker.send({"answers": question["id"], "value": values(question)})
+                worker.send({"reply_to": question["id"], "value": values(question)})
                 while worker.sending:
                     worker.go_on()
 
@@ -95,11 +95,11 @@ def test_an_answer_that_an_exception_interrupted_is_nobody_elses(ends: Ends) -> 
     worker, task, raw = ends
     for half in range(4):
         with pytest.raises(TimeoutError):
-            with _interrupted(task, b"" if half == 0 else b'{"answers": 1, "value": "half'):
+            with _interrupted(task, b"" if half == 0 else b'{"reply_to": 1, "value": "half'):
                 task.ask({"query": half})
         question = worker.receive()
         assert question is not None and question["query"] == half
-        worker.send({"answers": question["id"], "value": f"late {half}"})
+        worker.send({"reply_to": question["id"], "value": f"late {half}"})
     stop = threading.Event()
     thread = answering(worker, lambda question: question["query"], stop)
     answer = task.ask({"query": "next"})
@@ -128,7 +128,7 @@ def test_after_the_outcome_nobody_asks(ends: Ends) -> None:
     with pytest.raises(NotToBeAsked, match="the try has ended"):
         task.ask({"query": 1})
     assert worker.receive() == {"kind": "success"}
-    worker.send({"answers": 1, "late": True})
+    worker.send({"reply_to": 1, "late": True})
     worker.send({"key": {}, "again": True})
     assert task.receive() == {"key": {}, "again": True}
 
@@ -175,7 +175,7 @@ def test_who_asks_and_takes_no_answer_fills_no_memory(ends: Ends) -> None:
     worker, _, raw = ends
     raw.sendall(encode({"query": 1}) * 20)
     assert worker.receive() == {"query": 1}
-    worker.send({"answers": 1, "value": "x" * 10_000_000})
+    worker.send({"reply_to": 1, "value": "x" * 10_000_000})
     assert worker.sending
     assert worker.receive() is None, "the next question is heard once this answer is taken"
     raw.close()

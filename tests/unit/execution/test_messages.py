@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tailrace.effects.tries import TryOutcome, Unreadable, XComQuery
 from tailrace.execution.channel import ProtocolError, decode, encode
-from tailrace.execution.messages import answer_to, outcome_in, question_in
+from tailrace.execution.messages import outcome_in, question_in, reply_to
 from tailrace.model.json_values import require_storable
 from tailrace.model.names import wrong_with_key
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
@@ -134,5 +134,5 @@ def test_whatever_is_said_to_be_a_question_can_be_asked_or_is_garbled(
 
 
 def test_an_answer_begins_as_the_task_waits_for_it() -> None:
-    assert encode(answer_to(7, (("a", -1, 1),))) == b'{"answers": 7, "xcom": [["a", -1, 1]]}\n'
-    assert encode(answer_to(8, Unreadable("too much"))) == b'{"answers": 8, "refused": "too much"}\n'
+    assert encode(reply_to(7, (("a", -1, 1),))) == b'{"reply_to": 7, "xcom": [["a", -1, 1]]}\n'
+    assert encode(reply_to(8, Unreadable("too much"))) == b'{"reply_to": 8, "refused": "too much"}\n'

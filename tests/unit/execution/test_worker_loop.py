@@ -8,21 +8,21 @@ import pytest
 
 from tailrace.effects.requests import (
     Accepted,
-    AnswerTask,
     AwaitTask,
     ClaimTry,
     DropTask,
     Effect,
     KillTask,
     NextTry,
+    NotifyExecutor,
     Parked,
     ParkTask,
     ReadXCom,
     RenewLease,
+    ReplyToTask,
     ReportOutcome,
     StartTask,
     StillRunning,
-    TellExecutor,
 )
 from tailrace.effects.tries import (
     Claim,
@@ -116,16 +116,16 @@ def test_the_process_is_parked_then_claimed_then_started() -> None:
     assert (request.request.worker, request.request.task) == (WORKER, TASK)
     assert (request.request.try_number, request.request.lease_seconds) == (1, 15.0)
     assert reported(asked).after.state is TaskInstanceState.SUCCESS
-    assert asked[6:] == [TellExecutor(SUBMISSION), NextTry()]
+    assert asked[6:] == [NotifyExecutor(SUBMISSION), NextTry()]
 
 
 def test_a_refused_claim_starts_nothing() -> None:
     asked = drive([SUBMISSION, PARKED, REFUSED, None, None, None])
-    assert names(asked) == ["NextTry", "ParkTask", "ClaimTry", "DropTask", "TellExecutor", "NextTry"]
+    assert names(asked) == ["NextTry", "ParkTask", "ClaimTry", "DropTask", "NotifyExecutor", "NextTry"]
 
 
 def test_without_a_process_nothing_is_claimed() -> None:
-    assert names(drive([SUBMISSION, None, None, None])) == ["NextTry", "ParkTask", "TellExecutor", "NextTry"]
+    assert names(drive([SUBMISSION, None, None, None])) == ["NextTry", "ParkTask", "NotifyExecutor", "NextTry"]
 
 
 def test_mark_success_runs_no_user_code() -> None:
@@ -139,7 +139,7 @@ def test_an_xcom_query_is_answered_and_the_wait_goes_on() -> None:
     values = (("extract", -1, 5),)
     asked = drive([SUBMISSION, PARKED, claim(), None, QUERY, values, None, SUCCESS, Accepted("success"), None, None])
     middle = asked[4:8]
-    assert middle == [AwaitTask(4.0), ReadXCom(QUERY), AnswerTask(values), AwaitTask(4.0)]
+    assert middle == [AwaitTask(4.0), ReadXCom(QUERY), ReplyToTask(values), AwaitTask(4.0)]
 
 
 def test_the_lease_is_renewed_each_time_the_wait_is_over() -> None:
@@ -157,7 +157,7 @@ def test_a_try_that_must_stop_is_ended_gently_and_keeps_its_lease_until_it_has()
     asked = drive([SUBMISSION, PARKED, claim(), None, *answers, Accepted("none"), None, None])
     assert names(asked)[4:-2] == [
         *("AwaitTask", "RenewLease", "AwaitTask", "RenewLease", "StopTask"),
-        *("AwaitTask", "RenewLease", "AwaitTask", "ReadXCom", "AnswerTask", "AwaitTask", "ReportOutcome"),
+        *("AwaitTask", "RenewLease", "AwaitTask", "ReadXCom", "ReplyToTask", "AwaitTask", "ReportOutcome"),
     ]
     assert reported(asked).outcome == stopped
 
@@ -225,7 +225,7 @@ def test_an_outcome_that_cannot_be_stored_is_a_failed_try(changes: dict[str, Any
         OutcomeKind.FAILED, "its outcome cannot be stored: a value cannot be stored: NUL\\x00"
     )
     assert (second.claim, second.after.state) == (won, state)
-    assert names(asked)[-2:] == ["TellExecutor", "NextTry"]
+    assert names(asked)[-2:] == ["NotifyExecutor", "NextTry"]
 
 
 def test_a_store_that_cannot_hold_even_a_plain_failure_is_our_bug() -> None:
@@ -264,7 +264,7 @@ def test_a_run_whose_conf_cannot_be_read_fails_its_tries_and_starts_nothing() ->
 def test_a_question_that_cannot_be_answered_is_answered_all_the_same() -> None:
     no = Unreadable("too much")
     asked = drive([SUBMISSION, PARKED, claim(), None, QUERY, no, None, SUCCESS, Accepted("success"), None, None])
-    assert AnswerTask(no) in asked
+    assert ReplyToTask(no) in asked
 
 
 def test_a_refused_report_is_no_reason_to_stop_working() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tailrace.effects.requests import StopStarting, TerminateTasks, WaitResult
-from tailrace.jobs.stepping import Ending, JobMemory, heed
+from tailrace.jobs.lane_step import Ending, JobMemory, handle_interrupt
 
 ONE = WaitResult(drain=True)
 TWO = WaitResult(drain=True, terminate=True)
@@ -13,15 +13,15 @@ THREE = WaitResult(drain=True, terminate=True, kill=True)
 BEGIN_NO_MORE, END, KILL = StopStarting(), TerminateTasks(), TerminateTasks(at_once=True)
 
 
-def asked(*woken: WaitResult) -> Iterator[object]:
+def asked(*waited: WaitResult) -> Iterator[object]:
     memory = JobMemory()
-    for each in woken:
-        yield from heed(each, memory)
-    assert memory.stopping is (Ending.DRAINED if woken[-1] == ONE else Ending.TERMINATED)
+    for each in waited:
+        yield from handle_interrupt(each, memory)
+    assert memory.stopping is (Ending.DRAINED if waited[-1] == ONE else Ending.TERMINATED)
 
 
 @pytest.mark.parametrize(
-    ("woken", "effects"),
+    ("waited", "effects"),
     [
         ((ONE,), [BEGIN_NO_MORE]),
         ((ONE, ONE), [BEGIN_NO_MORE]),
@@ -32,5 +32,5 @@ def asked(*woken: WaitResult) -> Iterator[object]:
         ((THREE, THREE), [BEGIN_NO_MORE, KILL]),
     ],
 )
-def test_each_interrupt_is_passed_on_once(woken: tuple[WaitResult, ...], effects: list[object]) -> None:
-    assert list(asked(*woken)) == effects
+def test_each_interrupt_is_passed_on_once(waited: tuple[WaitResult, ...], effects: list[object]) -> None:
+    assert list(asked(*waited)) == effects

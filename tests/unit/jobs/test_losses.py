@@ -6,9 +6,9 @@ import pytest
 
 from tailrace.effects.requests import (
     ApplyPlan,
+    Event,
     FindLost,
     Heartbeat,
-    Note,
     ReadSnapshot,
     ReapDeadJobs,
     Submit,
@@ -55,7 +55,7 @@ def asked(first: Snapshot, second: Snapshot) -> list[Any]:
 
 
 def names(effects: list[Any]) -> list[str]:
-    kept = [effect for effect in effects if not isinstance(effect, (Note, Submit, Wait))]
+    kept = [effect for effect in effects if not isinstance(effect, (Event, Submit, Wait))]
     return [type(effect).__name__ for effect in kept]
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tailrace.effects.requests import ApplyPlan, FindLost, Heartbeat, ReadSnapshot, ReapDeadJobs, Wait
 from tailrace.effects.results import Applied
 from tailrace.jobs.backfill import backfill_loop
-from tailrace.jobs.stepping import Pace, patience
+from tailrace.jobs.lane_step import LoopIntervals, poll_interval
 from tailrace.model.keys import ProcessIdentity
 from tailrace.planning.plan import Plan
 from tailrace.planning.snapshot import Holder, Snapshot
@@ -18,7 +18,7 @@ SPEC = dag("a b")
 HOLDER = Holder(ProcessIdentity("here", "boot", 1, 1), None)
 HELD = {"state": "running", "try_number": 1, "token": 1, "holder": HOLDER}
 OWN = snapshot(SPEC, run(SPEC, tis=task_instances(SPEC, a=HELD, b=HELD)))
-PACE = Pace(poll=1.0, contended=0.2)
+PACE = LoopIntervals(poll=1.0, contended=0.2)
 
 
 def beside_another(own: Snapshot) -> Snapshot:
@@ -44,4 +44,4 @@ def test_runs_that_others_drive_are_looked_at_often(found: Snapshot, seconds: fl
 
 def test_what_is_known_to_come_sooner_is_not_slept_through() -> None:
     soon = Plan(SPEC, 1, wake_at=NOW + timedelta(seconds=0.05))
-    assert patience(OWN, soon, PACE) == pytest.approx(0.05)
+    assert poll_interval(OWN, soon, PACE) == pytest.approx(0.05)

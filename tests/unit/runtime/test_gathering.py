@@ -34,7 +34,7 @@ def waited(seconds: float, *answers: WaitResult) -> tuple[WaitResult, int]:
         own_identity(),
         15.0,
         plenty=PLENTY,
-        noted=lambda note: None,
+        on_event=lambda event: None,
         watch=lambda woken: None,
     )
     return driver.perform(Wait(seconds)), len(executor.answers)

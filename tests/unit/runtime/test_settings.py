@@ -46,6 +46,15 @@ def test_later_sources_win_and_are_named(tmp_path: Path) -> None:
     assert settings.origins["dags"] == "default"
 
 
+def test_the_sequential_executor_is_the_local_one_with_one_worker(tmp_path: Path) -> None:
+    project(tmp_path, 'workers = 3\nexecutor = "sequential"\n')
+    settings = load(tmp_path)
+    assert (settings.executor, settings.workers) == ("local", 1)
+    assert settings.origins["workers"] == f"file {tmp_path / 'tailrace.toml'}: sequential"
+    settings = load(tmp_path, {"executor": "sequential"}, TAILRACE_WORKERS="4")
+    assert (settings.workers, settings.origins["workers"]) == (1, "option --executor: sequential")
+
+
 def test_project_is_the_nearest_folder_upward(tmp_path: Path) -> None:
     inner = project(tmp_path, "workers = 7\n") / "a" / "b"
     inner.mkdir(parents=True)

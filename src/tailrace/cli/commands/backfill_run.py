@@ -44,7 +44,11 @@ _RANGE = (
 _LIMITS = (
     click.option("--max-active-runs", type=WholeNumber(1), metavar="N", help="Lower the DAG's own limit to N."),
     click.option("-w", "--workers", type=WholeNumber(1), metavar="N", help="How many worker processes."),
-    click.option("--executor", type=click.Choice(EXECUTORS), help="Where tasks run.  [default: local]"),
+    click.option(
+        "--executor",
+        type=click.Choice(EXECUTORS),
+        help="Where tasks run; sequential: local with -w 1.  [default: local]",
+    ),
     click.option(
         "--isolation",
         type=click.Choice(ISOLATIONS),

@@ -11,13 +11,13 @@ from typing import Any
 import click
 
 from tailrace.cli.console import Console, current_console, interrupted_text, plural, state_styled
-from tailrace.cli.decisions import DecisionTeller
+from tailrace.cli.decisions import DecisionLog
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dags_option, settings_with
 from tailrace.cli.remedies import told
-from tailrace.effects.requests import Note
+from tailrace.effects.requests import Event
 from tailrace.errors import CommandError
-from tailrace.runtime.listening import SchedulerStarted
+from tailrace.runtime.listeners import SchedulerStarted
 from tailrace.runtime.settings import EXECUTORS, ISOLATIONS
 from tailrace.service.launch import run_scheduler
 
@@ -31,7 +31,11 @@ _MOST_DAGS_NAMED = 8
 )
 @dags_option
 @click.option("-w", "--workers", type=WholeNumber(1), metavar="N", help="How many worker processes.")
-@click.option("--executor", type=click.Choice(EXECUTORS), help="Where tasks run.  [default: local]")
+@click.option(
+    "--executor",
+    type=click.Choice(EXECUTORS),
+    help="Where tasks run; sequential: local with -w 1.  [default: local]",
+)
 @click.option(
     "--isolation",
     type=click.Choice(ISOLATIONS),
@@ -57,34 +61,32 @@ class SchedulerLog:
     def __init__(self, speaker: Console, clock: Callable[[], datetime]) -> None:
         self._speaker = speaker
         self._clock = clock
-        self._teller = DecisionTeller(remembers=True)
+        self._teller = DecisionLog(remembers=True)
 
-    def started(self, started: SchedulerStarted) -> None:
+    def on_start(self, started: SchedulerStarted) -> None:
         """Say what is scheduled, where, and every notice."""
-        workers = "" if started.executor == "sequential" else f" with {plural(started.workers, 'worker')}"
         named = ", ".join(started.dags) if len(started.dags) <= _MOST_DAGS_NAMED else plural(len(started.dags), "DAG")
-        self.said(
-            f"scheduling {named or 'no DAGs yet'}: {started.executor} executor{workers}, metastore {started.metastore}"
-        )
+        executor = f"{started.executor} executor with {plural(started.workers, 'worker')}"
+        self.on_message(f"scheduling {named or 'no DAGs yet'}: {executor}, metastore {started.metastore}")
         for notice in started.notices:
             self._speaker.notice(notice)
 
-    def said(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """One line."""
         self._speaker.note(f"{self._clock():%H:%M:%S} {text}")
 
-    def noted(self, note: Note) -> None:
+    def on_event(self, event: Event) -> None:
         """Say what became of runs and backfills; under -v, what the planner decided and why."""
         if self._speaker.verbosity:
-            for line in self._teller.lines(note.decisions):
-                self.said(line)
-        if note.text:
-            self.said(told(note.text))
-        for verdict in note.applied.judged if note.applied is not None else ():
+            for line in self._teller.lines(event.decisions):
+                self.on_message(line)
+        if event.text:
+            self.on_message(told(event.text))
+        for verdict in event.applied.judged if event.applied is not None else ():
             inside = f", {verdict.failed_inside.named}" if verdict.failed_inside else ""
             state = state_styled(verdict.state, sys.stderr)
-            self.said(f"{note.dag_id} / {verdict.run_id} {state}{inside}: {verdict.reason}")
+            self.on_message(f"{event.dag_id} / {verdict.run_id} {state}{inside}: {verdict.reason}")
 
-    def interrupted(self, times: int, busy: int) -> None:
+    def on_interrupt(self, times: int, busy: int) -> None:
         """Say what becomes of running tries."""
-        self.said(interrupted_text(times, busy))
+        self.on_message(interrupted_text(times, busy))

@@ -17,14 +17,14 @@ from tailrace.cli.options import WholeNumber, output_option
 from tailrace.errors import CommandError
 from tailrace.simulator.canaries import CANARIES, Canary
 from tailrace.simulator.choices import Replayed, Seeded, whole
-from tailrace.simulator.exploring import PRODUCT, Found, every, explore, one, shorten
+from tailrace.simulator.exploring import PRODUCT, SeedHistory, every, explore, one, shorten
 from tailrace.simulator.history import EXIT_CODES, History, Judgement
 from tailrace.simulator.holes import WORLDS
 from tailrace.simulator.scenario import Scenario, linear
 from tailrace.simulator.searching import Search
 
 _SCENARIOS = ("2016",)
-_PIECEMEAL = "piecemeal-reads"
+_NON_ATOMIC = "non-atomic-reads"
 _CANARY_LIVES = 1
 _TELL_EVERY = 500
 #: The options that choose a way to explore, and what else each of them looks at. Without any, it is --seeds.
@@ -138,7 +138,7 @@ def _explore(wanted: range, processes: int, variant: Canary, worlds: str | None,
     """Stops at the first history that fails, and shortens it."""
     speaker = current_console()
     judged: Counter[str] = Counter()
-    failed: Found | None = None
+    failed: SeedHistory | None = None
     began = time.monotonic()
     for found in explore(wanted.start, len(wanted), variant, worlds, processes=processes):
         judged[str(found.history.judgement)] += 1
@@ -189,7 +189,7 @@ class Bounds(Struct, frozen=True):
 
 def _scenario_2016(world: Scenario, bounds: Bounds, output: str) -> int:
     """A → B, the worker finishing between two reads: false deadlock in the loop of 2016, in no interleaving here."""
-    canary = CANARIES[_PIECEMEAL]
+    canary = CANARIES[_NON_ATOMIC]
     hunt = Search(max(bounds.preemptions, 2), 0)
     caught = next((each for each in every(linear(), hunt, canary) if each.judgement is not Judgement.WELL), None)
     speaker = current_console()

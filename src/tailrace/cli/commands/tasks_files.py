@@ -97,9 +97,9 @@ def test_claim(dag: DagSpec, task_id: str, run: str, now: datetime) -> Claim:
 def _tell(claim: Claim, outcome: TryOutcome) -> None:
     speaker = current_console()
     when = show_moment(claim.logical_date, ZoneInfo("UTC"))
-    said = f"{claim.task_instance.task_id} @ {when}: {outcome.kind.words}"
+    summary = f"{claim.task_instance.task_id} @ {when}: {outcome.kind.words}"
     if outcome.error:
-        said += f": {outcome.error}"
-    speaker.note(f"{said} (nothing was recorded)")
+        summary += f": {outcome.error}"
+    speaker.note(f"{summary} (nothing was recorded)")
     for key, value in outcome.xcoms.items():
         speaker.note(visible_line(f"would push {key} = {value!r}"))

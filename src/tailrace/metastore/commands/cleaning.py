@@ -44,7 +44,7 @@ from tailrace.metastore.db.tables import (
     xcom,
 )
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.metastore.plans.capacity import lock_dag
+from tailrace.metastore.plans.guards import lock_dag
 from tailrace.metastore.plans.lookback import closed_looked_at
 from tailrace.metastore.writes.records import Author, cleaned_row, insert_history, record
 from tailrace.metastore.writes.specs import spec_from

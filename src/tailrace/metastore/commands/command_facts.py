@@ -22,7 +22,7 @@ from tailrace.metastore.plans.lookback import read_previous
 from tailrace.metastore.plans.rows import job_alive
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import CLOSED, BackfillState, DagRunState, JobState
+from tailrace.model.states import CLOSED, BackfillState, DagRunState, JobKind, JobState
 from tailrace.planning.commands import (
     CommandFacts,
     CommandScope,
@@ -30,9 +30,6 @@ from tailrace.planning.commands import (
     KnownBackfill,
 )
 from tailrace.planning.plan import Dependency
-
-#: What a scheduler's row in ``job`` is called.
-SCHEDULER = "scheduler"
 
 _PAST, POOL = Dependency.PREVIOUS_RUN, Dependency.POOL_SLOTS
 _OPEN = [state.value for state in DagRunState if state not in CLOSED]
@@ -133,7 +130,7 @@ def _backfills(tx: Transaction, ids: Sequence[int], now: Moment) -> dict[int, Kn
     for kind, backfill_id, state, *lease in tx.rows(_JOBS):
         if not job_alive(state, lease[0], lease[1], lease[2], now):
             continue
-        scheduler = scheduler or kind == SCHEDULER
+        scheduler = scheduler or kind == JobKind.SCHEDULER
         if backfill_id is not None:
             driven.add(backfill_id)
     return {

@@ -17,7 +17,7 @@ from tailrace.metastore.commands.creation import StaleFacts
 from tailrace.metastore.commands.standing import unfinished_wanting
 from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
-from tailrace.metastore.plans.capacity import lock_dag, renew_dag
+from tailrace.metastore.plans.guards import lock_dag, renew_dag
 from tailrace.metastore.writes.backfills import close_backfill
 from tailrace.metastore.writes.records import Author, insert_history, record
 from tailrace.metastore.writes.runs import RunStep, close_run, open_run_again, touch_run

@@ -16,7 +16,7 @@ from tailrace.metastore.commands.intentions import requeue_runs
 from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import backfill, backfill_run, dag, dag_run
 from tailrace.metastore.db.transaction import Transaction, in_batches
-from tailrace.metastore.plans.capacity import renew_dag
+from tailrace.metastore.plans.guards import renew_dag
 from tailrace.metastore.writes.backfills import insert_backfill
 from tailrace.metastore.writes.records import Author, insert_history, record
 from tailrace.metastore.writes.runs import NewRun, Options, insert_runs

@@ -11,7 +11,7 @@ from tailrace.metastore.commands.commanding import carry_out
 from tailrace.metastore.commands.creation import StaleFacts, lock_dag_row
 from tailrace.metastore.db.tables import OCCUPYING_SQL, backfill, dag, dag_run, pool, task_instance
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.metastore.plans.capacity import lock_dag
+from tailrace.metastore.plans.guards import lock_dag
 from tailrace.metastore.views.loaded import loaded_structure
 from tailrace.metastore.writes.records import Author, insert_history, pool_row, record
 from tailrace.model.spec import DEFAULT_POOL

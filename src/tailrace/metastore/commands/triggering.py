@@ -9,7 +9,7 @@ from tailrace.errors import InternalError
 from tailrace.metastore.commands.creation import StaleFacts, lock_dag_row
 from tailrace.metastore.db.tables import dag, dag_run
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.metastore.plans.capacity import renew_dag
+from tailrace.metastore.plans.guards import renew_dag
 from tailrace.metastore.writes.records import Author, insert_history, record
 from tailrace.metastore.writes.runs import NewRun, Options, insert_runs
 from tailrace.metastore.writes.structures import Structures

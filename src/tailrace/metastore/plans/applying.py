@@ -14,8 +14,7 @@ from tailrace.effects.results import Applied, Stale
 from tailrace.effects.tries import Submission
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.activation import activate_runs, adopt_tasks, requeue_running, take_over_runs
-from tailrace.metastore.plans.capacity import (
-    Occupancy,
+from tailrace.metastore.plans.guards import (
     count_occupants,
     dag_version,
     lock_dag,
@@ -33,6 +32,7 @@ from tailrace.metastore.writes.task_instances import StateChange, change_states
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor
+from tailrace.planning.occupancy import Occupancy
 from tailrace.planning.plan import (
     Plan,
     RunActivation,

@@ -16,8 +16,8 @@ from tailrace.metastore.db.clock import Moment
 from tailrace.metastore.db.tables import OCCUPYING_SQL, OPEN_RUN_SQL, backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.tables import dag as dag_table
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.metastore.plans.capacity import RUNNING_SQL, count_occupants, dag_version, limited
 from tailrace.metastore.plans.failed_inside import failures_of_backfills
+from tailrace.metastore.plans.guards import RUNNING_SQL, count_occupants, dag_version, limited
 from tailrace.metastore.plans.lookback import read_previous
 from tailrace.metastore.plans.rows import (
     RUN_STATES,
@@ -33,7 +33,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.sharing import has_work_to_spare, runs_to_share
-from tailrace.planning.snapshot import BackfillView, RunView, Snapshot, StrayTry, TaskInstanceView
+from tailrace.planning.snapshot import BackfillView, PoolView, RunView, Snapshot, StrayTry, TaskInstanceView
 
 _BY_ID = itemgetter(1)
 
@@ -153,7 +153,7 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         runs=runs,
         candidates=candidates,
         **past_facts(tx, dag, [run.id for run in (*runs, *candidates)]),
-        pools=occupancy.views(),
+        pools={name: PoolView(name, slots, occupancy.occupied.get(name, 0)) for name, slots in occupancy.slots.items()},
         dag_active_runs=len(running),
         dag_active_tasks=occupancy.dag_active,
         task_active=limited(dag, occupancy.task_active),

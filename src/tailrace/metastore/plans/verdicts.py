@@ -12,7 +12,7 @@ from sqlalchemy import Select, bindparam, literal_column, select
 from tailrace.effects.results import Stale, StaleKind
 from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import backfill, backfill_run
-from tailrace.metastore.plans.capacity import pool_sizes, renew_dag
+from tailrace.metastore.plans.guards import pool_sizes, renew_dag
 from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.plans.rows import RUN_STATES
 from tailrace.metastore.plans.wanted import ANY_FAILED, COUNTS_BY_STATE

@@ -13,14 +13,14 @@ from tailrace.metastore.db.tables import OCCUPYING_SQL, capacity_wait, dag_run, 
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.locking import Workspace
 from tailrace.metastore.plans.rows import job_alive
-from tailrace.model.states import DagRunState, JobState
+from tailrace.model.states import DagRunState, JobKind, JobState
 from tailrace.planning.fairness import pool_resource, runs_resource, tasks_resource
 from tailrace.planning.plan import Plan, Wait
 from tailrace.planning.snapshot import Contender
 
 #: Whether there is any lane but this one: another job, or a scheduler, which has several. Part of another statement.
 OTHER_LANES = exists(literal_column("1")).where(
-    text(f"job.state = '{JobState.RUNNING}'"), or_(job.c.id != bindparam("this_job"), job.c.kind == "scheduler")
+    text(f"job.state = '{JobState.RUNNING}'"), or_(job.c.id != bindparam("this_job"), job.c.kind == JobKind.SCHEDULER)
 )
 
 _WAITS = (

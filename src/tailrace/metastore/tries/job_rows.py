@@ -12,7 +12,7 @@ from tailrace.metastore.plans.rows import job_alive
 from tailrace.metastore.plans.waits import end_waits
 from tailrace.metastore.writes.records import record
 from tailrace.model.keys import ProcessIdentity
-from tailrace.model.states import JobState
+from tailrace.model.states import JobKind, JobState
 from tailrace.planning.explained import JobTrouble
 
 _START = insert(job).returning(job.c.id)
@@ -42,13 +42,13 @@ _RUNNING_ON = (
 _MOST_FILES = 200
 
 _SCHEDULERS = select(job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds).where(
-    text(f"job.state = '{JobState.RUNNING}'"), job.c.kind == "scheduler"
+    text(f"job.state = '{JobState.RUNNING}'"), job.c.kind == JobKind.SCHEDULER
 )
 
 
 def start_job(
     tx: Transaction,
-    kind: str,
+    kind: JobKind,
     identity: ProcessIdentity,
     dag_id: str | None,
     backfill_id: int | None,

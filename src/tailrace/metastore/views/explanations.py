@@ -33,7 +33,7 @@ from tailrace.metastore.views.summaries import stored_blocker
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, JobState
+from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, JobKind, JobState
 from tailrace.model.transitions import Cause
 from tailrace.planning.explained import JobFacts, RunFacts, TaskInstanceFacts, TryFacts, WantedBy
 from tailrace.planning.snapshot import RunView, Snapshot
@@ -217,7 +217,7 @@ def _drivers(
     wanting = {each.backfill_id: each for each in wanted_by if each.state in _OPEN}
     scheduled = live or any(each.detached for each in wanting.values())
     may = [each for each in jobs if each.alive and each != owner and each.backfill_id in wanting]
-    may += [each for each in jobs if each.alive and each != owner and scheduled and each.kind == "scheduler"]
+    may += [each for each in jobs if each.alive and each != owner and scheduled and each.kind == JobKind.SCHEDULER]
     return (*([owner] if owner is not None and owner.alive else []), *may)
 
 

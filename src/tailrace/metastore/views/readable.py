@@ -21,7 +21,7 @@ from tailrace.metastore.db.tables import metadata
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.writes.evidence import StoredBlocker
 from tailrace.model.keys import RunType
-from tailrace.model.states import BackfillState, DagRunState, JobState, TaskInstanceState
+from tailrace.model.states import BackfillState, DagRunState, JobKind, JobState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import DateAction, Reprocess
 
@@ -33,7 +33,7 @@ _WORDS: Mapping[str, Iterable[str]] = {
     "backfill_run.action": DateAction,
     "dag_run.state": DagRunState,
     "dag_run.run_type": RunType,
-    "job.kind": ("backfill", "scheduler"),
+    "job.kind": JobKind,
     "job.state": JobState,
     "task_instance.state": TaskInstanceState,
     "task_instance.stopping_to": TaskInstanceState,

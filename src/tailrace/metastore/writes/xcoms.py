@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, func, insert, select
 
-from tailrace.effects.tries import Json, Unreadable, XComAnswer, XComQuery
+from tailrace.effects.tries import Json, Unreadable, XComQuery, XComReply
 from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import dag_run, task_instance, xcom
 from tailrace.metastore.db.transaction import Transaction
@@ -52,7 +52,7 @@ def write_xcoms(tx: Transaction, task_instance_id: int, values: Mapping[str, Jso
     tx.change_many(_INSERT, rows)
 
 
-def read_xcoms(tx: Transaction, query: XComQuery) -> XComAnswer:
+def read_xcoms(tx: Transaction, query: XComQuery) -> XComReply:
     """The values asked for; Unreadable when they are too many, or when one is no JSON (somebody else wrote it)."""
     found: list[Any] = []
     size = 0

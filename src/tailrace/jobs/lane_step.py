@@ -1,4 +1,4 @@
-"""What every job's loop does: heed interrupts, stay alive, and take one planning step over one snapshot.
+"""What every job's loop does: handle interrupts, stay alive, and take one planning step over one snapshot.
 
 A loop has *lanes*: a backfill job one, a scheduler many. A lane's step is read, decide, apply, submit; it remembers
 nothing that a decision leans on. What is remembered (which tries were offered to the executor) only saves work.
@@ -16,9 +16,9 @@ from msgspec.structs import replace
 from tailrace.effects.requests import (
     ApplyPlan,
     Effect,
+    Event,
     FindLost,
     Heartbeat,
-    Note,
     StopStarting,
     Submit,
     TerminateTasks,
@@ -46,7 +46,7 @@ class Ending(StrEnum):
     DISOWNED = "disowned"  # others took this job for dead and may have taken its runs
 
 
-class Pace(Struct, frozen=True):
+class LoopIntervals(Struct, frozen=True):
     """How often a loop does what nothing else prompts, in seconds.
 
     ``poll`` bounds how long a person's command or another job's work goes unnoticed.
@@ -79,10 +79,10 @@ class JobMemory:
         """The memory of this lane, new at first."""
         return self.lanes.setdefault(key, LaneMemory())
 
-    def is_due(self, now: datetime, pace: Pace) -> bool:
+    def is_due(self, now: datetime, intervals: LoopIntervals) -> bool:
         """Whether a heartbeat is due. A clock that jumped back counts as due."""
         last = self.last_heartbeat
-        return last is None or not timedelta(0) <= now - last < timedelta(seconds=pace.heartbeat)
+        return last is None or not timedelta(0) <= now - last < timedelta(seconds=intervals.heartbeat)
 
     def forget_offers(self) -> None:
         """Offer every queued try again."""
@@ -103,11 +103,13 @@ class Stepped(Struct, frozen=True):
     progress: bool  # something landed that may let the next step do more at once
 
 
-def step(snapshot: Snapshot, lane: LaneMemory, memory: JobMemory, pace: Pace) -> Generator[Effect[Any], Any, Stepped]:
+def step(
+    snapshot: Snapshot, lane: LaneMemory, memory: JobMemory, intervals: LoopIntervals
+) -> Generator[Effect[Any], Any, Stepped]:
     """One planning step: decide from the snapshot alone, apply, then offer what is queued to the executor."""
     snapshot = yield from _with_losses(snapshot, lane)
-    if snapshot.contenders and pace.backfill_weight != 1.0:
-        snapshot = replace(snapshot, backfill_weight=pace.backfill_weight)
+    if snapshot.contenders and intervals.backfill_weight != 1.0:
+        snapshot = replace(snapshot, backfill_weight=intervals.backfill_weight)
     decided = plan(snapshot)
     if memory.stopping is not None:
         decided = _without_new_work(snapshot, decided)
@@ -118,7 +120,7 @@ def step(snapshot: Snapshot, lane: LaneMemory, memory: JobMemory, pace: Pace) ->
         offers = _to_offer(snapshot, decided, applied, lane)
         if offers:
             yield from ask(Submit(offers))
-    yield from ask(Note(decided.decisions, applied, dag_id=snapshot.dag.dag_id))
+    yield from ask(Event(decided.decisions, applied, dag_id=snapshot.dag.dag_id))
     # Queued steps need the executor's answer first; anything else may open the way to more work right now.
     more = bool(applied.activated or applied.yielded or applied.taken_over or applied.judged or applied.backfill_judged)
     settled = any(step.after is not TaskInstanceState.QUEUED for step in applied.won)
@@ -170,9 +172,11 @@ def _try_key(snapshot: Snapshot, run: RunView, ti: TaskInstanceView) -> TryKey:
     return TryKey(key, ti.try_number)
 
 
-def beat(job_id: int, now: datetime, pace: Pace, memory: JobMemory) -> Generator[Effect[Any], Any, bool]:
+def heartbeat(
+    job_id: int, now: datetime, intervals: LoopIntervals, memory: JobMemory
+) -> Generator[Effect[Any], Any, bool]:
     """Renew the job's lease when it is due."""
-    if not memory.is_due(now, pace):
+    if not memory.is_due(now, intervals):
         return True
     memory.last_heartbeat = now
     memory.look_for_lost()
@@ -185,26 +189,26 @@ def in_flight(snapshot: Snapshot) -> bool:
     return any(ti.state in busy for run in snapshot.runs for ti in run.task_instances)
 
 
-def patience(snapshot: Snapshot, decided: Plan, pace: Pace) -> float:
-    """How long nothing is expected to change by itself, in seconds, at most the pace's poll."""
-    poll = pace.contended if decided.waiting else pace.poll
+def poll_interval(snapshot: Snapshot, decided: Plan, intervals: LoopIntervals) -> float:
+    """How long nothing is expected to change by itself, in seconds, at most ``intervals.poll``."""
+    poll = intervals.contended if decided.waiting else intervals.poll
     if decided.wake_at is None:
         return poll
     return min(poll, max(0.0, (decided.wake_at - snapshot.now).total_seconds()))
 
 
-def heed(woken: WaitResult, memory: JobMemory) -> Generator[Effect[Any], Any, None]:
+def handle_interrupt(waited: WaitResult, memory: JobMemory) -> Generator[Effect[Any], Any, None]:
     """Take in why a wait ended; each interrupt is passed on to the executor once."""
-    if woken.worker_lost:
+    if waited.worker_lost:
         memory.look_for_lost()
-    if woken.terminate and memory.stopping is not Ending.TERMINATED:
-        memory.stopping, memory.killing = Ending.TERMINATED, woken.kill
+    if waited.terminate and memory.stopping is not Ending.TERMINATED:
+        memory.stopping, memory.killing = Ending.TERMINATED, waited.kill
         yield from ask(StopStarting())
-        yield from ask(TerminateTasks(at_once=woken.kill))
-    elif woken.kill and not memory.killing:
+        yield from ask(TerminateTasks(at_once=waited.kill))
+    elif waited.kill and not memory.killing:
         memory.killing = True
         yield from ask(TerminateTasks(at_once=True))
-    elif woken.drain and memory.stopping is None:
+    elif waited.drain and memory.stopping is None:
         memory.stopping = Ending.DRAINED
         yield from ask(StopStarting())
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tailrace.effects.requests import Accepted, CreateDueRuns, Effect, Note, StillRunning, Submit, WaitResult
+from tailrace.effects.requests import Accepted, CreateDueRuns, Effect, Event, StillRunning, Submit, WaitResult
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission, TryOutcome
 from tailrace.model.keys import TaskInstanceKey
@@ -16,7 +16,7 @@ def line(seconds: float, who: str, what: str, seen: str) -> str:
     return f"{seconds:{_WIDTHS[0]}.2f}  {who:<{_WIDTHS[1]}} {what:<{_WIDTHS[2]}} {seen}".rstrip()
 
 
-def words(effect: Effect[Any], answer: Any, several: bool) -> str:
+def describe(effect: Effect[Any], answer: Any, several: bool) -> str:
     """What an effect saw or did. ``several``: the world has several dates, so that tasks are told with theirs."""
     match answer:
         case Snapshot():
@@ -36,14 +36,14 @@ def words(effect: Effect[Any], answer: Any, several: bool) -> str:
         case StillRunning():
             return "still running"
         case WaitResult():
-            return _woken(answer)
+            return _last_wait(answer)
         case Renewal():
             return "" if answer is Renewal.HELD else str(answer)
         case bool():
             return "" if answer else "no"
         case frozenset():
             return f"{len(answer)} lost"
-    if isinstance(effect, Note):
+    if isinstance(effect, Event):
         return "" if effect.text is None else str(effect.text)
     if isinstance(effect, CreateDueRuns):
         return f"runs created: {answer}"
@@ -72,18 +72,18 @@ def _snapshot(snapshot: Snapshot, several: bool) -> str:
 
 
 def _applied(applied: Applied, several: bool) -> str:
-    said = [f"{_name(step.key, several)} {step.before} → {step.after}" for step in applied.won]
-    said += [f"run {_date(verdict.run_id)} {verdict.state}" for verdict in applied.judged]
-    said += [f"runs activated: {len(applied.activated)}"] if applied.activated else []
-    said += [f"runs taken over: {len(applied.taken_over)}"] if applied.taken_over else []
-    said += [f"too late for {_name(step.key, several)} → {step.after}" for step in applied.lost]
-    said += [f"no room for {_name(step.key, several)}" for step in applied.deferred]
-    said += ["backfill judged"] if applied.backfill_judged else []
-    return ", ".join([*said, *map(str, applied.stale)]) or "nothing landed"
+    parts = [f"{_name(step.key, several)} {step.before} → {step.after}" for step in applied.won]
+    parts += [f"run {_date(verdict.run_id)} {verdict.state}" for verdict in applied.judged]
+    parts += [f"runs activated: {len(applied.activated)}"] if applied.activated else []
+    parts += [f"runs taken over: {len(applied.taken_over)}"] if applied.taken_over else []
+    parts += [f"too late for {_name(step.key, several)} → {step.after}" for step in applied.lost]
+    parts += [f"no room for {_name(step.key, several)}" for step in applied.deferred]
+    parts += ["backfill judged"] if applied.backfill_judged else []
+    return ", ".join([*parts, *map(str, applied.stale)]) or "nothing landed"
 
 
-def _woken(woken: WaitResult) -> str:
-    said = [f"tries ended: {woken.finished}"] if woken.finished else []
-    said += ["a worker died"] if woken.worker_lost else []
-    said += ["Ctrl-C twice"] if woken.terminate else ["Ctrl-C"] if woken.drain else []
-    return ", ".join(said)
+def _last_wait(waited: WaitResult) -> str:
+    parts = [f"tries ended: {waited.finished}"] if waited.finished else []
+    parts += ["a worker died"] if waited.worker_lost else []
+    parts += ["Ctrl-C twice"] if waited.terminate else ["Ctrl-C"] if waited.drain else []
+    return ", ".join(parts)

@@ -5,16 +5,14 @@ the guard rows first (the DAG's, then the pools' in name order), counts again, a
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from sqlalchemy import bindparam, case, func, select, text, update
 
 from tailrace.metastore.db.tables import OCCUPYING_SQL, dag, dag_run, pool, task_instance
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.model.spec import DagSpec, TaskSpec
+from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.planning.dependencies import UNLIMITED
-from tailrace.planning.snapshot import PoolView
+from tailrace.planning.occupancy import Occupancy
 
 RUNNING_SQL = f"dag_run.state = '{DagRunState.RUNNING}'"
 _OCCUPYING = text(f"task_instance.{OCCUPYING_SQL}")
@@ -44,50 +42,6 @@ _TASK_OCCUPANTS = (
     .group_by(task_instance.c.task_id, task_instance.c.dag_run_id)
 )
 _RUNNING_RUNS = select(func.count()).where(dag_run.c.dag_id == bindparam("dag_id"), text(RUNNING_SQL))
-
-
-@dataclass(slots=True)
-class Occupancy:
-    """What is taken and what there is, at one moment; counted up as transitions are let in."""
-
-    slots: dict[str, int]
-    occupied: dict[str, int]
-    dag_active: int
-    task_active: dict[str, int] = field(default_factory=dict)
-    run_task_active: dict[tuple[int, str], int] = field(default_factory=dict)
-    stopping: int = 0  # how many are stopping, in any DAG
-
-    def admit(self, dag: DagSpec, task: TaskSpec, pool_name: str, run: int) -> bool:
-        """Take room for one task instance if there is room in its pool, its DAG and its task's limits."""
-        taken = self.occupied.get(pool_name, 0) + task.pool_slots
-        here = self.task_active.get(task.task_id, 0)
-        here_in_run = self.run_task_active.get((run, task.task_id), 0)
-        slots = self.slots.get(pool_name)
-        if slots is None or (slots != UNLIMITED and taken > slots) or self.dag_active >= dag.max_active_tasks:
-            return False
-        if task.max_active_tis_per_dag is not None and here >= task.max_active_tis_per_dag:
-            return False
-        if task.max_active_tis_per_dagrun is not None and here_in_run >= task.max_active_tis_per_dagrun:
-            return False
-        self.occupied[pool_name] = taken
-        self.dag_active += 1
-        self.task_active[task.task_id] = here + 1
-        self.run_task_active[(run, task.task_id)] = here_in_run + 1
-        return True
-
-    def release(self, pool_name: str, slots: int, run: int, task_id: str, *, same_dag: bool = True) -> None:
-        """Give back the room of a task instance that this transaction has just ended; of another DAG: its pool's."""
-        self.occupied[pool_name] = self.occupied.get(pool_name, 0) - slots
-        if not same_dag:
-            return
-        self.dag_active -= 1
-        for counts, key in ((self.task_active, task_id), (self.run_task_active, (run, task_id))):
-            if key in counts:
-                counts[key] -= 1  # type: ignore[index]
-
-    def views(self) -> dict[str, PoolView]:
-        """Each pool with its occupied slots."""
-        return {name: PoolView(name, slots, self.occupied.get(name, 0)) for name, slots in self.slots.items()}
 
 
 def lock_dag(tx: Transaction, dag_id: str) -> None:

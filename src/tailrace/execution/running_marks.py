@@ -8,22 +8,22 @@ the memory), and it counts for none.
 import mmap
 
 
-class Company:
+class RunningMarks:
     """Marks of the workers of one zygote. A mark that was set as the zygote died stays set."""
 
     def __init__(self, workers: int) -> None:
         self._marks = mmap.mmap(-1, max(1, workers))
 
-    def place(self, number: int) -> "Place":
+    def mark(self, number: int) -> "RunningMark":
         """The mark of one worker."""
-        return Place(self._marks, number)
+        return RunningMark(self._marks, number)
 
     def count(self) -> int:
         """How many tries run, or ran as the zygote died."""
         return sum(self._marks[:])
 
 
-class Place:
+class RunningMark:
     """One worker's mark among the others."""
 
     def __init__(self, marks: mmap.mmap, number: int) -> None:
@@ -45,6 +45,6 @@ class Place:
         return not any(mark for number, mark in enumerate(self._marks[:]) if number != self.number)
 
 
-def alone() -> Place:
+def alone() -> RunningMark:
     """The mark of the only worker."""
-    return Company(1).place(0)
+    return RunningMarks(1).mark(0)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from tailrace.effects.requests import Note, WaitResult
+from tailrace.effects.requests import Event, WaitResult
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.backfills import BackfillCreation
 from tailrace.runtime.signals import Interrupts
@@ -35,19 +35,19 @@ class Progress(Struct, frozen=True):
 class Interruptible(Protocol):
     """Is told when somebody asks a job to stop."""
 
-    def interrupted(self, times: int, busy: int) -> None:
+    def on_interrupt(self, times: int, busy: int) -> None:
         """Once: nothing more is started, ``busy`` tries are awaited; twice: they are asked to end; thrice: killed."""
 
 
-def telling_interrupts(listener: Interruptible, interrupts: Interrupts) -> Callable[[WaitResult], None]:
+def watching_interrupts(listener: Interruptible, interrupts: Interrupts) -> Callable[[WaitResult], None]:
     """What a job's driver calls at each wait: each interrupt that has come since is told, once."""
-    told = 0
+    reported = 0
 
-    def watch(woken: WaitResult) -> None:
-        nonlocal told
-        if interrupts.count > told:
-            told = interrupts.count
-            listener.interrupted(told, woken.busy)
+    def watch(waited: WaitResult) -> None:
+        nonlocal reported
+        if interrupts.count > reported:
+            reported = interrupts.count
+            listener.on_interrupt(reported, waited.busy)
 
     return watch
 
@@ -58,16 +58,16 @@ class Listener(Interruptible, Protocol):
     verbose: bool  # whether every decision's dependency answers are wanted
     counting: bool  # whether it wants ``progressed``, which costs a reading of the metastore each time
 
-    def started(self, started: BackfillStarted) -> None:
+    def on_start(self, started: BackfillStarted) -> None:
         """The backfill exists and its job begins."""
 
-    def said(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """Something that a person watching should know."""
 
-    def noted(self, note: Note) -> None:
+    def on_event(self, event: Event) -> None:
         """A planning step decided and applied something (or, verbose, decided to wait)."""
 
-    def progressed(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """Fresh counts; called a few times a second at most."""
 
 
@@ -84,11 +84,11 @@ class SchedulerStarted(Struct, frozen=True):
 class SchedulerListener(Interruptible, Protocol):
     """Watches one scheduler."""
 
-    def started(self, started: SchedulerStarted) -> None:
+    def on_start(self, started: SchedulerStarted) -> None:
         """The DAG files are loaded and the job begins."""
 
-    def said(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """Something that a person reading the log should know."""
 
-    def noted(self, note: Note) -> None:
+    def on_event(self, event: Event) -> None:
         """A planning step decided and applied something, or runs were created."""

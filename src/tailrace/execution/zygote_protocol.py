@@ -13,7 +13,7 @@ from typing import Final
 ORDER: Final = struct.Struct("=iid")
 
 #: To a worker: what has happened (below), a pid, and two numbers about it.
-NEWS: Final = struct.Struct("=iiqi")
+EVENT: Final = struct.Struct("=iiqi")
 
 PARKED: Final = 1  # its start time
 REFUSED: Final = 2  # the errno of what could not be had for it

@@ -13,33 +13,33 @@ from collections.abc import Mapping, Set
 from contextlib import suppress
 
 from tailrace.effects.requests import (
-    AnswerTask,
     AwaitTask,
     DropTask,
     KillTask,
     Parked,
     ParkTask,
+    ReplyToTask,
     StartTask,
     StillRunning,
     StopTask,
 )
 from tailrace.effects.tries import TryOutcome, XComQuery
 from tailrace.execution.channel import ProtocolError
-from tailrace.execution.company import Place, alone
 from tailrace.execution.identity import end_groups, identity_from, kill_group, own_identity, start_time
 from tailrace.execution.lease_clock import LeaseClock
 from tailrace.execution.messages import (
     CANNOT_TELL,
-    answer_to,
     order_for,
     outcome_in,
     question_in,
+    reply_to,
     timed_out,
     waiting_in,
     without_outcome,
 )
+from tailrace.execution.running_marks import RunningMark, alone
 from tailrace.execution.running_try import HELD_UP, STOPPED, TERMINATED, Orders, Run, need_not_end
-from tailrace.execution.shortage import words
+from tailrace.execution.shortage import shortage_text
 from tailrace.execution.zygote import ZygoteGone
 from tailrace.execution.zygote_client import Child, ZygoteClient
 from tailrace.model.outcomes import OutcomeKind
@@ -57,7 +57,7 @@ KILL_SECONDS = 10.0
 _NO_PROCESS = "no process can be had for a task"
 
 
-class TaskPort:
+class TaskRunner:
     """One worker's processes. ``reusable``: (dag id, task id) of tasks that one process may serve after the other.
 
     Whoever is asked to end, by SIGTERM to its group, has ``grace_seconds`` until that is killed.
@@ -65,15 +65,15 @@ class TaskPort:
 
     def __init__(
         self,
-        line: socket.socket,
+        zygote: socket.socket,
         specs: Mapping[str, DagSpec],
         reusable: Set[tuple[str, str]],
         grace_seconds: float,
-        place: Place | None = None,
+        mark: RunningMark | None = None,
     ) -> None:
         self.refusal = ""  # why the last process that was asked for could not be had
-        self._place = place or alone()
-        self._line = ZygoteClient(line)
+        self._mark = mark or alone()
+        self._zygote = ZygoteClient(zygote)
         self._grace_seconds = grace_seconds
         self._specs = specs
         self._reusable = reusable
@@ -83,7 +83,7 @@ class TaskPort:
         self._offered: Child | None = None  # one of these two: parked for the try that is being claimed
         self._run: Run | None = None
         self._lease = LeaseClock()
-        self._deadline_told = True
+        self._deadline_sent = True
 
     def park(self, effect: ParkTask) -> Parked | None:
         """A process that waits for the word; None when there is no such task, or no process to be had.
@@ -117,38 +117,33 @@ class TaskPort:
         timeout = effect.task_spec.execution_timeout
         seconds = None if timeout is None else timeout.total_seconds()
         self._run = Run(child, again, timeout, None if seconds is None else time.monotonic() + seconds)
-        self._place.runs(True)
+        self._mark.runs(True)
         self._lease.seconds = effect.lease_seconds
-        self._deadline_told = self._lease.enough() <= child.deadline <= self._lease.deadline()
+        self._deadline_sent = self._lease.enough() <= child.deadline <= self._lease.deadline()
         try:
             self._prepare(self._run)
             if self._lease.is_late():  # the lease may be over before the task begins: then it must not
                 self._run.ending = HELD_UP
-                self._line.signal(child, signal.SIGKILL)
+                self._zygote.signal(child, signal.SIGKILL)
                 return
         except ZygoteGone:
             return  # ``wait`` finds it as well
         child.end.send(order_for(effect.claim, seconds, self._grace_seconds, again))
 
-    def wait(
-        self, effect: AwaitTask, orders: Orders, until: float = math.inf
-    ) -> TryOutcome | XComQuery | StillRunning | None:
-        """Listen until the task ends or asks, or its lease is due for renewal (a third of it has passed).
-
-        None: ``until`` has passed, or ``orders`` want the process back, and there is nothing to tell yet.
-        """
+    def wait(self, effect: AwaitTask, orders: Orders) -> TryOutcome | XComQuery | StillRunning:
+        """Listen until the task ends or asks, or its lease is due for renewal (a third of it has passed)."""
         assert self._run is not None, "only a started try is waited for"
         run = self._run
         try:
-            return self._wait(run, self._lease.since + effect.seconds, orders, until)
+            return self._wait(run, self._lease.since + effect.seconds, orders)
         except ZygoteGone:
             return self._lost(run)
 
-    def _wait(self, run: Run, due: float, orders: Orders, until: float) -> TryOutcome | XComQuery | StillRunning | None:
+    def _wait(self, run: Run, due: float, orders: Orders) -> TryOutcome | XComQuery | StillRunning:
         self._prepare(run)
         self._follow_orders(run, orders)
-        if run.is_answered:  # it may have the next question ready, and the next: its time goes on all the same
-            run.is_answered = False
+        if run.is_replied:  # it may have the next question ready, and the next: its time goes on all the same
+            run.is_replied = False
             self._enforce(run, time.monotonic())
             if time.monotonic() >= due:
                 return self._due(run)
@@ -160,19 +155,17 @@ class TaskPort:
             if now >= due:
                 return self._due(run)
             self._enforce(run, now)
-            if now >= until or orders.come_back:
-                return None
-            moments = (due, until, run.timeout_at, run.kill_at, run.hung_up_at)
-            first = now if run.has_said_more else min(at for at in moments if at is not None)
-            run.has_said_more = False
+            moments = (due, run.timeout_at, run.kill_at, run.hung_up_at)
+            first = now if run.has_sent_more else min(at for at in moments if at is not None)
+            run.has_sent_more = False
             if self._listen(run, orders, first - now):
                 self._follow_orders(run, orders)
 
-    def answer(self, effect: AnswerTask) -> None:
+    def reply(self, effect: ReplyToTask) -> None:
         """Send a running task the values it asked for."""
         assert self._run is not None, "only a running task asks"
-        self._run.child.end.send(answer_to(self._run.asked, effect.answer))
-        self._run.is_answered = True
+        self._run.child.end.send(reply_to(self._run.asked, effect.reply))
+        self._run.is_replied = True
 
     def stop(self, effect: StopTask) -> None:
         """Ask the running process's whole group to end; ``wait`` tells when it has."""
@@ -185,21 +178,21 @@ class TaskPort:
         if run is None:
             return
         with suppress(ZygoteGone):
-            self._line.signal(run.child, signal.SIGKILL)
+            self._zygote.signal(run.child, signal.SIGKILL)
             give_up = time.monotonic() + KILL_SECONDS
             while not run.child.gone and (left := give_up - time.monotonic()) > 0:
-                self._line.listen(left)
+                self._zygote.listen(left)
         if not run.child.gone:  # the zygote does not answer: then by our own hand
             kill_group(identity_from(run.child.pid, run.child.start))
         self._close(run)
 
     def fileno(self) -> int:
         """The descriptor that has news of the zygote."""
-        return self._line.fileno()
+        return self._zygote.fileno()
 
     def listen(self) -> None:
         """Take what news there are. Raises ZygoteGone."""
-        self._line.listen(0)
+        self._zygote.listen(0)
 
     def rest(self) -> None:
         """Nothing is there to be run: a kept process may wait for as long as it takes."""
@@ -207,7 +200,7 @@ class TaskPort:
 
     def close(self) -> None:
         """Hang up on the zygote: it ends whatever process of this worker is left."""
-        self._line.close()
+        self._zygote.close()
         self._forget(self._next)
         self._forget(self._kept)
         if self._run is not None:
@@ -218,15 +211,15 @@ class TaskPort:
     def _prepare(self, run: Run) -> None:
         """Tell the zygote how long to believe in this worker, and have it park the next process meanwhile."""
         deadline = None
-        if not self._deadline_told:
+        if not self._deadline_sent:
             deadline = self._lease.deadline()
-            self._deadline_told = True
+            self._deadline_sent = True
         if self._next is None and not run.again:
             with suppress(OSError):  # it will be asked for again when it is needed
-                self._next = self._line.park(run.child, deadline)
+                self._next = self._zygote.park(run.child, deadline)
                 return
         if deadline is not None:
-            self._line.deadline(run.child, deadline)
+            self._zygote.deadline(run.child, deadline)
 
     def _listen(self, run: Run, orders: Orders, seconds: float) -> bool:
         """Wait for any news; returns whether the job has said something."""
@@ -236,12 +229,12 @@ class TaskPort:
             poll.register(end.fileno(), select.POLLOUT)
         elif run.outcome is None and not end.hung_up:
             poll.register(end.fileno(), select.POLLIN)
-        poll.register(self._line.fileno(), select.POLLIN)
+        poll.register(self._zygote.fileno(), select.POLLIN)
         if (job := orders.fileno()) >= 0:
             poll.register(job, select.POLLIN)
         ready = dict(poll.poll(max(0.0, seconds) * 1000 + 1))
-        if self._line.fileno() in ready:
-            self._line.listen(0)
+        if self._zygote.fileno() in ready:
+            self._zygote.listen(0)
         if end.sending and end.fileno() in ready:
             end.go_on()
         return job in ready
@@ -258,7 +251,7 @@ class TaskPort:
                     run.asked, query = question_in(message)
                     return query
                 if "waiting" in message:
-                    run.waiting, run.has_said_more = waiting_in(message), True
+                    run.waiting, run.has_sent_more = waiting_in(message), True
                     break
                 run.outcome = outcome_in(message)
                 run.again = run.again and message["again"] is True
@@ -283,12 +276,12 @@ class TaskPort:
 
     def _due(self, run: Run) -> StillRunning:
         self._lease.begin()  # the renewal comes next
-        self._deadline_told = False
+        self._deadline_sent = False
         return StillRunning(run.waiting)
 
     def _waiting_child(self, again: bool) -> Child | None:
         """A process that waits for the word: one that has served, where it may (``again``). None: there is none."""
-        self._line.listen(0)
+        self._zygote.listen(0)
         self._put_off(self._kept, self._lease.enough() if again else math.inf)
         if again and self._kept is not None:
             return self._kept
@@ -296,18 +289,18 @@ class TaskPort:
             self._forget(self._next)  # it died while it waited: its end hangs up before the zygote can tell
         self.refusal = ""
         try:
-            waiting = self._next = self._next or self._line.park()
+            waiting = self._next = self._next or self._zygote.park()
         except OSError as trouble:
-            self.refusal = words(_NO_PROCESS, trouble.errno or 0)
+            self.refusal = shortage_text(_NO_PROCESS, trouble.errno or 0)
             return None
         give_up = time.monotonic() + PARK_SECONDS
         while not waiting.pid:
             left = give_up - time.monotonic()
             if waiting.gone or left <= 0:
                 self._forget(waiting)
-                self.refusal = words(_NO_PROCESS, waiting.refused) if waiting.gone else f"{_NO_PROCESS} in time"
+                self.refusal = shortage_text(_NO_PROCESS, waiting.refused) if waiting.gone else f"{_NO_PROCESS} in time"
                 return None
-            self._line.listen(left)
+            self._zygote.listen(left)
         return waiting
 
     def _put_off(self, kept: Child | None, until: float) -> None:
@@ -318,7 +311,7 @@ class TaskPort:
         if kept.gone or too_late or not kept.end.is_silent:  # what it says now must not be taken for the next try's
             self._forget(kept)
         elif kept.deadline < until:
-            self._line.deadline(kept, math.inf)
+            self._zygote.deadline(kept, math.inf)
 
     def _forget(self, child: Child | None) -> None:
         """Hang up on a process that waits: it ends."""
@@ -329,7 +322,7 @@ class TaskPort:
 
     def _enforce(self, run: Run, now: float) -> None:
         if run.kill_at is not None and now >= run.kill_at:
-            self._line.signal(run.child, signal.SIGKILL)
+            self._zygote.signal(run.child, signal.SIGKILL)
             run.kill_at = now + _LINGER_SECONDS
         elif run.hung_up_at is not None and now >= run.hung_up_at and run.ending is None:
             run.hung_up_at = now + _LINGER_SECONDS
@@ -350,7 +343,7 @@ class TaskPort:
         """Ask the group to end, and kill it when the grace is over."""
         if run.ending is None:
             run.ending = outcome
-            self._line.signal(run.child, signal.SIGTERM)
+            self._zygote.signal(run.child, signal.SIGTERM)
             run.kill_at = time.monotonic() + self._grace_seconds
 
     def _without_outcome(self, child: Child) -> TryOutcome:
@@ -372,14 +365,14 @@ class TaskPort:
         child.end.close()
         if (known := run.ending or run.outcome) is not None:
             return known
-        if self._place.is_alone:
+        if self._mark.is_alone:
             return TryOutcome(OutcomeKind.LOST, "the process that starts tasks died while this try alone ran in it")
         text = "the process that starts tasks died while this try and others ran in it"
         return TryOutcome(OutcomeKind.LOST_TOGETHER, text)
 
     def _close(self, run: Run) -> None:
         self._run = None
-        self._place.runs(False)
+        self._mark.runs(False)
         # Whoever has read this try's lease as run out may kill this group at any time: it must not serve another then.
         if (
             run.again

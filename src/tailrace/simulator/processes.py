@@ -13,7 +13,7 @@ from tailrace.simulator.scenario import Command
 
 
 @dataclass(slots=True)
-class Actor:
+class Process:
     """One loop, stepped effect by effect. ``effect`` is what it asks for now; None once it has ended."""
 
     name: str
@@ -51,7 +51,7 @@ class Actor:
 
 
 @dataclass(slots=True)
-class Job(Actor):
+class Job(Process):
     """A backfill job with its executor: what it was handed, and what it would tell."""
 
     id: int = 0
@@ -73,7 +73,7 @@ class Job(Actor):
 
 
 @dataclass(slots=True)
-class Worker(Actor):
+class Worker(Process):
     """A worker of a job's executor, and the try it has in hand. It may outlive the job."""
 
     job: Job = field(kw_only=True)
