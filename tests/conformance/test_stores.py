@@ -43,7 +43,7 @@ def test_reading_makes_no_metastore(tmp_path: Path) -> None:
     settings = load_settings({}, environ={}, cwd=tmp_path)
     with Stores(settings) as stores:
         assert (stores.existing(), stores.unchanged()) == (None, None)
-        assert views.list_runs(stores, None, None, 10) == views.list_backfills(stores, None, 10) == ()
+        assert views.list_runs(stores, views.Wanted()) == views.list_backfills(stores, None, 10) == ()
         with pytest.raises(CommandError, match="nothing has run here yet"):
             commanding.clear(stores, RunsNamed("dag", ("x",)), ClearRequest(), dry_run=True)
     assert list(tmp_path.iterdir()) == []

@@ -35,7 +35,7 @@ def test_the_interval_that_is_shown_is_the_stored_one(world: World) -> None:
     late = FIRST + DAY + timedelta(hours=7)
     assert world.store.trigger(AB, planned(world, late), world.write_id()) == 1
     right = DataInterval(FIRST, FIRST + DAY)
-    [line] = world.store.list_runs("dag")
+    [line] = world.store.list_runs()
     assert (line.logical_date, line.data_interval) == (late, (right.start, right.end))
     request = BackfillRequest("dag", FIRST, FIRST + 2 * DAY)
     facts = world.store.backfill_facts(AB, request, [DataInterval(late, late + DAY)])

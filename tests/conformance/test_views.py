@@ -1,6 +1,7 @@
 """What people are shown is what is there."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -9,17 +10,19 @@ from tailrace.effects.requests import Accepted
 from tailrace.errors import CommandError
 from tailrace.metastore.db.tables import backfill, dag_run, task_instance
 from tailrace.metastore.db.tables import dag as dag_table
+from tailrace.metastore.views.lists import RunFilter
 from tailrace.metastore.views.summaries import Failures
+from tailrace.metastore.views.task_instances import TaskInstanceFilter
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
-from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.states import BackfillState, DagRunState, JobKind, TaskInstanceState
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.plan import RunVerdict
 from tailrace.planning.planner import plan
 from tailrace.planning.resizing import plan_resize
 from tests.conformance.listening import hearing, plan_of
-from tests.conformance.worlds import DAY, FIRST, World, dag
+from tests.conformance.worlds import DAY, FIRST, LEASE, World, dag
 from tests.telling import lines
 
 AB = dag("a>b")
@@ -155,8 +158,8 @@ def test_runs(world: World, failed: int) -> None:
     assert (second.state, second.reason, second.run_type) == ("failed", "b is upstream_failed", "backfill")
     assert (second.task_instance_counts, third.task_instance_counts) == ({"failed": 1, "upstream_failed": 1}, {})
     assert (second.start, second.end) == (world.clock.now - timedelta(seconds=5), world.clock.now)
-    assert world.store.list_runs("dag", "failed") == (second,)
-    assert world.store.list_runs("unknown") == ()
+    assert world.store.list_runs(RunFilter("dag", "failed")) == (second,)
+    assert world.store.list_runs(RunFilter("unknown")) == ()
     assert world.store.list_runs(limit=1) == (third,)
     assert world.store.runs_of_backfill(failed) == (first, second, third)
     [found] = world.store.find_runs("dag", second.run_id)
@@ -242,11 +245,54 @@ def test_a_pool_in_use_is_not_deleted(world: World) -> None:
         world.store.delete_pool("default_pool", world.write_id())
 
 
-def test_a_backfill_that_is_not_finished_shows_as_paused(world: World, failed: int) -> None:
-    def shown(**columns: object) -> list[str]:
-        world.store._database.write(lambda tx: tx.change(backfill.update().values(**columns)))
-        return [each.state for each in world.store.list_backfills()]
+def test_a_backfill_that_is_not_finished_shows_who_drives_it(world: World) -> None:
+    id, job = world.begun(AB)
 
-    assert shown(paused=True) == ["paused"]
-    assert shown(paused=False) == ["queued"]
-    assert shown(paused=True, state="failed", ended_at=world.clock.now) == ["failed"]
+    def shown(**columns: object) -> tuple[str, tuple[int, ...]]:
+        world.store._database.write(lambda tx: tx.change(backfill.update().values(**columns)))
+        [found], [run] = world.store.list_backfills(), world.store.list_runs()
+        assert run.driven_by == (() if found.state == "paused" and not found.driven_by else found.driven_by)
+        return found.state, found.driven_by
+
+    assert shown(paused=False) == ("queued", (job,)), "its job has only just begun"
+    assert shown(state="running") == ("running", (job,))
+    assert shown(paused=True)[0] == "paused"
+    world.clock.advance(2 * LEASE)
+    assert shown(paused=True) == ("paused", ())
+    assert shown(paused=False) == ("interrupted", ())
+    assert shown(detached=True) == ("interrupted", ()), "it was begun"
+    assert shown(state="queued") == ("queued", ())
+    assert shown(detached=False) == ("interrupted", ()), "its command has gone"
+    scheduler = world.store.start_job(JobKind.SCHEDULER, world.process(), None, None, LEASE, world.write_id())
+    assert shown(detached=True) == ("queued", (scheduler,))
+    ended = {"state": "failed", "ended_at": world.clock.now}
+    assert shown(**ended, paused=True)[0] == "failed"
+    [newest, older] = world.store.list_jobs(10)
+    assert (newest.job_id, newest.state, newest.kind) == (scheduler, "running", "scheduler")
+    assert (older.job_id, older.state, older.backfill_id, older.dag_id) == (job, "lost", id, "dag")
+
+
+def test_task_instances_of_many_runs(world: World, failed: int) -> None:
+    def listed(limit: int = 9, **asked: Any) -> list[tuple[str, str]]:
+        found = world.store.list_task_instances(TaskInstanceFilter(**asked), limit)
+        return [(each.task_id, f"{each.logical_date:%d}") for each in found]
+
+    first, second = f"{FIRST:%d}", f"{FIRST + DAY:%d}"
+    assert listed() == [("a", second), ("b", second), ("a", first), ("b", first)]
+    assert listed(states=("failed", "upstream_failed")) == [("a", second), ("b", second)]
+    assert listed(task_ids=("a",), last=FIRST) == [("a", first)]
+    assert listed(dag_id="dag", first=FIRST + DAY, limit=1) == [("a", second)]
+    assert listed(dag_id="another") == []
+    [run] = world.store.list_runs(RunFilter(failed_tasks=True))
+    assert run.logical_date == FIRST + DAY
+    assert world.store.list_runs(RunFilter(first=FIRST + DAY, last=FIRST + DAY)) == (run,)
+
+
+def test_what_was_marked_shows_as_marked(world: World, failed: int) -> None:
+    world.store._database.write(
+        lambda tx: tx.change(dag_run.update().where(dag_run.c.id == 1).values(mark_success=True))
+    )
+    marked = task_instance.update().where(task_instance.c.dag_run_id == 2, task_instance.c.task_id == "b")
+    world.store._database.write(lambda tx: tx.change(marked.values(cause="marked")))
+    assert [run.marked for run in world.store.list_runs()] == [0, 1, 2]
+    assert [each.marked for each in world.store.task_instances_of(2)] == [False, True]

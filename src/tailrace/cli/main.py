@@ -28,6 +28,7 @@ _COMMANDS = {
     "runs": Lazy("tailrace.cli.commands.runs:runs", "List, show, explain, clear and mark runs."),
     "tasks": Lazy("tailrace.cli.commands.tasks:tasks", "List, try, explain, clear and mark tasks; read logs."),
     "scheduler": Lazy("tailrace.cli.commands.scheduler:scheduler", "Create due runs, drive them and what is detached."),
+    "jobs": Lazy("tailrace.cli.commands.jobs:jobs", "List what drives backfills and schedules."),
     "pools": Lazy("tailrace.cli.commands.pools:pools", "List, set and delete pools."),
     "db": Lazy("tailrace.cli.commands.db:db", "Migrate, check and clean the metastore."),
     "audit": Lazy("tailrace.cli.commands.audit:audit", "Check the whole recorded history."),

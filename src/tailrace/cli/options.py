@@ -100,6 +100,16 @@ def optional_dag_argument(command: F) -> F:
     return click.argument("dag_id", required=False, type=DagId())(command)
 
 
+def dates_options(command: F) -> F:
+    """-s and -e, as ``start`` and ``end``: which logical dates are listed."""
+    for given in (
+        click.option("-e", "--end", metavar="DATE", help="Up to this logical date, its whole day included."),
+        click.option("-s", "--start", metavar="DATE", help="From this logical date on."),
+    ):
+        command = given(command)
+    return command
+
+
 def stores_with() -> "Stores":
     """The metastore of the settings. The database library is loaded by the first command that needs one."""
     stores: Stores = importlib.import_module("tailrace.service.stores").Stores(settings_with(), command_of)

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from tailrace.cli.console import counted, duration
+from tailrace.cli.console import counted, duration, plural
 from tailrace.cli.tables import Column
-from tailrace.metastore.views.lists import Backfill, DagStats, Run, TaskInstanceLine
+from tailrace.metastore.views.jobs import Job
+from tailrace.metastore.views.lists import Backfill, DagStats, Run
+from tailrace.metastore.views.task_instances import TaskInstanceLine, TaskInstanceOfRun
 from tailrace.model.keys import UNMAPPED
 from tailrace.service.dates import show_moment
 
@@ -39,6 +41,19 @@ TASK_INSTANCE_COLUMNS = (
     Column("took", number=True),
     Column("reason"),
 )
+OF_RUNS_COLUMNS = (Column("dag_id"), Column("run_id"), *TASK_INSTANCE_COLUMNS)
+JOB_COLUMNS = (
+    Column("id", number=True),
+    Column("kind"),
+    Column("state", state=True),
+    Column("drives"),
+    Column("host"),
+    Column("pid", number=True),
+    Column("started"),
+    Column("last heartbeat"),
+    Column("ended"),
+    Column("trouble"),
+)
 STATS_COLUMNS = (Column("dag_id"), Column("paused"), Column("runs"), Column("task instances"))
 
 
@@ -51,8 +66,17 @@ def backfill_row(line: Backfill) -> tuple[str, ...]:
         *range_text(line.start, line.end),
         counted(line.runs),
         moment_text(line.created),
-        line.failed_inside.named,
+        driving_note(line) or line.failed_inside.named,
     )
+
+
+def driving_note(line: Backfill) -> str:
+    """Where nobody drives a backfill, that it is so, and what makes somebody."""
+    if line.state == "interrupted":
+        return "no job drives it; the same command continues it"
+    if line.state in ("queued", "running") and not line.driven_by:
+        return "no job drives it; `tailrace scheduler` does"
+    return ""
 
 
 def range_text(first: datetime, last: datetime) -> tuple[str, str]:
@@ -61,11 +85,6 @@ def range_text(first: datetime, last: datetime) -> tuple[str, str]:
     if first.astimezone(_UTC).time() == after.astimezone(_UTC).time() == time(0):
         return f"{first.astimezone(_UTC):%Y-%m-%d}", f"{last.astimezone(_UTC):%Y-%m-%d}"
     return show_moment(first, _UTC), show_moment(last.replace(microsecond=0), _UTC)
-
-
-def _why(state: str, reason: str) -> str:
-    """Nobody asks why something succeeded."""
-    return "" if state == "success" else reason
 
 
 def run_row(line: Run) -> tuple[str, ...]:
@@ -77,8 +96,18 @@ def run_row(line: Run) -> tuple[str, ...]:
         moment_text(line.start),
         _took(line.start, line.end),
         counted(line.task_instance_counts),
-        line.failures.named if line.state == "success" else line.reason,
+        run_reason(line),
     )
+
+
+def run_reason(line: Run) -> str:
+    """Why a run stands as it does; an open one says where nobody drives it, a good one what was not really run."""
+    if line.state in ("queued", "running"):
+        return "" if line.driven_by else "no job drives it"
+    if line.state != "success":
+        return line.reason
+    marked = f"{plural(line.marked, 'task instance')} marked, not run" if line.marked else ""
+    return "; ".join(filter(None, (marked, line.failures.named)))
 
 
 def task_instance_row(line: TaskInstanceLine) -> tuple[str, ...]:
@@ -90,7 +119,30 @@ def task_instance_row(line: TaskInstanceLine) -> tuple[str, ...]:
         str(line.try_number),
         moment_text(line.start),
         _took(line.start, line.end),
-        _why(line.state, line.reason),
+        line.reason if line.state != "success" or line.marked else "",  # nobody asks why something really succeeded
+    )
+
+
+def task_instance_of_run_row(line: TaskInstanceOfRun) -> tuple[str, ...]:
+    """One task instance with its run as a table row."""
+    return (line.dag_id, line.run_id, *task_instance_row(line))
+
+
+def job_row(job: Job) -> tuple[str, ...]:
+    """One job as a table row."""
+    drives = "schedules" if job.backfill_id is None else f"backfill {job.backfill_id} of {job.dag_id}"
+    loading = [f"{name}: {why}" for name, why in (*job.files.items(), *job.dags.items())]
+    return (
+        str(job.job_id),
+        job.kind,
+        job.state,
+        drives,
+        job.host,
+        str(job.pid),
+        moment_text(job.started),
+        moment_text(job.heartbeat),
+        moment_text(job.ended),
+        "; ".join(filter(None, (job.tries, *loading[:1], *([f"{len(loading) - 1} more"] if loading[1:] else [])))),
     )
 
 

@@ -297,7 +297,7 @@ class Metastore(Views):
 
     def is_scheduler_alive(self) -> bool:
         """Whether any scheduler is believed alive."""
-        return self.read(job_rows.is_scheduler_alive)
+        return bool(self.read(job_rows.live_jobs).schedulers)
 
     # --- DAGs ----------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tailrace.errors import CommandError
 from tailrace.execution.logs import log_path
-from tailrace.metastore.views.lists import TaskInstanceLine
+from tailrace.metastore.views.task_instances import TaskInstanceLine
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.suggestions import did_you_mean
 from tailrace.service.stores import Stores

@@ -7,6 +7,7 @@ from msgspec import Struct
 from tailrace.errors import CommandError
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.lists import RunFound
+from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import did_you_mean, in_words
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
@@ -66,16 +67,25 @@ def scope_of(metastore: Metastore, named: RunsNamed) -> CommandScope:
     if not named.runs and named.start is None and named.end is None:
         raise CommandError("no runs given: name them (run ids or logical dates), or say -s START, -e END or both")
     dag = metastore.stored_dag(named.dag_id)
-    zone = zone_named("UTC" if dag is None else dag.schedule.timezone)
-    first, last = _bound(named.start, zone), _bound(named.end, zone)
-    if first is not None and last is not None and first[0] > last[1]:
-        raise CommandError(f"the range ends before it begins: start {named.start} is after end {named.end}")
+    first, last = range_of(dag, named.start, named.end)
     return CommandScope(
         named.dag_id,
         tuple(dict.fromkeys(find_run(metastore, named.dag_id, run).run_id for run in named.runs)),
-        None if first is None else first[0],
-        None if last is None else last[1],
+        first,
+        last,
     )
+
+
+def range_of(dag: DagSpec | None, start: str | None, end: str | None) -> tuple[datetime | None, datetime | None]:
+    """The logical dates from START to END, its whole day included; naive ones in the DAG's zone, else in UTC.
+
+    Raises CommandError for what is no date, and for a range that ends before it begins.
+    """
+    zone = zone_named("UTC" if dag is None else dag.schedule.timezone)
+    first, last = _bound(start, zone), _bound(end, zone)
+    if first is not None and last is not None and first[0] > last[1]:
+        raise CommandError(f"the range ends before it begins: start {start} is after end {end}")
+    return None if first is None else first[0], None if last is None else last[1]
 
 
 def _bound(text: str | None, zone: tzinfo) -> tuple[datetime, datetime] | None:

@@ -1,14 +1,19 @@
 """What the metastore knows of backfills, runs, DAGs and pools, as every interface shows it: fields are the JSON's."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from tailrace.metastore.commands.pools import PoolSummary
-from tailrace.metastore.views.lists import Backfill, DagStats, Run, TaskInstanceLine
+from tailrace.metastore.store import Metastore
+from tailrace.metastore.views.jobs import Job
+from tailrace.metastore.views.lists import Backfill, DagStats, Run, RunFilter
 from tailrace.metastore.views.summaries import Root
+from tailrace.metastore.views.task_instances import TaskInstanceFilter, TaskInstanceLine, TaskInstanceOfRun
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
-from tailrace.service.naming import find_run, removed, require_known
+from tailrace.service.naming import find_run, range_of, removed, require_known
 from tailrace.service.stores import Stores
 from tailrace.service.wording import Blocked, blocked_of, no_backfill
 
@@ -58,12 +63,53 @@ def runs_of_backfill(stores: Stores, backfill_id: int, limit: int) -> tuple[Run,
     return () if metastore is None else metastore.runs_of_backfill(backfill_id, limit)
 
 
-def list_runs(stores: Stores, dag_id: str | None, state: str | None, limit: int) -> tuple[Run, ...]:
-    """Runs, newest logical date first. Raises CommandError for a DAG that has never run."""
+class Wanted(Struct, frozen=True):
+    """What a list is asked for, as a person types it: a DAG and a range of logical dates; None: it is left out."""
+
+    dag_id: str | None = None
+    start: str | None = None
+    end: str | None = None
+    limit: int = 100
+
+
+def list_runs(
+    stores: Stores, wanted: Wanted, state: str | None = None, *, failed_tasks: bool = False
+) -> tuple[Run, ...]:
+    """Runs, newest logical date first; with ``failed_tasks`` only those in which a task failed.
+
+    Raises CommandError for a DAG that has never run, and for dates that are none.
+    """
     metastore = stores.existing()
-    if dag_id is not None:
-        require_known(metastore, dag_id)
-    return () if metastore is None else metastore.list_runs(dag_id, state, limit)
+    if metastore is None:
+        return ()
+    first, last = _range(metastore, wanted)
+    asked = RunFilter(wanted.dag_id, state, first, last, failed_tasks)
+    return metastore.list_runs(asked, wanted.limit)
+
+
+def list_task_instances(
+    stores: Stores, wanted: Wanted, states: tuple[str, ...], task_ids: tuple[str, ...] = ()
+) -> tuple[TaskInstanceOfRun, ...]:
+    """Task instances in these states, newest logical date first. Raises as ``list_runs`` does."""
+    metastore = stores.existing()
+    if metastore is None:
+        return ()
+    first, last = _range(metastore, wanted)
+    asked = TaskInstanceFilter(wanted.dag_id, states, task_ids, first, last)
+    return metastore.list_task_instances(asked, wanted.limit)
+
+
+def list_jobs(stores: Stores, limit: int) -> tuple[Job, ...]:
+    """Jobs, newest first."""
+    metastore = stores.existing()
+    return () if metastore is None else metastore.list_jobs(limit)
+
+
+def _range(metastore: Metastore, wanted: Wanted) -> tuple[datetime | None, datetime | None]:
+    if wanted.dag_id is None:
+        return range_of(None, wanted.start, wanted.end)
+    require_known(metastore, wanted.dag_id)
+    return range_of(metastore.stored_dag(wanted.dag_id), wanted.start, wanted.end)
 
 
 def show_run(stores: Stores, dag_id: str, run: str) -> RunDetails:

@@ -7,8 +7,18 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tailrace.cli.views import backfill_row, interval_text, range_text, run_row, task_instance_row
-from tailrace.metastore.views.lists import Backfill, Run, TaskInstanceLine
+from tailrace.cli.views import (
+    backfill_row,
+    interval_text,
+    job_row,
+    range_text,
+    run_row,
+    task_instance_of_run_row,
+    task_instance_row,
+)
+from tailrace.metastore.views.jobs import Job
+from tailrace.metastore.views.lists import Backfill, Run
+from tailrace.metastore.views.task_instances import TaskInstanceLine, TaskInstanceOfRun
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.service.encoding import json_of
 
@@ -37,6 +47,7 @@ def backfill(**more: Any) -> Backfill:
         "command": "tailrace backfill etl",
         "reason": "",
         "failed_inside": FailedTasks(),
+        "driven_by": (7,),
     }
     return Backfill(**{**values, **more})
 
@@ -97,3 +108,30 @@ def test_a_success_with_failures_inside_says_so() -> None:
 def test_task_instances_that_never_started_and_mapped_ones() -> None:
     line = TaskInstanceLine("a", 2, "upstream_failed", 0, None, None, "b failed")
     assert task_instance_row(line) == ("a[2]", "upstream_failed", "0", "", "", "b failed")
+
+
+def test_what_nobody_drives_is_said() -> None:
+    assert backfill_row(backfill(state="interrupted", driven_by=()))[-1].startswith(
+        "no job drives it; the same command"
+    )
+    assert backfill_row(backfill(state="queued", driven_by=()))[-1].startswith("no job drives it; `tailrace scheduler`")
+    assert run_row(run("queued", ""))[-1] == "no job drives it"
+    assert run_row(replace(run("running", ""), driven_by=(7,)))[-1] == ""
+
+
+def test_what_was_marked_is_no_success_like_another() -> None:
+    assert run_row(replace(run("success", "every leaf succeeded"), marked=2))[-1] == "2 task instances marked, not run"
+    line = TaskInstanceLine("a", -1, "success", 1, FIRST, FIRST, "marked success", marked=True)
+    assert task_instance_row(line)[-1] == "marked success"
+    assert task_instance_row(replace(line, marked=False))[-1] == ""
+    of_run = TaskInstanceOfRun("a", 2, "failed", 1, None, None, "said so", dag_id="etl", run_id="r", logical_date=FIRST)
+    assert task_instance_of_run_row(of_run) == ("etl", "r", "a[2]", "failed", "1", "", "", "said so")
+
+
+def test_a_job_as_a_row() -> None:
+    job = Job(
+        4, "scheduler", "lost", "here", 77, None, None, FIRST, FIRST, None, "", {"a.py": "line 1", "b.py": "x"}, {}
+    )
+    assert job_row(job)[:6] == ("4", "scheduler", "lost", "schedules", "here", "77")
+    assert job_row(job)[-2:] == ("", "a.py: line 1; 1 more")
+    assert job_row(replace(job, backfill_id=3, dag_id="etl", files={}))[3] == "backfill 3 of etl"

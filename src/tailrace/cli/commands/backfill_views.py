@@ -13,7 +13,7 @@ from tailrace.cli.options import (
     stores_with,
 )
 from tailrace.cli.tables import show_table
-from tailrace.cli.views import BACKFILL_COLUMNS, RUN_COLUMNS, backfill_row, run_row
+from tailrace.cli.views import BACKFILL_COLUMNS, RUN_COLUMNS, backfill_row, driving_note, run_row
 from tailrace.service import views
 
 _MOST_RUNS_SHOWN = 30
@@ -54,6 +54,7 @@ def show(backfill_id: int | None, output: str) -> None:
     speaker.answer(f"backfill {shown.backfill_id} of {shown.dag_id}: {state}")
     facts = [shown.reason] if shown.reason and shown.state != "success" else []
     facts += [f"in runs that succeeded, {inside}"] if inside and shown.state != "success" else []
+    facts += [note] if (note := driving_note(shown)) else []
     facts += [f"runs: {counted(shown.runs)}", f"task instances: {counted(shown.task_instances)}"]
     if shown.command:
         facts.append(shown.command)

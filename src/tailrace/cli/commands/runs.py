@@ -6,13 +6,22 @@ import click
 
 from tailrace.cli.console import current_console, state_styled_answer
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
-from tailrace.cli.options import WholeNumber, dag_argument, optional_dag_argument, output_option, say_empty, stores_with
+from tailrace.cli.options import (
+    WholeNumber,
+    dag_argument,
+    dates_options,
+    optional_dag_argument,
+    output_option,
+    say_empty,
+    stores_with,
+)
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import (
     RUN_COLUMNS,
     TASK_INSTANCE_COLUMNS,
     interval_text,
     moment_text,
+    run_reason,
     run_row,
     task_instance_row,
 )
@@ -41,12 +50,22 @@ def runs() -> None:
 @click.command("list", cls=Command)
 @optional_dag_argument
 @click.option("--state", type=click.Choice([str(state) for state in DagRunState]), help="Only runs in this state.")
+@click.option("--failed-tasks", is_flag=True, help="Only runs in which a task failed, those that succeeded too.")
+@dates_options
 @click.option("--limit", type=WholeNumber(1), default=100, show_default=True, help="At most so many.")
 @output_option
-def list_(dag_id: str | None, state: str | None, limit: int, output: str) -> None:
-    """List the runs of DAG_ID, or of every DAG, newest logical date first."""
+def list_(
+    dag_id: str | None,
+    state: str | None,
+    failed_tasks: bool,
+    start: str | None,
+    end: str | None,
+    limit: int,
+    output: str,
+) -> None:
+    """List the runs of DAG_ID, or of every DAG, newest logical date first. Times are in UTC."""
     with stores_with() as stores:
-        found = views.list_runs(stores, dag_id, state, limit)
+        found = views.list_runs(stores, views.Wanted(dag_id, start, end, limit), state, failed_tasks=failed_tasks)
         empty = stores.existing() is None
     if output == "json":
         current_console().answer_json(found)
@@ -71,10 +90,9 @@ def show(dag_id: str, run: str, output: str) -> None:
     if output == "json":
         speaker.answer_json(found)
         return
-    inside = f", {found.failures.named}" if found.state == DagRunState.SUCCESS and found.failures else ""
-    speaker.answer(f"{found.dag_id} / {found.run_id}: {state_styled_answer(found.state)}{inside}")
-    if found.reason:
-        speaker.answer(found.reason)
+    speaker.answer(f"{found.dag_id} / {found.run_id}: {state_styled_answer(found.state)}")
+    for why in dict.fromkeys(filter(None, (found.reason, run_reason(found)))):
+        speaker.answer(why)
     speaker.answer(interval_text(*found.data_interval))
     if found.conf:
         speaker.answer(conf_line(found.conf))

@@ -8,7 +8,7 @@ from tailrace.cli.lazy import Lazy, LazyGroup
 @click.group(
     cls=LazyGroup,
     lazy={
-        "list": Lazy("tailrace.cli.commands.tasks_files:list_", "List a DAG's tasks in topological order."),
+        "list": Lazy("tailrace.cli.commands.tasks_list:list_", "List a DAG's tasks, or instances of them by state."),
         "test": Lazy("tailrace.cli.commands.tasks_files:test", "Run one task here and now; no state is written."),
         "explain": Lazy("tailrace.cli.commands.explain:explain_task_command", "Say what a task waits for, and why."),
         "clear": Lazy("tailrace.cli.commands.tasks_change:clear", "Have a task, and what is below it, done again."),

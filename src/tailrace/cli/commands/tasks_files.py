@@ -1,4 +1,4 @@
-"""``tailrace tasks list|test``: needs only the DAG files. ``test`` runs a task at this terminal."""
+"""``tailrace tasks test``: runs a task at this terminal. It needs only the DAG files."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,11 +6,9 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from tailrace.cli.commands.dags_files import shown_dag, task_json
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
-from tailrace.cli.tables import Column, show_table
+from tailrace.cli.options import dag_argument, dags_option, settings_with
 from tailrace.effects.tries import Claim, TryOutcome
 from tailrace.errors import CommandError
 from tailrace.execution.task_test import run_task_once
@@ -26,21 +24,6 @@ from tailrace.timetable import intervals_between, zone_named
 
 _FAILED = 1
 _WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
-
-
-@click.command("list", cls=Command)
-@dag_argument
-@dags_option
-@output_option
-def list_(dag_id: str, dags: Path | None, output: str) -> None:
-    """List a DAG's tasks in topological order."""
-    spec = shown_dag(dag_id, dags)
-    if output == "json":
-        current_console().answer_json([task_json(task) for task in spec.tasks])
-        return
-    columns = (Column("task_id"), Column("operator"), Column("trigger_rule"), Column("upstream"))
-    rows = [(task.task_id, task.operator, str(task.trigger_rule), ", ".join(task.upstream)) for task in spec.tasks]
-    show_table(columns, rows, empty=f"{dag_id} has no tasks")
 
 
 @click.command(cls=Command)

@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import Select, and_, bindparam, select
 
 from tailrace.metastore.commands.standing import STANDING_RUNS, stand, with_task_instances
-from tailrace.metastore.db.clock import Moment
 from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import (
     backfill,
@@ -15,14 +14,13 @@ from tailrace.metastore.db.tables import (
     dag,
     dag_run,
     dag_version,
-    job,
 )
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.lookback import read_previous
-from tailrace.metastore.plans.rows import job_alive
+from tailrace.metastore.tries.job_rows import live_jobs
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import CLOSED, BackfillState, DagRunState, JobKind, JobState
+from tailrace.model.states import CLOSED, BackfillState, DagRunState
 from tailrace.planning.commands import (
     CommandFacts,
     CommandScope,
@@ -58,15 +56,12 @@ _BACKFILLS = select(
     backfill.c.detached,
     backfill.c.command,
 ).where(backfill.c.id.in_(bindparam("ids", expanding=True)))
-_JOBS = select(
-    job.c.kind, job.c.backfill_id, job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds
-).where(job.c.state == JobState.RUNNING)
 
 
 def read_command_facts(tx: Transaction, scope: CommandScope) -> CommandFacts:
     """What the command's scope holds, of one moment."""
     now = tx.moment
-    named = _backfills(tx, [scope.backfill_id] if scope.backfill_id is not None else [], now)
+    named = _backfills(tx, [scope.backfill_id] if scope.backfill_id is not None else [])
     own = named.get(scope.backfill_id) if scope.backfill_id is not None else None
     dag_id = scope.dag_id if own is None else own.dag_id
     row = tx.row(_DAG, {"dag_id": dag_id})
@@ -85,7 +80,7 @@ def read_command_facts(tx: Transaction, scope: CommandScope) -> CommandFacts:
         runs=runs,
         not_found=not_found,
         deadlocked=found,
-        backfills=_backfills(tx, sorted(wanting), now),
+        backfills=_backfills(tx, sorted(wanting)),
         backfill=own,
     )
 
@@ -122,17 +117,10 @@ def _in_range(scope: CommandScope) -> Select[Any]:
     return _OF_DAG.where(and_(*bounds))
 
 
-def _backfills(tx: Transaction, ids: Sequence[int], now: Moment) -> dict[int, KnownBackfill]:
+def _backfills(tx: Transaction, ids: Sequence[int]) -> dict[int, KnownBackfill]:
     if not ids:
         return {}
-    driven: set[int] = set()
-    scheduler = False
-    for kind, backfill_id, state, *lease in tx.rows(_JOBS):
-        if not job_alive(state, lease[0], lease[1], lease[2], now):
-            continue
-        scheduler = scheduler or kind == JobKind.SCHEDULER
-        if backfill_id is not None:
-            driven.add(backfill_id)
+    jobs = live_jobs(tx)
     return {
         row.id: KnownBackfill(
             id=row.id,
@@ -141,7 +129,7 @@ def _backfills(tx: Transaction, ids: Sequence[int], now: Moment) -> dict[int, Kn
             version=row.version,
             paused=row.paused,
             detached=row.detached,
-            driven=row.id in driven or (row.detached and scheduler),
+            driven=bool(jobs.driving(row.id, detached=row.detached)),
             command=row.command,
         )
         for batch in in_batches(ids)

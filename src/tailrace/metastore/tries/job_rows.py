@@ -1,8 +1,10 @@
 """The rows of jobs: who drives work, and until when they are believed alive. Who is dead is decided by the callers."""
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import bindparam, insert, select, text, update
 
 from tailrace.metastore.db.columns import from_json, to_json
@@ -38,12 +40,27 @@ _RUNNING_ON = (
     .order_by(job.c.id)
 )
 
-
 _MOST_FILES = 200
 
-_SCHEDULERS = select(job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds).where(
-    text(f"job.state = '{JobState.RUNNING}'"), job.c.kind == JobKind.SCHEDULER
+_RUNNING = (
+    select(
+        job.c.id, job.c.kind, job.c.backfill_id, job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds
+    )
+    .where(text(f"job.state = '{JobState.RUNNING}'"))
+    .order_by(job.c.id)
 )
+
+
+class LiveJobs(Struct, frozen=True):
+    """The jobs that are believed alive: those of each backfill, and the schedulers, who drive what is left to them."""
+
+    of_backfills: Mapping[int, tuple[int, ...]]
+    schedulers: tuple[int, ...]
+    all: frozenset[int]
+
+    def driving(self, backfill_id: int, *, detached: bool) -> tuple[int, ...]:
+        """Those that drive this backfill."""
+        return self.of_backfills.get(backfill_id, ()) + (self.schedulers if detached else ())
 
 
 def start_job(
@@ -117,8 +134,13 @@ def jobs_running_on(tx: Transaction, host: str) -> tuple[tuple[int, ProcessIdent
     return tuple((id, ProcessIdentity(*identity)) for id, *identity in tx.rows(_RUNNING_ON, {"on_host": host}))
 
 
-def is_scheduler_alive(tx: Transaction) -> bool:
-    """Whether any scheduler is believed alive."""
-    return any(
-        job_alive(state, until, epoch, seconds, tx.moment) for state, until, epoch, seconds in tx.rows(_SCHEDULERS)
-    )
+def live_jobs(tx: Transaction) -> LiveJobs:
+    """The jobs that are believed alive now."""
+    now, rows = tx.moment, tx.rows(_RUNNING)
+    alive = [row for row in rows if job_alive(row.state, row.lease_until, row.lease_epoch, row.lease_seconds, now)]
+    of_backfills: dict[int, tuple[int, ...]] = {}
+    for row in alive:
+        if row.backfill_id is not None:
+            of_backfills[row.backfill_id] = (*of_backfills.get(row.backfill_id, ()), row.id)
+    schedulers = tuple(row.id for row in alive if row.kind == JobKind.SCHEDULER)
+    return LiveJobs(of_backfills, schedulers, frozenset(row.id for row in alive))

@@ -1,15 +1,26 @@
 """What people are shown: lists and summaries, each read in one transaction. Nothing here is read by a planning step."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, case, exists, func, select
 
-from tailrace.metastore.db.tables import backfill, backfill_run, dag, dag_run, dag_version, task_instance
+from tailrace.metastore.db.tables import (
+    UNFINISHED_BACKFILL,
+    backfill,
+    backfill_run,
+    dag,
+    dag_run,
+    dag_version,
+    task_instance,
+)
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.metastore.plans.failed_inside import Failures, failures_of_backfills, failures_of_runs
+from tailrace.metastore.plans.failed_inside import FAILED, Failures, failures_of_backfills, failures_of_runs
+from tailrace.metastore.tries.job_rows import LiveJobs, live_jobs
+from tailrace.metastore.views.driving import drivers_of
+from tailrace.metastore.views.jobs import Job, list_jobs
 from tailrace.metastore.views.loaded import LoadedDag, loaded_dags
 from tailrace.metastore.views.summaries import (
     BackfillSummary,
@@ -18,13 +29,23 @@ from tailrace.metastore.views.summaries import (
     task_instance_counts,
     wanted_by,
 )
+from tailrace.metastore.views.task_instances import (
+    IS_MARKED,
+    TaskInstanceFilter,
+    TaskInstanceLine,
+    TaskInstanceOfRun,
+    list_task_instances,
+    task_instances_of,
+)
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.json_values import json_or_text
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.failed_tasks import FailedTasks
 
 R = TypeVar("R")
+
+_IS_MARKED = case((IS_MARKED, 1), else_=0)
 
 _MOST_RUNNING_SHOWN = 5
 
@@ -38,8 +59,10 @@ class BackfillProgress(Struct, frozen=True):
 
 
 class Backfill(Struct, frozen=True):
-    """One backfill, as it is shown: fields are the JSON's. ``state`` is paused while it is paused and unfinished,
-    ``runs`` counts its wanted runs by state.
+    """One backfill, as it is shown: fields are the JSON's. ``runs`` counts its wanted runs by state.
+
+    ``state`` is paused while it is paused and unfinished, and interrupted where it was begun, or was not left to
+    schedulers, and no job that is believed alive drives it; ``driven_by`` are those that do.
     """
 
     backfill_id: int
@@ -57,10 +80,16 @@ class Backfill(Struct, frozen=True):
     command: str
     reason: str
     failed_inside: FailedTasks  # in its runs that succeeded
+    detached: bool = False  # left to schedulers
+    driven_by: tuple[int, ...] = ()
 
 
 class Run(Struct, frozen=True):
-    """One run, as it is shown; its task instances are counted by state, those that failed by task."""
+    """One run, as it is shown; its task instances are counted by state, those that failed by task.
+
+    ``driven_by`` are the jobs believed alive that drive an open run, or will; ``marked`` counts the task instances that
+    were given their outcome instead of being run.
+    """
 
     dag_id: str
     run_id: str
@@ -75,6 +104,8 @@ class Run(Struct, frozen=True):
     task_instance_counts: Mapping[str, int]
     failed_tasks: Mapping[str, int]
     upstream_failed_tasks: Mapping[str, int]
+    marked: int = 0
+    driven_by: tuple[int, ...] = ()
 
     @property
     def failures(self) -> FailedTasks:
@@ -82,23 +113,39 @@ class Run(Struct, frozen=True):
         return FailedTasks(self.failed_tasks, self.upstream_failed_tasks)
 
 
+class RunFilter(Struct, frozen=True):
+    """Which runs are listed: of a DAG, in a state, between two logical dates (inclusive), with a failed task inside;
+    what is left out is not asked.
+    """
+
+    dag_id: str | None = None
+    state: str | None = None
+    first: datetime | None = None
+    last: datetime | None = None
+    failed_tasks: bool = False
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """What a run must be like."""
+        if self.dag_id is not None:
+            yield dag_run.c.dag_id == self.dag_id
+        if self.state is not None:
+            yield dag_run.c.state == self.state
+        if self.first is not None:
+            yield dag_run.c.logical_date >= self.first
+        if self.last is not None:
+            yield dag_run.c.logical_date <= self.last
+        if self.failed_tasks:
+            yield exists().where(task_instance.c.dag_run_id == dag_run.c.id, FAILED)
+
+
+ALL_RUNS = RunFilter()
+
+
 class RunFound(Struct, frozen=True):
     """A run that was looked for by name or date: its row and its id."""
 
     id: int
     run_id: str
-
-
-class TaskInstanceLine(Struct, frozen=True):
-    """One task instance of a run, as ``runs show`` lists it."""
-
-    task_id: str
-    map_index: int
-    state: str
-    try_number: int
-    start: datetime | None
-    end: datetime | None
-    reason: str
 
 
 class DagStats(Struct, frozen=True):
@@ -159,14 +206,11 @@ class Views:
         )
         return self.read(lambda tx: _run_lines(tx, wanted))
 
-    def list_runs(self, dag_id: str | None = None, state: str | None = None, limit: int = 100) -> tuple[Run, ...]:
-        """Runs, newest logical date first."""
-        wanted = select(dag_run).order_by(dag_run.c.logical_date.desc(), dag_run.c.id.desc()).limit(limit)
-        if dag_id is not None:
-            wanted = wanted.where(dag_run.c.dag_id == dag_id)
-        if state is not None:
-            wanted = wanted.where(dag_run.c.state == state)
-        return self.read(lambda tx: _run_lines(tx, wanted))
+    def list_runs(self, asked: RunFilter = ALL_RUNS, limit: int = 100) -> tuple[Run, ...]:
+        """The runs that are asked for, newest logical date first."""
+        wanted = select(dag_run).where(*asked.conditions())
+        newest = wanted.order_by(dag_run.c.logical_date.desc(), dag_run.c.id.desc()).limit(limit)
+        return self.read(lambda tx: _run_lines(tx, newest))
 
     def show_run(self, run: int) -> Run:
         """One run (its row). Raises KeyError for one that does not exist."""
@@ -190,20 +234,15 @@ class Views:
 
     def task_instances_of(self, run: int) -> tuple[TaskInstanceLine, ...]:
         """The task instances of a run (its row), in topological order."""
-        wanted = (
-            select(
-                task_instance.c.task_id,
-                task_instance.c.map_index,
-                task_instance.c.state,
-                task_instance.c.try_number,
-                task_instance.c.started_at,
-                task_instance.c.ended_at,
-                task_instance.c.reason,
-            )
-            .where(task_instance.c.dag_run_id == run)
-            .order_by(task_instance.c.id)
-        )
-        return self.read(lambda tx: tuple(TaskInstanceLine(*row) for row in tx.rows(wanted)))
+        return self.read(lambda tx: task_instances_of(tx, run))
+
+    def list_task_instances(self, wanted: TaskInstanceFilter, limit: int) -> tuple[TaskInstanceOfRun, ...]:
+        """The task instances that are wanted, newest logical date first."""
+        return self.read(lambda tx: list_task_instances(tx, wanted, limit))
+
+    def list_jobs(self, limit: int) -> tuple[Job, ...]:
+        """Jobs, newest first."""
+        return self.read(lambda tx: list_jobs(tx, limit))
 
     def dag_stats(self, dag_id: str | None = None) -> tuple[DagStats, ...]:
         """Per DAG, runs and task instances by state (the thread's per-DAG statistics)."""
@@ -263,15 +302,22 @@ def _some_running(tx: Transaction, backfill_id: int) -> tuple[str, ...]:
 
 def _backfill_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Backfill, ...]:
     rows = tx.rows(wanted)
-    failures = failures_of_backfills(tx, [row.id for row in rows])
-    return tuple(_backfill(row, run_counts(tx, row.id), failures.get(row.id, Failures())) for row in rows)
+    failures, jobs = failures_of_backfills(tx, [row.id for row in rows]), live_jobs(tx)
+    return tuple(_backfill(row, run_counts(tx, row.id), failures.get(row.id, Failures()), jobs) for row in rows)
 
 
-def _backfill(row: Any, runs: Mapping[str, int], failures: Failures) -> Backfill:
+def _backfill(row: Any, runs: Mapping[str, int], failures: Failures, jobs: LiveJobs) -> Backfill:
+    open_ = row.state in UNFINISHED_BACKFILL
+    driven_by = jobs.driving(row.id, detached=row.detached) if open_ else ()
+    state = row.state
+    if open_ and row.paused:
+        state = "paused"
+    elif open_ and not driven_by and (row.state == BackfillState.RUNNING or not row.detached):
+        state = "interrupted"
     return Backfill(
         backfill_id=row.id,
         dag_id=row.dag_id,
-        state="paused" if row.paused and row.ended_at is None else row.state,
+        state=state,
         start=row.range_start,
         end=row.range_end,
         reprocess=row.reprocess,
@@ -284,25 +330,41 @@ def _backfill(row: Any, runs: Mapping[str, int], failures: Failures) -> Backfill
         command=row.command,
         reason=row.reason,
         failed_inside=failures.inside,
+        detached=row.detached,
+        driven_by=driven_by,
     )
 
 
 def _run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Run, ...]:
     rows = tx.rows(wanted)
     counts: dict[int, dict[str, int]] = {}
+    marked: dict[int, int] = {row.id: 0 for row in rows}
     if rows:
         counted = (
-            select(task_instance.c.dag_run_id, task_instance.c.state, func.count())
+            select(task_instance.c.dag_run_id, task_instance.c.state, func.count(), func.sum(_IS_MARKED))
+            .select_from(task_instance)
+            .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
             .where(task_instance.c.dag_run_id.in_([row.id for row in rows]))
             .group_by(task_instance.c.dag_run_id, task_instance.c.state)
         )
-        for run, state, count in tx.rows(counted):
+        for run, state, count, of_them in tx.rows(counted):
             counts.setdefault(run, {})[state] = count
+            marked[run] += int(of_them)
     failures = failures_of_runs(tx, [row.id for row in rows])
-    return tuple(_run(row, counts.get(row.id, {}), failures.get(row.id, FailedTasks())) for row in rows)
+    driven_by = drivers_of(tx, [row for row in rows if row.state not in CLOSED])
+    return tuple(
+        _run(
+            row,
+            counts.get(row.id, {}),
+            failures.get(row.id, FailedTasks()),
+            marked[row.id],
+            driven_by.get(row.id, ()),
+        )
+        for row in rows
+    )
 
 
-def _run(row: Any, counts: Mapping[str, int], failures: FailedTasks) -> Run:
+def _run(row: Any, counts: Mapping[str, int], failures: FailedTasks, marked: int, driven_by: tuple[int, ...]) -> Run:
     return Run(
         dag_id=row.dag_id,
         run_id=row.run_id,
@@ -317,4 +379,6 @@ def _run(row: Any, counts: Mapping[str, int], failures: FailedTasks) -> Run:
         task_instance_counts=counts,
         failed_tasks=failures.failed,
         upstream_failed_tasks=failures.upstream_failed,
+        marked=marked,
+        driven_by=driven_by,
     )

@@ -1,0 +1,34 @@
+"""``tailrace jobs``: the processes that drive backfills and schedules."""
+
+import click
+
+from tailrace.cli.console import current_console
+from tailrace.cli.lazy import Command, Lazy, LazyGroup
+from tailrace.cli.options import WholeNumber, output_option, say_empty, stores_with
+from tailrace.cli.tables import show_table
+from tailrace.cli.views import JOB_COLUMNS, job_row
+from tailrace.service import views
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={"list": Lazy("tailrace.cli.commands.jobs:list_", "List jobs: what each drives, where, and since when.")},
+)
+def jobs() -> None:
+    """Jobs: the processes that drive backfills and schedules."""
+
+
+@click.command("list", cls=Command)
+@click.option("--limit", type=WholeNumber(1), default=50, show_default=True, help="At most so many.")
+@output_option
+def list_(limit: int, output: str) -> None:
+    """List jobs, newest first. A job is lost if it fell silent before it said how it ended. Times are in UTC."""
+    with stores_with() as stores:
+        found = views.list_jobs(stores, limit)
+        empty = stores.existing() is None
+    if output == "json":
+        current_console().answer_json(found)
+    elif empty:
+        say_empty(stores.settings)
+    else:
+        show_table(JOB_COLUMNS, [job_row(each) for each in found], empty="no jobs yet")

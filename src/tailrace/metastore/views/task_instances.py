@@ -1,0 +1,112 @@
+"""Task instances as lists show them: those of one run, and those of many runs by state and date."""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from tailrace.metastore.db.tables import dag_run, task_instance
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.model.states import TaskInstanceState
+from tailrace.model.transitions import Cause
+
+#: Of a task instance joined to its run: it was given its outcome instead of being run.
+IS_MARKED: ColumnElement[bool] = or_(
+    task_instance.c.cause == Cause.MARKED,
+    and_(dag_run.c.mark_success, task_instance.c.state == TaskInstanceState.SUCCESS),
+)
+
+_COLUMNS = (
+    task_instance.c.task_id,
+    task_instance.c.map_index,
+    task_instance.c.state,
+    task_instance.c.try_number,
+    task_instance.c.started_at,
+    task_instance.c.ended_at,
+    task_instance.c.reason,
+    IS_MARKED.label("marked"),
+)
+_WITH_RUN = (*_COLUMNS, dag_run.c.dag_id, dag_run.c.run_id, dag_run.c.logical_date)
+
+
+class TaskInstanceLine(Struct, frozen=True):
+    """One task instance of a run: fields are the JSON's. ``marked``: it was given its outcome, and not run for it."""
+
+    task_id: str
+    map_index: int
+    state: str
+    try_number: int
+    start: datetime | None
+    end: datetime | None
+    reason: str
+    marked: bool = False
+
+
+class TaskInstanceOfRun(TaskInstanceLine, frozen=True, kw_only=True):
+    """One task instance with its run."""
+
+    dag_id: str
+    run_id: str
+    logical_date: datetime
+
+
+class TaskInstanceFilter(Struct, frozen=True):
+    """Which task instances are listed: those of a DAG's runs between two logical dates (inclusive), in these states, of
+    these tasks; what is left out is not asked.
+    """
+
+    dag_id: str | None = None
+    states: tuple[str, ...] = ()
+    task_ids: tuple[str, ...] = ()
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+def task_instances_of(tx: Transaction, run: int) -> tuple[TaskInstanceLine, ...]:
+    """The task instances of a run (its row), in topological order."""
+    wanted = _select(_COLUMNS).where(task_instance.c.dag_run_id == run).order_by(task_instance.c.id)
+    return tuple(TaskInstanceLine(*_line(row)) for row in tx.rows(wanted))
+
+
+def list_task_instances(tx: Transaction, asked: TaskInstanceFilter, limit: int) -> tuple[TaskInstanceOfRun, ...]:
+    """The task instances that are asked for, newest logical date first."""
+    wanted = _select(_WITH_RUN).order_by(dag_run.c.logical_date.desc(), dag_run.c.id.desc(), task_instance.c.id)
+    for condition in _conditions(asked):
+        wanted = wanted.where(condition)
+    return tuple(
+        TaskInstanceOfRun(*_line(row), dag_id=row.dag_id, run_id=row.run_id, logical_date=row.logical_date)
+        for row in tx.rows(wanted.limit(limit))
+    )
+
+
+def _select(columns: tuple[Any, ...]) -> Any:
+    return select(*columns).select_from(task_instance).join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
+
+
+def _line(row: Any) -> tuple[Any, ...]:
+    return (
+        row.task_id,
+        row.map_index,
+        row.state,
+        row.try_number,
+        row.started_at,
+        row.ended_at,
+        row.reason,
+        bool(row.marked),
+    )
+
+
+def _conditions(asked: TaskInstanceFilter) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if asked.dag_id is not None:
+        found.append(dag_run.c.dag_id == asked.dag_id)
+    if asked.states:
+        found.append(task_instance.c.state.in_(asked.states))
+    if asked.task_ids:
+        found.append(task_instance.c.task_id.in_(asked.task_ids))
+    if asked.first is not None:
+        found.append(dag_run.c.logical_date >= asked.first)
+    if asked.last is not None:
+        found.append(dag_run.c.logical_date <= asked.last)
+    return found
