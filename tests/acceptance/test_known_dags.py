@@ -105,3 +105,35 @@ def test_a_dag_is_paused_before_its_first_run_and_then_begins_nothing(tailrace: 
     assert done.returncode == 0, done.stderr
     listed, _ = shown(tailrace, ("runs", "list"))
     assert {each["dag_id"] for each in listed} == {"two"}
+
+
+PAUSED = """
+from datetime import datetime, timezone
+from tailrace import DAG, EmptyOperator
+with DAG("new", schedule="@daily", start_date=datetime(2024, 1, 1), is_paused_upon_creation=PAUSED):
+    EmptyOperator(task_id="only")
+"""
+
+
+@pytest.mark.parametrize(("itself", "setting"), [("True", "false"), ("None", "true")])
+def test_a_new_dag_waits_for_somebody_to_let_it_go(tailrace: Run, tmp_path: Path, itself: str, setting: str) -> None:
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "new.py").write_text(PAUSED.replace("=PAUSED", f"={itself}"))
+    (tmp_path / "tailrace.toml").write_text(f"dags_are_paused_at_creation = {setting}\n")
+    assert tailrace("scheduler", "--until-idle").returncode == 0
+    assert json.loads(tailrace("runs", "list", "-o", "json").stdout) == []
+    done = tailrace("backfill", "new", "-s", "2024-01-01")
+    assert done.returncode == 0 and "new is paused: its schedule stands still, this backfill runs" in done.stderr
+    assert tailrace("dags", "unpause", "new").returncode == 0
+    assert tailrace("scheduler", "--until-idle").returncode == 0
+    runs = json.loads(tailrace("runs", "list", "-o", "json").stdout)
+    assert [run["run_type"] for run in runs] == ["scheduled", "backfill"]
+
+
+def test_a_scheduler_names_a_dag_that_is_in_no_file_any_more(tailrace: Run, project: Path) -> None:
+    assert tailrace("dags", "trigger", "one").returncode == 0
+    (project / "dags" / "both.py").write_text(DAGS.replace('("one", "two")', '("two",)'))
+    done = tailrace("scheduler", "--until-idle")
+    assert done.returncode == 0
+    said = "one has open runs and is in no DAG file that loads: they wait until it is again"
+    assert done.stderr.count(said) == 1, done.stderr

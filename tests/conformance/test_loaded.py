@@ -52,6 +52,29 @@ def test_where_it_was_loaded_from_is_no_part_of_its_structure(world: World) -> N
     assert len(world.rows(dag_version)) == 2
 
 
+@pytest.mark.parametrize(
+    ("itself", "setting", "paused"),
+    [(None, False, False), (None, True, True), (True, False, True), (False, True, False)],
+)
+def test_a_dag_that_is_new_here_begins_paused_where_that_is_asked(
+    world: World, itself: bool | None, setting: bool, paused: bool
+) -> None:
+    spec = replace(B, paused_at_creation=itself)
+    world.store.store_loaded([spec], world.write_id(), paused=setting)
+    assert [row.paused for row in world.rows(dag_table)] == [True] * paused
+    [known] = world.store.loaded_dags()
+    assert known.spec == B, "it is no part of its structure"
+    world.store.set_paused("never_ran", False, world.write_id())
+    world.store.store_loaded([spec], world.write_id(), paused=True)
+    assert [row.paused for row in world.rows(dag_table)] == [False], "it is not new any more"
+
+
+def test_a_dag_that_has_run_is_not_new_here(world: World) -> None:
+    world.backfill(A)
+    world.store.store_loaded([replace(A, paused_at_creation=True)], world.write_id(), paused=True)
+    assert [row.paused for row in world.rows(dag_table)] == [False]
+
+
 def test_a_dag_is_paused_before_its_first_run(world: World) -> None:
     assert not world.store.set_paused("never_ran", True, world.write_id())
     world.store.store_loaded([B], world.write_id())

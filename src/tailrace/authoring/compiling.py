@@ -42,6 +42,7 @@ def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
         tags=dag.tags,
         file=file,
         code_hash=code_hash,
+        paused_at_creation=dag.is_paused_upon_creation,
     )
     compiled: DagSpec = _standard(
         replace(spec, tasks=tuple(_weighted(task, spec, dag.task_dict) for task in spec.tasks))

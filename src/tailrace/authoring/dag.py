@@ -55,6 +55,7 @@ class DAG:
     tags: tuple[str, ...]
     user_defined_macros: dict[str, Any]
     template_searchpath: tuple[str, ...]
+    is_paused_upon_creation: bool | None
     doc_md: str
 
     def __init__(self, dag_id: str, **arguments: Unpack[DagArguments]) -> None:
@@ -272,6 +273,7 @@ class BaseOperator(Task):
     max_active_tis_per_dagrun: int | None
     do_xcom_push: bool
     owner: str
+    is_paused_upon_creation: bool | None
     doc_md: str
 
     def __init_subclass__(cls, **keywords: Any) -> None:

@@ -38,6 +38,14 @@ class DagArguments(TypedDict, total=False):
     template_searchpath: Annotated[
         _Path | Iterable[_Path] | None, Argument("more folders of template files than the DAG file's", read.folders)
     ]
+    is_paused_upon_creation: Annotated[
+        bool | None,
+        Argument(
+            "whether its schedule stands still from the first time it is loaded, until `tailrace dags unpause`; by "
+            "default as the setting `dags_are_paused_at_creation`",
+            read.or_none(read.flag),
+        ),
+    ]
     doc_md: Annotated[str | None, Argument("what is to be known about it", read.text, ""), DOCUMENTATION]
 
     schedule_interval: Annotated[Never, Lacking("is now schedule; write that", ())]
@@ -55,7 +63,6 @@ class DagArguments(TypedDict, total=False):
     template_undefined: Annotated[None, Lacking("changes nothing: an undefined variable fails the try; leave it out")]
     jinja_environment_kwargs: Annotated[NoDict, Lacking("change nothing; leave them out", (None, {}))]
     render_template_as_native_obj: lacking.NotNative
-    is_paused_upon_creation: Annotated[Off, Lacking("pauses nothing; type `tailrace dags pause`", (None, False))]
     max_consecutive_failed_dag_runs: Annotated[Literal[0] | None, Lacking("pauses nothing; leave it out", (None, 0))]
     fail_fast: Annotated[Off, _STOPS_NOTHING]
     fail_stop: Annotated[Off, _STOPS_NOTHING]

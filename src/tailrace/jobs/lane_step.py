@@ -74,6 +74,7 @@ class JobMemory:
     last_heartbeat: datetime | None = None
     stopping: Ending | None = None
     killing: bool = False  # what runs gets no time to clean up
+    missing: set[str] = field(default_factory=set)  # DAGs with open runs that are in no DAG file
 
     def lane(self, key: Any) -> LaneMemory:
         """The memory of this lane, new at first."""

@@ -37,7 +37,7 @@ from tailrace.jobs.lane_step import (
     poll_interval,
     step,
 )
-from tailrace.planning.messages import Sentence
+from tailrace.planning.messages import Action, Advised, Remedy, Sentence
 from tailrace.planning.schedules import Agenda, LaneKey, ScheduleFacts
 from tailrace.planning.scheduling import due_runs
 
@@ -70,6 +70,12 @@ def scheduler_loop(job_id: int, intervals: LoopIntervals | None = None, until_id
         if memory.stopping is None:
             created = yield from _create_due(job_id, bag, agenda)
         lanes = tuple(key for key in agenda.lanes if key.dag_id in bag.dags)
+        missing = {key.dag_id for key in agenda.lanes} - bag.dags.keys()
+        for dag_id in sorted(missing - memory.missing):
+            lists = Remedy(Action.LIST_RUNS, dag_id=dag_id)
+            what = f"{dag_id} has open runs and is in no DAG file that loads: they wait until it is again; "
+            yield from ask(Event((), text=Advised((what, lists, " lists them"))))
+        memory.missing = missing
         yield from _release(job_id, set(memory.lanes) - set(lanes), memory)
         seconds = yield from _step_lanes(job_id, bag, lanes, memory, intervals)
         if memory.stopping is not None and waited.busy == 0:

@@ -14,7 +14,16 @@ from tailrace.audit.records import AuditRecords, Report
 from tailrace.effects.requests import Accepted
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, Renewal, TryOutcome, XComQuery, XComReply
-from tailrace.metastore.commands import command_facts, commanding, creation, facts, pools, schedules, triggering
+from tailrace.metastore.commands import (
+    command_facts,
+    commanding,
+    creation,
+    facts,
+    loading,
+    pools,
+    schedules,
+    triggering,
+)
 from tailrace.metastore.commands.cleaning import Cleaning, clean_some, count_cleanable
 from tailrace.metastore.commands.pools import PoolSummary
 from tailrace.metastore.db.address import Address
@@ -31,7 +40,6 @@ from tailrace.metastore.tries import job_rows, leases
 from tailrace.metastore.views.audit_records import audited, read_audit_records
 from tailrace.metastore.views.explanations import read_explained
 from tailrace.metastore.views.lists import Views
-from tailrace.metastore.views.loaded import store_loaded
 from tailrace.metastore.writes import xcoms
 from tailrace.metastore.writes.structures import Structures
 from tailrace.model.intervals import DataInterval
@@ -301,10 +309,10 @@ class Metastore(Views):
 
     # --- DAGs ----------------------------------------------------------------------------------------------
 
-    def store_loaded(self, dags: Iterable[DagSpec], write_id: str) -> None:
-        """Keep each of these DAGs as it was loaded just now."""
+    def store_loaded(self, dags: Iterable[DagSpec], write_id: str, *, paused: bool = False) -> None:
+        """Keep each of these DAGs as it was loaded just now; ``paused``: a new one that does not say so itself is."""
         kept = tuple(dags)
-        self._write(lambda tx: store_loaded(tx, kept, write_id, self._structures), write_id)
+        self._write(lambda tx: loading.store_loaded(tx, kept, write_id, self._structures, paused=paused), write_id)
 
     # --- settings people change ----------------------------------------------------------------------------
 

@@ -85,6 +85,7 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
     tags: tuple[str, ...] = ()
     file: str = ""  # where it was read from
     code_hash: str = ""  # sha256 of that file's bytes, hex
+    paused_at_creation: bool | None = None  # whether a new DAG begins paused; None: as the settings say
 
     @cached_property
     def by_id(self) -> Mapping[str, TaskSpec]:

@@ -7,12 +7,13 @@ from contextlib import closing
 from functools import partial
 
 from tailrace.authoring.dag_files import FolderWatch
+from tailrace.effects.requests import Event
 from tailrace.execution.identity import own_identity
 from tailrace.execution.zygote import ZygoteHandle, start_zygote
 from tailrace.jobs.lane_step import Ending
 from tailrace.jobs.scheduler import SchedulerEnd, scheduler_loop
 from tailrace.metastore.store import Metastore
-from tailrace.model.states import JobKind
+from tailrace.model.states import DagRunState, JobKind
 from tailrace.runtime.driver import JobDriver, drive_job, intervals_of
 from tailrace.runtime.executors import start_executor
 from tailrace.runtime.listeners import SchedulerListener, SchedulerStarted, watching_interrupts
@@ -20,6 +21,9 @@ from tailrace.runtime.opening import new_write_id, open_metastore
 from tailrace.runtime.reloading import ReloadingExecutor
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
+
+#: The exit codes of a backfill that ends so.
+_FAILED, _DEADLOCKED = 1, 3
 
 
 def run(
@@ -45,7 +49,9 @@ def run(
             ),
             start_executor=partial(start_executor, metastore, settings, interrupts, listener.on_message),
             notify=listener.on_message,
-            loaded=lambda report: metastore.store_loaded(report.to_keep, new_write_id()),
+            loaded=lambda report: metastore.store_loaded(
+                report.to_keep, new_write_id(), paused=settings.dags_are_paused_at_creation
+            ),
         )
         try:
             listener.on_start(
@@ -57,20 +63,46 @@ def run(
                     notices=(*map(str, report.mistakes), *report.notices),
                 )
             )
-            ending = Ending.DISOWNED
+            ending, verdicts = Ending.DISOWNED, _Verdicts(listener, count_failed_tasks=settings.fail_on_task_failure)
             while ending is Ending.DISOWNED:
-                ending = _drive(metastore, settings, executor, listener, interrupts, until_idle).ending
+                ending = _drive(metastore, settings, executor, verdicts, listener, interrupts, until_idle).ending
                 if ending is Ending.DISOWNED:
                     listener.on_message("others took this scheduler for dead; it goes on as another job")
         finally:
             executor.stop()
-    return 0 if ending is Ending.IDLE else interrupts.exit_code
+    return verdicts.exit_code if ending is Ending.IDLE else interrupts.exit_code
+
+
+class _Verdicts:
+    """What became of the runs that this process has judged, each by its last verdict."""
+
+    def __init__(self, listener: SchedulerListener, *, count_failed_tasks: bool) -> None:
+        self._listener, self._count_failed_tasks = listener, count_failed_tasks
+        self._bad: dict[int, DagRunState] = {}
+
+    def on_event(self, event: Event) -> None:
+        """Look at what was judged, and tell the listener."""
+        for verdict in () if event.applied is None else event.applied.judged:
+            good = verdict.state is DagRunState.SUCCESS and not (self._count_failed_tasks and verdict.failed_inside)
+            if good:
+                self._bad.pop(verdict.id, None)
+            else:
+                self._bad[verdict.id] = verdict.state
+        self._listener.on_event(event)
+
+    @property
+    def exit_code(self) -> int:
+        """That of a backfill over these runs."""
+        if DagRunState.DEADLOCKED in self._bad.values():
+            return _DEADLOCKED
+        return _FAILED if self._bad else 0
 
 
 def _drive(
     metastore: Metastore,
     settings: Settings,
     executor: ReloadingExecutor,
+    verdicts: _Verdicts,
     listener: SchedulerListener,
     interrupts: Interrupts,
     until_idle: bool,
@@ -84,7 +116,7 @@ def _drive(
         identity,
         settings.lease_seconds,
         plenty=2 * settings.workers + 2,
-        on_event=listener.on_event,
+        on_event=verdicts.on_event if until_idle else listener.on_event,
         watch=watching_interrupts(listener, interrupts),
         read_dags=executor.bag,
         trouble=executor.trouble_of_job,

@@ -58,6 +58,7 @@ class Settings(Struct, frozen=True):
     fail_on_task_failure: bool
     shared_group: str
     load_timeout_seconds: float
+    dags_are_paused_at_creation: bool
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     notices: tuple[str, ...] = ()  # what was found and not obeyed, or should not be as it is
     dags_doubt: Doubt | None = None  # why the DAG files, which nobody named, may not be the person's own
@@ -76,6 +77,25 @@ class Settings(Struct, frozen=True):
         """Raise CommandError if the DAG files were found, not named, and may be another user's code."""
         if self.dags_doubt is not None:
             raise CommandError(f"{self.dags_doubt}, and is not loaded; --dags names it, or {self.dags_doubt.remedy}")
+
+
+def _defaults(project: Path, home: Path) -> Mapping[str, object]:
+    return {
+        "database_url": sqlite_address(home / METASTORE_FILE),
+        "dags": project / "dags",
+        "workers": _default_workers(),
+        "executor": "local",
+        "isolation": "fork",
+        "sqlite_synchronous": "normal",
+        "lease_seconds": 20.0,
+        "heartbeat_seconds": 5.0,
+        "grace_seconds": 5.0,
+        "backfill_weight": 1.0,
+        "fail_on_task_failure": False,
+        "shared_group": "",
+        "load_timeout_seconds": LOAD_TIMEOUT,
+        "dags_are_paused_at_creation": False,
+    }
 
 
 class _Place(Struct, frozen=True):
@@ -137,21 +157,7 @@ def load_settings(
     if dags_doubt is not None and not dags_doubt.foreign and project == cwd:
         notices.append(f"{dags_doubt}: anybody can put code there that runs as you")
         dags_doubt = None
-    defaults: dict[str, object] = {
-        "database_url": sqlite_address(home / METASTORE_FILE),
-        "dags": project / "dags",
-        "workers": _default_workers(),
-        "executor": "local",
-        "isolation": "fork",
-        "sqlite_synchronous": "normal",
-        "lease_seconds": 20.0,
-        "heartbeat_seconds": 5.0,
-        "grace_seconds": 5.0,
-        "backfill_weight": 1.0,
-        "fail_on_task_failure": False,
-        "shared_group": "",
-        "load_timeout_seconds": LOAD_TIMEOUT,
-    }
+    defaults = _defaults(project, home)
     resolved = {name: values.get(name, defaults.get(name)) for name in _KEYS}
     if resolved["executor"] == "sequential":
         resolved |= {"executor": "local", "workers": 1}
@@ -370,6 +376,7 @@ _KEYS: Mapping[str, _Key] = MappingProxyType(
             _yes_or_no("fail_on_task_failure"),
             _Key("shared_group", _group),
             _seconds("load_timeout_seconds", 1),
+            _yes_or_no("dags_are_paused_at_creation"),
         )
     }
 )

@@ -50,8 +50,8 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
     request = _request(command, dates)
     with closing(open_metastore(settings, runs_tasks=True)) as metastore, Interrupts() as interrupts:
+        _keep(metastore, report, settings)
         creation, backfill_id = _create(metastore, dag, request, dates, command.typed)
-        metastore.store_loaded(report.to_keep, new_write_id())
         notices = (*plain_notices(dates.notices), *creation.notices, *_load_notices(report, dag.dag_id))
         started = BackfillStarted(
             backfill_id=backfill_id,
@@ -75,8 +75,8 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
     dag = find_dag(report, command.dag_id, settings.dags)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
     with closing(open_metastore(settings)) as metastore:
+        _keep(metastore, report, settings)
         creation, backfill_id = _create(metastore, dag, _request(command, dates), dates, command.typed)
-        metastore.store_loaded(report.to_keep, new_write_id())
         notices = (*plain_notices(dates.notices), *creation.notices, *_load_notices(report, dag.dag_id))
         if not metastore.is_scheduler_alive():
             notices += (NoScheduler(),)
@@ -126,9 +126,13 @@ def trigger_loaded(
     report = zygote.loaded()
     dag = find_dag(report, dag_id, settings.dags)
     with closing(open_metastore(settings)) as metastore:
-        triggered = trigger(metastore, dag, logical_date, run_id, conf, typed)
-        metastore.store_loaded(report.to_keep, new_write_id())
-        return triggered
+        _keep(metastore, report, settings)
+        return trigger(metastore, dag, logical_date, run_id, conf, typed)
+
+
+def _keep(metastore: Metastore, report: LoadReport, settings: Settings) -> None:
+    """Keep the DAGs as they were loaded, before anything of them is created: what is new may have to be paused."""
+    metastore.store_loaded(report.to_keep, new_write_id(), paused=settings.dags_are_paused_at_creation)
 
 
 def _load_notices(report: LoadReport, dag_id: str) -> tuple[Message, ...]:

@@ -184,5 +184,5 @@ def pause_dag(stores: Stores, dag_id: str, notify: Callable[[str], None], *, pau
     report, path = load_with(dag_id, stores.settings, notify)
     find_dag(report, dag_id, path)
     metastore = stores.opened()
-    metastore.store_loaded(report.to_keep, new_write_id())
+    metastore.store_loaded(report.to_keep, new_write_id(), paused=stores.settings.dags_are_paused_at_creation)
     metastore.set_paused(dag_id, paused, new_write_id())

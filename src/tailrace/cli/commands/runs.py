@@ -90,9 +90,11 @@ def show(dag_id: str, run: str, output: str) -> None:
     if output == "json":
         speaker.answer_json(found)
         return
-    speaker.answer(f"{found.dag_id} / {found.run_id}: {state_styled_answer(found.state)}")
-    for why in dict.fromkeys(filter(None, (found.reason, run_reason(found)))):
-        speaker.answer(why)
+    beside = run_reason(found)
+    state = state_styled_answer(found.state) + (f", {beside}" if beside and beside != found.reason else "")
+    speaker.answer(f"{found.dag_id} / {found.run_id}: {state}")
+    if found.reason:
+        speaker.answer(found.reason)
     speaker.answer(interval_text(*found.data_interval))
     if found.conf:
         speaker.answer(conf_line(found.conf))

@@ -41,7 +41,11 @@ _MOST_DAGS_NAMED = 8
     type=click.Choice(ISOLATIONS),
     help="A process per try (fork, spawn), or one per worker: fast and trusting.  [default: fork]",
 )
-@click.option("--until-idle", is_flag=True, help="End once nothing is due and nothing is left to drive.")
+@click.option(
+    "--until-idle",
+    is_flag=True,
+    help="End once nothing is due and nothing is left to drive; exits as a backfill over what it judged.",
+)
 def scheduler(until_idle: bool, **typed: Any) -> int:
     """Create the runs that are due, and drive them, triggered runs and detached backfills, until interrupted.
 

@@ -100,8 +100,8 @@ def write_backfill(
     return result
 
 
-def lock_dag_row(tx: Transaction, dag_id: str, structure: int = 0) -> None:
-    """Lock the DAG's guard row; make it for a DAG that is new here."""
+def lock_dag_row(tx: Transaction, dag_id: str, structure: int = 0, *, paused: bool = False) -> None:
+    """Lock the DAG's guard row; make it, paused or not, for a DAG that is new here."""
     if tx.row(_LOCK_DAG, {"dag_id": dag_id}) is not None:
         return
     # Two first creations at once: the second's insert violates the key, and the whole write is done again.
@@ -109,7 +109,7 @@ def lock_dag_row(tx: Transaction, dag_id: str, structure: int = 0) -> None:
         _INSERT_DAG,
         {
             "dag_id": dag_id,
-            "paused": False,
+            "paused": paused,
             "version": 0,
             "dag_version_id": structure,
             "created_at": tx.moment.wall,

@@ -16,7 +16,10 @@ _MOMENTS = ("start_date", "end_date")
 
 def spec_text(dag: DagSpec) -> str:
     """The DAG as canonical JSON: the same DAG is the same text in every process. Durations are in seconds."""
-    return to_json(_plain(to_builtins(dag, builtin_types=(datetime, timedelta))))
+    fields = _plain(to_builtins(dag, builtin_types=(datetime, timedelta)))
+    if fields["paused_at_creation"] is None:  # structures from before there was this field stay the same
+        del fields["paused_at_creation"]
+    return to_json(fields)
 
 
 def spec_hash(text: str) -> str:

@@ -47,5 +47,5 @@ class Structures:
 
 
 def _text(dag: DagSpec) -> str:
-    """Where it was loaded from is no part of a structure: a file that is moved, or has another comment, is the same."""
-    return spec_text(replace(dag, file="", code_hash=""))
+    """Where it was loaded from is no part of a structure, nor is whether it begins paused."""
+    return spec_text(replace(dag, file="", code_hash="", paused_at_creation=None))
