@@ -219,5 +219,5 @@ def _text(raised: BaseException) -> str:
     try:
         text = next(iter(str(raised).splitlines()), "") or "no message"
     except Exception as broken:
-        text = f"(its text cannot be told: {type(broken).__name__})"
+        text = f"(its text cannot be read: {type(broken).__name__})"
     return f"{type(raised).__name__}: {text}"[:_LONGEST_MESSAGE]

@@ -56,7 +56,7 @@ class TaskInstance:
             self.pushed[str.__str__(key)] = kept
 
     def all_pushed(self) -> dict[str, Any]:
-        """What was pushed. A thread that lives on and pushes or pulls from now on is told that it is too late."""
+        """What was pushed. A thread that lives on and pushes or pulls from now on gets an error: it is too late."""
         with self._pushing:
             self._is_over = True
             return dict(self.pushed)

@@ -168,7 +168,7 @@ def load_settings(
 
 
 def find_project(cwd: Path, trust: Trust) -> tuple[Path, Path | None, tuple[str, ...]]:
-    """The project's folder, its tailrace.toml if it has one, and what must be said of what was found on the way.
+    """The project's folder, its tailrace.toml if it has one, and the notices about what was found on the way.
 
     It is the nearest folder, upward, with a tailrace.toml or a .tailrace folder; else ``cwd`` itself. What may be
     another user's is passed over.

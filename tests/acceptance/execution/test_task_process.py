@@ -348,7 +348,7 @@ def test_however_fast_a_task_asks_its_lease_and_its_timeout_go_on(
     while not isinstance(news := desk.news(0.1), TryOutcome):
         renewals += isinstance(news, StillRunning)
         if isinstance(news, XComQuery):
-            desk.port.answer(ReplyToTask(()))
+            desk.port.reply(ReplyToTask(()))
             run.child.end.give_up()
         assert time.monotonic() < until, "it never ended"
     assert news.error.startswith("timed out after")
@@ -362,7 +362,7 @@ def test_answers_that_nobody_takes_fill_no_memory(bench: NewBench) -> None:
     while not isinstance(news := desk.news(5.0), TryOutcome):
         if isinstance(news, XComQuery):
             answered += 1
-            desk.port.answer(ReplyToTask((("other", -1, "x" * 5_000_000),)))
+            desk.port.reply(ReplyToTask((("other", -1, "x" * 5_000_000),)))
             assert len(desk.port._run.child.end._unsent) < 6_000_000  # type: ignore[union-attr]
     assert news.error == "the task's process ended without an outcome: it exited with code 3"
 
@@ -432,7 +432,7 @@ def _answering(desk: Bench, slow: float = 0.0) -> TryOutcome:
         if isinstance(news, XComQuery):
             if news.task_ids == ("slow",):
                 time.sleep(slow)
-            desk.port.answer(ReplyToTask(tuple((task_id, -1, task_id) for task_id in news.task_ids)))
+            desk.port.reply(ReplyToTask(tuple((task_id, -1, task_id) for task_id in news.task_ids)))
     return news
 
 
@@ -499,9 +499,9 @@ def test_xcoms_there_and_back(bench: NewBench) -> None:
     assert desk.run("pushes").xcoms == {"k": {"x": [1, 2]}, "return_value": "done"}
     desk.start("pulls")
     assert desk.news(5.0) == XComQuery("d", "run", ("other",), "return_value", None)
-    desk.port.answer(ReplyToTask((("other", -1, "hello"),)))
+    desk.port.reply(ReplyToTask((("other", -1, "hello"),)))
     assert desk.news(5.0) == XComQuery("d", "run", ("a", "b"), "k", None)
-    desk.port.answer(ReplyToTask((("b", -1, 2),)))
+    desk.port.reply(ReplyToTask((("b", -1, 2),)))
     assert desk.outcome().xcoms == {"return_value": ["hello", [None, 2]]}
 
 
@@ -509,7 +509,7 @@ def test_a_large_xcom_passes(bench: NewBench) -> None:
     desk = bench(XCOMS)
     desk.start("pulls_much")
     assert isinstance(desk.news(5.0), XComQuery)
-    desk.port.answer(ReplyToTask((("other", -1, "x" * 5_000_000),)))
+    desk.port.reply(ReplyToTask((("other", -1, "x" * 5_000_000),)))
     assert desk.outcome().xcoms == {"return_value": 5_000_000}
 
 
@@ -520,7 +520,7 @@ def test_a_task_that_asks_all_the_time_does_not_put_off_the_renewal(bench: NewBe
     while True:
         news = desk.news(0.2)
         if isinstance(news, XComQuery):
-            desk.port.answer(ReplyToTask(()))
+            desk.port.reply(ReplyToTask(()))
         elif isinstance(news, StillRunning):
             renewals += 1
         else:

@@ -159,7 +159,7 @@ def test_loading_that_kills_its_process_is_said(tmp_path: Path) -> None:
     zygote.stop()
     assert list(report.specs) == ["g"]
     (mistake,) = report.mistakes
-    assert str(mistake).endswith("/b.py: loading it ended its process (exit code 3); mend or remove it")
+    assert str(mistake).endswith("/b.py: loading it ended its process (exit code 3); correct or remove it")
 
 
 def test_loading_that_hangs_can_be_left(tmp_path: Path) -> None:

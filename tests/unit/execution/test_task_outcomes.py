@@ -72,7 +72,7 @@ class BrokenText(Exception):
         (SystemExit(256), "failed", "the task called exit(256)"),
         (SystemExit(0.0), "failed", "the task called exit: 0.0"),
         (SystemExit("bye\nbye"), "failed", "the task called exit: bye"),
-        (BrokenText(), "failed", "BrokenText: (its text cannot be told: ValueError)"),
+        (BrokenText(), "failed", "BrokenText: (its text cannot be read: ValueError)"),
     ],
 )
 def test_what_a_task_raises(error: BaseException, kind: str, text: str) -> None:
@@ -105,8 +105,8 @@ class NoRepr:
         (TaskSkipped("a\0\udcff"), "skipped", "a\\x00\\udcff"),
         (TaskFailed("a\0\udcff"), "failed_for_good", "a\\x00\\udcff"),
         (SystemExit("\udcff"), "failed", "the task called exit: \\udcff"),
-        (SystemExit(NoRepr()), "failed", "the task called exit: (its text cannot be told: ValueError)"),
-        (ExitsAsItsTextIsMade(), "failed", "ExitsAsItsTextIsMade: (its text cannot be told: SystemExit)"),
+        (SystemExit(NoRepr()), "failed", "the task called exit: (its text cannot be read: ValueError)"),
+        (ExitsAsItsTextIsMade(), "failed", "ExitsAsItsTextIsMade: (its text cannot be read: SystemExit)"),
         (NoTraceback("bad"), "failed", "NoTraceback: bad"),
     ],
     ids=map(str, itertools.count()),  # some have no text
