@@ -14,7 +14,7 @@ _TELLING = frozenset({Dependency.TRIGGER_RULE, Dependency.PREVIOUS_RUN})
 
 
 class DecisionLog:
-    """FairShare the decisions of successive planning steps into log lines, leaving out what has been said."""
+    """Turns the decisions of successive planning steps into log lines, leaving out what has been said."""
 
     def __init__(self, remembers: bool = False) -> None:
         """``remembers``: steps of several lanes take turns, so one that does not speak of a task is no reason to forget

@@ -107,7 +107,9 @@ class TaskRunner:
         """The claim was refused, or needs no process: the parked one waits for the next."""
 
     def start(self, effect: StartTask) -> None:
-        """Send the order: user code runs from here. The zygote knows its deadline already: it never runs without one."""
+        """Send the order: user code runs from here. The zygote knows its deadline already: it never runs
+        without one.
+        """
         assert self._offered is not None, "a try is started only after its process was parked"
         child, self._offered = self._offered, None
         self._kept = None if child is self._kept else self._kept

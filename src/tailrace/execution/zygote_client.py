@@ -1,4 +1,4 @@
-"""A worker's connection to the zygote: orders to park, signal and renew; events of what was parked and what has ended."""
+"""A worker's connection to the zygote: orders to park, signal and renew; events of what was parked and has ended."""
 
 import math
 import select

@@ -34,7 +34,7 @@ def test_nothing_that_is_declared_is_left_out() -> None:
 
 
 def test_every_transition_is_in_the_table_of_its_machine() -> None:
-    sections = (DOCS / "states.md").read_text().split("\n## ")[1:]
+    sections: list[str] = (DOCS / "states.md").read_text().split("\n## ")[1:]
     for section, steps in zip(
         sections, (TASK_INSTANCE_TRANSITIONS, DAG_RUN_TRANSITIONS, BACKFILL_TRANSITIONS), strict=True
     ):
