@@ -19,7 +19,7 @@ from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
 from tests.conformance.worlds import DAY, FIRST, World, dag
-from tests.telling import lines
+from tests.message_text import lines
 
 A = dag("a", a={"depends_on_past": True})
 AB = dag("a b", a={"depends_on_past": True}, b={"depends_on_past": True})

@@ -17,7 +17,7 @@ from tailrace.execution.worker import worker_loop
 from tailrace.metastore.db.tables import dag_run, history, pool, task_instance, xcom
 from tailrace.metastore.writes.xcoms import LONGEST_ANSWER
 from tailrace.model.json_values import json_text, stored_form
-from tailrace.model.names import wrong_with_key
+from tailrace.model.names import key_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line
 from tailrace.planning.retries import AfterTry, after_try
@@ -69,7 +69,7 @@ def kept(values: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for key, value in values.items():
         try:
-            if wrong_with_key(key) is None:
+            if key_error(key) is None:
                 found[key] = stored_form(value)
         except ValueError:
             pass

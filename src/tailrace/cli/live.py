@@ -87,11 +87,11 @@ def _states(progress: Progress, *, together: bool) -> list[Text]:
 
 def _append_counts(text: Text, label: str, counts: Mapping[str, int]) -> None:
     text.append(label, style="dim")
-    said = [state for state, count in counts.items() if count]
-    for at, state in enumerate(said):
+    parts = [state for state, count in counts.items() if count]
+    for at, state in enumerate(parts):
         text.append(", " if at else "")
         text.append(f"{counts[state]:,} {state}", style=STYLES.get(state, ""))
-    if not said:
+    if not parts:
         text.append("none yet")
 
 

@@ -35,7 +35,7 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empt
     if sys.stdout.isatty():
         _drawn(columns, rows)
     else:
-        current_console().answer(plain_table(columns, rows))
+        current_console().print(plain_table(columns, rows))
 
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:

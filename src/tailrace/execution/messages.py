@@ -11,7 +11,7 @@ from tailrace.execution.channel import ProtocolError
 from tailrace.model.intervals import DataInterval
 from tailrace.model.json_values import NotStorable, require_storable
 from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED
-from tailrace.model.names import wrong_as_sought, wrong_with_key
+from tailrace.model.names import key_error, search_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line
 
@@ -116,7 +116,7 @@ def question_in(message: dict[str, Any]) -> tuple[int, XComQuery]:
     """The XCom query a task sent, with its number. Raises ProtocolError."""
     question = _read(message, _Question, "something that is no query")
     query = question.query
-    if any(map(wrong_as_sought, (query.dag_id, query.run_id, query.key, *query.task_ids))):
+    if any(map(search_error, (query.dag_id, query.run_id, query.key, *query.task_ids))):
         raise ProtocolError("a query for what cannot be")
     return question.id, XComQuery(query.dag_id, query.run_id, tuple(query.task_ids), query.key, query.map_index)
 
@@ -142,7 +142,7 @@ def outcome_in(message: dict[str, Any]) -> TryOutcome:
     if len(outcome.xcoms) > MOST_XCOMS:
         raise ProtocolError(f"more than {MOST_XCOMS:,} XComs")
     for key, value in outcome.xcoms.items():
-        if wrong := wrong_with_key(key):
+        if wrong := key_error(key):
             raise ProtocolError(f"an XCom whose key is not {wrong}")
         try:
             require_storable(value)

@@ -17,6 +17,6 @@ class OutcomeKind(StrEnum):
     LOST_TOGETHER = "lost_together"  # with other tries at once, and whose fault it was cannot be known: spends nothing
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """As people read it."""
         return self.value.replace("_", " ")

@@ -11,7 +11,7 @@ from tailrace.effects.tries import TryOutcome, Unreadable, XComQuery
 from tailrace.execution.channel import ProtocolError, decode, encode
 from tailrace.execution.messages import outcome_in, question_in, reply_to
 from tailrace.model.json_values import require_storable
-from tailrace.model.names import wrong_with_key
+from tailrace.model.names import key_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import LONGEST_LINE, is_storable, visible_line
 from tests.unit.model.anything import json_values, nested, texts
@@ -119,7 +119,7 @@ def test_whatever_is_said_to_be_an_outcome_can_be_stored_or_is_garbled(message: 
         outcome = outcome_in(decode(encode(message)[:-1]))
         assert outcome.kind is not OutcomeKind.LOST
         assert outcome.error == visible_line(outcome.error) and len(outcome.error) <= LONGEST_LINE
-        assert not any(map(wrong_with_key, outcome.xcoms))
+        assert not any(map(key_error, outcome.xcoms))
         require_storable(dict(outcome.xcoms))
 
 

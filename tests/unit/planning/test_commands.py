@@ -11,7 +11,7 @@ from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandPlan
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
 from tailrace.planning.snapshot import RunOptions
-from tests.telling import lines
+from tests.message_text import lines
 from tests.unit.planning.builders import dag
 from tests.unit.planning.commanded import deadlocked, facts, known_backfill, known_run, run_steps, steps
 

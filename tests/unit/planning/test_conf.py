@@ -17,7 +17,7 @@ from tailrace.planning.backfills import (
 )
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.snapshot import RunView, TaskInstanceView
-from tests.telling import lines
+from tests.message_text import lines
 from tests.unit.planning.builders import DAY, NOW, dag
 
 A = dag("a")

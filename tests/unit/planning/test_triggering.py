@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.planning.triggering import TriggerFacts, TriggerRequest, plan_trigger
-from tests.telling import lines
+from tests.message_text import lines
 from tests.unit.planning.builders import NOW, dag
 
 DAILY = replace(

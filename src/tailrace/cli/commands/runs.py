@@ -4,7 +4,7 @@ import json
 
 import click
 
-from tailrace.cli.console import current_console, state_styled_answer
+from tailrace.cli.console import current_console, state_styled_stdout
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import (
     WholeNumber,
@@ -68,7 +68,7 @@ def list_(
         found = views.list_runs(stores, views.Wanted(dag_id, start, end, limit), state, failed_tasks=failed_tasks)
         empty = stores.existing() is None
     if output == "json":
-        current_console().answer_json(found)
+        current_console().print_json(found)
         return
     if empty:
         say_empty(stores.settings)
@@ -86,19 +86,19 @@ def show(dag_id: str, run: str, output: str) -> None:
     """Show one run and its task instances. RUN is a run id or a logical date."""
     with stores_with() as stores:
         found = views.show_run(stores, dag_id, run)
-    speaker = current_console()
+    console = current_console()
     if output == "json":
-        speaker.answer_json(found)
+        console.print_json(found)
         return
-    speaker.answer(f"{found.dag_id} / {found.run_id}: {state_styled_answer(found.state)}")
+    console.print(f"{found.dag_id} / {found.run_id}: {state_styled_stdout(found.state)}")
     for why in dict.fromkeys(filter(None, (found.reason, run_reason(found)))):
-        speaker.answer(why)
-    speaker.answer(interval_text(*found.data_interval))
+        console.print(why)
+    console.print(interval_text(*found.data_interval))
     if found.conf:
-        speaker.answer(conf_line(found.conf))
+        console.print(conf_line(found.conf))
     if found.start is not None:
         ended = f", ended {moment_text(found.end)}" if found.end else ""
-        speaker.answer(f"started {moment_text(found.start)}{ended} (UTC)")
+        console.print(f"started {moment_text(found.start)}{ended} (UTC)")
     rows = [task_instance_row(line) for line in found.task_instances]
     show_table(TASK_INSTANCE_COLUMNS, rows, empty="it has not been activated: no task instances yet")
 
