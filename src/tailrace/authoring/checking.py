@@ -68,7 +68,7 @@ def _cycle(dag: DAG) -> list[str]:
 
 
 def _check_defaults(dag: DAG) -> None:
-    """Each of default_args is taken by a task, or said: what is the DAG's, what is not there, what is misspelt."""
+    """Each of default_args is taken by a task, or reported: what is the DAG's, what is not there, what is misspelt."""
     of_dag = {*DAG_ARGUMENTS, *UNSUPPORTED_DAG_ARGUMENTS} - UNSUPPORTED_TASK_ARGUMENTS.keys()
     known = set(TASK_ARGUMENTS).union(*(names_of(type(task)) for task in dag.task_dict.values()))
     nobodys = []

@@ -36,7 +36,7 @@ _Place: TypeAlias = tuple[int, int]
 
 
 class Unreadable(Exception):
-    """A file that cannot be read as source; the message says why, in words that follow its name."""
+    """A file that cannot be read as source; the message says why, as text that follows its name."""
 
 
 def find_dag_files(path: Path) -> tuple[list[Path], list[DagError]]:
@@ -123,7 +123,7 @@ class FolderWatch:
     """
 
     def __init__(self, path: Path) -> None:
-        self.seen: dict[str, str] = {}  # what ``digests`` answered last
+        self.seen: dict[str, str] = {}  # what ``digests`` returned last
         self._path = path.absolute()
         self._known: dict[str, _Seen] = {}
 

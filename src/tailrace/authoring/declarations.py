@@ -32,7 +32,7 @@ class Argument(Struct, frozen=True):
 
     @property
     def otherwise(self) -> Any:
-        """What it is where something wrong was given, which is told."""
+        """What it is where something wrong was given, which is reported."""
         return "" if self.default is MISSING else self.read(self.default)
 
 

@@ -42,7 +42,7 @@ _PIECE = 1 << 16
 
 #: Of a command's last line, in bytes: more can be no XCom, and would only fill the memory.
 _LONGEST_LINE = 16 * 1024 * 1024
-#: Of what a command that fails is said to have failed for.
+#: Of the error of a command that fails, so much is kept.
 _LONGEST_REASON = 1000
 #: Of these there may be enough again in a moment: a command is not failed for want of them at once.
 _SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -80,7 +80,7 @@ class RunsBash(BaseOperator):
             try:
                 notes.forward()
             except BaseException:
-                notes.forward()  # asked to end, like bash itself: what that says as it cleans up is heard as well
+                notes.forward()  # asked to end, like bash itself: what that prints as it cleans up is read as well
                 raise
         code = process.returncode
         if code in self.skip_on_exit_code:

@@ -1,6 +1,6 @@
 """The arguments of tasks: those of every operator and those of the shipped ones, each declared once.
 
-What can be said of a function (``@task(…)``) and in ``default_args`` is put together from the same declarations.
+What can be given for a function (``@task(…)``) and in ``default_args`` is put together from the same declarations.
 """
 
 import os
@@ -138,7 +138,7 @@ class BashArguments(TypedDict, total=False):
 
 
 class CallArguments(TypedDict, total=False):
-    """What is said about a function, decorated or not."""
+    """The arguments for a function, decorated or not."""
 
     templates_dict: Annotated[
         Mapping[str, Any] | None,

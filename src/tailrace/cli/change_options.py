@@ -1,4 +1,4 @@
-"""Shows what a command of a person changes, asks before it does, and tells what it did: the same for all of them."""
+"""Shows what a command of a person changes, asks before it does, and reports what it did: the same for all of them."""
 
 import sys
 from collections import Counter
@@ -57,7 +57,7 @@ def range_options(command: F) -> F:
 
 
 def change(command: Done, options: ChangeOptions, *, confirms: bool = True) -> int:
-    """Show what the command changes, ask if it may, do it, tell what it did. Returns the exit code."""
+    """Show what the command changes, ask if it may, do it, report what it did. Returns the exit code."""
     with stores_with() as stores:
         done = command(stores, dry_run=True)
         if done.writes and not options.dry_run:

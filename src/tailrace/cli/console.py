@@ -1,6 +1,6 @@
-"""Who hears what: answers go to stdout, everything else to stderr, each as loud as the person asked for.
+"""Output of commands: results go to stdout, everything else to stderr, as verbose as the person asked for.
 
-Nothing here knows what is being said, so nothing said is trusted: whatever could steer a terminal is escaped as it is
+Nothing here knows what is being printed, so no text is trusted: whatever could steer a terminal is escaped as it is
 written (``printable``), but for the colours that ``styled`` gave it. One ``Console`` exists per command; click carries
 it as the context's object.
 """
@@ -43,14 +43,14 @@ class OutputClosed(Exception):
 
 @dataclass(slots=True)
 class Console:
-    """How loud to be. ``verbosity`` counts -v: 1 tells each decision, 2 adds tracebacks."""
+    """How verbose to be. ``verbosity`` counts -v: 1 shows each decision, 2 adds tracebacks."""
 
     verbosity: int = 0
     quiet: bool = False
     _noticed: set[str] = field(default_factory=set)
 
     def print(self, text: str) -> None:
-        """Say what was asked for, on stdout. Raises EnvironmentBroken when it cannot be written."""
+        """Print the result, on stdout. Raises EnvironmentBroken when it cannot be written."""
         with _writing_stdout():
             _write(sys.stdout, f"{terminal_text(text)}\n")
             sys.stdout.flush()
@@ -76,7 +76,7 @@ class Console:
             sys.stdout.flush()
 
     def note(self, text: str) -> None:
-        """Say something beside the answer, on stderr, unless asked to be quiet."""
+        """Print something beside the result, on stderr, unless asked to be quiet."""
         if self.quiet:
             return
         try:
@@ -85,11 +85,11 @@ class Console:
             self.quiet = True
 
     def notice(self, text: str) -> None:
-        """The same, for something a person should know before trusting the answer."""
+        """The same, for something a person should know before trusting the result."""
         self.note(f"{styled('note:', sys.stderr, fg='yellow')} {text}")
 
     def notice_once(self, text: str) -> None:
-        """The same, unless it was said before."""
+        """The same, unless it was printed before."""
         if text not in self._noticed:
             self._noticed.add(text)
             self.notice(text)
@@ -107,7 +107,7 @@ class Console:
 
 
 def current_console() -> Console:
-    """The speaker of the command being run."""
+    """The console of the command being run."""
     context = click.get_current_context(silent=True)
     found = context.find_object(Console) if context is not None else None
     return found or Console()
@@ -200,7 +200,7 @@ def _writing_stdout() -> Iterator[None]:
         raise OutputClosed from None
     except OSError as trouble:
         _silence_stdout()
-        raise EnvironmentBroken(f"the answer could not be written: {os_error_text(trouble)}") from trouble
+        raise EnvironmentBroken(f"the output could not be written: {os_error_text(trouble)}") from trouble
 
 
 def _silence_stdout() -> None:

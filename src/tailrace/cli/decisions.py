@@ -1,6 +1,4 @@
-"""The planner read aloud under -v: each dependency's answer about a task instance, said again only when it
-changes.
-"""
+"""The planner's decisions, shown under -v: each dependency of a task instance, shown again only when it changes."""
 
 from collections.abc import Collection, Iterator
 
@@ -8,16 +6,16 @@ from tailrace.cli.remedies import text_of
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Verdict
 
-#: Their reasons name upstream or earlier task instances: a new reason is news. The others' (pools, limits)
+#: Their reasons name upstream or earlier task instances: a new reason is shown. The others' (pools, limits)
 #: count slots that change with every step, so only met or not met is.
 _WITH_REASON = frozenset({Dependency.TRIGGER_RULE, Dependency.PREVIOUS_RUN})
 
 
 class DecisionLog:
-    """Turns the decisions of successive planning steps into log lines, leaving out what has been said."""
+    """Turns the decisions of successive planning steps into log lines, leaving out what has been shown."""
 
     def __init__(self, remembers: bool = False) -> None:
-        """``remembers``: steps of several lanes take turns, so one that does not speak of a task is no reason to forget
+        """``remembers``: steps of several lanes take turns, so one that does not mention a task is no reason to forget
         it; it is forgotten once it may run.
         """
         self._last: dict[TaskInstanceKey, frozenset[object]] = {}
@@ -45,7 +43,7 @@ def decision_lines(decision: Decision) -> Iterator[str]:
 
 
 def _lines(decision: Decision) -> Iterator[tuple[object, str]]:
-    """Each line, and beside it what must change for it to be news."""
+    """Each line, and beside it what must change for it to be shown again."""
     shown = f"<TaskInstance: {_name(decision.key)} {decision.key.run_id} [{decision.state}]>"
     if not decision.failed:
         yield (decision.state, "all met"), f"Dependencies all met for {shown}"

@@ -1,4 +1,4 @@
-"""The live display of a backfill, drawn by rich. Redrawn only when told to: no thread of its own runs.
+"""The live display of a backfill, drawn by rich. Redrawn only on demand: no thread of its own runs.
 
 The only module of the command line, with ``tables``, that may import rich.
 """

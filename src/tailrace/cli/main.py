@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _open_what_is_closed() -> None:
-    """A command that is typed with ``>&-`` has no such stream: what it says there is said to nobody."""
+    """A command that is typed with ``>&-`` has no such stream: what it prints there is lost."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             nobody = os.open(os.devnull, os.O_RDWR)
@@ -86,7 +86,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and answer its exit code; every error has been told by then."""
+    """Run one command and return its exit code; every error has been printed by then."""
     console = Console()
     try:
         with tailrace.make_context("tailrace", list(arguments), obj=console) as context:
@@ -105,13 +105,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _library_logs() -> tuple[str, ...]:
-    """What database libraries said by themselves, where any is loaded: asking must not load them."""
+    """What database libraries logged by themselves, where any is loaded: asking must not load them."""
     module = sys.modules.get("tailrace.metastore.db.library_logs")
     return () if module is None else module.kept_library_logs()
 
 
 def _report(error: BaseException, console: Console) -> int:
-    """Say what happened in one line and answer the exit code."""
+    """Print what happened in one line and return the exit code."""
     match error:
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1

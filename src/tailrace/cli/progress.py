@@ -20,19 +20,19 @@ from tailrace.planning.messages import Message
 from tailrace.runtime.listeners import BackfillStarted, Listener, Progress
 
 _BAD_RUNS = (DagRunState.FAILED, DagRunState.DEADLOCKED)
-_MOST_BAD_RUNS = 20  # told one by one; the summary counts the rest
+_MOST_BAD_RUNS = 20  # shown one by one; the summary counts the rest
 _FIRST_LINE_AFTER = 2.0
 _LINE_EVERY = 10.0
 _LINE_EVERY_LATER = 60.0  # once it has run for ten minutes, nobody wants six lines a minute in a log file
 
 
 class ClosingListener(Listener, Protocol):
-    """A listener that leaves the terminal as it found it. ``text_of`` are the notices it has said."""
+    """A listener that leaves the terminal as it found it. ``shown_notices`` is what it has shown."""
 
-    text_of: tuple[Message, ...]
+    shown_notices: tuple[Message, ...]
 
     def close(self) -> None:
-        """Nothing more will be heard."""
+        """Nothing more will be received."""
 
 
 class Display(Protocol):
@@ -57,10 +57,10 @@ def choose_listener(console: Console) -> ClosingListener:
 
 
 class SilentListener:
-    """-q: hears everything, says nothing."""
+    """-q: receives everything, shows nothing."""
 
     verbose = counting = False
-    text_of: tuple[Message, ...] = ()
+    shown_notices: tuple[Message, ...] = ()
 
     def on_start(self, started: BackfillStarted) -> None:
         """Say nothing."""
@@ -95,7 +95,7 @@ class ConsoleListener:
         self._name = "backfill"
         self._line_due = _FIRST_LINE_AFTER
         self._bad_runs = 0
-        self.text_of: tuple[Message, ...] = ()
+        self.shown_notices: tuple[Message, ...] = ()
 
     def on_start(self, started: BackfillStarted) -> None:
         """Say what was created or continued, where, and every notice."""
@@ -111,7 +111,7 @@ class ConsoleListener:
             self._say(f"of these, {plural(left, 'date')} {'needs' if left == 1 else 'need'} nothing")
         elif left:
             self._say("nothing to do: the runs of these dates have ended (--reprocess runs them again)")
-        self.text_of = creation.notices
+        self.shown_notices = creation.notices
         for notice in creation.notices:
             self._console.notice(remedies.text_of(notice))
         if self._live:

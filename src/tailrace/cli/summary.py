@@ -20,7 +20,7 @@ _BAD = (BackfillEnding.FAILED, BackfillEnding.DEADLOCKED)
 
 
 def summary(report: BackfillReport, command: BackfillCommand, settings_options: Mapping[str, object]) -> str:
-    """The last words of ``tailrace backfill``."""
+    """The last lines of ``tailrace backfill``."""
     lines = []
     if report.state in _BAD and report.root_failure is not None:
         lines += _root(report.root_failure)
@@ -81,7 +81,7 @@ def _inside(report: BackfillReport) -> list[str]:
 
 
 def _only_follows(blocker: Blocker) -> bool:
-    """Whether it is blocked by those above it in its own run alone: the others tell more."""
+    """Whether it is blocked by those above it in its own run alone: the others show more."""
     return all(why.dependency is Dependency.TRIGGER_RULE for why in blocker.reasons)
 
 
@@ -113,7 +113,7 @@ def _repair(report: BackfillReport, command: BackfillCommand, options: Mapping[s
     if pool:
         lines.append(f"{pool}; make it larger with `tailrace pools set`, then:")
     else:
-        lines.append("mend the cause, then run what failed again:")
+        lines.append("fix the cause, then run what failed again:")
     start = None
     if root is not None:
         key = root.task_instance

@@ -28,7 +28,7 @@ class Column(Struct, frozen=True):
 
 
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """Show rows on stdout; with no rows, ``empty`` is said on stderr instead."""
+    """Show rows on stdout; with no rows, ``empty`` is printed on stderr instead."""
     if not rows:
         current_console().note(empty)
         return

@@ -47,7 +47,7 @@ def _loaded(path: Path, settings: Settings, notify: Told) -> LoadReport:
 
 
 def bundled_file(dag_id: str, settings: Settings) -> Path | None:
-    """The bundled example of that name, when no DAG file of the person's own speaks of it.
+    """The bundled example of that name, when no DAG file of the person's own mentions it.
 
     The examples load only when named; a person's own DAG of the same name always wins, and --dags means what it says.
     """

@@ -101,7 +101,7 @@ def bound_text(moment: datetime, zone: tzinfo) -> str:
 
 
 def parse_single(text: str, zone: tzinfo) -> tuple[datetime, tuple[str, ...]]:
-    """The one moment that ``text`` means, and what to tell about it: of a day its beginning, of two the first."""
+    """The one moment that ``text`` means, and the notice about it: of a day its beginning, of two the first."""
     moment = parse_bound(text, zone)
     return moment.earliest, (_notice(moment, "the first is meant"),) if moment.notice else ()
 
@@ -125,7 +125,9 @@ def run_reference(text: str, zone: tzinfo) -> str | DateBound:
 
 
 def checked_run_id(run_id: str | None) -> str | None:
-    """The id of a run to be, where it can be one: it is told from a date by its ``__``, and names a folder of logs."""
+    """The id of a run to be, where it can be one: it is distinguished from a date by its ``__``, and names a folder of
+    logs.
+    """
     if run_id is None:
         return None
     if wrong := run_id_error(run_id):

@@ -79,7 +79,7 @@ def trigger_run(
 
 @contextmanager
 def _zygote(settings: Settings, notify: Callable[[str], None]) -> Iterator[ZygoteHandle]:
-    """A zygote over the DAG files of the settings; ``notify`` hears what a person should know as they load."""
+    """A zygote over the DAG files of the settings; ``notify`` is called with what a person should know as they load."""
     settings.require_trusted_dags()
     zygote = start_zygote(
         settings.dags, settings.home, isolation=settings.isolation, timeout=settings.load_timeout_seconds

@@ -205,7 +205,7 @@ def test_an_answer_that_cannot_be_written_is_a_broken_environment(tmp_path: Path
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 4
     assert done.stderr == (
-        "error: the answer could not be written: the disk is full; make room and run the same command again\n"
+        "error: the output could not be written: the disk is full; make room and run the same command again\n"
     )
 
 

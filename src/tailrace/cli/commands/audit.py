@@ -40,7 +40,7 @@ def audit(output: str) -> int:
 
 
 def _summarize(report: Report, output: str) -> None:
-    """One line: the answer itself, unless the answer is JSON."""
+    """One line: the output itself, unless the output is JSON."""
     console = current_console()
     checked = ", ".join(_counted(name, count) for name, count in report.counts.items())
     if report.violations:

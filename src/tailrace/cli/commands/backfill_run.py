@@ -141,7 +141,7 @@ def carry_out(command: BackfillCommand, settings: Settings, settings_options: Ma
     finally:
         listener.close()
     for notice in report.notices:
-        if notice not in listener.text_of:
+        if notice not in listener.shown_notices:
             console.notice(text_of(notice))
     if output == "json":
         console.print_json(ended(report, command_of))

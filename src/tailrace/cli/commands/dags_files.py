@@ -100,7 +100,7 @@ def check(dags: Path | None, output: str) -> int:
 
 
 def _load(dags: Path | None) -> LoadReport | None:
-    """The DAG files; where there is no default folder, that is said with what to do."""
+    """The DAG files; where there is no default folder, that is reported with what to do."""
     settings = settings_with(dags=dags)
     loaded = load(settings, current_console().notice)
     if loaded is None:
@@ -113,7 +113,9 @@ def _say_none(settings: Settings) -> None:
 
 
 def shown_dag(dag_id: str, dags: Path | None) -> DagSpec:
-    """One DAG, as it was loaded or as its file has it now; which of the two, where that makes a difference, is said."""
+    """One DAG, as it was loaded or as its file has it now; which of the two, where that makes a difference, is
+    reported.
+    """
     console = current_console()
     shown = show_dag(dag_id, settings_with(dags=dags), console.notice)
     for notice in shown.notices:

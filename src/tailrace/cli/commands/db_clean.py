@@ -15,7 +15,7 @@ from tailrace.runtime.settings import Settings
 from tailrace.service import maintenance
 from tailrace.service.dates import parse_bound
 
-#: The order in which people are told.
+#: The order in which they are shown.
 _KINDS = ("backfills", "runs", "task instances", "xcoms", "history rows", "write records")
 _NAMES = {"xcoms": ("XCom", "XComs")}
 

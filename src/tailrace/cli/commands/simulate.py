@@ -1,4 +1,4 @@
-"""``tailrace simulate``: histories of the product's own loops in a simulated world, explored, replayed and told."""
+"""``tailrace simulate``: histories of the product's own loops in a simulated world, explored, replayed and shown."""
 
 import os
 import sys
@@ -34,7 +34,7 @@ _WAYS = {
     "scenario": ("preemptions", "crashes", "jobs"),
 }
 _LEGEND_2016 = """\
-One DAG, a → b. A line is one step: its number, the simulated second, who acts, what they ask for, what they are told.
+One DAG, a → b. A line is one step: its number, the simulated second, who acts, what they ask for, what they get.
 The loop of 2016 reads b, then a. When the worker finishes a in between, the loop sees b waiting for an unfinished a,
 and then a finished: nothing left that could run, it thinks.
 """
@@ -43,7 +43,7 @@ and then a finished: nothing left that could run, it thinks.
 @click.command(cls=Command)
 @click.option("--seeds", "count", type=WholeNumber(1), metavar="N", help="Explore N histories.  [default: 200]")
 @click.option("--first", type=WholeNumber(0), default=0, metavar="SEED", help="The first of them.")
-@click.option("--seed", type=WholeNumber(0), metavar="SEED", help="One history, told step by step.")
+@click.option("--seed", type=WholeNumber(0), metavar="SEED", help="One history, shown step by step.")
 @click.option("--trace", metavar="N:N,…", help="With --seed: these choices (place:choice), and else the usual.")
 @click.option(
     "--processes",

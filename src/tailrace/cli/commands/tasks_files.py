@@ -50,7 +50,7 @@ def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
 
 
 def test_claim(dag: DagSpec, task_id: str, run: str, now: datetime) -> Claim:
-    """A claim nobody holds: what the task of that run would be told, without any metastore.
+    """A claim nobody holds: what the task of that run would be given, without any metastore.
 
     A date alone means that day's first schedule point; a moment that is no point has the interval it would be
     triggered with.
