@@ -279,7 +279,7 @@ def test_a_file_that_does_not_load_any_more_keeps_its_code_and_the_others_are_lo
     assert ran("steady", "manual__5") == ["steady"]
 
 
-def test_a_link_that_is_swapped_is_another_edition(project: Path, scheduler: StartScheduler) -> None:
+def test_a_link_that_is_swapped_is_another_generation(project: Path, scheduler: StartScheduler) -> None:
     """As git-sync does it: sizes and times are equal, the files are others."""
     for version in ("one", "two"):
         (project / version).mkdir()

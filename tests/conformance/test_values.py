@@ -163,7 +163,7 @@ def _sql(tx: Any, text: str) -> None:
     tx.connection.exec_driver_sql(text)
 
 
-def test_what_a_store_refuses_in_a_read_is_said_to_who_asks(tries: Tries, tmp_path: Path) -> None:
+def test_what_a_store_refuses_in_a_read_is_reported_to_the_caller(tries: Tries, tmp_path: Path) -> None:
     perform = worker_performer(tries.world.store, tmp_path, _unexpected)
     for odd in ("\udcff", "a\0"):
         answer = perform(ReadXCom(XComQuery("dag", tries.run_id, ("a",), odd)))
@@ -219,7 +219,7 @@ def test_more_than_a_worker_can_hold_is_refused(world: World, monkeypatch: pytes
     assert LONGEST_ANSWER > 10**7
 
 
-def test_what_somebody_else_wrote_as_an_xcom_is_said_to_who_asks(tries: Tries) -> None:
+def test_what_somebody_else_wrote_as_an_xcom_is_reported_to_the_caller(tries: Tries) -> None:
     tries.leave("", {"k": 1})
     for text in ("no json", "[" * 100_000, "1" * 5000):
         tries.world.store._database.write(lambda tx, text=text: tx.change(xcom.update().values(value=text)))

@@ -206,7 +206,7 @@ def test_dates_given_twice_are_one_or_a_mistake(load: Load, dates: str, mistake:
         ({7: 1}, "default_args must be a dict with texts as keys, not 7", ""),
     ],
 )
-def test_what_nobody_takes_is_said_once(default_args: dict[Any, Any], mistake: str, note: str) -> None:
+def test_what_nobody_takes_is_reported_once(default_args: dict[Any, Any], mistake: str, note: str) -> None:
     from tailrace.authoring.checking import check
 
     with DAG("d", default_args=default_args) as dag:
@@ -218,7 +218,7 @@ def test_what_nobody_takes_is_said_once(default_args: dict[Any, Any], mistake: s
 
 
 @given(st.dictionaries(st.text(max_size=8), st.none() | st.integers() | st.text(max_size=5), max_size=4))
-def test_no_name_is_dropped_in_silence(default_args: dict[str, Any]) -> None:
+def test_no_name_is_dropped_silently(default_args: dict[str, Any]) -> None:
     """Taken by a task, or told of."""
     from tailrace.authoring.checking import check
 

@@ -50,6 +50,6 @@ def test_every_transition_is_in_the_table_of_its_machine() -> None:
         assert {(f"`{step.before}`", f"`{step.after}`", step.actor, f"`{step.cause}`") for step in steps} <= told
 
 
-def test_no_type_is_without_a_word(writer: dict[str, Any]) -> None:
+def test_every_type_has_a_name(writer: dict[str, Any]) -> None:
     with pytest.raises(KeyError):
         writer["type_of"](Path)

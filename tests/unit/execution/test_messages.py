@@ -114,7 +114,7 @@ def _changed(message: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @given(_changed(OUTCOME) | _changed({**OUTCOME, "xcoms": {"k": 1}}) | st.dictionaries(texts, json_values))
-def test_whatever_is_said_to_be_an_outcome_can_be_stored_or_is_garbled(message: dict[str, Any]) -> None:
+def test_whatever_is_sent_as_an_outcome_can_be_stored_or_is_a_protocol_error(message: dict[str, Any]) -> None:
     with suppress(ProtocolError):
         outcome = outcome_in(decode(encode(message)[:-1]))
         assert outcome.kind is not OutcomeKind.LOST
@@ -124,7 +124,7 @@ def test_whatever_is_said_to_be_an_outcome_can_be_stored_or_is_garbled(message: 
 
 
 @given(_changed(QUERY), _changed(QUESTION))
-def test_whatever_is_said_to_be_a_question_can_be_asked_or_is_garbled(
+def test_whatever_is_sent_as_a_query_can_be_asked_or_is_a_protocol_error(
     query: dict[str, Any], more: dict[str, Any]
 ) -> None:
     with suppress(ProtocolError):
@@ -133,6 +133,6 @@ def test_whatever_is_said_to_be_a_question_can_be_asked_or_is_garbled(
         assert asked.map_index is None or -1 <= asked.map_index < 2**31
 
 
-def test_an_answer_begins_as_the_task_waits_for_it() -> None:
+def test_a_reply_begins_as_the_task_waits_for_it() -> None:
     assert encode(reply_to(7, (("a", -1, 1),))) == b'{"reply_to": 7, "xcom": [["a", -1, 1]]}\n'
     assert encode(reply_to(8, Unreadable("too much"))) == b'{"reply_to": 8, "refused": "too much"}\n'

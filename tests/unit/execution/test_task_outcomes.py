@@ -111,7 +111,9 @@ class NoRepr:
     ],
     ids=map(str, itertools.count()),  # some have no text
 )
-def test_whatever_it_says_is_told_in_a_line_that_can_be_stored(error: BaseException, kind: str, text: str) -> None:
+def test_whatever_its_text_it_is_reported_in_a_line_that_can_be_stored(
+    error: BaseException, kind: str, text: str
+) -> None:
     outcome = python(raising(error))
     assert (outcome["kind"], outcome["error"]) == (kind, text)
 
@@ -147,7 +149,7 @@ def test_only_json_is_returned(value: object, capfd: pytest.CaptureFixture[str])
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_pushes_of_a_failed_try_are_told_too() -> None:
+def test_pushes_of_a_failed_try_are_reported_too() -> None:
     def work(ti: Any) -> None:
         ti.xcom_push("seen", 3)
         raise ValueError("late")

@@ -55,7 +55,7 @@ def test_a_trigger_rule_waits_for_what_is_above_it() -> None:
     assert [status.dependency for status in found.statuses if not status.passed] == ["Trigger Rule"]
 
 
-def test_what_the_planner_would_do_is_said() -> None:
+def test_what_the_planner_would_do_is_reported() -> None:
     found = explained(dag("a"), "a")
     assert found.waits == "the next step makes it queued: every dependency is met"
     assert render(found) == ("the next step of job 1 (backfill on here, pid 100)", None)

@@ -35,7 +35,7 @@ def is_data(message: Message) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_each_can_be_told_whatever_its_data(kind: type[Message]) -> None:
+def test_each_can_be_rendered_whatever_its_data(kind: type[Message]) -> None:
     @given(st.from_type(kind))
     def tell(message: Message) -> None:
         assume(is_data(message))
@@ -70,7 +70,7 @@ def test_data_is_never_taken_for_a_template() -> None:
     assert text_of(BranchExcludes("d", ())) == "Task d followed nothing, which excludes this task."
 
 
-def test_numbers_choose_the_words() -> None:
+def test_numbers_choose_singular_or_plural() -> None:
     assert text_of(LeftAsked(1)) == "1 open run goes on: the schedule or a person asked for it"
     assert text_of(LeftAsked(3)) == "3 open runs go on: the schedule or a person asked for them"
 
@@ -87,6 +87,6 @@ def test_every_action_has_a_command_line(action: Action) -> None:
     assert command_of(full).startswith("tailrace ")
 
 
-def test_a_moment_is_told_to_the_second() -> None:
+def test_a_moment_is_shown_to_the_second() -> None:
     at = datetime(2024, 1, 1, 1, 2, 3, 4, tzinfo=UTC)
     assert text_of(reasons.RetryDelay(2, at)) == "Try 2 failed; the next may start at 2024-01-01T01:02:03+00:00."

@@ -112,7 +112,7 @@ def test_a_time_that_the_clocks_jumped_over_finds_the_date_it_became() -> None:
     assert starts(range_for(dag, "2024-03-31T02:30", None, NOW)) == [at(2024, 3, 31, 1)]
 
 
-def test_one_moment_of_two_is_the_first_and_it_is_said() -> None:
+def test_one_moment_of_two_is_the_first_and_it_is_reported() -> None:
     moment, (notice,) = parse_single("2024-10-27T02:30", BERLIN)
     assert moment == at(2024, 10, 27, 0, 30)
     assert notice.endswith("2024-10-27T02:30+02:00 and 2024-10-27T02:30+01:00; the first is meant")
