@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, Required, Union, get_args, get_origi
 
 from tailrace.authoring.dag import DAG, TaskArguments
 from tailrace.authoring.dag_arguments import DagArguments
-from tailrace.authoring.dag_errors import LEFT_OUT
-from tailrace.authoring.declarations import arguments_of, lacking_of
+from tailrace.authoring.dag_errors import MISSING
+from tailrace.authoring.declarations import arguments_of, unsupported_of
 from tailrace.authoring.operator_arguments import (
     BashOperatorArguments,
     PythonOperatorArguments,
@@ -120,9 +120,9 @@ def reference() -> str:
         "## Arguments of Airflow's that are not there\n",
         "Given another value than those that ask for nothing, they are a mistake, or kept, and without effect.\n",
         "### Of tasks\n",
-        lacking_table(every),
+        unsupported_table(every),
         "### Of a DAG\n",
-        lacking_table(DagArguments),
+        unsupported_table(DagArguments),
     ]
     return "\n".join(parts)
 
@@ -216,21 +216,21 @@ def arguments_table(declaring: type, *, without: type | None = None, only: Colle
     for name, argument in arguments_of(declaring).items():
         if name in left_out or (only and name not in only):
             continue
-        default = "" if argument.default is LEFT_OUT else f"`{str_of(argument.default)}`"
+        default = "" if argument.default is MISSING else f"`{str_of(argument.default)}`"
         meaning = argument.meaning + ("" if argument.in_airflow else " (Airflow has none)")
-        if name in lacking_of(declaring):
+        if name in unsupported_of(declaring):
             meaning += " (kept, and without effect)"
         rows.append([f"`{name}`", type_of(declaring.__annotations__[name]), default, meaning])
     return table(["argument", "type", "default", "what it says"], rows)
 
 
-def lacking_table(declaring: type) -> str:
+def unsupported_table(declaring: type) -> str:
     """A row for each argument that is not there."""
     rows = []
-    for name, lacking in sorted(lacking_of(declaring).items()):
+    for name, unsupported in sorted(unsupported_of(declaring).items()):
         if name not in arguments_of(declaring):
-            nothing = ", ".join(f"`{value!r}`" for value in lacking.nothing)
-            rows.append([f"`{name}`", nothing, lacking.instead or "(without effect)"])
+            nothing = ", ".join(f"`{value!r}`" for value in unsupported.nothing)
+            rows.append([f"`{name}`", nothing, unsupported.instead or "(without effect)"])
     return table(["argument", "asks for nothing", "else"], rows)
 
 

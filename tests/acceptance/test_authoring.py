@@ -21,7 +21,7 @@ def answered(tailrace: Run, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_default_args_reach_bash_and_what_has_no_effect_is_said_once(tailrace: Run, tmp_path: Path) -> None:
+def test_default_args_reach_bash_and_what_has_no_effect_is_reported_once(tailrace: Run, tmp_path: Path) -> None:
     """newcomer 01: `pwd` was another and $STAGE empty."""
     write(
         tmp_path,

@@ -64,7 +64,7 @@ def test_preview_writes_nothing_at_all(tailrace: Run, project: Path) -> None:
     assert not (project / ".tailrace").exists()
 
 
-def test_detaching_says_no_more_than_it_is_asked_to(tailrace: Run, project: Path) -> None:
+def test_detaching_prints_no_more_than_it_is_asked_to(tailrace: Run, project: Path) -> None:
     preview = tailrace("backfill", "etl", "-s", "2024-01-01", "-n", "--detach")
     assert preview.stdout.endswith("to do it:\n  tailrace backfill etl -s 2024-01-01 --detach\n")
     quiet = tailrace("backfill", "etl", "-s", "2024-01-01", "-q", "--detach")
@@ -214,7 +214,7 @@ def test_dags_list_show_and_check(tailrace: Run, project: Path) -> None:
     assert [each["task_id"] for each in answer(tailrace("tasks", "list", "etl", "-o", "json"))] == ["extract", "load"]
 
 
-def test_what_dag_files_print_is_no_part_of_an_answer(tailrace: Run, project: Path) -> None:
+def test_what_dag_files_print_is_no_part_of_the_output(tailrace: Run, project: Path) -> None:
     with (project / "dags" / "etl.py").open("a") as file:
         file.write("print('loading'); import os; os.system('echo a child')\n")
     for words in (("dags", "list"), ("dags", "show", "etl"), ("dags", "check"), ("tasks", "list", "etl")):
@@ -299,7 +299,7 @@ def test_a_reader_of_progress_who_leaves_does_not_stop_the_work(tailrace: Run, p
     assert json.loads((project / "answer").read_text())["runs"] == {"success": 31}
 
 
-def test_verbose_reads_the_decisions_aloud(tailrace: Run, project: Path) -> None:
+def test_verbose_shows_the_decisions(tailrace: Run, project: Path) -> None:
     (project / "mended").touch()
     said = tailrace("backfill", "etl", "-s", "2024-01-01", "-v").stderr
     shown = "<TaskInstance: etl.load backfill__2024-01-01T00:00:00+00:00 [none]>"

@@ -36,7 +36,7 @@ def answer(done: subprocess.CompletedProcess[str], code: int = 0) -> Any:
 
 
 @pytest.mark.usefixtures("sync")
-def test_it_is_said_in_the_summary_in_every_list_and_as_json(tailrace: Run) -> None:
+def test_it_is_reported_in_the_summary_in_every_list_and_as_json(tailrace: Run) -> None:
     done = tailrace(*RANGE)
     assert done.returncode == 0
     first, names, *_, repair = done.stdout.splitlines()

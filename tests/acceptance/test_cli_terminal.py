@@ -170,7 +170,7 @@ with DAG("hostile", schedule="@daily", start_date=datetime(2024, 1, 1), descript
 RAW = ("\x1b]0;", "\x07", "\x1b[2J", "\x9b", "\u202e", "\x1b[8m", "\rgnp")
 
 
-def test_what_a_task_says_steers_no_terminal(project: Path) -> None:
+def test_what_a_task_prints_steers_no_terminal(project: Path) -> None:
     (project / "dags" / "hostile.py").write_text(HOSTILE)
     commands = (
         ("backfill", "hostile", "-s", "2024-01-01"),

@@ -154,7 +154,7 @@ def test_marking_a_running_task_ends_it_as_marked(
     assert (folder / "ledger").read_text() == ""
 
 
-def test_a_change_is_asked_about_where_nobody_can_answer(
+def test_a_change_is_refused_where_nobody_can_confirm(
     folder: Path, start: Callable[..., "subprocess.Popen[str]"], tailrace: Run
 ) -> None:
     (folder / "go").touch()

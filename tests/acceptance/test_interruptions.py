@@ -227,7 +227,7 @@ def test_a_worker_killed_while_the_server_is_away(on: Place, server: PostgresSer
     on.done_once(again=1)
 
 
-def test_a_server_that_stays_away_is_said_in_one_line(on: Place, server: PostgresServer) -> None:
+def test_a_server_that_stays_away_is_reported_in_one_line(on: Place, server: PostgresServer) -> None:
     """Half a minute of patience: the slowest test there is. Nothing is left running, and nothing was lost."""
     process = on.start()
     on.wait_for_lines(2)

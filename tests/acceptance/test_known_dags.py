@@ -61,7 +61,7 @@ def test_what_is_kept_is_shown_without_loading(
 
 
 @pytest.mark.parametrize("words", LISTS, ids=" ".join)
-def test_a_file_that_has_changed_is_loaded_and_said(tailrace: Run, project: Path, words: tuple[str, ...]) -> None:
+def test_a_file_that_has_changed_is_loaded_and_reported(tailrace: Run, project: Path, words: tuple[str, ...]) -> None:
     assert tailrace("dags", "pause", "one").returncode == 0
     file = project / "dags" / "both.py"
     file.write_text(DAGS + "# a comment\n")
@@ -81,7 +81,7 @@ def test_a_file_beside_it_is_loaded_with_it(tailrace: Run, project: Path) -> Non
     assert [each["dag_id"] for each in listed] == ["one", "third", "two"]
 
 
-def test_mistakes_in_a_file_are_told_each_time(tailrace: Run, project: Path) -> None:
+def test_mistakes_in_a_file_are_reported_each_time(tailrace: Run, project: Path) -> None:
     wrong = "with DAG('wrong'):\n    EmptyOperator(task_id='a', trigger_rule='sometimes')\n"
     (project / "dags" / "both.py").write_text(DAGS + wrong)
     assert tailrace("dags", "pause", "one").returncode == 0

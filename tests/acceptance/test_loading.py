@@ -45,18 +45,18 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def hangs(project: Path) -> str:
     (project / "dags" / "bad.py").write_text(HANGS.format(str(project / "child")))
-    return "dags/bad.py: loading it did not end within 1 s (load_timeout_seconds); mend or remove it"
+    return "dags/bad.py: loading it did not end within 1 s (load_timeout_seconds); correct or remove it"
 
 
 def ends(project: Path) -> str:
     started = HANGS.format(str(project / "child")).partition("while")[0]
     (project / "dags" / "bad.py").write_text(f"{started}os._exit(3)\n")
-    return "dags/bad.py: loading it ended its process (exit code 3); mend or remove it"
+    return "dags/bad.py: loading it ended its process (exit code 3); correct or remove it"
 
 
 def is_killed(project: Path) -> str:
     (project / "dags" / "bad.py").write_text("import os\nos.kill(os.getpid(), 11)\n")
-    return "dags/bad.py: loading it ended its process (killed by SIGSEGV); mend or remove it"
+    return "dags/bad.py: loading it ended its process (killed by SIGSEGV); correct or remove it"
 
 
 def closes_all(project: Path) -> str:
@@ -64,7 +64,7 @@ def closes_all(project: Path) -> str:
         "import os\nos.closerange(3, 100)\nheld = [open(__file__) for _ in range(50)]\n"
     )
     why = "it closed descriptors that it had not opened"
-    return f"dags/bad.py: loading it ended its process ({why}); mend or remove it"
+    return f"dags/bad.py: loading it ended its process ({why}); correct or remove it"
 
 
 def is_a_fifo(project: Path) -> str:
@@ -254,7 +254,7 @@ def test_a_file_that_does_not_load_any_more_keeps_its_code_and_the_others_are_lo
     running.says("scheduling good, other, steady")
     helper.write_text("WORD = 'two'\n")
     replace(project, "steady.py", bad)
-    running.says("dags/steady.py keeps the code that was loaded before, until it is mended")
+    running.says("dags/steady.py keeps the code that was loaded before, until it is corrected")
 
     def ran(dag_id: str, run_id: str) -> list[str]:
         assert tailrace("dags", "trigger", dag_id, "--run-id", run_id, "--dags", str(kept)).returncode == 0
@@ -279,7 +279,7 @@ def test_a_file_that_does_not_load_any_more_keeps_its_code_and_the_others_are_lo
     assert ran("steady", "manual__5") == ["steady"]
 
 
-def test_a_link_that_is_swapped_is_another_edition(project: Path, scheduler: StartScheduler) -> None:
+def test_a_link_that_is_swapped_is_another_generation(project: Path, scheduler: StartScheduler) -> None:
     """As git-sync does it: sizes and times are equal, the files are others."""
     for version in ("one", "two"):
         (project / version).mkdir()

@@ -213,7 +213,7 @@ def test_a_mistake_in_a_dag_file_stops_nothing(place: Place) -> None:
     place.wait_for_lines(2 * DATES)
     scheduler.send_signal(signal.SIGINT)
     said = scheduler.communicate(timeout=30)[1]
-    assert "daily.py keeps the code that was loaded before, until it is mended" in said
+    assert "daily.py keeps the code that was loaded before, until it is corrected" in said
     assert "syntax error" in said
 
 

@@ -151,7 +151,7 @@ def database(request: pytest.FixtureRequest) -> dict[str, str]:
     return {"TAILRACE_DATABASE_URL": request.getfixturevalue("postgres_url")}
 
 
-def test_whatever_a_task_says_ends_its_own_try_once(tailrace: Run, tmp_path: Path, database: dict[str, str]) -> None:
+def test_whatever_a_task_reports_ends_its_own_try_once(tailrace: Run, tmp_path: Path, database: dict[str, str]) -> None:
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "vals.py").write_text(DAGS)
     environment = {**database, "RAN": str(tmp_path / "ran")}

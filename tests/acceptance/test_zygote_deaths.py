@@ -212,7 +212,7 @@ def test_a_scheduler_goes_on(tailrace: Run, project: Path, begin: Begin) -> None
     assert ledger(project) == {f"2024-01-0{day}": 1 for day in range(1, 5)}
 
 
-def test_what_a_file_reads_as_it_loads_may_change_what_it_says_and_that_is_told(project: Path, begin: Begin) -> None:
+def test_what_a_file_reads_as_it_loads_may_change_its_dags_and_that_is_reported(project: Path, begin: Begin) -> None:
     (project / "tasks").write_text("work\n")
     functions = "def work():\n    zygote()\n    time.sleep(1)\n"
     made = "    for name in open('tasks').read().split():\n        PythonOperator(task_id=name, python_callable=work)\n"

@@ -1,6 +1,7 @@
 """The import contracts of pyproject.toml hold, and they are the ones ARCHITECTURE.md promises."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -39,3 +40,16 @@ def test_the_vocabulary_needs_the_standard_library_and_its_structs_only() -> Non
             elif isinstance(node, ast.Import):
                 imported.update(name.name.partition(".")[0] for name in node.names)
     assert imported - sys.stdlib_module_names == {"msgspec", "tailrace"}
+
+
+def test_the_walks_name_files_that_exist_and_are_short() -> None:
+    section = (ROOT / "ARCHITECTURE.md").read_text().split("\n## Five walks\n")[1].split("\n## ")[0]
+    walks = section.split("\n### ")[1:]
+    assert len(walks) == 5
+    for walk in walks:
+        title, *lines = walk.splitlines()
+        steps = [line for line in lines if re.match(r"\d+\. ", line)]
+        assert 3 <= len(steps) <= 8, title
+        assert all("`" in step for step in steps), title
+        for path in re.findall(r"`([\w./-]+/[\w./-]+)`", walk):
+            assert (ROOT / path).exists() or (ROOT / "src/tailrace" / path).exists(), f"{title}: {path} is not there"

@@ -339,7 +339,7 @@ def test_what_cannot_be_read_is_a_finding_with_its_row(made: Metastores, table: 
 
 @pytest.mark.parametrize("made", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("table", TABLES)
-def test_another_value_is_a_finding_wherever_something_else_says_otherwise(made: Metastores, table: str) -> None:
+def test_another_value_is_a_finding_wherever_something_else_contradicts_it(made: Metastores, table: str) -> None:
     """``NOT_FOUND_YET`` may only become shorter: what is found now has to leave it."""
     missed: dict[str, set[str]] = defaultdict(set)
     for cell in made.cells(TABLES[table]):

@@ -17,7 +17,7 @@ from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
 from tailrace.planning.plan import RunTakeover
 from tests.conformance.worlds import DAY, FIRST, LEASE, World, dag
-from tests.telling import told
+from tests.message_text import text_of
 
 AB = dag("a>b", a={"retries": 1})
 PAST = dag("a>b", a={"depends_on_past": True})
@@ -84,7 +84,7 @@ def test_a_judged_backfill_stays_judged_and_a_new_one_takes_the_run(world: World
     finished(world, AB, job, backfill_id)
     assert world.row(backfill, backfill_id).state == "failed"
     plan = world.clear("a")
-    assert "`tailrace backfill dag -s 2024-01-01T00:00+00:00`" in told(plan.notices[0])
+    assert "`tailrace backfill dag -s 2024-01-01T00:00+00:00`" in text_of(plan.notices[0])
     assert (world.row(backfill, backfill_id).state, world.row(dag_run, 1).state) == ("failed", "queued")
     again = world.backfill(AB)
     assert again != backfill_id
@@ -333,7 +333,7 @@ def test_a_cancel_behind_the_verdict_is_stale_and_then_refused(world: World) -> 
     early = plan_cancel(world.about(backfill_id=backfill_id))
     finished(world, AB, job, backfill_id)
     assert isinstance(world.do(early), MetastoreStale)
-    assert "is success already" in told(plan_cancel(world.about(backfill_id=backfill_id)).refusals[0])
+    assert "is success already" in text_of(plan_cancel(world.about(backfill_id=backfill_id)).refusals[0])
 
 
 def test_the_same_command_after_a_cancel_runs_what_was_cancelled(world: World) -> None:

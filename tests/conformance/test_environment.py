@@ -449,7 +449,7 @@ class _Driver(Exception):
         ("XX000", "something we never heard of"),
     ],
 )
-def test_what_a_server_says(code: str, said: str) -> None:
+def test_what_a_server_reports(code: str, said: str) -> None:
     original = _Driver("ERROR: something we never heard of\nDETAIL: {and} more")
     original.sqlstate = code
     error = of_driver(DBAPIError("SELECT", {}, original), "there", postgres=True, wait_seconds=1)
@@ -513,7 +513,7 @@ def test_the_schema_itself_refuses(world: World, statement: str) -> None:
         world.store._database.write(lambda tx: tx.connection.exec_driver_sql(statement))
 
 
-def test_a_job_that_fails_by_its_metastore_says_the_first_thing_that_was_wrong(sqlite: World, file: Path) -> None:
+def test_a_job_that_fails_by_its_metastore_reports_the_first_thing_that_was_wrong(sqlite: World, file: Path) -> None:
     """Recording the job as failed fails too then; that must not stand in front of the cause."""
     sqlite.backfill(A)
     job = sqlite.job(A, 1)

@@ -34,7 +34,7 @@ def test_a_running_try_its_owner_and_its_leases(world: World) -> None:
     assert facts.snapshot == world.store.snapshot(job, CHAIN, backfill)
 
 
-def test_an_owner_that_fell_silent_is_not_believed(world: World) -> None:
+def test_an_owner_whose_heartbeats_stopped_is_not_believed(world: World) -> None:
     _, job = world.begun(CHAIN)
     world.clock.advance(LEASE + 3)
     facts = world.store.explained(1)
@@ -58,7 +58,7 @@ def test_places_before_the_window(world: World) -> None:
     assert all(text.startswith("1 of 1 runs of dag are running") for text in waits)
 
 
-def test_tries_are_told_from_history(world: World) -> None:
+def test_tries_are_explained_from_history(world: World) -> None:
     _, job = world.begun(CHAIN)
     a = world.by_task(1)["a"]
     world.run_try(CHAIN, job, a, OutcomeKind.FAILED)
@@ -72,7 +72,7 @@ def test_tries_are_told_from_history(world: World) -> None:
     assert facts.task_instances[1].tries == ()
 
 
-def test_a_deadlock_is_told_with_its_stored_proof(world: World) -> None:
+def test_a_deadlock_is_explained_with_its_stored_proof(world: World) -> None:
     Drive(world, PAST, world.backfill(PAST, days=2), {("p", 1): OutcomeKind.FAILED}).go()
     found = explain_run(world.store.explained(2))
     p, q = found.task_instances

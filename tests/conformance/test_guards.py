@@ -215,7 +215,7 @@ def test_another_lane_does_not_share(world: World) -> None:
     assert world.step(ABC, world.job(ABC, wider), wider).taken_over == ()
 
 
-def test_a_silent_owner_is_dead_once_its_lease_has_run_out(world: World) -> None:
+def test_an_owner_without_heartbeats_is_dead_once_its_lease_has_run_out(world: World) -> None:
     backfill, first = world.begun(ABC)
     second = world.job(ABC, backfill)
     takeover = RunTakeover(1, "run", first)

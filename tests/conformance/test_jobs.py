@@ -47,7 +47,7 @@ def test_a_holder_is_read_as_it_was_written_also_by_who_knew_no_namespaces() -> 
     assert holder_from(former) == Holder(ProcessIdentity("here", "boot", 1, 2), ProcessIdentity("here", "boot", 3, 4))
 
 
-def test_a_heartbeat_renews_the_lease_until_the_job_is_buried(world: World) -> None:
+def test_a_heartbeat_renews_the_lease_until_the_job_is_marked_dead(world: World) -> None:
     id = world.job(A, world.backfill(A))
     world.clock.advance(LEASE * 3)
     assert world.store.heartbeat(id, LEASE), "late, but nobody has declared it dead"
@@ -60,7 +60,7 @@ def test_a_heartbeat_renews_the_lease_until_the_job_is_buried(world: World) -> N
     assert world.store.jobs_running_on("here") == ()
 
 
-def test_what_hinders_a_job_is_kept_as_long_as_it_says_so(world: World) -> None:
+def test_what_hinders_a_job_is_kept_as_long_as_it_reports_it(world: World) -> None:
     id = world.job(A, world.backfill(A))
     trouble = JobTrouble("no process", {"/dags/a.py": "broken \u2192 \U0001f600"}, {"dag": "wrong"})
     assert world.store.heartbeat(id, LEASE, trouble)
@@ -72,7 +72,7 @@ def test_what_hinders_a_job_is_kept_as_long_as_it_says_so(world: World) -> None:
     assert len(trouble_from(world.row(job, id).trouble).files) == 200
 
 
-def test_how_a_job_ended_is_said_once(world: World) -> None:
+def test_how_a_job_ended_is_reported_once(world: World) -> None:
     id = world.job(A, world.backfill(A))
     world.store.end_job(id, JobState.SUCCESS)
     ended = world.row(job, id)

@@ -19,7 +19,7 @@ from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
 from tests.conformance.worlds import DAY, FIRST, World, dag
-from tests.telling import lines
+from tests.message_text import lines
 
 A = dag("a", a={"depends_on_past": True})
 AB = dag("a b", a={"depends_on_past": True}, b={"depends_on_past": True})
@@ -277,7 +277,7 @@ def notices(world: World, spec: DagSpec, day: int, days: int = 1, **request: obj
     return lines(world.decide(spec, days, first=FIRST + day * DAY, **request).notices)
 
 
-def test_what_the_first_date_looks_at_is_said(world: World) -> None:
+def test_what_the_first_date_looks_at_is_reported(world: World) -> None:
     none_before = "no run before 2024-01-01T00:00:00+00:00: depends_on_past is met for the first date"
     assert notices(world, A, 0) == (none_before,)
     done(world, 0)

@@ -23,7 +23,7 @@ from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tas
 from tailrace.planning.plan import Plan
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
 from tests.conformance.worlds import FIRST, LEASE, World, dag
-from tests.telling import told
+from tests.message_text import text_of
 
 AB = dag("a b")
 PAST = dag("a>b", a={"depends_on_past": True})
@@ -122,7 +122,7 @@ def test_a_clear_behind_the_backfills_verdict_is_stale(world: World, behind: Beh
     assert isinstance(answer, MetastoreStale)
     assert "expected to be wanted by" in answer.reason
     assert world.row(backfill, backfill_id).state == "failed"
-    assert any(f"verdict of backfill {backfill_id} stays" in told(notice) for notice in clear(world).notices)
+    assert any(f"verdict of backfill {backfill_id} stays" in text_of(notice) for notice in clear(world).notices)
 
 
 def test_a_clear_behind_another_is_stale(world: World, behind: Behind) -> None:

@@ -8,7 +8,7 @@ from tailrace.metastore.store import Metastore, MetastoreStale
 from tailrace.model.states import DagRunState
 from tailrace.planning.resizing import plan_resize
 from tests.conformance.worlds import DAY, FIRST, World, dag
-from tests.telling import lines, told
+from tests.message_text import lines, text_of
 
 WIDE = dag("a>b", a={"pool": "p", "pool_slots": 2})
 
@@ -36,7 +36,7 @@ def test_a_frozen_pool_is_a_wait(world: World, begun: tuple[int, int]) -> None:
     assert (decided.transitions, decided.run_verdicts) == ((), ())
     [of_a] = [each for each in decided.decisions if each.key.task_id == "a"]
     assert not of_a.doomed
-    assert "it goes on after `tailrace pools set p SLOTS`" in told(of_a.failed[0].reason)
+    assert "it goes on after `tailrace pools set p SLOTS`" in text_of(of_a.failed[0].reason)
     world.pool("p", 2)
     assert world.step(WIDE, job, id).queued
     world.sound()
@@ -50,7 +50,7 @@ def test_a_backfill_may_be_created_while_its_pool_is_frozen(world: World) -> Non
         "pool 'p' has 0 slots: what needs it waits until `tailrace pools set p 2` or more",
     )
     world.pool("p", 1)
-    assert "enlarge it with `tailrace pools set p 2`" in told(world.decide(WIDE).refusals[0])
+    assert "enlarge it with `tailrace pools set p 2`" in text_of(world.decide(WIDE).refusals[0])
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_runs_that_those_had_deadlocked_open_too(world: World) -> None:
         world.step(spec, job, id)
     assert {row.state for row in world.rows(dag_run)} == {"deadlocked"}
     plan = plan_resize(world.store.resize_facts("p"), "p", 2)
-    assert told(plan.notices[0]) == "3 runs of dag that were deadlocked for it go again"
+    assert text_of(plan.notices[0]) == "3 runs of dag that were deadlocked for it go again"
     assert world.store.resize(plan, world.write_id()) is False
     assert {row.state for row in world.rows(dag_run)} == {"queued"}
     world.sound()

@@ -10,7 +10,7 @@ from tailrace.planning.clearing import ClearRequest
 from tailrace.runtime.settings import Settings, load_settings
 from tailrace.service import commanding, views
 from tailrace.service.encoding import json_of
-from tailrace.service.naming import RunsNamed
+from tailrace.service.scopes import RunsNamed
 from tailrace.service.stores import Stores
 
 

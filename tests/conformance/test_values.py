@@ -17,7 +17,7 @@ from tailrace.execution.worker import worker_loop
 from tailrace.metastore.db.tables import dag_run, history, pool, task_instance, xcom
 from tailrace.metastore.writes.xcoms import LONGEST_ANSWER
 from tailrace.model.json_values import json_text, stored_form
-from tailrace.model.names import wrong_with_key
+from tailrace.model.names import key_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line
 from tailrace.planning.retries import AfterTry, after_try
@@ -69,7 +69,7 @@ def kept(values: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for key, value in values.items():
         try:
-            if wrong_with_key(key) is None:
+            if key_error(key) is None:
                 found[key] = stored_form(value)
         except ValueError:
             pass
@@ -163,7 +163,7 @@ def _sql(tx: Any, text: str) -> None:
     tx.connection.exec_driver_sql(text)
 
 
-def test_what_a_store_refuses_in_a_read_is_said_to_who_asks(tries: Tries, tmp_path: Path) -> None:
+def test_what_a_store_refuses_in_a_read_is_reported_to_the_caller(tries: Tries, tmp_path: Path) -> None:
     perform = worker_performer(tries.world.store, tmp_path, _unexpected)
     for odd in ("\udcff", "a\0"):
         answer = perform(ReadXCom(XComQuery("dag", tries.run_id, ("a",), odd)))
@@ -219,7 +219,7 @@ def test_more_than_a_worker_can_hold_is_refused(world: World, monkeypatch: pytes
     assert LONGEST_ANSWER > 10**7
 
 
-def test_what_somebody_else_wrote_as_an_xcom_is_said_to_who_asks(tries: Tries) -> None:
+def test_what_somebody_else_wrote_as_an_xcom_is_reported_to_the_caller(tries: Tries) -> None:
     tries.leave("", {"k": 1})
     for text in ("no json", "[" * 100_000, "1" * 5000):
         tries.world.store._database.write(lambda tx, text=text: tx.change(xcom.update().values(value=text)))

@@ -23,7 +23,7 @@ from tailrace.planning.planner import plan
 from tailrace.planning.resizing import plan_resize
 from tests.conformance.listening import hearing, plan_of
 from tests.conformance.worlds import DAY, FIRST, LEASE, World, dag
-from tests.telling import lines
+from tests.message_text import lines
 
 AB = dag("a>b")
 

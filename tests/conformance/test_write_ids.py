@@ -141,14 +141,14 @@ def test_an_unknown_commit_is_repeated_under_its_id(world: World, cutter: Cutter
     assert cutter.commits == len(landed) + (not landed[-1])
 
 
-def test_a_commit_that_stays_unknown_says_so(world: World, cutter: Cutter) -> None:
+def test_a_commit_that_stays_unknown_is_reported(world: World, cutter: Cutter) -> None:
     cutter.landed = [False, False, False]
     with pytest.raises(CommitUnknown):
         world.backfill(AB)
     assert world.rows(dag_run) == []
 
 
-def test_what_lands_after_it_was_given_up_answers_the_next_repetition(world: World, cutter: Cutter) -> None:
+def test_what_lands_after_it_was_given_up_is_the_result_of_the_next_repetition(world: World, cutter: Cutter) -> None:
     creation = world.decide(AB)
     cutter.landed = [False, False, True]
     with pytest.raises(CommitUnknown):

@@ -67,7 +67,7 @@ def test_the_race_of_2016_is_found_in_the_threads_world() -> None:
 
 
 @pytest.mark.parametrize("name", ["non-atomic-reads", "claim-without-token"])
-def test_a_failing_trace_is_shortened_and_told(name: str) -> None:
+def test_a_failing_trace_is_shortened_and_shown(name: str) -> None:
     found = catch(CANARIES[name], 500)
     assert found is not None
     short = shorten(found.seed, CANARIES[name], attempts=150)

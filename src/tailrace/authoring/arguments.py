@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from tailrace.model.names import wrong_with_label
+from tailrace.model.names import label_error
 from tailrace.model.plain_text import LONGEST_TEXT, is_storable, shown
 from tailrace.model.rules import OLD_NAMES, TriggerRule
 from tailrace.model.spec import DEFAULT_POOL
@@ -160,6 +160,6 @@ def texts(values: Any) -> tuple[str, ...]:
 
 
 def _label(value: str) -> str:
-    if wrong := wrong_with_label(value):
+    if wrong := label_error(value):
         raise ValueError(f"must be {wrong}")
     return value

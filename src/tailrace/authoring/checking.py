@@ -4,11 +4,11 @@ import importlib
 import os
 from graphlib import CycleError, TopologicalSorter
 
-from tailrace.authoring.dag import DAG, TASKS_LACK, BaseOperator, names_of
-from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, DAGS_LACK
-from tailrace.authoring.lacking import judge
+from tailrace.authoring.dag import DAG, UNSUPPORTED_TASK_ARGUMENTS, BaseOperator, names_of
+from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, UNSUPPORTED_DAG_ARGUMENTS
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.authoring.template_fields import is_template, missing_file, names_file, templated_texts
+from tailrace.authoring.unsupported import judge
 from tailrace.authoring.variables import VARIABLES
 from tailrace.model.spec import BranchKind
 from tailrace.model.suggestions import did_you_write
@@ -68,13 +68,13 @@ def _cycle(dag: DAG) -> list[str]:
 
 
 def _check_defaults(dag: DAG) -> None:
-    """Each of default_args is taken by a task, or said: what is the DAG's, what is not there, what is misspelt."""
-    of_dag = {*DAG_ARGUMENTS, *DAGS_LACK} - TASKS_LACK.keys()
+    """Each of default_args is taken by a task, or reported: what is the DAG's, what is not there, what is misspelt."""
+    of_dag = {*DAG_ARGUMENTS, *UNSUPPORTED_DAG_ARGUMENTS} - UNSUPPORTED_TASK_ARGUMENTS.keys()
     known = set(TASK_ARGUMENTS).union(*(names_of(type(task)) for task in dag.task_dict.values()))
     nobodys = []
     for name, value in dag.default_args.items():
-        if name in TASKS_LACK and (name in TASK_ARGUMENTS or name not in dag.defaults_taken):
-            judged = judge(TASKS_LACK, name, dag.default_args)
+        if name in UNSUPPORTED_TASK_ARGUMENTS and (name in TASK_ARGUMENTS or name not in dag.defaults_taken):
+            judged = judge(UNSUPPORTED_TASK_ARGUMENTS, name, dag.default_args)
             if judged.mistake:
                 dag.mistake(f"default_args: {judged.mistake}")
             if judged.has_no_effect:
@@ -87,7 +87,7 @@ def _check_defaults(dag: DAG) -> None:
                 dag.mistake(f"default_args are for tasks, and {name} is the DAG's: give it to DAG(…)")
             dag.without_effect.add(f"{name} in default_args")
         elif name not in known and (
-            hint := did_you_write(name, known | TASKS_LACK.keys(), likeness=0.8, cut_short=False)
+            hint := did_you_write(name, known | UNSUPPORTED_TASK_ARGUMENTS.keys(), likeness=0.8, cut_short=False)
         ):
             dag.mistake(f"default_args has no argument {name!r}{hint}")
         else:

@@ -9,17 +9,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Required, Self, TypeVar, Unpack
 
-from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, DAGS_LACK, DagArguments
-from tailrace.authoring.dag_errors import LEFT_OUT, DagError, Note, where_written
+from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, UNSUPPORTED_DAG_ARGUMENTS, DagArguments
+from tailrace.authoring.dag_errors import MISSING, DagError, Note, where_written
 from tailrace.authoring.datetimes import datetime_in, zone_of
-from tailrace.authoring.declarations import Argument, arguments_of, lacking_of
+from tailrace.authoring.declarations import Argument, arguments_of, unsupported_of
 from tailrace.authoring.defaults import OF_ONE_TASK, parameters_of, with_defaults
-from tailrace.authoring.lacking import Lacking, judge
 from tailrace.authoring.relations import Task, relate
 from tailrace.authoring.task_arguments import CommonArguments
+from tailrace.authoring.unsupported import Unsupported, judge
 from tailrace.authoring.variables import VARIABLES
 from tailrace.authoring.xcom_args import XComArg, outputs_in
-from tailrace.model.names import wrong_with_id
+from tailrace.model.names import id_error
 from tailrace.model.plain_text import on_one_line, shown, visible_line
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import BranchKind, Schedule, ScheduleKind
@@ -72,10 +72,10 @@ class DAG:
             setattr(self, name, self._read(name, argument, given.get(name, argument.default)))
         for name in sorted(VARIABLES.keys() & self.user_defined_macros):
             self.mistake(f"user_defined_macros: {name} is a variable of every template; take another name")
-        self._look_at_lacking(given)
+        self._check_unsupported(given)
         self._read_dates(given.get("timezone"), given.get("start_date"), given.get("end_date"))
         self._read_schedule(given.get("schedule"))
-        if wrong := wrong_with_id(dag_id):
+        if wrong := id_error(dag_id):
             self.mistake(f"dag_id must be {wrong}")
         DAG._loaded.append(self)
 
@@ -139,24 +139,24 @@ class DAG:
 
     def mistake(self, message: str, *, at: tuple[str, int] | None = None) -> None:
         """Note a mistake, once; by default where the DAG was written."""
-        mistake = self._told(DagError, message, at)
+        mistake = self._placed(DagError, message, at)
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
 
     def note(self, message: str, *, at: tuple[str, int] | None = None) -> None:
         """Note what the DAG's author should know about it; by default where it was written."""
-        self.notes.append(self._told(Note, message, at))
+        self.notes.append(self._placed(Note, message, at))
 
-    def _told(self, kind: type[M], message: str, at: tuple[str, int] | None) -> M:
+    def _placed(self, kind: type[M], message: str, at: tuple[str, int] | None) -> M:
         file, line = at or (self.file, self.line)
         whose: object = self.dag_id  # as written, which may be anything
         dag_id = visible_line(whose) if isinstance(whose, str) else None
         return kind(on_one_line(file), line, dag_id, message)
 
-    def _look_at_lacking(self, given: Mapping[str, Any]) -> None:
+    def _check_unsupported(self, given: Mapping[str, Any]) -> None:
         for name in given:
-            if name in DAGS_LACK:
-                judged = judge(DAGS_LACK, name, given)
+            if name in UNSUPPORTED_DAG_ARGUMENTS:
+                judged = judge(UNSUPPORTED_DAG_ARGUMENTS, name, given)
                 if judged.mistake:
                     self.mistake(judged.mistake)
                 if judged.has_no_effect:
@@ -184,7 +184,7 @@ class DAG:
 
     def _compare_date(self, name: str, own: datetime | None, *, later_counts: bool) -> None:
         """In Airflow a task runs in its own dates and the DAG's; here there are only the DAG's."""
-        default = self._date(name, self.default_args.get(name), told=False)
+        default = self._date(name, self.default_args.get(name), noted=False)
         if default is None or own is None or default == own:
             return
         if (default > own) is later_counts:
@@ -195,7 +195,7 @@ class DAG:
         else:
             self.without_effect.add(f"{name} in default_args")
 
-    def _date(self, name: str, written: object, told: bool = True) -> datetime | None:
+    def _date(self, name: str, written: object, noted: bool = True) -> datetime | None:
         if written is None:
             return None
         try:
@@ -203,7 +203,7 @@ class DAG:
         except ValueError as wrong:
             self.mistake(f"{name} {wrong}")
             return None
-        if read.note and told:
+        if read.note and noted:
             self.note(f"{name} {read.note}")
         return read.moment
 
@@ -234,13 +234,13 @@ class DAG:
 class TaskArguments(CommonArguments, total=False):
     """What every operator takes: to be unpacked in the ``__init__`` of your own."""
 
-    task_id: Annotated[Required[str], Argument("its name in the DAG", default=LEFT_OUT)]
+    task_id: Annotated[Required[str], Argument("its name in the DAG", default=MISSING)]
     dag: Annotated[DAG | None, Argument("the DAG it is in, where it is not written inside `with DAG(…):`")]
-    start_date: Annotated[None, Lacking("is the DAG's: a task has none of its own")]
-    end_date: Annotated[None, Lacking("is the DAG's: a task has none of its own")]
+    start_date: Annotated[None, Unsupported("is the DAG's: a task has none of its own")]
+    end_date: Annotated[None, Unsupported("is the DAG's: a task has none of its own")]
 
 
-TASKS_LACK = lacking_of(TaskArguments)
+UNSUPPORTED_TASK_ARGUMENTS = unsupported_of(TaskArguments)
 
 
 class BaseOperator(Task):
@@ -283,11 +283,11 @@ class BaseOperator(Task):
 
     def __init__(self, **arguments: Unpack[TaskArguments]) -> None:
         given: Mapping[str, Any] = {**arguments}
-        named, given_dag = given.get("task_id", LEFT_OUT), given.get("dag")
+        named, given_dag = given.get("task_id", MISSING), given.get("dag")
         found = self._begin(given_dag)
         self.upstream_task_ids = set()
         self.downstream_task_ids = set()
-        wrong_with_it = wrong_with_id(named)
+        wrong_with_it = id_error(named)
         self.task_id = shown(named) if wrong_with_it else named
         # A task outside any DAG is kept in one of its own, whose only mistake says so.
         self.dag = found or DAG("(no DAG)")
@@ -298,7 +298,7 @@ class BaseOperator(Task):
             self.mistake(f"dag must be a DAG, not {shown(given_dag)}")
         if wrong_with_it:
             self.mistake(f"task_id must be {wrong_with_it}")
-        self._look_at_lacking(given)
+        self._check_unsupported(given)
         self._read_arguments(given)
         if self.wait_for_downstream:
             self.depends_on_past = True
@@ -338,11 +338,11 @@ class BaseOperator(Task):
     def _on_arguments_read(self) -> None:
         """What an operator makes of its arguments."""
 
-    def _look_at_lacking(self, arguments: Mapping[str, Any]) -> None:
+    def _check_unsupported(self, arguments: Mapping[str, Any]) -> None:
         given = {**self.dag.default_args, **arguments}
         for name in arguments:
-            if name in TASKS_LACK:
-                judged = judge(TASKS_LACK, name, given)
+            if name in UNSUPPORTED_TASK_ARGUMENTS:
+                judged = judge(UNSUPPORTED_TASK_ARGUMENTS, name, given)
                 if judged.mistake:
                     self.mistake(judged.mistake)
                 if judged.has_no_effect:

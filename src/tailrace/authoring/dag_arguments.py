@@ -6,13 +6,13 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Annotated, Any, Literal, Never, TypeAlias, TypedDict
 
 from tailrace.authoring import arguments as read
-from tailrace.authoring import lacking
-from tailrace.authoring.declarations import Argument, arguments_of, lacking_of
-from tailrace.authoring.lacking import DOCUMENTATION, Lacking, NoDict, NoList, Off
+from tailrace.authoring import unsupported
+from tailrace.authoring.declarations import Argument, arguments_of, unsupported_of
 from tailrace.authoring.task_arguments import DefaultArguments
+from tailrace.authoring.unsupported import DOCUMENTATION, NoDict, NoList, Off, Unsupported
 
 _Path: TypeAlias = str | os.PathLike[str]
-_STOPS_NOTHING = Lacking("stops nothing yet; leave it out", (None, False))
+_STOPS_NOTHING = Unsupported("stops nothing yet; leave it out", (None, False))
 
 
 class DagArguments(TypedDict, total=False):
@@ -48,35 +48,39 @@ class DagArguments(TypedDict, total=False):
     ]
     doc_md: Annotated[str | None, Argument("what is to be known about it", read.text, ""), DOCUMENTATION]
 
-    schedule_interval: Annotated[Never, Lacking("is now schedule; write that", ())]
-    timetable: Annotated[None, Lacking("is not there; give schedule= cron, a preset or a timedelta")]
-    concurrency: Annotated[None, Lacking("is now max_active_tasks; write that")]
-    params: lacking.NoParams
-    dagrun_timeout: Annotated[None, Lacking("ends no run yet; give the tasks an execution_timeout")]
-    on_success_callback: lacking.NotCalled
-    on_failure_callback: lacking.NotCalled
-    sla_miss_callback: lacking.NotCalled
-    deadline: Annotated[NoList, Lacking("is not watched yet; leave it out", (None, []))]
+    schedule_interval: Annotated[Never, Unsupported("is now schedule; write that", ())]
+    timetable: Annotated[None, Unsupported("is not there; give schedule= cron, a preset or a timedelta")]
+    concurrency: Annotated[None, Unsupported("is now max_active_tasks; write that")]
+    params: unsupported.NoParams
+    dagrun_timeout: Annotated[None, Unsupported("ends no run yet; give the tasks an execution_timeout")]
+    on_success_callback: unsupported.NotCalled
+    on_failure_callback: unsupported.NotCalled
+    sla_miss_callback: unsupported.NotCalled
+    deadline: Annotated[NoList, Unsupported("is not watched yet; leave it out", (None, []))]
     user_defined_filters: Annotated[
-        NoDict, Lacking("are not there yet; call a function of user_defined_macros", (None, {}))
+        NoDict, Unsupported("are not there yet; call a function of user_defined_macros", (None, {}))
     ]
-    template_undefined: Annotated[None, Lacking("changes nothing: an undefined variable fails the try; leave it out")]
-    jinja_environment_kwargs: Annotated[NoDict, Lacking("change nothing; leave them out", (None, {}))]
-    render_template_as_native_obj: lacking.NotNative
-    max_consecutive_failed_dag_runs: Annotated[Literal[0] | None, Lacking("pauses nothing; leave it out", (None, 0))]
+    template_undefined: Annotated[
+        None, Unsupported("changes nothing: an undefined variable fails the try; leave it out")
+    ]
+    jinja_environment_kwargs: Annotated[NoDict, Unsupported("change nothing; leave them out", (None, {}))]
+    render_template_as_native_obj: unsupported.NotNative
+    max_consecutive_failed_dag_runs: Annotated[
+        Literal[0] | None, Unsupported("pauses nothing; leave it out", (None, 0))
+    ]
     fail_fast: Annotated[Off, _STOPS_NOTHING]
     fail_stop: Annotated[Off, _STOPS_NOTHING]
-    auto_register: Annotated[Literal[True] | None, Lacking("hides no DAG; leave it out", (None, True))]
-    allowed_run_types: Annotated[None, Lacking("refuses no run; leave it out")]
-    access_control: lacking.Dict
-    dag_display_name: lacking.Text
-    default_view: lacking.Text
-    disable_bundle_versioning: lacking.Flag
-    full_filepath: lacking.Text
-    orientation: lacking.Text
-    owner_links: lacking.Dict
-    rerun_with_latest_version: lacking.Flag
+    auto_register: Annotated[Literal[True] | None, Unsupported("hides no DAG; leave it out", (None, True))]
+    allowed_run_types: Annotated[None, Unsupported("refuses no run; leave it out")]
+    access_control: unsupported.Dict
+    dag_display_name: unsupported.Text
+    default_view: unsupported.Text
+    disable_bundle_versioning: unsupported.Flag
+    full_filepath: unsupported.Text
+    orientation: unsupported.Text
+    owner_links: unsupported.Dict
+    rerun_with_latest_version: unsupported.Flag
 
 
 DAG_ARGUMENTS = arguments_of(DagArguments)
-DAGS_LACK = lacking_of(DagArguments)
+UNSUPPORTED_DAG_ARGUMENTS = unsupported_of(DagArguments)

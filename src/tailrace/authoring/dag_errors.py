@@ -52,11 +52,11 @@ def where_written() -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
-class _LeftOut:
+class _Missing:
     """Stands for an argument that must be given and was not: a default, so that Python does not raise for it."""
 
     def __repr__(self) -> str:
         return "left out"
 
 
-LEFT_OUT: Any = _LeftOut()
+MISSING: Any = _Missing()

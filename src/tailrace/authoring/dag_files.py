@@ -36,7 +36,7 @@ _Place: TypeAlias = tuple[int, int]
 
 
 class Unreadable(Exception):
-    """A file that cannot be read as source; the message says why, in words that follow its name."""
+    """A file that cannot be read as source; the message says why, as text that follows its name."""
 
 
 def find_dag_files(path: Path) -> tuple[list[Path], list[DagError]]:
@@ -123,7 +123,7 @@ class FolderWatch:
     """
 
     def __init__(self, path: Path) -> None:
-        self.seen: dict[str, str] = {}  # what ``digests`` answered last
+        self.seen: dict[str, str] = {}  # what ``digests`` returned last
         self._path = path.absolute()
         self._known: dict[str, _Seen] = {}
 
@@ -141,19 +141,19 @@ class FolderWatch:
             found = os.stat(file)
         except OSError as trouble:
             return _Seen((), str(trouble.strerror), now)
-        looks = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        stat_key = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
         known = self._known.get(file)
         # One that had just been touched when it was read may have been touched again within the same tick.
-        if known is not None and known.looks == looks and known.read_at > found.st_ctime_ns + _TIMESTAMP_NS:
+        if known is not None and known.stat_key == stat_key and known.read_at > found.st_ctime_ns + _TIMESTAMP_NS:
             return known
         try:
             digest = hashlib.sha256(read_source(file)).hexdigest()
         except Unreadable as why:
             digest = str(why)
-        return _Seen(looks, digest, now)
+        return _Seen(stat_key, digest, now)
 
 
 class _Seen(Struct, frozen=True):
-    looks: tuple[int, ...]
+    stat_key: tuple[int, ...]
     digest: str
     read_at: int

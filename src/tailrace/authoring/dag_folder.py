@@ -109,15 +109,15 @@ class DagFolder:
 
     def clashes(self, folders: Iterable[Path]) -> list[Note]:
         """Of each module in these folders that no import finds, that one of its name elsewhere comes first."""
-        said = []
+        notes = []
         for folder in sorted(each for each in set(folders) if each.is_dir()):
             for name in sorted(os.listdir(folder)):
                 path, stem = folder / name, name.removesuffix(".py")
                 is_module = name.endswith(".py") or (path / "__init__.py").is_file()
                 if is_module and stem.isidentifier() and (found := self.elsewhere(stem)) is not None:
                     text = f"`import {stem}` finds {found}, not this; rename it if it is to be imported"
-                    said.append(Note(on_one_line(path), 0, None, text))
-        return said
+                    notes.append(Note(on_one_line(path), 0, None, text))
+        return notes
 
     def spec(self, name: str, file: str) -> importlib.machinery.ModuleSpec:
         """How a file of this folder is made into a module of this name."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from tailrace.authoring.dag_errors import LEFT_OUT
-from tailrace.authoring.lacking import Lacking
+from tailrace.authoring.dag_errors import MISSING
+from tailrace.authoring.unsupported import Unsupported
 
 
 def as_written(value: Any) -> Any:
@@ -21,7 +21,7 @@ class Argument(Struct, frozen=True):
     """An argument that there is.
 
     ``read`` gives the value as it is meant, or raises ValueError with what it must be. ``default`` is as an author
-    would write it; LEFT_OUT where it must be given. ``holds_outputs``: tasks whose outputs are in it come before.
+    would write it; MISSING where it must be given. ``holds_outputs``: tasks whose outputs are in it come before.
     """
 
     meaning: str
@@ -32,8 +32,8 @@ class Argument(Struct, frozen=True):
 
     @property
     def otherwise(self) -> Any:
-        """What it is where something wrong was given, which is told."""
-        return "" if self.default is LEFT_OUT else self.read(self.default)
+        """What it is where something wrong was given, which is reported."""
+        return "" if self.default is MISSING else self.read(self.default)
 
 
 def arguments_of(*declaring: type) -> dict[str, Argument]:
@@ -41,13 +41,13 @@ def arguments_of(*declaring: type) -> dict[str, Argument]:
     return {name: each for name, each in _declared(declaring) if isinstance(each, Argument)}
 
 
-def lacking_of(*declaring: type) -> dict[str, Lacking]:
+def unsupported_of(*declaring: type) -> dict[str, Unsupported]:
     """Those that change nothing, or must not be asked for."""
-    return {name: each for name, each in _declared(declaring) if isinstance(each, Lacking)}
+    return {name: each for name, each in _declared(declaring) if isinstance(each, Unsupported)}
 
 
 def _declared(declaring: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
     for each in declaring:
         for name, annotation in each.__annotations__.items():
-            for said in annotation.__metadata__:
-                yield name, said
+            for notes in annotation.__metadata__:
+                yield name, notes

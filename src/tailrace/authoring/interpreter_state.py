@@ -74,7 +74,7 @@ def _replace(by: Mapping[str, Any]) -> None:
 
 
 def _loggers() -> dict[str, tuple[Any, ...]]:
-    """Every logger that has been set up in some way, by name; what only says that nothing is to be said does not."""
+    """Every logger that has been set up in some way, by name; what only says that nothing is to be logged does not."""
     root = logging.root
     found = {"": _set_up(root)}
     for name, logger in root.manager.loggerDict.items():
@@ -108,7 +108,7 @@ _NOT_SET_UP = (logging.NOTSET, True, False, (), ())
 
 
 def _set_filters(filters: tuple[Any, ...]) -> None:
-    warnings.resetwarnings()  # by which Python hears that the list is another
+    warnings.resetwarnings()  # by which Python learns that the list is another
     warnings.filters[:] = filters  # type: ignore[index]  # a list, which typeshed calls a sequence
 
 

@@ -74,8 +74,9 @@ def load_dags(
     """Load a DAG file, or every ``*.py`` below a folder in sorted order. Never raises for what is in the files.
 
     Each file has its own modules of what lies in the folder, and finds the process as the job began it. ``began`` is
-    told each file before it runs: it may be the last that this process does. ``only``: no other files; ``skip``: what
-    is wrong with files that must not be run (both as they are printed). ``sources``: loads again what was read before.
+    called with each file before it runs: it may be the last that this process does. ``only``: no other files; ``skip``:
+    what is wrong with files that must not be run (both as they are printed). ``sources``: loads again what was read
+    before.
     """
     ModuleSpace.leave_any()
     sources = sources or Sources()
@@ -206,7 +207,7 @@ def _failure(space: ModuleSpace, run: Run) -> DagError | None:
 
 
 def _unfit(spec: DagSpec) -> str | None:
-    """Why a compiled DAG cannot be told to other processes: something in it is of another type than it must be."""
+    """Why a compiled DAG cannot be sent to other processes: something in it is of another type than it must be."""
     try:
         msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=DagSpec)
     except (TypeError, ValueError, OverflowError) as wrong:
@@ -219,5 +220,5 @@ def _text(raised: BaseException) -> str:
     try:
         text = next(iter(str(raised).splitlines()), "") or "no message"
     except Exception as broken:
-        text = f"(its text cannot be told: {type(broken).__name__})"
+        text = f"(its text cannot be read: {type(broken).__name__})"
     return f"{type(raised).__name__}: {text}"[:_LONGEST_MESSAGE]

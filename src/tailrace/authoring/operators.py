@@ -42,7 +42,7 @@ _PIECE = 1 << 16
 
 #: Of a command's last line, in bytes: more can be no XCom, and would only fill the memory.
 _LONGEST_LINE = 16 * 1024 * 1024
-#: Of what a command that fails is said to have failed for.
+#: Of the error of a command that fails, so much is kept.
 _LONGEST_REASON = 1000
 #: Of these there may be enough again in a moment: a command is not failed for want of them at once.
 _SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -76,25 +76,25 @@ class RunsBash(BaseOperator):
             started = _started(arguments, descriptors, self.cwd, environment)
         with started as process:
             assert process.stdout is not None
-            said = _Said(process.stdout.fileno())
+            notes = _Output(process.stdout.fileno())
             try:
-                said.pass_on()
+                notes.forward()
             except BaseException:
-                said.pass_on()  # asked to end, like bash itself: what that says as it cleans up is heard as well
+                notes.forward()  # asked to end, like bash itself: what that prints as it cleans up is read as well
                 raise
         code = process.returncode
         if code in self.skip_on_exit_code:
             raise TaskSkipped(f"bash exited {code}, which skips")
         if code != 0:
             how = f"was killed by signal {-code}" if code < 0 else f"exited {code}"
-            why = said.last_line[:_LONGEST_REASON].strip()
+            why = notes.last_line[:_LONGEST_REASON].strip()
             raise BashFailed(f"bash {how}" + (f": {why}" if why else ""))
-        if said.length > _LONGEST_LINE and self.do_xcom_push:
+        if notes.length > _LONGEST_LINE and self.do_xcom_push:
             raise BashFailed(
-                f"its last line, {said.length:,} bytes, is too long for an XCom (at most {_LONGEST_LINE:,}): write it "
+                f"its last line, {notes.length:,} bytes, is too long for an XCom (at most {_LONGEST_LINE:,}): write it "
                 "to a file and print the path, or set do_xcom_push=False"
             )
-        return said.last_line
+        return notes.last_line
 
 
 class BashOperator(RunsBash):
@@ -126,7 +126,7 @@ def _started(
 ) -> "subprocess.Popen[bytes]":
     """Bash, with the command. Where no process or descriptor can be had for it just now, it is waited for a while."""
     give_up = time.monotonic() + _SHORTAGE_SECONDS
-    said = False
+    notes = False
     while True:
         try:
             return subprocess.Popen(
@@ -144,9 +144,9 @@ def _started(
                 raise bash.too_much(environment) from None
             if trouble.errno not in _SHORTAGES or time.monotonic() >= give_up:
                 raise
-            if not said:
+            if not notes:
                 print(f"bash cannot be started now ({trouble.strerror}); this is tried again", flush=True)
-                said = True
+                notes = True
             time.sleep(1.0)
 
 
@@ -160,7 +160,7 @@ def _where_bash_is() -> str:
     return next((path for path in paths if os.access(path, os.X_OK) and not os.path.isdir(path)), "bash")
 
 
-class _Said:
+class _Output:
     """Passes what a command says on to standard output as it comes, and keeps its last line, or the beginning of it."""
 
     def __init__(self, pipe: int) -> None:
@@ -169,19 +169,19 @@ class _Said:
         self._last = bytearray()
         self._ended = False  # so the next byte begins another line
 
-    def pass_on(self) -> None:
+    def forward(self) -> None:
         """Until nobody can say anything more. What is read is passed on before a signal's handler may raise."""
         ready = select.poll()
         ready.register(self._pipe, select.POLLIN)
         while ready.poll():
             before = signal.pthread_sigmask(signal.SIG_BLOCK, _RAISING)
             try:
-                if not self._pass_on_a_piece():
+                if not self._forward_piece():
                     return
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def _pass_on_a_piece(self) -> bool:
+    def _forward_piece(self) -> bool:
         piece = os.read(self._pipe, _PIECE)
         if not piece:
             return False

@@ -1,9 +1,9 @@
-"""What a DAG file changed of the process that loaded it: told, put back, and given to its own tasks.
+"""What a DAG file changed of the process that loaded it: reported, put back, and given to its own tasks.
 
 DAG files share an interpreter. Each file begins with the process as the job began it, and its tasks run with what their
 own file made of it, as if no other file had been loaded. What can be changed is listed in ``interpreter_state`` and
 ``system_state``; what is not listed (an attribute that a file replaces in an installed library, say) reaches the files
-that come after, and what the kernel does not take back is said.
+that come after, and what the kernel does not take back is reported.
 """
 
 from collections.abc import Iterable

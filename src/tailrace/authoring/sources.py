@@ -58,7 +58,7 @@ class Sources:
 
     @classmethod
     def unpacked(cls, packed: bytes) -> "Sources":
-        """What ``packed`` said."""
+        """What ``packed`` returned."""
         written = msgspec.msgpack.decode(packed, type=_Written)
         files = {dag_id: Path(os.fsdecode(file)) for dag_id, file in written.dag_files.items()}
         read = {os.fsdecode(file): data for file, data in written.sources.items()}

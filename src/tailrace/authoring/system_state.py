@@ -16,7 +16,7 @@ _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 _SIGNALS = tuple(map(int, signal.Signals))
 
-#: By these Tailrace itself ends tasks and hears of their end.
+#: By these Tailrace itself ends tasks and learns of their end.
 _RESERVED = frozenset({int(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD)})
 
 

@@ -1,6 +1,6 @@
 """The arguments of tasks: those of every operator and those of the shipped ones, each declared once.
 
-What can be said of a function (``@task(…)``) and in ``default_args`` is put together from the same declarations.
+What can be given for a function (``@task(…)``) and in ``default_args`` is put together from the same declarations.
 """
 
 import os
@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
 from tailrace.authoring import arguments as read
 from tailrace.authoring import bash_command as bash
-from tailrace.authoring import lacking
-from tailrace.authoring.dag_errors import LEFT_OUT
+from tailrace.authoring import unsupported
+from tailrace.authoring.dag_errors import MISSING
 from tailrace.authoring.declarations import Argument, arguments_of
-from tailrace.authoring.lacking import DOCUMENTATION, Lacking, NoDict, NoList, Off
+from tailrace.authoring.unsupported import DOCUMENTATION, NoDict, NoList, Off, Unsupported
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DEFAULT_POOL
@@ -61,59 +61,63 @@ class CommonArguments(TypedDict, total=False):
     owner: Annotated[str | None, Argument("whose task it is", read.text, ""), DOCUMENTATION]
     doc_md: Annotated[str | None, Argument("what is to be known about it", read.text, ""), DOCUMENTATION]
 
-    on_execute_callback: lacking.NotCalled
-    on_failure_callback: lacking.NotCalled
-    on_retry_callback: lacking.NotCalled
-    on_skipped_callback: lacking.NotCalled
-    on_success_callback: lacking.NotCalled
-    pre_execute: lacking.NotCalled
-    post_execute: lacking.NotCalled
-    email: Annotated[str | Sequence[str] | None, lacking.EMAIL]
-    email_on_failure: lacking.NotSent
-    email_on_retry: lacking.NotSent
-    sla: Annotated[None, Lacking("is not watched yet; leave it out")]
-    params: lacking.NoParams
-    run_as_user: Annotated[None, Lacking("changes no user; run Tailrace as that user, or use sudo in the command")]
+    on_execute_callback: unsupported.NotCalled
+    on_failure_callback: unsupported.NotCalled
+    on_retry_callback: unsupported.NotCalled
+    on_skipped_callback: unsupported.NotCalled
+    on_success_callback: unsupported.NotCalled
+    pre_execute: unsupported.NotCalled
+    post_execute: unsupported.NotCalled
+    email: Annotated[str | Sequence[str] | None, unsupported.EMAIL]
+    email_on_failure: unsupported.NotSent
+    email_on_retry: unsupported.NotSent
+    sla: Annotated[None, Unsupported("is not watched yet; leave it out")]
+    params: unsupported.NoParams
+    run_as_user: Annotated[None, Unsupported("changes no user; run Tailrace as that user, or use sudo in the command")]
     retry_policy: Annotated[
-        None, Lacking("decides nothing yet; use retries, retry_delay and retry_exponential_backoff")
+        None, Unsupported("decides nothing yet; use retries, retry_delay and retry_exponential_backoff")
     ]
     ignore_first_depends_on_past: Annotated[
         Literal[True] | None,
-        Lacking("decides nothing: where there is no earlier run, depends_on_past is met; leave it out", (None, True)),
+        Unsupported(
+            "decides nothing: where there is no earlier run, depends_on_past is met; leave it out", (None, True)
+        ),
     ]
-    task_concurrency: Annotated[None, Lacking("is now max_active_tis_per_dag; write that")]
-    xcom_push: Annotated[None, Lacking("is now do_xcom_push; write that")]
-    skip_exit_code: Annotated[None, Lacking("is now skip_on_exit_code; write that")]
-    task_group: Annotated[None, Lacking("is not there yet; relate the tasks themselves")]
-    default_args: Annotated[NoDict, Lacking("are the DAG's; give the arguments to the task itself", (None, {}))]
-    is_setup: lacking.NoTeardown
-    is_teardown: lacking.NoTeardown
-    on_failure_fail_dagrun: Annotated[Off, Lacking("decides nothing: a run is judged by its last tasks", (None, False))]
-    render_template_as_native_obj: lacking.NotNative
+    task_concurrency: Annotated[None, Unsupported("is now max_active_tis_per_dag; write that")]
+    xcom_push: Annotated[None, Unsupported("is now do_xcom_push; write that")]
+    skip_exit_code: Annotated[None, Unsupported("is now skip_on_exit_code; write that")]
+    task_group: Annotated[None, Unsupported("is not there yet; relate the tasks themselves")]
+    default_args: Annotated[NoDict, Unsupported("are the DAG's; give the arguments to the task itself", (None, {}))]
+    is_setup: unsupported.NoTeardown
+    is_teardown: unsupported.NoTeardown
+    on_failure_fail_dagrun: Annotated[
+        Off, Unsupported("decides nothing: a run is judged by its last tasks", (None, False))
+    ]
+    render_template_as_native_obj: unsupported.NotNative
     templates_exts: Annotated[
-        NoList, Lacking("names no files: templates in files are for bash_command", (None, [], ()))
+        NoList, Unsupported("names no files: templates in files are for bash_command", (None, [], ()))
     ]
     output_processor: Annotated[
-        None, Lacking("changes no XCom: that is the last line as it is; change it where it is used")
+        None, Unsupported("changes no XCom: that is the last line as it is; change it where it is used")
     ]
-    wait_for_past_depends_before_skipping: lacking.Flag
-    allow_nested_operators: lacking.Flag
+    wait_for_past_depends_before_skipping: unsupported.Flag
+    allow_nested_operators: unsupported.Flag
     doc: Annotated[str | None, DOCUMENTATION]
-    doc_json: lacking.Text
-    doc_rst: lacking.Text
-    doc_yaml: lacking.Text
-    executor: lacking.Text
-    executor_config: lacking.Dict
-    inlets: lacking.Items
-    logger_name: lacking.Text
-    map_index_template: lacking.Text
-    outlets: lacking.Items
-    output_encoding: Annotated[str | None, Lacking(nothing=(None, "utf-8"))]
-    provide_context: lacking.Flag
-    queue: lacking.Text
-    resources: lacking.Dict
-    show_return_value_in_logs: lacking.Flag
-    task_display_name: lacking.Text
+    doc_json: unsupported.Text
+    doc_rst: unsupported.Text
+    doc_yaml: unsupported.Text
+    executor: unsupported.Text
+    executor_config: unsupported.Dict
+    inlets: unsupported.Items
+    logger_name: unsupported.Text
+    map_index_template: unsupported.Text
+    outlets: unsupported.Items
+    output_encoding: Annotated[str | None, Unsupported(nothing=(None, "utf-8"))]
+    provide_context: unsupported.Flag
+    queue: unsupported.Text
+    resources: unsupported.Dict
+    show_return_value_in_logs: unsupported.Flag
+    task_display_name: unsupported.Text
 
 
 class BashArguments(TypedDict, total=False):
@@ -134,7 +138,7 @@ class BashArguments(TypedDict, total=False):
 
 
 class CallArguments(TypedDict, total=False):
-    """What is said about a function, decorated or not."""
+    """The arguments for a function, decorated or not."""
 
     templates_dict: Annotated[
         Mapping[str, Any] | None,
@@ -158,8 +162,8 @@ class ShortCircuitArguments(TypedDict, total=False):
     ]
 
 
-BASH_COMMAND = Argument("the command", bash.command, LEFT_OUT, holds_outputs=True)
-PYTHON_CALLABLE = Argument("the function; template variables go by name to its parameters", read.function, LEFT_OUT)
+BASH_COMMAND = Argument("the command", bash.command, MISSING, holds_outputs=True)
+PYTHON_CALLABLE = Argument("the function; template variables go by name to its parameters", read.function, MISSING)
 
 
 class DefaultArguments(CommonArguments, BashArguments, PythonArguments, ShortCircuitArguments, total=False):

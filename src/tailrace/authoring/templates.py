@@ -51,7 +51,7 @@ def _of_file(folders: Folders, name: str) -> jinja2.Template:
 
 
 def prepare(folders: Folders, text: str, *, is_file: bool) -> None:
-    """Compile a template ahead of its use. A wrong one is told when it is rendered."""
+    """Compile a template ahead of its use. A wrong one is reported when it is rendered."""
     with suppress(jinja2.TemplateError, OSError, UnicodeDecodeError):
         _of_file(folders, text) if is_file else _of_text(folders, text)
 
@@ -93,7 +93,7 @@ def faults_in(
 def calls_in(text: str) -> frozenset[str] | None:
     """The last names of what a template's text calls (``macros.ds_add(…)``: ds_add); None if it is more than that.
 
-    None too for what cannot be parsed: that is told when it is rendered.
+    None too for what cannot be parsed: that is reported when it is rendered.
     """
     try:
         parts = _parts(_parsed(text))

@@ -1,4 +1,4 @@
-"""The command line that says the same thing again: what a summary tells a person to type next."""
+"""The command line that repeats a command: what a summary advises a person to type next."""
 
 import os
 import shlex

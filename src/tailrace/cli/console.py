@@ -1,6 +1,6 @@
-"""Who hears what: answers go to stdout, everything else to stderr, each as loud as the person asked for.
+"""Output of commands: results go to stdout, everything else to stderr, as verbose as the person asked for.
 
-Nothing here knows what is being said, so nothing said is trusted: whatever could steer a terminal is escaped as it is
+Nothing here knows what is being printed, so no text is trusted: whatever could steer a terminal is escaped as it is
 written (``printable``), but for the colours that ``styled`` gave it. One ``Console`` exists per command; click carries
 it as the context's object.
 """
@@ -37,46 +37,46 @@ STYLES: Mapping[str, str] = {
 }
 
 
-class ReaderGone(Exception):
+class OutputClosed(Exception):
     """Whoever read our stdout has left: nothing more to say, and nothing wrong."""
 
 
 @dataclass(slots=True)
 class Console:
-    """How loud to be. ``verbosity`` counts -v: 1 tells each decision, 2 adds tracebacks."""
+    """How verbose to be. ``verbosity`` counts -v: 1 shows each decision, 2 adds tracebacks."""
 
     verbosity: int = 0
     quiet: bool = False
     _noticed: set[str] = field(default_factory=set)
 
-    def answer(self, text: str) -> None:
-        """Say what was asked for, on stdout. Raises EnvironmentBroken when it cannot be written."""
-        with _answering():
+    def print(self, text: str) -> None:
+        """Print the result, on stdout. Raises EnvironmentBroken when it cannot be written."""
+        with _writing_stdout():
             _write(sys.stdout, f"{terminal_text(text)}\n")
             sys.stdout.flush()
 
-    def answer_log(self, text: str) -> None:
+    def print_log(self, text: str) -> None:
         """The same for a piece of a log that ``cli.log_text`` has made safe already."""
-        with _answering():
+        with _writing_stdout():
             _write(sys.stdout, text)
             sys.stdout.flush()
 
-    def answer_bytes(self, content: bytes) -> None:
+    def print_bytes(self, content: bytes) -> None:
         """The same for bytes, exactly as they are."""
-        with _answering():
+        with _writing_stdout():
             sys.stdout.buffer.write(content)
             sys.stdout.flush()
 
-    def answer_json(self, value: object) -> None:
+    def print_json(self, value: object) -> None:
         """One JSON value on stdout, and nothing else there."""
         indent = 2 if sys.stdout.isatty() else None
-        text = json_printable(json_of(value, indent=indent, ascii_only=not speaks_unicode(sys.stdout)))
-        with _answering():
+        text = json_printable(json_of(value, indent=indent, ascii_only=not supports_unicode(sys.stdout)))
+        with _writing_stdout():
             _write(sys.stdout, f"{text}\n")
             sys.stdout.flush()
 
     def note(self, text: str) -> None:
-        """Say something beside the answer, on stderr, unless asked to be quiet."""
+        """Print something beside the result, on stderr, unless asked to be quiet."""
         if self.quiet:
             return
         try:
@@ -85,11 +85,11 @@ class Console:
             self.quiet = True
 
     def notice(self, text: str) -> None:
-        """The same, for something a person should know before trusting the answer."""
+        """The same, for something a person should know before trusting the result."""
         self.note(f"{styled('note:', sys.stderr, fg='yellow')} {text}")
 
     def notice_once(self, text: str) -> None:
-        """The same, unless it was said before."""
+        """The same, unless it was printed before."""
         if text not in self._noticed:
             self._noticed.add(text)
             self.notice(text)
@@ -97,8 +97,8 @@ class Console:
     def error(self, text: str) -> None:
         """Say what went wrong, on stderr, however quiet."""
         with suppress(OSError):
-            said = terminal_text(f"{styled('error:', sys.stderr, fg='red', bold=True)} {text}")
-            _write(sys.stderr, f"{said}\n")
+            parts = terminal_text(f"{styled('error:', sys.stderr, fg='red', bold=True)} {text}")
+            _write(sys.stderr, f"{parts}\n")
 
     def trace(self, text: str) -> None:
         """Say where something went wrong, for whoever asked with -vv."""
@@ -107,7 +107,7 @@ class Console:
 
 
 def current_console() -> Console:
-    """The speaker of the command being run."""
+    """The console of the command being run."""
     context = click.get_current_context(silent=True)
     found = context.find_object(Console) if context is not None else None
     return found or Console()
@@ -118,7 +118,7 @@ def has_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def speaks_unicode(stream: TextIO) -> bool:
+def supports_unicode(stream: TextIO) -> bool:
     """Whether any character can be written there."""
     return (stream.encoding or "").casefold().replace("-", "").replace("_", "") in ("utf8", "utf16", "utf32")
 
@@ -138,15 +138,15 @@ def state_styled(state: str, stream: TextIO) -> str:
     return styled(state, stream, fg=STYLES.get(state))
 
 
-def state_styled_answer(state: str) -> str:
+def state_styled_stdout(state: str) -> str:
     """A state's name in its colour, for stdout."""
     return state_styled(state, sys.stdout)
 
 
 def counted(counts: Mapping[str, int]) -> str:
     """``3 success, 1 failed``; the order is that of the mapping, zeros are left out."""
-    said = [f"{count:,} {name}" for name, count in counts.items() if count]
-    return ", ".join(said) or "none"
+    parts = [f"{count:,} {name}" for name, count in counts.items() if count]
+    return ", ".join(parts) or "none"
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:
@@ -192,15 +192,15 @@ def bullet_lines(lines: Sequence[str], indent: str = "  ") -> str:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def _writing_stdout() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
         _silence_stdout()
-        raise ReaderGone from None
+        raise OutputClosed from None
     except OSError as trouble:
         _silence_stdout()
-        raise EnvironmentBroken(f"the answer could not be written: {trouble_in_words(trouble)}") from trouble
+        raise EnvironmentBroken(f"the output could not be written: {os_error_text(trouble)}") from trouble
 
 
 def _silence_stdout() -> None:
@@ -222,7 +222,7 @@ ENVIRONMENT_ERRNOS: Mapping[int, str] = {
 }
 
 
-def trouble_in_words(error: OSError) -> str:
+def os_error_text(error: OSError) -> str:
     """What the operating system refused, and what to do about it."""
     what = ENVIRONMENT_ERRNOS.get(error.errno or 0, error.strerror or str(error))
     advice = {

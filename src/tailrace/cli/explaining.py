@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from tailrace.cli.console import state_styled_answer
-from tailrace.cli.remedies import command_of, told
+from tailrace.cli.console import state_styled_stdout
+from tailrace.cli.remedies import command_of, text_of
 from tailrace.cli.tables import Column, plain_table
 from tailrace.cli.views import interval_text, moment_text
 from tailrace.model.keys import UNMAPPED
@@ -34,15 +34,15 @@ def explained_row(explained: TaskInstanceExplanation) -> tuple[str, ...]:
     """One task instance of a run as a table row."""
     release = explained.release
     remedy = None if release is None else release.remedy
-    words = "" if release is None else told(release) + (f" ({command_of(remedy)})" if remedy else "")
+    text = "" if release is None else text_of(release) + (f" ({command_of(remedy)})" if remedy else "")
     view = explained.facts.view
-    return (_name(explained), str(view.state), str(view.try_number), explained.waits, words)
+    return (_name(explained), str(view.state), str(view.try_number), explained.waits, text)
 
 
 def run_lines(explained: RunExplanation) -> Iterator[str]:
     """A run's own explanation, line by line."""
     facts = explained.facts
-    yield f"{facts.dag_id} / {facts.run.run_id}: {state_styled_answer(str(facts.run.state))}"
+    yield f"{facts.dag_id} / {facts.run.run_id}: {state_styled_stdout(str(facts.run.state))}"
     yield interval_text(facts.run.data_interval.start, facts.run.data_interval.end)
     yield explained.waits
     for wanted in facts.wanted_by:
@@ -54,7 +54,7 @@ def run_lines(explained: RunExplanation) -> Iterator[str]:
 
 def task_lines(explained: TaskInstanceExplanation, run: RunFacts) -> Iterator[str]:
     """A task instance's explanation, line by line: why, what releases it, each dependency, each try."""
-    yield f"{explained.key}: {state_styled_answer(str(explained.facts.view.state))}"
+    yield f"{explained.key}: {state_styled_stdout(str(explained.facts.view.state))}"
     yield explained.waits
     if explained.doomed:
         yield "it can never run as things stand: what it waits for is final, or blocked itself"
@@ -62,7 +62,7 @@ def task_lines(explained: TaskInstanceExplanation, run: RunFacts) -> Iterator[st
         yield from release_lines(explained.release)
         yield f"run: {run.run.state}; {owner_text(run)}"
     if explained.statuses:
-        rows = [(each.dependency, "yes" if each.passed else "NO", told(each.reason)) for each in explained.statuses]
+        rows = [(each.dependency, "yes" if each.passed else "NO", text_of(each.reason)) for each in explained.statuses]
         yield plain_table(_DEPENDENCY_COLUMNS, rows)
     if explained.facts.tries:
         yield plain_table(_TRY_COLUMNS, [_try_row(each) for each in explained.facts.tries])
@@ -70,7 +70,7 @@ def task_lines(explained: TaskInstanceExplanation, run: RunFacts) -> Iterator[st
 
 def release_lines(release: Message) -> Iterator[str]:
     """What would release it, and the command to type."""
-    yield f"released by: {told(release)}"
+    yield f"released by: {text_of(release)}"
     if release.remedy is not None:
         yield f"    {command_of(release.remedy)}"
 

@@ -25,26 +25,26 @@ class Lazy(Struct, frozen=True):
     summary: str
 
 
-def _louder(context: click.Context, parameter: click.Parameter, value: int) -> None:
-    speaker = context.find_object(Console)
-    if speaker is not None:
-        speaker.verbosity += value
+def _more_verbose(context: click.Context, parameter: click.Parameter, value: int) -> None:
+    console = context.find_object(Console)
+    if console is not None:
+        console.verbosity += value
 
 
 def _quieter(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    speaker = context.find_object(Console)
-    if speaker is not None and value:
-        speaker.quiet = True
+    console = context.find_object(Console)
+    if console is not None and value:
+        console.quiet = True
 
 
-def loudness_options() -> list[click.Parameter]:
+def verbosity_options() -> list[click.Parameter]:
     """-v and -q, the same on every command."""
     return [
         click.Option(
             ["-v", "--verbose"],
             count=True,
             expose_value=False,
-            callback=_louder,
+            callback=_more_verbose,
             help="Tell each decision and its reasons; -vv adds tracebacks.",
         ),
         click.Option(
@@ -62,7 +62,7 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params.extend(loudness_options())
+        self.params.extend(verbosity_options())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the line; a number below zero, which looks like an option, is refused as the number it is."""
@@ -96,7 +96,7 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, lazy: Mapping[str, Lazy] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.lazy = dict(lazy or {})
-        self.params.extend(loudness_options())
+        self.params.extend(verbosity_options())
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the table."""

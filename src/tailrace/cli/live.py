@@ -1,4 +1,4 @@
-"""The live display of a backfill, drawn by rich. Redrawn only when told to: no thread of its own runs.
+"""The live display of a backfill, drawn by rich. Redrawn only on demand: no thread of its own runs.
 
 The only module of the command line, with ``tables``, that may import rich.
 """
@@ -87,11 +87,11 @@ def _states(progress: Progress, *, together: bool) -> list[Text]:
 
 def _append_counts(text: Text, label: str, counts: Mapping[str, int]) -> None:
     text.append(label, style="dim")
-    said = [state for state, count in counts.items() if count]
-    for at, state in enumerate(said):
+    parts = [state for state, count in counts.items() if count]
+    for at, state in enumerate(parts):
         text.append(", " if at else "")
         text.append(f"{counts[state]:,} {state}", style=STYLES.get(state, ""))
-    if not said:
+    if not parts:
         text.append("none yet")
 
 

@@ -13,9 +13,9 @@ from typing import NoReturn
 import click
 from click.shell_completion import shell_complete
 
-from tailrace.cli.console import ENVIRONMENT_ERRNOS, Console, ReaderGone, trouble_in_words
+from tailrace.cli.console import ENVIRONMENT_ERRNOS, Console, OutputClosed, os_error_text
 from tailrace.cli.lazy import Lazy, LazyGroup
-from tailrace.cli.remedies import told
+from tailrace.cli.remedies import text_of
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
 from tailrace.metastore.db.address import hide_secrets
 from tailrace.planning.messages import Refused, Unusable
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _open_what_is_closed() -> None:
-    """A command that is typed with ``>&-`` has no such stream: what it says there is said to nobody."""
+    """A command that is typed with ``>&-`` has no such stream: what it prints there is lost."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             nobody = os.open(os.devnull, os.O_RDWR)
@@ -86,62 +86,62 @@ def _leave(code: int) -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and answer its exit code; every error has been told by then."""
-    speaker = Console()
+    """Run one command and return its exit code; every error has been printed by then."""
+    console = Console()
     try:
-        with tailrace.make_context("tailrace", list(arguments), obj=speaker) as context:
+        with tailrace.make_context("tailrace", list(arguments), obj=console) as context:
             result = tailrace.invoke(context)
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except BaseException as error:
-        if speaker.verbosity >= 2:
-            speaker.trace(hide_secrets(traceback.format_exc()))
-        return _tell(error, speaker)
+        if console.verbosity >= 2:
+            console.trace(hide_secrets(traceback.format_exc()))
+        return _report(error, console)
     finally:
-        if speaker.verbosity >= 2:
+        if console.verbosity >= 2:
             for line in _library_logs():
-                speaker.trace(hide_secrets(f"log: {line}"))
+                console.trace(hide_secrets(f"log: {line}"))
 
 
 def _library_logs() -> tuple[str, ...]:
-    """What database libraries said by themselves, where any is loaded: asking must not load them."""
+    """What database libraries logged by themselves, where any is loaded: asking must not load them."""
     module = sys.modules.get("tailrace.metastore.db.library_logs")
     return () if module is None else module.kept_library_logs()
 
 
-def _tell(error: BaseException, speaker: Console) -> int:
-    """Say what happened in one line and answer the exit code."""
+def _report(error: BaseException, console: Console) -> int:
+    """Print what happened in one line and return the exit code."""
     match error:
         case SystemExit():
             return error.code if isinstance(error.code, int) else 1
         case click.exceptions.NoArgsIsHelpError():
-            speaker.note(error.format_message())
+            console.note(error.format_message())
             return 2
         case click.ClickException():
-            speaker.error(_one_line(error.format_message()))
+            console.error(_one_line(error.format_message()))
             return error.exit_code
         case KeyboardInterrupt() | click.Abort():
-            speaker.note("interrupted")
+            console.note("interrupted")
             return 128 + signal.SIGINT
         case Refused() | Unusable():
             for message in error.messages:
-                speaker.error(told(message))
+                console.error(text_of(message))
             return error.exit_code
         case TailraceError():
             text = hide_secrets(str(error)) if isinstance(error, InternalError) else str(error)
             for line in text.split("\n"):
-                speaker.error(line)
+                console.error(line)
             return error.exit_code
-        case ReaderGone():
+        case OutputClosed():
             return 128 + signal.SIGPIPE
         case OSError() if error.errno in ENVIRONMENT_ERRNOS:
-            speaker.error(trouble_in_words(error))
+            console.error(os_error_text(error))
             return EnvironmentBroken.exit_code
         case _:
-            said = hide_secrets(_one_line(f"{type(error).__name__}: {error}"))
-            speaker.error(
-                f"{said} — this is a bug in Tailrace; please report it with the output of the same command and -vv"
+            text = hide_secrets(_one_line(f"{type(error).__name__}: {error}"))
+            console.error(
+                f"{text} — this is a bug in Tailrace; please report it with the output of the same command and -vv"
             )
             return TailraceError.exit_code
 

@@ -36,7 +36,7 @@ class Meter:
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
 
     def read(self, progress: Progress) -> Reading:
-        """Take in one progress and answer its figures."""
+        """Take in one progress and return its figures."""
         runs = sum(progress.runs.values())
         known = sum(progress.task_instances.values())
         done = sum(progress.task_instances.get(state, 0) for state in FINISHED)

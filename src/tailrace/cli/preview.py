@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import tzinfo
 
 from tailrace.cli.console import bullet_lines, plural, styled
-from tailrace.cli.remedies import told
+from tailrace.cli.remedies import text_of
 from tailrace.planning.backfills import DateAction, DatePlan
 from tailrace.service.backfill_report import BackfillPreview
-from tailrace.service.dates import show_moment
+from tailrace.service.dates import bound_text
 from tailrace.timetable import zone_named
 
 _WORDS = {
@@ -37,7 +37,7 @@ def preview_text(previewed: BackfillPreview, typed: str) -> str:
     lines.append(f"{plural(len(creation.dates), 'date')}: {counts or 'nothing to do'}")
     lines.append(f"{plural(total, 'task instance')} to run ({plural(tasks, 'task')} a run)")
     if creation.notices:
-        lines += ["notes:", bullet_lines([told(notice) for notice in creation.notices])]
+        lines += ["notes:", bullet_lines([text_of(notice) for notice in creation.notices])]
     lines.append("nothing was written; to do it:")
     lines.append(f"  {typed}")
     return "\n".join(lines)
@@ -62,10 +62,10 @@ def _kind(date: DatePlan) -> tuple[object, ...]:
 
 
 def _span(group: Sequence[DatePlan], zone: tzinfo) -> str:
-    first = show_moment(group[0].interval.start, zone)
+    first = bound_text(group[0].interval.start, zone)
     if len(group) == 1:
         return first
-    return f"{first} … {show_moment(group[-1].interval.start, zone)} ({len(group):,})"
+    return f"{first} … {bound_text(group[-1].interval.start, zone)} ({len(group):,})"
 
 
 def _what(date: DatePlan) -> str:

@@ -20,19 +20,19 @@ from tailrace.planning.messages import Message
 from tailrace.runtime.listeners import BackfillStarted, Listener, Progress
 
 _BAD_RUNS = (DagRunState.FAILED, DagRunState.DEADLOCKED)
-_MOST_BAD_RUNS = 20  # told one by one; the summary counts the rest
+_MOST_BAD_RUNS = 20  # shown one by one; the summary counts the rest
 _FIRST_LINE_AFTER = 2.0
 _LINE_EVERY = 10.0
 _LINE_EVERY_LATER = 60.0  # once it has run for ten minutes, nobody wants six lines a minute in a log file
 
 
 class ClosingListener(Listener, Protocol):
-    """A listener that leaves the terminal as it found it. ``told`` are the notices it has said."""
+    """A listener that leaves the terminal as it found it. ``shown_notices`` is what it has shown."""
 
-    told: tuple[Message, ...]
+    shown_notices: tuple[Message, ...]
 
     def close(self) -> None:
-        """Nothing more will be heard."""
+        """Nothing more will be received."""
 
 
 class Display(Protocol):
@@ -48,19 +48,19 @@ class Display(Protocol):
         """Take the figures off the terminal."""
 
 
-def choose_listener(speaker: Console) -> ClosingListener:
+def choose_listener(console: Console) -> ClosingListener:
     """The listener for this terminal and loudness."""
-    if speaker.quiet:
+    if console.quiet:
         return SilentListener()
     alive = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    return ConsoleListener(speaker, live=alive)
+    return ConsoleListener(console, live=alive)
 
 
 class SilentListener:
-    """-q: hears everything, says nothing."""
+    """-q: receives everything, shows nothing."""
 
     verbose = counting = False
-    told: tuple[Message, ...] = ()
+    shown_notices: tuple[Message, ...] = ()
 
     def on_start(self, started: BackfillStarted) -> None:
         """Say nothing."""
@@ -84,18 +84,18 @@ class SilentListener:
 class ConsoleListener:
     """Plain lines when ``live`` is False; otherwise a display in place, with the same lines above it."""
 
-    def __init__(self, speaker: Console, *, live: bool) -> None:
-        self.verbose = speaker.verbosity >= 1
+    def __init__(self, console: Console, *, live: bool) -> None:
+        self.verbose = console.verbosity >= 1
         self.counting = True
-        self._speaker = speaker
+        self._console = console
         self._live = live
         self._display: Display | None = None
         self._meter = Meter()
-        self._teller = DecisionLog()
+        self._decision_log = DecisionLog()
         self._name = "backfill"
         self._line_due = _FIRST_LINE_AFTER
         self._bad_runs = 0
-        self.told: tuple[Message, ...] = ()
+        self.shown_notices: tuple[Message, ...] = ()
 
     def on_start(self, started: BackfillStarted) -> None:
         """Say what was created or continued, where, and every notice."""
@@ -111,9 +111,9 @@ class ConsoleListener:
             self._say(f"of these, {plural(left, 'date')} {'needs' if left == 1 else 'need'} nothing")
         elif left:
             self._say("nothing to do: the runs of these dates have ended (--reprocess runs them again)")
-        self.told = creation.notices
+        self.shown_notices = creation.notices
         for notice in creation.notices:
-            self._speaker.notice(remedies.told(notice))
+            self._console.notice(remedies.text_of(notice))
         if self._live:
             live = importlib.import_module("tailrace.cli.live")
             self._display = live.LiveDisplay(self._name)
@@ -125,10 +125,10 @@ class ConsoleListener:
     def on_event(self, event: Event) -> None:
         """Say which runs ended badly; under -v, what the planner decided and why."""
         if self.verbose:
-            for line in self._teller.lines(event.decisions):
+            for line in self._decision_log.lines(event.decisions):
                 self._say(line)
         if event.text:
-            self._say(remedies.told(event.text))
+            self._say(remedies.text_of(event.text))
         for verdict in event.applied.judged if event.applied is not None else ():
             if verdict.state in _BAD_RUNS or self.verbose:
                 inside = [verdict.failed_inside.named] if verdict.failed_inside else []
@@ -158,7 +158,7 @@ class ConsoleListener:
         if self._display is not None:
             self._display.line(text)
         else:
-            self._speaker.note(text)
+            self._console.note(text)
 
     def _say_run(self, run_id: str, state: str, reason: str) -> None:
         if state in _BAD_RUNS:

@@ -8,12 +8,12 @@ def command_of(remedy: Remedy) -> str:
     """What a person types."""
     if remedy.action is Action.REPEAT:
         return remedy.command or ""
-    return shell_line("tailrace", *_words(remedy))
+    return shell_line("tailrace", *_text(remedy))
 
 
-def told(message: Message) -> str:
+def text_of(message: Message) -> str:
     """A message as a person at a terminal reads it."""
-    return message.told(command_of)
+    return message.render(command_of)
 
 
 _FIXED = {
@@ -38,22 +38,22 @@ _NAMING = {
 }
 
 
-def _words(remedy: Remedy) -> list[str]:
+def _text(remedy: Remedy) -> list[str]:
     if remedy.action is Action.BACKFILL:
         return ["backfill", *_range(remedy)]
     if remedy.action is Action.SET_POOL:
         return ["pools", "set", str(remedy.pool), "SLOTS" if remedy.slots is None else str(remedy.slots)]
     if remedy.action in _FIXED:
         return list(_FIXED[remedy.action])
-    words, names = _NAMING[remedy.action]
-    return [*words, *(str(getattr(remedy, name)) for name in names)]
+    arguments, names = _NAMING[remedy.action]
+    return [*arguments, *(str(getattr(remedy, name)) for name in names)]
 
 
 def _range(remedy: Remedy) -> list[str]:
     if remedy.dag_id is None:
         return ["DAG_ID", "-s", "START", "-e", "END"]
-    words = [remedy.dag_id, "-s", str(remedy.start)]
-    words += [] if remedy.end is None else ["-e", remedy.end]
-    words += [] if remedy.pool is None else ["--pool", remedy.pool]
-    words += ["--disable-retry"] if remedy.disable_retry else []
-    return words + (["--mark-success"] if remedy.mark_success else [])
+    arguments = [remedy.dag_id, "-s", str(remedy.start)]
+    arguments += [] if remedy.end is None else ["-e", remedy.end]
+    arguments += [] if remedy.pool is None else ["--pool", remedy.pool]
+    arguments += ["--disable-retry"] if remedy.disable_retry else []
+    return arguments + (["--mark-success"] if remedy.mark_success else [])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tailrace.cli.command_line import command_line, shell_line
 from tailrace.cli.console import bullet_lines, counted, duration, plural, state_styled, styled
-from tailrace.cli.remedies import told
+from tailrace.cli.remedies import text_of
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.planning.backfills import Reprocess
 from tailrace.planning.plan import Blocker, Dependency
@@ -20,7 +20,7 @@ _BAD = (BackfillEnding.FAILED, BackfillEnding.DEADLOCKED)
 
 
 def summary(report: BackfillReport, command: BackfillCommand, settings_options: Mapping[str, object]) -> str:
-    """The last words of ``tailrace backfill``."""
+    """The last lines of ``tailrace backfill``."""
     lines = []
     if report.state in _BAD and report.root_failure is not None:
         lines += _root(report.root_failure)
@@ -61,7 +61,7 @@ def _blocked(blocked: tuple[Blocker, ...]) -> list[str]:
     lines = [f"{plural(len(blocked), 'task instance')} can never run:"]
     for blocker in sorted(blocked, key=_only_follows)[:_MOST_BLOCKED]:
         key = blocker.key
-        reasons = "; ".join(f"{why.dependency}: {told(why.reason)}" for why in blocker.reasons)
+        reasons = "; ".join(f"{why.dependency}: {text_of(why.reason)}" for why in blocker.reasons)
         lines.append(f"  {key.task_id}{_index(key)} of {key.run_id}: {reasons}")
     if len(blocked) > _MOST_BLOCKED:
         lines.append(f"  and {len(blocked) - _MOST_BLOCKED:,} more: -o json lists them all")
@@ -81,7 +81,7 @@ def _inside(report: BackfillReport) -> list[str]:
 
 
 def _only_follows(blocker: Blocker) -> bool:
-    """Whether it is blocked by those above it in its own run alone: the others tell more."""
+    """Whether it is blocked by those above it in its own run alone: the others show more."""
     return all(why.dependency is Dependency.TRIGGER_RULE for why in blocker.reasons)
 
 
@@ -113,7 +113,7 @@ def _repair(report: BackfillReport, command: BackfillCommand, options: Mapping[s
     if pool:
         lines.append(f"{pool}; make it larger with `tailrace pools set`, then:")
     else:
-        lines.append("mend the cause, then run what failed again:")
+        lines.append("fix the cause, then run what failed again:")
     start = None
     if root is not None:
         key = root.task_instance
@@ -142,7 +142,7 @@ def _pool_too_small(blocked: tuple[Blocker, ...]) -> str | None:
     for blocker in blocked:
         for why in blocker.reasons:
             if why.dependency is Dependency.POOL_SLOTS:
-                return told(why.reason)
+                return text_of(why.reason)
     return None
 
 

@@ -28,14 +28,14 @@ class Column(Struct, frozen=True):
 
 
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """Show rows on stdout; with no rows, ``empty`` is said on stderr instead."""
+    """Show rows on stdout; with no rows, ``empty`` is printed on stderr instead."""
     if not rows:
         current_console().note(empty)
         return
     if sys.stdout.isatty():
         _drawn(columns, rows)
     else:
-        current_console().answer(plain_table(columns, rows))
+        current_console().print(plain_table(columns, rows))
 
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 
-from tailrace.cli.console import speaks_unicode
+from tailrace.cli.console import supports_unicode
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DEFAULT_POOL, DagSpec, TaskSpec
 
@@ -13,7 +13,7 @@ _ASCII = ("|- ", "`- ", "|  ", "   ")
 
 def task_tree(dag: DagSpec) -> Iterator[str]:
     """The lines of the tree. A task with several upstream tasks is drawn whole below the first of them only."""
-    strokes = _DRAWN if speaks_unicode(sys.stdout) else _ASCII
+    strokes = _DRAWN if supports_unicode(sys.stdout) else _ASCII
     drawn: set[str] = set()
     for task in dag.tasks:
         if not task.upstream:

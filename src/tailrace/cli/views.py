@@ -10,7 +10,7 @@ from tailrace.metastore.views.jobs import Job
 from tailrace.metastore.views.lists import Backfill, DagStats, Run
 from tailrace.metastore.views.task_instances import TaskInstanceLine, TaskInstanceOfRun
 from tailrace.model.keys import UNMAPPED
-from tailrace.service.dates import show_moment
+from tailrace.service.dates import bound_text
 
 _UTC = ZoneInfo("UTC")
 
@@ -84,7 +84,7 @@ def range_text(first: datetime, last: datetime) -> tuple[str, str]:
     after = last + timedelta(microseconds=1)
     if first.astimezone(_UTC).time() == after.astimezone(_UTC).time() == time(0):
         return f"{first.astimezone(_UTC):%Y-%m-%d}", f"{last.astimezone(_UTC):%Y-%m-%d}"
-    return show_moment(first, _UTC), show_moment(last.replace(microsecond=0), _UTC)
+    return bound_text(first, _UTC), bound_text(last.replace(microsecond=0), _UTC)
 
 
 def run_row(line: Run) -> tuple[str, ...]:

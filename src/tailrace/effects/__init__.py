@@ -1,5 +1,5 @@
-"""The words between loops and drivers: the small closed set of things a loop may ask for.
+"""The interface between loops and drivers: the small closed set of effects that a loop may yield.
 
-A loop (a generator in ``jobs`` or ``execution``) yields an effect and receives its answer. The runtime's driver
+A loop (a generator in ``jobs`` or ``execution``) yields an effect and receives its result. The runtime's driver
 performs effects for real; the simulator's driver performs them with anyone else going first. Values only.
 """

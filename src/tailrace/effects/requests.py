@@ -1,4 +1,4 @@
-"""The effects themselves. ``Effect[R]`` is a question whose answer has type R; loops ask through ``yield from ask``.
+"""The effects themselves. ``Effect[R]`` is a request whose result has type R; loops make it by ``yield from ask``.
 
 Small on purpose: a new row here is a new thing that can fail between any two others, in the simulator too.
 """
@@ -34,15 +34,15 @@ R = TypeVar("R")
 
 
 class Effect(Struct, Generic[R], frozen=True):
-    """A thing a loop asks for; its answer has type R."""
+    """A request of a loop; its result has type R."""
 
 
 Loop: TypeAlias = Generator[Effect[Any], Any, R]
-"""A loop that yields effects, is sent their answers, and ends with an R."""
+"""A loop that yields effects, is sent their results, and ends with an R."""
 
 
 def ask(effect: Effect[R]) -> Generator[Effect[Any], Any, R]:
-    """Yield one effect and return its answer, typed."""
+    """Yield one effect and return its result, typed."""
     return cast(R, (yield effect))
 
 
@@ -109,7 +109,7 @@ class WaitResult(Struct, frozen=True):
 
 
 class Wait(Effect[WaitResult], frozen=True):
-    """Sleep until the executor or a signal has news, at most ``seconds``. 0 only polls."""
+    """Sleep until the executor or a signal has an event, at most ``seconds``. 0 only polls."""
 
     seconds: float
 
@@ -125,7 +125,7 @@ class TerminateTasks(Effect[None], frozen=True):
 
 
 class Event(Effect[None], frozen=True):
-    """Something a person or a log may want to hear: the decisions of a plan, and what applying it did."""
+    """What may be shown or logged: the decisions of a plan, and what applying it did."""
 
     decisions: tuple[Decision, ...]
     applied: Applied | None = None
@@ -191,7 +191,7 @@ class Parked(Struct, frozen=True):
 
 
 class ClaimTry(Effect[Claim | Refused], frozen=True):
-    """queued → running, guarded by state and try number; the answer carries the token. User code starts only on it."""
+    """queued → running, guarded by state and try number; the result carries the token. User code starts only on it."""
 
     request: ClaimRequest
 
@@ -231,21 +231,21 @@ class ReadXCom(Effect[XComReply], frozen=True):
 
 
 class ReplyToTask(Effect[None], frozen=True):
-    """Send a running task the answer to its XCom query."""
+    """Send a running task the reply to its XCom query."""
 
     reply: XComReply
 
 
 class RenewLease(Effect[Renewal], frozen=True):
-    """Heartbeat of one try, guarded by its token; the answer is also how its worker hears that it must stop."""
+    """Heartbeat of one try, guarded by its token; its result is also how the worker learns that it must stop."""
 
     claim: Claim
     lease_seconds: float
-    waiting: str = ""  # told to whoever asks why the try still runs
+    waiting: str = ""  # shown to whoever asks why the try still runs
 
 
 class StopTask(Effect[None], frozen=True):
-    """Ask the task's whole process group to end, and kill it once the grace is over: ``AwaitTask`` tells its end."""
+    """Ask the task's whole process group to end, and kill it once the grace is over: ``AwaitTask`` returns its end."""
 
 
 class KillTask(Effect[None], frozen=True):
@@ -267,6 +267,6 @@ class ReportOutcome(Effect[Accepted | Refused | Unstorable], frozen=True):
 
 
 class NotifyExecutor(Effect[None], frozen=True):
-    """Tell whoever submitted that the try is over. A hint: lost or doubled, it harms nothing."""
+    """Notify whoever submitted the try that it is over. A hint: lost or doubled, it harms nothing."""
 
     submission: Submission

@@ -39,7 +39,7 @@ class Stale(Struct, frozen=True):
 
 
 class Applied(Struct, frozen=True):
-    """The answer to one applied plan. Every part of the plan is in exactly one of these.
+    """The result of one applied plan. Every part of the plan is in exactly one of these.
 
     ``won`` landed; ``lost`` found another state than expected; ``deferred`` found no room under the capacity locks;
     ``stale`` is a verdict, activation, adoption or takeover whose facts had changed. All of them land or none does.

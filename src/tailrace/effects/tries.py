@@ -1,4 +1,4 @@
-"""What is said about one try: the work handed to a worker, the claim it wins, the outcome it reports."""
+"""The messages about one try: the work handed to a worker, the claim it wins, the outcome it reports."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -84,7 +84,7 @@ class TryOutcome(Struct, frozen=True):
 
 
 class Renewal(StrEnum):
-    """What a worker hears as it renews its try's lease."""
+    """The result of renewing a try's lease."""
 
     HELD = "held"  # the try is its own, and goes on
     STOPPING = "stopping"  # it is its own, and a person wants it ended; the lease is renewed all the same

@@ -1,6 +1,6 @@
 """JSON lines over a socket, between a worker and its task's process. Never pickle: user code is at one end.
 
-The task's end blocks; the worker's end never does, so that a task that stops in the middle of a word cannot keep its
+The task's end blocks; the worker's end never does, so that a task that stops in the middle of a message cannot keep its
 worker from renewing the lease. The worker believes nothing of what comes: a line is of a bounded length, and an object.
 """
 
@@ -10,7 +10,7 @@ import socket
 import threading
 from typing import Any
 
-#: One message may be this many bytes long, XCom values included; more is a mistake of the task, said in one line.
+#: One message may be this many bytes long, XCom values included; more is an error of the task, reported in one line.
 LONGEST_MESSAGE = 16 * 1024 * 1024
 
 _PIECE = 1 << 16
@@ -78,7 +78,7 @@ class TaskEnd:
         return order
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send a message that has no answer, between the questions of all threads.
+        """Send a message that has no reply, between the queries of all threads.
 
         Raises ClosedByTask, or another OSError when the worker is gone.
         """
@@ -88,11 +88,11 @@ class TaskEnd:
     def report(self, outcome: dict[str, Any]) -> None:
         """Send the outcome of the try, the last message of it. Raises as ``send`` does."""
         with self._turn:
-            self._has_reported = True  # whoever asked now would take the next order for an answer
+            self._has_reported = True  # whoever asked now would take the next order for a reply
             self.send(outcome)
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
-        """Send a question and wait for its own answer; None when the worker is gone. One question at a time.
+        """Send a query and wait for its own reply; None when the worker is gone. One query at a time.
 
         Raises NotToBeAsked in a process that the task has forked, once the outcome is reported, in the handler of a
         signal that came while its own thread was asking, and for a question that is too long.
@@ -121,7 +121,7 @@ class TaskEnd:
         self._end.sendall(line)
 
     def _next(self, beginning: bytes) -> dict[str, Any] | None:
-        """The next line that begins so: no other is left but of an answer that an exception kept somebody from taking.
+        """The next line that begins so: any other is a reply that an exception kept somebody from taking.
 
         Half of one may be in the buffer, its rest on its way, or lost with the exception.
         """
@@ -190,7 +190,7 @@ class WorkerEnd:
     def receive(self) -> dict[str, Any] | None:
         """The next message that is whole, or None. Sets ``hung_up`` at the end.
 
-        Nothing is received while an answer is on its way: who asks and asks, and takes no answer, fills no memory.
+        Nothing is received while a reply is being sent: a task that queries and never reads fills no memory.
         Raises ProtocolError, and receives nothing after that.
         """
         if self._unsent:
@@ -236,5 +236,5 @@ class WorkerEnd:
         self._looked = 0
 
     def close(self) -> None:
-        """Hang up; the task hears it."""
+        """Close the connection; the task notices."""
         self._end.close()

@@ -16,7 +16,7 @@ from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.execution.jsonable import as_json
 from tailrace.model.json_values import stored_form
 from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED, TryKey
-from tailrace.model.names import wrong_as_sought, wrong_with_key
+from tailrace.model.names import key_error, search_error
 
 PullXCom = Callable[[str, str, tuple[str, ...], str, int | None], list[Any]]
 """(dag id, run id, task ids, key, map index) → [task id, map index, value] for each that exists."""
@@ -48,7 +48,7 @@ class TaskInstance:
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Give ``value`` (JSON) to other tasks under ``key``; it lands if and when the try succeeds or ends."""
-        if wrong := wrong_with_key(key):
+        if wrong := key_error(key):
             raise _not_meant(key, f"xcom_push: key must be {wrong}")
         kept = as_json(value, f"the XCom {key!r} of {self.task_id}")
         with self._pushing:
@@ -56,7 +56,7 @@ class TaskInstance:
             self.pushed[str.__str__(key)] = kept
 
     def all_pushed(self) -> dict[str, Any]:
-        """What was pushed. A thread that lives on and pushes or pulls from now on is told that it is too late."""
+        """What was pushed. A thread that lives on and pushes or pulls from now on gets an error: it is too late."""
         with self._pushing:
             self._is_over = True
             return dict(self.pushed)
@@ -135,7 +135,7 @@ def _several(task_ids: Any) -> tuple[Any, ...]:
 def _require_names(**names: Sequence[Any]) -> None:
     for argument, values in names.items():
         for value in values:
-            if wrong := wrong_as_sought(value):
+            if wrong := search_error(value):
                 raise _not_meant(value, f"xcom_pull: {argument} must be {wrong}")
 
 

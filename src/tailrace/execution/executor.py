@@ -1,4 +1,4 @@
-"""The executor port: takes queued tries, gives hints. Nothing it says decides anything."""
+"""The executor port: takes queued tries, gives hints. Nothing it reports decides anything."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,7 +14,7 @@ class Executor(Protocol):
         """Take tries; one it already has in hand is ignored."""
 
     def wait(self, seconds: float) -> WaitResult:
-        """Wait for news, at most this long; 0 only looks."""
+        """Wait for an event, at most this long; 0 only polls."""
 
     def drain(self) -> None:
         """Forget the tries no worker has begun."""

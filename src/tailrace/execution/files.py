@@ -1,7 +1,7 @@
-"""The files that a task leaves open: what was written to them is stored before the outcome of its try is told.
+"""The files that a task leaves open: what was written to them is stored before the outcome of its try is reported.
 
 An interpreter that ends does it as it clears away whatever is left. Here they are looked for among the objects that
-the garbage collector follows, which are those made since it was told to leave all earlier ones alone.
+the garbage collector follows, which are those made since it was set to leave all earlier ones alone.
 """
 
 import ctypes

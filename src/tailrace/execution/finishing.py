@@ -1,4 +1,4 @@
-"""What an interpreter does once a script has come to its end, done before a try's outcome is told.
+"""What an interpreter does once a script has come to its end, done before a try's outcome is reported.
 
 A task's process is left by ``os._exit``, so this is where its threads are awaited, its ``atexit`` handlers run and its
 files written out: as Python does it, and in that order. What DAG files left to the end of the process that loaded them
@@ -23,7 +23,7 @@ from tailrace.execution.files import HARMLESS, forget_files, store_files
 from tailrace.execution.identity import has_children
 from tailrace.execution.logs import write_line
 
-#: Whoever waits longer for a try's end is told for what.
+#: A wait for a try's end that takes longer is reported, with what it waits for.
 PATIENCE_SECONDS = 1.0
 
 #: Log handlers that have nothing to do at the end.
@@ -92,7 +92,7 @@ def may_need_finishing() -> bool:
 
 
 def finish(notify: Callable[[str], None], *, keep: bool = False, within: float | None = None) -> Finished:
-    """Do what is left to the end of this process and is this try's. ``notify`` hears what is waited for long.
+    """Do what is left to the end of this process and is this try's. ``notify`` is called with what is waited for long.
 
     With ``keep`` a process that has nothing to shut down is left as it is, to serve another try. ``within``: so many
     seconds threads are waited for at most; an exception from a signal's handler ends that wait too.

@@ -19,7 +19,7 @@ from tailrace.model.keys import ProcessIdentity
 
 
 class Life(Enum):
-    """What can be said of a process from here."""
+    """What is known of a process from here."""
 
     ALIVE = auto()
     DEAD = auto()
@@ -34,7 +34,7 @@ def host_name() -> str:
 
 @functools.cache
 def boot_id() -> str:
-    """An id that changes with every boot of this host; empty where the kernel does not tell it."""
+    """An id that changes with every boot of this host; empty where the kernel does not give one."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:
             return file.read().strip()
@@ -65,7 +65,7 @@ def require_proc() -> None:
 
 
 def start_time(pid: int) -> int | None:
-    """When a process of this namespace began, in clock ticks since boot; None if it is not seen, or only its corpse."""
+    """When a process of this namespace began, in clock ticks since boot; None if it is not seen, or is a zombie."""
     found = _stat(pid) if namespace() else None
     return None if found is None or found.is_zombie else found.start
 
@@ -144,7 +144,7 @@ def own_identity() -> ProcessIdentity:
 
 
 def life_of(identity: ProcessIdentity) -> Life:
-    """Whether exactly this process still runs, as far as it can be told from here."""
+    """Whether exactly this process still runs, as far as it can be known from here."""
     if not _is_near(identity) or not identity.start_time:
         return Life.UNKNOWN
     found = _stat(identity.pid)

@@ -25,7 +25,7 @@ _AGAIN_SECONDS = 1.0
 
 
 class IsolatingExecutor:
-    """An executor over another, ``make_main(lost_together, in_worker)``, which tells each try that was lost so.
+    """An executor over another, ``make_main(lost_together, in_worker)``, which reports each try that was lost so.
 
     ``start_zygote(dag_id)`` begins to load one DAG's file in a zygote of its own; ``make_single(zygote, in_worker)``
     makes an executor over it for one try. What is ``in_worker`` must be called in each worker as it begins.
@@ -70,7 +70,7 @@ class IsolatingExecutor:
         self._main.submit(others)
 
     def wait(self, seconds: float) -> WaitResult:
-        """Wait for news of either."""
+        """Wait for an event of either."""
         if not self._waiting and self._zygote is None:
             return self._main.wait(seconds)
         until = time.monotonic() + seconds

@@ -8,7 +8,7 @@ _DEADLINE_PART = 0.9
 #: Of a lease: an earlier try's deadline does for the next one while it is so far away. It is the stricter one, and the
 #: first renewal, after a third, puts it off.
 _ENOUGH_PART = 0.75
-#: Of a lease: the zygote may act on a deadline that is so near before it hears of another.
+#: Of a lease: the zygote may act on a deadline that is so near before it receives another.
 _TOO_NEAR_PART = 0.1
 
 
@@ -33,7 +33,7 @@ class LeaseClock:
         return time.monotonic() + self.seconds * _ENOUGH_PART
 
     def too_near(self) -> float:
-        """On a deadline before this the zygote may act before it hears of another."""
+        """On a deadline before this the zygote may act before it receives another."""
         return time.monotonic() + self.seconds * _TOO_NEAR_PART
 
     def is_late(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a process that loads DAG files is asked, and what it says: which file it begins, and in the end its report.
+"""The request to a process that loads DAG files, and its messages: which file it begins, and in the end its report.
 
 User code runs in that process and may write anything: what is read here is data of known types, and never a pickle.
 """
@@ -21,7 +21,7 @@ from tailrace.model.spec import DagSpec
 #: nothing: user code may hold it open.
 _HEAD = struct.Struct("!?Q")
 
-#: With this exit code a loading process ends that cannot tell any more what it loads.
+#: With this exit code a loading process ends that cannot report any more what it loads.
 CLOSED_PIPE = 71
 
 #: No file's name and no report is longer: what is has been written by somebody else.
@@ -117,7 +117,7 @@ class MessageWriter:
         self._send(False, os.fsencode(file))
 
     def report(self, report: LoadReport) -> None:
-        """Every file has been loaded. Nothing can be told after this."""
+        """Every file has been loaded. Nothing can be sent after this."""
         self._send(True, msgspec.msgpack.encode(report))
         os.close(self._pipe)
 

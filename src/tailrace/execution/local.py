@@ -43,7 +43,7 @@ class _Worker:
     marks: RunningMarks  # of the zygote it was started for
     mark: RunningMark
     trying: TryKey | None = None
-    failure: str = ""  # what it said as it failed
+    failure: str = ""  # its error as it failed
     traceback: str = ""
     refused: str = ""  # what it lacks to begin a try
 
@@ -68,9 +68,9 @@ class LocalExecutor:
 
     ``worker_main(channel)`` is a worker's whole life; ``before_fork`` is called before each fork and must leave this
     process without an open database connection; ``in_worker`` is called first thing in each worker, to close what it
-    inherited and must not hold. ``wakeup`` is a descriptor whose readiness also ends a wait. ``notify`` hears one line
-    for a person when a worker or the zygote came to a bad end, ``lost_together`` each try that was in a zygote with
-    others as it died. ``once``: after the zygote's death there is no other.
+    inherited and must not hold. ``wakeup`` is a descriptor whose readiness also ends a wait. ``notify`` is called with
+    one line for a person when a worker or the zygote came to a bad end, ``lost_together`` each try that was in a zygote
+    with others as it died. ``once``: after the zygote's death there is no other.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class LocalExecutor:
         return WaitResult(finished=events.finished, worker_lost=events.lost, busy=len(self._in_hand))
 
     def catch_up(self) -> None:
-        """Hear what has been said by now; the next ``wait`` tells of it."""
+        """Receive what has arrived by now; the next ``wait`` returns it."""
         self._early = self._listen(0.0).with_(self._early)
 
     @property
@@ -226,7 +226,7 @@ class LocalExecutor:
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            os.setpgid(0, 0)  # Ctrl-C in the terminal is the job's to hear
+            os.setpgid(0, 0)  # Ctrl-C in the terminal is for the job alone
             self._in_worker()
             ours.close()
             self._put.close()
@@ -254,7 +254,7 @@ class LocalExecutor:
             with suppress(OSError):  # one that is gone is noticed by itself
                 worker.connection.send(order.encode(), socket.MSG_DONTWAIT)
 
-    # --- news ----------------------------------------------------------------------------------------------
+    # --- messages ----------------------------------------------------------------------------------------------
 
     def _listen(self, seconds: float | None) -> "_Events":
         """Wait for the first end of a try, of a worker, or signal; take with it all that is there by then."""
@@ -320,7 +320,7 @@ class LocalExecutor:
         self._workers.remove(worker)
         for submission in self._take_back():
             self._waiting.push(submission)
-        # Others were taken without a word yet, perhaps by the dead one: they may be offered again, and claimed once.
+        # Others were taken without a report yet, perhaps by the dead one: they may be offered again, and claimed once.
         self._in_hand -= self._queued
         self._queued.clear()
         if worker.trying is not None:
@@ -338,7 +338,7 @@ class LocalExecutor:
             self._failures += 1
             if self._failures >= FAILURES_IN_A_ROW:
                 raise _failure(worker, code)
-        if code not in (0, EnvironmentBroken.exit_code):  # a broken environment is told once, when it ends the job
+        if code not in (0, EnvironmentBroken.exit_code):  # a broken environment is reported once, when it ends the job
             self._notify(f"a worker {_how(worker, code)}; another takes its place")
 
     def _zygote_hung_up(self) -> None:

@@ -1,4 +1,4 @@
-"""What a worker and its task's process say to each other, as values on one side and JSON on the other."""
+"""What a worker and its task's process send each other, as values on one side and JSON on the other."""
 
 import signal
 from datetime import timedelta
@@ -11,7 +11,7 @@ from tailrace.execution.channel import ProtocolError
 from tailrace.model.intervals import DataInterval
 from tailrace.model.json_values import NotStorable, require_storable
 from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED
-from tailrace.model.names import wrong_as_sought, wrong_with_key
+from tailrace.model.names import key_error, search_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line
 
@@ -23,7 +23,7 @@ _LONGEST_WAIT = 300
 def order_for(
     claim: Claim, timeout_seconds: float | None, grace_seconds: float = 0.0, again: bool = False
 ) -> dict[str, Any]:
-    """What a task's process is told: all that its context is made of, and whether it is to wait for more ``again``.
+    """The order for a task's process: all that its context is made of, and whether it is to wait for more ``again``.
 
     ``grace_seconds`` is how long it has from SIGTERM to SIGKILL.
     """
@@ -55,10 +55,10 @@ def timed_out(timeout: timedelta) -> TryOutcome:
     return TryOutcome(OutcomeKind.FAILED, f"timed out after {timeout} (its execution_timeout)")
 
 
-#: A task's process ends so when its outcome cannot be told: its code has closed the way to tell it.
+#: A task's process ends so when it cannot report its outcome: its code has closed the channel for it.
 CLOSED_BY_TASK = 187
 
-#: The outcome of a try that can tell none any more, although its process lives.
+#: The outcome of a try whose process cannot report one any more, although it lives.
 CANNOT_TELL = TryOutcome(
     OutcomeKind.FAILED,
     "its code closed the connection to its worker (os.closerange, the set-up of a daemon, exec), so no outcome can be "
@@ -67,7 +67,7 @@ CANNOT_TELL = TryOutcome(
 
 
 def without_outcome(exit_code: int | None) -> TryOutcome:
-    """The outcome of a try whose process ended, by itself, and had told none."""
+    """The outcome of a try whose process ended, by itself, and had reported none."""
     if exit_code == CLOSED_BY_TASK:
         return CANNOT_TELL
     if exit_code is not None and exit_code < 0:
@@ -96,7 +96,7 @@ class _Query(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Question(Struct, frozen=True, forbid_unknown_fields=True):
-    """A query with the number that its answer will have."""
+    """A query with the number that its reply will have."""
 
     id: Annotated[int, Meta(ge=0, le=2**53)]
     query: _Query
@@ -116,7 +116,7 @@ def question_in(message: dict[str, Any]) -> tuple[int, XComQuery]:
     """The XCom query a task sent, with its number. Raises ProtocolError."""
     question = _read(message, _Question, "something that is no query")
     query = question.query
-    if any(map(wrong_as_sought, (query.dag_id, query.run_id, query.key, *query.task_ids))):
+    if any(map(search_error, (query.dag_id, query.run_id, query.key, *query.task_ids))):
         raise ProtocolError("a query for what cannot be")
     return question.id, XComQuery(query.dag_id, query.run_id, tuple(query.task_ids), query.key, query.map_index)
 
@@ -129,7 +129,7 @@ def reply_to(number: int, reply: XComReply) -> dict[str, Any]:
 
 
 def waiting_in(message: dict[str, Any]) -> str:
-    """What a task's process says it waits for: a thread's name may be anything. Raises ProtocolError."""
+    """What a task's process reports that it waits for: a thread's name may be anything. Raises ProtocolError."""
     waiting = message["waiting"]
     if len(message) != 1 or not isinstance(waiting, str):
         raise ProtocolError("something that is nothing to wait for")
@@ -142,7 +142,7 @@ def outcome_in(message: dict[str, Any]) -> TryOutcome:
     if len(outcome.xcoms) > MOST_XCOMS:
         raise ProtocolError(f"more than {MOST_XCOMS:,} XComs")
     for key, value in outcome.xcoms.items():
-        if wrong := wrong_with_key(key):
+        if wrong := key_error(key):
             raise ProtocolError(f"an XCom whose key is not {wrong}")
         try:
             require_storable(value)

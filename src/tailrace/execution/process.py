@@ -1,4 +1,5 @@
-"""The task's own process: waits for the word, runs user code, says how it ended. The only place where user code runs.
+"""The task's own process: waits for its order, runs user code, reports how it ended. The only place where user code
+runs.
 
 It has no database connection; what it needs of other tasks it asks its worker for.
 """
@@ -64,7 +65,7 @@ class _Leader:
 
 
 def serve(channel: TaskEnd, load: Load, home: str) -> int:
-    """Wait for the word and run the try, and the next ones too where the order says so. Returns the exit code.
+    """Wait for the order and run the try, and the next ones too where the order says so. Returns the exit code.
 
     ``load`` returns the DAG files, at least that of the DAG it is given.
     """
@@ -116,7 +117,7 @@ def after_loading() -> None:
 
 
 def lead() -> None:
-    """From here on this process is the one that runs a task and tells its outcome; no copy of it is."""
+    """From here on this process is the one that runs a task and reports its outcome; no copy of it is."""
     _Leader.pid = os.getpid()
     _Leader.handlers = (end_by_exception,)
 
@@ -227,7 +228,8 @@ def run_to_its_end(
 ) -> tuple[dict[str, Any], bool]:
     """Run the task, and whatever it left to the end of its process; returns the outcome, and whether nothing is left.
 
-    ``waiting`` hears what is waited for after its function has returned; ``keep``: the process is to serve again.
+    ``waiting`` is called with what is waited for after its function has returned; ``keep``: the process is to serve
+    again.
     """
     ti = context["ti"]
     outcome = execute(task, context, ti)
@@ -309,7 +311,7 @@ def _outcome_of(raised: BaseException) -> dict[str, Any]:
 def _leave_if_copy(raised: BaseException | None = None) -> None:
     """End a process that the task forked and that came out of its code: as its own script's end would, and no more.
 
-    The outcome is not its to tell, nor are the task's handlers and files its to finish.
+    The outcome is not its to report, nor are the task's handlers and files its to finish.
     """
     if _Leader.pid in (0, os.getpid()):
         return
@@ -327,7 +329,7 @@ def _leave_if_copy(raised: BaseException | None = None) -> None:
 
 
 def _exit_text(code: object) -> str:
-    """What an exit that is no success says: as in an interpreter, anything but a number is its reason."""
+    """The error of an exit that is no success: as in an interpreter, anything but a number is its reason."""
     if isinstance(code, int):
         return f"the task called exit({full_text(int(code))})"
     text = full_text(code)

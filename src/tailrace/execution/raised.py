@@ -1,6 +1,6 @@
-"""What an exception that user code raised says: its text, and its traceback from the author's first frame on.
+"""What is reported of an exception that user code raised: its text, and its traceback from the author's first frame on.
 
-User code may have broken whatever is read here, and even then the outcome must be told.
+User code may have broken whatever is read here, and even then the outcome must be reported.
 """
 
 import itertools
@@ -18,16 +18,16 @@ _TEMPLATES = os.sep + "jinja2" + os.sep
 
 
 def first_line_of(raised: BaseException) -> str:
-    """The first line of what an exception says."""
+    """The first line of an exception's text."""
     return first_line(full_text(raised))
 
 
 def full_text(value: object) -> str:
-    """All that it says."""
+    """All of its text."""
     try:
         return str.__str__(str(value))
     except BaseException as broken:
-        return f"(its text cannot be told: {type(broken).__name__})"
+        return f"(its text cannot be read: {type(broken).__name__})"
 
 
 def first_line(text: str) -> str:
@@ -40,7 +40,7 @@ def print_traceback(failed: BaseException) -> None:
     try:
         summary = traceback.TracebackException.from_exception(failed)
     except Exception as broken:  # its class may have broken what is read here
-        write_line(f"{type(failed).__name__} (its traceback cannot be told: {type(broken).__name__})")
+        write_line(f"{type(failed).__name__} (its traceback cannot be read: {type(broken).__name__})")
         return
     trace: traceback.TracebackException | None = summary
     while trace is not None:

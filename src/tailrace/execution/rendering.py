@@ -26,7 +26,7 @@ def render_fields(task: BaseOperator, context: Mapping[str, Any]) -> None:
 
 
 def prepare(task: BaseOperator) -> None:
-    """Compile the templates of a task's fields; what is wrong with one is told when its task runs."""
+    """Compile the templates of a task's fields; what is wrong with one is reported when its task runs."""
     for field, text in templated_texts(task):
         is_file = names_file(task, field, text)
         if is_file or is_template(text):

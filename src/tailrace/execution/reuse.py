@@ -23,7 +23,7 @@ _PLAIN = (str, int, float, bool, type(None), XComArg)
 
 _LIMITS = tuple(getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_"))
 
-#: What a template may call: it answers, and changes nothing.
+#: What a template may call: it returns a value, and changes nothing.
 _HARMLESS_CALLS = frozenset(
     ("ds_add", "ds_format", "xcom_pull", "strftime", "isoformat", "date", "timestamp", "timedelta", "datetime")
     + ("format", "replace", "split", "strip", "lower", "upper", "join", "get")

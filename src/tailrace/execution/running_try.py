@@ -1,4 +1,4 @@
-"""One try under way, as its worker sees it: what its process has said, and when it is to be ended and why."""
+"""One try under way, as its worker sees it: what its process has reported, and when it is to be ended and why."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +14,7 @@ HELD_UP = TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease,
 
 
 class Orders(Protocol):
-    """What the job says to a worker while a task runs."""
+    """The orders of the job to a worker while a task runs."""
 
     def fileno(self) -> int:
         """The descriptor to poll; -1 when nothing more can come."""
@@ -32,16 +32,16 @@ class Run:
     """One try under way. Times are of the monotonic clock; None: not at all."""
 
     child: Child
-    again: bool  # the process is told to wait for another try afterwards
+    again: bool  # the process is ordered to wait for another try afterwards
     timeout: timedelta | None
     timeout_at: float | None
     kill_at: float | None = None
     killed: bool = False  # at once, as somebody wanted
-    hung_up_at: float | None = None  # it can tell nothing any more; a process that ends hangs up as well
+    hung_up_at: float | None = None  # it can report nothing any more; a process that ends hangs up as well
     ending: TryOutcome | None = None  # what a process we are ending will be reported as
     outcome: TryOutcome | None = None  # received, while the process has yet to end
     waiting: str = ""  # what its process waits for after its function has returned
-    asked: int = 0  # the number of its question that is to be answered
+    asked: int = 0  # the number of its query that is to be replied to
     is_replied: bool = False  # since it was last waited for
     has_sent_more: bool = False  # perhaps: behind what was received last
 

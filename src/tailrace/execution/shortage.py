@@ -1,4 +1,4 @@
-"""What the operating system has too little of just now, in words: it may be there again in a moment."""
+"""What the operating system has too little of just now, as text: it may be there again in a moment."""
 
 import errno
 import os

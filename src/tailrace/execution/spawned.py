@@ -1,4 +1,4 @@
-"""A fresh interpreter for one try (``--isolation spawn``): waits for the word, then loads the DAG file of its task.
+"""A fresh interpreter for one try (``--isolation spawn``): waits for its order, then loads the DAG file of its task.
 
 Started by the zygote with three open descriptors: the channel to its worker, the guard that ends it with the zygote,
 and the code that the zygote has loaded, which it runs whatever the file is by now.

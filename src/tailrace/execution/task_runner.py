@@ -86,7 +86,7 @@ class TaskRunner:
         self._deadline_sent = True
 
     def park(self, effect: ParkTask) -> Parked | None:
-        """A process that waits for the word; None when there is no such task, or no process to be had.
+        """A process that waits for its order; None when there is no such task, or no process to be had.
 
         Raises ZygoteGone.
         """
@@ -107,7 +107,9 @@ class TaskRunner:
         """The claim was refused, or needs no process: the parked one waits for the next."""
 
     def start(self, effect: StartTask) -> None:
-        """Give the word: user code runs from here. The zygote knows its deadline already: it never runs without one."""
+        """Send the order: user code runs from here. The zygote knows its deadline already: it never runs
+        without one.
+        """
         assert self._offered is not None, "a try is started only after its process was parked"
         child, self._offered = self._offered, None
         self._kept = None if child is self._kept else self._kept
@@ -168,7 +170,7 @@ class TaskRunner:
         self._run.is_replied = True
 
     def stop(self, effect: StopTask) -> None:
-        """Ask the running process's whole group to end; ``wait`` tells when it has."""
+        """Ask the running process's whole group to end; ``wait`` returns when it has."""
         if self._run is not None:
             self._end(self._run, STOPPED)
 
@@ -182,16 +184,16 @@ class TaskRunner:
             give_up = time.monotonic() + KILL_SECONDS
             while not run.child.gone and (left := give_up - time.monotonic()) > 0:
                 self._zygote.listen(left)
-        if not run.child.gone:  # the zygote does not answer: then by our own hand
+        if not run.child.gone:  # the zygote does not act: then it is killed from here
             kill_group(identity_from(run.child.pid, run.child.start))
         self._close(run)
 
     def fileno(self) -> int:
-        """The descriptor that has news of the zygote."""
+        """The descriptor on which the zygote's messages arrive."""
         return self._zygote.fileno()
 
     def listen(self) -> None:
-        """Take what news there are. Raises ZygoteGone."""
+        """Receive what messages there are. Raises ZygoteGone."""
         self._zygote.listen(0)
 
     def rest(self) -> None:
@@ -222,7 +224,7 @@ class TaskRunner:
             self._zygote.deadline(run.child, deadline)
 
     def _listen(self, run: Run, orders: Orders, seconds: float) -> bool:
-        """Wait for any news; returns whether the job has said something."""
+        """Wait for any message; returns whether the job has sent one."""
         poll = select.poll()
         end = run.child.end
         if end.sending:
@@ -240,9 +242,9 @@ class TaskRunner:
         return job in ready
 
     def _receive(self, run: Run) -> TryOutcome | XComQuery | None:
-        """What the task says, or how it ended. Its own word counts, if it came before it was told to end."""
+        """What the task sends, or how it ended. Its own outcome counts, if it came before the order to end."""
         child = run.child
-        gone = child.gone  # looked at first: what a process said, it said before its end was known
+        gone = child.gone  # looked at first: what a process sent, it sent before its end was known
         if gone:
             child.end.give_up()
         try:
@@ -280,13 +282,13 @@ class TaskRunner:
         return StillRunning(run.waiting)
 
     def _waiting_child(self, again: bool) -> Child | None:
-        """A process that waits for the word: one that has served, where it may (``again``). None: there is none."""
+        """A process that waits for its order: one that has served, where it may (``again``). None: there is none."""
         self._zygote.listen(0)
         self._put_off(self._kept, self._lease.enough() if again else math.inf)
         if again and self._kept is not None:
             return self._kept
         if self._next is not None and (self._next.gone or not self._next.end.is_silent):
-            self._forget(self._next)  # it died while it waited: its end hangs up before the zygote can tell
+            self._forget(self._next)  # it died while it waited: its end hangs up before the zygote can report it
         self.refusal = ""
         try:
             waiting = self._next = self._next or self._zygote.park()
@@ -308,7 +310,7 @@ class TaskRunner:
         if kept is None:
             return
         too_late = kept.deadline < self._lease.too_near()
-        if kept.gone or too_late or not kept.end.is_silent:  # what it says now must not be taken for the next try's
+        if kept.gone or too_late or not kept.end.is_silent:  # what it sends now must not be taken for the next try's
             self._forget(kept)
         elif kept.deadline < until:
             self._zygote.deadline(kept, math.inf)
@@ -353,7 +355,8 @@ class TaskRunner:
         return without_outcome(child.exit_code)
 
     def _lost(self, run: Run) -> TryOutcome:
-        """The zygote has died, and the kernel has killed what ran in it; what the task had said by then still counts.
+        """The zygote has died, and the kernel has killed what ran in it; what the task had reported by then still
+        counts.
 
         This worker's mark stays set: the others look at it to know whether they were alone.
         """

@@ -1,7 +1,7 @@
 """``tailrace tasks test``: one task, here and now, with no state read or written anywhere.
 
 The task runs in a process of the command's own group, to be debugged at its terminal. The command watches it as a
-worker would: whatever becomes of that process, its outcome is told. What the task starts is a descendant of ours,
+worker would: whatever becomes of that process, its outcome is reported. What the task starts is a descendant of ours,
 wherever it has moved to since, and ends with it.
 """
 

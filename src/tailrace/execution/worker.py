@@ -44,7 +44,7 @@ from tailrace.planning.retries import AfterTry, after_try
 
 RENEWALS_PER_LEASE = 3
 
-#: Longest pause between two renewals, in seconds: a renewal is also how a worker hears that its try must stop.
+#: Longest pause between two renewals, in seconds: a renewal is also how a worker learns that its try must stop.
 LONGEST_PAUSE = 4.0
 
 
@@ -131,7 +131,7 @@ def _believable(outcome: TryOutcome, task: TaskSpec) -> TryOutcome:
     followed = outcome.followed
     if followed is None or (task.decides is not BranchKind.NOTHING and set(followed) <= set(task.downstream)):
         return outcome
-    return TryOutcome(OutcomeKind.FAILED, "its process said that it follows tasks it does not decide over")
+    return TryOutcome(OutcomeKind.FAILED, "its process reported that it follows tasks that are not below it")
 
 
 def _after(claim: Claim, parked: Parked, outcome: TryOutcome) -> AfterTry:

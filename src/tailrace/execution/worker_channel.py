@@ -40,12 +40,12 @@ from tailrace.model.plain_text import visible_line
 #: A worker that could have no process for a try waits so long before it asks for another.
 REFUSED_SECONDS = 1.0
 
-#: Of a failed worker's traceback so much is told, in characters: its end, where it failed.
+#: Of a failed worker's traceback so much is reported, in characters: its end, where it failed.
 _MOST_OF_A_TRACEBACK = 8_000
 
 
 class Order(StrEnum):
-    """What the job tells a worker besides tries."""
+    """What the job sends a worker besides tries."""
 
     FINISH = "finish"  # see the try in hand through, then end
     TERMINATE = "terminate"  # end the running task, report it lost, then end
@@ -53,10 +53,10 @@ class Order(StrEnum):
 
 
 class WorkerReport(Struct, frozen=True):
-    """What a worker tells the job. ``failure`` is what ended the worker itself, in one line.
+    """What a worker reports to the job. ``failure`` is what ended the worker itself, in one line.
 
-    ``lost``: this try was in a zygote with others as it died, which the metastore hears next. ``back``: the try that is
-    ``done`` was not begun, for want of what ``refused`` says; ``relieved``: that is there.
+    ``lost``: this try was in a zygote with others as it died, which is reported to the metastore next. ``back``: the
+    try that is ``done`` was not begun, for lack of what ``refused`` names; ``relieved``: that is there.
     """
 
     done: TryKey | None = None
@@ -122,7 +122,7 @@ class WorkerChannel:
         self._job = job
         self._runner = runner
         self._trying: TryKey | None = None
-        self._done: TryKey | None = None  # still to be told, together with what is taken next
+        self._done: TryKey | None = None  # still to be reported, together with what is taken next
         self._back: Submission | None = None  # the same, where it was not begun
         self._refused = ""  # for want of this
         self._not_before = 0.0  # then it waits a moment before it takes another
@@ -139,13 +139,13 @@ class WorkerChannel:
         }
 
     def perform(self, effect: Effect[Any]) -> Any:
-        """Perform one effect and return its answer."""
+        """Perform one effect and return its result."""
         return self._perform[type(effect)](effect)
 
     def _next(self, effect: NextTry) -> Submission | None:
         """The next try; None once the job hung up or gave an order to end. Raises ZygoteGone."""
         while True:
-            self._runner.listen()  # before anything is said: a try that was lost with the zygote is not over
+            self._runner.listen()  # before anything is reported: a try that was lost with the zygote is not over
             self._job.listen()
             if self._job.ending:
                 self._say()
@@ -198,7 +198,7 @@ class WorkerChannel:
         return report
 
     def _notify(self, effect: NotifyExecutor) -> None:
-        self._done = effect.submission.key  # NextTry follows, and says it
+        self._done = effect.submission.key  # NextTry follows, and reports it
         self._back = effect.submission if self._refused else None
 
     def _say(self, took: TryKey | None = None) -> None:

@@ -31,7 +31,7 @@ _STARTING_SECONDS = 60.0
 _DEATHS = 2
 #: So often a wait looks whether it was interrupted.
 _LOOK_SECONDS = 0.5
-#: One that says nothing more has this long to have ended.
+#: One that sends nothing more has this long to have ended.
 _ENDING_SECONDS = 1.0
 #: A killed process that does not end for so long hangs in the kernel: it is left to it.
 _STUCK_SECONDS = 5.0
@@ -53,7 +53,9 @@ class _Loading:
 
 
 class ZygoteHandle:
-    """One zygote, or those that follow one another in its place. ``notify`` hears lines for a person while it loads."""
+    """One zygote, or those that follow one another in its place. ``notify`` is called with lines for a person while it
+    loads.
+    """
 
     def __init__(
         self,
@@ -97,13 +99,13 @@ class ZygoteHandle:
         return self._report
 
     def is_loaded(self) -> bool:
-        """Whether ``loaded`` would answer without waiting. Raises EnvironmentBroken where no process can do it."""
+        """Whether ``loaded`` would return without waiting. Raises EnvironmentBroken where no process can do it."""
         while self._report is None and self._advance(0.0):
             pass
         return self._report is not None
 
     def fileno(self) -> int:
-        """A descriptor that has news while the files are loaded; -1 when there is none."""
+        """A descriptor with messages while the files are loaded; -1 when there is none."""
         return -1 if self._loading is None else self._loading.report
 
     def _patience(self) -> float:
@@ -119,7 +121,7 @@ class ZygoteHandle:
         return self.timeout if loading.file else max(self.timeout, _STARTING_SECONDS)
 
     def _advance(self, seconds: float) -> bool:
-        """Wait so long for news, and take it, or do what is due. False: nothing has happened."""
+        """Wait so long for a message, and take it, or do what is due. False: nothing has happened."""
         loading = self._loading
         if loading is None:
             self._take(execute_zygote(self._request, self._kept, self._former))
@@ -173,14 +175,14 @@ class ZygoteHandle:
             return
         if not loading.file:
             raise EnvironmentBroken(f"the process that loads the DAG files ends by itself ({how})")
-        self._give_up(loading.file, f"loading it ended its process ({how}); mend or remove it")
+        self._give_up(loading.file, f"loading it ended its process ({how}); correct or remove it")
 
     def _is_overdue(self, loading: _Loading) -> None:
         self._end_loading()
         if not loading.file:
             limit = self._limit(loading)
             raise EnvironmentBroken(f"the process that loads the DAG files has done nothing for {limit:g} s")
-        why = f"loading it did not end within {self.timeout:g} s (load_timeout_seconds); mend or remove it"
+        why = f"loading it did not end within {self.timeout:g} s (load_timeout_seconds); correct or remove it"
         self._give_up(loading.file, why)
 
     def _give_up(self, file: str, why: str) -> None:
@@ -287,7 +289,7 @@ class ZygoteHandle:
         look = os.WEXITED | os.WNOWAIT | (0 if until is None else os.WNOHANG)
         while self._status is None and self.pid:
             if os.waitid(os.P_PID, self.pid, look) is not None:
-                if with_its_group:  # while its corpse keeps the number of the group from being another's
+                if with_its_group:  # while the zombie keeps the number of the group from being another's
                     with suppress(ProcessLookupError, PermissionError):
                         os.killpg(self.pid, signal.SIGKILL)
                 _, self._status = os.waitpid(self.pid, 0)

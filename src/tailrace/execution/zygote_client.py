@@ -1,4 +1,4 @@
-"""A worker's line to the zygote: orders to park, signal and renew; news of what was parked and what has ended."""
+"""A worker's connection to the zygote: orders to park, signal and renew; events of what was parked and has ended."""
 
 import math
 import select
@@ -12,9 +12,9 @@ from tailrace.execution.zygote_protocol import ENDED, EVENT, NO_CHANGE, ORDER, P
 
 @dataclass(slots=True)
 class Child:
-    """A task's process; ``pid`` and ``start`` (its start time) are known once the zygote has answered.
+    """A task's process; ``pid`` and ``start`` (its start time) are known once the zygote has replied.
 
-    ``deadline``: when the zygote kills it unless it is told otherwise, on the monotonic clock; infinite: never.
+    ``deadline``: when the zygote kills it unless it is renewed, on the monotonic clock; infinite: never.
     """
 
     end: WorkerEnd
@@ -36,7 +36,7 @@ class ZygoteClient:
         self._by_pid: dict[int, Child] = {}
 
     def fileno(self) -> int:
-        """The descriptor that has news."""
+        """The descriptor on which messages arrive."""
         return self._connection.fileno()
 
     def park(self, running: Child | None = None, deadline: float | None = None) -> Child:
@@ -68,7 +68,7 @@ class ZygoteClient:
         self._order(child.pid, number, NO_CHANGE)
 
     def listen(self, seconds: float) -> None:
-        """Take all news that is there; wait this long for the first."""
+        """Receive all messages that are there; wait this long for the first."""
         while select.select([self._connection], [], [], max(0.0, seconds))[0]:
             try:
                 message = self._connection.recv(EVENT.size)

@@ -1,6 +1,6 @@
 """Keeps a zygote for an executor: another takes the place of one that died, with the code that was loaded first.
 
-What cannot be had just now (a process, a descriptor) is said once, and asked for again a moment later.
+What cannot be had just now (a process, a descriptor) is reported once, and asked for again a moment later.
 """
 
 import errno
@@ -25,7 +25,9 @@ AGAIN_SECONDS = 1.0
 
 
 class ZygoteKeeper:
-    """One zygote at a time, and the marks of the workers that have tries in it. ``notify`` hears lines for a person."""
+    """One zygote at a time, and the marks of the workers that have tries in it. ``notify`` is called with lines for a
+    person.
+    """
 
     def __init__(self, zygote: ZygoteHandle, workers: int, notify: Callable[[str], None]) -> None:
         self.zygote = zygote

@@ -36,11 +36,11 @@ def be_zygote(job: int, request: LoadRequest, lines: Lines) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
-        os.setpgid(0, 0)  # Ctrl-C in the terminal is the job's to hear
+        os.setpgid(0, 0)  # Ctrl-C in the terminal is for the job alone
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
-        os.dup2(2, 1)  # what DAG files print while loading must not mix with the command's own answer
+        os.dup2(2, 1)  # what DAG files print while loading must not mix with the command's own output
         open_streams()
         # Imported here, after the fork: what only a zygote and its children need is theirs to load.
         importlib.import_module("tailrace.execution.withholding").withhold_secrets()

@@ -1,4 +1,4 @@
-"""What the zygote and its workers say to each other: fixed words of a few bytes.
+"""The protocol of the zygote and its workers: fixed messages of a few bytes.
 
 Not JSON: each page of memory that the zygote touches between two forks is copied for it, and a codec touches many.
 """
@@ -8,7 +8,7 @@ import struct
 from typing import Final
 
 #: To the zygote: the pid of a running task's leader (0: none), a signal for its group (0: none), and until when it may
-#: go on without another word, on the monotonic clock, which all processes share (NaN: no change; infinite: for ever).
+#: go on without another order, on the monotonic clock, which all processes share (NaN: no change; infinite: for ever).
 #: A moment, not a time from now: a zygote that is held up must not give more. With a descriptor: park a process on it.
 ORDER: Final = struct.Struct("=iid")
 

@@ -39,7 +39,7 @@ _DYING_SECONDS = 0.002
 #: One that does not end for so long hangs in the kernel: its try is over all the same.
 _STUCK_SECONDS = 5.0
 #: The kernel kills this process when it has not shown itself for so long (and half of a task's deadline at most): what
-#: it has not heard of by then, it cannot end in time. With it go all tasks.
+#: it has not received by then, it cannot end in time. With it go all tasks.
 _SILENT_SECONDS = 7.0
 #: A task so much later than its deadline (as a part of the time it was given, or in seconds) is the kernel's to end.
 _KERNEL_PART, _KERNEL_SECONDS = 0.05, 0.25
@@ -92,7 +92,7 @@ class ZygoteServer:
         self._owner: dict[int, _Worker] = {}  # by the child's pid
         self._dying: list[_Child] = []  # the leader is gone, its group not yet
         self._poll = select.epoll()
-        self._handlers: dict[int, Callable[[], None]] = {}  # by the descriptor that has news
+        self._handlers: dict[int, Callable[[], None]] = {}  # by the descriptor that is ready
         self._pid = os.getpid()
         self._guard = ProcessGuard()
         self._deadline = Deadline()
@@ -145,7 +145,7 @@ class ZygoteServer:
             self._control.close()
             self._control = None
             return
-        if not beside:  # there was no descriptor left to take it: that worker hears its line hang up
+        if not beside:  # there was no descriptor left to take it: that worker sees its connection closed
             return
         connection = socket.socket(fileno=DESCRIPTOR.unpack(beside[0][2])[0])
         worker = _Worker(connection)
@@ -180,7 +180,7 @@ class ZygoteServer:
             _signal(child, signal.SIGKILL)
 
     def _tell(self, worker: _Worker, kind: int, pid: int, number: int, overdue: bool = False) -> None:
-        with suppress(OSError):  # a worker that is gone is heard of by itself
+        with suppress(OSError):  # a worker that is gone is noticed by itself
             worker.connection.send(EVENT.pack(kind, pid, number, overdue), socket.MSG_DONTWAIT)
 
     # --- children ------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ class ZygoteServer:
         self._tell(worker, PARKED, pid, start)
 
     def _be_child(self, channel: int) -> NoReturn:
-        """The new process: alone, in its own group, waiting for the word before any user code."""
+        """The new process: alone, in its own group, waiting for its order before any user code."""
         code = 70
         try:
             os.setpgid(0, 0)
@@ -242,7 +242,7 @@ class ZygoteServer:
                 os.close(child.pidfd)
 
     def _child_ended(self, child: _Child) -> None:
-        # Its corpse keeps the pid taken until it is reaped, so the group cannot be another's yet.
+        # The zombie keeps the pid taken until it is reaped, so the group cannot be another's yet.
         _signal_group(child.pid, signal.SIGKILL)
         _, status = os.waitpid(child.pid, 0)
         child.exit_code = os.waitstatus_to_exitcode(status)
@@ -253,7 +253,7 @@ class ZygoteServer:
         self._dying.append(child)
 
     def _report_dead(self) -> None:
-        """Tell the ends of tries of which nothing runs any more: another try may start as soon as it is told."""
+        """Report the ends of tries of which nothing runs any more: another try may start at once."""
         for child in [child for child in self._dying if _is_empty(child.pid) or time.monotonic() > child.given_up_at]:
             self._dying.remove(child)
             self._tell(self._owner.pop(child.pid), ENDED, child.pid, child.exit_code, child.overdue)

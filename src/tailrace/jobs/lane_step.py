@@ -122,7 +122,7 @@ def step(
         if offers:
             yield from ask(Submit(offers))
     yield from ask(Event(decided.decisions, applied, dag_id=snapshot.dag.dag_id))
-    # Queued steps need the executor's answer first; anything else may open the way to more work right now.
+    # Queued steps need the executor's result first; anything else may open the way to more work right now.
     more = bool(applied.activated or applied.yielded or applied.taken_over or applied.judged or applied.backfill_judged)
     settled = any(step.after is not TaskInstanceState.QUEUED for step in applied.won)
     return Stepped(decided, applied, more or settled)

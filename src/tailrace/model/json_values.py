@@ -17,7 +17,7 @@ from tailrace.model.plain_text import shown
 #: How deep lists and dicts may lie in one another: well below where Python itself gives up, at any place it is read.
 DEEPEST = 200
 
-#: Python reads no longer number, unless it is told to. In an environment that tells it less, less is read.
+#: Python reads no longer number, unless it is set to. In an environment that sets it lower, less is read.
 MOST_DIGITS = 4300
 
 #: More cannot be sent in one message; a list that holds itself twice, and so on, would never end.

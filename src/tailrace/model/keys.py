@@ -53,7 +53,7 @@ class ProcessIdentity(Struct, frozen=True, order=True):
 
     ``start_time`` is in clock ticks since boot (field 22 of /proc/PID/stat). ``namespace`` names the kernel namespaces
     in which pid and start time count: containers of one host may share its name and boot, and have pids of their own.
-    What cannot be told is empty, or 0.
+    What cannot be known is empty, or 0.
     """
 
     host: str

@@ -14,33 +14,33 @@ LONGEST_NAME = 220
 LONGEST_KEY = 512
 
 
-def wrong_with_id(text: object) -> str | None:
+def id_error(text: object) -> str | None:
     """As the id of a DAG or a task: a name without spaces or slashes, which can be typed and can name a folder."""
     if not isinstance(text, str) or not text or any(c in " /" or not c.isprintable() for c in str.__str__(text)):
         return f"a name without spaces or slashes, not {shown(text)}"
-    return _wrong_with_file_name(text)
+    return _file_name_error(text)
 
 
-def wrong_with_run_id(text: object) -> str | None:
+def run_id_error(text: object) -> str | None:
     """As the id of a run: the same, where spaces may stand between words."""
     if not _is_one_line(text) or text != text.strip() or "/" in text:
         return f"a name in one line without slashes, not {shown(text)}"
-    return _wrong_with_file_name(text)
+    return _file_name_error(text)
 
 
-def wrong_with_label(text: object) -> str | None:
+def label_error(text: object) -> str | None:
     """As the name of a pool, or a tag: words in one line."""
-    return _wrong_with_length(text) if _is_one_line(text) else f"text in one line, not {shown(text)}"
+    return _length_error(text) if _is_one_line(text) else f"text in one line, not {shown(text)}"
 
 
-def wrong_with_key(text: object) -> str | None:
+def key_error(text: object) -> str | None:
     """As the key of an XCom: any text that can be stored."""
     if isinstance(text, str) and len(text) > LONGEST_KEY:
         return f"at most {LONGEST_KEY} characters long, not {len(text):,}"
-    return wrong_as_sought(text)
+    return search_error(text)
 
 
-def wrong_as_sought(text: object) -> str | None:
+def search_error(text: object) -> str | None:
     """As a name to look for: any text that could be one in some store."""
     if not isinstance(text, str):
         return f"text, not {shown(text)}"
@@ -51,12 +51,12 @@ def _is_one_line(text: object) -> TypeGuard[str]:
     return isinstance(text, str) and bool(text) and str.__str__(text).isprintable()
 
 
-def _wrong_with_file_name(text: str) -> str | None:
+def _file_name_error(text: str) -> str | None:
     if text in (".", ".."):
         return f"a name, not {text!r}, which is a folder's"
-    return _wrong_with_length(text)
+    return _length_error(text)
 
 
-def _wrong_with_length(text: str) -> str | None:
+def _length_error(text: str) -> str | None:
     size = len(text.encode())
     return None if size <= LONGEST_NAME else f"at most {LONGEST_NAME} bytes long, not {size:,}"

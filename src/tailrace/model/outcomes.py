@@ -14,9 +14,9 @@ class OutcomeKind(StrEnum):
     FAILED_FOR_GOOD = "failed_for_good"  # asked not to be tried again (TaskFailed)
     SKIPPED = "skipped"
     LOST = "lost"  # its process was lost through no fault of the task: spends no retry
-    LOST_TOGETHER = "lost_together"  # with other tries at once, and whose fault it was nobody can tell: spends nothing
+    LOST_TOGETHER = "lost_together"  # with other tries at once, and whose fault it was cannot be known: spends nothing
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """As people read it."""
         return self.value.replace("_", " ")

@@ -33,7 +33,7 @@ def did_you_write(name: str, known: Iterable[str], *, likeness: float = 0.6, cut
     return _asked(tuple(map(repr, nearest(name, known, most=2, likeness=likeness, cut_short=cut_short))))
 
 
-def in_words(names: Iterable[str], conjunction: str = "and") -> str:
+def joined(names: Iterable[str], conjunction: str = "and") -> str:
     """``a, b and c``."""
     listed = list(names)
     if len(listed) < 2:
@@ -42,4 +42,4 @@ def in_words(names: Iterable[str], conjunction: str = "and") -> str:
 
 
 def _asked(names: tuple[str, ...]) -> str:
-    return f"; did you mean {in_words(names, 'or')}?" if names else ""
+    return f"; did you mean {joined(names, 'or')}?" if names else ""

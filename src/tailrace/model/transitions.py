@@ -24,7 +24,7 @@ class Actor(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a transition happened. One word per row family; the reason in words stands beside it in history."""
+    """Why a transition happened. One value for each family of rows; the reason as text stands beside it in history."""
 
     CREATED = "created"
     DEPENDENCIES_MET = "dependencies_met"
@@ -46,7 +46,7 @@ class Cause(StrEnum):
     JUDGED = "judged"
     RESIZED = "resized"  # a pool, by a person
     DELETED = "deleted"  # a pool, by a person
-    RECORDED = "recorded"  # a pool that stood before history told of pools
+    RECORDED = "recorded"  # a pool that stood before history recorded pools
     CLEANED = "cleaned"  # a person had old rows removed
 
 

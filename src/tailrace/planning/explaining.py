@@ -128,7 +128,7 @@ def _idle(
             return _blocked(facts, key, ti, step, typed)
         waits = f"the next step makes it {moved.after}: {moved.reason}"
         return TaskInstanceExplanation(key, ti, waits, their_next_step(facts))
-    waits = " ".join(status.reason.told(typed) for status in decision.failed)
+    waits = " ".join(status.reason.render(typed) for status in decision.failed)
     if moved is not None:
         why = f": {waits}" if waits else ": every dependency is met"
         waits = f"the next step makes it {moved.after}{why}"
@@ -144,7 +144,7 @@ def _blocked(
     """The planner has nothing to say of it: its run is not active. A deadlock's proof has said why."""
     for blocker in facts.blocked:
         if blocker.key == key:
-            waits = " ".join(status.reason.told(typed) for status in blocker.reasons)
+            waits = " ".join(status.reason.render(typed) for status in blocker.reasons)
             decision = Decision(key, blocker.state, Verdict.WAIT, blocker.reasons, doomed=True)
             release = release_of(facts, decision)
             return TaskInstanceExplanation(key, ti, waits, release, blocker.reasons, doomed=True)

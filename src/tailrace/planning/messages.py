@@ -118,13 +118,13 @@ class Message(Struct, frozen=True, tag_field="code", tag=_code):
         """An action, with those fields of it that this message has."""
         return Remedy(action, **{name: getattr(self, name) for name in _REMEDY if name in self.__struct_fields__})
 
-    def told(self, typed: Typed) -> str:
+    def render(self, typed: Typed) -> str:
         """The sentence."""
         remedy = self.remedy
         return _SENTENCES.format(self.template, self, "" if remedy is None else f"`{typed(remedy)}`")
 
     def __str__(self) -> str:
-        return self.told(plainly)
+        return self.render(plainly)
 
 
 class Sentence(Message, frozen=True):
@@ -145,7 +145,7 @@ class Advised(Message, frozen=True):
         """The first that is named."""
         return next((part for part in self.parts if isinstance(part, Remedy)), None)
 
-    def told(self, typed: Typed) -> str:
+    def render(self, typed: Typed) -> str:
         """The sentence."""
         return "".join(part if isinstance(part, str) else f"`{typed(part)}`" for part in self.parts)
 

@@ -134,11 +134,11 @@ class DrivenByAnybody(DrivenByScheduler, frozen=True):
     disable_retry: bool
     mark_success: bool
 
-    def told(self, typed: Typed) -> str:
+    def render(self, typed: Typed) -> str:
         """With both ways to go on."""
         end = None if self.start == self.end else self.end
         here = replace(self.remedy_of(Action.BACKFILL), end=end)
-        return f"{super().told(typed)}, or run {'it' if self.count == 1 else 'them'} here: `{typed(here)}`"
+        return f"{super().render(typed)}, or run {'it' if self.count == 1 else 'them'} here: `{typed(here)}`"
 
 
 class VerdictStays(Message, frozen=True):

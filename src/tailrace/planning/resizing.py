@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from msgspec import Struct, field
 
-from tailrace.model.names import wrong_with_label
+from tailrace.model.names import label_error
 from tailrace.model.plain_text import LONGEST_TEXT, visible_line
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState
@@ -53,7 +53,7 @@ def plan_resize(facts: ResizeFacts, name: str, slots: int, description: str | No
     refusal: Message | None = None
     if slots < UNLIMITED:
         refusal = BadSlots(name, slots)
-    elif facts.slots is None and (wrong := wrong_with_label(name)):
+    elif facts.slots is None and (wrong := label_error(name)):
         refusal = BadPoolName(wrong)
     if refusal is not None:
         return ResizePlan(name, slots, refusals=(refusal,))

@@ -1,4 +1,4 @@
-"""Performs a job's effects for real: the metastore's answers, the executor's hints, signals, and what people see.
+"""Performs a job's effects for real: the metastore's results, the executor's hints, signals, and what people see.
 
 Every effect is performed in exactly one place here; nothing here decides anything.
 """
@@ -72,7 +72,7 @@ def drive_job(metastore: Metastore, job_id: int, loop: Loop[R], perform: Callabl
     try:
         return drive(loop, perform)
     except BaseException:
-        with suppress(EnvironmentBroken):  # a metastore that is gone: others bury the job
+        with suppress(EnvironmentBroken):  # a metastore that is gone: others mark the job dead
             metastore.end_job(job_id, JobState.FAILED)
         raise
 
@@ -126,7 +126,7 @@ class JobDriver:
         }
 
     def perform(self, effect: Effect[Any]) -> Any:
-        """Perform one effect and return its answer."""
+        """Perform one effect and return its result."""
         handler = self._perform.get(type(effect))
         if handler is None:
             raise InternalError(f"no driver for the effect {type(effect).__name__}; this is a bug in Tailrace")
@@ -158,7 +158,9 @@ class JobDriver:
 
     def _stop_starting(self, effect: StopStarting) -> None:
         self._executor.drain()
-        self._last_wait = replace(self._last_wait, busy=self._executor.wait(0).busy)  # people are told what really runs
+        self._last_wait = replace(
+            self._last_wait, busy=self._executor.wait(0).busy
+        )  # people are shown what really runs
 
     def _wait(self, effect: Wait) -> WaitResult:
         self._watch(self._last_wait)

@@ -28,7 +28,8 @@ def start_executor(
 
     Raises EnvironmentBroken where none can work.
 
-    ``notify`` hears what a person should know of the workers; ``in_worker`` is called in each of them as it begins.
+    ``notify`` is called with what a person should know of the workers; ``in_worker`` is called in each of them as it
+    begins.
     """
     require_proc()
     worker = WorkerMain(metastore, settings.home, settings.lease_seconds)

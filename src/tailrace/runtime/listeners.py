@@ -1,4 +1,6 @@
-"""What a running backfill or scheduler tells whoever watches it. Faces implement ``Listener``; nothing here prints."""
+"""What a running backfill or scheduler reports to whoever watches it. Interfaces implement ``Listener``; nothing here
+prints.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -33,14 +35,14 @@ class Progress(Struct, frozen=True):
 
 
 class Interruptible(Protocol):
-    """Is told when somebody asks a job to stop."""
+    """Is called when somebody asks a job to stop."""
 
     def on_interrupt(self, times: int, busy: int) -> None:
         """Once: nothing more is started, ``busy`` tries are awaited; twice: they are asked to end; thrice: killed."""
 
 
 def watching_interrupts(listener: Interruptible, interrupts: Interrupts) -> Callable[[WaitResult], None]:
-    """What a job's driver calls at each wait: each interrupt that has come since is told, once."""
+    """What a job's driver calls at each wait: each interrupt that has come since is reported, once."""
     reported = 0
 
     def watch(waited: WaitResult) -> None:
@@ -55,7 +57,7 @@ def watching_interrupts(listener: Interruptible, interrupts: Interrupts) -> Call
 class Listener(Interruptible, Protocol):
     """Watches one backfill."""
 
-    verbose: bool  # whether every decision's dependency answers are wanted
+    verbose: bool  # whether every decision's dependencies are wanted
     counting: bool  # whether it wants ``progressed``, which costs a reading of the metastore each time
 
     def on_start(self, started: BackfillStarted) -> None:

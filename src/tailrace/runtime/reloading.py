@@ -44,7 +44,7 @@ class ReloadingExecutor:
     """An executor over the newest generation of the DAG files that could be loaded; ``bag`` returns what it holds.
 
     ``watch`` has looked at the files before the ``first`` zygote began to load them. ``start_zygote`` begins to load
-    them again, ``start_executor`` makes workers over a loaded zygote (and is told what each of them must do first),
+    them again, ``start_executor`` makes workers over a loaded zygote (and is given what each of them must do first),
     ``notify`` is called with a line for a person when the files changed, ``loaded`` with what each generation holds.
     """
 
@@ -139,7 +139,7 @@ class ReloadingExecutor:
 
     def _tell_change(self, report: LoadReport, stale: Mapping[str, str]) -> None:
         count = "1 DAG" if len(report.specs) == 1 else f"{len(report.specs)} DAGs"
-        kept = [f"{file} keeps the code that was loaded before, until it is mended" for file in stale]
+        kept = [f"{file} keeps the code that was loaded before, until it is corrected" for file in stale]
         loaded = f"the DAG files changed and were loaded again: {count}"
         self._tell(loaded, *map(str, self._wrong), *kept, *report.notices)
 
@@ -164,7 +164,7 @@ class ReloadingExecutor:
         return {file: why for file, why in wrong.items() if why is not None}
 
     def _tell(self, *lines: str) -> None:
-        """What was told last is not told again: nothing has changed since."""
+        """What was reported last is not repeated: nothing has changed since."""
         for line in () if lines == self._last_lines else lines:
             self._notify(line)
         self._last_lines = lines
@@ -203,7 +203,7 @@ class ReloadingExecutor:
         self._generations[-1].executor.submit(submissions)
 
     def wait(self, seconds: float) -> WaitResult:
-        """Wait for news of any generation."""
+        """Wait for an event of any generation."""
         if len(self._generations) == 1:
             return self._generations[-1].executor.wait(seconds)
         until = time.monotonic() + seconds

@@ -18,7 +18,7 @@ from tailrace.errors import CommandError
 from tailrace.execution.withheld import WITHHELD
 from tailrace.metastore.db.address import Address, read_address, sqlite_address
 from tailrace.model.plain_text import on_one_line
-from tailrace.model.suggestions import did_you_mean, in_words, nearest
+from tailrace.model.suggestions import did_you_mean, joined, nearest
 from tailrace.runtime.trust import SAFE_DIRECTORIES, Doubt, Trust
 
 SETTINGS_FILE = "tailrace.toml"
@@ -174,7 +174,7 @@ def load_settings(
 
 
 def find_project(cwd: Path, trust: Trust) -> tuple[Path, Path | None, tuple[str, ...]]:
-    """The project's folder, its tailrace.toml if it has one, and what must be said of what was found on the way.
+    """The project's folder, its tailrace.toml if it has one, and the notices about what was found on the way.
 
     It is the nearest folder, upward, with a tailrace.toml or a .tailrace folder; else ``cwd`` itself. What may be
     another user's is passed over.
@@ -218,7 +218,7 @@ def _from_file(path: Path) -> dict[str, tuple[object, _Place]]:
 
 
 def _or_all(key: str) -> str:
-    return did_you_mean(key, _KEYS) or f"; settings are {in_words(sorted(_KEYS))}"
+    return did_you_mean(key, _KEYS) or f"; settings are {joined(sorted(_KEYS))}"
 
 
 def _from_environment(environ: Mapping[str, str], cwd: Path) -> dict[str, tuple[object, _Place]]:
@@ -277,7 +277,7 @@ def _path(name: str) -> _Key:
 def _choice(name: str, choices: tuple[str, ...]) -> _Key:
     def read(value: object, place: _Place) -> str:
         if value not in choices:
-            raise _bad(place, name, in_words(choices, "or"), value)
+            raise _bad(place, name, joined(choices, "or"), value)
         return str(value)
 
     return _Key(name, read)

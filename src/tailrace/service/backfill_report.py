@@ -20,7 +20,7 @@ from tailrace.planning.backfills import BackfillCreation, DateAction, Reprocess
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.messages import Message, Typed
 from tailrace.planning.plan import Blocker
-from tailrace.service.wording import Blocked, Coded, blocked_of, coded, sentences
+from tailrace.service.reason_structs import Blocked, Coded, blocked_of, coded, sentences
 
 
 class BackfillEnding(StrEnum):

@@ -34,10 +34,10 @@ from tailrace.service.backfill_report import (
     BackfillReport,
     RootFailure,
 )
+from tailrace.service.dag_lookup import find_dag, with_mistakes
 from tailrace.service.dates import LogicalRange, range_for
-from tailrace.service.finding import find_dag, with_mistakes
+from tailrace.service.reason_structs import plain_notices
 from tailrace.service.triggering import Triggered, trigger
-from tailrace.service.wording import plain_notices
 
 _CREATION_ATTEMPTS = 20
 

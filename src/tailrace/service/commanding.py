@@ -16,11 +16,11 @@ from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tas
 from tailrace.planning.messages import Action, Advised, Refused, Remedy, Typed
 from tailrace.planning.resizing import ResizePlan, plan_resize
 from tailrace.runtime.opening import new_write_id
+from tailrace.service.dag_lookup import find_dag
 from tailrace.service.dagfiles import load_with
-from tailrace.service.finding import find_dag
-from tailrace.service.naming import RunsNamed, scope_of
+from tailrace.service.reason_structs import Coded, coded, no_backfill, sentences
+from tailrace.service.scopes import RunsNamed, scope_of
 from tailrace.service.stores import Stores
-from tailrace.service.wording import Coded, coded, no_backfill, sentences
 
 #: So often may others change what a command is about between its reading and its writing.
 _ATTEMPTS = 50

@@ -11,13 +11,13 @@ from tailrace.authoring.loading import bundled_examples_path
 from tailrace.errors import CommandError
 from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.zygote import start_zygote
-from tailrace.model.names import wrong_with_id
+from tailrace.model.names import id_error
 from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.runtime.settings import Settings
+from tailrace.service.dag_lookup import find_dag
 from tailrace.service.dag_names import dag_names_in
-from tailrace.service.finding import find_dag
 
 Told = Callable[[str], None]
 
@@ -47,12 +47,12 @@ def _loaded(path: Path, settings: Settings, notify: Told) -> LoadReport:
 
 
 def bundled_file(dag_id: str, settings: Settings) -> Path | None:
-    """The bundled example of that name, when no DAG file of the person's own speaks of it.
+    """The bundled example of that name, when no DAG file of the person's own mentions it.
 
     The examples load only when named; a person's own DAG of the same name always wins, and --dags means what it says.
     """
     example = bundled_examples_path() / f"{dag_id}.py"
-    if wrong_with_id(dag_id) or not example.is_file() or settings.origins["dags"].startswith("option"):
+    if id_error(dag_id) or not example.is_file() or settings.origins["dags"].startswith("option"):
         return None
     own = settings.dags.exists() and dag_id in dag_names_in(settings.dags)
     return None if own else example

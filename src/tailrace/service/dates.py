@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tailrace.errors import CommandError
 from tailrace.model.intervals import DataInterval
-from tailrace.model.names import wrong_with_run_id
+from tailrace.model.names import run_id_error
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.timetable import clock_in, intervals_between, next_interval, previous_interval, zone_named
 
@@ -37,7 +37,7 @@ class LogicalRange(Struct, frozen=True):
     notices: tuple[str, ...] = ()
 
 
-class Moment(Struct, frozen=True):
+class DateBound(Struct, frozen=True):
     """One typed date: from which instant to which it reaches (equal for an exact time), in UTC."""
 
     text: str
@@ -47,7 +47,7 @@ class Moment(Struct, frozen=True):
     is_day: bool = False
 
 
-def parse_moment(text: str, zone: tzinfo) -> Moment:
+def parse_bound(text: str, zone: tzinfo) -> DateBound:
     """What ``text`` means in ``zone``.
 
     A date alone reaches over its whole local day. A naive time that happens twice (clocks turned back)
@@ -61,7 +61,7 @@ def parse_moment(text: str, zone: tzinfo) -> Moment:
         except ValueError:
             return _exact(typed, datetime.fromisoformat(typed), zone)
         first = _midnight(day, zone)
-        return Moment(typed, first, _midnight(day + timedelta(days=1), zone) - datetime.resolution, is_day=True)
+        return DateBound(typed, first, _midnight(day + timedelta(days=1), zone) - datetime.resolution, is_day=True)
     except ValueError as mistake:
         detail = "" if str(mistake).startswith("Invalid isoformat") else f" ({mistake})"
         raise CommandError(f"not a date: {text!r}{detail}; write it as {_FORMS}") from None
@@ -74,24 +74,24 @@ def _midnight(day: date, zone: tzinfo) -> datetime:
     return clock_in(str(zone)).first_shown(datetime(day.year, day.month, day.day))  # noqa: DTZ001  # a local time
 
 
-def _exact(typed: str, moment: datetime, zone: tzinfo) -> Moment:
+def _exact(typed: str, moment: datetime, zone: tzinfo) -> DateBound:
     if moment.tzinfo is not None:
         instant = moment.astimezone(UTC)
-        return Moment(typed, instant, instant)
+        return DateBound(typed, instant, instant)
     clock = clock_in(str(zone))
     meant = clock.moments(moment)
     if len(meant) == 1:
-        return Moment(typed, meant[0], meant[0])
+        return DateBound(typed, meant[0], meant[0])
     if meant:
-        twice = " and ".join(show_moment(each, zone) for each in meant)
+        twice = " and ".join(bound_text(each, zone) for each in meant)
         notice = f"{typed} happens twice in {zone} (clocks are turned back): {twice}"
-        return Moment(typed, meant[0], meant[-1], notice)
+        return DateBound(typed, meant[0], meant[-1], notice)
     instant = clock.first_shown(moment)
-    notice = f"{typed} does not exist in {zone} (clocks are turned forward); taken as {show_moment(instant, zone)}"
-    return Moment(typed, instant, instant, notice)
+    notice = f"{typed} does not exist in {zone} (clocks are turned forward); taken as {bound_text(instant, zone)}"
+    return DateBound(typed, instant, instant, notice)
 
 
-def show_moment(moment: datetime, zone: tzinfo) -> str:
+def bound_text(moment: datetime, zone: tzinfo) -> str:
     """An instant as ISO 8601 in ``zone``: short, and itself a date that can be typed."""
     try:
         local = moment.astimezone(UTC).astimezone(zone)
@@ -101,16 +101,16 @@ def show_moment(moment: datetime, zone: tzinfo) -> str:
 
 
 def parse_single(text: str, zone: tzinfo) -> tuple[datetime, tuple[str, ...]]:
-    """The one moment that ``text`` means, and what to tell about it: of a day its beginning, of two the first."""
-    moment = parse_moment(text, zone)
+    """The one moment that ``text`` means, and the notice about it: of a day its beginning, of two the first."""
+    moment = parse_bound(text, zone)
     return moment.earliest, (_notice(moment, "the first is meant"),) if moment.notice else ()
 
 
-def _notice(moment: Moment, which: str) -> str:
+def _notice(moment: DateBound, which: str) -> str:
     return f"{moment.notice}; {which}" if moment.earliest != moment.latest else str(moment.notice)
 
 
-def run_reference(text: str, zone: tzinfo) -> str | Moment:
+def run_reference(text: str, zone: tzinfo) -> str | DateBound:
     """What RUN means in a command: a run id (it has ``__`` in it) as it is, else logical dates.
 
     A date alone is any of its day; a time is that moment, of two the first.
@@ -118,17 +118,19 @@ def run_reference(text: str, zone: tzinfo) -> str | Moment:
     if "__" in text:
         return text
     try:
-        moment = parse_moment(text, zone)
+        moment = parse_bound(text, zone)
     except CommandError as no_date:
         raise CommandError(f"not the id of a run (which has __ in it) and {no_date}") from None
     return moment if moment.is_day else replace(moment, latest=moment.earliest)
 
 
 def checked_run_id(run_id: str | None) -> str | None:
-    """The id of a run to be, where it can be one: it is told from a date by its ``__``, and names a folder of logs."""
+    """The id of a run to be, where it can be one: it is distinguished from a date by its ``__``, and names a folder of
+    logs.
+    """
     if run_id is None:
         return None
-    if wrong := wrong_with_run_id(run_id):
+    if wrong := run_id_error(run_id):
         raise CommandError(f"--run-id must be {wrong}")
     if "__" not in run_id or run_id.startswith(_RESERVED):
         raise CommandError(
@@ -150,7 +152,7 @@ def range_for(dag: DagSpec, start: str | None, end: str | None, now: datetime) -
     other = end if end is not None else start
     if one is None or other is None:
         raise CommandError("no dates given: say -s START, -e END or both (one alone means that one date)")
-    begin, until = parse_moment(one, zone), parse_moment(other, zone)
+    begin, until = parse_bound(one, zone), parse_bound(other, zone)
     notices = tuple(dict.fromkeys(_notice(moment, "both are meant") for moment in (begin, until) if moment.notice))
     if dag.schedule.kind is ScheduleKind.NONE:
         return _single_moment(dag, begin, until, now, notices)
@@ -168,13 +170,13 @@ def range_for(dag: DagSpec, start: str | None, end: str | None, now: datetime) -
     if not ended:
         soonest = intervals[0]
         raise CommandError(
-            f"no interval of {dag.dag_id} in this range has ended: the first, {show_moment(soonest.start, zone)}, "
-            f"ends at {show_moment(soonest.end, zone)}; run the command then, or give an earlier range"
+            f"no interval of {dag.dag_id} in this range has ended: the first, {bound_text(soonest.start, zone)}, "
+            f"ends at {bound_text(soonest.end, zone)}; run the command then, or give an earlier range"
         )
     return LogicalRange(first, last, ended, notices + _about_lifetime(dag, ended, zone))
 
 
-def _upside_down(begin: Moment, until: Moment, zone: tzinfo) -> CommandError:
+def _upside_down(begin: DateBound, until: DateBound, zone: tzinfo) -> CommandError:
     if begin.text == until.text:
         return CommandError(f"{begin.text} does not exist in {zone}: the clocks there jumped over that day")
     return CommandError(
@@ -183,7 +185,9 @@ def _upside_down(begin: Moment, until: Moment, zone: tzinfo) -> CommandError:
     )
 
 
-def _single_moment(dag: DagSpec, begin: Moment, until: Moment, now: datetime, notices: tuple[str, ...]) -> LogicalRange:
+def _single_moment(
+    dag: DagSpec, begin: DateBound, until: DateBound, now: datetime, notices: tuple[str, ...]
+) -> LogicalRange:
     if begin.text != until.text and begin.earliest != until.earliest:
         raise CommandError(
             f"{dag.dag_id} has no schedule, so a range holds no dates: give one date with -s and leave out -e; "
@@ -192,7 +196,7 @@ def _single_moment(dag: DagSpec, begin: Moment, until: Moment, now: datetime, no
     moment = begin.earliest
     if moment > now:
         zone = zone_named(dag.schedule.timezone)
-        raise CommandError(f"{show_moment(moment, zone)} is in the future; give a date that has come for {dag.dag_id}")
+        raise CommandError(f"{bound_text(moment, zone)} is in the future; give a date that has come for {dag.dag_id}")
     return LogicalRange(moment, moment, (DataInterval(moment, moment),), notices)
 
 
@@ -211,7 +215,7 @@ def _intervals(dag: DagSpec, first: datetime, last: datetime) -> tuple[DataInter
         found.extend(islice(intervals_between(dag.schedule, dag.start_date, at, upto), MOST_RUNS + 1))
         if len(found) > MOST_RUNS:
             raise CommandError(
-                f"the range holds more than {MOST_RUNS:,} dates of {dag.dag_id} ({_words(dag.schedule)}); "
+                f"the range holds more than {MOST_RUNS:,} dates of {dag.dag_id} ({_schedule_text(dag.schedule)}); "
                 f"check the years, or backfill it in parts"
             )
         if upto == last:
@@ -227,7 +231,7 @@ def _no_point(dag: DagSpec, first: datetime, last: datetime, zone: tzinfo) -> Co
     before = previous_interval(dag.schedule, dag.start_date, first)
     after = next_interval(dag.schedule, dag.start_date, last)
     near = [
-        f"{show_moment(interval.start, zone)} ({side})"
+        f"{bound_text(interval.start, zone)} ({side})"
         for side, interval in (("before", before), ("after", after))
         if interval is not None
     ]
@@ -235,12 +239,12 @@ def _no_point(dag: DagSpec, first: datetime, last: datetime, zone: tzinfo) -> Co
     if len(near) == 1:
         points = points.replace("points are", "point is")
     return CommandError(
-        f"no schedule point of {dag.dag_id} ({_words(dag.schedule)}) lies between {show_moment(first, zone)} "
-        f"and {show_moment(last, zone)}{points}"
+        f"no schedule point of {dag.dag_id} ({_schedule_text(dag.schedule)}) lies between {bound_text(first, zone)} "
+        f"and {bound_text(last, zone)}{points}"
     )
 
 
-def _words(schedule: Schedule) -> str:
+def _schedule_text(schedule: Schedule) -> str:
     if schedule.kind is ScheduleKind.CRON:
         return f"schedule {schedule.expression!r} in {schedule.timezone}"
     if schedule.kind is ScheduleKind.ONCE:
@@ -254,12 +258,12 @@ def _about_unended(unended: tuple[DataInterval, ...], zone: tzinfo) -> tuple[str
     first, last = unended[0], unended[-1]
     if len(unended) == 1:
         return (
-            f"left out {show_moment(first.start, zone)}: its interval has not ended "
-            f"(it ends at {show_moment(first.end, zone)})",
+            f"left out {bound_text(first.start, zone)}: its interval has not ended "
+            f"(it ends at {bound_text(first.end, zone)})",
         )
     return (
-        f"left out {len(unended):,} dates whose intervals have not ended: {show_moment(first.start, zone)} "
-        f"to {show_moment(last.start, zone)}",
+        f"left out {len(unended):,} dates whose intervals have not ended: {bound_text(first.start, zone)} "
+        f"to {bound_text(last.start, zone)}",
     )
 
 
@@ -268,13 +272,11 @@ def _about_lifetime(dag: DagSpec, intervals: tuple[DataInterval, ...], zone: tzi
     if dag.start_date is not None:
         early = sum(interval.start < dag.start_date for interval in intervals)
         if early:
-            notices.append(
-                f"{_dates(early)} before the start_date of {dag.dag_id}, {show_moment(dag.start_date, zone)}"
-            )
+            notices.append(f"{_dates(early)} before the start_date of {dag.dag_id}, {bound_text(dag.start_date, zone)}")
     if dag.end_date is not None:
         late = sum(interval.start > dag.end_date for interval in intervals)
         if late:
-            notices.append(f"{_dates(late)} after the end_date of {dag.dag_id}, {show_moment(dag.end_date, zone)}")
+            notices.append(f"{_dates(late)} after the end_date of {dag.dag_id}, {bound_text(dag.end_date, zone)}")
     return tuple(notices)
 
 

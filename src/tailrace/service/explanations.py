@@ -10,9 +10,9 @@ from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.explained import JobFacts, TryFacts, WantedBy
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
 from tailrace.planning.messages import Typed
-from tailrace.service.naming import find_run, removed
+from tailrace.service.reason_structs import Blocked, Met, Release, blocked_of, met_of, release_of
+from tailrace.service.scopes import find_run, removed
 from tailrace.service.stores import Stores
-from tailrace.service.wording import Blocked, Met, Release, blocked_of, met_of, release_of
 
 
 class Held(Struct, frozen=True):
@@ -104,7 +104,7 @@ def instances_of(explanation: RunExplanation, task_id: str, typed: Typed) -> lis
     facts = explanation.facts
     names = [task.task_id for task in facts.snapshot.dag.tasks]
     if task_id in names:
-        release = "" if explanation.release is None else f"; released by: {explanation.release.told(typed)}"
+        release = "" if explanation.release is None else f"; released by: {explanation.release.render(typed)}"
         raise CommandError(
             f"{facts.run.run_id} of {facts.dag_id} is {facts.run.state}, no task of it has begun: "
             f"{explanation.waits}{release}"

@@ -1,6 +1,6 @@
 """DAGs as the metastore keeps them, where their files have not changed since, else as the files have them now.
 
-So lists need not run the code of DAG files. Whichever of the two is shown, it is said. Nothing is written.
+So lists need not run the code of DAG files. Which of the two is shown is reported. Nothing is written.
 """
 
 import hashlib

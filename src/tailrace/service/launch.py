@@ -79,7 +79,7 @@ def trigger_run(
 
 @contextmanager
 def _zygote(settings: Settings, notify: Callable[[str], None]) -> Iterator[ZygoteHandle]:
-    """A zygote over the DAG files of the settings; ``notify`` hears what a person should know as they load."""
+    """A zygote over the DAG files of the settings; ``notify`` is called with what a person should know as they load."""
     settings.require_trusted_dags()
     zygote = start_zygote(
         settings.dags, settings.home, isolation=settings.isolation, timeout=settings.load_timeout_seconds
@@ -87,12 +87,12 @@ def _zygote(settings: Settings, notify: Callable[[str], None]) -> Iterator[Zygot
     zygote.notify = notify
     before = signal.getsignal(signal.SIGINT)
 
-    def heard(number: int, frame: FrameType | None) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
         zygote.interrupted = True  # what is raised here may be lost: Python's import drops it in places
         raise KeyboardInterrupt
 
     if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, heard)
+        signal.signal(signal.SIGINT, on_signal)
     try:
         yield zygote
     finally:

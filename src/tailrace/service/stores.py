@@ -17,7 +17,7 @@ from tailrace.runtime.settings import Settings
 class Stores:
     """Gives each thread a metastore of its own, from the first time it asks until it closes it.
 
-    ``typed`` is how whoever asks is told what can be done about something.
+    ``typed`` words the command that a remedy means.
     """
 
     def __init__(self, settings: Settings, typed: Typed = plainly) -> None:

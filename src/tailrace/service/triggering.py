@@ -11,7 +11,7 @@ from tailrace.planning.messages import Refused, Typed
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
 from tailrace.runtime.opening import new_write_id
 from tailrace.service.dates import parse_single
-from tailrace.service.wording import Coded, coded, plain_notices, sentences
+from tailrace.service.reason_structs import Coded, coded, plain_notices, sentences
 from tailrace.timetable import zone_named
 
 _ATTEMPTS = 20

@@ -13,9 +13,9 @@ from tailrace.metastore.views.lists import Backfill, DagStats, Run, RunFilter
 from tailrace.metastore.views.summaries import Root
 from tailrace.metastore.views.task_instances import TaskInstanceFilter, TaskInstanceLine, TaskInstanceOfRun
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
-from tailrace.service.naming import find_run, range_of, removed, require_known
+from tailrace.service.reason_structs import Blocked, blocked_of, no_backfill
+from tailrace.service.scopes import find_run, range_of, removed, require_known
 from tailrace.service.stores import Stores
-from tailrace.service.wording import Blocked, blocked_of, no_backfill
 
 
 class BackfillDetails(Backfill, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ class Break(Enum):
     """What becomes of a write."""
 
     NONE = auto()
-    LANDED = auto()  # the commit landed, its answer was lost
+    LANDED = auto()  # the commit landed, its acknowledgement was lost
     LOST = auto()  # nothing landed
     LANDS_LATER = auto()  # it lands after its writer has found that it did not
 

@@ -88,7 +88,7 @@ class ReportByState(Performer):
 
 
 class RenewedByAnyone(Performer):
-    """A heartbeat that renews the lease of whatever runs, and tells everybody that it is theirs."""
+    """A heartbeat that renews the lease of whatever runs, and returns to everybody that it is theirs."""
 
     def renew(self, process: Worker, effect: RenewLease) -> Renewal:
         """The renewal is made to fit the row."""

@@ -166,10 +166,12 @@ class UnguardedClaim(Performer):
 
 
 class NewWriteId(Performer):
-    """A driver that repeats a write whose answer was lost under a new id: it is done twice, or refused by itself."""
+    """A driver that repeats a write whose acknowledgement was lost under a new id: it is done twice, or refused by
+    itself.
+    """
 
     def write(self, write: Callable[[str], Any]) -> Any:
-        """What the repetition answers."""
+        """What the repetition returns."""
         before = self.world.broken
         answer = write(self.world.write_id())
         return answer if self.world.broken == before else write(self.world.write_id())
@@ -239,7 +241,9 @@ CANARIES: Mapping[str, Canary] = {
             lock_wait=0.05,
         ),
         Canary("trusting-events", "the executor's event is believed over the metastore", performer=TrustingEvents),
-        Canary("new-write-id", "a write whose answer was lost is repeated under a new id", performer=NewWriteId),
+        Canary(
+            "new-write-id", "a write whose acknowledgement was lost is repeated under a new id", performer=NewWriteId
+        ),
         Canary(
             "swap-without-try-number", "whatever try is queued is claimed", performer=broken_writes.SwapWithoutTryNumber
         ),

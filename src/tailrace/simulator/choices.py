@@ -19,7 +19,7 @@ class Option(Struct, frozen=True):
 
 
 class Chooser(Protocol):
-    """Answers every question a world asks; the answers are its trace."""
+    """Makes every choice of a world; the choices are its trace."""
 
     trace: list[int]
     merges: bool  # effects that nobody else can see are no choices of their own
@@ -75,7 +75,7 @@ class Replayed:
     """The choices of a recorded trace, by their place among all choices. Everywhere else nothing unusual happens.
 
     Usual is: no fault, and whoever went last goes on while there is reason. A trace that was shortened so names only
-    the choices that matter; ``deviations`` is those in words.
+    the choices that matter; ``deviations`` is those as text.
     """
 
     def __init__(self, recorded: Mapping[int, int], *, merges: bool = False) -> None:

@@ -37,7 +37,7 @@ REFUSALS = frozenset({*map(str, StaleKind), TRIGGER_REFUSED, *_OTHERS, *_COMMAND
 
 
 def refusals(effect: object, answer: Any) -> Iterator[str]:
-    """The kinds of refusal in one answer."""
+    """The kinds of refusal in one result."""
     if isinstance(answer, Applied):
         yield from (str(stale.kind) for stale in answer.stale)
         if answer.lost:

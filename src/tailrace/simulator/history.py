@@ -31,7 +31,7 @@ HEALED_STEPS = 20000
 
 
 class Judgement(StrEnum):
-    """What was found of a history; exit codes tell them apart."""
+    """What was found of a history; exit codes distinguish them."""
 
     WELL = "well"
     CRASH = "crash"  # a loop or the metastore raised
@@ -43,7 +43,7 @@ EXIT_CODES = {Judgement.WELL: 0, Judgement.CRASH: 127, Judgement.LIVENESS: 128, 
 
 
 class History(Struct, frozen=True):
-    """One history, told and judged. ``digest`` is equal for equal histories."""
+    """One history, recorded and judged. ``digest`` is equal for equal histories."""
 
     judgement: Judgement
     findings: tuple[str, ...]
@@ -53,8 +53,8 @@ class History(Struct, frozen=True):
     digest: str
     steps_made: frozenset[Step]  # transitions that occurred
     joined: bool = False  # it ended where another history of the same search had been before
-    refused: frozenset[str] = frozenset()  # what was refused, and why: one word or two for each kind
-    choices: tuple[str, ...] = ()  # of a replay: those that were recorded and not usual, in words
+    refused: frozenset[str] = frozenset()  # what was refused, and why: one name for each kind
+    choices: tuple[str, ...] = ()  # of a replay: those that were recorded and not usual, as text
 
     @property
     def problem(self) -> tuple[Judgement, str]:

@@ -1,7 +1,7 @@
 """The differential oracle: a small sequential evaluator. For given task results it knows the one final state of each
 task instance and run; every history, however it went, must end there.
 
-What it is told beside the results: which previous run each task looked at, where commands came in between, and which
+What it is given beside the results: which previous run each task looked at, where commands came in between, and which
 tasks were lost so often that they failed. Neither follows from the results; both stand in the history.
 """
 

@@ -76,7 +76,7 @@ UNSEEN = (Event, ParkTask, DropTask, StartTask, StopTask, KillTask, ReplyToTask,
 
 
 class Performer:
-    """The product's world: every effect answered truthfully, faults of the world included."""
+    """The product's world: every effect performed truthfully, faults of the world included."""
 
     def __init__(self, world: WorldState) -> None:
         self.world = world

@@ -30,7 +30,7 @@ class Process:
         self._step(None)
 
     def answer(self, value: Any) -> None:
-        """Give the answer to the effect; runs to the next one."""
+        """Send the result of the effect; runs to the next one."""
         self._step(value)
 
     def _step(self, value: Any) -> None:
@@ -52,7 +52,7 @@ class Process:
 
 @dataclass(slots=True)
 class Job(Process):
-    """A backfill job with its executor: what it was handed, and what it would tell."""
+    """A backfill job with its executor: what it was handed, and the hints it has to report."""
 
     id: int = 0
     backfill_id: int | None = None  # None: a scheduler
@@ -61,7 +61,7 @@ class Job(Process):
     queue: list[Submission] = field(default_factory=list)  # any of its workers may take the first
     hints: list[Submission] = field(default_factory=list)  # "this try has ended", true or not
     worker_lost: bool = False
-    draining: bool = False  # told to start nothing more
+    draining: bool = False  # asked to start nothing more
     interrupts: int = 0  # how often somebody pressed Ctrl-C
 
     @property
@@ -82,7 +82,7 @@ class Worker(Process):
     lease_until: float = 0.0  # of the claim, until its task has begun
     ending: TryOutcome | None = None
     steps_left: int = 0  # how often its task will still be found running
-    due: float = 0.0  # when there will be news of its task
+    due: float = 0.0  # when its task has its next event
     terminated: bool = False  # its task was killed
     lost: TryOutcome | None = None  # the same, by the death of its job's zygote
 

@@ -12,12 +12,12 @@ _WIDTHS = (8, 12, 14)
 
 
 def line(seconds: float, who: str, what: str, seen: str) -> str:
-    """One step, in columns: simulated seconds, who acts, what they ask for, what they are told."""
+    """One step, in columns: simulated seconds, who acts, what they ask for, what they get."""
     return f"{seconds:{_WIDTHS[0]}.2f}  {who:<{_WIDTHS[1]}} {what:<{_WIDTHS[2]}} {seen}".rstrip()
 
 
 def describe(effect: Effect[Any], answer: Any, several: bool) -> str:
-    """What an effect saw or did. ``several``: the world has several dates, so that tasks are told with theirs."""
+    """What an effect saw or did. ``several``: the world has several dates, so that tasks are shown with theirs."""
     match answer:
         case Snapshot():
             return _snapshot(answer, several)

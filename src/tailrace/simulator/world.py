@@ -239,7 +239,7 @@ class World(WorldState):
                     self._kill(worker)
             self.commands.append(process.command)
         elif isinstance(process, Worker) and process.job.alive:
-            if not self.chooser.chance("nobody hears of it", self.faults.lost_report):
+            if not self.chooser.chance("nobody notices", self.faults.lost_report):
                 process.job.worker_lost = True
             self.start_worker(process.job)
 

@@ -153,7 +153,7 @@ class WorldState:
         return fate
 
     def _fate(self) -> Break:
-        if self.chooser.chance("the answer of a commit is lost", self.faults.unacknowledged):
+        if self.chooser.chance("the acknowledgement of a commit is lost", self.faults.unacknowledged):
             return Break.LANDED
         if not self.chooser.chance("the connection breaks before a commit lands", self.faults.broken):
             return Break.NONE

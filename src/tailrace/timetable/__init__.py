@@ -1,6 +1,6 @@
 """Which data intervals a schedule has: pure functions of the schedule, in any time zone, across clock changes.
 
-Cron points are computed in the schedule's own zone and answered in UTC, so a daily interval has 23, 24 or 25 hours.
+Cron points are computed in the schedule's own zone and returned in UTC, so a daily interval has 23, 24 or 25 hours.
 The logical date of an interval is its start (as in Airflow 2).
 """
 

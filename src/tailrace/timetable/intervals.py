@@ -1,4 +1,4 @@
-"""Intervals of a schedule around and between moments. All moments are aware; everything answered is in UTC."""
+"""Intervals of a schedule around and between moments. All moments are aware; everything returned is in UTC."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,7 +24,7 @@ def intervals_between(
     """Every interval whose logical date lies in ``[first, last]``, oldest first.
 
     ``start_date`` anchors a timedelta schedule (the epoch when there is none) and is the one date of ``@once``; it
-    does not limit the answer. A schedule of no kind has no intervals.
+    does not limit the result. A schedule of no kind has no intervals.
     """
     points: list[datetime] = []
     for point in _points_after(schedule, start_date, just_before(first)):

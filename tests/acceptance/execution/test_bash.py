@@ -28,7 +28,7 @@ shell("long", "#" * 200_000 + "\\necho $PPID $(ls -l /proc/$PPID/fd | grep -c me
 """
 
 
-def test_what_a_command_says_while_it_cleans_up_is_logged(bench: NewBench) -> None:
+def test_what_a_command_prints_while_it_cleans_up_is_logged(bench: NewBench) -> None:
     """The pipe was closed as soon as its parent was told to end, and the first word of a trap killed bash."""
     desk = bench(TASKS)
     outcome = desk.run("cleans")
@@ -72,7 +72,7 @@ def test_half_a_line_is_in_the_log_at_once(bench: NewBench) -> None:
     assert desk.outcome().kind is OutcomeKind.FAILED
 
 
-def test_a_failed_command_leaves_its_own_words_and_no_traceback(bench: NewBench) -> None:
+def test_a_failed_command_leaves_its_own_message_and_no_traceback(bench: NewBench) -> None:
     desk = bench(TASKS)
     assert desk.run("fails").error == "BashFailed: bash exited 3: the reason"
     said = desk.log("fails")

@@ -146,7 +146,7 @@ def test_an_error_is_in_the_log_wherever_the_task_sends_its_output(bench: NewBen
         "opens_others_in_their_place",
     ],
 )
-def test_a_task_that_can_tell_no_outcome_fails_at_once(bench: NewBench, here: Path, task_id: str) -> None:
+def test_a_task_that_cannot_report_its_outcome_fails_at_once(bench: NewBench, here: Path, task_id: str) -> None:
     desk = bench(TASKS, grace=60.0)
     began = time.monotonic()
     assert desk.run(task_id) == CANNOT_TELL

@@ -208,7 +208,9 @@ def _tasks(source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)
-def test_work_left_to_the_end_is_done_before_the_outcome_is_told(bench: NewBench, here: Path, isolation: str) -> None:
+def test_work_left_to_the_end_is_done_before_the_outcome_is_reported(
+    bench: NewBench, here: Path, isolation: str
+) -> None:
     desk = bench(WORKS, isolation)
     for task_id in _tasks(WORKS):
         outcome = desk.run(task_id)
@@ -442,7 +444,7 @@ PythonOperator(task_id="hangs", python_callable=hangs, execution_timeout=0.5, da
         ("waits_in_a_handler", "waiting for its atexit handlers"),
     ],
 )
-def test_what_is_waited_for_is_told(bench: NewBench, task_id: str, what: str) -> None:
+def test_what_is_waited_for_is_reported(bench: NewBench, task_id: str, what: str) -> None:
     desk = bench(WAITING)
     desk.start(task_id)
     told = ""

@@ -95,7 +95,7 @@ def family(bench: NewBench, here: Path) -> Iterator[Callable[..., tuple[Bench, F
 MakeFamily = Callable[..., tuple[Bench, Family]]
 
 
-def test_a_worker_stopped_right_after_it_gave_the_word(family: MakeFamily) -> None:
+def test_a_worker_stopped_right_after_it_sent_the_order(family: MakeFamily) -> None:
     """It never came to wait for its task: the deadline was told before the task began."""
     _, run = family()
     run.ends(within=LEASE)
@@ -118,7 +118,7 @@ def test_everything_stopped_at_once(family: MakeFamily) -> None:
     run.ends(within=LEASE)
 
 
-def test_a_zygote_stopped_before_it_heard_of_the_task(bench: NewBench, here: Path) -> None:
+def test_a_zygote_stopped_before_it_knew_the_task(bench: NewBench, here: Path) -> None:
     desk = bench(TASKS)
     assert desk.run("noop").kind is OutcomeKind.SUCCESS
     desk.lease_seconds = 15.0
@@ -278,7 +278,7 @@ def test_a_pid_that_is_somebody_elses_by_now_is_spared(family: MakeFamily) -> No
     assert all(map(alive, run.pids))
 
 
-def test_news_go_on_while_the_lease_is_renewed(family: MakeFamily) -> None:
+def test_messages_go_on_while_the_lease_is_renewed(family: MakeFamily) -> None:
     desk, run = family()
     until = run.started + 2 * LEASE
     while time.monotonic() < until:

@@ -17,8 +17,8 @@ from tailrace.execution.local import LocalExecutor
 from tailrace.execution.worker_channel import WorkerChannel
 from tailrace.execution.zygote import start_zygote
 from tailrace.model.keys import TryKey
-from tests.acceptance.execution.answering import Ledger, Working
 from tests.acceptance.execution.conftest import HEAD, alive, eventually, submission
+from tests.acceptance.execution.ledger import Ledger, Working
 
 TASKS = """
 @work
@@ -243,7 +243,9 @@ def test_a_zygote_that_is_killed_is_followed_by_another(
     zygote.stop()
 
 
-def test_tries_that_are_lost_with_the_zygote_are_told_before_another_can_begin(tmp_path: Path, ledger: Ledger) -> None:
+def test_tries_that_are_lost_with_the_zygote_are_reported_before_another_can_begin(
+    tmp_path: Path, ledger: Ledger
+) -> None:
     (tmp_path / "dag.py").write_text(HEAD + TASKS)
     zygote = start_zygote(tmp_path / "dag.py", tmp_path / "home")
     together: list[TryKey] = []
@@ -315,7 +317,7 @@ def test_a_signal_ends_the_wait(executor: Make, wakeup: tuple[int, int]) -> None
     assert time.monotonic() - began < 10
 
 
-def test_workers_do_not_hear_the_terminals_signals(executor: Make, ledger: Ledger) -> None:
+def test_workers_do_not_get_the_terminals_signals(executor: Make, ledger: Ledger) -> None:
     local = executor()
     local.submit([submission("slow")])
     eventually(lambda: len(ledger.of("claim")) == 1)
@@ -342,7 +344,7 @@ def test_workers_that_cannot_work_end_the_job_in_one_line(
     assert "Traceback" in failed.value.__notes__[0]
 
 
-def test_a_worker_that_came_to_a_bad_end_is_told(executor: Make, tmp_path: Path, ledger: Ledger) -> None:
+def test_a_worker_that_came_to_a_bad_end_is_reported(executor: Make, tmp_path: Path, ledger: Ledger) -> None:
     """Its try is lost and starts again, so nobody would hear of the reason otherwise."""
     failed = tmp_path / "failed"
 
@@ -372,7 +374,7 @@ def test_a_worker_whose_job_was_killed_reports_its_try_then_ends(tmp_path: Path,
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from tests.acceptance.execution.answering import Ledger, Working\n"
+        "from tests.acceptance.execution.ledger import Ledger, Working\n"
         "from tests.acceptance.execution.conftest import submission\n"
         "from tailrace.execution.local import LocalExecutor\n"
         "from tailrace.execution.zygote import start_zygote\n"
@@ -395,7 +397,7 @@ def test_a_worker_whose_job_was_killed_reports_its_try_then_ends(tmp_path: Path,
     assert ledger.of("claim") == [("slow", 1)]
 
 
-def test_a_stopped_worker_loses_its_task_and_says_so(executor: Make, tmp_path: Path) -> None:
+def test_a_stopped_worker_loses_its_task_and_reports_it(executor: Make, tmp_path: Path) -> None:
     """SIGSTOP beyond the lease: the zygote ends the task; SIGCONT: the worker reports it lost."""
     ledger = Ledger(tmp_path / "ledger")
     local = executor(workers=1, worker_main=Working(ledger, lease_seconds=1.0))

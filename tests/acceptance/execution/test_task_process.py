@@ -89,7 +89,7 @@ def test_finally_blocks_run_when_a_task_is_asked_to_end(bench: NewBench) -> None
     assert "tidied up" in desk.log("asked_to_end")
 
 
-def test_a_process_the_task_forked_tells_no_outcome(bench: NewBench) -> None:
+def test_a_process_the_task_forked_reports_no_outcome(bench: NewBench) -> None:
     desk = bench(ENDINGS)
     parked = desk.start("forks_and_returns_twice")
     assert parked.task is not None
@@ -132,7 +132,7 @@ def test_children_left_behind_end_with_the_try(bench: NewBench, here: Path) -> N
     eventually(lambda: not alive(child))
 
 
-def test_a_failed_try_is_told_only_when_nothing_of_it_runs(bench: NewBench, here: Path) -> None:
+def test_a_failed_try_is_reported_only_when_nothing_of_it_runs(bench: NewBench, here: Path) -> None:
     """Another try may follow at once: code of two tries must not overlap."""
     desk = bench(LEAVES_CHILDREN)
     assert desk.run("fails_and_leaves_a_child").error == "ValueError: no"
@@ -164,7 +164,7 @@ def test_terminate_ends_the_task_as_lost(bench: NewBench, here: Path) -> None:
     assert parked.task is not None and life_of(parked.task) is not Life.ALIVE
 
 
-def test_terminate_between_claim_and_start_is_heard(bench: NewBench) -> None:
+def test_terminate_between_claim_and_start_is_obeyed(bench: NewBench) -> None:
     desk = bench(LEAVES_CHILDREN)
     desk.park("waits")
     desk.orders.say_terminate()
@@ -320,10 +320,10 @@ def test_a_forged_message_ends_that_try_only(bench: NewBench) -> None:
 def test_a_task_that_asks_without_end_times_out_all_the_same(bench: NewBench) -> None:
     desk = bench(FORGERIES, grace=0.3)
     desk.start("floods_until_its_timeout")
-    assert _answering(desk).error.startswith("timed out after")
+    assert _replying(desk).error.startswith("timed out after")
 
 
-def test_a_task_that_says_without_end_what_it_waits_for_times_out_all_the_same(bench: NewBench) -> None:
+def test_a_task_that_reports_without_end_what_it_waits_for_times_out_all_the_same(bench: NewBench) -> None:
     desk = bench(FORGERIES, grace=0.3)
     desk.start("waits_until_its_timeout")
     renewals = 0
@@ -348,26 +348,26 @@ def test_however_fast_a_task_asks_its_lease_and_its_timeout_go_on(
     while not isinstance(news := desk.news(0.1), TryOutcome):
         renewals += isinstance(news, StillRunning)
         if isinstance(news, XComQuery):
-            desk.port.answer(ReplyToTask(()))
+            desk.port.reply(ReplyToTask(()))
             run.child.end.give_up()
         assert time.monotonic() < until, "it never ended"
     assert news.error.startswith("timed out after")
     assert renewals >= 3
 
 
-def test_answers_that_nobody_takes_fill_no_memory(bench: NewBench) -> None:
+def test_replies_that_nobody_reads_fill_no_memory(bench: NewBench) -> None:
     desk = bench(FORGERIES)
     desk.start("asks_and_never_listens")
     answered = 0
     while not isinstance(news := desk.news(5.0), TryOutcome):
         if isinstance(news, XComQuery):
             answered += 1
-            desk.port.answer(ReplyToTask((("other", -1, "x" * 5_000_000),)))
+            desk.port.reply(ReplyToTask((("other", -1, "x" * 5_000_000),)))
             assert len(desk.port._run.child.end._unsent) < 6_000_000  # type: ignore[union-attr]
     assert news.error == "the task's process ended without an outcome: it exited with code 3"
 
 
-def test_a_process_that_says_too_much_serves_no_other_try(bench: NewBench) -> None:
+def test_a_process_that_sends_too_much_serves_no_other_try(bench: NewBench) -> None:
     """Its second outcome would be taken for that of the next try."""
     desk = bench(FORGERIES, "worker")
     first = desk.start("says_it_twice")
@@ -426,13 +426,13 @@ def times_itself_out(ti):
 """
 
 
-def _answering(desk: Bench, slow: float = 0.0) -> TryOutcome:
+def _replying(desk: Bench, slow: float = 0.0) -> TryOutcome:
     """Answer every pull by the name of what is asked for; that of ``slow`` later."""
     while not isinstance(news := desk.news(5.0), TryOutcome):
         if isinstance(news, XComQuery):
             if news.task_ids == ("slow",):
                 time.sleep(slow)
-            desk.port.answer(ReplyToTask(tuple((task_id, -1, task_id) for task_id in news.task_ids)))
+            desk.port.reply(ReplyToTask(tuple((task_id, -1, task_id) for task_id in news.task_ids)))
     return news
 
 
@@ -440,22 +440,22 @@ def test_each_thread_of_a_task_gets_what_it_asked_for(bench: NewBench) -> None:
     desk = bench(THREADS)
     for number in range(1, 6):
         desk.start("pulls_in_threads", number)
-        assert _answering(desk).xcoms == {"return_value": [f"t{n}" for n in range(60)]}
+        assert _replying(desk).xcoms == {"return_value": [f"t{n}" for n in range(60)]}
 
 
-def test_a_thread_pushes_and_pulls_until_the_outcome_is_told(bench: NewBench) -> None:
+def test_a_thread_pushes_and_pulls_until_the_outcome_is_reported(bench: NewBench) -> None:
     desk = bench(THREADS)
     desk.start("a_thread_goes_on")
-    assert _answering(desk).xcoms == {"late": "other", "return_value": "done"}
+    assert _replying(desk).xcoms == {"late": "other", "return_value": "done"}
 
 
-def test_a_forked_process_is_told_that_it_cannot_pull(bench: NewBench) -> None:
+def test_a_forked_process_gets_an_error_if_it_pulls(bench: NewBench) -> None:
     desk = bench(THREADS)
     desk.start("pulls_in_a_fork")
-    assert _answering(desk).xcoms == {"return_value": "other"}
+    assert _replying(desk).xcoms == {"return_value": "other"}
     assert "refused: XComs are pushed and pulled in the task's own process, not in one" in desk.log("pulls_in_a_fork")
     desk.start("pulls_in_processes")
-    outcome = _answering(desk)
+    outcome = _replying(desk)
     assert outcome.kind is OutcomeKind.SUCCESS, outcome
     words = "XComs are pushed and pulled in the task's own process: ti cannot be sent to another"
     assert outcome.xcoms == {"return_value": words}
@@ -472,10 +472,10 @@ def test_the_end_of_a_log_is_written_by_the_tasks_own_process(bench: NewBench) -
     assert desk.log("a_fork_comes_out_of_its_code").splitlines()[1:] == ["--- success"]
 
 
-def test_a_pull_that_the_task_gave_up_is_no_answer_to_the_next(bench: NewBench) -> None:
+def test_the_reply_to_a_pull_that_was_given_up_is_not_taken_for_the_next(bench: NewBench) -> None:
     desk = bench(THREADS)
     desk.start("times_itself_out")
-    assert _answering(desk, slow=1.0).xcoms == {"return_value": "other"}
+    assert _replying(desk, slow=1.0).xcoms == {"return_value": "other"}
 
 
 XCOMS = """
@@ -499,9 +499,9 @@ def test_xcoms_there_and_back(bench: NewBench) -> None:
     assert desk.run("pushes").xcoms == {"k": {"x": [1, 2]}, "return_value": "done"}
     desk.start("pulls")
     assert desk.news(5.0) == XComQuery("d", "run", ("other",), "return_value", None)
-    desk.port.answer(ReplyToTask((("other", -1, "hello"),)))
+    desk.port.reply(ReplyToTask((("other", -1, "hello"),)))
     assert desk.news(5.0) == XComQuery("d", "run", ("a", "b"), "k", None)
-    desk.port.answer(ReplyToTask((("b", -1, 2),)))
+    desk.port.reply(ReplyToTask((("b", -1, 2),)))
     assert desk.outcome().xcoms == {"return_value": ["hello", [None, 2]]}
 
 
@@ -509,7 +509,7 @@ def test_a_large_xcom_passes(bench: NewBench) -> None:
     desk = bench(XCOMS)
     desk.start("pulls_much")
     assert isinstance(desk.news(5.0), XComQuery)
-    desk.port.answer(ReplyToTask((("other", -1, "x" * 5_000_000),)))
+    desk.port.reply(ReplyToTask((("other", -1, "x" * 5_000_000),)))
     assert desk.outcome().xcoms == {"return_value": 5_000_000}
 
 
@@ -520,7 +520,7 @@ def test_a_task_that_asks_all_the_time_does_not_put_off_the_renewal(bench: NewBe
     while True:
         news = desk.news(0.2)
         if isinstance(news, XComQuery):
-            desk.port.answer(ReplyToTask(()))
+            desk.port.reply(ReplyToTask(()))
         elif isinstance(news, StillRunning):
             renewals += 1
         else:
@@ -555,7 +555,7 @@ BashOperator(task_id="shell", dag=dag,
 """
 
 
-def test_everything_a_task_says_is_in_its_log(bench: NewBench) -> None:
+def test_everything_a_task_prints_is_in_its_log(bench: NewBench) -> None:
     desk = bench(LOGGING)
     assert desk.run("says").kind is OutcomeKind.SUCCESS
     log = desk.log("says")
@@ -573,7 +573,7 @@ def test_everything_a_task_says_is_in_its_log(bench: NewBench) -> None:
     assert log.rstrip().endswith("--- success")
 
 
-def test_our_words_begin_on_a_line_of_their_own(bench: NewBench) -> None:
+def test_our_lines_begin_on_a_line_of_their_own(bench: NewBench) -> None:
     desk = bench(
         LOGGING
         + """
@@ -596,7 +596,7 @@ def test_logging_shows_from_info_on(bench: NewBench) -> None:
     assert "INFO root: by logging\n" in desk.log("says")
 
 
-def test_a_log_per_try_with_the_last_words_of_a_crash(bench: NewBench) -> None:
+def test_a_log_per_try_with_the_last_output_before_a_crash(bench: NewBench) -> None:
     desk = bench(LOGGING)
     assert desk.run("crashes", 1).kind is OutcomeKind.FAILED
     assert desk.run("fails", 2).kind is OutcomeKind.FAILED

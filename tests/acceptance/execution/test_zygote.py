@@ -31,7 +31,7 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-def test_no_user_code_runs_before_the_word(bench: NewBench, tmp_path: Path) -> None:
+def test_no_user_code_runs_before_the_order(bench: NewBench, tmp_path: Path) -> None:
     desk = bench(f'@work\ndef touch(): open({str(tmp_path / "touched")!r}, "w").close()')
     parked = desk.park("touch")
     assert parked.task is not None and alive(parked.task.pid)
@@ -61,7 +61,7 @@ def test_an_unknown_task_is_not_parked(bench: NewBench) -> None:
     assert bench(NOOP).port.park(ParkTask(submission("absent"))) is None
 
 
-def test_hundreds_of_tries_leave_no_corpse_and_no_descriptor(bench: NewBench) -> None:
+def test_hundreds_of_tries_leave_no_zombie_and_no_descriptor(bench: NewBench) -> None:
     desk = bench(NOOP + "\n@work\ndef crash(): os._exit(1)\n")
     desk.run("noop")
 
@@ -149,7 +149,7 @@ def test_it_ends_with_the_job_and_takes_everything_along(tmp_path: Path) -> None
 GOOD = "from tailrace import DAG, EmptyOperator\nwith DAG('g'):\n    EmptyOperator(task_id='a')\n"
 
 
-def test_loading_that_kills_its_process_is_said(tmp_path: Path) -> None:
+def test_loading_that_kills_its_process_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("")
     (tmp_path / "b.py").write_text("import os; os._exit(3)")
     (tmp_path / "c.py").write_text(GOOD)
@@ -159,7 +159,7 @@ def test_loading_that_kills_its_process_is_said(tmp_path: Path) -> None:
     zygote.stop()
     assert list(report.specs) == ["g"]
     (mistake,) = report.mistakes
-    assert str(mistake).endswith("/b.py: loading it ended its process (exit code 3); mend or remove it")
+    assert str(mistake).endswith("/b.py: loading it ended its process (exit code 3); correct or remove it")
 
 
 def test_loading_that_hangs_can_be_left(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_it_loads_neither_the_metastores_libraries_nor_the_screens(bench: NewBen
     assert done.stdout.strip() == "[]"
 
 
-def test_a_gone_zygote_is_said(bench: NewBench) -> None:
+def test_a_gone_zygote_is_reported(bench: NewBench) -> None:
     desk = bench(NOOP)
     parked = desk.park("noop").task
     assert parked is not None
@@ -255,7 +255,7 @@ def test_a_try_that_was_there_with_others_is_lost_with_them(bench: NewBench) -> 
             os.close(descriptor)
 
 
-def test_what_a_task_had_said_counts_though_the_zygote_died(bench: NewBench) -> None:
+def test_what_a_task_had_reported_counts_though_the_zygote_died(bench: NewBench) -> None:
     """It is heard with the end of the process, which the zygote could not tell any more."""
     desk = bench("@work\ndef fails(): raise ValueError('no')\n")
     desk.park("fails")

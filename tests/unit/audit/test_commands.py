@@ -61,7 +61,7 @@ def test_a_stop_that_leads_nowhere_is_found() -> None:
     assert found(stopping("upstream_failed")) == ["stopping"]
 
 
-def test_the_last_word_counts() -> None:
+def test_the_last_command_counts() -> None:
     history = stopping("none")
     person(history, "a", "stopping", "stopping", "marked", "failed")
     ends(history, "failed")

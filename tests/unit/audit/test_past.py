@@ -73,7 +73,7 @@ def test_a_skip_that_overtakes_the_date_before_is_found() -> None:
     assert found(history) == ["previous run"]
 
 
-def test_what_was_written_before_history_told_is_judged_leniently() -> None:
+def test_what_was_written_before_history_recorded_it_is_judged_leniently() -> None:
     history = Chronicle(PAST)
     history.activate()
     history.play("a")

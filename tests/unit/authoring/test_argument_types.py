@@ -137,12 +137,12 @@ Place = tuple[type[BaseOperator], dict[str, Any], str]
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(OF_TASKS), anything)
-def test_a_task_takes_what_it_means_or_says_one_mistake(place: Place, value: Any) -> None:
+def test_a_task_takes_what_it_means_or_reports_one_mistake(place: Place, value: Any) -> None:
     assert_taken_or_said(place, value)
 
 
 @pytest.mark.parametrize("place", OF_TASKS)
-def test_a_task_takes_no_odd_value_in_silence(place: Place) -> None:
+def test_a_task_takes_no_odd_value_silently(place: Place) -> None:
     for value in ODD:
         assert_taken_or_said(place, value)
 
@@ -171,12 +171,12 @@ def means_the_default(name: str, value: Any) -> bool:
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(OF_DAGS), anything)
-def test_a_dag_takes_what_it_means_or_says_its_mistakes(name: str, value: Any) -> None:
+def test_a_dag_takes_what_it_means_or_reports_its_mistakes(name: str, value: Any) -> None:
     assert_compiled_or_said(name, value)
 
 
 @pytest.mark.parametrize("name", OF_DAGS)
-def test_a_dag_takes_no_odd_value_in_silence(name: str) -> None:
+def test_a_dag_takes_no_odd_value_silently(name: str) -> None:
     for value in ODD:
         assert_compiled_or_said(name, value)
 

@@ -243,7 +243,7 @@ def test_weights_summed_up_stay_what_a_metastore_takes(load) -> None:
     assert [task.priority_weight for task in spec.tasks] == [2**31 - 1, 2**31 - 1]
 
 
-def test_no_description_and_no_tags_may_be_said_as_none(load) -> None:
+def test_no_description_and_no_tags_may_be_written_as_none(load) -> None:
     spec = load('with DAG("x", description=None, tags=None): EmptyOperator(task_id="a")').specs["x"]
     assert (spec.description, spec.tags) == ("", ())
 
@@ -338,7 +338,7 @@ def test_a_module_beside_the_file_is_found(load, tmp_path: Path) -> None:
     ]
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
     assert "no such file or folder" in str(load_dags(tmp_path / "nowhere").mistakes[0])
 
 

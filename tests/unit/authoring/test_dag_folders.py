@@ -82,12 +82,12 @@ def test_a_file_that_nobody_can_have_written_is_not_read(folder: Path, monkeypat
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_folder_that_cannot_be_read_is_said(folder: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_reported(folder: Path) -> None:
     (folder / "closed").mkdir(mode=0)
     assert only_mistake(folder) == "closed: this folder cannot be read: Permission denied"
 
 
-def test_a_folder_that_has_gone_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_has_gone_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "gone").mkdir()
     scandir = os.scandir
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace import DAG, BashOperator, BranchPythonOperator, EmptyOperator, PythonOperator, ShortCircuitOperator
-from tailrace.authoring.dag import TASKS_LACK, BaseOperator, names_of
-from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, DAGS_LACK
+from tailrace.authoring.dag import UNSUPPORTED_TASK_ARGUMENTS, BaseOperator, names_of
+from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, UNSUPPORTED_DAG_ARGUMENTS
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.model.plain_text import visible_line
 from tests.unit.authoring.conftest import Load, noted, said
@@ -206,7 +206,7 @@ def test_dates_given_twice_are_one_or_a_mistake(load: Load, dates: str, mistake:
         ({7: 1}, "default_args must be a dict with texts as keys, not 7", ""),
     ],
 )
-def test_what_nobody_takes_is_said_once(default_args: dict[Any, Any], mistake: str, note: str) -> None:
+def test_what_nobody_takes_is_reported_once(default_args: dict[Any, Any], mistake: str, note: str) -> None:
     from tailrace.authoring.checking import check
 
     with DAG("d", default_args=default_args) as dag:
@@ -218,7 +218,7 @@ def test_what_nobody_takes_is_said_once(default_args: dict[Any, Any], mistake: s
 
 
 @given(st.dictionaries(st.text(max_size=8), st.none() | st.integers() | st.text(max_size=5), max_size=4))
-def test_no_name_is_dropped_in_silence(default_args: dict[str, Any]) -> None:
+def test_no_name_is_dropped_silently(default_args: dict[str, Any]) -> None:
     """Taken by a task, or told of."""
     from tailrace.authoring.checking import check
 
@@ -228,7 +228,9 @@ def test_no_name_is_dropped_in_silence(default_args: dict[str, Any]) -> None:
     check(dag)
     told = " ".join(each.message for each in (*dag.mistakes, *dag.notes))
     taken = dag.defaults_taken | {"start_date", "end_date"}
-    asks_nothing = {name for name, value in default_args.items() if name in TASKS_LACK and value is None}
+    asks_nothing = {
+        name for name, value in default_args.items() if name in UNSUPPORTED_TASK_ARGUMENTS and value is None
+    }
     assert all(visible_line(name) in told or repr(name) in told for name in default_args.keys() - taken - asks_nothing)
 
 
@@ -258,32 +260,35 @@ fail_fast disable_bundle_versioning rerun_with_latest_version
 
 def test_every_argument_of_airflows_is_there_or_in_the_table() -> None:
     ours = set().union(*map(names_of, SHIPPED)) | {"dag"}
-    assert set(AIRFLOW_TASK.split()) - ours - TASKS_LACK.keys() == set()
+    assert set(AIRFLOW_TASK.split()) - ours - UNSUPPORTED_TASK_ARGUMENTS.keys() == set()
     of_dag = DAG_ARGUMENTS
-    assert set(AIRFLOW_DAG.split()) - {"dag_id"} - of_dag.keys() - DAGS_LACK.keys() == set()
+    assert set(AIRFLOW_DAG.split()) - {"dag_id"} - of_dag.keys() - UNSUPPORTED_DAG_ARGUMENTS.keys() == set()
     documentation = {"owner", "doc_md"}
-    assert TASKS_LACK.keys() & ours == documentation and DAGS_LACK.keys() & of_dag.keys() == {"doc_md"}
-    assert TASK_ARGUMENTS.keys() & TASKS_LACK.keys() == documentation
+    assert (
+        UNSUPPORTED_TASK_ARGUMENTS.keys() & ours == documentation
+        and UNSUPPORTED_DAG_ARGUMENTS.keys() & of_dag.keys() == {"doc_md"}
+    )
+    assert TASK_ARGUMENTS.keys() & UNSUPPORTED_TASK_ARGUMENTS.keys() == documentation
 
 
-@pytest.mark.parametrize("name", sorted(TASKS_LACK))
+@pytest.mark.parametrize("name", sorted(UNSUPPORTED_TASK_ARGUMENTS))
 def test_a_task_argument_that_is_not_there_is_a_mistake_or_a_note(name: str) -> None:
-    for value, asks in ((object(), True), *((value, False) for value in TASKS_LACK[name].nothing)):
+    for value, asks in ((object(), True), *((value, False) for value in UNSUPPORTED_TASK_ARGUMENTS[name].nothing)):
         value = "x" if name in TASK_ARGUMENTS and asks else value
         with DAG("d") as dag:
             EmptyOperator(task_id="t", **{name: value})
-        assert len(dag.mistakes) == (1 if asks and TASKS_LACK[name].instead else 0)
-        assert dag.without_effect == ({name} if asks and not TASKS_LACK[name].instead else set())
+        assert len(dag.mistakes) == (1 if asks and UNSUPPORTED_TASK_ARGUMENTS[name].instead else 0)
+        assert dag.without_effect == ({name} if asks and not UNSUPPORTED_TASK_ARGUMENTS[name].instead else set())
         assert all(f"task t: {name} " in mistake.message for mistake in dag.mistakes)
 
 
-@pytest.mark.parametrize("name", sorted(DAGS_LACK))
+@pytest.mark.parametrize("name", sorted(UNSUPPORTED_DAG_ARGUMENTS))
 def test_a_dag_argument_that_is_not_there_is_a_mistake_or_a_note(name: str) -> None:
-    for value, asks in ((object(), True), *((value, False) for value in DAGS_LACK[name].nothing)):
+    for value, asks in ((object(), True), *((value, False) for value in UNSUPPORTED_DAG_ARGUMENTS[name].nothing)):
         value = "x" if name == "doc_md" and asks else value
         dag = DAG("d", **{name: value})
-        assert len(dag.mistakes) == (1 if asks and DAGS_LACK[name].instead else 0)
-        assert dag.without_effect == ({name} if asks and not DAGS_LACK[name].instead else set())
+        assert len(dag.mistakes) == (1 if asks and UNSUPPORTED_DAG_ARGUMENTS[name].instead else 0)
+        assert dag.without_effect == ({name} if asks and not UNSUPPORTED_DAG_ARGUMENTS[name].instead else set())
 
 
 def test_notes_are_of_dags_that_load(load: Load) -> None:

@@ -124,7 +124,7 @@ def test_the_standard_library_comes_before_dag_files(write: Write, name: str, fi
     assert str(note).startswith(said)
 
 
-def test_what_is_installed_comes_before_dag_files_and_the_clash_is_told(write: Write) -> None:
+def test_what_is_installed_comes_before_dag_files_and_the_clash_is_reported(write: Write) -> None:
     write("jinja2.py", dag_file("taken", "import jinja2", "jinja2.Template('{{ 1 }}').render()"))
     write("msgspec/__init__.py", "")
     folder = write("fine.py", dag_file("fine"))

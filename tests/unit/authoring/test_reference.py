@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tailrace.authoring.dag import TASKS_LACK
-from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, DAGS_LACK
+from tailrace.authoring.dag import UNSUPPORTED_TASK_ARGUMENTS
+from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, UNSUPPORTED_DAG_ARGUMENTS
 from tailrace.authoring.task_arguments import DefaultArguments
 from tailrace.authoring.variables import VARIABLES
 from tailrace.model.rules import TriggerRule
@@ -28,16 +28,21 @@ def test_the_pages_are_current(writer: dict[str, Any]) -> None:
 
 def test_nothing_that_is_declared_is_left_out() -> None:
     reference, rules = (DOCS / "reference.md").read_text(), (DOCS / "trigger-rules.md").read_text()
-    declared = {*DefaultArguments.__annotations__, *DAG_ARGUMENTS, *TASKS_LACK, *DAGS_LACK, *VARIABLES}
+    declared = {
+        *DefaultArguments.__annotations__,
+        *DAG_ARGUMENTS,
+        *UNSUPPORTED_TASK_ARGUMENTS,
+        *UNSUPPORTED_DAG_ARGUMENTS,
+        *VARIABLES,
+    }
     assert {name for name in declared if f"| `{name}` |" not in reference} == set()
     assert {rule for rule in TriggerRule if rules.count(f"| `{rule}` |") != 2} == set()
 
 
 def test_every_transition_is_in_the_table_of_its_machine() -> None:
-    sections = (DOCS / "states.md").read_text().split("\n## ")[1:]
-    for section, steps in zip(
-        sections, (TASK_INSTANCE_TRANSITIONS, DAG_RUN_TRANSITIONS, BACKFILL_TRANSITIONS), strict=True
-    ):
+    sections: list[str] = (DOCS / "states.md").read_text().split("\n## ")[1:]
+    machines: list[Any] = [TASK_INSTANCE_TRANSITIONS, DAG_RUN_TRANSITIONS, BACKFILL_TRANSITIONS]
+    for section, steps in zip(sections, machines, strict=True):
         rows = [line.split(" | ") for line in section.splitlines() if line.count(" | ") == 3]
         told = {
             (before, row[3].strip(" |"), row[1], row[0].strip("| ")) for row in rows for before in row[2].split(", ")
@@ -45,6 +50,6 @@ def test_every_transition_is_in_the_table_of_its_machine() -> None:
         assert {(f"`{step.before}`", f"`{step.after}`", step.actor, f"`{step.cause}`") for step in steps} <= told
 
 
-def test_no_type_is_without_a_word(writer: dict[str, Any]) -> None:
+def test_every_type_has_a_name(writer: dict[str, Any]) -> None:
     with pytest.raises(KeyError):
         writer["type_of"](Path)

@@ -34,7 +34,7 @@ def faults(text: str) -> list[str]:
         ("{{ x | default(y) }}", ["'y' is undefined"]),
     ],
 )
-def test_what_is_wrong_in_a_template_is_said(text: str, right: list[str]) -> None:
+def test_what_is_wrong_in_a_template_is_reported(text: str, right: list[str]) -> None:
     assert faults(text) == right
 
 

@@ -11,7 +11,7 @@ import pytest
 from tailrace.authoring.compiling import _AS_DECLARED
 from tailrace.authoring.dag import DAG, BaseOperator, TaskArguments
 from tailrace.authoring.dag_arguments import DagArguments
-from tailrace.authoring.declarations import arguments_of, lacking_of
+from tailrace.authoring.declarations import arguments_of, unsupported_of
 from tailrace.authoring.loading import bundled_examples_path, load_dags
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS, DefaultArguments, TriggerRuleName
 from tailrace.model.rules import OLD_NAMES, TriggerRule
@@ -86,9 +86,9 @@ def test_the_declarations_are_complete() -> None:
 
 def test_each_argument_is_declared_in_one_way() -> None:
     for typed in (TaskArguments, DagArguments, DefaultArguments):
-        both = arguments_of(typed).keys() & lacking_of(typed).keys()
+        both = arguments_of(typed).keys() & unsupported_of(typed).keys()
         assert both <= {"owner", "doc_md"}
-        assert arguments_of(typed).keys() | lacking_of(typed).keys() == typed.__annotations__.keys()
+        assert arguments_of(typed).keys() | unsupported_of(typed).keys() == typed.__annotations__.keys()
 
 
 def test_the_names_of_trigger_rules_are_those_there_are() -> None:

@@ -41,7 +41,7 @@ def test_map_index_is_shown_where_there_is_one() -> None:
     assert "<TaskInstance: d.b[3] r [queued]>" in next(decision_lines(decision))
 
 
-def test_the_same_answer_is_said_once_and_a_new_one_again() -> None:
+def test_the_same_decision_is_shown_once_and_a_new_one_again() -> None:
     teller = DecisionLog()
     assert list(teller.lines([waiting("0 of 2 done.")]))
     assert not list(teller.lines([waiting("0 of 2 done.")]))
@@ -62,7 +62,7 @@ def test_a_step_without_decisions_forgets_nothing() -> None:
     assert not list(teller.lines([waiting("x")]))
 
 
-def test_only_what_changed_is_said_again() -> None:
+def test_only_what_changed_is_shown_again() -> None:
     teller = DecisionLog()
     list(teller.lines([waiting("0 of 2 done.")]))
     assert list(teller.lines([waiting("1 of 2 done.")])) == [

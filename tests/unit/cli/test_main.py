@@ -200,12 +200,12 @@ def test_a_reader_who_leaves_is_no_error(tmp_path: Path) -> None:
     assert done.stdout.strip() in ("0", "141")
 
 
-def test_an_answer_that_cannot_be_written_is_a_broken_environment(tmp_path: Path) -> None:
+def test_output_that_cannot_be_written_is_a_broken_environment(tmp_path: Path) -> None:
     script = f"{sys.executable} -m tailrace config show -o json > /dev/full"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 4
     assert done.stderr == (
-        "error: the answer could not be written: the disk is full; make room and run the same command again\n"
+        "error: the output could not be written: the disk is full; make room and run the same command again\n"
     )
 
 

@@ -58,5 +58,5 @@ def test_line() -> None:
 
 
 @pytest.mark.parametrize(("rate", "text"), [(1234.4, "1,234/s"), (10, "10/s"), (2.25, "2.2/s"), (0.1, "6.0/min")])
-def test_rate_in_words(rate: float, text: str) -> None:
+def test_rate_as_text(rate: float, text: str) -> None:
     assert rate_text(rate) == text

@@ -64,7 +64,7 @@ def test_like_dates_are_one_line_and_others_stand_alone() -> None:
     ]
 
 
-def test_continuing_is_said() -> None:
+def test_continuing_is_reported() -> None:
     text = preview_text(previewed(date(0, DateAction.AWAIT, "running"), continues=4), "x")
     assert text.startswith("etl: would continue backfill 4 in ")
 

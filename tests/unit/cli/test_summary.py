@@ -147,7 +147,7 @@ def test_success_is_one_line() -> None:
 INSIDE = FailedTasks({"t0": 1, "t1": 3}, {"x": 1})
 
 
-def test_a_success_with_failures_inside_says_so_and_how_to_run_them_again() -> None:
+def test_a_success_with_failures_inside_reports_it_and_how_to_run_them_again() -> None:
     done = report(BackfillEnding.SUCCESS, 0, failed=INSIDE, failed_inside=INSIDE)
     lines = summary(done, COMMAND, {"fail_on_task_failure": None}).splitlines()
     assert lines[0].startswith("backfill 7 of etl: success, 4 tasks failed inside, 1 task upstream_failed in 0.41 s: ")
@@ -165,7 +165,7 @@ def test_an_exit_code_for_failures_inside_is_explained(typed: bool, option: str)
     assert text.endswith(f"--reprocess failed {option}")
 
 
-def test_failures_inside_are_said_beside_runs_that_failed() -> None:
+def test_failures_inside_are_reported_beside_runs_that_failed() -> None:
     text = summary(report(BackfillEnding.FAILED, 1, failed=INSIDE, failed_inside=INSIDE), COMMAND, {})
     assert "\nin runs that succeeded, 4 tasks failed inside: t0, t1 (3); 1 task upstream_failed: x\n" in text
 

@@ -36,7 +36,7 @@ def test_drawn_table_keeps_text_that_looks_like_markup(monkeypatch: pytest.Monke
     assert "[red]a[/red]" in terminal.getvalue()
 
 
-def test_no_rows_is_said_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_rows_is_reported_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     show_table(COLUMNS, [], empty="nothing yet")
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "nothing yet\n")
@@ -66,7 +66,7 @@ def test_rough_durations(seconds: float, text: str) -> None:
     assert rough_duration(seconds) == text
 
 
-def test_counts_in_words() -> None:
+def test_counts_as_text() -> None:
     assert counted({"success": 1200, "failed": 0, "skipped": 2}) == "1,200 success, 2 skipped"
     assert counted({}) == "none"
     assert (plural(1, "run"), plural(2, "run"), plural(1000, "try", "tries")) == ("1 run", "2 runs", "1,000 tries")
@@ -115,7 +115,7 @@ def test_tree_of_a_chain_longer_than_the_stack() -> None:
     assert len(list(task_tree(DagSpec("d", tasks)))) == 2000
 
 
-def test_what_differs_from_the_defaults_is_said() -> None:
+def test_what_differs_from_the_defaults_is_reported() -> None:
     task = TaskSpec(
         "t", trigger_rule=TriggerRule.ALL_DONE, depends_on_past=True, wait_for_downstream=True, retries=2, pool_slots=3
     )

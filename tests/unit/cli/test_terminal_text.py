@@ -37,8 +37,8 @@ def at_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 def test_every_way_to_say_something(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = at_terminal(monkeypatch)
-    speaker = Console()
-    for say in (speaker.answer, speaker.note, speaker.notice, speaker.error, speaker.trace):
+    console = Console()
+    for say in (console.print, console.note, console.notice, console.error, console.trace):
         terminal.seek(0)
         terminal.truncate()
         say(f"{styled(HOSTILE, terminal, bold=True)} {HOSTILE} {state_styled('failed', terminal)}")
@@ -70,7 +70,7 @@ def test_json_on_a_terminal(text: str) -> None:
     found = Terminal()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", found)
-        Console().answer_json({text: [text]})
+        Console().print_json({text: [text]})
     assert not any(map(steers, found.getvalue()))
 
 

@@ -21,7 +21,7 @@ from tailrace.runtime.settings import load_settings
 from tailrace.service.backfill_report import BackfillCommand
 from tailrace.service.confs import canonical_conf
 from tailrace.service.dagfiles import bundled_file
-from tailrace.service.dates import parse_moment, run_reference
+from tailrace.service.dates import parse_bound, run_reference
 from tests.unit.model.anything import json_values, texts
 
 Typed = Callable[..., tuple[int, str]]
@@ -139,7 +139,7 @@ def test_any_text_as_conf_is_read_or_refused(text: str) -> None:
 @example("1" * 5000)
 def test_any_text_as_a_date_is_read_or_refused(text: str) -> None:
     for zone in (ZoneInfo("UTC"), ZoneInfo("America/New_York")):
-        for read in (parse_moment, run_reference):
+        for read in (parse_bound, run_reference):
             with suppress(CommandError):
                 read(text, zone)
 

@@ -95,7 +95,7 @@ def test_the_data_interval_of_a_run_is_the_stored_one() -> None:
     assert "without a data interval" in interval_text(FIRST, FIRST)
 
 
-def test_a_success_with_failures_inside_says_so() -> None:
+def test_a_success_with_failures_inside_reports_it() -> None:
     line = replace(run("success", "every leaf succeeded"), failed_tasks={"a": 1}, upstream_failed_tasks={"b": 2})
     assert run_row(line)[-1] == "1 task failed inside: a; 2 tasks upstream_failed: b (2)"
     assert run_row(replace(line, state="failed", reason="c is failed"))[-1] == "c is failed"

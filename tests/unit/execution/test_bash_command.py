@@ -126,7 +126,7 @@ def _unrendered(task: BashOperator) -> BashOperator:
     st.text(st.characters(), max_size=20), st.dictionaries(st.text(max_size=5), st.text(st.characters(), max_size=9))
 )
 @example("\udcff", {"A": "\udcff"})
-def test_any_text_is_run_or_told(text: str, env: dict[str, str]) -> None:
+def test_any_text_is_run_or_refused(text: str, env: dict[str, str]) -> None:
     with DAG("example"):
         task = BashOperator(task_id="t", bash_command="true", env={"PATH": os.environ["PATH"]})
     task.bash_command = f"printf %s {_quoted(text)}"

@@ -50,7 +50,7 @@ def test_half_a_message_keeps_nobody(ends: Ends) -> None:
     assert worker.receive() == {"kind": "success"}
 
 
-def answering(worker: WorkerEnd, values: Callable[[dict[str, Any]], Any], stop: threading.Event) -> threading.Thread:
+def replying(worker: WorkerEnd, values: Callable[[dict[str, Any]], Any], stop: threading.Event) -> threading.Thread:
     """A worker in a thread of its own that answers every question."""
 
     def answer() -> None:
@@ -72,13 +72,13 @@ def echoing(ends: Ends) -> Iterator[TaskEnd]:
     worker, task, raw = ends
     raw.settimeout(60)  # an answer that nobody sends fails the test
     stop = threading.Event()
-    thread = answering(worker, lambda question: question["query"], stop)
+    thread = replying(worker, lambda question: question["query"], stop)
     yield task
     stop.set()
     thread.join()
 
 
-def test_each_thread_gets_its_own_answer(echoing: TaskEnd) -> None:
+def test_each_thread_gets_its_own_reply(echoing: TaskEnd) -> None:
     """In a ThreadPoolExecutor, pulls got the values that other threads had asked for, or waited for ever."""
 
     def ask(n: int) -> Any:
@@ -90,7 +90,7 @@ def test_each_thread_gets_its_own_answer(echoing: TaskEnd) -> None:
         assert list(pool.map(ask, range(200))) == list(range(200))
 
 
-def test_an_answer_that_an_exception_interrupted_is_nobody_elses(ends: Ends) -> None:
+def test_a_reply_that_an_exception_interrupted_is_nobody_elses(ends: Ends) -> None:
     """A signal's handler may raise at any moment: SIGTERM's does, and a person's own timeout by SIGALRM."""
     worker, task, raw = ends
     for half in range(4):
@@ -101,7 +101,7 @@ def test_an_answer_that_an_exception_interrupted_is_nobody_elses(ends: Ends) -> 
         assert question is not None and question["query"] == half
         worker.send({"reply_to": question["id"], "value": f"late {half}"})
     stop = threading.Event()
-    thread = answering(worker, lambda question: question["query"], stop)
+    thread = replying(worker, lambda question: question["query"], stop)
     answer = task.ask({"query": "next"})
     stop.set()
     thread.join()
@@ -133,7 +133,7 @@ def test_after_the_outcome_nobody_asks(ends: Ends) -> None:
     assert task.receive() == {"key": {}, "again": True}
 
 
-def test_a_forked_process_does_not_speak_for_the_task(ends: Ends) -> None:
+def test_a_forked_process_sends_nothing_for_the_task(ends: Ends) -> None:
     worker, task, _ = ends
     pid = os.fork()
     if pid == 0:
@@ -171,7 +171,7 @@ def test_the_handler_of_a_signal_cannot_ask_in_the_middle_of_a_question(ends: En
     assert refused == ["a signal's handler cannot ask while the code that it interrupted does"]
 
 
-def test_who_asks_and_takes_no_answer_fills_no_memory(ends: Ends) -> None:
+def test_who_queries_and_reads_no_reply_fills_no_memory(ends: Ends) -> None:
     worker, _, raw = ends
     raw.sendall(encode({"query": 1}) * 20)
     assert worker.receive() == {"query": 1}
@@ -196,7 +196,7 @@ def test_a_task_that_does_not_listen_keeps_nobody(ends: Ends) -> None:
     assert sum(received) > 2_000_000
 
 
-def test_the_end_is_heard_after_the_last_word(ends: Ends) -> None:
+def test_the_end_is_received_after_the_last_message(ends: Ends) -> None:
     worker, task, raw = ends
     task.report({"last": True})
     raw.close()
@@ -212,7 +212,7 @@ NOISE = (b"hello", b"[1]", b"\xff\xfe", b"null", b"", b"1" * 5000, b"[" * 50_000
 
 
 @pytest.mark.parametrize("noise", NOISE)
-def test_noise_is_garbled(ends: Ends, noise: bytes) -> None:
+def test_noise_is_a_protocol_error(ends: Ends, noise: bytes) -> None:
     worker, _, raw = ends
     raw.sendall(noise + b"\n" + encode({"kind": "success"}))
     with pytest.raises(ProtocolError):
@@ -221,7 +221,7 @@ def test_noise_is_garbled(ends: Ends, noise: bytes) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_a_message_or_garbled(line: bytes) -> None:
+def test_any_bytes_are_a_message_or_a_protocol_error(line: bytes) -> None:
     with suppress(ProtocolError):
         assert isinstance(decode(line), dict)
 
@@ -232,7 +232,7 @@ def test_any_message_travels(message: dict[str, Any]) -> None:
     assert line.count(b"\n") == 1 and decode(line[:-1]) == message
 
 
-def test_an_endless_message_is_garbled(ends: Ends) -> None:
+def test_an_endless_message_is_a_protocol_error(ends: Ends) -> None:
     worker, _, raw = ends
     raw.setblocking(False)
     with pytest.raises(ProtocolError, match="bytes"):
@@ -242,7 +242,7 @@ def test_an_endless_message_is_garbled(ends: Ends) -> None:
     assert not worker._received and worker.receive() is None, "what there was of it is forgotten"
 
 
-def test_a_task_hears_that_its_worker_is_gone(ends: Ends) -> None:
+def test_a_task_notices_that_its_worker_is_gone(ends: Ends) -> None:
     worker, task, _ = ends
     worker.close()
     assert task.receive() is None

@@ -11,7 +11,7 @@ from tailrace.effects.tries import TryOutcome, Unreadable, XComQuery
 from tailrace.execution.channel import ProtocolError, decode, encode
 from tailrace.execution.messages import outcome_in, question_in, reply_to
 from tailrace.model.json_values import require_storable
-from tailrace.model.names import wrong_with_key
+from tailrace.model.names import key_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import LONGEST_LINE, is_storable, visible_line
 from tests.unit.model.anything import json_values, nested, texts
@@ -114,17 +114,17 @@ def _changed(message: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @given(_changed(OUTCOME) | _changed({**OUTCOME, "xcoms": {"k": 1}}) | st.dictionaries(texts, json_values))
-def test_whatever_is_said_to_be_an_outcome_can_be_stored_or_is_garbled(message: dict[str, Any]) -> None:
+def test_whatever_is_sent_as_an_outcome_can_be_stored_or_is_a_protocol_error(message: dict[str, Any]) -> None:
     with suppress(ProtocolError):
         outcome = outcome_in(decode(encode(message)[:-1]))
         assert outcome.kind is not OutcomeKind.LOST
         assert outcome.error == visible_line(outcome.error) and len(outcome.error) <= LONGEST_LINE
-        assert not any(map(wrong_with_key, outcome.xcoms))
+        assert not any(map(key_error, outcome.xcoms))
         require_storable(dict(outcome.xcoms))
 
 
 @given(_changed(QUERY), _changed(QUESTION))
-def test_whatever_is_said_to_be_a_question_can_be_asked_or_is_garbled(
+def test_whatever_is_sent_as_a_query_can_be_asked_or_is_a_protocol_error(
     query: dict[str, Any], more: dict[str, Any]
 ) -> None:
     with suppress(ProtocolError):
@@ -133,6 +133,6 @@ def test_whatever_is_said_to_be_a_question_can_be_asked_or_is_garbled(
         assert asked.map_index is None or -1 <= asked.map_index < 2**31
 
 
-def test_an_answer_begins_as_the_task_waits_for_it() -> None:
+def test_a_reply_begins_as_the_task_waits_for_it() -> None:
     assert encode(reply_to(7, (("a", -1, 1),))) == b'{"reply_to": 7, "xcom": [["a", -1, 1]]}\n'
     assert encode(reply_to(8, Unreadable("too much"))) == b'{"reply_to": 8, "refused": "too much"}\n'

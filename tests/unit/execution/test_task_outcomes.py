@@ -72,7 +72,7 @@ class BrokenText(Exception):
         (SystemExit(256), "failed", "the task called exit(256)"),
         (SystemExit(0.0), "failed", "the task called exit: 0.0"),
         (SystemExit("bye\nbye"), "failed", "the task called exit: bye"),
-        (BrokenText(), "failed", "BrokenText: (its text cannot be told: ValueError)"),
+        (BrokenText(), "failed", "BrokenText: (its text cannot be read: ValueError)"),
     ],
 )
 def test_what_a_task_raises(error: BaseException, kind: str, text: str) -> None:
@@ -105,13 +105,15 @@ class NoRepr:
         (TaskSkipped("a\0\udcff"), "skipped", "a\\x00\\udcff"),
         (TaskFailed("a\0\udcff"), "failed_for_good", "a\\x00\\udcff"),
         (SystemExit("\udcff"), "failed", "the task called exit: \\udcff"),
-        (SystemExit(NoRepr()), "failed", "the task called exit: (its text cannot be told: ValueError)"),
-        (ExitsAsItsTextIsMade(), "failed", "ExitsAsItsTextIsMade: (its text cannot be told: SystemExit)"),
+        (SystemExit(NoRepr()), "failed", "the task called exit: (its text cannot be read: ValueError)"),
+        (ExitsAsItsTextIsMade(), "failed", "ExitsAsItsTextIsMade: (its text cannot be read: SystemExit)"),
         (NoTraceback("bad"), "failed", "NoTraceback: bad"),
     ],
     ids=map(str, itertools.count()),  # some have no text
 )
-def test_whatever_it_says_is_told_in_a_line_that_can_be_stored(error: BaseException, kind: str, text: str) -> None:
+def test_whatever_its_text_it_is_reported_in_a_line_that_can_be_stored(
+    error: BaseException, kind: str, text: str
+) -> None:
     outcome = python(raising(error))
     assert (outcome["kind"], outcome["error"]) == (kind, text)
 
@@ -147,7 +149,7 @@ def test_only_json_is_returned(value: object, capfd: pytest.CaptureFixture[str])
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_pushes_of_a_failed_try_are_told_too() -> None:
+def test_pushes_of_a_failed_try_are_reported_too() -> None:
     def work(ti: Any) -> None:
         ti.xcom_push("seen", 3)
         raise ValueError("late")

@@ -135,7 +135,7 @@ def test_mark_success_runs_no_user_code() -> None:
     assert reported(asked).outcome.kind is OutcomeKind.SUCCESS
 
 
-def test_an_xcom_query_is_answered_and_the_wait_goes_on() -> None:
+def test_an_xcom_query_gets_its_reply_and_the_wait_goes_on() -> None:
     values = (("extract", -1, 5),)
     asked = drive([SUBMISSION, PARKED, claim(), None, QUERY, values, None, SUCCESS, Accepted("success"), None, None])
     middle = asked[4:8]
@@ -176,7 +176,7 @@ def test_what_a_process_waits_for_at_its_end_goes_with_the_renewal() -> None:
     assert RenewLease(claim(), 15.0, "waiting") in asked
 
 
-def test_a_lease_that_cannot_be_renewed_kills_the_task_before_anything_is_said() -> None:
+def test_a_lease_that_cannot_be_renewed_kills_the_task_before_anything_is_reported() -> None:
     asked = drive([SUBMISSION, PARKED, claim(), None, StillRunning(), Renewal.GONE, None, REFUSED, None, None])
     assert names(asked)[5:8] == ["RenewLease", "KillTask", "ReportOutcome"]
     assert asked[6] == KillTask()
@@ -261,7 +261,7 @@ def test_a_run_whose_conf_cannot_be_read_fails_its_tries_and_starts_nothing() ->
     )
 
 
-def test_a_question_that_cannot_be_answered_is_answered_all_the_same() -> None:
+def test_a_query_that_cannot_be_served_gets_a_reply_all_the_same() -> None:
     no = Unreadable("too much")
     asked = drive([SUBMISSION, PARKED, claim(), None, QUERY, no, None, SUCCESS, Accepted("success"), None, None])
     assert ReplyToTask(no) in asked

@@ -106,7 +106,7 @@ def test_only_text_is_a_key(key: Any, error: type[Exception], words: str) -> Non
         ({"map_indexes": [0]}, "map_indexes must be one index, a whole number, not [0]"),
     ],
 )
-def test_what_cannot_be_pulled_is_said(arguments: dict[str, Any], words: str) -> None:
+def test_what_cannot_be_pulled_is_reported(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises((TypeError, ValueError)) as refused:
         ti().xcom_pull(**{"task_ids": "a", **arguments})
     assert str(refused.value) == f"xcom_pull: {words}"

@@ -12,11 +12,11 @@ from tailrace.model.keys import GREATEST_MAP_INDEX, TaskInstanceKey, TryKey
 from tailrace.model.names import (
     LONGEST_KEY,
     LONGEST_NAME,
-    wrong_as_sought,
-    wrong_with_id,
-    wrong_with_key,
-    wrong_with_label,
-    wrong_with_run_id,
+    id_error,
+    key_error,
+    label_error,
+    run_id_error,
+    search_error,
 )
 from tailrace.model.plain_text import is_storable
 from tests.unit.model.anything import texts
@@ -29,13 +29,13 @@ odd = st.one_of(texts, st.sampled_from(["", ".", "..", "../../etc", "a/b", "/etc
 @example("x" * LONGEST_NAME)
 @example("東" * (LONGEST_NAME // 3))
 def test_a_name_that_passes_can_stand_anywhere(text: str) -> None:
-    for wrong_with in (wrong_with_id, wrong_with_run_id, wrong_with_label, wrong_with_key, wrong_as_sought):
+    for wrong_with in (id_error, run_id_error, label_error, key_error, search_error):
         wrong = wrong_with(text)
         if wrong is None:
             assert is_storable(text)
         else:
             assert len(wrong) < 400 and len(wrong.splitlines()) == 1 and is_storable(wrong)
-    for wrong_with in (wrong_with_id, wrong_with_run_id):
+    for wrong_with in (id_error, run_id_error):
         if wrong_with(text) is None:
             assert text.isprintable() and Path(text).name == text and text not in (".", "..")
             assert len(f"{text}[{GREATEST_MAP_INDEX}].{GREATEST_MAP_INDEX}.log".encode()) <= 255
@@ -58,29 +58,29 @@ def test_a_name_that_passes_can_stand_anywhere(text: str) -> None:
     ],
 )
 def test_ids(text: object, wrong: str | None) -> None:
-    assert wrong_with_id(text) == wrong
+    assert id_error(text) == wrong
 
 
 @pytest.mark.parametrize("text", ["manual__first", "manual__2024-01-01T00:00:00+00:00", "manual__my run", "..__"])
 def test_run_ids(text: str) -> None:
-    assert wrong_with_run_id(text) is None
+    assert run_id_error(text) is None
 
 
 @pytest.mark.parametrize(
     "text", ["a/__b", "..", "__\n", "a__\x1b[31m", " a__b", "a__b ", "a__\udce9", "r__" * 100, None]
 )
 def test_no_run_ids(text: Any) -> None:
-    assert wrong_with_run_id(text) is not None
+    assert run_id_error(text) is not None
 
 
 @pytest.mark.parametrize("key", ["", "a b\n", "x" * LONGEST_KEY, "\U0001f600" * LONGEST_KEY])
 def test_keys(key: str) -> None:
-    assert wrong_with_key(key) is None
+    assert key_error(key) is None
 
 
 @pytest.mark.parametrize("key", ["x" * (LONGEST_KEY + 1), "a\0", "\udcff", 1, None, ("a",)])
 def test_no_keys(key: Any) -> None:
-    assert wrong_with_key(key) is not None
+    assert key_error(key) is not None
 
 
 @given(odd, odd, odd, st.integers(min_value=-1, max_value=GREATEST_MAP_INDEX))

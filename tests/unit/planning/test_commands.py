@@ -11,7 +11,7 @@ from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandPlan
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
 from tailrace.planning.snapshot import RunOptions
-from tests.telling import lines
+from tests.message_text import lines
 from tests.unit.planning.builders import dag
 from tests.unit.planning.commanded import deadlocked, facts, known_backfill, known_run, run_steps, steps
 
@@ -70,7 +70,7 @@ def test_a_running_try_is_stopped_and_the_budget_begins_anew_behind_its_number()
     assert run_steps(plan) == {"run_1": ("running", "running")}, "an open run only gets a new version"
 
 
-def test_a_stopping_try_is_only_told_where_to_end_if_that_changes() -> None:
+def test_where_a_stopping_try_ends_is_written_only_if_that_changes() -> None:
     def cleared(ends: str) -> CommandPlan:
         tis = {"a": {"state": "stopping", "stopping_to": TaskInstanceState(ends)}}
         return legal(plan_clear(facts(ABC, known_run(ABC, tis=tis)), ClearRequest()))
@@ -107,7 +107,7 @@ def test_a_cancelled_run_that_never_began_is_opened_by_clearing_it() -> None:
     assert run_steps(plan) == {"run_1": ("cancelled", "queued")}
 
 
-def test_nothing_to_clear_writes_nothing_and_says_so() -> None:
+def test_nothing_to_clear_writes_nothing_and_reports_it() -> None:
     plan = plan_clear(facts(ABC, known_run(ABC, tis={"a": "none"})), ClearRequest())
     assert not plan.writes
     assert lines(plan.notices) == ("nothing to clear",)

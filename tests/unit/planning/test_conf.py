@@ -17,7 +17,7 @@ from tailrace.planning.backfills import (
 )
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.snapshot import RunView, TaskInstanceView
-from tests.telling import lines
+from tests.message_text import lines
 from tests.unit.planning.builders import DAY, NOW, dag
 
 A = dag("a")
@@ -104,7 +104,7 @@ def test_no_conf_and_an_empty_one_are_two_commands() -> None:
         ('{"k":3}', "replaces the conf of 2 runs"),
     ],
 )
-def test_what_becomes_of_their_conf_is_said(given: str | None, said: str) -> None:
+def test_what_becomes_of_their_conf_is_reported(given: str | None, said: str) -> None:
     """Of runs that go again, not of those that are left alone."""
     days = [DataInterval(NOW - n * DAY, NOW - (n - 1) * DAY) for n in (5, 4, 3, 2)]
     confs = (K1, None, K2, K1)

@@ -16,7 +16,7 @@ from tailrace.planning.backfills import (
 )
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.snapshot import RunOptions, RunView, TaskInstanceView
-from tests.telling import lines
+from tests.message_text import lines
 from tests.unit.planning.builders import DAY, NOW, dag
 
 A = dag("a>b")
@@ -38,7 +38,7 @@ def refused(*, wanted_by: tuple[int, ...] = (7,), mine: int | None = None, run: 
     return lines(plan_backfill(A, asked, DATES, facts).refusals)
 
 
-def test_a_run_of_another_schedule_keeps_its_interval_and_it_is_said() -> None:
+def test_a_run_of_another_schedule_keeps_its_interval_and_it_is_reported() -> None:
     first, other = DATES[0], DataInterval(DATES[0].start, DATES[0].start + 7 * DAY)
     run = RunView(1, "run_1", first.start, first, DagRunState.FAILED, 1)
     request = BackfillRequest("dag", first.start, first.start, reprocess=Reprocess.ALL)

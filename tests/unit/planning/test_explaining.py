@@ -42,7 +42,7 @@ def explained(spec: DagSpec, task_id: str, *, states: Any = None, **more: Any) -
     return of_task(explain_run(facts(spec, of, **more)), task_id)
 
 
-def told(found: TaskInstanceExplanation) -> tuple[str, str | None]:
+def render(found: TaskInstanceExplanation) -> tuple[str, str | None]:
     assert found.release is not None
     remedy = found.release.remedy
     return str(found.release), None if remedy is None else command_of(remedy)
@@ -51,14 +51,14 @@ def told(found: TaskInstanceExplanation) -> tuple[str, str | None]:
 def test_a_trigger_rule_waits_for_what_is_above_it() -> None:
     found = explained(dag("a>c b>c"), "c", states={"a": "success", "b": "up_for_retry"})
     assert "success=1, skipped=0, failed=0, upstream_failed=0, removed=0, done=1, pending=1" in found.waits
-    assert told(found) == ("the end of b (up_for_retry)", None)
+    assert render(found) == ("the end of b (up_for_retry)", None)
     assert [status.dependency for status in found.statuses if not status.passed] == ["Trigger Rule"]
 
 
-def test_what_the_planner_would_do_is_said() -> None:
+def test_what_the_planner_would_do_is_reported() -> None:
     found = explained(dag("a"), "a")
     assert found.waits == "the next step makes it queued: every dependency is met"
-    assert told(found) == ("the next step of job 1 (backfill on here, pid 100)", None)
+    assert render(found) == ("the next step of job 1 (backfill on here, pid 100)", None)
     skipped = explained(
         dag("way>x way>y", way={"decides": BranchKind.BRANCH}),
         "y",
@@ -69,11 +69,11 @@ def test_what_the_planner_would_do_is_said() -> None:
 
 def test_without_a_live_job_the_command_that_starts_one_is_named() -> None:
     found = explained(dag("a"), "a", drivers=())
-    assert told(found) == ("a job that drives it: none is alive", WANTED.command)
+    assert render(found) == ("a job that drives it: none is alive", WANTED.command)
     detached = explained(dag("a"), "a", drivers=(), wanted_by=(replace(WANTED, detached=True),))
-    assert told(detached) == ("a job that drives it: none is alive", "tailrace scheduler")
+    assert render(detached) == ("a job that drives it: none is alive", "tailrace scheduler")
     live = explained(dag("a"), "a", drivers=(), wanted_by=(), live=True)
-    assert told(live) == ("a job that drives it: none is alive", "tailrace scheduler")
+    assert render(live) == ("a job that drives it: none is alive", "tailrace scheduler")
 
 
 def hindered(**trouble: Any) -> JobFacts:
@@ -100,27 +100,27 @@ def test_a_run_whose_dag_does_not_load_says_why(kind: str) -> None:
     of = run(spec, tis=task_instances(spec))
     explanation = explain_run(facts(spec, of, drivers=(without,), owner=None, wanted_by=(), live=True))
     assert explanation.waits.startswith(f"job 3 (scheduler on there, pid 7) does not have the DAG: {wrong}; 1 of 1 ")
-    assert told(of_task(explanation, "a")) == (release, None)
+    assert render(of_task(explanation, "a")) == (release, None)
     queued = replace(run(spec), state=DagRunState.QUEUED, task_instances=())
     explanation = explain_run(facts(spec, queued, drivers=(without,), owner=None, wanted_by=(), live=True))
     assert explanation.waits.startswith(f"job 3 (scheduler on there, pid 7) does not have the DAG: {wrong}; ")
     able = explain_run(facts(spec, of, drivers=(without, JOB)))
     assert "does not have" not in able.waits
-    assert told(of_task(able, "a")) == ("the next step of job 1 (backfill on here, pid 100)", None)
+    assert render(of_task(able, "a")) == ("the next step of job 1 (backfill on here, pid 100)", None)
 
 
 def test_what_hinders_with_another_dag_is_not_said_of_this_one() -> None:
     other = hindered(files={"/dags/other.py": "broken"}, dags={"another": "broken"})
     spec = replace(dag("a"), file="/dags/flow.py")
     explanation = explain_run(facts(spec, run(spec, tis=task_instances(spec)), drivers=(other,), owner=None))
-    assert "broken" not in explanation.waits + told(of_task(explanation, "a"))[0]
+    assert "broken" not in explanation.waits + render(of_task(explanation, "a"))[0]
 
 
 def test_a_retry_waits_for_its_time() -> None:
     waiting = {"a": {"state": "up_for_retry", "try_number": 1, "retry_at": NOW + timedelta(minutes=3, seconds=5)}}
     found = explained(dag("a", a={"retries": 1}), "a", states=waiting)
     text = "the time: 2024-05-01T12:03:05+00:00, in 3:05; or clear it to run it at once"
-    assert told(found) == (text, "tailrace tasks clear dag a run_1")
+    assert render(found) == (text, "tailrace tasks clear dag a run_1")
 
 
 def test_a_full_pool_says_who_is_before_it() -> None:
@@ -134,7 +134,7 @@ def test_a_full_pool_says_who_is_before_it() -> None:
         "a": " It is number 2 of 4 that wait for this.",
         "c": " It is number 3 of 4 that wait for this.",
     }
-    assert told(of_task(explanation, "b")) == (
+    assert render(of_task(explanation, "b")) == (
         "slots of pool p that are given back, or more of them",
         "tailrace pools set p SLOTS",
     )
@@ -150,18 +150,18 @@ def test_a_previous_run_that_is_open_or_failed() -> None:
     spec = dag("a>b", a={"depends_on_past": True})
     past = PreviousRun(9, "run_9", DagRunState.RUNNING, {"a": (TaskInstanceState.RUNNING,)})
     waits = explained(spec, "a", after={1: 9}, previous={9: past})
-    assert told(waits) == ("a of run_9, which is running", "tailrace runs explain dag run_9")
+    assert render(waits) == ("a of run_9, which is running", "tailrace runs explain dag run_9")
     assert not waits.doomed
     failed = replace(past, state=DagRunState.FAILED, states={"a": (TaskInstanceState.FAILED,)})
     never = explained(spec, "a", after={1: 9}, previous={9: failed})
     assert never.doomed
-    assert told(never) == ("a of run_9 must run again and succeed", "tailrace tasks clear dag a run_9")
+    assert render(never) == ("a of run_9 must run again and succeed", "tailrace tasks clear dag a run_9")
     blocked = replace(past, state=DagRunState.DEADLOCKED, states={"a": (TaskInstanceState.NONE,)})
     further = explained(spec, "a", after={1: 9}, previous={9: blocked})
     success = "the success of run_9, which is deadlocked; see what keeps it from that"
-    assert told(further) == (success, "tailrace runs explain dag run_9")
+    assert render(further) == (success, "tailrace runs explain dag run_9")
     below = explained(spec, "b", after={1: 9}, previous={9: failed})
-    assert told(below)[0].startswith("nothing by itself: a (none) can never run")
+    assert render(below)[0].startswith("nothing by itself: a (none) can never run")
 
 
 def test_a_paused_backfill_says_how_to_resume_it() -> None:
@@ -172,16 +172,16 @@ def test_a_paused_backfill_says_how_to_resume_it() -> None:
     seen = replace(seen, snapshot=replace(seen.snapshot, backfill=replace(seen.snapshot.backfill, paused=True)))
     found = of_task(explain_run(seen), "a")
     assert found.waits == "The backfill is paused."
-    assert told(found)[1] == "tailrace backfill resume 1"
+    assert render(found)[1] == "tailrace backfill resume 1"
 
 
 def test_a_queued_try_that_nobody_claimed() -> None:
     waiting = {"a": {"state": "queued", "try_number": 1, "queued_at": NOW - timedelta(seconds=4)}}
     found = explained(dag("a"), "a", states=waiting)
     assert found.waits == "try 1 is queued for 4 s in pool default_pool; no worker has claimed it yet"
-    assert told(found)[0] == "a worker that is free; job 1 offers it again when nobody has for 10 s"
+    assert render(found)[0] == "a worker that is free; job 1 offers it again when nobody has for 10 s"
     alone = explained(dag("a"), "a", states=waiting, drivers=())
-    assert told(alone) == ("a job that drives it: none is alive", WANTED.command)
+    assert render(alone) == ("a job that drives it: none is alive", WANTED.command)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_running_try_says_who_holds_it(lease: float, waits: str, release: str)
     ti = TaskInstanceFacts(view, started_at=NOW - timedelta(seconds=70), lease_seconds=lease)
     found = of_task(explain_run(facts(spec, run(spec, tis=(view,)), instances=(ti,))), "a")
     assert found.waits == f"try 2 is running for 1:10 by worker 7 on here, process 8{waits}"
-    assert told(found)[0] == release
+    assert render(found)[0] == release
     waiting = replace(ti, reason="waiting for thread x to end")
     found = of_task(explain_run(facts(spec, run(spec, tis=(view,)), instances=(waiting,))), "a")
     held = "by worker 7 on here, process 8; its function has returned, and its process is waiting for thread x to end"

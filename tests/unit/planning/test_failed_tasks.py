@@ -18,7 +18,7 @@ def test_what_did_not_run_because_of_that_is_named_apart() -> None:
     assert (alone.counted, alone.names) == ("2 tasks upstream_failed inside", "upstream_failed inside: b (2)")
 
 
-def test_nothing_is_said_of_nothing() -> None:
+def test_nothing_is_reported_of_nothing() -> None:
     assert not failed_tasks([("a", "success", 1), ("b", "skipped", 1)])
     assert (FailedTasks().counted, FailedTasks().named, FailedTasks().names) == ("", "", "")
 

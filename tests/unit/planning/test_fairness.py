@@ -96,7 +96,7 @@ def test_who_has_taken_as_much_goes_by_time() -> None:
     assert queued(plan(scene(1, 0, other()))) == 0, "who comes new goes behind"
 
 
-def test_turns_are_not_handed_over_before_patience_has_passed() -> None:
+def test_room_is_not_handed_over_before_the_patience_has_passed() -> None:
     assert queued(plan(scene(1, 0, other(since=NOW - PATIENCE / 2)))) == 1
     assert queued(plan(scene(1, 0, other(since=NOW - PATIENCE)))) == 0
 

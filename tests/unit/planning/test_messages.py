@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import convert, json, to_builtins
 from msgspec.structs import astuple
 
-from tailrace.cli.remedies import command_of, told
+from tailrace.cli.remedies import command_of, text_of
 from tailrace.planning import notices, reasons, refusals, releases
 from tailrace.planning.messages import Action, Advised, Message, Remedy, Sentence
 from tailrace.planning.notices import DrivenByAnybody, LeftAsked
@@ -35,11 +35,11 @@ def is_data(message: Message) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_each_can_be_told_whatever_its_data(kind: type[Message]) -> None:
+def test_each_can_be_rendered_whatever_its_data(kind: type[Message]) -> None:
     @given(st.from_type(kind))
     def tell(message: Message) -> None:
         assume(is_data(message))
-        sentence = told(message)
+        sentence = text_of(message)
         assert (sentence and str(message)) or isinstance(message, Sentence | Advised)
         if message.remedy is not None:
             assert command_of(message.remedy) or message.remedy.action is Action.REPEAT
@@ -65,20 +65,20 @@ def test_every_reason_can_be_stored_and_read() -> None:
 
 
 def test_data_is_never_taken_for_a_template() -> None:
-    assert told(PoolMissing("{1}{0.pool}")).startswith("Pool '{1}{0.pool}' does not exist; create it with `")
-    assert told(Sentence("{0}")) == "{0}"
-    assert told(BranchExcludes("d", ())) == "Task d followed nothing, which excludes this task."
+    assert text_of(PoolMissing("{1}{0.pool}")).startswith("Pool '{1}{0.pool}' does not exist; create it with `")
+    assert text_of(Sentence("{0}")) == "{0}"
+    assert text_of(BranchExcludes("d", ())) == "Task d followed nothing, which excludes this task."
 
 
-def test_numbers_choose_the_words() -> None:
-    assert told(LeftAsked(1)) == "1 open run goes on: the schedule or a person asked for it"
-    assert told(LeftAsked(3)) == "3 open runs go on: the schedule or a person asked for them"
+def test_numbers_choose_singular_or_plural() -> None:
+    assert text_of(LeftAsked(1)) == "1 open run goes on: the schedule or a person asked for it"
+    assert text_of(LeftAsked(3)) == "3 open runs go on: the schedule or a person asked for them"
 
 
 def test_two_ways_to_go_on() -> None:
     driven = DrivenByAnybody("d", "r", 2, "2024-01-01", "2024-01-02", False, "my pool", True, False)
     here = "`tailrace backfill d -s 2024-01-01 -e 2024-01-02 --pool 'my pool' --disable-retry`"
-    assert told(driven) == f"2 runs: a scheduler drives them (`tailrace scheduler`), or run them here: {here}"
+    assert text_of(driven) == f"2 runs: a scheduler drives them (`tailrace scheduler`), or run them here: {here}"
 
 
 @pytest.mark.parametrize("action", Action)
@@ -87,6 +87,6 @@ def test_every_action_has_a_command_line(action: Action) -> None:
     assert command_of(full).startswith("tailrace ")
 
 
-def test_a_moment_is_told_to_the_second() -> None:
+def test_a_moment_is_shown_to_the_second() -> None:
     at = datetime(2024, 1, 1, 1, 2, 3, 4, tzinfo=UTC)
-    assert told(reasons.RetryDelay(2, at)) == "Try 2 failed; the next may start at 2024-01-01T01:02:03+00:00."
+    assert text_of(reasons.RetryDelay(2, at)) == "Try 2 failed; the next may start at 2024-01-01T01:02:03+00:00."

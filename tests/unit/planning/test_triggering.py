@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.planning.triggering import TriggerFacts, TriggerRequest, plan_trigger
-from tests.telling import lines
+from tests.message_text import lines
 from tests.unit.planning.builders import NOW, dag
 
 DAILY = replace(
@@ -61,6 +61,6 @@ def test_a_moment_in_a_repeated_hour_has_the_interval_that_ended_before_it() -> 
         assert plan_trigger(berlin, TriggerRequest(date), date, FREE).interval == right
 
 
-def test_a_paused_dag_is_told_of() -> None:
+def test_a_paused_dag_is_reported() -> None:
     [notice] = lines(plan_trigger(DAILY, TriggerRequest(DAY), NOW, TriggerFacts(NOW, dag_paused=True)).notices)
     assert "tailrace dags unpause dag" in notice

@@ -41,7 +41,7 @@ def plant(path: Path, text: str | None = None, user: int = STRANGER) -> Path:
 
 
 @needs_root
-def test_a_planted_settings_file_is_passed_over_and_said(above: Path) -> None:
+def test_a_planted_settings_file_is_passed_over_and_reported(above: Path) -> None:
     """``hostile/planted.sh``: every command ran the other's code."""
     toml = plant(above / "tailrace.toml", 'dags = "evil"\nworkers = 9\n')
     settings = load(above / "mine" / "work")

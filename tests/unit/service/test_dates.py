@@ -11,13 +11,13 @@ from tailrace.errors import CommandError
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
 from tailrace.service.dates import (
+    DateBound,
     LogicalRange,
-    Moment,
-    parse_moment,
+    bound_text,
+    parse_bound,
     parse_single,
     range_for,
     run_reference,
-    show_moment,
 )
 from tailrace.timetable import zone_named
 
@@ -68,30 +68,30 @@ def starts(meant: LogicalRange) -> list[datetime]:
     ],
 )
 def test_exact_times(text: str, zone: ZoneInfo, earliest: datetime) -> None:
-    moment = parse_moment(text, zone)
+    moment = parse_bound(text, zone)
     assert (moment.earliest, moment.latest, moment.notice) == (earliest, earliest, None)
 
 
 def test_a_date_alone_is_the_whole_local_day() -> None:
-    moment = parse_moment("2024-05-31", BERLIN)
+    moment = parse_bound("2024-05-31", BERLIN)
     assert moment.earliest == at(2024, 5, 30, 22)
     assert moment.latest == at(2024, 5, 31, 22) - timedelta(microseconds=1)
 
 
 def test_days_on_which_clocks_are_turned_are_longer_or_shorter() -> None:
-    forward, back = parse_moment("2024-03-31", BERLIN), parse_moment("2024-10-27", BERLIN)
+    forward, back = parse_bound("2024-03-31", BERLIN), parse_bound("2024-10-27", BERLIN)
     tick = timedelta(microseconds=1)
     assert forward.latest + tick - forward.earliest == timedelta(hours=23)
     assert back.latest + tick - back.earliest == timedelta(hours=25)
 
 
 def test_a_day_without_midnight_begins_when_it_begins() -> None:
-    moment = parse_moment("2018-11-04", ZoneInfo("America/Sao_Paulo"))  # clocks jumped from 00:00 to 01:00
+    moment = parse_bound("2018-11-04", ZoneInfo("America/Sao_Paulo"))  # clocks jumped from 00:00 to 01:00
     assert moment.earliest == at(2018, 11, 4, 3)
 
 
 def test_a_time_that_happens_twice_reaches_over_both() -> None:
-    moment = parse_moment("2024-10-27T02:30", BERLIN)
+    moment = parse_bound("2024-10-27T02:30", BERLIN)
     assert (moment.earliest, moment.latest) == (at(2024, 10, 27, 0, 30), at(2024, 10, 27, 1, 30))
     assert moment.notice is not None
     assert "happens twice in Europe/Berlin" in moment.notice
@@ -99,7 +99,7 @@ def test_a_time_that_happens_twice_reaches_over_both() -> None:
 
 
 def test_a_time_that_never_happens_is_the_moment_of_the_jump() -> None:
-    moment = parse_moment("2024-03-31T02:30", BERLIN)
+    moment = parse_bound("2024-03-31T02:30", BERLIN)
     assert moment.earliest == moment.latest == at(2024, 3, 31, 1)
     assert moment.notice is not None
     assert "does not exist in Europe/Berlin" in moment.notice
@@ -112,7 +112,7 @@ def test_a_time_that_the_clocks_jumped_over_finds_the_date_it_became() -> None:
     assert starts(range_for(dag, "2024-03-31T02:30", None, NOW)) == [at(2024, 3, 31, 1)]
 
 
-def test_one_moment_of_two_is_the_first_and_it_is_said() -> None:
+def test_one_moment_of_two_is_the_first_and_it_is_reported() -> None:
     moment, (notice,) = parse_single("2024-10-27T02:30", BERLIN)
     assert moment == at(2024, 10, 27, 0, 30)
     assert notice.endswith("2024-10-27T02:30+02:00 and 2024-10-27T02:30+01:00; the first is meant")
@@ -121,8 +121,8 @@ def test_one_moment_of_two_is_the_first_and_it_is_said() -> None:
 
 def test_a_zone_that_is_an_offset_reads_and_shows_dates() -> None:
     zone = zone_named("UTC-05:00")
-    assert parse_moment("2024-05-31", zone).earliest == at(2024, 5, 31, 5)
-    assert show_moment(at(2024, 5, 31, 5), zone) == "2024-05-31T00:00-05:00"
+    assert parse_bound("2024-05-31", zone).earliest == at(2024, 5, 31, 5)
+    assert bound_text(at(2024, 5, 31, 5), zone) == "2024-05-31T00:00-05:00"
     assert "in UTC-05:00)" in refusal(cron("0 22 * * *", "UTC-05:00"), "2024-05-31T05:00", None)
 
 
@@ -149,18 +149,18 @@ def test_any_date_is_taken_or_refused_in_one_line(moment: datetime, zone: str, t
 @pytest.mark.parametrize("text", ["yesterday", "01/02/2024", "2024-13-01", "", "2024-02-30", "1704067200x"])
 def test_anything_else_is_not_a_date(text: str) -> None:
     with pytest.raises(CommandError, match="not a date: .*write it as ISO 8601, such as 2024-05-31"):
-        parse_moment(text, ZULU)
+        parse_bound(text, ZULU)
 
 
 def test_an_impossible_day_says_why() -> None:
     with pytest.raises(CommandError, match="day"):
-        parse_moment("2024-02-30", ZULU)
+        parse_bound("2024-02-30", ZULU)
 
 
 @pytest.mark.parametrize("text", ["9999-12-31", "0001-01-01T00:00+10:00"])
 def test_outside_the_years_there_are(text: str) -> None:
     with pytest.raises(CommandError, match="outside the years 1 to 9999"):
-        parse_moment(text, ZULU)
+        parse_bound(text, ZULU)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_outside_the_years_there_are(text: str) -> None:
 )
 @pytest.mark.parametrize("zone", [ZULU, BERLIN, ZoneInfo("Asia/Kathmandu")])
 def test_shown_dates_can_be_typed(moment: datetime, zone: ZoneInfo) -> None:
-    assert parse_moment(show_moment(moment, zone), zone).earliest == moment
+    assert parse_bound(bound_text(moment, zone), zone).earliest == moment
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_run_is_a_run_id_a_moment_or_a_day(text: str, first: datetime, last: dat
     run_id = "backfill__2016-01-01T00:00:00+00:00"
     assert run_reference(run_id, BERLIN) == run_id
     named = run_reference(text, BERLIN)
-    assert isinstance(named, Moment)
+    assert isinstance(named, DateBound)
     assert (named.earliest, named.latest) == (first, last)
     with pytest.raises(CommandError):
         run_reference("latest", BERLIN)

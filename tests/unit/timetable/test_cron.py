@@ -194,7 +194,7 @@ def test_ranges_and_steps_agree_wherever_they_begin(place: tuple[str, datetime],
         ("0 0 * * *", "UTC-05:00", "2024-11-03", ["00:00-05:00"]),
     ],
 )
-def test_the_days_that_are_told_in_the_docs(text: str, zone: str, day: str, right: list[str]) -> None:
+def test_the_days_that_are_listed_in_the_docs(text: str, zone: str, day: str, right: list[str]) -> None:
     there = zone_named(zone)
     midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
     found = [point.astimezone(there) for point in islice(points_after(text, zone, midnight - DAY), 60)]

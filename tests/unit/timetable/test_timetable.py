@@ -87,11 +87,11 @@ def test_no_schedule_has_no_intervals() -> None:
         (timedelta(0), "longer than zero"),
     ],
 )
-def test_what_is_wrong_is_said(written: object, words: str) -> None:
+def test_what_is_wrong_is_reported(written: object, words: str) -> None:
     assert words in (validate(read_schedule(written)) or "")
 
 
-def test_an_unknown_zone_is_said() -> None:
+def test_an_unknown_zone_is_reported() -> None:
     assert "unknown time zone" in (validate(read_schedule("@daily", "Mars/Olympus")) or "")
 
 

@@ -7,7 +7,7 @@ from tailrace.cli.console import current_console, plural
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import output_option, say_empty, stores_with
 from tailrace.cli.tables import Column, show_table
-from tailrace.service import upkeep
+from tailrace.service import maintenance
 
 _COLUMNS = (Column("history row", number=True), Column("check"), Column("about"), Column("what is wrong"))
 _MOST_SHOWN = 200
@@ -22,16 +22,16 @@ def audit(output: str) -> int:
     justified, every verdict a function of final states. Shares no code with the planner, writes nothing, and works
     while jobs run.
     """
-    speaker = current_console()
+    console = current_console()
     with stores_with() as stores:
-        found = upkeep.audit(stores)
+        found = maintenance.audit(stores)
         report = found or Report((), {})
     if output == "json":
-        speaker.answer_json(report.violations)
+        console.print_json(report.violations)
     elif report.violations:
         show_table(_COLUMNS, [_row(violation) for violation in report.violations[:_MOST_SHOWN]], empty="")
     for note in report.notes:
-        speaker.notice(note)
+        console.notice(note)
     if found is None:
         say_empty(stores.settings)
         return 0
@@ -40,17 +40,17 @@ def audit(output: str) -> int:
 
 
 def _summarize(report: Report, output: str) -> None:
-    """One line: the answer itself, unless the answer is JSON."""
-    speaker = current_console()
+    """One line: the output itself, unless the output is JSON."""
+    console = current_console()
     checked = ", ".join(_counted(name, count) for name, count in report.counts.items())
     if report.violations:
         rest = len(report.violations) - _MOST_SHOWN
         more = f", {rest:,} of them not shown (-o json has all)" if rest > 0 and output != "json" else ""
-        speaker.error(f"{plural(len(report.violations), 'violation')} in {checked}{more}")
+        console.error(f"{plural(len(report.violations), 'violation')} in {checked}{more}")
     elif output == "json":
-        speaker.note(f"sound: {checked}")
+        console.note(f"sound: {checked}")
     else:
-        speaker.answer(f"sound: {checked}")
+        console.print(f"sound: {checked}")
 
 
 def _counted(name: str, count: int) -> str:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from tailrace.cli.changes import Manner, change, manner_options
+from tailrace.cli.change_options import ChangeOptions, change, change_options
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import BACKFILL_ID, output_option
 from tailrace.service import commanding
@@ -36,15 +36,15 @@ def resume(backfill_id: int, output: str) -> int:
 
 @click.command(cls=Command)
 @_id_argument
-@manner_options
+@change_options
 def cancel(backfill_id: int, dry_run: bool, yes: bool, output: str) -> int:
     """End backfill ID. What runs is stopped; runs that another backfill or the schedule wants go on.
 
     Its job ends with exit code 5. The same command typed again is a new backfill, which does what was left.
     """
-    return change(partial(commanding.cancel, backfill_id=backfill_id), Manner(dry_run, yes, output))
+    return change(partial(commanding.cancel, backfill_id=backfill_id), ChangeOptions(dry_run, yes, output))
 
 
 def _pause(backfill_id: int, output: str, *, paused: bool) -> int:
     command = partial(commanding.pause, backfill_id=backfill_id, paused=paused)
-    return change(command, Manner(False, True, output), asks=False)
+    return change(command, ChangeOptions(False, True, output), confirms=False)

@@ -15,7 +15,7 @@ from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.preview import preview_text
 from tailrace.cli.progress import choose_listener
-from tailrace.cli.remedies import command_of, told
+from tailrace.cli.remedies import command_of, text_of
 from tailrace.cli.summary import summary
 from tailrace.errors import CommandError
 from tailrace.planning.backfills import Reprocess
@@ -134,36 +134,36 @@ def carry_out(command: BackfillCommand, settings: Settings, settings_options: Ma
     """Run the backfill here with progress on stderr; its summary or JSON goes to stdout. Returns the exit
     code.
     """
-    speaker = current_console()
-    listener = choose_listener(speaker)
+    console = current_console()
+    listener = choose_listener(console)
     try:
         report = run_backfill(command, settings, listener)
     finally:
         listener.close()
     for notice in report.notices:
-        if notice not in listener.told:
-            speaker.notice(told(notice))
+        if notice not in listener.shown_notices:
+            console.notice(text_of(notice))
     if output == "json":
-        speaker.answer_json(ended(report, command_of))
+        console.print_json(ended(report, command_of))
         return report.exit_code
-    if not speaker.quiet or report.exit_code:
-        speaker.answer(summary(report, command, settings_options))
+    if not console.quiet or report.exit_code:
+        console.print(summary(report, command, settings_options))
     return report.exit_code
 
 
 def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
     """Create the backfill for schedulers to drive, and say its id: nothing else when asked to be quiet."""
-    speaker = current_console()
-    report = detach_backfill(command, settings, speaker.notice)
+    console = current_console()
+    report = detach_backfill(command, settings, console.notice)
     for notice in report.notices:
-        speaker.notice(told(notice))
+        console.notice(text_of(notice))
     if output == "json":
-        speaker.answer_json(ended(report, command_of))
-    elif speaker.quiet:
-        speaker.answer(str(report.backfill_id))
+        console.print_json(ended(report, command_of))
+    elif console.quiet:
+        console.print(str(report.backfill_id))
     else:
         runs = plural(sum(report.runs.values()), "run")
-        speaker.answer(
+        console.print(
             f"backfill {report.backfill_id} of {report.dag_id}: {report.state}, {runs} ({counted(report.runs)}); "
             f"schedulers drive it, `tailrace backfill show {report.backfill_id}` says how it stands, "
             f"and this drives it here too:\n  {command.typed}"
@@ -173,13 +173,13 @@ def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
 
 def show_preview(command: BackfillCommand, settings: Settings, output: str) -> int:
     """Say what the command would do about each date. Writes nothing."""
-    speaker = current_console()
+    console = current_console()
     preview = preview_backfill(command, settings, current_console().notice)
     if preview.creation.refusals:
-        raise CommandError("; ".join(map(told, preview.creation.refusals)))
+        raise CommandError("; ".join(map(text_of, preview.creation.refusals)))
     if output == "json":
-        speaker.answer_json(previewed(preview, command_of))
+        console.print_json(previewed(preview, command_of))
     else:
         # Not a part of ``typed``, which is recorded as what drives the backfill.
-        speaker.answer(preview_text(preview, command.typed + (" --detach" if command.detached else "")))
+        console.print(preview_text(preview, command.typed + (" --detach" if command.detached else "")))
     return 0

@@ -2,7 +2,7 @@
 
 import click
 
-from tailrace.cli.console import bullet_lines, counted, current_console, state_styled_answer
+from tailrace.cli.console import bullet_lines, counted, current_console, state_styled_stdout
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import (
     BACKFILL_ID,
@@ -29,7 +29,7 @@ def list_(dag_id: str | None, limit: int, output: str) -> None:
         found = views.list_backfills(stores, dag_id, limit)
         empty = stores.existing() is None
     if output == "json":
-        current_console().answer_json(found)
+        current_console().print_json(found)
     elif empty:
         say_empty(stores.settings)
     else:
@@ -42,16 +42,16 @@ def list_(dag_id: str | None, limit: int, output: str) -> None:
 @output_option
 def show(backfill_id: int | None, output: str) -> None:
     """Show one backfill and its runs; the newest by default."""
-    speaker = current_console()
+    console = current_console()
     with stores_with() as stores:
         shown = views.show_backfill(stores, backfill_id)
         if output == "json":
-            speaker.answer_json(shown)
+            console.print_json(shown)
             return
         runs = views.runs_of_backfill(stores, shown.backfill_id, _MOST_RUNS_SHOWN)
     inside = shown.failed_inside.named
-    state = state_styled_answer(shown.state) + (f", {inside}" if inside and shown.state == "success" else "")
-    speaker.answer(f"backfill {shown.backfill_id} of {shown.dag_id}: {state}")
+    state = state_styled_stdout(shown.state) + (f", {inside}" if inside and shown.state == "success" else "")
+    console.print(f"backfill {shown.backfill_id} of {shown.dag_id}: {state}")
     facts = [shown.reason] if shown.reason and shown.state != "success" else []
     facts += [f"in runs that succeeded, {inside}"] if inside and shown.state != "success" else []
     facts += [note] if (note := driving_note(shown)) else []
@@ -61,7 +61,7 @@ def show(backfill_id: int | None, output: str) -> None:
     root = shown.root_failure
     if root is not None:
         facts.insert(0, f"{root.try_key.task_instance.task_id} of {root.try_key.task_instance.run_id}: {root.reason}")
-    speaker.answer(bullet_lines(facts))
+    console.print(bullet_lines(facts))
     show_table(RUN_COLUMNS, [run_row(run) for run in runs], empty="it wants no runs")
     if len(runs) == _MOST_RUNS_SHOWN:
-        speaker.note(f"the first {_MOST_RUNS_SHOWN} runs; `tailrace runs list {shown.dag_id}` lists more")
+        console.note(f"the first {_MOST_RUNS_SHOWN} runs; `tailrace runs list {shown.dag_id}` lists more")

@@ -23,7 +23,7 @@ def show(output: str) -> None:
     settings = settings_with()
     values = _values(settings)
     if output == "json":
-        current_console().answer_json(
+        current_console().print_json(
             {name: {"value": value, "origin": settings.origins[name]} for name, value in values.items()}
         )
         return

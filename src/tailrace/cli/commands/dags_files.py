@@ -14,7 +14,7 @@ from tailrace.execution.loading_process import LoadReport
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.runtime.settings import Settings
 from tailrace.service.dagfiles import load
-from tailrace.service.dates import show_moment
+from tailrace.service.dates import bound_text
 from tailrace.service.known_dags import list_dags, show_dag
 from tailrace.timetable import zone_named
 
@@ -26,19 +26,19 @@ _MISTAKEN = 2
 @output_option
 def list_(dags: Path | None, output: str) -> int:
     """List the DAGs in the DAG files. Files with mistakes are named on stderr; the others still count."""
-    settings, speaker = settings_with(dags=dags), current_console()
-    shown = list_dags(settings, speaker.notice)
+    settings, console = settings_with(dags=dags), current_console()
+    shown = list_dags(settings, console.notice)
     if shown is None:
         _say_none(settings)
     specs = () if shown is None else shown.specs
     if output == "json":
-        current_console().answer_json([_dag_json(spec) for spec in specs])
+        current_console().print_json([_dag_json(spec) for spec in specs])
     else:
         columns = (Column("dag_id"), Column("schedule"), Column("tasks", number=True), Column("file"))
-        rows = [(spec.dag_id, schedule_words(spec.schedule), str(len(spec.tasks)), spec.file) for spec in specs]
+        rows = [(spec.dag_id, schedule_text(spec.schedule), str(len(spec.tasks)), spec.file) for spec in specs]
         show_table(columns, rows, empty="no DAGs")
     for notice in () if shown is None else shown.notices:
-        speaker.notice(notice)
+        console.notice(notice)
     return 0
 
 
@@ -50,14 +50,14 @@ def show(dag_id: str, dags: Path | None, output: str) -> None:
     """Draw one DAG's tasks as a tree, each below what it waits for."""
     spec = shown_dag(dag_id, dags)
     if output == "json":
-        current_console().answer_json({**_dag_json(spec), "tasks": [task_json(task) for task in spec.tasks]})
+        current_console().print_json({**_dag_json(spec), "tasks": [task_json(task) for task in spec.tasks]})
         return
-    speaker = current_console()
-    speaker.answer(f"{spec.dag_id}  {schedule_words(spec.schedule)}, {plural(len(spec.tasks), 'task')}")
+    console = current_console()
+    console.print(f"{spec.dag_id}  {schedule_text(spec.schedule)}, {plural(len(spec.tasks), 'task')}")
     if spec.description:
-        speaker.answer(spec.description)
+        console.print(spec.description)
     for line in task_tree(spec):
-        speaker.answer(line)
+        console.print(line)
 
 
 @click.command(cls=Command)
@@ -71,9 +71,9 @@ def check(dags: Path | None, output: str) -> int:
     loaded = _load(dags)
     mistakes, notes = ((), ()) if loaded is None else (loaded.mistakes, loaded.notes)
     found = [] if loaded is None else sorted(loaded.specs)
-    speaker = current_console()
+    console = current_console()
     if output == "json":
-        speaker.answer_json(
+        console.print_json(
             {
                 "dags": found,
                 "mistakes": [
@@ -88,19 +88,19 @@ def check(dags: Path | None, output: str) -> int:
         )
     else:
         for mistake in mistakes:
-            speaker.answer(str(mistake))
+            console.print(str(mistake))
         for note in notes:
-            speaker.answer(str(note))
+            console.print(str(note))
         for notice in () if loaded is None else loaded.notices:
-            speaker.notice(notice)
+            console.notice(notice)
         ended = plural(len(mistakes), "mistake") if mistakes else "no mistakes"
         ended += f", {plural(len(notes), 'note')}" if notes else ""
-        speaker.note(f"{plural(len(found), 'DAG')} loaded, {ended}")
+        console.note(f"{plural(len(found), 'DAG')} loaded, {ended}")
     return _MISTAKEN if mistakes else 0
 
 
 def _load(dags: Path | None) -> LoadReport | None:
-    """The DAG files; where there is no default folder, that is said with what to do."""
+    """The DAG files; where there is no default folder, that is reported with what to do."""
     settings = settings_with(dags=dags)
     loaded = load(settings, current_console().notice)
     if loaded is None:
@@ -113,15 +113,17 @@ def _say_none(settings: Settings) -> None:
 
 
 def shown_dag(dag_id: str, dags: Path | None) -> DagSpec:
-    """One DAG, as it was loaded or as its file has it now; which of the two, where that makes a difference, is said."""
-    speaker = current_console()
-    shown = show_dag(dag_id, settings_with(dags=dags), speaker.notice)
+    """One DAG, as it was loaded or as its file has it now; which of the two, where that makes a difference, is
+    reported.
+    """
+    console = current_console()
+    shown = show_dag(dag_id, settings_with(dags=dags), console.notice)
     for notice in shown.notices:
-        speaker.notice(notice)
+        console.notice(notice)
     return shown.specs[0]
 
 
-def schedule_words(schedule: Schedule) -> str:
+def schedule_text(schedule: Schedule) -> str:
     """A schedule as a person reads it."""
     match schedule.kind:
         case ScheduleKind.NONE:
@@ -157,7 +159,7 @@ def _dag_json(spec: DagSpec) -> dict[str, object]:
 
 
 def _moment(moment: datetime | None, zone: tzinfo) -> str | None:
-    return None if moment is None else show_moment(moment, zone)
+    return None if moment is None else bound_text(moment, zone)
 
 
 def task_json(task: TaskSpec) -> dict[str, object]:

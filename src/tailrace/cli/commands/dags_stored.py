@@ -33,7 +33,7 @@ def stats(dag_id: str | None, output: str) -> None:
         found = views.dag_stats(stores, dag_id)
         empty = stores.existing() is None
     if output == "json":
-        current_console().answer_json(found)
+        current_console().print_json(found)
     elif empty:
         say_empty(stores.settings)
     else:

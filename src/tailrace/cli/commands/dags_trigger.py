@@ -34,13 +34,13 @@ def trigger(
             f"{dag_id} is a bundled example, which no scheduler loads; run it with `tailrace backfill {dag_id}`"
         )
     require_dags(dag_id, settings)
-    speaker = current_console()
-    triggered = trigger_run(dag_id, logical_date, run_id, canonical_conf(conf), settings, speaker.notice, command_of)
+    console = current_console()
+    triggered = trigger_run(dag_id, logical_date, run_id, canonical_conf(conf), settings, console.notice, command_of)
     if output == "json":
-        speaker.answer_json(triggered)
+        console.print_json(triggered)
         return
-    speaker.answer(triggered.run_id)
+    console.print(triggered.run_id)
     for notice in triggered.notices:
-        speaker.notice(notice)
+        console.notice(notice)
     shown = f"`tailrace runs show {dag_id} {triggered.run_id}`"
-    speaker.note(f"created; a scheduler drives it (`tailrace scheduler`); {shown}")
+    console.note(f"created; a scheduler drives it (`tailrace scheduler`); {shown}")

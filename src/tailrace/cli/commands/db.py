@@ -5,7 +5,7 @@ import click
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import output_option, settings_with
-from tailrace.service import upkeep
+from tailrace.service import maintenance
 
 _HERE = "tailrace.cli.commands.db"
 
@@ -29,29 +29,29 @@ def migrate(output: str) -> None:
 
     Refused while a job is alive.
     """
-    done = upkeep.migrate_metastore(settings_with())
-    speaker = current_console()
+    done = maintenance.migrate_metastore(settings_with())
+    console = current_console()
     if output == "json":
         backup = None if done.backup is None else str(done.backup)
-        speaker.answer_json({"metastore": done.where, "found": done.found, "schema": done.now, "backup": backup})
+        console.print_json({"metastore": done.where, "found": done.found, "schema": done.now, "backup": backup})
         return
     if done.found is None:
-        speaker.note(f"metastore {done.where} created with schema {done.now}")
+        console.note(f"metastore {done.where} created with schema {done.now}")
     elif done.found == done.now:
-        speaker.note(f"metastore {done.where} has schema {done.now} already")
+        console.note(f"metastore {done.where} has schema {done.now} already")
     else:
-        speaker.note(f"metastore {done.where} brought from schema {done.found} to {done.now}")
+        console.note(f"metastore {done.where} brought from schema {done.found} to {done.now}")
     if done.backup is not None:
-        speaker.note(f"a copy from before is in {done.backup}")
+        console.note(f"a copy from before is in {done.backup}")
 
 
 @click.command(cls=Command)
 @output_option
 def check(output: str) -> None:
     """Say whether the metastore can be reached and used by this version. Exits with 4 if not."""
-    found = upkeep.check_metastore(settings_with())
-    speaker = current_console()
+    found = maintenance.check_metastore(settings_with())
+    console = current_console()
     if output == "json":
-        speaker.answer_json({"ok": True, "metastore": found.where, "schema": found.now})
+        console.print_json({"ok": True, "metastore": found.where, "schema": found.now})
     else:
-        speaker.note(f"metastore {found.where} is well: schema {found.now}")
+        console.note(f"metastore {found.where} is well: schema {found.now}")

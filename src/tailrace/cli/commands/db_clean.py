@@ -12,10 +12,10 @@ from tailrace.cli.options import DagId, output_option, say_empty, stores_with
 from tailrace.errors import CommandError
 from tailrace.metastore.commands.cleaning import Cleaning
 from tailrace.runtime.settings import Settings
-from tailrace.service import upkeep
-from tailrace.service.dates import parse_moment
+from tailrace.service import maintenance
+from tailrace.service.dates import parse_bound
 
-#: The order in which people are told.
+#: The order in which they are shown.
 _KINDS = ("backfills", "runs", "task instances", "xcoms", "history rows", "write records")
 _NAMES = {"xcoms": ("XCom", "XComs")}
 
@@ -32,44 +32,44 @@ def clean(before: str, dag_id: str | None, dry_run: bool, yes: bool, output: str
     Nothing that is open, or that something which stays needs, is removed; nor is the newest run of a DAG. The logs of
     tries are files and stay. Without -y it counts first and asks.
     """
-    speaker = current_console()
-    cleaning = Cleaning(parse_moment(before, ZoneInfo("UTC")).earliest, dag_id)
+    console = current_console()
+    cleaning = Cleaning(parse_bound(before, ZoneInfo("UTC")).earliest, dag_id)
     with stores_with() as stores:
-        counted = upkeep.count_cleanable(stores, cleaning)
+        counted = maintenance.count_cleanable(stores, cleaning)
         if counted is None:
             if output == "json":
-                speaker.answer_json({"dry_run": dry_run, "removed": {}})
+                console.print_json({"dry_run": dry_run, "removed": {}})
             say_empty(stores.settings)
             return
         if not dry_run and (yes or (counted and _agreed(counted))):
-            counted = upkeep.clean(stores, cleaning)
-    _tell(counted, dry_run=dry_run, output=output, settings=stores.settings)
+            counted = maintenance.clean(stores, cleaning)
+    _report(counted, dry_run=dry_run, output=output, settings=stores.settings)
 
 
 def _agreed(counted: Mapping[str, int]) -> bool:
     """Ask, where there is somebody to ask. Raises CommandError where there is nobody; Abort for a no."""
     if not sys.stdin.isatty():
-        raise CommandError(f"this would remove {_words(counted)}; nothing is removed without -y")
-    return click.confirm(f"remove {_words(counted)}?", abort=True, err=True)
+        raise CommandError(f"this would remove {_text(counted)}; nothing is removed without -y")
+    return click.confirm(f"remove {_text(counted)}?", abort=True, err=True)
 
 
-def _tell(counted: Mapping[str, int], *, dry_run: bool, output: str, settings: Settings) -> None:
-    speaker = current_console()
+def _report(counted: Mapping[str, int], *, dry_run: bool, output: str, settings: Settings) -> None:
+    console = current_console()
     if output == "json":
-        speaker.answer_json(
+        console.print_json(
             {"dry_run": dry_run, "removed": {kind.replace(" ", "_"): counted.get(kind, 0) for kind in _KINDS}}
         )
     elif not counted:
-        speaker.answer("nothing to remove")
+        console.print("nothing to remove")
     else:
-        speaker.answer(f"{'would remove' if dry_run else 'removed'} {_words(counted)}")
+        console.print(f"{'would remove' if dry_run else 'removed'} {_text(counted)}")
     if counted and not dry_run:
         file = settings.sqlite_file
         how = f'sqlite3 "{file}" VACUUM, while nothing runs' if file is not None else "VACUUM in PostgreSQL"
-        speaker.note(f"the room is used again by new rows; to give it back to the disk: {how}")
+        console.note(f"the room is used again by new rows; to give it back to the disk: {how}")
 
 
-def _words(counted: Mapping[str, int]) -> str:
+def _text(counted: Mapping[str, int]) -> str:
     return ", ".join(_plural(counted[kind], kind) for kind in _KINDS if counted.get(kind))
 
 

@@ -44,14 +44,14 @@ def demo(output: str) -> int:
 
     A real job: real processes, a real metastore in this folder's .tailrace, and nothing outside it.
     """
-    speaker = current_console()
+    console = current_console()
     settings = settings_with(dags=bundled_examples_path() / f"{_DAG}.py")
     command = BackfillCommand(_DAG, _START, _END, bundled=True, typed=f"tailrace backfill {_DAG} -s {_START} -e {_END}")
     code = carry_out(command, settings, {}, output)
     if code == 0 and output != "json":
-        speaker.answer("")
-        speaker.answer(_mart(settings))
-        speaker.answer(NEXT.format(days=31))
+        console.print("")
+        console.print(_mart(settings))
+        console.print(NEXT.format(days=31))
     return code
 
 

@@ -23,12 +23,12 @@ def explain_run_command(dag_id: str, run: str, output: str) -> None:
     """
     with stores_with() as stores:
         explained = explanations.explained(stores, dag_id, run)
-    speaker = current_console()
+    console = current_console()
     if output == "json":
-        speaker.answer_json(explanations.explained_run(explained, command_of))
+        console.print_json(explanations.explained_run(explained, command_of))
         return
     for line in run_lines(explained):
-        speaker.answer(line)
+        console.print(line)
     rows = [explained_row(each) for each in explained.task_instances]
     show_table(EXPLAINED_COLUMNS, rows, empty="it has not been activated: no task instances yet")
 
@@ -46,11 +46,11 @@ def explain_task_command(dag_id: str, task_id: str, run: str, output: str) -> No
     """
     with stores_with() as stores:
         explained = explanations.explained(stores, dag_id, run)
-    speaker = current_console()
+    console = current_console()
     instances = explanations.instances_of(explained, task_id, command_of)
     if output == "json":
-        speaker.answer_json(explanations.explained_task(explained, instances[0], command_of))
+        console.print_json(explanations.explained_task(explained, instances[0], command_of))
         return
     for instance in instances:
         for line in task_lines(instance, explained.facts):
-            speaker.answer(line)
+            console.print(line)

@@ -41,7 +41,7 @@ dags = "dags"
 @click.command(cls=Command)
 def init() -> None:
     """Write one DAG, ./dags/hello.py, and print the next command. Never overwrites a file."""
-    speaker = current_console()
+    console = current_console()
     folder = Path.cwd()
     dag_file = folder / "dags" / "hello.py"
     if dag_file.exists():
@@ -54,9 +54,9 @@ def init() -> None:
         _create(settings_file, SETTINGS)
         written.append(settings_file)
     for path in written:
-        speaker.note(f"wrote {path.relative_to(folder)}")
-    speaker.note("next:")
-    speaker.answer("tailrace backfill hello -s 2024-01-01 -e 2024-01-07")
+        console.note(f"wrote {path.relative_to(folder)}")
+    console.note("next:")
+    console.print("tailrace backfill hello -s 2024-01-01 -e 2024-01-07")
 
 
 def _create(path: Path, text: str) -> None:

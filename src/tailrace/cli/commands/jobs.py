@@ -27,7 +27,7 @@ def list_(limit: int, output: str) -> None:
         found = views.list_jobs(stores, limit)
         empty = stores.existing() is None
     if output == "json":
-        current_console().answer_json(found)
+        current_console().print_json(found)
     elif empty:
         say_empty(stores.settings)
     else:

@@ -5,7 +5,7 @@ import click
 from tailrace.cli.console import current_console, plural
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import WholeNumber, output_option, stores_with
-from tailrace.cli.remedies import told
+from tailrace.cli.remedies import text_of
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
 from tailrace.service import commanding, views
@@ -32,7 +32,7 @@ def list_(output: str) -> None:
     with stores_with() as stores:
         found = views.list_pools(stores)
     if output == "json":
-        current_console().answer_json(found)
+        current_console().print_json(found)
         return
     columns = (
         Column("name"),
@@ -62,10 +62,10 @@ def set_(name: str, slots: int, description: str | None) -> None:
         raise CommandError("a pool needs a name: `tailrace pools set NAME SLOTS`")
     with stores_with() as stores:
         plan = commanding.set_pool(stores, name, slots, description)
-    speaker = current_console()
-    speaker.note(f"pool {name} has {plural(slots, 'slot')}")
+    console = current_console()
+    console.note(f"pool {name} has {plural(slots, 'slot')}")
     for notice in plan.notices:
-        speaker.note(f"note: {told(notice)}")
+        console.note(f"note: {text_of(notice)}")
 
 
 @click.command(cls=Command)

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from tailrace.cli.console import current_console, state_styled_answer
+from tailrace.cli.console import current_console, state_styled_stdout
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import (
     WholeNumber,
@@ -68,7 +68,7 @@ def list_(
         found = views.list_runs(stores, views.Wanted(dag_id, start, end, limit), state, failed_tasks=failed_tasks)
         empty = stores.existing() is None
     if output == "json":
-        current_console().answer_json(found)
+        current_console().print_json(found)
         return
     if empty:
         say_empty(stores.settings)
@@ -86,21 +86,21 @@ def show(dag_id: str, run: str, output: str) -> None:
     """Show one run and its task instances. RUN is a run id or a logical date."""
     with stores_with() as stores:
         found = views.show_run(stores, dag_id, run)
-    speaker = current_console()
+    console = current_console()
     if output == "json":
-        speaker.answer_json(found)
+        console.print_json(found)
         return
     beside = run_reason(found)
-    state = state_styled_answer(found.state) + (f", {beside}" if beside and beside != found.reason else "")
-    speaker.answer(f"{found.dag_id} / {found.run_id}: {state}")
+    state = state_styled_stdout(found.state) + (f", {beside}" if beside and beside != found.reason else "")
+    console.print(f"{found.dag_id} / {found.run_id}: {state}")
     if found.reason:
-        speaker.answer(found.reason)
-    speaker.answer(interval_text(*found.data_interval))
+        console.print(found.reason)
+    console.print(interval_text(*found.data_interval))
     if found.conf:
-        speaker.answer(conf_line(found.conf))
+        console.print(conf_line(found.conf))
     if found.start is not None:
         ended = f", ended {moment_text(found.end)}" if found.end else ""
-        speaker.answer(f"started {moment_text(found.start)}{ended} (UTC)")
+        console.print(f"started {moment_text(found.start)}{ended} (UTC)")
     rows = [task_instance_row(line) for line in found.task_instances]
     show_table(TASK_INSTANCE_COLUMNS, rows, empty="it has not been activated: no task instances yet")
 

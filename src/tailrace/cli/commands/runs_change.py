@@ -4,13 +4,13 @@ from functools import partial
 
 import click
 
-from tailrace.cli.changes import Manner, change, manner_options, range_options
+from tailrace.cli.change_options import ChangeOptions, change, change_options, range_options
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument
 from tailrace.model.states import DagRunState
 from tailrace.planning.clearing import ClearRequest
 from tailrace.service import commanding
-from tailrace.service.naming import RunsNamed
+from tailrace.service.scopes import RunsNamed
 
 
 @click.command(cls=Command)
@@ -18,7 +18,7 @@ from tailrace.service.naming import RunsNamed
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @range_options
 @click.option("--only-failed", is_flag=True, help="Only what failed, and what followed from it.")
-@manner_options
+@change_options
 def clear(
     dag_id: str,
     runs: tuple[str, ...],
@@ -35,7 +35,7 @@ def clear(
     then on is said. A judged backfill stays judged.
     """
     named, request = RunsNamed(dag_id, runs, start, end), ClearRequest(only_failed=only_failed)
-    return change(partial(commanding.clear, named=named, request=request), Manner(dry_run, yes, output))
+    return change(partial(commanding.clear, named=named, request=request), ChangeOptions(dry_run, yes, output))
 
 
 @click.command(cls=Command)
@@ -48,7 +48,7 @@ def clear(
     required=True,
     help="success: all that is unfinished or failed succeeds. failed: what runs fails, the rest is skipped.",
 )
-@manner_options
+@change_options
 def mark(
     dag_id: str,
     runs: tuple[str, ...],
@@ -62,4 +62,4 @@ def mark(
     """Give these runs a verdict without running anything. RUN is a run id or a logical date. What runs is stopped."""
     named = RunsNamed(dag_id, runs, start, end)
     command = partial(commanding.mark_runs, named=named, state=DagRunState(state))
-    return change(command, Manner(dry_run, yes, output))
+    return change(command, ChangeOptions(dry_run, yes, output))

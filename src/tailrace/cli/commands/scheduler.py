@@ -14,7 +14,7 @@ from tailrace.cli.console import Console, current_console, interrupted_text, plu
 from tailrace.cli.decisions import DecisionLog
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dags_option, settings_with
-from tailrace.cli.remedies import told
+from tailrace.cli.remedies import text_of
 from tailrace.effects.requests import Event
 from tailrace.errors import CommandError
 from tailrace.runtime.listeners import SchedulerStarted
@@ -62,10 +62,10 @@ def scheduler(until_idle: bool, **typed: Any) -> int:
 class SchedulerLog:
     """Plain lines with the local time."""
 
-    def __init__(self, speaker: Console, clock: Callable[[], datetime]) -> None:
-        self._speaker = speaker
+    def __init__(self, console: Console, clock: Callable[[], datetime]) -> None:
+        self._console = console
         self._clock = clock
-        self._teller = DecisionLog(remembers=True)
+        self._decision_log = DecisionLog(remembers=True)
 
     def on_start(self, started: SchedulerStarted) -> None:
         """Say what is scheduled, where, and every notice."""
@@ -73,19 +73,19 @@ class SchedulerLog:
         executor = f"{started.executor} executor with {plural(started.workers, 'worker')}"
         self.on_message(f"scheduling {named or 'no DAGs yet'}: {executor}, metastore {started.metastore}")
         for notice in started.notices:
-            self._speaker.notice(notice)
+            self._console.notice(notice)
 
     def on_message(self, text: str) -> None:
         """One line."""
-        self._speaker.note(f"{self._clock():%H:%M:%S} {text}")
+        self._console.note(f"{self._clock():%H:%M:%S} {text}")
 
     def on_event(self, event: Event) -> None:
         """Say what became of runs and backfills; under -v, what the planner decided and why."""
-        if self._speaker.verbosity:
-            for line in self._teller.lines(event.decisions):
+        if self._console.verbosity:
+            for line in self._decision_log.lines(event.decisions):
                 self.on_message(line)
         if event.text:
-            self.on_message(told(event.text))
+            self.on_message(text_of(event.text))
         for verdict in event.applied.judged if event.applied is not None else ():
             inside = f", {verdict.failed_inside.named}" if verdict.failed_inside else ""
             state = state_styled(verdict.state, sys.stderr)

@@ -1,4 +1,4 @@
-"""``tailrace simulate``: histories of the product's own loops in a simulated world, explored, replayed and told."""
+"""``tailrace simulate``: histories of the product's own loops in a simulated world, explored, replayed and shown."""
 
 import os
 import sys
@@ -34,7 +34,7 @@ _WAYS = {
     "scenario": ("preemptions", "crashes", "jobs"),
 }
 _LEGEND_2016 = """\
-One DAG, a → b. A line is one step: its number, the simulated second, who acts, what they ask for, what they are told.
+One DAG, a → b. A line is one step: its number, the simulated second, who acts, what they ask for, what they get.
 The loop of 2016 reads b, then a. When the worker finishes a in between, the loop sees b waiting for an unfinished a,
 and then a finished: nothing left that could run, it thinks.
 """
@@ -43,7 +43,7 @@ and then a finished: nothing left that could run, it thinks.
 @click.command(cls=Command)
 @click.option("--seeds", "count", type=WholeNumber(1), metavar="N", help="Explore N histories.  [default: 200]")
 @click.option("--first", type=WholeNumber(0), default=0, metavar="SEED", help="The first of them.")
-@click.option("--seed", type=WholeNumber(0), metavar="SEED", help="One history, told step by step.")
+@click.option("--seed", type=WholeNumber(0), metavar="SEED", help="One history, shown step by step.")
 @click.option("--trace", metavar="N:N,…", help="With --seed: these choices (place:choice), and else the usual.")
 @click.option(
     "--processes",
@@ -113,11 +113,11 @@ def _refuse_what_is_ignored(context: click.Context) -> None:
 def _one(seed: int, trace: str | None, variant: Canary, worlds: str | None, output: str) -> int:
     chooser = Seeded(seed) if trace is None else Replayed(_choices(trace))
     history = one(WORLDS[worlds or variant.worlds](seed), chooser, variant)
-    speaker = current_console()
+    console = current_console()
     if output == "json":
-        speaker.answer_json({"schema": 1, **_history_json(history, seed)})
+        console.print_json({"schema": 1, **_history_json(history, seed)})
     else:
-        speaker.answer("\n".join(_told(history)))
+        console.print("\n".join(_story_lines(history)))
     return EXIT_CODES[history.judgement]
 
 
@@ -136,7 +136,7 @@ def _choices(text: str) -> Mapping[int, int]:
 
 def _explore(wanted: range, processes: int, variant: Canary, worlds: str | None, output: str) -> int:
     """Stops at the first history that fails, and shortens it."""
-    speaker = current_console()
+    console = current_console()
     judged: Counter[str] = Counter()
     failed: SeedHistory | None = None
     began = time.monotonic()
@@ -146,30 +146,30 @@ def _explore(wanted: range, processes: int, variant: Canary, worlds: str | None,
             failed = found
             break
         if found.seed % _TELL_EVERY == _TELL_EVERY - 1:
-            speaker.note(f"{sum(judged.values()):,} of {len(wanted):,} histories, all well")
+            console.note(f"{sum(judged.values()):,} of {len(wanted):,} histories, all well")
     seconds = time.monotonic() - began
     if failed is None:
         if output == "json":
-            speaker.answer_json({"schema": 1, "variant": variant.name, "histories": dict(judged), "failure": None})
+            console.print_json({"schema": 1, "variant": variant.name, "histories": dict(judged), "failure": None})
         else:
             total = plural(len(wanted), "history", "histories")
-            speaker.answer(f"{total} of {variant.name} in {seconds:.0f} s: all well")
+            console.print(f"{total} of {variant.name} in {seconds:.0f} s: all well")
         return 0
-    speaker.note(f"seed {failed.seed} fails ({failed.history.judgement}); looking for the shortest trace")
+    console.note(f"seed {failed.seed} fails ({failed.history.judgement}); looking for the shortest trace")
     short = shorten(failed.seed, variant, worlds)
     choices = ",".join(f"{place}:{choice}" for place, choice in short.choices)
     if output == "json":
         failure = {**_history_json(short.history, failed.seed), "choices": choices}
-        speaker.answer_json({"schema": 1, "variant": variant.name, "histories": dict(judged), "failure": failure})
+        console.print_json({"schema": 1, "variant": variant.name, "histories": dict(judged), "failure": failure})
         return EXIT_CODES[short.history.judgement]
-    speaker.answer("\n".join(_told(short.history)))
+    console.print("\n".join(_story_lines(short.history)))
     if short.history.choices:
-        speaker.answer("What was unusual:")
-        speaker.answer(bullet_lines(short.history.choices))
+        console.print("What was unusual:")
+        console.print(bullet_lines(short.history.choices))
     option = "" if variant is PRODUCT else f" --canary {variant.name}"
     option += "" if worlds is None else f" --worlds {worlds}"
-    speaker.answer(f"seed {failed.seed} ({counted(judged)} so far); to see it again:")
-    speaker.answer(f"  tailrace simulate --seed {failed.seed} --trace {choices or '0:0'}{option}")
+    console.print(f"seed {failed.seed} ({counted(judged)} so far); to see it again:")
+    console.print(f"  tailrace simulate --seed {failed.seed} --trace {choices or '0:0'}{option}")
     return EXIT_CODES[short.history.judgement]
 
 
@@ -183,8 +183,8 @@ class Bounds(Struct, frozen=True):
     crashes: int
 
     def __str__(self) -> str:
-        said = f"at most {plural(self.preemptions, 'preemption')}"
-        return said + (f" and {plural(self.crashes, 'crash', 'crashes')}" if self.crashes else "")
+        text = f"at most {plural(self.preemptions, 'preemption')}"
+        return text + (f" and {plural(self.crashes, 'crash', 'crashes')}" if self.crashes else "")
 
 
 def _scenario_2016(world: Scenario, bounds: Bounds, output: str) -> int:
@@ -192,13 +192,13 @@ def _scenario_2016(world: Scenario, bounds: Bounds, output: str) -> int:
     canary = CANARIES[_NON_ATOMIC]
     hunt = Search(max(bounds.preemptions, 2), 0)
     caught = next((each for each in every(linear(), hunt, canary) if each.judgement is not Judgement.WELL), None)
-    speaker = current_console()
+    console = current_console()
     if output != "json":
-        speaker.answer(_LEGEND_2016)
-        speaker.answer(styled("The loop of 2016: it reads one task instance at a time.", sys.stdout, bold=True))
-        speaker.answer("\n".join(_told(caught)) if caught else "it was not caught: the simulator proves nothing")
-        speaker.answer("")
-        speaker.answer(styled("Tailrace in the same world: one snapshot per decision.", sys.stdout, bold=True))
+        console.print(_LEGEND_2016)
+        console.print(styled("The loop of 2016: it reads one task instance at a time.", sys.stdout, bold=True))
+        console.print("\n".join(_story_lines(caught)) if caught else "it was not caught: the simulator proves nothing")
+        console.print("")
+        console.print(styled("Tailrace in the same world: one snapshot per decision.", sys.stdout, bold=True))
     judged: Counter[str] = Counter()
     sample: History | None = None
     broken: History | None = None
@@ -212,7 +212,7 @@ def _scenario_2016(world: Scenario, bounds: Bounds, output: str) -> int:
             break
     shown = broken or (sample and one(world, Replayed(whole(sample.trace), merges=True)))  # to its end, joined or not
     if output == "json":
-        speaker.answer_json(
+        console.print_json(
             {
                 "schema": 1,
                 "scenario": "2016",
@@ -225,10 +225,10 @@ def _scenario_2016(world: Scenario, bounds: Bounds, output: str) -> int:
             }
         )
     elif shown is not None:
-        speaker.answer("\n".join(_told(shown)))
+        console.print("\n".join(_story_lines(shown)))
         total = plural(sum(judged.values()), "interleaving")
-        speaker.answer(f"{total} of {plural(len(search.states), 'state')} ({bounds}): {counted(judged)}")
-        speaker.answer("An interleaving that comes to a state another one was in ends there: the rest has been seen.")
+        console.print(f"{total} of {plural(len(search.states), 'state')} ({bounds}): {counted(judged)}")
+        console.print("An interleaving that comes to a state another one was in ends there: the rest has been seen.")
     if broken is not None:
         return EXIT_CODES[broken.judgement]
     if search.trapped():
@@ -247,7 +247,7 @@ def _raced(history: History) -> bool:
 # --- telling -----------------------------------------------------------------------------------------------
 
 
-def _told(history: History) -> list[str]:
+def _story_lines(history: History) -> list[str]:
     """A history step by step, and what was found of it."""
     lines = [f"{number:4}  {line}" for number, line in enumerate(history.story, start=1)]
     ending = f"{history.judgement} after {plural(history.steps, 'step')}, digest {history.digest}"

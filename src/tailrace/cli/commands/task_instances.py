@@ -18,7 +18,7 @@ def list_instances(
         found = views.list_task_instances(stores, views.Wanted(*wanted), states, task_ids)
         empty = stores.existing() is None
     if output == "json":
-        current_console().answer_json(found)
+        current_console().print_json(found)
     elif empty:
         say_empty(stores.settings)
     else:

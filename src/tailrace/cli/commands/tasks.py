@@ -17,4 +17,4 @@ from tailrace.cli.lazy import Lazy, LazyGroup
     },
 )
 def tasks() -> None:
-    """Tasks of a DAG, and what their tries said."""
+    """Tasks of a DAG, and the logs of their tries."""

@@ -4,14 +4,14 @@ from functools import partial
 
 import click
 
-from tailrace.cli.changes import Manner, change, manner_options, range_options
+from tailrace.cli.change_options import ChangeOptions, change, change_options, range_options
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.clearing import ClearRequest
 from tailrace.planning.marking import MarkRequest
 from tailrace.service import commanding
-from tailrace.service.naming import RunsNamed
+from tailrace.service.scopes import RunsNamed
 
 
 @click.command(cls=Command)
@@ -26,7 +26,7 @@ from tailrace.service.naming import RunsNamed
     help="Every task below it too (the default); --only leaves them as they are.",
 )
 @click.option("--only-failed", is_flag=True, help="Of all these only what failed, and what followed from it.")
-@manner_options
+@change_options
 def clear(
     dag_id: str,
     task_id: str,
@@ -46,7 +46,7 @@ def clear(
     """
     request = ClearRequest((task_id,), upstream=upstream, downstream=downstream, only_failed=only_failed)
     named = RunsNamed(dag_id, runs, start, end)
-    return change(partial(commanding.clear, named=named, request=request), Manner(dry_run, yes, output))
+    return change(partial(commanding.clear, named=named, request=request), ChangeOptions(dry_run, yes, output))
 
 
 @click.command(cls=Command)
@@ -57,7 +57,7 @@ def clear(
 @click.option("--state", type=click.Choice(["success", "failed", "skipped"]), required=True, help="The outcome.")
 @click.option("--upstream", is_flag=True, help="Every task above it too.")
 @click.option("--downstream", is_flag=True, help="Every task below it too.")
-@manner_options
+@change_options
 def mark(
     dag_id: str,
     task_id: str,
@@ -77,4 +77,4 @@ def mark(
     """
     request = MarkRequest(TaskInstanceState(state), (task_id,), upstream=upstream, downstream=downstream)
     named = RunsNamed(dag_id, runs, start, end)
-    return change(partial(commanding.mark_tasks, named=named, request=request), Manner(dry_run, yes, output))
+    return change(partial(commanding.mark_tasks, named=named, request=request), ChangeOptions(dry_run, yes, output))

@@ -19,7 +19,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.triggering import interval_for
 from tailrace.service.dagfiles import load_one
-from tailrace.service.dates import parse_moment, show_moment
+from tailrace.service.dates import bound_text, parse_bound
 from tailrace.timetable import intervals_between, zone_named
 
 _FAILED = 1
@@ -45,18 +45,18 @@ def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
     claim = test_claim(spec, task_id, run, datetime.now(UTC))
     timeout = spec.by_id[task_id].execution_timeout
     outcome = run_task_once(path, spec.file, claim, settings.home, timeout, settings.grace_seconds)
-    _tell(claim, outcome)
+    _report(claim, outcome)
     return 0 if outcome.kind in _WELL else _FAILED
 
 
 def test_claim(dag: DagSpec, task_id: str, run: str, now: datetime) -> Claim:
-    """A claim nobody holds: what the task of that run would be told, without any metastore.
+    """A claim nobody holds: what the task of that run would be given, without any metastore.
 
     A date alone means that day's first schedule point; a moment that is no point has the interval it would be
     triggered with.
     """
     _, _, dated = run.rpartition("__")
-    day = parse_moment(dated, zone_named(dag.schedule.timezone))
+    day = parse_bound(dated, zone_named(dag.schedule.timezone))
     points = intervals_between(dag.schedule, dag.start_date, day.earliest, day.latest)
     date = points[0].start if points else day.earliest
     run_type, run_id = RunType.MANUAL, run if "__" in run else run_id_for(RunType.MANUAL, date)
@@ -77,12 +77,12 @@ def test_claim(dag: DagSpec, task_id: str, run: str, now: datetime) -> Claim:
     )
 
 
-def _tell(claim: Claim, outcome: TryOutcome) -> None:
-    speaker = current_console()
-    when = show_moment(claim.logical_date, ZoneInfo("UTC"))
-    summary = f"{claim.task_instance.task_id} @ {when}: {outcome.kind.words}"
+def _report(claim: Claim, outcome: TryOutcome) -> None:
+    console = current_console()
+    when = bound_text(claim.logical_date, ZoneInfo("UTC"))
+    summary = f"{claim.task_instance.task_id} @ {when}: {outcome.kind.text}"
     if outcome.error:
         summary += f": {outcome.error}"
-    speaker.note(f"{summary} (nothing was recorded)")
+    console.note(f"{summary} (nothing was recorded)")
     for key, value in outcome.xcoms.items():
-        speaker.note(visible_line(f"would push {key} = {value!r}"))
+        console.note(visible_line(f"would push {key} = {value!r}"))

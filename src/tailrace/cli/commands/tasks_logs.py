@@ -28,13 +28,13 @@ def logs(dag_id: str, task_id: str, run: str, try_number: int | None) -> None:
 
 def _print(path: Path) -> None:
     """On a terminal, text that cannot steer it; else the bytes as they are: a log may hold anything."""
-    speaker = current_console()
-    speaker.note(f"{path}:")
+    console = current_console()
+    console.note(f"{path}:")
     with path.open("rb") as file:
         pieces = iter(lambda: file.read(_PIECE), b"")
         if sys.stdout.isatty():
             for text in log_text(pieces, colours=has_colour(sys.stdout)):
-                speaker.answer_log(text)
+                console.print_log(text)
         else:
             for piece in pieces:
-                speaker.answer_bytes(piece)
+                console.print_bytes(piece)

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from tailrace.cli.remedies import told
+from tailrace.cli.remedies import text_of
 from tailrace.planning.messages import Message
 
-__all__ = ["lines", "told"]
+__all__ = ["lines", "text_of"]
 
 
 def lines(messages: Iterable[Message]) -> tuple[str, ...]:
     """Each as a person at a terminal reads it."""
-    return tuple(map(told, messages))
+    return tuple(map(text_of, messages))

@@ -1,4 +1,4 @@
-"""Shows what a command of a person changes, asks before it does, and tells what it did: the same for all of them."""
+"""Shows what a command of a person changes, asks before it does, and reports what it did: the same for all of them."""
 
 import sys
 from collections import Counter
@@ -27,7 +27,7 @@ _COLUMNS = (
 )
 
 
-class Manner(Struct, frozen=True):
+class ChangeOptions(Struct, frozen=True):
     """How a command was typed: whether to write, to ask first, and what to print."""
 
     dry_run: bool
@@ -42,7 +42,7 @@ class Done(Protocol):
         """Do it, unless it is only tried."""
 
 
-def manner_options(command: F) -> F:
+def change_options(command: F) -> F:
     """-n, -y and -o, as ``dry_run``, ``yes`` and ``output``."""
     dry = click.option("-n", "--dry-run", is_flag=True, help="Say what would change; write nothing.")
     sure = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -56,44 +56,44 @@ def range_options(command: F) -> F:
     return start(end(command))
 
 
-def change(command: Done, manner: Manner, *, asks: bool = True) -> int:
-    """Show what the command changes, ask if it may, do it, tell what it did. Returns the exit code."""
+def change(command: Done, options: ChangeOptions, *, confirms: bool = True) -> int:
+    """Show what the command changes, ask if it may, do it, report what it did. Returns the exit code."""
     with stores_with() as stores:
         done = command(stores, dry_run=True)
-        if done.writes and not manner.dry_run:
-            if asks and not _sure(done, manner):
+        if done.writes and not options.dry_run:
+            if confirms and not _confirmed(done, options):
                 current_console().note("nothing was changed")
                 return 0
             done = command(stores, dry_run=False)
-    _print(done, manner)
+    _print(done, options)
     return 0
 
 
-def _sure(command: Command, manner: Manner) -> bool:
+def _confirmed(command: Command, options: ChangeOptions) -> bool:
     """Whether the person wants it. Raises CommandError when nobody is there to be asked."""
-    if manner.yes:
+    if options.yes:
         return True
-    if manner.output == "json" or not sys.stdin.isatty():
+    if options.output == "json" or not sys.stdin.isatty():
         raise CommandError(
             f"this would {_summary(command)}; repeat it with -y to do it, or with -n to see what it changes"
         )
     show_table(_COLUMNS, _rows(command), empty="")
-    words = _summary(command)
-    return click.confirm(f"{words[:1].upper()}{words[1:]}?", err=True)
+    text = _summary(command)
+    return click.confirm(f"{text[:1].upper()}{text[1:]}?", err=True)
 
 
-def _print(command: Command, manner: Manner) -> None:
-    speaker = current_console()
-    if manner.output == "json":
-        speaker.answer_json(command)
+def _print(command: Command, options: ChangeOptions) -> None:
+    console = current_console()
+    if options.output == "json":
+        console.print_json(command)
         return
     if command.writes:
         rows = _rows(command)
-        if manner.dry_run or manner.yes or not rows:
+        if options.dry_run or options.yes or not rows:
             show_table(_COLUMNS, rows, empty="")
-        speaker.note(f"would {_summary(command)}" if manner.dry_run else f"done: {_summary(command)}")
+        console.note(f"would {_summary(command)}" if options.dry_run else f"done: {_summary(command)}")
     for notice in command.notices:
-        speaker.note(notice)
+        console.note(notice)
 
 
 def _summary(command: Command) -> str:

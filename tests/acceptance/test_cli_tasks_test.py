@@ -84,7 +84,7 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_timeout_ends_the_whole_group_in_the_words_of_a_real_try(tailrace: Run, here: Path) -> None:
+def test_a_timeout_ends_the_whole_group_with_the_message_of_a_real_try(tailrace: Run, here: Path) -> None:
     began = time.monotonic()
     done = tailrace("tasks", "test", "d", "late", "2024-01-01")
     assert done.returncode == 1

@@ -6,10 +6,10 @@ from tailrace.authoring.loading import bundled_examples_path
 from tailrace.errors import AuthoringError
 from tailrace.execution.loading_process import LoadReport
 from tailrace.model.spec import DagSpec
-from tailrace.model.suggestions import did_you_mean, in_words
+from tailrace.model.suggestions import did_you_mean, joined
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
 
-_FEW = 8  # so many names are all said
+_FEW = 8  # so many names are all listed
 
 
 def find_dag(report: LoadReport, dag_id: str, path: Path) -> DagSpec:
@@ -28,12 +28,12 @@ def find_dag(report: LoadReport, dag_id: str, path: Path) -> DagSpec:
 
 
 def with_mistakes(report: LoadReport) -> Advised | None:
-    """Which files have mistakes, if any, and what tells them."""
+    """Which files have mistakes, if any, and which command lists them."""
     broken = sorted({mistake.file for mistake in report.mistakes})
     if not broken:
         return None
     have = "has" if len(broken) == 1 else "have"
-    return Advised((f"{in_words(broken)} {have} mistakes (", Remedy(Action.CHECK_DAGS), " tells them)"))
+    return Advised((f"{joined(broken)} {have} mistakes (", Remedy(Action.CHECK_DAGS), " lists them)"))
 
 
 def _hint(dag_id: str, known: list[str]) -> tuple[str | Remedy, ...]:
@@ -43,5 +43,5 @@ def _hint(dag_id: str, known: list[str]) -> tuple[str | Remedy, ...]:
     if not known:
         return ("; ", Remedy(Action.WRITE_FIRST_DAG), " writes a first one")
     if len(known) <= _FEW:
-        return (f"; there are {in_words(known)}",)
+        return (f"; there are {joined(known)}",)
     return ("; ", Remedy(Action.LIST_DAGS), " lists what there is")

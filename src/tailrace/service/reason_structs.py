@@ -56,7 +56,7 @@ class Release(Struct, frozen=True):
 
 def sentences(messages: Iterable[Message], typed: Typed) -> tuple[str, ...]:
     """What people read of them."""
-    return tuple(message.told(typed) for message in messages)
+    return tuple(message.render(typed) for message in messages)
 
 
 def coded(messages: Iterable[Message]) -> tuple[Coded, ...]:
@@ -77,7 +77,7 @@ def plain_notices(texts: Iterable[str]) -> tuple[Message, ...]:
 def blocked_of(blocker: Blocker, typed: Typed) -> Blocked:
     """A blocked task instance as it is shown."""
     reasons = tuple(
-        Reason(why.dependency, why.reason.told(typed), why.reason.code, why.reason.fields) for why in blocker.reasons
+        Reason(why.dependency, why.reason.render(typed), why.reason.code, why.reason.fields) for why in blocker.reasons
     )
     return Blocked(blocker.key, str(blocker.state), reasons)
 
@@ -85,7 +85,7 @@ def blocked_of(blocker: Blocker, typed: Typed) -> Blocked:
 def met_of(status: DependencyStatus, typed: Typed) -> Met:
     """A dependency as it is shown."""
     why = status.reason
-    return Met(status.dependency, status.passed, why.told(typed), why.code, why.fields)
+    return Met(status.dependency, status.passed, why.render(typed), why.code, why.fields)
 
 
 def release_of(release: Message | None, typed: Typed) -> Release | None:
@@ -94,4 +94,4 @@ def release_of(release: Message | None, typed: Typed) -> Release | None:
         return None
     remedy = release.remedy
     command = None if remedy is None else typed(remedy)
-    return Release(release.told(typed), command, release.code, release.fields, remedy)
+    return Release(release.render(typed), command, release.code, release.fields, remedy)

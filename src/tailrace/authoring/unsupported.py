@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Never, TypeAlias
 from msgspec import Struct
 
 
-class Lacking(Struct, frozen=True):
+class Unsupported(Struct, frozen=True):
     """An argument that is not there. ``instead`` says what would be missed and what to do; empty: nothing would.
 
     ``nothing`` are the values that ask for nothing; ``asks`` decides about others, where it depends on what else is
@@ -30,14 +30,14 @@ class Judged(Struct, frozen=True):
     has_no_effect: bool = False
 
 
-def judge(table: Mapping[str, Lacking], name: str, given: Mapping[str, Any]) -> Judged:
+def judge(table: Mapping[str, Unsupported], name: str, given: Mapping[str, Any]) -> Judged:
     """What to say about an argument of the table, given with these others."""
-    lacking, value = table[name], given[name]
-    if any(value is each or (type(value) is type(each) and value == each) for each in lacking.nothing):
+    unsupported, value = table[name], given[name]
+    if any(value is each or (type(value) is type(each) and value == each) for each in unsupported.nothing):
         return Judged()
-    if not lacking.instead or not lacking.asks(given):
+    if not unsupported.instead or not unsupported.asks(given):
         return Judged(has_no_effect=True)
-    return Judged(f"{name} {lacking.instead}")
+    return Judged(f"{name} {unsupported.instead}")
 
 
 def _sends(given: Mapping[str, Any]) -> bool:
@@ -45,7 +45,7 @@ def _sends(given: Mapping[str, Any]) -> bool:
     return any(given.get(name, True) is not False for name in ("email_on_failure", "email_on_retry"))
 
 
-EMAIL = Lacking(
+EMAIL = Unsupported(
     "gets no e-mail yet; leave it out, or say email_on_failure=False, email_on_retry=False", (None, "", [], ()), _sends
 )
 
@@ -54,19 +54,19 @@ Off: TypeAlias = Literal[False] | None
 NoDict: TypeAlias = Mapping[str, Never] | None
 NoList: TypeAlias = Sequence[Never] | None
 
-DOCUMENTATION = Lacking(nothing=(None, ""))
-NotCalled: TypeAlias = Annotated[NoList, Lacking("is not called yet; leave it out", (None, [], ()))]
-NotSent: TypeAlias = Annotated[Off, Lacking("sends no e-mail yet; say False, or leave it out", (None, False))]
-NotNative: TypeAlias = Annotated[Off, Lacking("is not there yet: a template gives text", (None, False))]
+DOCUMENTATION = Unsupported(nothing=(None, ""))
+NotCalled: TypeAlias = Annotated[NoList, Unsupported("is not called yet; leave it out", (None, [], ()))]
+NotSent: TypeAlias = Annotated[Off, Unsupported("sends no e-mail yet; say False, or leave it out", (None, False))]
+NotNative: TypeAlias = Annotated[Off, Unsupported("is not there yet: a template gives text", (None, False))]
 NoTeardown: TypeAlias = Annotated[
-    Off, Lacking("is not there yet; use trigger_rule='all_done' for what cleans up", (None, False))
+    Off, Unsupported("is not there yet; use trigger_rule='all_done' for what cleans up", (None, False))
 ]
 NoParams: TypeAlias = Annotated[
-    NoDict, Lacking("are not there yet; give values with --conf and read {{ dag_run.conf }}", (None, {}))
+    NoDict, Unsupported("are not there yet; give values with --conf and read {{ dag_run.conf }}", (None, {}))
 ]
 
 #: Kept, and without effect.
-Text: TypeAlias = Annotated[str | None, Lacking()]
-Flag: TypeAlias = Annotated[bool | None, Lacking()]
-Items: TypeAlias = Annotated[Any, Lacking(nothing=(None, []))]
-Dict: TypeAlias = Annotated[Mapping[str, Any] | None, Lacking(nothing=(None, {}))]
+Text: TypeAlias = Annotated[str | None, Unsupported()]
+Flag: TypeAlias = Annotated[bool | None, Unsupported()]
+Items: TypeAlias = Annotated[Any, Unsupported(nothing=(None, []))]
+Dict: TypeAlias = Annotated[Mapping[str, Any] | None, Unsupported(nothing=(None, {}))]

@@ -9,7 +9,7 @@ from tests.unit.runtime.test_passwords import addresses, is_said
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_no_command_says_it(
+def test_no_command_prints_it(
     part: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """One address in sixteen, by variable and by file, through commands that show, reach for and fail at it."""

@@ -8,10 +8,10 @@ from tailrace.errors import CommandError
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.lists import RunFound
 from tailrace.model.spec import DagSpec
-from tailrace.model.suggestions import did_you_mean, in_words
+from tailrace.model.suggestions import did_you_mean, joined
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
-from tailrace.service.dates import parse_moment, run_reference
+from tailrace.service.dates import parse_bound, run_reference
 from tailrace.timetable import zone_named
 
 _MOST_NAMED = 4
@@ -51,7 +51,7 @@ def find_run(metastore: Metastore | None, dag_id: str, text: str) -> RunFound:
         lists = Remedy(Action.LIST_RUNS, dag_id=dag_id)
         raise Refused(Advised((f"no run {text} of {dag_id}; ", lists, " lists its runs")))
     if len(found) > 1:
-        names = in_words([run.run_id for run in found[:_MOST_NAMED]] + ["more"] * (len(found) > _MOST_NAMED))
+        names = joined([run.run_id for run in found[:_MOST_NAMED]] + ["more"] * (len(found) > _MOST_NAMED))
         raise CommandError(f"{text} is the day of several runs of {dag_id}: {names}; name one of them")
     return found[0]
 
@@ -91,5 +91,5 @@ def range_of(dag: DagSpec | None, start: str | None, end: str | None) -> tuple[d
 def _bound(text: str | None, zone: tzinfo) -> tuple[datetime, datetime] | None:
     if text is None:
         return None
-    moment = parse_moment(text, zone)
+    moment = parse_bound(text, zone)
     return moment.earliest, moment.latest

@@ -34,7 +34,7 @@ class Ledger:
         return [(line[1], int(line[2])) for line in self.lines() if line[0] == word]
 
 
-def answering(ledger: Ledger, perform_own: Callable[[Effect[Any]], Any]) -> Callable[[Effect[Any]], Any]:
+def with_ledger(ledger: Ledger, perform_own: Callable[[Effect[Any]], Any]) -> Callable[[Effect[Any]], Any]:
     """Performs a worker loop's effects: those of a metastore on the spot, the others by ``perform_own``."""
     offered: list[Submission] = []
 
@@ -65,7 +65,7 @@ class Working:
     lease_seconds: float = 15.0
 
     def __call__(self, channel: WorkerChannel) -> None:
-        perform = answering(self.ledger, channel.perform)
+        perform = with_ledger(self.ledger, channel.perform)
         loop = worker_loop(self.lease_seconds)
         answer: Any = None
         while True:
