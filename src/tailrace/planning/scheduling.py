@@ -25,6 +25,26 @@ def due_runs(dag: DagSpec, facts: ScheduleFacts, now: datetime) -> DueRuns | Non
     return DueRuns(dag, intervals, facts.until) if intervals else None
 
 
+def next_run(dag: DagSpec, facts: ScheduleFacts, now: datetime) -> DataInterval | None:
+    """The interval of the next run that the schedule creates, at its end or, if that has passed, at once.
+
+    None for a DAG that is paused, has no schedule, or whose schedule has come to its end.
+    """
+    if due := due_runs(dag, facts, now):
+        return due.intervals[0]
+    if facts.paused or dag.schedule.kind is ScheduleKind.NONE:
+        return None
+    latest = _latest(dag, now)
+    behind = (facts.until, None if latest is None else latest.start, _from_start(dag))
+    after = max((moment for moment in behind if moment is not None), default=now)
+    found = next(intervals_after(dag.schedule, dag.start_date, after), None)
+    return None if found is None or (dag.end_date is not None and found.start > dag.end_date) else found
+
+
+def _from_start(dag: DagSpec) -> datetime | None:
+    return None if dag.start_date is None else just_before(dag.start_date)
+
+
 def _due(dag: DagSpec, until: datetime | None, now: datetime) -> Iterator[DataInterval]:
     """Every interval that is due, oldest first."""
     for interval in _ended(dag, until, now):
@@ -34,8 +54,7 @@ def _due(dag: DagSpec, until: datetime | None, now: datetime) -> Iterator[DataIn
 
 
 def _ended(dag: DagSpec, until: datetime | None, now: datetime) -> Iterable[DataInterval]:
-    from_start = None if dag.start_date is None else just_before(dag.start_date)
-    after = max((moment for moment in (until, from_start) if moment is not None), default=None)
+    after = max((moment for moment in (until, _from_start(dag)) if moment is not None), default=None)
     if not dag.catchup or after is None:
         latest = _latest(dag, now)
         return () if latest is None or (after is not None and latest.start <= after) else (latest,)

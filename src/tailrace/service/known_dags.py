@@ -7,15 +7,17 @@ import hashlib
 import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from tailrace.authoring.dag_files import Unreadable, find_dag_files, read_source
 from tailrace.errors import EnvironmentBroken
 from tailrace.model.plain_text import on_one_line
 from tailrace.model.spec import DagSpec
+from tailrace.planning.schedules import ScheduleFacts
 from tailrace.runtime.settings import Settings
 from tailrace.service.dagfiles import load, load_one
 
@@ -30,16 +32,24 @@ class ShownDags(Struct, frozen=True):
 
     specs: tuple[DagSpec, ...]
     notices: tuple[str, ...] = ()
+    schedules: Mapping[str, ScheduleFacts] = field(default_factory=lambda: MappingProxyType({}))  # of those loaded once
+
+    def schedule_of(self, spec: DagSpec, settings: Settings) -> ScheduleFacts:
+        """How far a DAG's schedule has come; one that was never loaded begins paused where that is asked for."""
+        paused = spec.paused_at_creation
+        begins = ScheduleFacts(settings.dags_are_paused_at_creation if paused is None else paused)
+        return self.schedules.get(spec.dag_id, begins)
 
 
 def list_dags(settings: Settings, notify: _Told) -> ShownDags | None:
     """The DAGs of the settings' files; None where there are neither files nor DAGs that were loaded from there."""
     path, known = settings.dags, _known(settings)
+    schedules = {dag_id: each.schedule for dag_id, each in known.items()}
     here = {dag_id: each for dag_id, each in known.items() if _is_in(each.spec.file, path)}
     if here and (not path.exists() or _unchanged(path, here)):
         gone = "" if path.exists() else f"{on_one_line(path)} does not exist: "
         specs = tuple(each.spec for _, each in sorted(here.items()))
-        return ShownDags(specs, (f"{gone}shown as loaded, the last of them at {_moment(here)}",))
+        return ShownDags(specs, (f"{gone}shown as loaded, the last of them at {_moment(here)}",), schedules)
     loaded = load(settings, notify)
     if loaded is None:
         return None
@@ -48,7 +58,7 @@ def list_dags(settings: Settings, notify: _Told) -> ShownDags | None:
     notices = (*map(str, loaded.mistakes), *loaded.notices)
     if other:
         notices += (f"{', '.join(other)}: shown as in the files now, which differ from what was loaded last",)
-    return ShownDags(specs, notices)
+    return ShownDags(specs, notices, schedules)
 
 
 def show_dag(dag_id: str, settings: Settings, notify: _Told) -> ShownDags:

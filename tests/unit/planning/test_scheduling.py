@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.planning.schedules import ScheduleFacts
-from tailrace.planning.scheduling import MOST_DUE, due_runs
+from tailrace.planning.scheduling import MOST_DUE, due_runs, next_run
 from tests.unit.planning.builders import dag
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
@@ -116,3 +116,31 @@ def test_a_start_date_at_an_end_of_the_calendar_stops_no_scheduler(start: dateti
     for kind, text in ((ScheduleKind.CRON, "0 0 * * *"), (ScheduleKind.INTERVAL, "60.0"), (ScheduleKind.ONCE, "")):
         spec = replace(daily(catchup=catchup), schedule=Schedule(kind, text, zone), start_date=start)
         due_runs(spec, ScheduleFacts(), FIRST)
+
+
+@pytest.mark.parametrize("catchup", [True, False])
+@pytest.mark.parametrize("start", [None, FIRST, FIRST + 5 * DAY, FIRST + 40 * DAY])
+@pytest.mark.parametrize("until", [None, FIRST + 2 * DAY, FIRST + 11 * DAY])
+@pytest.mark.parametrize("schedule", [DAILY, Schedule(ScheduleKind.INTERVAL, "7200.0"), Schedule(ScheduleKind.ONCE)])
+def test_the_next_run_is_the_one_that_is_due_next(
+    catchup: bool, start: datetime | None, until: datetime | None, schedule: Schedule
+) -> None:
+    spec = replace(daily(catchup=catchup), start_date=start, schedule=schedule)
+    facts, now = ScheduleFacts(until=until), FIRST + 12 * DAY + timedelta(minutes=90)
+    found, due = next_run(spec, facts, now), due_runs(spec, facts, now)
+    if due is not None:
+        assert found == due.intervals[0] and found.end <= now
+        return
+    if found is None:
+        assert schedule.kind is ScheduleKind.ONCE
+        return
+    assert due_runs(spec, facts, found.end - timedelta(microseconds=1)) is None
+    then = due_runs(spec, facts, max(found.end, now))
+    assert then is not None and then.intervals[0] == found
+
+
+def test_there_is_no_next_run_of_what_is_paused_or_has_ended() -> None:
+    assert next_run(daily(), ScheduleFacts(paused=True), FIRST + 3 * DAY) is None
+    assert next_run(replace(daily(), schedule=Schedule(ScheduleKind.NONE)), ScheduleFacts(), FIRST + 3 * DAY) is None
+    ended = daily(end_date=FIRST + DAY)
+    assert next_run(ended, ScheduleFacts(until=FIRST + DAY), FIRST + 9 * DAY) is None

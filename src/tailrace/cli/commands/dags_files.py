@@ -1,6 +1,6 @@
 """``tailrace dags list|show|check``: what is in the DAG files, or was when they were loaded."""
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import click
@@ -11,7 +11,9 @@ from tailrace.cli.options import dag_argument, dags_option, output_option, setti
 from tailrace.cli.tables import Column, show_table
 from tailrace.cli.tree import task_tree
 from tailrace.execution.loading_process import LoadReport
+from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
+from tailrace.planning.scheduling import next_run
 from tailrace.runtime.settings import Settings
 from tailrace.service.dagfiles import load
 from tailrace.service.dates import bound_text
@@ -19,24 +21,39 @@ from tailrace.service.known_dags import list_dags, show_dag
 from tailrace.timetable import zone_named
 
 _MISTAKEN = 2
+_COLUMNS = (
+    Column("dag_id"),
+    Column("schedule"),
+    Column("paused"),
+    Column("next run"),
+    Column("tasks", number=True),
+    Column("file"),
+)
 
 
 @click.command("list", cls=Command)
 @dags_option
 @output_option
 def list_(dags: Path | None, output: str) -> int:
-    """List the DAGs in the DAG files. Files with mistakes are named on stderr; the others still count."""
+    """List the DAGs in the DAG files: schedule, whether paused, and when the next run is created (UTC).
+
+    Files with mistakes are named on stderr; the others still count.
+    """
     settings, console = settings_with(dags=dags), current_console()
     shown = list_dags(settings, console.notice)
     if shown is None:
         _say_none(settings)
-    specs = () if shown is None else shown.specs
+    now, listed = datetime.now(UTC), []
+    if shown is not None:
+        for spec in shown.specs:
+            facts = shown.schedule_of(spec, settings)
+            listed.append((spec, facts.paused, next_run(spec, facts, now)))
     if output == "json":
-        current_console().print_json([_dag_json(spec) for spec in specs])
+        current_console().print_json(
+            [{**_dag_json(spec), "paused": paused, "next_run": _run_json(run)} for spec, paused, run in listed]
+        )
     else:
-        columns = (Column("dag_id"), Column("schedule"), Column("tasks", number=True), Column("file"))
-        rows = [(spec.dag_id, schedule_text(spec.schedule), str(len(spec.tasks)), spec.file) for spec in specs]
-        show_table(columns, rows, empty="no DAGs")
+        show_table(_COLUMNS, [_row(spec, paused, run, now) for spec, paused, run in listed], empty="no DAGs")
     for notice in () if shown is None else shown.notices:
         console.notice(notice)
     return 0
@@ -135,6 +152,17 @@ def schedule_text(schedule: Schedule) -> str:
         case ScheduleKind.CRON:
             zone = "" if schedule.timezone == "UTC" else f" {schedule.timezone}"
             return f"{schedule.expression}{zone}"
+
+
+def _row(spec: DagSpec, paused: bool, run: DataInterval | None, now: datetime) -> tuple[str, ...]:
+    due = "" if run is None else "now" if run.end <= now else f"{run.end:%Y-%m-%d %H:%M}"
+    state = "paused" if paused else ""
+    return (spec.dag_id, schedule_text(spec.schedule), state, due, str(len(spec.tasks)), spec.file)
+
+
+def _run_json(run: DataInterval | None) -> dict[str, object] | None:
+    """``at`` is when it is created."""
+    return None if run is None else {"logical_date": run.start, "data_interval": (run.start, run.end), "at": run.end}
 
 
 def _dag_json(spec: DagSpec) -> dict[str, object]:

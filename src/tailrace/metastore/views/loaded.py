@@ -7,24 +7,34 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Select, bindparam, select
 
-from tailrace.metastore.db.tables import dag_version, loaded_dag
+from tailrace.metastore.db.tables import dag, dag_version, loaded_dag
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.spec import DagSpec
+from tailrace.planning.schedules import ScheduleFacts
 
 _LOADED: Select[Any] = (
-    select(dag_version.c.spec, loaded_dag.c.file, loaded_dag.c.code_hash, loaded_dag.c.loaded_at)
+    select(
+        dag_version.c.spec,
+        loaded_dag.c.file,
+        loaded_dag.c.code_hash,
+        loaded_dag.c.loaded_at,
+        dag.c.paused,
+        dag.c.scheduled_until,
+    )
     .join(loaded_dag, loaded_dag.c.dag_version_id == dag_version.c.id)
+    .outerjoin(dag, dag.c.dag_id == loaded_dag.c.dag_id)
     .order_by(loaded_dag.c.dag_id)
 )
 _OF_ONE = select(loaded_dag.c.dag_version_id).where(loaded_dag.c.dag_id == bindparam("dag_id"))
 
 
 class LoadedDag(Struct, frozen=True):
-    """A DAG as its file was loaded last."""
+    """A DAG as its file was loaded last, and how far its schedule has come."""
 
     spec: DagSpec
     loaded_at: datetime
+    schedule: ScheduleFacts = ScheduleFacts()
 
 
 def loaded_dags(tx: Transaction) -> tuple[LoadedDag, ...]:
@@ -39,4 +49,5 @@ def loaded_structure(tx: Transaction, dag_id: str) -> int | None:
 
 
 def _loaded(row: Any) -> LoadedDag:
-    return LoadedDag(replace(spec_from(row.spec), file=row.file, code_hash=row.code_hash), row.loaded_at)
+    spec = replace(spec_from(row.spec), file=row.file, code_hash=row.code_hash)
+    return LoadedDag(spec, row.loaded_at, ScheduleFacts(bool(row.paused), row.scheduled_until))
