@@ -4,7 +4,7 @@ Reprocessing is decided here, per task instance, and stored with the run: what h
 turn changes nothing about it. In-flight work is awaited, never reset.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -33,7 +33,7 @@ from tailrace.planning.refusals import (
     PoolUnknown,
     TaskTooLarge,
 )
-from tailrace.planning.snapshot import RunOptions, RunView
+from tailrace.planning.snapshot import RunOptions, RunView, TaskInstanceView
 
 _FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 
@@ -119,8 +119,15 @@ def _gives_something(request: BackfillRequest, date: DatePlan, run: RunView) -> 
 
 def _to_run(dag: DagSpec, run: RunView, clear: Iterable[str]) -> int:
     """Task instances that are not finished, or will not be once these tasks are cleared."""
-    finished = {ti.task_id for ti in run.task_instances if ti.state in FINISHED} - set(clear)
-    return sum(task.task_id not in finished for task in dag.tasks)
+    again = frozenset(clear)
+    there = {ti.task_id for ti in run.task_instances}
+    unfinished = sum(ti.task_id in dag.by_id and _runs(ti, again) for ti in run.task_instances)
+    return unfinished + sum(task.task_id not in there for task in dag.tasks)
+
+
+def _runs(ti: TaskInstanceView, again: Container[str]) -> bool:
+    """Whether it has no outcome, or none any more once these tasks are cleared."""
+    return ti.state not in FINISHED or ti.task_id in again
 
 
 def _to_do(dag: DagSpec, reprocess: Reprocess, run: RunView) -> tuple[tuple[str, ...], int]:
@@ -130,7 +137,9 @@ def _to_do(dag: DagSpec, reprocess: Reprocess, run: RunView) -> tuple[tuple[str,
         return (), 0  # never activated: everything is still to do, nothing to clear
     missing = sum(task.task_id not in known for task in dag.tasks)
     missing += sum(ti.state in IDLE and ti.task_id in dag.by_id for ti in run.task_instances)
-    back = {ti.task_id for ti in run.task_instances if ti.state is TaskInstanceState.REMOVED}
+    # A mapped task that has fewer instances by now is there all the same.
+    there = {ti.task_id for ti in run.task_instances if ti.state is not TaskInstanceState.REMOVED}
+    back = known - there
     if reprocess is Reprocess.ALL:
         again = known
     elif reprocess is Reprocess.FAILED:
