@@ -8,7 +8,6 @@ anew, and instances that have no place any more are *removed*.
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from math import prod
-from typing import Protocol, TypeVar
 
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import MOST_INSTANCES, DagSpec, TaskSpec, XComRef
@@ -25,27 +24,7 @@ _State = TaskInstanceState
 _BAD = (_State.FAILED, _State.UPSTREAM_FAILED, _State.REMOVED)
 
 
-class _Instance(Protocol):
-    """What of a task instance says whether its task's number of instances stands."""
-
-    @property
-    def state(self) -> TaskInstanceState:
-        """Its state."""
-
-    @property
-    def map_index(self) -> int:
-        """Its index."""
-
-    @property
-    def cause(self) -> str:
-        """Why it has that state."""
-
-    @property
-    def stopping_to(self) -> TaskInstanceState | None:
-        """Where it ends, while it is stopping."""
-
-
-def is_expanded(instances: Iterable[_Instance], *, mapped: bool) -> bool:
+def is_expanded(instances: Iterable[TaskInstanceView], *, mapped: bool) -> bool:
     """Whether the number of a task's instances stands: one of them has begun, has ended, or was told to begin.
 
     Of a task that is not ``mapped`` (any more): whether it must be left with what it was expanded into.
@@ -53,7 +32,7 @@ def is_expanded(instances: Iterable[_Instance], *, mapped: bool) -> bool:
     return any(_stands(each, mapped=mapped) for each in instances)
 
 
-def _stands(instance: _Instance, *, mapped: bool) -> bool:
+def _stands(instance: TaskInstanceView, *, mapped: bool) -> bool:
     state = instance.state
     if state is _State.REMOVED:
         return False
@@ -64,29 +43,16 @@ def _stands(instance: _Instance, *, mapped: bool) -> bool:
     return state is not _State.NONE or not mapped or instance.cause == Cause.EXPANDED
 
 
-class _Row(_Instance, Protocol):
-    """A task instance by its row."""
-
-    @property
-    def id(self) -> int:
-        """Its row."""
-
-    @property
-    def task_id(self) -> str:
-        """Its task."""
-
-
-R = TypeVar("R", bound=_Row)
-
-
-def told_anew(dag: DagSpec, instances: Iterable[R], cleared: Mapping[int, str], whole: Container[str]) -> Iterator[R]:
+def told_anew(
+    dag: DagSpec, instances: Iterable[TaskInstanceView], cleared: Mapping[int, str], whole: Container[str]
+) -> Iterator[TaskInstanceView]:
     """Those that have not begun, and whose task is to be expanded anew once these are ``cleared`` (tasks by row).
 
     That is so where what it is expanded over was cleared, or the task as a ``whole``, and nothing of it has begun.
     """
     if not dag.mapped:
         return
-    by_task: dict[str, list[R]] = {}
+    by_task: dict[str, list[TaskInstanceView]] = {}
     for each in instances:
         by_task.setdefault(each.task_id, []).append(each)
     touched = set(cleared.values())

@@ -12,7 +12,7 @@ from tailrace.effects.results import Stale, StaleKind
 from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import dag_run, job
 from tailrace.metastore.plans.locking import LockedRun, Workspace
-from tailrace.metastore.plans.rows import RUN_STATES, STATES, job_alive
+from tailrace.metastore.plans.rows import CAUSES, RUN_STATES, STATES, job_alive
 from tailrace.metastore.writes.runs import RunStep, put_back_runs, start_runs
 from tailrace.metastore.writes.task_instances import StateChange, change_states, insert_task_instances
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
@@ -186,7 +186,7 @@ def _view(columns: Mapping[str, Any]) -> TaskInstanceView:
         state,
         columns["map_index"],
         stopping_to=None if stopping_to is None else STATES[stopping_to],
-        cause=columns["cause"],
+        cause=CAUSES[columns["cause"]],
     )
 
 
