@@ -109,6 +109,9 @@ def check_told(replay: Replay, row: HistoryRecord, structure: Structure) -> Iter
     if (structure.tasks[task_id].mapped_over is not None or index != UNMAPPED) and told is None:
         yield _found("expansion", row, "queued, and it was never told how many instances its task has")
     elif told is not None:
+        mapped = structure.tasks[task_id].mapped_over is not None
+        if not any(_stands(each, place, mapped=mapped) for place, each in run.by_index(task_id).items()):
+            yield _found("expansion", row, "queued although its task is to be expanded anew")
         yield from _all_there(run, row, task_id)
 
 

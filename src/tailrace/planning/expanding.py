@@ -8,6 +8,7 @@ anew, and instances that have no place any more are *removed*.
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from math import prod
+from typing import TypeAlias
 
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import MOST_INSTANCES, DagSpec, TaskSpec, XComRef
@@ -21,6 +22,8 @@ from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Expan
 from tailrace.planning.snapshot import StoredLength, TaskInstanceView
 
 _State = TaskInstanceState
+#: A length; or the state that decides instead, or what is wrong with it; None: it has not been read yet.
+_Length: TypeAlias = int | TaskInstanceState | str | None
 _BAD = (_State.FAILED, _State.UPSTREAM_FAILED, _State.REMOVED)
 
 
@@ -112,6 +115,8 @@ class Expanding:
             self._doomed = any(each.id in board.doomed for each in unfinished)
             return reasons.SourcesUnfinished(tuple(dict.fromkeys(each.task_id for each in unfinished)))
         lengths = tuple(_length(board, each) for each in task.mapped_over or ())
+        if None in lengths and not any(isinstance(each, TaskInstanceState) for each in lengths):
+            return reasons.SourcesUnfinished(tuple(sources))  # one has ended in this very step: the next one counts
         count, after, reason = _count(task, lengths)
         versions, looked_back = self._leans_on
         told = Expansion(
@@ -137,8 +142,8 @@ def _of(board: Board, task_ids: Iterable[str]) -> Iterator[TaskInstanceView]:
     return (each for task_id in task_ids for each in board.by_task.get(task_id, ()))
 
 
-def _length(board: Board, over: XComRef | int) -> int | TaskInstanceState | str:
-    """The length of one thing that a task is expanded over; a state that decides instead, or what is wrong with it."""
+def _length(board: Board, over: XComRef | int) -> _Length:
+    """The length of one thing that a task is expanded over."""
     if isinstance(over, int):
         return over
     found = board.by_task.get(over.task_id, ())
@@ -149,11 +154,11 @@ def _length(board: Board, over: XComRef | int) -> int | TaskInstanceState | str:
         return _State.SKIPPED
     stored = board.run.lengths.get(over)
     if stored is None:
-        return f"XCom {over.key!r} of {over.task_id} is not there"
+        return None
     return f"XCom {over.key!r} of {over.task_id} is {stored.wrong}" if stored.length is None else stored.length
 
 
-def _count(task: TaskSpec, lengths: tuple[int | TaskInstanceState | str, ...]) -> tuple[int, TaskInstanceState, str]:
+def _count(task: TaskSpec, lengths: tuple[_Length, ...]) -> tuple[int, TaskInstanceState, str]:
     """How many instances, what becomes of each (of the only one that stays, where there are none), and why."""
     if task.mapped_over is None:
         return 0, _State.NONE, "the task is not mapped any more"

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tailrace.effects.tries import Json
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec
+from tailrace.model.spec import MOST_INSTANCES, BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import Act, ActKind, random_acts, random_trigger
 
@@ -103,10 +104,23 @@ class Scenario(Struct, frozen=True):
         """Whether all its runs are created by one command: then each date looks at the one before, whoever is when."""
         return len({(command.first, command.days, command.scheduler) for command in self.commands}) == 1
 
-    def ending(self, task_id: str, date: datetime, attempt: int) -> tuple[OutcomeKind, tuple[str, ...] | None]:
-        """How the ``attempt``-th try that is not lost ends, and what a deciding task follows. Always the same."""
-        task = self.dag.by_id[task_id]
-        chooser = random.Random(f"{self.seed} {task_id} {date.isoformat()} {attempt}")
+    def leaves(self, place: str, date: datetime, attempt: int) -> dict[str, Json]:
+        """What the ``attempt``-th try that is not lost leaves, if it succeeds, for mapped tasks to be expanded over."""
+        chooser = random.Random(f"{self.seed} leaves {place} {date.isoformat()} {attempt}")
+        if chooser.random() < 0.06:
+            return {}
+        count = MOST_INSTANCES + 1 if chooser.random() < 0.01 else chooser.choice((0, 1, 2, 2, 3))
+        items: list[Json] = [None] * count
+        value: Json = {str(number): None for number in range(count)} if chooser.random() < 0.2 else items
+        return {"return_value": "no list" if chooser.random() < 0.03 else value}
+
+    def ending(self, place: str, date: datetime, attempt: int) -> tuple[OutcomeKind, tuple[str, ...] | None]:
+        """How the ``attempt``-th try that is not lost ends, and what a deciding task follows. Always the same.
+
+        ``place`` is the task id, with its map index where there is one.
+        """
+        task = self.dag.by_id[place.partition("[")[0]]
+        chooser = random.Random(f"{self.seed} {place} {date.isoformat()} {attempt}")
         draw = chooser.random()
         if task.decides is BranchKind.BRANCH:
             ways = tuple(way for way in task.downstream if chooser.random() < 0.6)
