@@ -22,6 +22,8 @@ SEEDS = 2000
 HOLES = 500
 #: And in those in which tries are lost together.
 ZYGOTES = 200
+#: And in those with mapped tasks.
+MAPPED = 500
 
 
 #: Seeds that once failed, each with what it found.
@@ -83,7 +85,7 @@ def suite() -> Suite:
         if found.history.judgement is not Judgement.WELL:
             suite.failures.append(found)
         suite.add(found.history)
-    for worlds, seeds in (("holes", HOLES), ("zygotes", ZYGOTES)):
+    for worlds, seeds in (("holes", HOLES), ("zygotes", ZYGOTES), ("mapped", MAPPED)):
         for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
             if found.history.judgement is not Judgement.WELL:
                 suite.failures.append(found)
@@ -125,7 +127,7 @@ def test_every_row_of_the_tables_occurs_somewhere(suite: Suite) -> None:
 
 def test_nothing_occurs_that_is_no_row(suite: Suite) -> None:
     created = {step for step in suite.steps if not step[1]}
-    assert {step[4] for step in created} == {"created"}
+    assert {step[4] for step in created} == {"created", "expanded"}
     assert suite.steps - created <= table()
 
 
