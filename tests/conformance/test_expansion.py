@@ -303,6 +303,40 @@ def test_reprocessed_it_is_expanded_anew(world: World) -> None:
     world.sound()
 
 
+def test_only_what_failed_of_it_is_done_again(world: World) -> None:
+    run = Mapped(world)
+    run.leaves([1, 2, 3])
+    run.step()
+    for index in range(3):
+        run.ends("m", index, OutcomeKind.FAILED_FOR_GOOD if index == 1 else OutcomeKind.SUCCESS)
+    for _ in range(2):
+        run.step()
+    assert world.row(dag_run, 1).state == "failed"
+    [date] = world.decide(run.spec, reprocess="failed").dates
+    assert (date.clear, date.to_run) == (("m/1", "z"), 2)
+    run.backfill = world.backfill(run.spec, reprocess="failed")
+    run.job = world.job(run.spec, run.backfill)
+    run.step()
+    assert run.indexes() == {0: "success", 1: "none", 2: "success"}
+    run.ends("m", 1)
+    run.ends("z")
+    run.step()
+    assert world.row(dag_run, 1).state == "success"
+    world.sound()
+
+
+def test_all_of_it_failed_is_the_whole_task(world: World) -> None:
+    run = Mapped(world)
+    run.leaves([1, 2])
+    run.step()
+    for index in range(2):
+        run.ends("m", index, OutcomeKind.FAILED_FOR_GOOD)
+    for _ in range(2):
+        run.step()
+    [date] = world.decide(run.spec, reprocess="failed").dates
+    assert date.clear == ("m", "z")
+
+
 def test_while_an_instance_is_stopping_nothing_of_it_begins(world: World) -> None:
     run = Mapped(world)
     run.leaves([1, 2, 3])
@@ -357,8 +391,8 @@ def test_an_index_that_is_not_there_is_refused_with_those_that_are(world: World)
     assert refused("m", 0).endswith("has no map index 0: it has one instance only, which is not mapped, or not yet")
     run.leaves([1, 2, 3])
     run.step()
-    assert refused("m", 3).endswith("has no map index 3: it has map index 0 to 2")
-    assert refused("m", UNMAPPED).endswith("it has map index 0 to 2")
+    assert refused("m", 3).endswith("has no map index 3: it has map indexes 0 to 2")
+    assert refused("m", UNMAPPED).endswith("it has map indexes 0 to 2")
     assert "is not mapped" in refused("a", 0)
     world.clear("a")
     assert "until it is expanded anew" in refused("m", 0)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from tailrace.audit.records import DELETED_POOL, Blocked, Expanded, HistoryRecord, Recorded, RunRecord, Violation
 from tailrace.audit.structure import Structure
-from tailrace.model.keys import UNMAPPED, index_suffix
+from tailrace.model.keys import UNMAPPED, index_suffix, task_to_clear
 from tailrace.model.states import CLOSED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 
@@ -236,7 +236,8 @@ class Replay:
             run.ignores_past = evidence is not None and evidence.ignores_past
         run.live = run.live or (evidence is not None and evidence.live)
         if row.cause == Cause.REPROCESS:
-            run.to_clear = () if evidence is None else evidence.clear or ()
+            stored = () if evidence is None else evidence.clear or ()
+            run.to_clear = tuple(map(task_to_clear, stored))
         elif row.cause == Cause.ACTIVATED or after in CLOSED:
             run.to_clear = ()
 

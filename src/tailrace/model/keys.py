@@ -31,6 +31,22 @@ def index_suffix(map_index: int) -> str:
     return "" if map_index == UNMAPPED else f"[{map_index}]"
 
 
+def to_clear(task_id: str, map_index: int | None = None) -> str:
+    """How a task that is to be cleared when its run begins is stored; or one instance of it: no task id has a slash."""
+    return task_id if map_index is None else f"{task_id}/{map_index}"
+
+
+def task_to_clear(stored: str) -> str:
+    """The task of what ``to_clear`` wrote."""
+    return stored.partition("/")[0]
+
+
+def shown_to_clear(stored: str) -> str:
+    """What ``to_clear`` wrote as people read it."""
+    task_id, _, index = stored.partition("/")
+    return task_id + (index_suffix(int(index)) if index else "")
+
+
 def spans_of(map_indexes: Iterable[int]) -> str:
     """Map indexes as people read them: ``0 to 4, 7``."""
     spans: list[list[int]] = []

@@ -54,7 +54,7 @@ def indexes_text(map_indexes: Set[int], *, told: bool = True) -> str:
         return "one instance only, which is not mapped, or not yet"
     if not told:
         return "no map indexes until it is expanded anew"
-    return f"map index {spans_of(map_indexes)}"
+    return f"map index{'' if len(map_indexes) == 1 else 'es'} {spans_of(map_indexes)}"
 
 
 def with_relatives(dag: DagSpec, task_ids: Iterable[str], *, upstream: bool, downstream: bool) -> frozenset[str]:

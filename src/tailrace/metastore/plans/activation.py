@@ -15,7 +15,7 @@ from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.plans.rows import CAUSES, RUN_STATES, STATES, job_alive
 from tailrace.metastore.writes.runs import RunStep, put_back_runs, start_runs
 from tailrace.metastore.writes.task_instances import StateChange, change_states, insert_task_instances
-from tailrace.model.keys import UNMAPPED, TaskInstanceKey
+from tailrace.model.keys import UNMAPPED, TaskInstanceKey, to_clear
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -162,7 +162,7 @@ def _clear(work: Workspace, runs: Iterable[LockedRun]) -> None:
         again = [
             columns
             for columns in rows
-            if columns["task_id"] in wanted
+            if (columns["task_id"] in wanted or to_clear(columns["task_id"], columns["map_index"]) in wanted)
             and STATES[columns["state"]] in FINISHED
             # What a mapped task has no place for any more stays as it is.
             and (columns["state"] != _REMOVED or columns["task_id"] not in there)

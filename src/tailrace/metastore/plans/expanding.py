@@ -104,7 +104,7 @@ def _change(
         before,
         part.after if has_place else _REMOVED,
         Cause.EXPANDED,
-        part.reason if has_place else "it has no place among so many any more",
+        part.reason if has_place else f"its task is expanded into {part.count:,} now",
         columns["try_number"],
         columns["try_number"] + task.retries + 1 if again else columns["max_tries"],
         0 if again else columns["lost_tries"],
