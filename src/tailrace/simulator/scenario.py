@@ -142,7 +142,14 @@ def linear(*, crash: bool = False, jobs: int = 1) -> Scenario:
     chain = (TaskSpec("a", downstream=("b",)), TaskSpec("b", upstream=("a",)))
     faults = Faults(crash=0.5, fragile=0.5, max_disruptions=1, orphaned=0.5) if crash else Faults()
     still = Scenario(
-        0, _dag("thread", chain), faults, (Command(),) * jobs, workers=1, found_running=0, tick=0.0, poll_interval=6.0
+        0,
+        daily("thread", chain),
+        faults,
+        (Command(),) * jobs,
+        workers=1,
+        found_running=0,
+        tick=0.0,
+        poll_interval=6.0,
     )
     return _always_succeeds(still)
 
@@ -165,7 +172,7 @@ def second_thoughts(decides: BranchKind) -> Scenario:
     first = TaskSpec("a", downstream=("b",), decides=decides)
     second = TaskSpec("b", upstream=("a",), retries=1, retry_delay=timedelta(minutes=1))
     clears = Act(ActKind.CLEAR, task_id="a", relatives=False)
-    world = Scenario(0, _dag("second_thoughts", (first, second)), Faults(), acts=(clears,), hurry=0.04, fickle=True)
+    world = Scenario(0, daily("second_thoughts", (first, second)), Faults(), acts=(clears,), hurry=0.04, fickle=True)
     for seed in range(10_000):
         tried = replace(world, seed=seed)
         went, failed, turned = (
@@ -185,7 +192,7 @@ def reopened_by_another() -> Scenario:
     not touch the other backfill as a clear does: only the run itself shows that the verdict came too late.
     """
     again = Act(ActKind.REPROCESS, state=Reprocess.ALL)
-    task = _dag("reopened_by_another", (TaskSpec("a"),))
+    task = daily("reopened_by_another", (TaskSpec("a"),))
     commands = (Command(0, 1), Command(0, 2))
     return _always_succeeds(Scenario(0, task, Faults(), commands=commands, acts=(again,) * 3, hurry=0.0))
 
@@ -298,7 +305,7 @@ def _random_dag(draw: random.Random, seed: int) -> DagSpec:
     downstream = {task_id: tuple(down for down in ids if task_id in upstream[down]) for task_id in ids}
     tasks = tuple(_task(draw, task_id, upstream[task_id], downstream[task_id]) for task_id in ids)
     return replace(
-        _dag(f"random_{seed}", tasks),
+        daily(f"random_{seed}", tasks),
         max_active_runs=draw.choice((1, 2, 3, 16)),
         max_active_tasks=draw.choice((1, 2, 16)),
     )
@@ -353,7 +360,8 @@ def _faults(draw: random.Random) -> Faults:
     )
 
 
-def _dag(dag_id: str, tasks: tuple[TaskSpec, ...]) -> DagSpec:
+def daily(dag_id: str, tasks: tuple[TaskSpec, ...]) -> DagSpec:
+    """A DAG of these tasks with a run for each day."""
     return DagSpec(
         dag_id, tasks, schedule=Schedule(ScheduleKind.CRON, "0 0 * * *"), start_date=FIRST_DATE, code_hash="simulated"
     )
