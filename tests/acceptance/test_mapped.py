@@ -78,8 +78,8 @@ def test_each_instance_by_its_index(
 ) -> None:
     items("a bad c")
     backfill("mapped", "2024-01-01", "2024-01-01", code=1)
-    root = json.loads(tailrace("backfill", "show", "-o", "json").stdout)["root_failure"]["task_instance"]
-    assert (root["task_id"], root["map_index"]) == ("work", 1)
+    shown = json.loads(tailrace("backfill", "show", "-o", "json").stdout)
+    assert shown["root_failure"]["try_key"]["task_instance"]["map_index"] == 1, shown["root_failure"]
     assert list(states(tailrace)) == ["make[-1]", "work[0]", "work[1]", "work[2]", "gather[-1]"]
     assert "index 1 has bad" in tailrace("tasks", "logs", "mapped", "work", RUN, "--map-index", "1").stdout
     which = tailrace("tasks", "logs", "mapped", "work", RUN)
