@@ -9,6 +9,7 @@ from tailrace.model.keys import UNMAPPED
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import MOST_INSTANCES, XComRef
+from tailrace.planning.explaining import TaskInstanceExplanation, explain_run
 from tests.conformance.mapped import A, Mapped
 from tests.conformance.worlds import World, dag
 
@@ -138,3 +139,19 @@ def test_over_a_mapped_task_as_many_as_have_left_something(world: World) -> None
     run.step()
     assert run.indexes("n") == {0: "none", 1: "none"}
     world.sound()
+
+
+def test_explain_says_what_a_placeholder_waits_for(world: World) -> None:
+    run = Mapped(world, dag("a>m b>m", m={"mapped_over": (A,), "trigger_rule": TriggerRule.ONE_SUCCESS}))
+
+    def explained() -> TaskInstanceExplanation:
+        [found] = [each for each in explain_run(world.store.explained(1)).task_instances if each.key.task_id == "m"]
+        return found
+
+    run.ends("b")
+    waiting = explained()
+    assert "how many instances it has is known once a has ended" in waiting.waits
+    assert str(waiting.release) == "the end of a (queued)"
+    run.leaves([1, 2])
+    assert "It is expanded into 2 instances before it runs." in explained().waits
+    assert str(explained().release).startswith("the next step of job")
