@@ -34,6 +34,9 @@ EXPECTED = {
     "reclaimed-early": (Judgement.SAFETY, "lost: "),
     "schedule-point": (Judgement.SAFETY, "previous run: "),
     "hole-unseen": (Judgement.SAFETY, "previous run: "),
+    "expanded-twice": (Judgement.SAFETY, "its number stood|which was "),
+    "forgotten-index": (Judgement.SAFETY, "instances, it has the indexes"),
+    "expanded-for-ever": (Judgement.SAFETY, "is to be expanded anew"),
     "skip-overtakes": (Judgement.SAFETY, "skipped before it had decided"),
 }
 

@@ -13,6 +13,7 @@ from tailrace.simulator.coverage import REFUSALS, Step, missing, table
 from tailrace.simulator.exploring import SeedHistory, every, explore, one
 from tailrace.simulator.history import History, Judgement
 from tailrace.simulator.holes import holes_scenario
+from tailrace.simulator.mapped import fewer_and_more, told_and_deadlocked
 from tailrace.simulator.scenario import linear, random_scenario, reopened_by_another, second_thoughts
 from tailrace.simulator.searching import Search
 
@@ -22,6 +23,8 @@ SEEDS = 2000
 HOLES = 500
 #: And in those in which tries are lost together.
 ZYGOTES = 200
+#: And in those with mapped tasks.
+MAPPED = 500
 
 
 #: Seeds that once failed, each with what it found.
@@ -83,7 +86,7 @@ def suite() -> Suite:
         if found.history.judgement is not Judgement.WELL:
             suite.failures.append(found)
         suite.add(found.history)
-    for worlds, seeds in (("holes", HOLES), ("zygotes", ZYGOTES)):
+    for worlds, seeds in (("holes", HOLES), ("zygotes", ZYGOTES), ("mapped", MAPPED)):
         for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
             if found.history.judgement is not Judgement.WELL:
                 suite.failures.append(found)
@@ -92,7 +95,7 @@ def suite() -> Suite:
         suite.add(one(random_scenario(seed), Seeded(seed)))
     # In no random world: there, what is cleared ends as before.
     deliberate = [(second_thoughts(decides), 10) for decides in (BranchKind.BRANCH, BranchKind.NOTHING)]
-    deliberate.append((reopened_by_another(), 60))  # in random worlds too rare
+    deliberate += [(reopened_by_another(), 60), (fewer_and_more(), 20), (told_and_deadlocked(), 60)]  # else too rare
     for scenario, count in deliberate:
         for seed in range(count):
             found = SeedHistory(one(scenario, Seeded(seed)), seed)
@@ -125,7 +128,7 @@ def test_every_row_of_the_tables_occurs_somewhere(suite: Suite) -> None:
 
 def test_nothing_occurs_that_is_no_row(suite: Suite) -> None:
     created = {step for step in suite.steps if not step[1]}
-    assert {step[4] for step in created} == {"created"}
+    assert {step[4] for step in created} == {"created", "expanded"}
     assert suite.steps - created <= table()
 
 

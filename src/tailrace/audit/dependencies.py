@@ -9,7 +9,7 @@ from tailrace.audit.past import looks_back, past_lets
 from tailrace.audit.replay import Replay, Run, RunKey
 from tailrace.audit.rules import FAIL, RUN, SKIP, WAIT, outcome
 from tailrace.audit.structure import Structure
-from tailrace.model.spec import TaskSpec
+from tailrace.model.spec import TaskSpec, XComRef
 from tailrace.model.states import FINISHED, IDLE, TaskInstanceState
 
 
@@ -58,6 +58,12 @@ def doomed(replay: Replay, structure: Structure, key: RunKey, unknown: Container
     return found
 
 
+def _waits_to_be_expanded(task: TaskSpec, found: dict[str, bool]) -> bool:
+    """Whether how many instances it has will never be known, because what says so can never end."""
+    over = {each.task_id for each in task.mapped_over or () if isinstance(each, XComRef)}
+    return any(found.get(above, False) for above in over)
+
+
 def _can_never(
     replay: Replay, structure: Structure, key: RunKey, task_id: str, found: dict[str, bool], *, held_back: bool
 ) -> bool:
@@ -73,4 +79,6 @@ def _can_never(
     if rule != RUN:
         return False
     untold = looks_back(task) and not replay.tells_past
+    if _waits_to_be_expanded(task, found):
+        return True
     return held_back or untold or past_lets(replay, structure, key, task) == FAIL or pool_is_small(replay, key, task)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from tailrace.audit.records import Recorded, RunRecord, TaskInstanceRecord, Violation
 from tailrace.audit.replay import Instance, Replay, Run, RunKey
+from tailrace.model.keys import index_suffix
 from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Cause
 
@@ -41,7 +42,7 @@ def check_final_rows(
 
 
 def _task_instance(ti: TaskInstanceRecord, instance: Instance | None) -> Iterator[Violation]:
-    about = f"{ti.dag_id} / {ti.run_id} / {ti.task_id}"
+    about = f"{ti.dag_id} / {ti.run_id} / {ti.task_id}{index_suffix(ti.map_index)}"
     if instance is None or instance.state != ti.state:
         led = None if instance is None else instance.state
         yield _found(about, f"history leads to {led}, the row says {ti.state}")
@@ -71,8 +72,8 @@ def _run(replay: Replay, key: RunKey, run: Run) -> Iterator[Violation]:
         yield _found(about, "the row names other blocked task instances than the verdict in history")
     if record is not None and run.told and run.state is not DagRunState.QUEUED:
         yield from _options(about, run, record)
-    for task_id, _ in run.instances:
-        yield _found(f"{about} / {task_id}", "history leads to a task instance without a row")
+    for task_id, map_index in run.instances:
+        yield _found(f"{about} / {task_id}{index_suffix(map_index)}", "history leads to a task instance without a row")
 
 
 def _options(about: str, run: Run, record: RunRecord) -> Iterator[Violation]:

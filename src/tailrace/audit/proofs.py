@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from tailrace.audit.records import Evidence, HistoryRecord, Violation
 from tailrace.audit.replay import Replay, name_of
+from tailrace.model.keys import index_suffix
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 
@@ -50,7 +51,7 @@ def check_proof(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
 def _blockers(replay: Replay, row: HistoryRecord, evidence: Evidence) -> Iterator[Violation]:
     key = (row.dag_id, row.run_id or "")
     for blocked in evidence.blocked or ():
-        name = blocked.place[0]
+        task_id, name = blocked.place[0], blocked.place[0] + index_suffix(blocked.place[1])
         instance = replay.run(row).instances.get(blocked.place)
         if blocked.run != key:
             yield _found("deadlock proof", row, f"it names {name} of another run, {' / '.join(blocked.run)}")
@@ -61,7 +62,7 @@ def _blockers(replay: Replay, row: HistoryRecord, evidence: Evidence) -> Iterato
             yield _found("deadlock proof", row, f"nothing is said to block {name}")
         for dependency in blocked.dependencies:
             part = _SPEAKS_OF.get(dependency)
-            which_one = part != "past" or name in (evidence.blocked_by or {}) or not replay.tells_past
+            which_one = part != "past" or task_id in (evidence.blocked_by or {}) or not replay.tells_past
             if part is not None and not (getattr(evidence, part) and which_one):
                 yield _found("evidence", row, f"{name} is blocked by {dependency}, of which it says nothing else")
 

@@ -49,6 +49,18 @@ class Blocked(Struct, frozen=True):
     dependencies: tuple[str, ...]
 
 
+class Expanded(Struct, frozen=True):
+    """What an expansion tells: how many instances, the lengths that say so, and the tries (by row) that left them.
+
+    ``was`` is the index that the row of the task instance had before, where it is another.
+    """
+
+    count: int
+    lengths: tuple[int | None, ...]
+    sources: Mapping[int, int]
+    was: int | None = None
+
+
 class Evidence(Struct, frozen=True):
     """What a history row was stored with; None is what it does not speak of.
 
@@ -75,6 +87,7 @@ class Evidence(Struct, frozen=True):
     looked_at: str | None = None
     clear: tuple[str, ...] | None = None
     live: bool = False
+    expanded: Expanded | None = None
 
 
 class TaskInstanceRecord(Struct, frozen=True):

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tailrace.audit.records import DELETED_POOL, Blocked, HistoryRecord, Recorded, RunRecord, Violation
+from msgspec.structs import replace
+
+from tailrace.audit.records import DELETED_POOL, Blocked, Expanded, HistoryRecord, Recorded, RunRecord, Violation
 from tailrace.audit.structure import Structure
-from tailrace.model.keys import UNMAPPED
+from tailrace.model.keys import UNMAPPED, index_suffix, task_to_clear
 from tailrace.model.states import CLOSED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 
@@ -42,6 +44,18 @@ class Instance:
 
 
 @dataclass(slots=True)
+class Told:
+    """How many instances a mapped task was told to have, and for which of their places the rows have gone by.
+
+    ``open`` while no other row of the task has: the rows of one expansion follow one another.
+    """
+
+    expanded: Expanded
+    places: set[Place] = field(default_factory=set)
+    open: bool = True
+
+
+@dataclass(slots=True)
 class Run:
     """A run as it was, with its task instances by (task id, map index), and the options of its newest activation."""
 
@@ -55,6 +69,7 @@ class Run:
     blocked: tuple[Blocked, ...] | None = None
     live: bool = False  # a person left it to schedulers
     to_clear: tuple[str, ...] = ()  # what it is to clear when it begins
+    expansions: dict[str, Told] = field(default_factory=dict)  # by mapped task, once it has been expanded
 
     def of_task(self, task_id: str) -> list[Instance]:
         """The task's instances."""
@@ -62,6 +77,18 @@ class Run:
             found = self.instances.get((task_id, UNMAPPED))
             return [] if found is None else [found]
         return [instance for (name, _), instance in self.instances.items() if name == task_id]
+
+    def by_index(self, task_id: str) -> dict[int, Instance]:
+        """The task's instances by map index."""
+        return {index: instance for (name, index), instance in self.instances.items() if name == task_id}
+
+    def goes_on(self, row: HistoryRecord) -> bool:
+        """Whether this row of an expansion belongs to the same one as the row before it."""
+        told = self.expansions.get(row.task_id or "")
+        expanded = None if row.evidence is None else row.evidence.expanded
+        if told is None or expanded is None or not told.open or place_of(row) in told.places:
+            return False
+        return replace(told.expanded, was=None) == replace(expanded, was=None)
 
     def states(self, task_id: str) -> list[TaskInstanceState]:
         """The states of the task's instances; one without any has none."""
@@ -138,6 +165,11 @@ class Replay:
     def instance(self, row: HistoryRecord) -> Instance:
         """The task instance a row is about."""
         run, place = self.run(row), place_of(row)
+        expanded = None if row.evidence is None else row.evidence.expanded
+        if expanded is not None and expanded.was is not None and place not in run.instances:
+            moved = run.instances.pop((place[0], expanded.was), None)
+            if moved is not None:
+                run.instances[place], run.mapped = moved, True
         found = run.instances.get(place)
         if found is None:
             found = run.instances[place] = Instance()
@@ -204,12 +236,14 @@ class Replay:
             run.ignores_past = evidence is not None and evidence.ignores_past
         run.live = run.live or (evidence is not None and evidence.live)
         if row.cause == Cause.REPROCESS:
-            run.to_clear = () if evidence is None else evidence.clear or ()
+            stored = () if evidence is None else evidence.clear or ()
+            run.to_clear = tuple(map(task_to_clear, stored))
         elif row.cause == Cause.ACTIVATED or after in CLOSED:
             run.to_clear = ()
 
     def _take_task_instance(self, row: HistoryRecord) -> None:
         instance, after = self.instance(row), TaskInstanceState(row.after)
+        self._take_expansion(row)
         occupied, occupies = instance.state in OCCUPYING, after in OCCUPYING
         if occupies and not occupied:
             instance.held = self.pool_of(row, self.structure(row))
@@ -234,11 +268,23 @@ class Replay:
             instance.lost += 1
         elif row.cause == Cause.MARKED:
             instance.followed = None
-        if row.cause in (Cause.CREATED, Cause.CLEARED, Cause.REPROCESS):  # a fresh budget
+        begins = row.cause == Cause.EXPANDED and row.before in (None, TaskInstanceState.REMOVED)
+        if begins or row.cause in (Cause.CREATED, Cause.CLEARED, Cause.REPROCESS):  # a fresh budget
             instance.followed, instance.retried, instance.lost = None, 0, 0
             structure = None if row.structure is None else self.structure(row)
             task = None if structure is None else structure.tasks.get(row.task_id or "")
             instance.retries = None if task is None else task.retries
+
+    def _take_expansion(self, row: HistoryRecord) -> None:
+        run, task_id = self.run(row), row.task_id or ""
+        expanded = None if row.evidence is None else row.evidence.expanded
+        if expanded is None:
+            if task_id in run.expansions:
+                run.expansions[task_id].open = False
+            return
+        if not run.goes_on(row):
+            run.expansions[task_id] = Told(expanded)
+        run.expansions[task_id].places.add(place_of(row))
 
     def all_instances(self) -> Iterator[tuple[RunKey, Place, Instance]]:
         """Every task instance that history led to."""
@@ -269,5 +315,5 @@ def name_of(row: HistoryRecord) -> str:
         return f"backfill {row.backfill_id}"
     if row.kind == "pool":
         return f"pool {row.pool}"
-    task = None if row.task_id is None else row.task_id + ("" if row.map_index in (None, -1) else f"[{row.map_index}]")
+    task = None if row.task_id is None else row.task_id + index_suffix(place_of(row)[1])
     return " / ".join(part for part in (row.dag_id, row.run_id, task) if part)

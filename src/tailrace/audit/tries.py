@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tailrace.audit.dependencies import by_branch, by_rule
+from tailrace.audit.expansions import check_expansion, check_told
 from tailrace.audit.past import HELD, check_past
 from tailrace.audit.records import HistoryRecord, Violation
 from tailrace.audit.replay import Replay, groups_of, name_of, place_of
@@ -41,6 +42,11 @@ def check_task_instance(replay: Replay, row: HistoryRecord) -> Iterator[Violatio
     yield from _budget(replay, row)
     if row.cause == Cause.DEPENDENCIES_MET:
         yield from _start(replay, row, structure)
+        yield from check_told(replay, row, structure)
+    elif row.cause == Cause.EXPANDED:
+        yield from check_expansion(replay, row, structure)
+        wrong = _OVERTAKING if row.after == TaskInstanceState.SKIPPED else {}
+        yield from check_past(replay, row, structure, wrong)
     elif row.cause == Cause.TRIGGER_RULE:
         yield from _by_rule(replay, row, structure)
     elif row.cause == Cause.BRANCH:
@@ -102,7 +108,8 @@ def _chain(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
         yield _found("chain", row, f"it was {was}, the row says {row.before} → {row.after}")
     if row.before is None:
         by_somebody = row.actor in (Actor.PLANNER, Actor.PERSON)
-        if (row.after, row.cause) != (TaskInstanceState.NONE, Cause.CREATED) or not by_somebody:
+        expanded = (row.actor, row.cause) == (Actor.PLANNER, Cause.EXPANDED)
+        if row.after != TaskInstanceState.NONE or not (expanded or (row.cause == Cause.CREATED and by_somebody)):
             yield _found("transition", row, f"created {row.after} by {row.actor} for {row.cause}")
         return
     step = (TaskInstanceState(row.before), TaskInstanceState(row.after), Actor(row.actor), Cause(row.cause))

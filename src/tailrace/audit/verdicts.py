@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 from tailrace.audit.dependencies import doomed
+from tailrace.audit.expansions import check_told_all
 from tailrace.audit.past import compare_previous, is_gone, looks_back, previous_run
 from tailrace.audit.records import BackfillRecord, HistoryRecord, Violation
 from tailrace.audit.replay import Replay, Run, name_of
 from tailrace.audit.structure import Structure
+from tailrace.model.keys import index_suffix
 from tailrace.model.states import CLOSED, FINISHED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, backfill_may, dag_run_may
 
@@ -32,21 +34,24 @@ def check_run(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     structure = replay.structure(row)
     if structure is not None:
         yield from _verdict(replay, row, structure)
+    yield from check_told_all(replay, row)
     yield from _evidence(replay, row)
 
 
 def _left_behind(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     """A run that a person ends has nothing queued any more, and what ran in it is stopping."""
-    for (task_id, _), instance in sorted(replay.run(row).instances.items()):
+    for (task_id, index), instance in sorted(replay.run(row).instances.items()):
         if instance.state in (TaskInstanceState.QUEUED, TaskInstanceState.RUNNING):
-            yield _found("left behind", row, f"{row.after} while {task_id} is {instance.state}")
+            yield _found("left behind", row, f"{row.after} while {task_id}{index_suffix(index)} is {instance.state}")
 
 
 def _stepped_back(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     """A run that gives its place back has nothing under way, and waits for one that is queued."""
-    for (task_id, _), instance in sorted(replay.run(row).instances.items()):
+    for (task_id, index), instance in sorted(replay.run(row).instances.items()):
         if instance.state in OCCUPYING:
-            yield _found("yield", row, f"it gave its place back while {task_id} is {instance.state}")
+            yield _found(
+                "yield", row, f"it gave its place back while {task_id}{index_suffix(index)} is {instance.state}"
+            )
     structure, key = replay.structure(row), (row.dag_id, row.run_id or "")
     if structure is None or not replay.tells_past:
         return

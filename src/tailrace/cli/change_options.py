@@ -12,6 +12,7 @@ from tailrace.cli.console import current_console, plural
 from tailrace.cli.options import output_option, stores_with
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
+from tailrace.model.keys import index_suffix
 from tailrace.service.commanding import Command
 from tailrace.service.stores import Stores
 
@@ -115,7 +116,7 @@ def _rows(command: Command) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
         (
             each.run_id,
-            each.task_id,
+            each.task_id + index_suffix(each.map_index),
             "-" if each.before is None else str(each.before),
             str(each.after),
             "" if each.stopping_to is None else f"ends {each.stopping_to}",

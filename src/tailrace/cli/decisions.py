@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from tailrace.cli.remedies import text_of
-from tailrace.model.keys import UNMAPPED, TaskInstanceKey
+from tailrace.model.keys import TaskInstanceKey
 from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Verdict
 
 #: Their reasons name upstream or earlier task instances: a new reason is shown. The others' (pools, limits)
@@ -61,5 +61,4 @@ def _key(status: DependencyStatus) -> tuple[object, ...]:
 
 
 def _name(key: TaskInstanceKey) -> str:
-    index = "" if key.map_index == UNMAPPED else f"[{key.map_index}]"
-    return f"{key.dag_id}.{key.task_id}{index}"
+    return f"{key.dag_id}.{key.place}"

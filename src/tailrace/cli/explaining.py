@@ -6,7 +6,6 @@ from tailrace.cli.console import state_styled_stdout
 from tailrace.cli.remedies import command_of, text_of
 from tailrace.cli.tables import Column, plain_table
 from tailrace.cli.views import interval_text, moment_text
-from tailrace.model.keys import UNMAPPED
 from tailrace.planning.explained import RunFacts, TryFacts
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation
 from tailrace.planning.messages import Message
@@ -36,7 +35,7 @@ def explained_row(explained: TaskInstanceExplanation) -> tuple[str, ...]:
     remedy = None if release is None else release.remedy
     text = "" if release is None else text_of(release) + (f" ({command_of(remedy)})" if remedy else "")
     view = explained.facts.view
-    return (_name(explained), str(view.state), str(view.try_number), explained.waits, text)
+    return (explained.key.place, str(view.state), str(view.try_number), explained.waits, text)
 
 
 def run_lines(explained: RunExplanation) -> Iterator[str]:
@@ -78,8 +77,3 @@ def release_lines(release: Message) -> Iterator[str]:
 def _try_row(tried: TryFacts) -> tuple[str, ...]:
     times = (moment_text(tried.queued_at), moment_text(tried.started_at), moment_text(tried.ended_at))
     return (str(tried.number), *times, tried.outcome or "", tried.reason)
-
-
-def _name(explained: TaskInstanceExplanation) -> str:
-    index = explained.key.map_index
-    return explained.key.task_id + ("" if index == UNMAPPED else f"[{index}]")

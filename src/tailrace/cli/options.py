@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 from tailrace.cli.console import current_console
 from tailrace.cli.remedies import command_of
 from tailrace.errors import CommandError, TailraceError
+from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED
 from tailrace.model.plain_text import visible_line
 from tailrace.runtime.settings import Settings, load_settings
 from tailrace.service.dag_names import dag_names_in
@@ -47,6 +48,16 @@ class WholeNumber(click.IntRange):
 
 #: How a backfill is named on the command line.
 BACKFILL_ID = WholeNumber(1, what="a backfill's id (`tailrace backfill list` lists them): a whole number")
+
+
+def map_index_option(command: F) -> F:
+    """--map-index N, as ``map_index`` (None when not typed)."""
+    return click.option(
+        "--map-index",
+        type=WholeNumber(UNMAPPED, GREATEST_MAP_INDEX, what="a map index: a whole number"),
+        metavar="N",
+        help="Of a mapped task only the instance of this index (-1: the one that is not mapped, or not yet).",
+    )(command)
 
 
 def output_option(command: F) -> F:

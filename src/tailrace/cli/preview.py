@@ -6,6 +6,7 @@ from datetime import tzinfo
 
 from tailrace.cli.console import bullet_lines, plural, styled
 from tailrace.cli.remedies import text_of
+from tailrace.model.keys import shown_to_clear
 from tailrace.planning.backfills import DateAction, DatePlan
 from tailrace.service.backfill_report import BackfillPreview
 from tailrace.service.dates import bound_text
@@ -74,5 +75,5 @@ def _what(date: DatePlan) -> str:
 
 def _why(group: Sequence[DatePlan]) -> str:
     cleared = group[0].clear
-    tasks = f" ({', '.join(cleared)})" if cleared else ""
+    tasks = f" ({', '.join(map(shown_to_clear, cleared))})" if cleared else ""
     return f"{group[0].reason}{tasks}"

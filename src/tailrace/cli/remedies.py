@@ -46,7 +46,8 @@ def _text(remedy: Remedy) -> list[str]:
     if remedy.action in _FIXED:
         return list(_FIXED[remedy.action])
     arguments, names = _NAMING[remedy.action]
-    return [*arguments, *(str(getattr(remedy, name)) for name in names)]
+    index = [] if remedy.map_index is None else ["--map-index", str(remedy.map_index)]
+    return [*arguments, *(str(getattr(remedy, name)) for name in names), *index]
 
 
 def _range(remedy: Remedy) -> list[str]:

@@ -50,7 +50,7 @@ def _head(report: BackfillReport) -> str:
 
 def _root(root: RootFailure) -> list[str]:
     key = root.task_instance
-    lines = [styled(f"{key.task_id}{_index(key)} of {key.run_id} {root.state}: {root.reason}", sys.stdout, fg="red")]
+    lines = [styled(f"{key.place} of {key.run_id} {root.state}: {root.reason}", sys.stdout, fg="red")]
     tail = log_tail(Path(root.log)) if root.log else []
     if tail:
         lines += [f"last lines of its log, {root.log}:", bullet_lines(tail, "  | ")]
@@ -62,7 +62,7 @@ def _blocked(blocked: tuple[Blocker, ...]) -> list[str]:
     for blocker in sorted(blocked, key=_only_follows)[:_MOST_BLOCKED]:
         key = blocker.key
         reasons = "; ".join(f"{why.dependency}: {text_of(why.reason)}" for why in blocker.reasons)
-        lines.append(f"  {key.task_id}{_index(key)} of {key.run_id}: {reasons}")
+        lines.append(f"  {key.place} of {key.run_id}: {reasons}")
     if len(blocked) > _MOST_BLOCKED:
         lines.append(f"  and {len(blocked) - _MOST_BLOCKED:,} more: -o json lists them all")
     return lines
@@ -118,9 +118,9 @@ def _repair(report: BackfillReport, command: BackfillCommand, options: Mapping[s
     if root is not None:
         key = root.task_instance
         if root.log:
-            lines.insert(
-                0, f"whole log: {shell_line('tailrace', 'tasks', 'logs', key.dag_id, key.task_id, key.run_id)}"
-            )
+            index = () if key.map_index == UNMAPPED else ("--map-index", str(key.map_index))
+            words = ("tailrace", "tasks", "logs", key.dag_id, key.task_id, key.run_id, *index)
+            lines.insert(0, f"whole log: {shell_line(*words)}")
         start = _earlier_start(key, command)
     lines.append(f"  {command_line(command, options, reprocess=Reprocess.FAILED, start=start)}")
     return lines
@@ -144,10 +144,6 @@ def _pool_too_small(blocked: tuple[Blocker, ...]) -> str | None:
             if why.dependency is Dependency.POOL_SLOTS:
                 return text_of(why.reason)
     return None
-
-
-def _index(key: TaskInstanceKey) -> str:
-    return "" if key.map_index == UNMAPPED else f"[{key.map_index}]"
 
 
 def log_tail(path: Path, lines: int = LOG_LINES) -> list[str]:

@@ -9,7 +9,7 @@ from tailrace.cli.tables import Column
 from tailrace.metastore.views.jobs import Job
 from tailrace.metastore.views.lists import Backfill, DagStats, Run
 from tailrace.metastore.views.task_instances import TaskInstanceLine, TaskInstanceOfRun
-from tailrace.model.keys import UNMAPPED
+from tailrace.model.keys import index_suffix
 from tailrace.service.dates import bound_text
 
 _UTC = ZoneInfo("UTC")
@@ -112,9 +112,8 @@ def run_reason(line: Run) -> str:
 
 def task_instance_row(line: TaskInstanceLine) -> tuple[str, ...]:
     """One task instance of a run as a table row."""
-    index = "" if line.map_index == UNMAPPED else f"[{line.map_index}]"
     return (
-        f"{line.task_id}{index}",
+        line.task_id + index_suffix(line.map_index),
         line.state,
         str(line.try_number),
         moment_text(line.start),

@@ -15,6 +15,7 @@ class StaleKind(StrEnum):
     ACTIVATION_WINDOW = "activation: the window is full"
     TAKEOVER_RUN = "takeover: the run is not as it was"
     TAKEOVER_OWNER = "takeover: its owner lives"
+    EXPANSION = "expansion: the run is not as it was"
     YIELD = "yield: the run is not as it was"
     ADOPTION = "adoption: the run is not as it was"
     BACKFILL_OPEN = "backfill verdict: something is still open"
@@ -48,6 +49,7 @@ class Applied(Struct, frozen=True):
     won: tuple[TaskTransition, ...] = ()
     lost: tuple[TaskTransition, ...] = ()
     deferred: tuple[TaskTransition, ...] = ()
+    expanded: tuple[int, ...] = ()  # runs of which mapped tasks were expanded
     activated: tuple[int, ...] = ()
     yielded: tuple[int, ...] = ()  # active runs that went back into the queue
     adopted: tuple[int, ...] = ()  # active runs that were given the task instances they lacked
@@ -62,6 +64,7 @@ class Applied(Struct, frozen=True):
         """Whether anything landed."""
         return bool(
             self.won
+            or self.expanded
             or self.activated
             or self.yielded
             or self.adopted

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.model.keys import UNMAPPED, TryKey
+from tailrace.model.keys import TryKey
 from tailrace.permissions import create_file, make_folder
 
 #: No file system takes a longer name, in bytes.
@@ -33,8 +33,7 @@ def log_path(home: Path, key: TryKey) -> Path:
 
 def _log_file(home: str, key: TryKey) -> str:
     ti = key.task_instance
-    mapped = "" if ti.map_index == UNMAPPED else f"[{ti.map_index}]"
-    file = f"{ti.task_id}{mapped}.{key.try_number}.log"
+    file = f"{ti.place}.{key.try_number}.log"
     return f"{home}/logs/{_part(ti.dag_id)}/{_part(ti.run_id)}/{_part(file)}"
 
 

@@ -124,6 +124,7 @@ def step(
     yield from ask(Event(decided.decisions, applied, dag_id=snapshot.dag.dag_id))
     # Queued steps need the executor's result first; anything else may open the way to more work right now.
     more = bool(applied.activated or applied.yielded or applied.taken_over or applied.judged or applied.backfill_judged)
+    more = more or bool(applied.expanded)
     settled = any(step.after is not TaskInstanceState.QUEUED for step in applied.won)
     return Stepped(decided, applied, more or settled)
 
@@ -144,7 +145,9 @@ def _with_losses(snapshot: Snapshot, lane: LaneMemory) -> Generator[Effect[Any],
 def _without_new_work(snapshot: Snapshot, decided: Plan) -> Plan:
     """A stopping job still records what became of things; it starts nothing, and waits for no room."""
     kept = tuple(step for step in decided.transitions if not step.takes_slot)
-    return replace(decided, transitions=kept, activations=(), takeovers=(), resubmit=(), waits=no_waits(snapshot))
+    return replace(
+        decided, transitions=kept, expansions=(), activations=(), takeovers=(), resubmit=(), waits=no_waits(snapshot)
+    )
 
 
 def _to_offer(snapshot: Snapshot, decided: Plan, applied: Applied, lane: LaneMemory) -> tuple[Submission, ...]:

@@ -1,5 +1,6 @@
 """The keys by which people, rows and log lines name a run, a task instance and a try."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -25,6 +26,38 @@ def run_id_for(run_type: RunType, logical_date: datetime) -> str:
     return f"{run_type}__{logical_date.isoformat()}"
 
 
+def index_suffix(map_index: int) -> str:
+    """What stands behind the id of a mapped task to name one of its instances: ``[3]``; nothing if it is not mapped."""
+    return "" if map_index == UNMAPPED else f"[{map_index}]"
+
+
+def to_clear(task_id: str, map_index: int | None = None) -> str:
+    """How a task that is to be cleared when its run begins is stored; or one instance of it: no task id has a slash."""
+    return task_id if map_index is None else f"{task_id}/{map_index}"
+
+
+def task_to_clear(stored: str) -> str:
+    """The task of what ``to_clear`` wrote."""
+    return stored.partition("/")[0]
+
+
+def shown_to_clear(stored: str) -> str:
+    """What ``to_clear`` wrote as people read it."""
+    task_id, _, index = stored.partition("/")
+    return task_id + (index_suffix(int(index)) if index else "")
+
+
+def spans_of(map_indexes: Iterable[int]) -> str:
+    """Map indexes as people read them: ``0 to 4, 7``."""
+    spans: list[list[int]] = []
+    for index in sorted(set(map_indexes)):
+        if spans and spans[-1][-1] == index - 1:
+            spans[-1][1:] = [index]
+        else:
+            spans.append([index])
+    return ", ".join(" to ".join(map(str, span)) for span in spans)
+
+
 class TaskInstanceKey(Struct, frozen=True, order=True):
     """One task of one run (and one map index, -1 where the task is not mapped)."""
 
@@ -34,8 +67,12 @@ class TaskInstanceKey(Struct, frozen=True, order=True):
     map_index: int = UNMAPPED
 
     def __str__(self) -> str:
-        index = "" if self.map_index == UNMAPPED else f"[{self.map_index}]"
-        return f"{self.dag_id} / {self.run_id} / {self.task_id}{index}"
+        return f"{self.dag_id} / {self.run_id} / {self.place}"
+
+    @property
+    def place(self) -> str:
+        """Where in its run it is: its task id, with its map index."""
+        return self.task_id + index_suffix(self.map_index)
 
 
 class TryKey(Struct, frozen=True, order=True):

@@ -13,6 +13,9 @@ from tailrace.model.rules import TriggerRule
 DEFAULT_POOL = "default_pool"
 DEFAULT_POOL_SLOTS = 128
 
+#: A mapped task that would have more instances fails.
+MOST_INSTANCES = 1024
+
 
 class ScheduleKind(StrEnum):
     """How a schedule's text is to be read."""
@@ -40,8 +43,20 @@ class BranchKind(StrEnum):
     SHORT_CIRCUIT_DIRECT = "short_circuit_direct"  # may exclude its direct downstream tasks only
 
 
+class XComRef(Struct, frozen=True, order=True):
+    """What a task of the run leaves for others under this key."""
+
+    task_id: str
+    key: str = "return_value"
+
+
 class TaskSpec(Struct, frozen=True):
-    """One task. Durations are timedeltas; ``upstream`` and ``downstream`` are sorted task ids."""
+    """One task. Durations are timedeltas; ``upstream`` and ``downstream`` are sorted task ids.
+
+    A task is *mapped* where ``mapped_over`` says what it is expanded over: it has an instance for each combination of
+    the items of these lists and dicts. A list written in the DAG file stands there by its length, one that is known
+    only as the run goes on by the XCom of a direct upstream task.
+    """
 
     task_id: str
     operator: str = "EmptyOperator"
@@ -61,6 +76,12 @@ class TaskSpec(Struct, frozen=True):
     max_active_tis_per_dag: int | None = None
     max_active_tis_per_dagrun: int | None = None
     decides: BranchKind = BranchKind.NOTHING
+    mapped_over: tuple[XComRef | int, ...] | None = None  # None: not mapped
+
+    @property
+    def length_sources(self) -> tuple[XComRef, ...]:
+        """The XComs whose lengths say how many instances the task has."""
+        return tuple(each for each in self.mapped_over or () if isinstance(each, XComRef))
 
     @property
     def looks_back_at(self) -> tuple[str, ...]:
@@ -101,6 +122,11 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
     def looking_back(self) -> tuple[TaskSpec, ...]:
         """The tasks with depends_on_past or wait_for_downstream."""
         return tuple(task for task in self.tasks if task.looks_back_at)
+
+    @cached_property
+    def mapped(self) -> tuple[TaskSpec, ...]:
+        """The mapped tasks."""
+        return tuple(task for task in self.tasks if task.mapped_over is not None)
 
     @property
     def depends_on_past(self) -> bool:

@@ -17,6 +17,7 @@ from tailrace.planning.commands import (
     RunChange,
     TaskInstanceChange,
 )
+from tailrace.planning.expanding import told_anew
 from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToClear
 from tailrace.planning.reopening import drivers, freed_runs
@@ -30,10 +31,12 @@ _REASON = "cleared"
 class ClearRequest(Struct, frozen=True):
     """What is to be cleared in each run: these tasks (none named: all) with what is below and above them.
 
-    ``only_failed`` leaves out all but what failed, is upstream_failed, or was skipped by its rule below a failure.
+    ``map_index``: of the tasks that are named only the instance of that index. ``only_failed`` leaves out all but what
+    failed, is upstream_failed, or was skipped by its rule below a failure.
     """
 
     task_ids: tuple[str, ...] = ()
+    map_index: int | None = None
     upstream: bool = False
     downstream: bool = True
     only_failed: bool = False
@@ -41,7 +44,7 @@ class ClearRequest(Struct, frozen=True):
 
 def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
     """Everything that clearing writes. Refused when a run or task is not there."""
-    refused = tuple(refusals(facts, request.task_ids))
+    refused = tuple(refusals(facts, request.task_ids, request.map_index))
     dag = facts.dag
     if refused or dag is None:
         return CommandPlan(CommandKind.CLEAR, facts.dag_id, refusals=refused)
@@ -52,10 +55,11 @@ def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
     touched: dict[int, frozenset[str]] = {}
     named: list[tuple[RunView, RunChange]] = []
     for run in facts.runs:
-        selected = list(instances(run, chosen))
+        selected = list(instances(run, chosen, request.task_ids, request.map_index))
         if request.only_failed:
             selected = _failed(dag, selected)
         steps = [step for ti in selected if (step := _step(facts, dag, run, ti)) is not None]
+        steps += _told_anew(facts, dag, run, request, steps)
         change = _run_change(run, selected, bool(steps), whole=chosen is None and not request.only_failed)
         if change is None:
             continue
@@ -94,12 +98,27 @@ def _failed(dag: DagSpec, selected: list[TaskInstanceView]) -> list[TaskInstance
     return [ti for ti in selected if ti.state in _FAILURES or caused(ti)]
 
 
+def _told_anew(
+    facts: CommandFacts, dag: DagSpec, run: RunView, request: ClearRequest, steps: list[TaskInstanceChange]
+) -> list[TaskInstanceChange]:
+    """What has not begun of mapped tasks that are expanded anew by this."""
+    cleared = {step.id: step.key.task_id for step in steps}
+    one = request.task_ids if request.map_index is not None else ()
+    whole = frozenset(cleared.values()) - frozenset(one)
+    return [_back(facts, dag, run, ti) for ti in told_anew(dag, run.task_instances, cleared, whole)]
+
+
 def _step(facts: CommandFacts, dag: DagSpec, run: RunView, ti: TaskInstanceView) -> TaskInstanceChange | None:
     """The step of one task instance, or None where there is nothing to take back."""
     none, stopping = TaskInstanceState.NONE, TaskInstanceState.STOPPING
-    stops = ti.state in (TaskInstanceState.RUNNING, stopping)
     if ti.state is none or (ti.state is stopping and ti.stopping_to is none):
         return None
+    return _back(facts, dag, run, ti)
+
+
+def _back(facts: CommandFacts, dag: DagSpec, run: RunView, ti: TaskInstanceView) -> TaskInstanceChange:
+    none, stopping = TaskInstanceState.NONE, TaskInstanceState.STOPPING
+    stops = ti.state in (TaskInstanceState.RUNNING, stopping)
     task = dag.by_id.get(ti.task_id)
     return TaskInstanceChange(
         id=ti.id,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -109,7 +110,7 @@ class TaskInstanceChange(Struct, frozen=True):
 
 
 class NewTaskInstance(Struct, frozen=True):
-    """A task instance that a run lacks, created and marked at once."""
+    """A task instance that a run lacks, created; by a person's command marked at once."""
 
     run: int
     key: TaskInstanceKey
@@ -119,6 +120,8 @@ class NewTaskInstance(Struct, frozen=True):
     pool: str = DEFAULT_POOL  # its run's own pool goes before it
     pool_slots: int = 1
     priority: int = 1
+    cause: Cause = Cause.CREATED
+    evidence: Mapping[str, Any] | None = None
 
 
 class RunChange(Struct, frozen=True):

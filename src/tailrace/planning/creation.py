@@ -4,12 +4,12 @@ Reprocessing is decided here, per task instance, and stored with the run: what h
 turn changes nothing about it. In-flight work is awaited, never reset.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from tailrace.model.intervals import DataInterval
-from tailrace.model.keys import RunType, run_id_for
+from tailrace.model.keys import RunType, run_id_for, to_clear
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, FINISHED, IDLE, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -33,7 +33,7 @@ from tailrace.planning.refusals import (
     PoolUnknown,
     TaskTooLarge,
 )
-from tailrace.planning.snapshot import RunOptions, RunView
+from tailrace.planning.snapshot import RunOptions, RunView, TaskInstanceView
 
 _FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 
@@ -119,25 +119,42 @@ def _gives_something(request: BackfillRequest, date: DatePlan, run: RunView) -> 
 
 def _to_run(dag: DagSpec, run: RunView, clear: Iterable[str]) -> int:
     """Task instances that are not finished, or will not be once these tasks are cleared."""
-    finished = {ti.task_id for ti in run.task_instances if ti.state in FINISHED} - set(clear)
-    return sum(task.task_id not in finished for task in dag.tasks)
+    again = frozenset(clear)
+    there = {ti.task_id for ti in run.task_instances}
+    unfinished = sum(ti.task_id in dag.by_id and _runs(ti, again) for ti in run.task_instances)
+    return unfinished + sum(task.task_id not in there for task in dag.tasks)
+
+
+def _runs(ti: TaskInstanceView, again: Container[str]) -> bool:
+    """Whether it has no outcome, or none any more once this is cleared."""
+    return ti.state not in FINISHED or ti.task_id in again or to_clear(ti.task_id, ti.map_index) in again
 
 
 def _to_do(dag: DagSpec, reprocess: Reprocess, run: RunView) -> tuple[tuple[str, ...], int]:
-    """Task ids to clear, and how many task instances have no outcome yet."""
+    """What to clear (see ``to_clear``), and how many task instances have no outcome yet."""
     known = {ti.task_id for ti in run.task_instances}
     if run.state not in CLOSED and not known:
         return (), 0  # never activated: everything is still to do, nothing to clear
     missing = sum(task.task_id not in known for task in dag.tasks)
     missing += sum(ti.state in IDLE and ti.task_id in dag.by_id for ti in run.task_instances)
-    back = {ti.task_id for ti in run.task_instances if ti.state is TaskInstanceState.REMOVED}
+    # A mapped task that has fewer instances by now is there all the same.
+    there_of: dict[str, set[int]] = {}
+    for ti in run.task_instances:
+        if ti.state is not TaskInstanceState.REMOVED:
+            there_of.setdefault(ti.task_id, set()).add(ti.map_index)
+    back = known - there_of.keys()
     if reprocess is Reprocess.ALL:
-        again = known
-    elif reprocess is Reprocess.FAILED:
-        again = back | _failed_and_caused(dag, run)
-    else:
-        again = back
-    return tuple(task.task_id for task in dag.tasks if task.task_id in again), missing
+        return tuple(task.task_id for task in dag.tasks if task.task_id in known), missing
+    single = _failed_and_caused(dag, run) if reprocess is Reprocess.FAILED else {}
+    again: list[str] = []
+    for task in dag.tasks:
+        indexes = single.get(task.task_id, [])
+        left = there_of.get(task.task_id, set()).difference(indexes)
+        if task.task_id in back or (indexes and not left):
+            again.append(task.task_id)
+        else:
+            again += (to_clear(task.task_id, index) for index in indexes)
+    return tuple(again), missing
 
 
 def _failed_inside(run: RunView) -> FailedTasks:
@@ -146,16 +163,16 @@ def _failed_inside(run: RunView) -> FailedTasks:
     return failed_tasks((ti.task_id, ti.state, 1) for ti in run.task_instances)
 
 
-def _failed_and_caused(dag: DagSpec, run: RunView) -> set[str]:
-    """What failed, and what trigger rules skipped below a failure."""
+def _failed_and_caused(dag: DagSpec, run: RunView) -> Mapping[str, list[int]]:
+    """What failed, and what trigger rules skipped below a failure: by task, the map indexes."""
     failed = {ti.task_id for ti in run.task_instances if ti.state in _FAILURES}
     below = {task_id for failure in failed for task_id in dag.descendants.get(failure, ())}
-    caused = {
-        ti.task_id
-        for ti in run.task_instances
-        if ti.state is TaskInstanceState.SKIPPED and ti.cause is Cause.TRIGGER_RULE and ti.task_id in below
-    }
-    return failed | caused
+    found: dict[str, list[int]] = {}
+    for ti in run.task_instances:
+        caused = ti.state is TaskInstanceState.SKIPPED and ti.cause is Cause.TRIGGER_RULE and ti.task_id in below
+        if caused or ti.state in _FAILURES:
+            found.setdefault(ti.task_id, []).append(ti.map_index)
+    return found
 
 
 def _needed_slots(dag: DagSpec, request: BackfillRequest) -> Mapping[str, int]:

@@ -33,10 +33,14 @@ _CLAIMED = frozenset({TaskInstanceState.RUNNING, TaskInstanceState.STOPPING})
 
 
 class MarkRequest(Struct, frozen=True):
-    """The outcome to give these tasks of each run: success, failed or skipped."""
+    """The outcome to give these tasks of each run: success, failed or skipped.
+
+    ``map_index``: of the tasks that are named only the instance of that index.
+    """
 
     state: TaskInstanceState
     task_ids: tuple[str, ...]
+    map_index: int | None = None
     upstream: bool = False
     downstream: bool = False
 
@@ -63,7 +67,7 @@ class _Marked:
 
 def plan_mark_tasks(facts: CommandFacts, request: MarkRequest) -> CommandPlan:
     """Everything that marking tasks writes. Refused when a run or task is not there."""
-    refused = tuple(refusals(facts, request.task_ids))
+    refused = tuple(refusals(facts, request.task_ids, request.map_index))
     dag = facts.dag
     if refused or dag is None:
         return CommandPlan(CommandKind.MARK, facts.dag_id, refusals=refused)
@@ -72,7 +76,7 @@ def plan_mark_tasks(facts: CommandFacts, request: MarkRequest) -> CommandPlan:
     for run in facts.runs:
         steps = [
             step
-            for ti in instances(run, chosen)
+            for ti in instances(run, chosen, request.task_ids, request.map_index)
             if (step := _step(facts, run, ti, request.state, "marked")) is not None
         ]
         created = _create(facts, dag, run, chosen, request.state)

@@ -56,6 +56,7 @@ class Remedy(Struct, frozen=True, omit_defaults=True):
     disable_retry: bool = False
     mark_success: bool = False
     command: str | None = None
+    map_index: int | None = None
 
 
 _REMEDY = tuple(name for name in Remedy.__struct_fields__ if name != "action")

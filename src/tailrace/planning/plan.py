@@ -43,6 +43,7 @@ class Dependency(StrEnum):
     TASK_SLOTS = "Task Concurrency"
     BACKFILL_RUNS = "Backfill Not Paused"
     FAIR_SHARE = "Fair Share"
+    MAPPED = "Task has been mapped"
 
 
 class DependencyStatus(NamedTuple):
@@ -107,6 +108,28 @@ class TaskTransition(Struct, frozen=True):
     def takes_slot(self) -> bool:
         """Whether the step occupies capacity."""
         return self.after is TaskInstanceState.QUEUED
+
+
+class Expansion(Struct, frozen=True):
+    """How many instances a mapped task of a run has: told once, from what the tasks above have left.
+
+    With ``count`` 0 one without an index stays, and ``after`` is what it ends in; else each of ``count`` instances
+    begins anew. Expects the run's version, every instance that the task has (by row), and the tries of the task
+    instances above (by row, with their states) whose XComs were counted.
+    """
+
+    run: int
+    run_id: str
+    task_id: str
+    version: int
+    count: int
+    after: TaskInstanceState
+    reason: str
+    lengths: tuple[int | None, ...]  # of what it is expanded over; None: it has no length
+    instances: Mapping[int, TaskInstanceState]
+    sources: Mapping[int, tuple[TaskInstanceState, int]]
+    versions: tuple[tuple[int, int], ...] = ()  # of the other runs it leans on, as a transition's
+    looked_back: LookBack | None = None
 
 
 class RunActivation(Struct, frozen=True):
@@ -218,6 +241,7 @@ class Plan(Struct, frozen=True):
     dag: DagSpec
     job_id: int
     transitions: tuple[TaskTransition, ...] = ()  # in the order in which they may take capacity
+    expansions: tuple[Expansion, ...] = ()
     activations: tuple[RunActivation, ...] = ()
     yields: tuple[RunRequeue, ...] = ()
     adoptions: tuple[RunAdoption, ...] = ()
@@ -238,6 +262,7 @@ class Plan(Struct, frozen=True):
         """Whether there is anything to apply."""
         return bool(
             self.transitions
+            or self.expansions
             or self.activations
             or self.yields
             or self.adoptions

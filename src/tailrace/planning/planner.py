@@ -11,18 +11,20 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import CLAIMED, CLOSED, IDLE, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.board import Board
 from tailrace.planning.capacity import Capacity
 from tailrace.planning.evaluation import Evaluation, evaluate_task_instance, pool_of
+from tailrace.planning.expanding import Expanding, to_expand
 from tailrace.planning.fairness import FairShare, pool_resource, runs_resource, tasks_resource
 from tailrace.planning.plan import (
     Decision,
     Dependency,
     DependencyStatus,
+    Expansion,
     LookBack,
     Plan,
     RunActivation,
@@ -59,6 +61,7 @@ class _Draft:
 
     snapshot: Snapshot
     transitions: list[TaskTransition] = field(default_factory=list)
+    expansions: list[Expansion] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     ready: list[_Ready] = field(default_factory=list)
     resubmit: list[TryKey] = field(default_factory=list)
@@ -79,12 +82,14 @@ def plan(snapshot: Snapshot) -> Plan:
     verdicts = tuple(verdict for verdict in judged if verdict is not None)
     backfill = snapshot.backfill
     activations = tuple(_activations(snapshot, verdicts, turns))
+    starting = {ready.board.run.id for ready in draft.ready} | {expansion.run for expansion in draft.expansions}
     return Plan(
         dag=snapshot.dag,
         job_id=snapshot.job_id,
         transitions=tuple(draft.transitions),
+        expansions=tuple(draft.expansions),
         activations=activations,
-        yields=tuple(yields(snapshot, boards, {ready.board.run.id for ready in draft.ready})),
+        yields=tuple(yields(snapshot, boards, starting)),
         adoptions=tuple(
             RunAdoption(board.run.id, board.run.run_id, missing)
             for board in boards
@@ -167,10 +172,17 @@ def _settle_strays(draft: _Draft, strays: Iterable[StrayTry]) -> None:
 def _decide_idle(draft: _Draft, board: Board) -> None:
     snapshot = draft.snapshot
     for task in snapshot.dag.tasks:
-        for ti in board.by_task.get(task.task_id, ()):
+        instances = board.by_task.get(task.task_id, ())
+        may_be_told = task.mapped_over is not None or (instances and instances[-1].map_index != UNMAPPED)
+        number = None
+        if may_be_told and to_expand(task, instances):
+            number = Expanding(board, task, *_leans_on(draft, board, task))
+        for ti in instances:
             if ti.state not in IDLE:
                 continue
             found = evaluate_task_instance(board, task, ti, snapshot.pools, snapshot.now)
+            if number is not None:
+                found = number.joined(found)
             verdict = found.decision.verdict
             if verdict is Verdict.RUN:
                 draft.ready.append(_Ready(board, task, ti, found))
@@ -183,6 +195,7 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
                 board.doomed[ti.id] = found.decision
             elif ti.retry_at is not None and ti.retry_at > snapshot.now:
                 draft.wakes.append(ti.retry_at)
+        draft.expansions += number.told if number is not None else ()
     for ti in board.run.task_instances:
         if ti.task_id not in snapshot.dag.by_id and ti.state in IDLE:
             reason = f"task {ti.task_id} is no longer in the DAG"
@@ -248,12 +261,7 @@ def _transition(
     looks_back: TaskSpec | None = None,
 ) -> None:
     """Write the step into the plan; ``looks_back`` is its task where its previous run had a say in it."""
-    versions: tuple[tuple[int, int], ...] = ((board.run.id, board.run.version),)
-    looked_back = None
-    if looks_back is not None and looks_back.looks_back_at and not board.run.options.ignore_depends_on_past:
-        previous = board.previous.get(looks_back.task_id)
-        looked_back = LookBack(draft.snapshot.dag_version, None if previous is None else previous.run_id)
-        versions += () if previous is None else ((previous.id, previous.version),)
+    versions, looked_back = _leans_on(draft, board, looks_back)
     draft.transitions.append(
         TaskTransition(
             id=ti.id,
@@ -270,6 +278,18 @@ def _transition(
         )
     )
     board.decide(ti, after)
+
+
+def _leans_on(
+    draft: _Draft, board: Board, looks_back: TaskSpec | None
+) -> tuple[tuple[tuple[int, int], ...], LookBack | None]:
+    """The versions of the runs that a step leans on, and what it took from the past."""
+    own = (board.run.id, board.run.version)
+    if looks_back is None or not looks_back.looks_back_at or board.run.options.ignore_depends_on_past:
+        return (own,), None
+    previous = board.previous.get(looks_back.task_id)
+    looked_back = LookBack(draft.snapshot.dag_version, None if previous is None else previous.run_id)
+    return (own,) if previous is None else (own, (previous.id, previous.version)), looked_back
 
 
 def _key(board: Board, ti: TaskInstanceView) -> TaskInstanceKey:

@@ -196,6 +196,21 @@ class LeftToOthers(Message, frozen=True):
 
 
 #: What a stored reason may be. One from before there were codes is its sentence.
+class SourcesUnfinished(Message, frozen=True):
+    sources: Annotated[tuple[str, ...], Meta(min_length=1)]
+    template = "It waits to be expanded: how many instances it has is known once {0.sources} has ended."
+
+
+class InstancesStopping(Message, frozen=True):
+    map_indexes: Annotated[tuple[int, ...], Meta(min_length=1)]
+    template = "It waits to be expanded anew, until its instances that are stopping have ended: {0.map_indexes}."
+
+
+class ExpandsNow(Message, frozen=True):
+    count: int
+    template = "It is expanded into {0.count:1 instance|# instances} before it runs."
+
+
 AnyReason: TypeAlias = (
     RunIs
     | NotRetrying
@@ -223,5 +238,8 @@ AnyReason: TypeAlias = (
     | TaskFullInRun
     | BackfillPaused
     | LeftToOthers
+    | SourcesUnfinished
+    | InstancesStopping
+    | ExpandsNow
     | Sentence
 )

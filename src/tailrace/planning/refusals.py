@@ -30,6 +30,15 @@ class NoSuchTask(Message, frozen=True):
     template = "{0.dag_id} has no task {0.task_id!r}; it has {0.known}"
 
 
+class NoSuchMapIndex(Message, frozen=True):
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    has: str
+    template = "{0.task_id} of {0.run_id} has no map index {0.map_index}: it has {0.has}"
+
+
 class NoSuchBackfill(Message, frozen=True):
     template = "there is no such backfill; {1} lists them"
     action = Action.LIST_BACKFILLS

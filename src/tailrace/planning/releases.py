@@ -48,9 +48,10 @@ class TaskAgain(RunCleared, frozen=True):
     action = Action.CLEAR_TASK
 
 
-class TimeComes(TaskAgain, frozen=True):
+class TimeComes(TaskAgain, frozen=True, omit_defaults=True):
     at: datetime
     seconds: float  # until then
+    map_index: int | None = None
     template = "the time: {0.at:seconds}, in {0.left}; or clear it to run it at once"
 
     @property

@@ -3,8 +3,9 @@
 A release follows from the dependency that is not met, by the planner, and from who drives the run.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
+from tailrace.model.keys import UNMAPPED, index_suffix
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, JobKind, TaskInstanceState
 from tailrace.planning import releases
 from tailrace.planning.explained import JobFacts, RunFacts, WantedBy
@@ -21,16 +22,21 @@ def release_of(facts: RunFacts, decision: Decision) -> Message:
     """What would let a waiting task instance go on: the release of the first thing it waits for."""
     past = (status for status in decision.failed if status.dependency is Dependency.PREVIOUS_RUN)
     first = next(past, decision.failed[0])
-    task_id, run_id = decision.key.task_id, facts.run.run_id
-    ti = next(each for each in facts.task_instances if each.view.task_id == task_id)
+    task_id, map_index, run_id = decision.key.task_id, decision.key.map_index, facts.run.run_id
+    place = task_id, map_index
+    ti = next(each for each in facts.task_instances if (each.view.task_id, each.view.map_index) == place)
     match first.dependency:
         case Dependency.TRIGGER_RULE | Dependency.BRANCH:
             return _above(facts, task_id, decision)
+        case Dependency.MAPPED:
+            return _sources(facts, task_id, decision)
         case Dependency.PREVIOUS_RUN:
             return _past(facts, task_id)
         case Dependency.RETRY_PERIOD | Dependency.RESCHEDULE:
             at = ti.view.retry_at or facts.snapshot.now
-            return releases.TimeComes(facts.dag_id, run_id, task_id, at, (at - facts.snapshot.now).total_seconds())
+            left = (at - facts.snapshot.now).total_seconds()
+            index = None if map_index == UNMAPPED else map_index
+            return releases.TimeComes(facts.dag_id, run_id, task_id, at, left, index)
         case Dependency.POOL_SLOTS:
             return releases.PoolSlots(facts.run.options.pool or facts.snapshot.dag.by_id[task_id].pool)
         case Dependency.DAG_SLOTS | Dependency.TASK_SLOTS:
@@ -45,9 +51,28 @@ def _above(facts: RunFacts, task_id: str, decision: Decision) -> Message:
     """It waits for what is above it: which of those are unfinished."""
     dag = facts.snapshot.dag
     above = {*dag.by_id[task_id].upstream, *dag.deciders[task_id]}
-    waiting = [each.view for each in facts.task_instances if each.view.task_id in above]
-    named = tuple((view.task_id, str(view.state)) for view in waiting if view.state not in FINISHED)
+    named = _unfinished(facts, above)
     return releases.NothingAbove(named) if decision.doomed else releases.TasksEnd(named)
+
+
+def _sources(facts: RunFacts, task_id: str, decision: Decision) -> Message:
+    """It waits to be expanded: for what is counted, or for its own instances that stop."""
+    task = facts.snapshot.dag.by_id[task_id]
+    stopping = tuple(place for place in _unfinished(facts, {task_id}) if place[1] == TaskInstanceState.STOPPING)
+    named = stopping or _unfinished(facts, {ref.task_id for ref in task.length_sources})
+    if not named:
+        return their_next_step(facts)
+    return releases.NothingAbove(named) if decision.doomed else releases.TasksEnd(named)
+
+
+def _unfinished(facts: RunFacts, task_ids: Set[str]) -> tuple[tuple[str, str], ...]:
+    """The unfinished instances of these tasks, each with its state."""
+    views = (each.view for each in facts.task_instances)
+    return tuple(
+        (view.task_id + index_suffix(view.map_index), str(view.state))
+        for view in views
+        if view.task_id in task_ids and view.state not in FINISHED
+    )
 
 
 def _past(facts: RunFacts, task_id: str) -> Message:

@@ -1,13 +1,15 @@
 """Which task instances of which runs a command means, and what is refused because it means nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Set
 from datetime import datetime
 
-from tailrace.model.keys import TaskInstanceKey
+from tailrace.model.keys import UNMAPPED, TaskInstanceKey, spans_of
 from tailrace.model.spec import DagSpec
+from tailrace.model.states import TaskInstanceState
 from tailrace.planning.commands import CommandFacts
+from tailrace.planning.expanding import is_expanded
 from tailrace.planning.messages import Message
-from tailrace.planning.refusals import NeverRan, NoRunsInRange, NoSuchRun, NoSuchTask
+from tailrace.planning.refusals import NeverRan, NoRunsInRange, NoSuchMapIndex, NoSuchRun, NoSuchTask
 from tailrace.planning.snapshot import RunView, TaskInstanceView
 
 
@@ -16,7 +18,7 @@ def name_of(run: str | datetime) -> str:
     return run if isinstance(run, str) else run.isoformat(timespec="minutes")
 
 
-def refusals(facts: CommandFacts, task_ids: Iterable[str] = ()) -> Iterator[Message]:
+def refusals(facts: CommandFacts, task_ids: Iterable[str] = (), map_index: int | None = None) -> Iterator[Message]:
     """Why the command means nothing: one for each thing that it names and that is not there."""
     if facts.dag is None:
         yield NeverRan(facts.dag_id)
@@ -29,6 +31,30 @@ def refusals(facts: CommandFacts, task_ids: Iterable[str] = ()) -> Iterator[Mess
     for task_id in task_ids:
         if task_id not in known:
             yield NoSuchTask(facts.dag_id, task_id, tuple(sorted(known)))
+        elif map_index is not None:
+            yield from _without_index(facts, task_id, map_index)
+
+
+def _without_index(facts: CommandFacts, task_id: str, map_index: int) -> Iterator[Message]:
+    """The first of the runs in which the task has no such instance."""
+    for run in facts.runs:
+        own = [ti for ti in run.task_instances if ti.task_id == task_id]
+        told = is_expanded(own, mapped=True)
+        there = {ti.map_index for ti in own if ti.state is not TaskInstanceState.REMOVED}
+        if map_index not in there or (map_index != UNMAPPED and not told):
+            yield NoSuchMapIndex(facts.dag_id, run.run_id, task_id, map_index, indexes_text(there, told=told))
+            return
+
+
+def indexes_text(map_indexes: Set[int], *, told: bool = True) -> str:
+    """The map indexes that a task has in a run, for whoever named another one."""
+    if not map_indexes:
+        return "no task instances yet"
+    if map_indexes == {UNMAPPED}:
+        return "one instance only, which is not mapped, or not yet"
+    if not told:
+        return "no map indexes until it is expanded anew"
+    return f"map index{'' if len(map_indexes) == 1 else 'es'} {spans_of(map_indexes)}"
 
 
 def with_relatives(dag: DagSpec, task_ids: Iterable[str], *, upstream: bool, downstream: bool) -> frozenset[str]:
@@ -42,9 +68,20 @@ def with_relatives(dag: DagSpec, task_ids: Iterable[str], *, upstream: bool, dow
     return frozenset(chosen)
 
 
-def instances(run: RunView, chosen: frozenset[str] | None) -> Iterator[TaskInstanceView]:
-    """The run's task instances of these tasks; of all tasks for None."""
-    return (ti for ti in run.task_instances if chosen is None or ti.task_id in chosen)
+def instances(
+    run: RunView, chosen: frozenset[str] | None, named: Container[str] = (), map_index: int | None = None
+) -> Iterator[TaskInstanceView]:
+    """The run's task instances of these tasks, of all tasks for None; of the ``named`` ones only that index, if any.
+
+    Those that a mapped task has no place for any more are left out, unless nothing else of it is there.
+    """
+    there = {ti.task_id for ti in run.task_instances if ti.state is not TaskInstanceState.REMOVED}
+    for ti in run.task_instances:
+        if chosen is not None and ti.task_id not in chosen:
+            continue
+        other = map_index is not None and ti.task_id in named and ti.map_index != map_index
+        if not other and (ti.state is not TaskInstanceState.REMOVED or ti.task_id not in there):
+            yield ti
 
 
 def key_of(facts: CommandFacts, run: RunView, ti: TaskInstanceView) -> TaskInstanceKey:

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED, ProcessIdentity, RunType, TaskInstanceKey
-from tailrace.model.spec import DagSpec
+from tailrace.model.spec import DagSpec, XComRef
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.failed_tasks import FailedTasks
@@ -45,7 +45,14 @@ class TaskInstanceView(Struct, frozen=True):
     holder: Holder | None = None
     lease_expired: bool = False  # by the metastore's own clock
     stopping_to: TaskInstanceState | None = None  # while stopping: where the person wants it to end
-    cause: Cause | None = None  # of its last transition; a planning step does not ask
+    cause: Cause | None = None  # of its last transition
+
+
+class StoredLength(Struct, frozen=True):
+    """How many items an XCom has that a mapped task is expanded over; where it has no items, what it is instead."""
+
+    length: int | None
+    wrong: str = ""
 
 
 class RunOptions(Struct, frozen=True):
@@ -76,10 +83,12 @@ class RunView(Struct, frozen=True):
     task_instances: tuple[TaskInstanceView, ...] = ()
     live: bool = False  # schedulers drive it, whoever else wants it
     conf: str | None = None  # JSON
-    to_clear: tuple[str, ...] = ()  # task ids stored to be cleared at its next activation
+    to_clear: tuple[str, ...] = ()  # tasks, or instances of them, stored to be cleared at its next activation
     wanted_by: tuple[int, ...] = ()  # unfinished backfills that want it
     conf_given_by: tuple[int, ...] = ()  # those of them that say what its conf is
     judged_by: int | None = None  # the newest judged backfill that wanted it
+    #: What its mapped tasks are expanded over: only what has ended, for those whose instances are to be told now.
+    lengths: Mapping[XComRef, StoredLength] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class PreviousRun(Struct, frozen=True):

@@ -4,7 +4,7 @@ A run is judged by its leaves once nothing is unfinished. It is deadlocked when 
 doomed; the verdict names each of them with its blockers, and apply re-reads the evidence before it writes.
 """
 
-from tailrace.model.keys import TaskInstanceKey
+from tailrace.model.keys import TaskInstanceKey, index_suffix
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.board import Board
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
@@ -25,7 +25,7 @@ def judge_run(board: Board, dag_version: int) -> RunVerdict | None:
     if unfinished:
         return _deadlock(board, dag_version)
     bad = [
-        f"{ti.task_id} is {board.state(ti)}"
+        f"{ti.task_id}{index_suffix(ti.map_index)} is {board.state(ti)}"
         for task_id in sorted(board.dag.leaves)
         for ti in board.by_task.get(task_id, ())
         if board.state(ti) in _BAD
@@ -68,7 +68,7 @@ def _blocker(board: Board, ti: TaskInstanceView) -> Blocker:
 
 def _first(blocked: tuple[Blocker, ...]) -> str:
     first = blocked[0]
-    return f"{first.key.task_id}: {' '.join(str(status.reason) for status in first.reasons)}"
+    return f"{first.key.place}: {' '.join(str(status.reason) for status in first.reasons)}"
 
 
 def judge_backfill(backfill: BackfillView) -> BackfillVerdict | None:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from msgspec import Struct, field
 
 from tailrace.model.json_values import json_or_text
-from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.keys import TaskInstanceKey, TryKey, shown_to_clear
 from tailrace.model.spec import DagSpec
 from tailrace.planning.backfills import BackfillCreation, DateAction, Reprocess
 from tailrace.planning.failed_tasks import FailedTasks
@@ -211,7 +211,7 @@ def previewed(preview: BackfillPreview, typed: Typed) -> BackfillPreviewed:
                 date.action,
                 date.reason,
                 date.to_run,
-                date.clear,
+                tuple(map(shown_to_clear, date.clear)),
                 json_or_text(date.conf),
             )
             for date in creation.dates

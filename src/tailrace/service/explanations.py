@@ -9,7 +9,9 @@ from tailrace.errors import CommandError
 from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.explained import JobFacts, TryFacts, WantedBy
 from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
-from tailrace.planning.messages import Typed
+from tailrace.planning.messages import Refused, Typed
+from tailrace.planning.refusals import NoSuchMapIndex
+from tailrace.planning.selecting import indexes_text
 from tailrace.service.reason_structs import Blocked, Met, Release, blocked_of, met_of, release_of
 from tailrace.service.scopes import find_run, removed
 from tailrace.service.stores import Stores
@@ -96,12 +98,21 @@ def explained(stores: Stores, dag_id: str, run: str) -> RunExplanation:
         raise removed(dag_id, found.run_id) from None
 
 
-def instances_of(explanation: RunExplanation, task_id: str, typed: Typed) -> list[TaskInstanceExplanation]:
-    """The instances of this task. Raises CommandError with the nearest name, or with why there are none yet."""
-    found = [each for each in explanation.task_instances if each.key.task_id == task_id]
+def instances_of(
+    explanation: RunExplanation, task_id: str, map_index: int | None, typed: Typed
+) -> list[TaskInstanceExplanation]:
+    """The instances of this task, or the one of this index.
+
+    Raises CommandError with the nearest name, with the indexes that there are, or with why there are none yet.
+    """
+    of_task = [each for each in explanation.task_instances if each.key.task_id == task_id]
+    found = [each for each in of_task if map_index is None or each.key.map_index == map_index]
     if found:
         return found
     facts = explanation.facts
+    if of_task and map_index is not None:
+        has = indexes_text({each.key.map_index for each in of_task})
+        raise Refused(NoSuchMapIndex(facts.dag_id, facts.run.run_id, task_id, map_index, has))
     names = [task.task_id for task in facts.snapshot.dag.tasks]
     if task_id in names:
         release = "" if explanation.release is None else f"; released by: {explanation.release.render(typed)}"

@@ -38,10 +38,15 @@ class Act(Struct, frozen=True):
     day: int = 0
     task_id: str | None = None  # None: all of the run
     relatives: bool = True  # those below it too
+    map_index: int | None = None  # None: all of the task
     state: str = ""  # what is marked
     backfill: int = 1
     slots: int = 1
     hours: int = 0  # of the day: 0 is when the schedule has a point too
+
+    @property
+    def _index(self) -> str:
+        return "" if self.map_index is None else f"[{self.map_index}]"
 
     def __str__(self) -> str:
         match self.kind:
@@ -54,11 +59,11 @@ class Act(Struct, frozen=True):
             case ActKind.REPROCESS:
                 return f"{self.kind} {self.state}"
             case ActKind.CLEAR:
-                return f"{self.kind} {self.task_id or 'everything'} of day {self.day}"
+                return f"{self.kind} {self.task_id or 'everything'}{self._index} of day {self.day}"
             case ActKind.TRIGGER:
                 return f"{self.kind} of day {self.day}, {self.hours} h"
             case _:
-                return f"{self.kind} {self.task_id or ''} of day {self.day} {self.state}"
+                return f"{self.kind} {self.task_id or ''}{self._index} of day {self.day} {self.state}"
 
 
 def random_acts(draw: random.Random, dag: DagSpec, days: int, backfills: int) -> tuple[Act, ...]:

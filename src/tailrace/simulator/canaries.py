@@ -41,7 +41,7 @@ from tailrace.planning.messages import Sentence
 from tailrace.planning.plan import Blocker, Plan, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunView, Snapshot
-from tailrace.simulator import broken_past, broken_writes
+from tailrace.simulator import broken_mapping, broken_past, broken_writes
 from tailrace.simulator.broken_writes import Replaced
 from tailrace.simulator.performing import Performer
 from tailrace.simulator.processes import Job, Worker
@@ -289,6 +289,24 @@ CANARIES: Mapping[str, Canary] = {
             "a start does not see the run that was inserted before its own",
             replaced=broken_past.hole_unseen,
             worlds="holes",
+        ),
+        Canary(
+            "expanded-twice",
+            "an expansion does not look again at what it was decided from",
+            replaced=broken_mapping.expanded_twice,
+            worlds="mapped",
+        ),
+        Canary(
+            "forgotten-index",
+            "a mapped task lacks its last instance",
+            replaced=broken_mapping.forgotten_index,
+            worlds="mapped",
+        ),
+        Canary(
+            "expanded-for-ever",
+            "a mapped task that was cleared is not expanded anew",
+            replaced=broken_mapping.expanded_for_ever,
+            worlds="mapped",
         ),
         Canary(
             "skip-overtakes",

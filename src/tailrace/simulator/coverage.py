@@ -3,14 +3,14 @@
 A refusal is where two processes met: a plan that came too late, a claim that somebody else won, a report of a lost try.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tailrace.effects.requests import ClaimTry, Heartbeat, ReportOutcome
 from tailrace.effects.results import Applied, StaleKind
 from tailrace.effects.tries import Refused, Renewal
-from tailrace.model.states import BackfillState
-from tailrace.model.transitions import BACKFILL_TRANSITIONS, DAG_RUN_TRANSITIONS, TASK_INSTANCE_TRANSITIONS
+from tailrace.model.states import BackfillState, TaskInstanceState
+from tailrace.model.transitions import BACKFILL_TRANSITIONS, DAG_RUN_TRANSITIONS, TASK_INSTANCE_TRANSITIONS, Cause
 from tailrace.planning.commands import CommandKind
 
 #: A transition that occurred: what it is of (task_instance, dag_run, backfill), before, after, actor, cause.
@@ -52,16 +52,19 @@ def refusals(effect: object, answer: Any) -> Iterator[str]:
         yield "heartbeat: taken for dead"
 
 
-#: States that no world of today comes to, and why.
-OUT_OF_REACH: Mapping[str, str] = {
-    "removed": "a world's DAG keeps its tasks",
-}
-
-#: Rows that nobody takes, and why.
-NOT_TAKEN: Mapping[Step, str] = {
-    ("backfill", "queued", str(state), "planner", "judged"): "a plan that judges a backfill has started it"
+#: Rows that nobody takes: a plan that judges a backfill has started it.
+_NOT_TAKEN = frozenset(
+    ("backfill", "queued", str(state), "planner", "judged")
     for state in (BackfillState.SUCCESS, BackfillState.FAILED, BackfillState.DEADLOCKED)
-}
+)
+
+
+def _is_of_a_changed_dag(row: Step) -> bool:
+    """Whether only a DAG that changes leads there: a world's keeps its tasks as they are."""
+    _, before, after, _, cause = row
+    if cause == Cause.EXPANDED:
+        return before == TaskInstanceState.UP_FOR_RETRY
+    return TaskInstanceState.REMOVED in (before, after)
 
 
 def table() -> frozenset[Step]:
@@ -75,7 +78,7 @@ def table() -> frozenset[Step]:
         )
         for row in transitions
     ]
-    return frozenset(row for row in rows if not {row[1], row[2]} & OUT_OF_REACH.keys() and row not in NOT_TAKEN)
+    return frozenset(row for row in rows if row not in _NOT_TAKEN and not _is_of_a_changed_dag(row))
 
 
 def missing(steps: Iterable[Step]) -> tuple[Step, ...]:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from tailrace.audit.checks import audit
 from tailrace.audit.records import AuditRecords
 from tailrace.jobs.backfill import backfill_loop
-from tailrace.model.keys import RunType
+from tailrace.model.keys import UNMAPPED, RunType, index_suffix
 from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import Reprocess
@@ -131,13 +131,13 @@ def _is_over(world: World) -> bool:
 def _lost_without_disruption(records: AuditRecords, disruptions: int) -> Iterator[str]:
     """Every disruption costs a task instance at most one try, and nothing else costs it any."""
     lost = Counter(
-        (row.run_id, row.task_id)
+        (row.run_id, row.task_id, row.map_index)
         for row in records.history
         if row.kind == "task_instance"
         and row.cause in (Cause.LOST, Cause.LOST_TOGETHER)
         and row.before == TaskInstanceState.RUNNING
     )
-    for (run_id, task_id), count in sorted(lost.items()):
+    for (run_id, task_id, _), count in sorted(lost.items()):
         if count > disruptions:
             yield f"lost: {run_id} / {task_id} lost {count} tries to {disruptions} disruptions"
 
@@ -182,9 +182,10 @@ def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
     """Where the history did not end in the oracle's final states."""
     right = _expected(scenario, records)
     runs = {_date(run.run_id): run for run in records.runs}
-    states: dict[datetime, dict[str, str]] = {}
+    states: dict[datetime, dict[tuple[str, int], str]] = {}
     for ti in records.task_instances:
-        states.setdefault(_date(ti.run_id), {})[ti.task_id] = ti.state
+        if ti.state != TaskInstanceState.REMOVED:  # a world's DAG keeps its tasks: it has no place any more
+            states.setdefault(_date(ti.run_id), {})[ti.task_id, ti.map_index] = ti.state
     may_stop = scenario.stop_on_failure and any(state is not DagRunState.SUCCESS for state in right.runs.values())
     for date in scenario.logical_dates():
         run = runs.get(date)
@@ -193,15 +194,17 @@ def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
         if run is None or run.state != right.runs[date]:
             found = "missing" if run is None else run.state
             yield f"oracle: run of {date.date()}: expected {right.runs[date]}, found {found}"
-        for task_id, state in right.task_instances[date].items():
-            found = states.get(date, {}).get(task_id, "missing")
-            if found != state:
-                yield f"oracle: {task_id} of {date.date()}: expected {state}, found {found}"
+        wanted, there = right.task_instances[date], states.get(date, {})
+        for place in sorted(wanted.keys() | there.keys()):
+            expects, found = wanted.get(place, "nothing"), there.get(place, "missing")
+            if found != expects:
+                name = place[0] + index_suffix(place[1])
+                yield f"oracle: {name} of {date.date()}: expected {expects}, found {found}"
 
 
 def _expected(scenario: Scenario, records: AuditRecords) -> Expected:
     lost = frozenset(
-        (_date(row.run_id or ""), row.task_id or "")
+        (_date(row.run_id or ""), row.task_id or "", UNMAPPED if row.map_index is None else row.map_index)
         for row in records.history
         if row.kind == "task_instance" and row.cause == Cause.LOST and row.after == TaskInstanceState.FAILED
     )

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tailrace.model.spec import Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import Act, ActKind, random_acts
+from tailrace.simulator.mapped import mapped_scenario
 from tailrace.simulator.scenario import Command, Scenario, random_scenario, with_schedulers
 from tailrace.simulator.zygotes import zygotes_scenario
 
@@ -79,5 +80,5 @@ def _triggered(draw: random.Random, scenario: Scenario, days: int) -> Scenario:
 
 #: How worlds are drawn, by the name that ``tailrace simulate --worlds`` takes.
 WORLDS: Mapping[str, Callable[[int], Scenario]] = MappingProxyType(
-    {"any": random_scenario, "holes": holes_scenario, "zygotes": zygotes_scenario}
+    {"any": random_scenario, "holes": holes_scenario, "zygotes": zygotes_scenario, "mapped": mapped_scenario}
 )

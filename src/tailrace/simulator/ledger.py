@@ -66,10 +66,10 @@ class Ledger:
     def check(self, history: Iterable[HistoryRecord], marked: bool) -> None:
         """Every outcome that history accepted is of code that was started; not so where success was only marked."""
         started = {(each.claim.task_instance, each.claim.key.try_number) for each in self.executions}
-        names = {(key.run_id, key.task_id, number) for key, number in started}
+        names = {(key.run_id, key.task_id, key.map_index, number) for key, number in started}
         for row in history:
             ends_a_try = row.kind == "task_instance" and row.cause in (Cause.OUTCOME, Cause.RETRY)
             ends_a_try = ends_a_try and row.before != TaskInstanceState.STOPPING  # that one ends as a person wanted
-            if ends_a_try and not marked and (row.run_id, row.task_id, row.try_number) not in names:
+            if ends_a_try and not marked and (row.run_id, row.task_id, row.map_index, row.try_number) not in names:
                 text = f"{row.run_id} / {row.task_id} try {row.try_number}: {row.after}, and its code never ran"
                 self.violations.append(f"ledger: {text}")

@@ -5,81 +5,96 @@ What it is given beside the results: which previous run each task looked at, whe
 tasks were lost so often that they failed. Neither follows from the results; both stand in the history.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import prod
 
 from tailrace.audit.rules import FAIL, RUN, SKIP, outcome
 from tailrace.audit.structure import Structure
+from tailrace.effects.tries import Json
+from tailrace.model.keys import UNMAPPED, index_suffix
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.spec import TaskSpec
+from tailrace.model.spec import MOST_INSTANCES, TaskSpec, XComRef
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.simulator.scenario import Scenario
 
 _BAD = (TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED)
 _FINE = (TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED)
 
-States = dict[str, TaskInstanceState]
+#: A task id and a map index.
+Place = tuple[str, int]
 #: By logical date and task id: the date of the run that the task looked at; None where there was none.
 LookedAt = Mapping[tuple[datetime, str], datetime | None]
 
 
 @dataclass(slots=True)
+class Run:
+    """The final states of a run's task instances; of those that succeeded what they followed, and what they left."""
+
+    states: dict[Place, TaskInstanceState] = field(default_factory=dict)
+    followed: dict[Place, tuple[str, ...] | None] = field(default_factory=dict)
+    left: dict[Place, Mapping[str, Json]] = field(default_factory=dict)
+
+    def of(self, task_id: str) -> list[TaskInstanceState]:
+        """The states of the task's instances."""
+        return [state for (name, _), state in self.states.items() if name == task_id]
+
+
+@dataclass(slots=True)
 class Expected:
-    """The final states, by logical date (and task id)."""
+    """The final states, by logical date (and task instance)."""
 
     runs: dict[datetime, DagRunState] = field(default_factory=dict)
-    task_instances: dict[datetime, States] = field(default_factory=dict)
+    task_instances: dict[datetime, dict[Place, TaskInstanceState]] = field(default_factory=dict)
 
 
 def expected(
     scenario: Scenario,
     looked_at: LookedAt,
-    lost: frozenset[tuple[datetime, str]] = frozenset(),
+    lost: frozenset[tuple[datetime, str, int]] = frozenset(),
 ) -> Expected:
     """Work the dates off one after another, each task once, in topological order.
 
     Where nothing is said of what a task looked at, it is the date before.
     """
-    found = Expected()
+    found, runs = Expected(), dict[datetime, Run]()
     structure = Structure(scenario.dag)
     ignoring = scenario.dates_of(scenario.commands[0])[0] if scenario.ignore_first_depends_on_past else None
     before: datetime | None = None
     for date in scenario.logical_dates():
-        states: States = {}
-        followed: dict[str, tuple[str, ...] | None] = {}
+        run = Run()
         for task in scenario.dag.tasks:
             previous = None if date == ignoring else looked_at.get((date, task.task_id), before)
-            past = None if previous is None else found.task_instances[previous]
-            state = _undisturbed(scenario, structure, task, states, followed, past)
-            if state is None:
-                state = TaskInstanceState.FAILED
-                if (date, task.task_id) not in lost:
-                    state, followed[task.task_id] = _tried(scenario, task, date)
-            states[task.task_id] = state
-        found.task_instances[date], before = states, date
-        found.runs[date] = _run_state(structure, states)
+            past = None if previous is None else runs[previous]
+            state = _undisturbed(scenario, structure, task, run, past)
+            indexes: Sequence[int] = [UNMAPPED]
+            if state is None and task.mapped_over is not None:
+                state, indexes = _expanded(task, run)
+            for place in ((task.task_id, index) for index in indexes):
+                run.states[place] = state or TaskInstanceState.FAILED
+                if state is None and (date, *place) not in lost:
+                    _try(scenario, task, date, run, place)
+        runs[date], before = run, date
+        found.task_instances[date] = run.states
+        found.runs[date] = _run_state(structure, run)
     return found
 
 
 def _undisturbed(
-    scenario: Scenario,
-    structure: Structure,
-    task: TaskSpec,
-    states: States,
-    followed: Mapping[str, tuple[str, ...] | None],
-    past: States | None,
+    scenario: Scenario, structure: Structure, task: TaskSpec, run: Run, past: Run | None
 ) -> TaskInstanceState | None:
     """The state of a task that is never tried, or None for one that is."""
     waiting = False
     for gate in structure.gates[task.task_id]:
-        if states[gate] not in FINISHED:
+        state = run.states[gate, UNMAPPED]  # no world maps what decides
+        if state not in FINISHED:
             waiting = True
-        elif states[gate] is TaskInstanceState.SUCCESS and structure.excluded(task.task_id, followed[gate]):
+        elif state is TaskInstanceState.SUCCESS and structure.excluded(task.task_id, run.followed[gate, UNMAPPED]):
             return TaskInstanceState.SKIPPED
     if waiting:
         return TaskInstanceState.NONE
-    verdict = outcome(task.trigger_rule, [states[each] for each in task.upstream])
+    verdict = outcome(task.trigger_rule, [state for each in task.upstream for state in run.of(each)])
     if verdict == SKIP:
         return TaskInstanceState.SKIPPED
     if verdict == FAIL:
@@ -89,32 +104,63 @@ def _undisturbed(
     return None
 
 
-def _shut_out(scenario: Scenario, task: TaskSpec, past: States | None) -> bool:
+def _shut_out(scenario: Scenario, task: TaskSpec, past: Run | None) -> bool:
     slots = dict(scenario.pools).get(task.pool)
     if slots is not None and slots != 0 and task.pool_slots > slots:
         return True
     if past is None or not (task.depends_on_past or task.wait_for_downstream):
         return False
     needed = (task.task_id, *(task.downstream if task.wait_for_downstream else ()))
-    return any(past[each] not in _FINE for each in needed)
+    return any(state not in _FINE for each in needed for state in past.of(each))
 
 
-def _tried(scenario: Scenario, task: TaskSpec, date: datetime) -> tuple[TaskInstanceState, tuple[str, ...] | None]:
+def _expanded(task: TaskSpec, run: Run) -> tuple[TaskInstanceState | None, Sequence[int]]:
+    """The map indexes of a mapped task that may run (None: they are tried), or what it ends in without any."""
+    lengths = [each if isinstance(each, int) else _length(run, each) for each in task.mapped_over or ()]
+    for state in (TaskInstanceState.NONE, TaskInstanceState.UPSTREAM_FAILED, TaskInstanceState.SKIPPED):
+        if state in lengths:
+            return state, [UNMAPPED]
+    if None in lengths:
+        return TaskInstanceState.UPSTREAM_FAILED, [UNMAPPED]
+    count = prod(each for each in lengths if isinstance(each, int))
+    if count > MOST_INSTANCES:
+        return TaskInstanceState.FAILED, [UNMAPPED]
+    return (None, range(count)) if count else (TaskInstanceState.SKIPPED, [UNMAPPED])
+
+
+def _length(run: Run, over: XComRef) -> int | TaskInstanceState | None:
+    """How many items there are to be expanded over; the state that says there are none; None for what has no items."""
+    states = run.of(over.task_id)
+    if any(state not in FINISHED for state in states):
+        return TaskInstanceState.NONE
+    if (over.task_id, UNMAPPED) not in run.states:
+        return sum(over.key in left for (name, _), left in run.left.items() if name == over.task_id)
+    if states[0] is not TaskInstanceState.SUCCESS:
+        skipped = states[0] is TaskInstanceState.SKIPPED
+        return TaskInstanceState.SKIPPED if skipped else TaskInstanceState.UPSTREAM_FAILED
+    value = run.left[over.task_id, UNMAPPED].get(over.key)
+    return len(value) if isinstance(value, list | dict) else None
+
+
+def _try(scenario: Scenario, task: TaskSpec, date: datetime, run: Run, place: Place) -> None:
+    """Try a task instance as often as its retries allow."""
     if scenario.mark_success:
-        return TaskInstanceState.SUCCESS, None
+        run.states[place], run.followed[place], run.left[place] = TaskInstanceState.SUCCESS, None, {}
+        return
+    name = place[0] + index_suffix(place[1])
     for attempt in range(1, 2 if scenario.disable_retry else task.retries + 2):
-        kind, ways = scenario.ending(task.task_id, date, attempt)
+        kind, ways = scenario.ending(name, date, attempt)
         if kind is OutcomeKind.SUCCESS:
-            return TaskInstanceState.SUCCESS, ways
+            run.states[place], run.followed[place] = TaskInstanceState.SUCCESS, ways
+            run.left[place] = scenario.leaves(name, date, attempt)
         if kind is OutcomeKind.SKIPPED:
-            return TaskInstanceState.SKIPPED, None
-        if kind is OutcomeKind.FAILED_FOR_GOOD:
+            run.states[place] = TaskInstanceState.SKIPPED
+        if kind is not OutcomeKind.FAILED:
             break
-    return TaskInstanceState.FAILED, None
 
 
-def _run_state(structure: Structure, states: States) -> DagRunState:
-    if any(state not in FINISHED for state in states.values()):
+def _run_state(structure: Structure, run: Run) -> DagRunState:
+    if any(state not in FINISHED for state in run.states.values()):
         return DagRunState.DEADLOCKED
-    failed = any(states[leaf] in _BAD for leaf in structure.leaves)
+    failed = any(state in _BAD for leaf in structure.leaves for state in run.of(leaf))
     return DagRunState.FAILED if failed else DagRunState.SUCCESS

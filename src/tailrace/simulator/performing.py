@@ -248,12 +248,20 @@ class Performer:
         if claim.max_tries - claim.key.try_number == scenario.dag.by_id[claim.task_instance.task_id].retries:
             self.world.ledger.failures[claim.id] = 0  # its budget is whole: it was cleared, or never failed
         attempt = claim.key.try_number if scenario.fickle else self.world.ledger.failures[claim.id] + 1
-        kind, followed = scenario.ending(claim.task_instance.task_id, claim.logical_date, attempt)
+        place = claim.task_instance.place
+        kind, followed = scenario.ending(place, claim.logical_date, attempt)
+        counted = kind is OutcomeKind.SUCCESS and self._is_counted(claim)
+        leaves = scenario.leaves(place, claim.logical_date, attempt) if counted else {}
         process.claim = claim
-        process.ending = TryOutcome(kind, f"as written: {kind}", followed=followed)
+        process.ending = TryOutcome(kind, f"as written: {kind}", followed=followed, xcoms=leaves)
         process.steps_left = self.world.choose_up_to("found running", scenario.found_running)
         if self.world.chooser.chance("a false report", self.world.faults.false_report):
             self._hint(process)
+
+    def _is_counted(self, claim: Claim) -> bool:
+        """Whether a mapped task is expanded over what it leaves."""
+        mapped = self.world.scenario.dag.mapped
+        return any(ref.task_id == claim.task_instance.task_id for task in mapped for ref in task.length_sources)
 
     def await_task(self, process: Worker, effect: AwaitTask) -> TryOutcome | StillRunning:
         """Still running as often as was chosen, then its ending."""

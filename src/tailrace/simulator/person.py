@@ -147,9 +147,9 @@ class Person:
         tasks = () if act.task_id is None else (act.task_id,)
         match act.kind:
             case ActKind.CLEAR:
-                return plan_clear(facts, ClearRequest(tasks, downstream=act.relatives))
+                return plan_clear(facts, ClearRequest(tasks, act.map_index, downstream=act.relatives))
             case ActKind.MARK_TASK:
-                request = MarkRequest(TaskInstanceState(act.state), tasks, downstream=act.relatives)
+                request = MarkRequest(TaskInstanceState(act.state), tasks, act.map_index, downstream=act.relatives)
                 return plan_mark_tasks(facts, request)
             case ActKind.MARK_RUN:
                 return plan_mark_runs(facts, DagRunState(act.state))

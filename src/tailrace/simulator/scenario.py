@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tailrace.effects.tries import Json
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec
+from tailrace.model.spec import MOST_INSTANCES, BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import Act, ActKind, random_acts, random_trigger
 
@@ -103,10 +104,23 @@ class Scenario(Struct, frozen=True):
         """Whether all its runs are created by one command: then each date looks at the one before, whoever is when."""
         return len({(command.first, command.days, command.scheduler) for command in self.commands}) == 1
 
-    def ending(self, task_id: str, date: datetime, attempt: int) -> tuple[OutcomeKind, tuple[str, ...] | None]:
-        """How the ``attempt``-th try that is not lost ends, and what a deciding task follows. Always the same."""
-        task = self.dag.by_id[task_id]
-        chooser = random.Random(f"{self.seed} {task_id} {date.isoformat()} {attempt}")
+    def leaves(self, place: str, date: datetime, attempt: int) -> dict[str, Json]:
+        """What the ``attempt``-th try that is not lost leaves, if it succeeds, for mapped tasks to be expanded over."""
+        chooser = random.Random(f"{self.seed} leaves {place} {date.isoformat()} {attempt}")
+        if chooser.random() < 0.06:
+            return {}
+        count = MOST_INSTANCES + 1 if chooser.random() < 0.01 else chooser.choice((0, 1, 2, 2, 3))
+        items: list[Json] = [None] * count
+        value: Json = {str(number): None for number in range(count)} if chooser.random() < 0.2 else items
+        return {"return_value": "no list" if chooser.random() < 0.03 else value}
+
+    def ending(self, place: str, date: datetime, attempt: int) -> tuple[OutcomeKind, tuple[str, ...] | None]:
+        """How the ``attempt``-th try that is not lost ends, and what a deciding task follows. Always the same.
+
+        ``place`` is the task id, with its map index where there is one.
+        """
+        task = self.dag.by_id[place.partition("[")[0]]
+        chooser = random.Random(f"{self.seed} {place} {date.isoformat()} {attempt}")
         draw = chooser.random()
         if task.decides is BranchKind.BRANCH:
             ways = tuple(way for way in task.downstream if chooser.random() < 0.6)
@@ -128,7 +142,14 @@ def linear(*, crash: bool = False, jobs: int = 1) -> Scenario:
     chain = (TaskSpec("a", downstream=("b",)), TaskSpec("b", upstream=("a",)))
     faults = Faults(crash=0.5, fragile=0.5, max_disruptions=1, orphaned=0.5) if crash else Faults()
     still = Scenario(
-        0, _dag("thread", chain), faults, (Command(),) * jobs, workers=1, found_running=0, tick=0.0, poll_interval=6.0
+        0,
+        daily("thread", chain),
+        faults,
+        (Command(),) * jobs,
+        workers=1,
+        found_running=0,
+        tick=0.0,
+        poll_interval=6.0,
     )
     return _always_succeeds(still)
 
@@ -151,7 +172,7 @@ def second_thoughts(decides: BranchKind) -> Scenario:
     first = TaskSpec("a", downstream=("b",), decides=decides)
     second = TaskSpec("b", upstream=("a",), retries=1, retry_delay=timedelta(minutes=1))
     clears = Act(ActKind.CLEAR, task_id="a", relatives=False)
-    world = Scenario(0, _dag("second_thoughts", (first, second)), Faults(), acts=(clears,), hurry=0.04, fickle=True)
+    world = Scenario(0, daily("second_thoughts", (first, second)), Faults(), acts=(clears,), hurry=0.04, fickle=True)
     for seed in range(10_000):
         tried = replace(world, seed=seed)
         went, failed, turned = (
@@ -171,7 +192,7 @@ def reopened_by_another() -> Scenario:
     not touch the other backfill as a clear does: only the run itself shows that the verdict came too late.
     """
     again = Act(ActKind.REPROCESS, state=Reprocess.ALL)
-    task = _dag("reopened_by_another", (TaskSpec("a"),))
+    task = daily("reopened_by_another", (TaskSpec("a"),))
     commands = (Command(0, 1), Command(0, 2))
     return _always_succeeds(Scenario(0, task, Faults(), commands=commands, acts=(again,) * 3, hurry=0.0))
 
@@ -284,7 +305,7 @@ def _random_dag(draw: random.Random, seed: int) -> DagSpec:
     downstream = {task_id: tuple(down for down in ids if task_id in upstream[down]) for task_id in ids}
     tasks = tuple(_task(draw, task_id, upstream[task_id], downstream[task_id]) for task_id in ids)
     return replace(
-        _dag(f"random_{seed}", tasks),
+        daily(f"random_{seed}", tasks),
         max_active_runs=draw.choice((1, 2, 3, 16)),
         max_active_tasks=draw.choice((1, 2, 16)),
     )
@@ -339,7 +360,8 @@ def _faults(draw: random.Random) -> Faults:
     )
 
 
-def _dag(dag_id: str, tasks: tuple[TaskSpec, ...]) -> DagSpec:
+def daily(dag_id: str, tasks: tuple[TaskSpec, ...]) -> DagSpec:
+    """A DAG of these tasks with a run for each day."""
     return DagSpec(
         dag_id, tasks, schedule=Schedule(ScheduleKind.CRON, "0 0 * * *"), start_date=FIRST_DATE, code_hash="simulated"
     )

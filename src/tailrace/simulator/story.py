@@ -5,7 +5,7 @@ from typing import Any
 from tailrace.effects.requests import Accepted, CreateDueRuns, Effect, Event, StillRunning, Submit, WaitResult
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission, TryOutcome
-from tailrace.model.keys import TaskInstanceKey
+from tailrace.model.keys import TaskInstanceKey, index_suffix
 from tailrace.planning.snapshot import Snapshot
 
 _WIDTHS = (8, 12, 14)
@@ -53,7 +53,7 @@ def describe(effect: Effect[Any], answer: Any, several: bool) -> str:
 
 
 def _name(key: TaskInstanceKey, several: bool) -> str:
-    return f"{key.task_id}@{_date(key.run_id)}" if several else key.task_id
+    return f"{key.place}@{_date(key.run_id)}" if several else key.place
 
 
 def _date(run_id: str) -> str:
@@ -62,7 +62,7 @@ def _date(run_id: str) -> str:
 
 def _snapshot(snapshot: Snapshot, several: bool) -> str:
     seen = [
-        f"{ti.task_id}{'@' + _date(run.run_id) if several else ''} {ti.state}"
+        f"{ti.task_id}{index_suffix(ti.map_index)}{'@' + _date(run.run_id) if several else ''} {ti.state}"
         for run in snapshot.runs
         for ti in run.task_instances
     ]
@@ -74,6 +74,7 @@ def _snapshot(snapshot: Snapshot, several: bool) -> str:
 def _applied(applied: Applied, several: bool) -> str:
     parts = [f"{_name(step.key, several)} {step.before} → {step.after}" for step in applied.won]
     parts += [f"run {_date(verdict.run_id)} {verdict.state}" for verdict in applied.judged]
+    parts += [f"mapped tasks expanded in runs: {len(applied.expanded)}"] if applied.expanded else []
     parts += [f"runs activated: {len(applied.activated)}"] if applied.activated else []
     parts += [f"runs taken over: {len(applied.taken_over)}"] if applied.taken_over else []
     parts += [f"too late for {_name(step.key, several)} → {step.after}" for step in applied.lost]

@@ -57,8 +57,9 @@ def test_every_reason_can_be_stored_and_read() -> None:
 
     @given(st.one_of([st.from_type(kind) for kind in get_args(AnyReason)]))
     def keep(reason: Message) -> None:
-        assume(is_data(reason) and () not in astuple(reason))
-        stored: Any = json.decode(json.encode(to_builtins(reason)))
+        text = json.encode(to_builtins(reason))
+        assume(is_data(reason) and "[]" not in str(text))  # a list in it, however deep, has something in it
+        stored: Any = json.decode(text)
         assert convert(stored, AnyReason) == reason
 
     keep()

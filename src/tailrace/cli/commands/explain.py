@@ -5,9 +5,10 @@ import click
 from tailrace.cli.console import current_console
 from tailrace.cli.explaining import EXPLAINED_COLUMNS, explained_row, run_lines, task_lines
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, output_option, stores_with
+from tailrace.cli.options import dag_argument, map_index_option, output_option, stores_with
 from tailrace.cli.remedies import command_of
 from tailrace.cli.tables import show_table
+from tailrace.model.keys import UNMAPPED
 from tailrace.service import explanations
 
 
@@ -37,19 +38,21 @@ def explain_run_command(dag_id: str, run: str, output: str) -> None:
 @dag_argument
 @click.argument("task_id")
 @click.argument("run")
+@map_index_option
 @output_option
-def explain_task_command(dag_id: str, task_id: str, run: str, output: str) -> None:
+def explain_task_command(dag_id: str, task_id: str, run: str, map_index: int | None, output: str) -> None:
     """Say what a task instance waits for, or why it ended as it did, and what would release it.
 
     RUN is a run id or a logical date. Asks the planner itself about what is recorded now; needs no DAG file and writes
-    nothing.
+    nothing. Of a mapped task it tells of every instance, with -o json as a list.
     """
     with stores_with() as stores:
         explained = explanations.explained(stores, dag_id, run)
     console = current_console()
-    instances = explanations.instances_of(explained, task_id, command_of)
+    instances = explanations.instances_of(explained, task_id, map_index, command_of)
     if output == "json":
-        console.print_json(explanations.explained_task(explained, instances[0], command_of))
+        shown = [explanations.explained_task(explained, each, command_of) for each in instances]
+        console.print_json(shown if map_index is None and instances[0].key.map_index != UNMAPPED else shown[0])
         return
     for instance in instances:
         for line in task_lines(instance, explained.facts):

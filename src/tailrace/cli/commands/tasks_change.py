@@ -6,7 +6,7 @@ import click
 
 from tailrace.cli.change_options import ChangeOptions, change, change_options, range_options
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument
+from tailrace.cli.options import dag_argument, map_index_option
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.clearing import ClearRequest
 from tailrace.planning.marking import MarkRequest
@@ -18,6 +18,7 @@ from tailrace.service.scopes import RunsNamed
 @dag_argument
 @click.argument("task_id")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
+@map_index_option
 @range_options
 @click.option("--upstream", is_flag=True, help="Every task above it too.")
 @click.option(
@@ -31,6 +32,7 @@ def clear(
     dag_id: str,
     task_id: str,
     runs: tuple[str, ...],
+    map_index: int | None,
     start: str | None,
     end: str | None,
     upstream: bool,
@@ -44,7 +46,9 @@ def clear(
 
     Its next try has a new number and all its retries. A running try is stopped first.
     """
-    request = ClearRequest((task_id,), upstream=upstream, downstream=downstream, only_failed=only_failed)
+    request = ClearRequest(
+        (task_id,), map_index=map_index, upstream=upstream, downstream=downstream, only_failed=only_failed
+    )
     named = RunsNamed(dag_id, runs, start, end)
     return change(partial(commanding.clear, named=named, request=request), ChangeOptions(dry_run, yes, output))
 
@@ -53,6 +57,7 @@ def clear(
 @dag_argument
 @click.argument("task_id")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
+@map_index_option
 @range_options
 @click.option("--state", type=click.Choice(["success", "failed", "skipped"]), required=True, help="The outcome.")
 @click.option("--upstream", is_flag=True, help="Every task above it too.")
@@ -62,6 +67,7 @@ def mark(
     dag_id: str,
     task_id: str,
     runs: tuple[str, ...],
+    map_index: int | None,
     start: str | None,
     end: str | None,
     state: str,
@@ -75,6 +81,7 @@ def mark(
 
     A closed run is judged again by what its tasks are then.
     """
-    request = MarkRequest(TaskInstanceState(state), (task_id,), upstream=upstream, downstream=downstream)
+    outcome = TaskInstanceState(state)
+    request = MarkRequest(outcome, (task_id,), map_index=map_index, upstream=upstream, downstream=downstream)
     named = RunsNamed(dag_id, runs, start, end)
     return change(partial(commanding.mark_tasks, named=named, request=request), ChangeOptions(dry_run, yes, output))

@@ -8,7 +8,7 @@ import click
 from tailrace.cli.console import current_console, has_colour
 from tailrace.cli.lazy import Command
 from tailrace.cli.log_text import log_text
-from tailrace.cli.options import WholeNumber, dag_argument, stores_with
+from tailrace.cli.options import WholeNumber, dag_argument, map_index_option, stores_with
 from tailrace.service.logs import find_log
 
 _PIECE = 1 << 20
@@ -19,10 +19,11 @@ _PIECE = 1 << 20
 @click.argument("task_id")
 @click.argument("run")
 @click.option("--try", "try_number", type=WholeNumber(1), metavar="N", help="Which try; the latest by default.")
-def logs(dag_id: str, task_id: str, run: str, try_number: int | None) -> None:
+@map_index_option
+def logs(dag_id: str, task_id: str, run: str, try_number: int | None, map_index: int | None) -> None:
     """Print the log of a task's try in RUN, a run id or a logical date."""
     with stores_with() as stores:
-        path = find_log(stores, dag_id, task_id, run, try_number)
+        path = find_log(stores, dag_id, task_id, run, try_number, map_index)
     _print(path)
 
 

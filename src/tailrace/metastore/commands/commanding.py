@@ -145,8 +145,11 @@ def _doubt(work: _Commanding) -> str | None:
             return f"{plan.dag_id} / {change.run_id}: {doubt}"
     for step in plan.task_instances:
         found = work.task_instances.get(step.id)
-        if found is None or (found.state, found.try_number) != (step.before, step.try_number):
+        expected = step.before, step.try_number, step.key.map_index
+        if found is None or (found.state, found.try_number, found.map_index) != expected:
             there = "nothing" if found is None else f"{found.state} try {found.try_number}"
+            if found is not None and found.map_index != step.key.map_index:
+                there += f" of map index {found.map_index}"
             return f"{step.key}: expected {step.before} try {step.try_number}, found {there}"
     for new in plan.created:
         if any(ti.task_id == new.key.task_id for ti in work.of_run.get(new.run, ())):

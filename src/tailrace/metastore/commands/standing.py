@@ -10,7 +10,7 @@ from sqlalchemy import Select, bindparam, select
 from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import UNFINISHED_BACKFILL, backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
-from tailrace.metastore.plans.rows import STATES, run_view, runs_with_owner
+from tailrace.metastore.plans.rows import STATES, by_place, run_view, runs_with_owner
 from tailrace.model.transitions import Cause
 from tailrace.planning.snapshot import RunView, TaskInstanceView
 
@@ -23,21 +23,17 @@ _OF_DATES = STANDING_RUNS.where(
     dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date.in_(bindparam("dates", expanding=True))
 ).order_by(dag_run.c.logical_date)
 
-_TASK_INSTANCES = (
-    select(
-        task_instance.c.dag_run_id,
-        task_instance.c.id,
-        task_instance.c.task_id,
-        task_instance.c.map_index,
-        task_instance.c.state,
-        task_instance.c.try_number,
-        task_instance.c.max_tries,
-        task_instance.c.cause,
-        task_instance.c.stopping_to,
-    )
-    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
-    .order_by(task_instance.c.dag_run_id, task_instance.c.id)
-)
+_TASK_INSTANCES = select(
+    task_instance.c.dag_run_id,
+    task_instance.c.id,
+    task_instance.c.task_id,
+    task_instance.c.map_index,
+    task_instance.c.state,
+    task_instance.c.try_number,
+    task_instance.c.max_tries,
+    task_instance.c.cause,
+    task_instance.c.stopping_to,
+).where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
 
 _WANTING = (
     select(backfill_run.c.dag_run_id, backfill.c.id, backfill.c.state, backfill.c.conf.is_not(None).label("gives_conf"))
@@ -72,11 +68,13 @@ def runs_of_dates(tx: Transaction, dag_id: str, dates: Iterable[datetime]) -> tu
 
 def with_task_instances(tx: Transaction, runs: Sequence[RunView]) -> tuple[RunView, ...]:
     """These runs with their task instances."""
-    found: dict[int, list[TaskInstanceView]] = {}
+    found: dict[int, list[Any]] = {}
     for batch in in_batches([run.id for run in runs]):
         for row in tx.rows(_TASK_INSTANCES, {"runs": batch}):
-            found.setdefault(row.dag_run_id, []).append(_task_instance(row))
-    return tuple(replace(run, task_instances=tuple(found.get(run.id, ()))) for run in runs)
+            found.setdefault(row.dag_run_id, []).append(row)
+    return tuple(
+        replace(run, task_instances=tuple(map(_task_instance, by_place(found.get(run.id, ()))))) for run in runs
+    )
 
 
 def unfinished_wanting(tx: Transaction, runs: Iterable[int]) -> dict[int, tuple[int, ...]]:

@@ -12,15 +12,18 @@ from tailrace.effects.results import Stale, StaleKind
 from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import dag_run, job
 from tailrace.metastore.plans.locking import LockedRun, Workspace
-from tailrace.metastore.plans.rows import RUN_STATES, STATES, job_alive
+from tailrace.metastore.plans.rows import CAUSES, RUN_STATES, STATES, job_alive
 from tailrace.metastore.writes.runs import RunStep, put_back_runs, start_runs
 from tailrace.metastore.writes.task_instances import StateChange, change_states, insert_task_instances
-from tailrace.model.keys import UNMAPPED, TaskInstanceKey
+from tailrace.model.keys import UNMAPPED, TaskInstanceKey, to_clear
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.commands import NewTaskInstance
+from tailrace.planning.expanding import told_anew
+from tailrace.planning.snapshot import TaskInstanceView
 
+_REMOVED = TaskInstanceState.REMOVED
 _TAKE_OVER = (
     update(dag_run)
     .where(dag_run.c.id == bindparam("run"))
@@ -153,26 +156,53 @@ def _clear(work: Workspace, runs: Iterable[LockedRun]) -> None:
     """Clear what creation stored to be reprocessed. What is in flight or has no outcome is left as it is."""
     changes: list[StateChange] = []
     for run in runs:
-        wanted = set(from_json(run.clear)) if run.clear else set()
-        for columns in work.of_run(run.id) if wanted else ():
-            if columns["task_id"] not in wanted or STATES[columns["state"]] not in FINISHED:
-                continue
-            task = work.plan.dag.by_id.get(columns["task_id"])
-            changes.append(
-                StateChange(
-                    columns["id"],
-                    TaskInstanceKey(run.dag_id, run.run_id, columns["task_id"], columns["map_index"]),
-                    STATES[columns["state"]],
-                    TaskInstanceState.NONE,
-                    Cause.REPROCESS,
-                    "cleared for reprocessing",
-                    columns["try_number"],
-                    max_tries=columns["try_number"] + (task.retries if task is not None else 0) + 1,
-                    lost_tries=0,
-                )
-            )
+        wanted = frozenset(from_json(run.clear)) if run.clear else frozenset()
+        rows = work.of_run(run.id) if wanted else []
+        there = {columns["task_id"] for columns in rows if columns["state"] != _REMOVED}
+        again = [
+            columns
+            for columns in rows
+            if (columns["task_id"] in wanted or to_clear(columns["task_id"], columns["map_index"]) in wanted)
+            and STATES[columns["state"]] in FINISHED
+            # What a mapped task has no place for any more stays as it is.
+            and (columns["state"] != _REMOVED or columns["task_id"] not in there)
+        ]
+        cleared = {columns["id"]: columns["task_id"] for columns in again}
+        views = [_view(columns) for columns in rows]
+        anew = {view.id for view in told_anew(work.plan.dag, views, cleared, wanted)}
+        again += (columns for columns in rows if columns["id"] in anew)
+        changes += (_cleared(work, run, columns) for columns in again)
+        for columns in again:
             columns["state"] = TaskInstanceState.NONE.value
     change_states(work.tx, work.author, changes, work.history)
+
+
+def _view(columns: Mapping[str, Any]) -> TaskInstanceView:
+    """What of a locked row says whether its task is to be expanded anew."""
+    stopping_to, state = columns["stopping_to"], STATES[columns["state"]]
+    return TaskInstanceView(
+        columns["id"],
+        columns["task_id"],
+        state,
+        columns["map_index"],
+        stopping_to=None if stopping_to is None else STATES[stopping_to],
+        cause=CAUSES[columns["cause"]],
+    )
+
+
+def _cleared(work: Workspace, run: LockedRun, columns: Mapping[str, Any]) -> StateChange:
+    task = work.plan.dag.by_id.get(columns["task_id"])
+    return StateChange(
+        columns["id"],
+        TaskInstanceKey(run.dag_id, run.run_id, columns["task_id"], columns["map_index"]),
+        STATES[columns["state"]],
+        TaskInstanceState.NONE,
+        Cause.REPROCESS,
+        "cleared for reprocessing",
+        columns["try_number"],
+        max_tries=columns["try_number"] + (task.retries if task is not None else 0) + 1,
+        lost_tries=0,
+    )
 
 
 def _create(work: Workspace, lacking: Iterable[tuple[LockedRun, Iterable[TaskSpec]]]) -> None:

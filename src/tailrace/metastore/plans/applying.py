@@ -5,6 +5,7 @@ so that verdicts are checked against what this plan itself does; verdicts come b
 run's place in the window can be taken at once.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import convert, to_builtins
@@ -14,6 +15,7 @@ from tailrace.effects.results import Applied, Stale
 from tailrace.effects.tries import Submission
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.activation import activate_runs, adopt_tasks, requeue_running, take_over_runs
+from tailrace.metastore.plans.expanding import expand_tasks
 from tailrace.metastore.plans.guards import (
     count_occupants,
     dag_version,
@@ -34,6 +36,7 @@ from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstance
 from tailrace.model.transitions import Actor
 from tailrace.planning.occupancy import Occupancy
 from tailrace.planning.plan import (
+    Expansion,
     Plan,
     RunActivation,
     RunAdoption,
@@ -52,6 +55,8 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
     occupancy = count_occupants(tx, plan.dag) if any(step.takes_slot for step in plan.transitions) else None
     _take_steps(work, occupancy)
     judge_runs(work)
+    if plan.expansions:
+        expand_tasks(work)
     if plan.yields:
         requeue_running(work)
     if plan.activations:
@@ -72,6 +77,7 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
         "won": work.won,
         "lost": work.lost,
         "deferred": work.deferred,
+        "expanded": work.expanded,
         "activated": work.activated,
         "yielded": work.yielded,
         "adopted": work.adopted,
@@ -91,6 +97,7 @@ def applied_from(plan: Plan, result: dict[str, Any]) -> Applied:
         won=won,
         lost=tuple(plan.transitions[place] for place in result["lost"]),
         deferred=tuple(plan.transitions[place] for place in result["deferred"]),
+        expanded=tuple(result["expanded"]),
         activated=tuple(result["activated"]),
         yielded=tuple(result["yielded"]),
         adopted=tuple(result["adopted"]),
@@ -111,7 +118,8 @@ def _begin(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -
     author = Author(tx.moment.wall, write_id, Actor.PLANNER, plan.job_id, structures.find(tx, plan.dag))
     work = Workspace(tx, plan, author)
     named = {step.run for step in plan.transitions}
-    named.update(id for step in plan.transitions for id, _ in step.versions)
+    for step in _steps(plan):
+        named.update(id for id, _ in step.versions)
     parts: list[RunActivation | RunRequeue | RunAdoption | RunTakeover | RunVerdict] = [*plan.activations, *plan.yields]
     parts += (*plan.adoptions, *plan.takeovers, *plan.run_verdicts)
     named.update(part.id for part in parts)
@@ -125,6 +133,7 @@ def _begin(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -
         work.dag_version = dag_version(tx, plan.dag.dag_id)
     work.runs = read_runs(tx, named, lock=True)
     whole = {part.id for part in parts if not isinstance(part, RunTakeover)}
+    whole.update(part.run for part in plan.expansions)
     lock_task_instances(work, whole, (step.id for step in plan.transitions))
     return work
 
@@ -144,8 +153,14 @@ def _lock_guards(work: Workspace, queueing: list[TaskTransition]) -> None:
 
 def _leans_on_the_past(plan: Plan) -> bool:
     """Whether something of the plan is true only while no other run counts as the previous one of its own."""
-    looked_back = any(step.looked_back is not None for step in plan.transitions)
+    looked_back = any(step.looked_back is not None for step in _steps(plan))
     return looked_back or bool(plan.yields) or any(verdict.dag_version is not None for verdict in plan.run_verdicts)
+
+
+def _steps(plan: Plan) -> Iterator[TaskTransition | Expansion]:
+    """What may lean on other runs than its own."""
+    yield from plan.transitions
+    yield from plan.expansions
 
 
 def _leaves_open(plan: Plan) -> bool:

@@ -50,6 +50,7 @@ _TASK_INSTANCE_COLUMNS = (
     task_instance.c.lease_until,
     task_instance.c.lease_epoch,
     task_instance.c.lease_seconds,
+    task_instance.c.cause,
 )
 _LOCK_BY_ID = (
     select(*_TASK_INSTANCE_COLUMNS)
@@ -96,6 +97,7 @@ class Workspace:
     won: list[int] = field(default_factory=list)  # places in plan.transitions
     lost: list[int] = field(default_factory=list)
     deferred: list[int] = field(default_factory=list)
+    expanded: list[int] = field(default_factory=list)
     activated: list[int] = field(default_factory=list)
     yielded: list[int] = field(default_factory=list)
     adopted: list[int] = field(default_factory=list)

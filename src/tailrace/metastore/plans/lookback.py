@@ -19,7 +19,7 @@ from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import UNFINISHED_BACKFILL, backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.rows import RUN_STATES, STATES
-from tailrace.model.keys import RunType
+from tailrace.model.keys import RunType, task_to_clear
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, DagRunState, TaskInstanceState
 from tailrace.planning.backfills import PastFacts
@@ -257,8 +257,7 @@ class _Search:
                 states[run][task_id] = (*states[run].get(task_id, ()), STATES[state])
             for row in self._tx.rows(_RUNS, {"runs": batch}):
                 state = RUN_STATES[row.state]
-                to_clear = (
-                    frozenset() if row.clear_on_activation is None else frozenset(from_json(row.clear_on_activation))
-                )
+                stored = () if row.clear_on_activation is None else from_json(row.clear_on_activation)
+                again = frozenset(map(task_to_clear, stored))
                 self._dates[row.id] = row.logical_date
-                self.runs[row.id] = PreviousRun(row.id, row.run_id, state, states[row.id], row.version, to_clear)
+                self.runs[row.id] = PreviousRun(row.id, row.run_id, state, states[row.id], row.version, again)

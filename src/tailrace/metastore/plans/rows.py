@@ -1,6 +1,6 @@
 """Turns rows into the values of the planning vocabulary. No statement is executed here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -11,9 +11,11 @@ from tailrace.metastore.db.tables import dag_run, job, task_instance
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, RunType
 from tailrace.model.states import DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
 from tailrace.planning.snapshot import Holder, RunOptions, RunView, TaskInstanceView
 
 STATES: Mapping[str, TaskInstanceState] = {state.value: state for state in TaskInstanceState}
+CAUSES: Mapping[str, Cause] = {cause.value: cause for cause in Cause}
 RUN_STATES: Mapping[str, DagRunState] = {state.value: state for state in DagRunState}
 
 TASK_INSTANCE_COLUMNS = (
@@ -34,6 +36,7 @@ TASK_INSTANCE_COLUMNS = (
     task_instance.c.lease_until,
     task_instance.c.lease_epoch,
     task_instance.c.lease_seconds,
+    task_instance.c.cause,
 )
 
 RUN_COLUMNS = (
@@ -75,7 +78,7 @@ def owner_alive(row: Any, now: Moment) -> bool:
 def task_instance_view(row: Any, now: Moment) -> TaskInstanceView:
     """The view of one row of TASK_INSTANCE_COLUMNS."""
     (_, id, task_id, text, index, number, most, lost, token, retry_at, queued_at, followed, holder, *rest) = row
-    stopping_to, until, *lease = rest
+    stopping_to, until, *lease, cause = rest
     return TaskInstanceView(
         id,
         task_id,
@@ -91,7 +94,17 @@ def task_instance_view(row: Any, now: Moment) -> TaskInstanceView:
         None if holder is None else holder_from(holder),
         until is not None and now.expired(until, *lease),
         None if stopping_to is None else STATES[stopping_to],
+        CAUSES[cause],
     )
+
+
+def by_place(rows: Iterable[Any]) -> list[Any]:
+    """Task instances' rows as people read them: by task as they were created, then by map index."""
+    found = list(rows)
+    first: dict[str, int] = {}
+    for row in found:
+        first[row.task_id] = min(first.get(row.task_id, row.id), row.id)
+    return sorted(found, key=lambda row: (first[row.task_id], row.map_index))
 
 
 def run_view(row: Any, now: Moment, task_instances: tuple[TaskInstanceView, ...] = ()) -> RunView:

@@ -18,6 +18,7 @@ from tailrace.metastore.db.tables import dag as dag_table
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.failed_inside import failures_of_backfills
 from tailrace.metastore.plans.guards import RUNNING_SQL, count_occupants, dag_version, limited
+from tailrace.metastore.plans.lengths import with_lengths
 from tailrace.metastore.plans.lookback import read_previous
 from tailrace.metastore.plans.rows import (
     RUN_STATES,
@@ -150,7 +151,7 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         now=now.wall,
         job_id=job_id,
         dag=dag,
-        runs=runs,
+        runs=with_lengths(tx, dag, runs),
         candidates=candidates,
         **past_facts(tx, dag, [run.id for run in (*runs, *candidates)]),
         pools={name: PoolView(name, slots, occupancy.occupied.get(name, 0)) for name, slots in occupancy.slots.items()},

@@ -20,8 +20,10 @@ from tailrace.metastore.db.tables import (
     task_instance,
 )
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.lengths import with_lengths
 from tailrace.metastore.plans.rows import (
     TASK_INSTANCE_COLUMNS,
+    by_place,
     job_alive,
     run_view,
     runs_with_owner,
@@ -31,7 +33,6 @@ from tailrace.metastore.plans.snapshots import past_facts, read_snapshot
 from tailrace.metastore.tries.job_rows import trouble_from
 from tailrace.metastore.views.summaries import stored_blocker
 from tailrace.metastore.writes.specs import spec_from
-from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, JobKind, JobState
 from tailrace.model.transitions import Cause
@@ -58,18 +59,13 @@ _STRUCTURE = (
     .outerjoin(loaded_dag, loaded_dag.c.dag_id == dag.c.dag_id)
     .where(dag_run.c.id == bindparam("run"))
 )
-_TASK_INSTANCES = (
-    select(
-        *TASK_INSTANCE_COLUMNS,
-        task_instance.c.cause,
-        task_instance.c.reason.label("its_reason"),
-        task_instance.c.pool.label("its_pool"),
-        task_instance.c.started_at.label("its_start"),
-        task_instance.c.ended_at.label("its_end"),
-    )
-    .where(task_instance.c.dag_run_id == bindparam("run"))
-    .order_by(task_instance.c.id)
-)
+_TASK_INSTANCES = select(
+    *TASK_INSTANCE_COLUMNS,
+    task_instance.c.reason.label("its_reason"),
+    task_instance.c.pool.label("its_pool"),
+    task_instance.c.started_at.label("its_start"),
+    task_instance.c.ended_at.label("its_end"),
+).where(task_instance.c.dag_run_id == bindparam("run"))
 _WANTED_BY = (
     select(
         backfill.c.id,
@@ -110,8 +106,7 @@ _JOBS = (
 )
 _TRIES = (
     select(
-        history.c.task_id,
-        history.c.map_index,
+        history.c.task_instance_id,
         history.c.at,
         history.c.after,
         history.c.cause,
@@ -135,7 +130,7 @@ def read_explained(tx: Transaction, run: int) -> RunFacts:
         raise KeyError(run)
     now = tx.moment
     tries = _tries(tx, run)
-    tis = tuple(_task_instance(each, now, tries) for each in tx.rows(_TASK_INSTANCES, {"run": run}))
+    tis = tuple(_task_instance(each, now, tries) for each in by_place(tx.rows(_TASK_INSTANCES, {"run": run})))
     view = replace(run_view(row, now, tuple(ti.view for ti in tis)), live=bool(row.live))
     wanted_by = _wanted_by(tx, run)
     jobs = [_job(each, now) for each in tx.rows(_JOBS, {"owner": view.owner_job_id})]
@@ -175,7 +170,7 @@ def _snapshot(tx: Transaction, run: RunView, job_id: int, lane: int | None) -> S
         spec = replace(spec, file=stored.file)
     seen = read_snapshot(tx, job_id, spec, lane)
     if run.state is DagRunState.RUNNING and all(each.id != run.id for each in seen.runs):
-        seen = replace(seen, runs=(*seen.runs, run))
+        seen = replace(seen, runs=(*seen.runs, *with_lengths(tx, spec, [run])))
     shown = [each.id for each in (*seen.runs, *seen.candidates, run)]
     return replace(seen, **past_facts(tx, spec, shown))
 
@@ -221,8 +216,8 @@ def _drivers(
     return (*([owner] if owner is not None and owner.alive else []), *may)
 
 
-def _task_instance(row: Any, now: Moment, tries: Mapping[tuple[str, int], list[TryFacts]]) -> TaskInstanceFacts:
-    view = replace(task_instance_view(row[: len(TASK_INSTANCE_COLUMNS)], now), cause=Cause(row.cause))
+def _task_instance(row: Any, now: Moment, tries: Mapping[int, list[TryFacts]]) -> TaskInstanceFacts:
+    view = task_instance_view(row[: len(TASK_INSTANCE_COLUMNS)], now)
     lease = (row.lease_until, row.lease_epoch, row.lease_seconds)
     return TaskInstanceFacts(
         view,
@@ -231,17 +226,16 @@ def _task_instance(row: Any, now: Moment, tries: Mapping[tuple[str, int], list[T
         started_at=row.its_start,
         ended_at=row.its_end,
         lease_seconds=None if row.lease_until is None else now.left(*lease),
-        tries=tuple(tries.get((view.task_id, view.map_index), ())),
+        tries=tuple(tries.get(view.id, ())),
     )
 
 
-def _tries(tx: Transaction, run: int) -> Mapping[tuple[str, int], list[TryFacts]]:
+def _tries(tx: Transaction, run: int) -> Mapping[int, list[TryFacts]]:
     """Each task instance's tries, from what history says of their beginning and their end."""
     names = tx.row(_NAMES, {"run": run})
-    found: dict[tuple[str, int], list[TryFacts]] = {}
+    found: dict[int, list[TryFacts]] = {}
     for row in tx.rows(_TRIES, {"of_dag": names.dag_id, "of_run": names.run_id}):
-        place = row.task_id, UNMAPPED if row.map_index is None else row.map_index
-        tries = found.setdefault(place, [])
+        tries = found.setdefault(row.task_instance_id, [])
         if row.cause == Cause.DEPENDENCIES_MET:
             tries.append(TryFacts(row.try_number, queued_at=row.at))
         elif not tries or tries[-1].outcome is not None:

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.rows import by_place
 from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause
 
@@ -20,6 +21,7 @@ IS_MARKED: ColumnElement[bool] = or_(
 _COLUMNS = (
     task_instance.c.task_id,
     task_instance.c.map_index,
+    task_instance.c.id,
     task_instance.c.state,
     task_instance.c.try_number,
     task_instance.c.started_at,
@@ -64,9 +66,9 @@ class TaskInstanceFilter(Struct, frozen=True):
 
 
 def task_instances_of(tx: Transaction, run: int) -> tuple[TaskInstanceLine, ...]:
-    """The task instances of a run (its row), in topological order."""
-    wanted = _select(_COLUMNS).where(task_instance.c.dag_run_id == run).order_by(task_instance.c.id)
-    return tuple(TaskInstanceLine(*_line(row)) for row in tx.rows(wanted))
+    """The task instances of a run (its row), in topological order, those of a mapped task together."""
+    wanted = _select(_COLUMNS).where(task_instance.c.dag_run_id == run)
+    return tuple(TaskInstanceLine(*_line(row)) for row in by_place(tx.rows(wanted)))
 
 
 def list_task_instances(tx: Transaction, asked: TaskInstanceFilter, limit: int) -> tuple[TaskInstanceOfRun, ...]:

@@ -6,9 +6,9 @@ What cannot be read is told by the audit, never raised here.
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct, convert
+from msgspec import UNSET, Struct, UnsetType, convert
 
-from tailrace.audit.records import Blocked, Evidence
+from tailrace.audit.records import Blocked, Evidence, Expanded
 from tailrace.metastore.db.columns import from_json
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -68,11 +68,19 @@ class _LookedBack(Struct, forbid_unknown_fields=True):
     previous_run: str | None
 
 
+class _Expanded(Struct, forbid_unknown_fields=True):
+    count: int
+    lengths: tuple[int | None, ...]
+    sources: dict[int, int]
+    was: int | None = None
+    previous_run: str | None | UnsetType = UNSET
+
+
 class _Stop(Struct, forbid_unknown_fields=True):
     stopping_to: TaskInstanceState
 
 
-_Shape = type[_Verdict | _Options | _Clear | _Reopened | _Choice | _LookedBack]
+_Shape = type[_Verdict | _Options | _Clear | _Reopened | _Choice | _LookedBack | _Expanded]
 _SHAPES: Mapping[tuple[str, str], _Shape] = {
     ("dag_run", Cause.JUDGED): _Verdict,
     ("dag_run", Cause.ACTIVATED): _Options,
@@ -85,6 +93,7 @@ _SHAPES: Mapping[tuple[str, str], _Shape] = {
     ("task_instance", Cause.TRIGGER_RULE): _LookedBack,
     ("task_instance", Cause.BRANCH): _LookedBack,
     ("task_instance", Cause.OUTCOME): _Choice,
+    ("task_instance", Cause.EXPANDED): _Expanded,
 }
 
 
@@ -120,6 +129,10 @@ def evidence_from(text: str, kind: str, cause: str, after: str) -> Evidence:
             return Evidence(looked_at=stored.previous_run or "")
         case _Choice():
             return Evidence(followed=tuple(stored.followed))
+        case _Expanded():
+            previous = None if stored.previous_run is UNSET else stored.previous_run or ""
+            expanded = Expanded(stored.count, stored.lengths, stored.sources, stored.was)
+            return Evidence(looked_at=previous, expanded=expanded)
         case _Stop():
             return Evidence(stopping_to=stored.stopping_to)
         case _:

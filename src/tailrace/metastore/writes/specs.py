@@ -8,7 +8,7 @@ from msgspec import to_builtins
 
 from tailrace.metastore.db.columns import from_json, to_json
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec
+from tailrace.model.spec import BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec, XComRef
 
 _DURATIONS = ("retry_delay", "max_retry_delay", "execution_timeout")
 _MOMENTS = ("start_date", "end_date")
@@ -17,8 +17,11 @@ _MOMENTS = ("start_date", "end_date")
 def spec_text(dag: DagSpec) -> str:
     """The DAG as canonical JSON: the same DAG is the same text in every process. Durations are in seconds."""
     fields = _plain(to_builtins(dag, builtin_types=(datetime, timedelta)))
-    if fields["paused_at_creation"] is None:  # structures from before there was this field stay the same
+    if fields["paused_at_creation"] is None:  # structures from before there were these fields stay the same
         del fields["paused_at_creation"]
+    for task in fields["tasks"]:
+        if task["mapped_over"] is None:
+            del task["mapped_over"]
     return to_json(fields)
 
 
@@ -42,6 +45,7 @@ def spec_from(text: str) -> DagSpec:
 def _task(fields: dict[str, Any]) -> TaskSpec:
     for name in _DURATIONS:
         fields[name] = None if fields[name] is None else timedelta(seconds=fields[name])
+    over = fields.get("mapped_over")
     return TaskSpec(
         **{
             **fields,
@@ -49,8 +53,13 @@ def _task(fields: dict[str, Any]) -> TaskSpec:
             "downstream": tuple(fields["downstream"]),
             "trigger_rule": TriggerRule(fields["trigger_rule"]),
             "decides": BranchKind(fields["decides"]),
+            "mapped_over": None if over is None else tuple(map(_mapped_over, over)),
         }
     )
+
+
+def _mapped_over(stored: int | dict[str, str]) -> XComRef | int:
+    return stored if isinstance(stored, int) else XComRef(**stored)
 
 
 def _plain(value: Any) -> Any:

@@ -78,6 +78,10 @@ _TAKE_STATE: Mapping[TaskInstanceState, Any] = {
 _TAKE_STATE_OF_TOKEN: Mapping[TaskInstanceState, Any] = {
     state: statement.where(task_instance.c.token == bindparam("held")) for state, statement in _TAKE_STATE.items()
 }
+_EXPAND: Mapping[TaskInstanceState, Any] = {
+    state: _TAKE_STATE[state].values(map_index=bindparam("to_map_index"))
+    for state in (_State.NONE, _State.SKIPPED, _State.UPSTREAM_FAILED, _State.FAILED, _State.REMOVED)
+}
 CLAIM = _GUARDED.values(state=_State.RUNNING, cause=Cause.CLAIMED, reason="", **_COLUMNS[_State.RUNNING]).returning(
     task_instance.c.token, task_instance.c.max_tries, task_instance.c.lost_tries
 )
@@ -125,12 +129,27 @@ def change_states(
     What becomes *none* has nothing left of its tries, their XComs included. Raises InternalError for a change that the
     transition table does not have, and where a row is not as it was decided from.
     """
+    _change_states(tx, author, changes, history, _TAKE_STATE)
+
+
+def expand(tx: Transaction, author: Author, changes: Sequence[StateChange], history: list[dict[str, Any]]) -> None:
+    """The same, and each row is of the map index that its key names from now on."""
+    _change_states(tx, author, changes, history, _EXPAND)
+
+
+def _change_states(
+    tx: Transaction,
+    author: Author,
+    changes: Sequence[StateChange],
+    history: list[dict[str, Any]],
+    statements: Mapping[TaskInstanceState, Any],
+) -> None:
     for after, group in groupby(changes, key=lambda change: change.after):
         alike = list(group)
         for change in alike:
             _require_legal(change, author.actor)
             history.append(_history_row(author, change))
-        if tx.change_many(_TAKE_STATE[after], [_values(author, change) for change in alike]) != len(alike):
+        if tx.change_many(statements[after], [_values(author, change) for change in alike]) != len(alike):
             raise InternalError(f"{len(alike)} locked task instances were to become {after}, fewer did")
         if after is _State.NONE:
             tx.change_many(_DELETE_XCOMS, [{"task_instance": change.id} for change in alike])
@@ -176,7 +195,8 @@ def insert_task_instances(
         rows.update(((run, task, index), id) for id, run, task, index in tx.rows(_ROWS_OF_RUNS, {"runs": runs}))
     for each in new:
         id = rows[each.run, each.key.task_id, each.key.map_index]
-        history.append(task_instance_row(author, each.key, id, None, _State.NONE, Cause.CREATED, ""))
+        created = (None, _State.NONE, each.cause, "")
+        history.append(task_instance_row(author, each.key, id, *created, evidence=each.evidence))
         if each.state is not _State.NONE:
             marked = StateChange(id, each.key, _State.NONE, each.state, Cause.MARKED, each.reason, 0, each.max_tries, 0)
             _require_legal(marked, author.actor)
@@ -200,6 +220,8 @@ def _values(author: Author, change: StateChange) -> dict[str, Any]:
         "to_max_tries": change.max_tries,
         "to_lost_tries": change.lost_tries,
     }
+    if change.cause is Cause.EXPANDED:
+        values["to_map_index"] = change.key.map_index
     if change.after is _State.QUEUED:
         values["to_try_number"], values["at"] = change.try_number, author.at
         values["to_pool"], values["to_pool_slots"] = change.pool, change.pool_slots
@@ -246,6 +268,6 @@ def _new_row(author: Author, new: NewTaskInstance) -> dict[str, Any]:
         "pool_slots": new.pool_slots,
         "priority": new.priority,
         "ended_at": author.at if is_marked else None,
-        "cause": Cause.MARKED if is_marked else Cause.CREATED,
+        "cause": Cause.MARKED if is_marked else new.cause,
         "reason": new.reason,
     }

@@ -1,0 +1,136 @@
+"""Checks of mapped tasks: each is expanded once, into as many instances as what it is expanded over had items.
+
+Written from what an expansion means, not from the planner: the lengths that a row names multiply to the number it
+tells, its sources had ended in the tries it names, nothing of the task had begun, and when one of its instances is
+queued, or its run is judged, there are exactly those that were told.
+"""
+
+from collections.abc import Iterator
+from math import prod
+
+from tailrace.audit.dependencies import by_branch, by_rule
+from tailrace.audit.records import Expanded, HistoryRecord, Violation
+from tailrace.audit.replay import Instance, Replay, Run, name_of, place_of
+from tailrace.audit.rules import RUN
+from tailrace.audit.structure import Structure
+from tailrace.model.keys import UNMAPPED, spans_of
+from tailrace.model.spec import MOST_INSTANCES, TaskSpec, XComRef
+from tailrace.model.states import FINISHED, IDLE, DagRunState, TaskInstanceState
+from tailrace.model.transitions import Cause
+
+_NONE, _REMOVED = TaskInstanceState.NONE, TaskInstanceState.REMOVED
+
+
+def check_expansion(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
+    """One row of an expansion, looked at in the world before it."""
+    expanded = None if row.evidence is None else row.evidence.expanded
+    if expanded is None:
+        yield _found("evidence", row, "it was expanded, and nothing says from what")
+        return
+    run, task = replay.run(row), structure.tasks[row.task_id or ""]
+    if not run.goes_on(row):
+        yield from _may_begin(run, row, task, structure, expanded.was)
+    yield from _sources(run, row, task, expanded)
+    yield from _number(row, task, expanded)
+
+
+def _may_begin(
+    run: Run, row: HistoryRecord, task: TaskSpec, structure: Structure, was: int | None
+) -> Iterator[Violation]:
+    """Nothing of the task had begun, and its dependencies let it run."""
+    mapped = task.mapped_over is not None
+    for index, instance in run.by_index(task.task_id).items():
+        if index == place_of(row)[1] and was is not None:
+            index = was
+        if _stands(instance, index, mapped=mapped):
+            text = f"expanded although its number stood: index {index} was {instance.state} ({instance.cause})"
+            yield _found("expansion", row, text)
+    gate, rule = by_branch(structure, run, task.task_id), by_rule(structure, run, task.task_id)
+    if (gate, rule) != (RUN, RUN):
+        yield _found("expansion", row, f"expanded although its branches say {gate} and its rule says {rule}")
+
+
+def _stands(instance: Instance, index: int, *, mapped: bool) -> bool:
+    if instance.state is TaskInstanceState.STOPPING:
+        return True
+    if instance.state not in IDLE:
+        return instance.state not in (None, _REMOVED)
+    if mapped != (index != UNMAPPED):
+        return False
+    return instance.state is not _NONE or instance.cause == Cause.EXPANDED
+
+
+def _sources(run: Run, row: HistoryRecord, task: TaskSpec, expanded: Expanded) -> Iterator[Violation]:
+    """All that it was expanded over had ended, in the tries that the row names."""
+    above = {each.task_id for each in task.mapped_over or () if isinstance(each, XComRef)}
+    there = {each.row_id or 0: each for task_id in above for each in run.of_task(task_id)}
+    for id in sorted(there.keys() | expanded.sources.keys()):
+        source, number = there.get(id), expanded.sources.get(id)
+        if source is None or source.state not in FINISHED or source.try_number != number:
+            was = "not there" if source is None else f"{source.state} in try {source.try_number}"
+            yield _found("expansion", row, f"it names try {number} of task instance {id}, which was {was}")
+
+
+def _number(row: HistoryRecord, task: TaskSpec, expanded: Expanded) -> Iterator[Violation]:
+    """The number follows from the lengths, and what becomes of the instance from the number."""
+    over = task.mapped_over or ()
+    literal = [each if isinstance(each, int) else told for each, told in zip(over, expanded.lengths, strict=False)]
+    if len(over) != len(expanded.lengths) or literal != list(expanded.lengths):
+        yield _found("expansion", row, f"it names the lengths {expanded.lengths}, the task is mapped over {over}")
+        return
+    known = [each for each in expanded.lengths if each is not None]
+    whole = prod(known) if len(known) == len(over) else 0
+    count = whole if task.mapped_over is not None and whole <= MOST_INSTANCES else 0
+    if expanded.count != count:
+        yield _found("expansion", row, f"it tells {expanded.count} instances, the lengths say {count}")
+        return
+    index = place_of(row)[1]
+    has_place = 0 <= index < count if count else index == UNMAPPED
+    legal = _ends(task, known, whole) if has_place and not count else {_NONE if has_place else _REMOVED}
+    if row.after not in legal:
+        yield _found("expansion", row, f"index {index} of {count} became {row.after}")
+
+
+def _ends(task: TaskSpec, known: list[int], whole: int) -> set[TaskInstanceState]:
+    """What the one instance ends in where there are none."""
+    if task.mapped_over is None:
+        return {_NONE}
+    if whole > MOST_INSTANCES:
+        return {TaskInstanceState.FAILED}
+    if len(known) == len(task.mapped_over):
+        return {TaskInstanceState.SKIPPED}
+    return {TaskInstanceState.SKIPPED, TaskInstanceState.UPSTREAM_FAILED}
+
+
+def check_told(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
+    """An instance is queued only once the number of its task's instances was told, and all of them are there."""
+    run, (task_id, index) = replay.run(row), place_of(row)
+    told = run.expansions.get(task_id)
+    if (structure.tasks[task_id].mapped_over is not None or index != UNMAPPED) and told is None:
+        yield _found("expansion", row, "queued, and it was never told how many instances its task has")
+    elif told is not None:
+        mapped = structure.tasks[task_id].mapped_over is not None
+        if not any(_stands(each, place, mapped=mapped) for place, each in run.by_index(task_id).items()):
+            yield _found("expansion", row, "queued although its task is to be expanded anew")
+        yield from _all_there(run, row, task_id)
+
+
+def check_told_all(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
+    """A run that is judged has of each mapped task the instances that were told."""
+    if row.cause == Cause.JUDGED and row.after != DagRunState.DEADLOCKED:
+        run = replay.run(row)
+        for task_id in sorted(run.expansions):
+            yield from _all_there(run, row, task_id)
+
+
+def _all_there(run: Run, row: HistoryRecord, task_id: str) -> Iterator[Violation]:
+    count = run.expansions[task_id].expanded.count
+    there = {index for index, each in run.by_index(task_id).items() if each.state is not _REMOVED}
+    wanted = set(range(count)) if count else {UNMAPPED}
+    if there and there != wanted:
+        text = f"{task_id} was expanded into {count} instances, it has the indexes {spans_of(there)}"
+        yield _found("expansion", row, text)
+
+
+def _found(check: str, row: HistoryRecord, text: str) -> Violation:
+    return Violation(check, name_of(row), text, row.id)
