@@ -16,7 +16,7 @@ from tailrace.effects.requests import Accepted, ApplyPlan, ClaimTry, RenewLease,
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission
 from tailrace.execution import worker
-from tailrace.metastore.db.clock import Moment
+from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.tables import task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans import applying, verdicts
@@ -271,11 +271,11 @@ all_spend_retry = Replaced(worker, "after_try", _all_spending)
 """The same of tries that are lost together, with the zygote that they ran in."""
 
 
-def _impatient(moment: Moment, until: float | None, epoch: str | None, seconds: float | None) -> bool:
+def _impatient(moment: TransactionTime, until: float | None, epoch: str | None, seconds: float | None) -> bool:
     return until is None or until - LEASE_SECONDS <= moment.lease
 
 
-reclaimed_early = Replaced(Moment, "expired", _impatient)
+reclaimed_early = Replaced(TransactionTime, "expired", _impatient)
 """A lease is taken for over before it has run out."""
 
 
