@@ -1,6 +1,6 @@
 """Runs alone what was there twice when a zygote died with several tries: one by one, each in a zygote of its own.
 
-It may be the reason, or have had bad luck twice. Alone it shows: it ends as it would, or takes nobody along, and then
+It may be the reason, or not. Alone it shows: it ends as it would, or takes nobody along, and then
 its loss counts. All other tries go on meanwhile.
 """
 

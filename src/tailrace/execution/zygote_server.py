@@ -161,7 +161,7 @@ class ZygoteServer:
             self._worker_gone(worker)
             return
         pid, number, deadline = ORDER.unpack(message)
-        child = worker.children.get(pid)  # one that has ended is in nobody's list any more
+        child = worker.children.get(pid)  # one that has ended is in no list any more
         if child is not None:
             if not math.isnan(deadline):
                 self._set_deadline(child, deadline)

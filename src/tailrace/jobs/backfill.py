@@ -48,7 +48,7 @@ def backfill_loop(
     intervals = intervals or LoopIntervals()
     memory = JobMemory()
     lane = memory.lane(backfill_id)
-    told: Message | None = None  # why it stands still
+    told: Message | None = None  # why it does nothing
     waited = WaitResult()
     yield from ask(ReapDeadJobs())
     while True:

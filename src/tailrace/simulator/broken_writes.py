@@ -40,7 +40,7 @@ from tailrace.simulator.world_state import WorldState
 
 
 class Replaced(Struct, frozen=True):
-    """A name of the product that stands for something else while a canary sings."""
+    """A name of the product that is replaced while a canary is applied."""
 
     target: object
     name: str

@@ -60,7 +60,7 @@ class Canary(Struct, frozen=True):
     worlds: str = "any"  # in which of WORLDS it is looked for
 
     def applied(self) -> AbstractContextManager[None]:
-        """The product is broken in this way inside, and whole again after."""
+        """The product is broken in this way inside, and as it was again after."""
         return nullcontext() if self.replaced is None else self.replaced.applied()
 
 

@@ -95,7 +95,7 @@ class World(WorldState):
         if self.commands and self.stuck is None:
             options.append(Option("person", pressing=not self.postponed, weight=_IDLE_WEIGHT))
         if self.pending and self.stuck is None:
-            options.append(Option("errand", weight=1.0 if self._bad_moment() else self.scenario.hurry))
+            options.append(Option("pending act", weight=1.0 if self._bad_moment() else self.scenario.hurry))
         if not any(option.pressing for option in options):
             self._pass_time()
         if not options:
@@ -110,7 +110,7 @@ class World(WorldState):
             to.append(submission)
         else:
             with _noticing("person"):
-                if options[chosen].name == "errand":
+                if options[chosen].name == "pending act":
                     self.pending.pop(0)()
                 else:
                     type_command(self, self.commands.pop(0), self.performer.create)

@@ -22,7 +22,9 @@ def jobs() -> None:
 @click.option("--limit", type=WholeNumber(1), default=50, show_default=True, help="At most so many.")
 @output_option
 def list_(limit: int, output: str) -> None:
-    """List jobs, newest first. A job is lost if it fell silent before it said how it ended. Times are in UTC."""
+    """List jobs, newest first. A job is lost if its heartbeats stopped before it recorded how it ended. Times are in
+    UTC.
+    """
     with stores_with() as stores:
         found = views.list_jobs(stores, limit)
         empty = stores.existing() is None
