@@ -69,10 +69,10 @@ class SwapWithoutTryNumber(Performer):
         queued = _row(self.world, request.id)
         if queued is None or queued["state"] != TaskInstanceState.QUEUED:
             return super().claim(process, effect)
-        answer = super().claim(process, ClaimTry(replace(request, try_number=queued["try_number"])))
-        if isinstance(answer, Refused):
-            return answer
-        return replace(answer, key=TryKey(answer.task_instance, request.try_number))
+        result = super().claim(process, ClaimTry(replace(request, try_number=queued["try_number"])))
+        if isinstance(result, Refused):
+            return result
+        return replace(result, key=TryKey(result.task_instance, request.try_number))
 
 
 class ReportByState(Performer):
@@ -230,11 +230,11 @@ window_without_recount = Replaced(applying, "running_runs", lambda tx, dag_id: 0
 """The window is counted in the snapshot only: two planners both open the last place in it."""
 
 
-def _no_doubt(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> str | None:
+def _no_conflict(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> str | None:
     return "the run is not running" if run is None or run.state != "running" else None
 
 
-verdict_unchecked = Replaced(verdicts, "_doubt", _no_doubt)
+verdict_unchecked = Replaced(verdicts, "_doubt", _no_conflict)
 """A verdict is written as it was drawn, whatever has become of its evidence."""
 
 _as_expected = applying._as_expected

@@ -193,16 +193,16 @@ class World(WorldState):
             return
         self.clock.advance(self.scenario.tick)
         try:
-            answer = self.performer.perform(process, effect)
+            result = self.performer.perform(process, effect)
         except TailraceError as error:
             raise Crash(f"{process.name} at {type(effect).__name__}: {error}") from error
-        self.refused.update(refusals(effect, answer))
+        self.refused.update(refusals(effect, result))
         if not isinstance(effect, Event) or effect.text:
-            self.record(process.name, type(effect).__name__, describe(effect, answer, self._several))
+            self.record(process.name, type(effect).__name__, describe(effect, result, self._several))
         if self.chooser.chance(f"{process.name} crashes after", may_crash):
             self._crash(process, effect, "after")
             return
-        process.answer(answer)
+        process.result(result)
         if isinstance(process, Worker) and isinstance(process.effect, AwaitTask):
             takes_time = self.scenario.slow and process.steps_left > 0
             process.due = self.clock.seconds + process.effect.seconds if takes_time else 0.0

@@ -4,7 +4,7 @@ import click
 
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
-from tailrace.cli.options import WholeNumber, output_option, say_empty, stores_with
+from tailrace.cli.options import WholeNumber, note_empty, output_option, stores_with
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import JOB_COLUMNS, job_row
 from tailrace.service import views
@@ -31,6 +31,6 @@ def list_(limit: int, output: str) -> None:
     if output == "json":
         current_console().print_json(found)
     elif empty:
-        say_empty(stores.settings)
+        note_empty(stores.settings)
     else:
         show_table(JOB_COLUMNS, [job_row(each) for each in found], empty="no jobs yet")
