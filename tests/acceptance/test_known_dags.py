@@ -123,7 +123,7 @@ def test_a_new_dag_waits_for_somebody_to_let_it_go(tailrace: Run, tmp_path: Path
     assert tailrace("scheduler", "--until-idle").returncode == 0
     assert json.loads(tailrace("runs", "list", "-o", "json").stdout) == []
     done = tailrace("backfill", "new", "-s", "2024-01-01")
-    assert done.returncode == 0 and "new is paused: its schedule stands still, this backfill runs" in done.stderr
+    assert done.returncode == 0 and "new is paused: its schedule creates no runs, this backfill runs" in done.stderr
     assert tailrace("dags", "unpause", "new").returncode == 0
     assert tailrace("scheduler", "--until-idle").returncode == 0
     runs = json.loads(tailrace("runs", "list", "-o", "json").stdout)

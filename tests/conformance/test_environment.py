@@ -19,7 +19,7 @@ from tailrace.effects.requests import Effect, ReapDeadJobs
 from tailrace.errors import CommandError, EnvironmentBroken, InternalError
 from tailrace.metastore.commands import creation
 from tailrace.metastore.db.connection import Database
-from tailrace.metastore.db.failures import Contended, of_driver
+from tailrace.metastore.db.driver_errors import Contended, of_driver
 from tailrace.metastore.db.tables import dag_run
 from tailrace.metastore.schema import revisions as schema
 from tailrace.metastore.store import Metastore

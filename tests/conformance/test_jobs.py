@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tailrace.metastore.db.clock import MachineClock, Moment, of_server
+from tailrace.metastore.db.clock import MachineClock, TransactionTime, of_server
 from tailrace.metastore.db.tables import job
 from tailrace.metastore.plans.rows import holder_from, holder_text
 from tailrace.metastore.store import Metastore
@@ -91,7 +91,7 @@ NOW = datetime(2024, 5, 1, tzinfo=UTC)
     [(101.0, "boot", False), (100.0, "boot", True), (101.0, "another boot", True), (None, None, True)],
 )
 def test_a_lease_runs_out_by_the_clock_that_granted_it(until: float | None, epoch: str | None, expired: bool) -> None:
-    assert Moment(NOW, 100.0, "boot").expired(until, epoch, 20.0) is expired
+    assert TransactionTime(NOW, 100.0, "boot").expired(until, epoch, 20.0) is expired
 
 
 def test_no_lease_runs_out_until_one_lease_after_the_server_started() -> None:
@@ -131,7 +131,7 @@ def test_a_store_without_a_clock_has_its_own(url: str) -> None:
 
 
 def test_time_stands_still_within_a_transaction(world: World) -> None:
-    def work(tx: Any) -> tuple[Moment, Moment]:
+    def work(tx: Any) -> tuple[TransactionTime, TransactionTime]:
         first = tx.moment
         world.clock.advance(10)
         return first, tx.moment

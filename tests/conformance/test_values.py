@@ -15,7 +15,7 @@ from tailrace.effects.tries import Claim, Submission, TryOutcome, Unreadable, Un
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.execution.worker import worker_loop
 from tailrace.metastore.db.tables import dag_run, history, pool, task_instance, xcom
-from tailrace.metastore.writes.xcoms import LONGEST_ANSWER
+from tailrace.metastore.writes.xcoms import LONGEST_REPLY
 from tailrace.model.json_values import json_text, stored_form
 from tailrace.model.names import key_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
@@ -204,7 +204,7 @@ def test_any_number_of_tasks_can_be_asked_for(world: World) -> None:
 
 
 def test_more_than_a_worker_can_hold_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailrace.metastore.writes.xcoms.LONGEST_ANSWER", 100)
+    monkeypatch.setattr("tailrace.metastore.writes.xcoms.LONGEST_REPLY", 100)
     spec = dag("a>b b>c")
     _, job = world.begun(spec)
     for task_id in ("a", "b", "c"):
@@ -216,7 +216,7 @@ def test_more_than_a_worker_can_hold_is_refused(world: World, monkeypatch: pytes
         small = world.store.read_xcom(XComQuery("dag", run_id, task_ids, "small"))
         assert not isinstance(small, Unreadable) and len(small) == 3
     assert world.store.read_xcom(XComQuery("dag", run_id, ("a",), "k")) == (("a", -1, "x" * 40),)
-    assert LONGEST_ANSWER > 10**7
+    assert LONGEST_REPLY > 10**7
 
 
 def test_what_somebody_else_wrote_as_an_xcom_is_reported_to_the_caller(tries: Tries) -> None:

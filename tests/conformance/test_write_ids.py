@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, TryOutcome
 from tailrace.errors import CommandError, CommitUnknown
-from tailrace.metastore.db.failures import ConnectionLost
+from tailrace.metastore.db.driver_errors import ConnectionLost
 from tailrace.metastore.db.tables import backfill, dag_run, history, job, task_instance, write_record
 from tailrace.metastore.store import Metastore, MetastoreStale
 from tailrace.model.outcomes import OutcomeKind

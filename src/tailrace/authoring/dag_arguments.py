@@ -41,7 +41,7 @@ class DagArguments(TypedDict, total=False):
     is_paused_upon_creation: Annotated[
         bool | None,
         Argument(
-            "whether its schedule stands still from the first time it is loaded, until `tailrace dags unpause`; by "
+            "whether its schedule is paused from the first time it is loaded, until `tailrace dags unpause`; by "
             "default as the setting `dags_are_paused_at_creation`",
             read.or_none(read.flag),
         ),

@@ -12,23 +12,23 @@ class Relations:
     """Anything that stands for a task in ``>>``: an operator, or the output of one."""
 
     @property
-    def tasks_meant(self) -> "list[Task]":
+    def tasks_of_item(self) -> "list[Task]":
         """The tasks this stands for."""
         raise TypeError(f"{type(self).__name__} stands for no task")
 
     def set_downstream(self, other: Related) -> None:
         """This comes before ``other``."""
-        relate(self.tasks_meant, self._others(other))
+        relate(self.tasks_of_item, self._others(other))
 
     def set_upstream(self, other: Related) -> None:
         """This comes after ``other``."""
-        relate(self._others(other), self.tasks_meant)
+        relate(self._others(other), self.tasks_of_item)
 
     def _others(self, other: object) -> "list[Task]":
         try:
-            return meant(other)
+            return tasks_in(other)
         except TypeError as wrong:
-            for task in self.tasks_meant:
+            for task in self.tasks_of_item:
                 task.mistake(str(wrong))
             return []
 
@@ -58,7 +58,7 @@ class Task(Relations):
     downstream_task_ids: set[str]
 
     @property
-    def tasks_meant(self) -> "list[Task]":
+    def tasks_of_item(self) -> "list[Task]":
         """A task stands for itself."""
         return [self]
 
@@ -67,12 +67,12 @@ class Task(Relations):
         raise NotImplementedError
 
 
-def meant(related: object) -> list[Task]:
+def tasks_in(related: object) -> list[Task]:
     """The tasks that one side of a ``>>`` stands for. Raises TypeError for anything that is not tasks."""
     if isinstance(related, Relations):
-        return related.tasks_meant
+        return related.tasks_of_item
     if isinstance(related, Iterable) and not isinstance(related, str):
-        return [task for each in related for task in meant(each)]
+        return [task for each in related for task in tasks_in(each)]
     raise TypeError(f"only tasks and lists of tasks can be related by >> and <<, not {related!r}")
 
 
@@ -98,9 +98,9 @@ def chain(*tasks: Related) -> None:
     for former, latter in zip(tasks, tasks[1:], strict=False):
         both = isinstance(former, Sequence) and isinstance(latter, Sequence)
         if not both:
-            relate(meant(former), meant(latter))
+            relate(tasks_in(former), tasks_in(latter))
             continue
-        left, right = meant(former), meant(latter)
+        left, right = tasks_in(former), tasks_in(latter)
         if len(left) != len(right):
             raise ValueError(f"chain: two lists side by side must be of one length, not {len(left)} and {len(right)}")
         for upstream, downstream in zip(left, right, strict=True):
@@ -109,4 +109,4 @@ def chain(*tasks: Related) -> None:
 
 def cross_downstream(from_tasks: Related, to_tasks: Related) -> None:
     """Every task of ``from_tasks`` comes before every task of ``to_tasks``."""
-    relate(meant(from_tasks), meant(to_tasks))
+    relate(tasks_in(from_tasks), tasks_in(to_tasks))

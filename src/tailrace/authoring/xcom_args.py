@@ -21,7 +21,7 @@ class XComArg(Relations, Generic[R]):
         self.path = path
 
     @property
-    def tasks_meant(self) -> list[Task]:
+    def tasks_of_item(self) -> list[Task]:
         """Relating an output relates its task."""
         return [self.operator]
 

@@ -30,28 +30,29 @@ def command_line(
     ``settings_options`` are the options that only override settings (dags, workers…), by setting name;
     ``reprocess`` and ``start`` stand in for what was typed.
     """
-    words = ["tailrace", "backfill", command.dag_id]
-    words += _pair("-s", start or command.start) + _pair("-e", command.end)
+    arguments = ["tailrace", "backfill", command.dag_id]
+    arguments += _pair("-s", start or command.start) + _pair("-e", command.end)
     wanted = reprocess or command.reprocess
     if wanted is not Reprocess.MISSING:
-        words += ["--reprocess", str(wanted)]
-    words += _pair("--max-active-runs", command.max_active_runs) + _pair("--pool", command.pool)
-    words += [flag for name, flag in _FLAGS if getattr(command, name)]
-    words += _pair("--conf", command.conf)
+        arguments += ["--reprocess", str(wanted)]
+    arguments += _pair("--max-active-runs", command.max_active_runs) + _pair("--pool", command.pool)
+    arguments += [flag for name, flag in _FLAGS if getattr(command, name)]
+    arguments += _pair("--conf", command.conf)
     for name, value in settings_options.items():
-        words += _setting(name.replace("_", "-"), value)
-    return shell_line(*words)
+        arguments += _setting(name.replace("_", "-"), value)
+    return shell_line(*arguments)
 
 
-def shell_line(*words: str) -> str:
+def shell_line(*arguments: str) -> str:
     """Words as a line for a shell, with bash's ``$'…'`` where a word cannot be shown as it is."""
     return " ".join(
-        shlex.quote(word) if word.isprintable() and on_one_line(word) == word else _escaped(word) for word in words
+        shlex.quote(argument) if argument.isprintable() and on_one_line(argument) == argument else _escaped(argument)
+        for argument in arguments
     )
 
 
-def _escaped(word: str) -> str:
-    return "$'" + "".join(map(_spelt, word)) + "'"
+def _escaped(argument: str) -> str:
+    return "$'" + "".join(map(_spelt, argument)) + "'"
 
 
 def _spelt(character: str) -> str:

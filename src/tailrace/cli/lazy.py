@@ -77,17 +77,17 @@ class Command(click.Command):
                 if unknown.possibilities:
                     raise
                 raise click.UsageError(f"no such option: {name}; see {ctx.command_path} --help", ctx) from None
-            number = next((word for word in typed if word.startswith(name)), name)
+            number = next((argument for argument in typed if argument.startswith(name)), name)
             raise click.UsageError(f"{number} is no option, and no number below zero is expected here", ctx) from None
 
     def _require_text(self, ctx: click.Context) -> None:
         """Raise CommandError for a word that is no text in UTF-8: only a path may be any bytes."""
         for parameter in self.params:
             value = ctx.params.get(parameter.name or "")
-            for word in value if isinstance(value, tuple) else (value,):
-                if isinstance(word, str) and not is_storable(word):
+            for argument in value if isinstance(value, tuple) else (value,):
+                if isinstance(argument, str) and not is_storable(argument):
                     name = parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name).upper()
-                    raise CommandError(f"{name} {visible_line(word, 200)} is no text in UTF-8; type it in UTF-8")
+                    raise CommandError(f"{name} {visible_line(argument, 200)} is no text in UTF-8; type it in UTF-8")
 
 
 class LazyGroup(click.Group):

@@ -127,7 +127,7 @@ def stores_with() -> "Stores":
     return stores
 
 
-def say_empty(settings: Settings) -> None:
+def note_empty(settings: Settings) -> None:
     """Say that nothing is remembered yet, and what would change that."""
     current_console().note(
         f"no metastore at {settings.sqlite_file or settings.database_url} yet; `tailrace backfill` makes one"

@@ -12,7 +12,7 @@ from tailrace.service.backfill_report import BackfillPreview
 from tailrace.service.dates import bound_text
 from tailrace.timetable import zone_named
 
-_WORDS = {
+_TEXTS = {
     DateAction.CREATE: "create",
     DateAction.AWAIT: "await",
     DateAction.REPROCESS: "run again",
@@ -34,7 +34,7 @@ def preview_text(previewed: BackfillPreview, typed: str) -> str:
     lines += [f"  {span.ljust(widths[0])}  {what.ljust(widths[1])}  {why}".rstrip() for span, what, why in rows]
     tasks = len(dag.tasks)
     total = sum(date.to_run for date in creation.dates)
-    counts = ", ".join(f"{count:,} to {_WORDS[DateAction(action)]}" for action, count in previewed.actions.items())
+    counts = ", ".join(f"{count:,} to {_TEXTS[DateAction(action)]}" for action, count in previewed.actions.items())
     lines.append(f"{plural(len(creation.dates), 'date')}: {counts or 'nothing to do'}")
     lines.append(f"{plural(total, 'task instance')} to run ({plural(tasks, 'task')} a run)")
     if creation.notices:
@@ -70,7 +70,7 @@ def _span(group: Sequence[DatePlan], zone: tzinfo) -> str:
 
 
 def _what(date: DatePlan) -> str:
-    return _WORDS[date.action]
+    return _TEXTS[date.action]
 
 
 def _why(group: Sequence[DatePlan]) -> str:

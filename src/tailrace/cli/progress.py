@@ -102,15 +102,15 @@ class ConsoleListener:
         creation = started.creation
         self._name = f"backfill {started.backfill_id} of {creation.request.dag_id}"
         verb = "continued" if started.continued else "created"
-        self._say(
+        self._print(
             f"{styled(self._name, sys.stderr, bold=True)} {verb}: {plural(len(creation.dates), 'date')}, "
             f"{started.executor} executor with {plural(started.workers, 'worker')}, metastore {started.metastore}"
         )
         left = sum(date.action is DateAction.LEAVE for date in creation.dates)
         if left and left < len(creation.dates):
-            self._say(f"of these, {plural(left, 'date')} {'needs' if left == 1 else 'need'} nothing")
+            self._print(f"of these, {plural(left, 'date')} {'needs' if left == 1 else 'need'} nothing")
         elif left:
-            self._say("nothing to do: the runs of these dates have ended (--reprocess runs them again)")
+            self._print("nothing to do: the runs of these dates have ended (--reprocess runs them again)")
         self.shown_notices = creation.notices
         for notice in creation.notices:
             self._console.notice(remedies.text_of(notice))
@@ -120,19 +120,19 @@ class ConsoleListener:
 
     def on_message(self, text: str) -> None:
         """One line."""
-        self._say(text)
+        self._print(text)
 
     def on_event(self, event: Event) -> None:
         """Say which runs ended badly; under -v, what the planner decided and why."""
         if self.verbose:
             for line in self._decision_log.lines(event.decisions):
-                self._say(line)
+                self._print(line)
         if event.text:
-            self._say(remedies.text_of(event.text))
+            self._print(remedies.text_of(event.text))
         for verdict in event.applied.judged if event.applied is not None else ():
             if verdict.state in _BAD_RUNS or self.verbose:
                 inside = [verdict.failed_inside.named] if verdict.failed_inside else []
-                self._say_run(verdict.run_id, str(verdict.state), "; ".join([verdict.reason, *inside]))
+                self._print_run(verdict.run_id, str(verdict.state), "; ".join([verdict.reason, *inside]))
 
     def on_progress(self, progress: Progress) -> None:
         """Redraw, or say a line when it is time for one."""
@@ -142,11 +142,11 @@ class ConsoleListener:
         elif progress.seconds >= self._line_due:
             later = progress.seconds >= 600
             self._line_due = progress.seconds + (_LINE_EVERY_LATER if later else _LINE_EVERY)
-            self._say(f"{self._name}: {progress_line(reading)}")
+            self._print(f"{self._name}: {progress_line(reading)}")
 
     def on_interrupt(self, times: int, busy: int) -> None:
         """Say what becomes of running tries."""
-        self._say(interrupted_text(times, busy))
+        self._print(interrupted_text(times, busy))
 
     def close(self) -> None:
         """Take the live display off the terminal."""
@@ -154,20 +154,20 @@ class ConsoleListener:
             self._display.close()
             self._display = None
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         if self._display is not None:
             self._display.line(text)
         else:
             self._console.note(text)
 
-    def _say_run(self, run_id: str, state: str, reason: str) -> None:
+    def _print_run(self, run_id: str, state: str, reason: str) -> None:
         if state in _BAD_RUNS:
             self._bad_runs += 1
             if self._bad_runs == _MOST_BAD_RUNS + 1 and not self.verbose:
-                self._say("further runs that end badly are counted, not listed")
+                self._print("further runs that end badly are counted, not listed")
             if self._bad_runs > _MOST_BAD_RUNS and not self.verbose:
                 return
-        self._say(f"run {run_id} {state_styled(state, sys.stderr)}" + (f": {reason}" if reason else ""))
+        self._print(f"run {run_id} {state_styled(state, sys.stderr)}" + (f": {reason}" if reason else ""))
 
 
 def progress_line(reading: Reading) -> str:

@@ -33,7 +33,7 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empt
         current_console().note(empty)
         return
     if sys.stdout.isatty():
-        _drawn(columns, rows)
+        _rendered(columns, rows)
     else:
         current_console().print(plain_table(columns, rows))
 
@@ -56,7 +56,7 @@ def _flat(cell: str) -> str:
     return printable(" ".join(cell.split()))
 
 
-def _drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+def _rendered(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     table = _rich("table").Table(box=_rich("box").SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column.heading, justify="right" if column.number else "left", overflow="fold")

@@ -24,7 +24,9 @@ class Submission(Struct, frozen=True):
 
 
 class ClaimRequest(Struct, frozen=True):
-    """A worker's wish to start one try. ``task`` is the parked process that will run it, not yet running user code."""
+    """A worker's request to start one try. ``task`` is the parked process that will run it, not yet
+    running user code.
+    """
 
     id: int
     try_number: int

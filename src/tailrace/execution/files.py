@@ -164,7 +164,7 @@ def _held_by(found: Any) -> Iterator[Any]:
 
 
 def _is_standard(file: Any) -> bool:
-    """Whether it leads to where this process's output goes, to which a try owes nothing."""
+    """Whether it leads to where this process's output goes, which a try need not store."""
     try:
         return bool(file.fileno() <= 2)
     except Exception:

@@ -127,7 +127,7 @@ def _has_threads() -> bool:
 
 
 def _await_threads(notify: Callable[[str], None], until: float) -> None:
-    """In this thread a signal's handler can end the wait; so it is another one that waits for them in earnest."""
+    """In this thread a signal's handler can end the wait; so another one waits for them."""
     try:
         waiting = threading.Thread(target=_end_threads, name="tailrace: the end of threads", daemon=True)
         waiting.start()

@@ -1,6 +1,6 @@
 """Runs alone what was there twice when a zygote died with several tries: one by one, each in a zygote of its own.
 
-It may be the reason, or have had bad luck twice. Alone it shows: it ends as it would, or takes nobody along, and then
+It may be the reason, or not. Alone it shows: it ends as it would, or takes nobody along, and then
 its loss counts. All other tries go on meanwhile.
 """
 
@@ -77,13 +77,13 @@ class IsolatingExecutor:
         while True:
             main = self._main.wait(min(_PIECE, max(0.0, until - time.monotonic())))
             finished, lost = self._go_on()
-            woken = WaitResult(
+            waited = WaitResult(
                 finished=main.finished + finished,
                 worker_lost=main.worker_lost or lost,
                 busy=main.busy + len(self._in_hand),
             )
-            if woken.finished or woken.worker_lost or time.monotonic() >= until:
-                return woken
+            if waited.finished or waited.worker_lost or time.monotonic() >= until:
+                return waited
 
     @property
     def trouble(self) -> str:
@@ -93,10 +93,10 @@ class IsolatingExecutor:
     def _go_on(self) -> tuple[int, bool]:
         """Take the next step with what runs apart; returns how many tries have ended, and whether a worker did."""
         if self._single is not None:
-            woken = self._single.wait(0)
-            if not woken.busy:
+            waited = self._single.wait(0)
+            if not waited.busy:
                 self._end_single()
-            return woken.finished, woken.worker_lost
+            return waited.finished, waited.worker_lost
         if self._waiting and time.monotonic() >= self._again_at:
             self._begin(self._waiting[0])
         return 0, False

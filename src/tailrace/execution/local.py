@@ -149,7 +149,7 @@ class LocalExecutor:
     @property
     def trouble(self) -> str:
         """What keeps tries from being begun just now, in one line; empty: nothing."""
-        return self._keeper.lacking or next((worker.refused for worker in self._workers if worker.refused), "")
+        return self._keeper.shortage or next((worker.refused for worker in self._workers if worker.refused), "")
 
     def drain(self) -> None:
         """Take back what no worker has begun."""
@@ -198,9 +198,9 @@ class LocalExecutor:
         except OSError as trouble:
             if not is_shortage(trouble):
                 raise
-            self._keeper.lacks(shortage_text("a worker cannot be started", trouble.errno or 0))
+            self._keeper.set_shortage(shortage_text("a worker cannot be started", trouble.errno or 0))
         else:
-            self._keeper.lacking = ""
+            self._keeper.shortage = ""
 
     def _start_worker(self) -> None:
         marks = self._keeper.marks

@@ -172,7 +172,7 @@ def has_own_streams() -> bool:
 
 
 def flush_streams() -> None:
-    """Write out half lines: the process may end without Python's own farewell."""
+    """Write out half lines: the process may end without Python's own shutdown."""
     for stream in (*_Own.streams, getattr(sys, "stdout", None), getattr(sys, "stderr", None)):
         try:
             stream.flush()  # type: ignore[union-attr]

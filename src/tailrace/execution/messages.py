@@ -103,7 +103,7 @@ class _Question(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Outcome(Struct, frozen=True, forbid_unknown_fields=True):
-    """An outcome as it must be. A task cannot say that it was lost: it would be tried again at nobody's cost."""
+    """An outcome as it must be. A task cannot say that it was lost: it would be tried again at no cost."""
 
     kind: Literal["success", "failed", "failed_for_good", "skipped"]
     error: str

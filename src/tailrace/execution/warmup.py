@@ -57,10 +57,10 @@ def warm_up(loaded: LoadedDags) -> None:
 
 
 def _run(loaded: LoadedDags, dag: Any, task: EmptyOperator, worker: socket.socket, end: TaskEnd) -> None:
-    named = {"dag_id": dag.dag_id, "run_id": "rehearsal", "task_id": task.task_id, "map_index": -1, "try_number": 1}
+    named = {"dag_id": dag.dag_id, "run_id": "warmup", "task_id": task.task_id, "map_index": -1, "try_number": 1}
     worker.sendall(encode({"key": named, **_ORDER}))
     order = end.receive() or {}
-    key = TryKey(TaskInstanceKey(dag.dag_id, "rehearsal", task.task_id), 1)
+    key = TryKey(TaskInstanceKey(dag.dag_id, "warmup", task.task_id), 1)
     logs.log_path(Path(), key)
     is_shared(os.curdir)
     environment = {name: os.environ.get(name) for name in process.environment_of(key, order, "", "")}

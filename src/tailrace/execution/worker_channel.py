@@ -148,26 +148,26 @@ class WorkerChannel:
             self._runner.listen()  # before anything is reported: a try that was lost with the zygote is not over
             self._job.listen()
             if self._job.ending:
-                self._say()
+                self._report()
                 return None
             left = self._not_before - time.monotonic()
             if left > 0:
-                self._say()
+                self._report()
                 self._wait(left, self._job, self._runner)
                 continue
             try:
                 message = self._queue.recv(1 << 20, socket.MSG_DONTWAIT)
             except BlockingIOError:  # nothing there, or another worker was faster
-                self._say()
+                self._report()
                 self._runner.rest()
                 self._wait(None, self._job, self._runner, self._queue)
                 continue
             if not message:
-                self._say()
+                self._report()
                 return None
             submission = msgspec.msgpack.decode(message, type=Submission)
             self._trying = submission.key
-            self._say(submission.key)
+            self._report(submission.key)
             return submission
 
     def _wait(self, seconds: float | None, *report: JobChannel | TaskRunner | socket.socket) -> None:
@@ -201,7 +201,7 @@ class WorkerChannel:
         self._done = effect.submission.key  # NextTry follows, and reports it
         self._back = effect.submission if self._refused else None
 
-    def _say(self, took: TryKey | None = None) -> None:
+    def _report(self, took: TryKey | None = None) -> None:
         if took is not None or self._done is not None:
             refused = self._refused if self._back is not None else ""
             self._job.send(WorkerReport(done=self._done, took=took, back=self._back, refused=refused))

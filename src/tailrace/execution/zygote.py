@@ -27,7 +27,8 @@ from tailrace.execution.zygote_starting import Started, execute_zygote, fork_zyg
 _SLOW_SECONDS = 5.0
 #: The interpreter that loads it has at least so long to start.
 _STARTING_SECONDS = 60.0
-#: So often a process may die while it loads a file before the file is blamed: the first time it may have been killed.
+#: So often a process may die while it loads a file before the file is taken for the cause: the first time it may have
+#: been killed.
 _DEATHS = 2
 #: So often a wait looks whether it was interrupted.
 _LOOK_SECONDS = 0.5

@@ -33,14 +33,14 @@ class ZygoteKeeper:
         self.zygote = zygote
         self.report: LoadReport = zygote.loaded()
         self.marks = RunningMarks(workers)
-        self.lacking = ""  # what could not be had
+        self.shortage = ""  # what could not be had
         self._workers = workers
         self._notify = notify
         self._is_loading = False  # another, in the place of one that died
         self._deaths = 0
         self._ready_since = time.monotonic()
         self._again_at = 0.0
-        self._lacking_reported = False
+        self._shortage_reported = False
 
     def is_ready(self) -> bool:
         """Whether workers can be started now; sees to it that they can be soon."""
@@ -51,25 +51,25 @@ class ZygoteKeeper:
                 self._is_loading, self._ready_since = False, time.monotonic()
                 self._compare(self.zygote.loaded())
         except EnvironmentBroken as trouble:  # no process to load the DAG files in
-            self.lacks(str(trouble))
+            self.set_shortage(str(trouble))
         return not self._is_loading
 
     @property
     def is_waiting(self) -> bool:
         """Whether something is still to be had, so that ``is_ready`` must be asked again soon."""
-        return self._is_loading or bool(self.lacking)
+        return self._is_loading or bool(self.shortage)
 
-    def lacks(self, what: str) -> None:
+    def set_shortage(self, what: str) -> None:
         """Something could not be had: nothing is asked for in the next moment."""
-        self.lacking, self._again_at = what, time.monotonic() + AGAIN_SECONDS
+        self.shortage, self._again_at = what, time.monotonic() + AGAIN_SECONDS
 
-    def write_line(self, lacking: str) -> None:
+    def write_line(self, shortage: str) -> None:
         """Say once what tries cannot be begun for want of, and once that it is there again."""
-        if lacking and not self._lacking_reported:
-            self._notify(f"{lacking}; what waits for it begins when it is there again")
-        elif self._lacking_reported and not lacking:
+        if shortage and not self._shortage_reported:
+            self._notify(f"{shortage}; what waits for it begins when it is there again")
+        elif self._shortage_reported and not shortage:
             self._notify("tries can be begun again")
-        self._lacking_reported = bool(lacking)
+        self._shortage_reported = bool(shortage)
 
     def try_ended(self) -> None:
         """The zygote does its work."""
@@ -84,7 +84,7 @@ class ZygoteKeeper:
             return
         how = self.zygote.how_it_ended(_ENDING_SECONDS)
         if how is None:
-            self.lacks(shortage_text("the process that starts tasks takes no worker", errno.EMFILE))
+            self.set_shortage(shortage_text("the process that starts tasks takes no worker", errno.EMFILE))
             return
         ran = self.marks.count()
         lived = time.monotonic() - self._ready_since

@@ -161,7 +161,7 @@ class ZygoteServer:
             self._worker_gone(worker)
             return
         pid, number, deadline = ORDER.unpack(message)
-        child = worker.children.get(pid)  # one that has ended is in nobody's list any more
+        child = worker.children.get(pid)  # one that has ended is in no list any more
         if child is not None:
             if not math.isnan(deadline):
                 self._set_deadline(child, deadline)
@@ -170,7 +170,7 @@ class ZygoteServer:
         for _, _, descriptor in beside:
             self._park(worker, *DESCRIPTOR.unpack(descriptor))
         if flags & socket.MSG_CTRUNC:  # no descriptor is left for the one that came beside
-            self._tell(worker, REFUSED, 0, errno.EMFILE)
+            self._send_event(worker, REFUSED, 0, errno.EMFILE)
 
     def _worker_gone(self, worker: _Worker) -> None:
         self._listen_no_more_to(worker.connection.fileno())
@@ -179,7 +179,7 @@ class ZygoteServer:
         for child in worker.children.values():
             _signal(child, signal.SIGKILL)
 
-    def _tell(self, worker: _Worker, kind: int, pid: int, number: int, overdue: bool = False) -> None:
+    def _send_event(self, worker: _Worker, kind: int, pid: int, number: int, overdue: bool = False) -> None:
         with suppress(OSError):  # a worker that is gone is noticed by itself
             worker.connection.send(EVENT.pack(kind, pid, number, overdue), socket.MSG_DONTWAIT)
 
@@ -190,7 +190,7 @@ class ZygoteServer:
             pid = os.fork()
         except OSError as trouble:  # no memory or no pids left just now: the try stays queued
             os.close(channel)
-            self._tell(worker, REFUSED, 0, trouble.errno or 0)
+            self._send_event(worker, REFUSED, 0, trouble.errno or 0)
             return
         if pid == 0:
             self._be_child(channel)
@@ -204,12 +204,12 @@ class ZygoteServer:
         except OSError as trouble:  # no descriptors are left: what cannot be watched must not run
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            self._tell(worker, REFUSED, 0, trouble.errno or 0)
+            self._send_event(worker, REFUSED, 0, trouble.errno or 0)
             return
         worker.children[pid] = child
         self._owner[pid] = worker
         self._listen_to(child.pidfd, partial(self._child_ended, child))
-        self._tell(worker, PARKED, pid, start)
+        self._send_event(worker, PARKED, pid, start)
 
     def _be_child(self, channel: int) -> NoReturn:
         """The new process: alone, in its own group, waiting for its order before any user code."""
@@ -256,7 +256,7 @@ class ZygoteServer:
         """Report the ends of tries of which nothing runs any more: another try may start at once."""
         for child in [child for child in self._dying if _is_empty(child.pid) or time.monotonic() > child.given_up_at]:
             self._dying.remove(child)
-            self._tell(self._owner.pop(child.pid), ENDED, child.pid, child.exit_code, child.overdue)
+            self._send_event(self._owner.pop(child.pid), ENDED, child.pid, child.exit_code, child.overdue)
             self._reap_strays()
 
     def _reap_strays(self) -> None:

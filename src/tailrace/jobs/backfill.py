@@ -48,7 +48,7 @@ def backfill_loop(
     intervals = intervals or LoopIntervals()
     memory = JobMemory()
     lane = memory.lane(backfill_id)
-    told: Message | None = None  # why it stands still
+    last_reason: Message | None = None  # why it does nothing
     waited = WaitResult()
     yield from ask(ReapDeadJobs())
     while True:
@@ -69,9 +69,9 @@ def backfill_loop(
         if paused and not in_flight(snapshot):
             return (yield from _end(job_id, Ending.PAUSED, state))
         text = _standstill(snapshot, stepped.plan, backfill_id, paused)
-        if text is not None and text != told:
+        if text is not None and text != last_reason:
             yield from ask(Event((), text=text))
-        told = text
+        last_reason = text
         seconds = 0.0 if stepped.progress else poll_interval(snapshot, stepped.plan, intervals)
         if _others_drive_some(snapshot):
             seconds = min(seconds, intervals.contended)

@@ -1,7 +1,7 @@
 """What every job's loop does: handle interrupts, stay alive, and take one planning step over one snapshot.
 
 A loop has *lanes*: a backfill job one, a scheduler many. A lane's step is read, decide, apply, submit; it remembers
-nothing that a decision leans on. What is remembered (which tries were offered to the executor) only saves work.
+nothing that a decision depends on. What is remembered (which tries were offered to the executor) only saves work.
 """
 
 from collections.abc import Generator

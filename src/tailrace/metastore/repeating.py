@@ -1,7 +1,7 @@
 """Reads and writes that survive a connection that breaks: what did not land is done again, what landed is not.
 
 A write has an id made by its client; its transaction records its result under that id. When nobody knows whether a
-commit landed, the id tells.
+commit landed, the id shows.
 """
 
 import time
@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError
 from tailrace.metastore.commands.creation import StaleFacts
 from tailrace.metastore.db.connection import Database
-from tailrace.metastore.db.failures import ConnectionLost, Contended, Unreachable
+from tailrace.metastore.db.driver_errors import ConnectionLost, Contended, Unreachable
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.writes.records import recorded
 

@@ -166,7 +166,7 @@ class Metastore(Views):
     def apply(self, plan: Plan, write_id: str) -> Applied:
         """Apply the plan in one transaction; each part of it lands or is refused by itself."""
         if plan.backfill_verdict is not None:
-            self._database.require_sound()  # no success is told of a file that nobody can read any more
+            self._database.require_sound()  # no success is reported of a file that nobody can read any more
 
         def work(tx: Transaction) -> dict[str, Any]:
             return applying.apply_plan(tx, plan, write_id, self._structures)
@@ -348,7 +348,7 @@ class Metastore(Views):
         return dict(self._write(lambda tx: clean_some(tx, cleaning, write_id), write_id))
 
     def explained(self, run: int) -> RunFacts:
-        """What ``explain`` is told about this run (its row), of one moment. Raises KeyError for none."""
+        """The facts of ``explain`` about this run (its row), of one moment. Raises KeyError for none."""
         return self.read(lambda tx: read_explained(tx, run))
 
     def audit(self) -> Report:

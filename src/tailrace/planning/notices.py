@@ -63,7 +63,7 @@ class NothingToClear(Message, frozen=True):
 
 
 class NothingToMark(Message, frozen=True):
-    template = "nothing to mark: it is so already"
+    template = "nothing to mark: it has that state already"
 
 
 class StayUpstreamFailed(Message, frozen=True):
@@ -169,7 +169,7 @@ class BeginsUnpaused(Message, frozen=True):
 
 class DagPaused(Message, frozen=True):
     dag_id: str
-    template = "{0.dag_id} is paused: its schedule stands still, this backfill runs"
+    template = "{0.dag_id} is paused: its schedule creates no runs, this backfill runs"
 
 
 class PoolWithoutSlots(Message, frozen=True):

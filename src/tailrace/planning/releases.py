@@ -34,7 +34,7 @@ class NothingAbove(TasksEnd, frozen=True):
 class RunCleared(Message, frozen=True):
     dag_id: str
     run_id: str
-    template = "a person who mends the cause and clears what failed"
+    template = "fixing the cause and clearing what failed"
     action = Action.CLEAR_RUN
 
 
@@ -79,7 +79,7 @@ class PastForgotten(Message, frozen=True):
 
 class PoolSlots(Message, frozen=True):
     pool: str
-    template = "slots of pool {0.pool} that are given back, or more of them"
+    template = "slots of pool {0.pool} that become free, or more of them"
     action = Action.SET_POOL
 
 
@@ -146,7 +146,7 @@ class RunCloses(Message, frozen=True):
 class WorkerComes(Message, frozen=True):
     job_id: int
     seconds: float  # after which the try is offered again
-    template = "a worker that is free; job {0.job_id} offers it again when nobody has for {0.seconds:.0f} s"
+    template = "a free worker; job {0.job_id} offers it again if none has claimed it for {0.seconds:.0f} s"
 
 
 class TryEnds(Message, frozen=True):
@@ -155,7 +155,7 @@ class TryEnds(Message, frozen=True):
 
 class TryEndsOrIsLost(Message, frozen=True):
     seconds: float  # of its lease
-    template = "its end; if its worker falls silent, it is lost in {0.left}"
+    template = "its end; if its worker sends no heartbeat, it is lost in {0.left}"
 
     @property
     def left(self) -> str:

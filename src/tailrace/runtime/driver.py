@@ -179,7 +179,7 @@ class JobDriver:
         """While the workers have plenty to do, wait a moment for more tries to end: one planning step serves them all.
 
         So too before a step that could follow ``at_once``: what it queued would only wait for a worker. With little
-        left in hand, or anything urgent, the loop is woken without delay, so a chain of tasks pays nothing.
+        left in hand, or anything urgent, the loop is woken without delay, so a chain of tasks loses no time.
         """
         until = time.monotonic() + _GATHER_SECONDS
         while waited.busy > self._plenty and not waited.worker_lost and not self._interrupts.count:

@@ -59,7 +59,7 @@ class ReloadingExecutor:
         loaded: Callable[[LoadReport], None] = lambda report: None,
     ) -> None:
         self._watch = watch
-        self._tell_loaded = loaded
+        self._notify_loaded = loaded
         self._start_zygote = start_zygote
         self._start_executor = start_executor
         self._notify = notify
@@ -75,7 +75,7 @@ class ReloadingExecutor:
         self._generations: list[_Generation] = []  # the current one is the last
         self._generations.append(self._begin(first))
         self._number = 1
-        self._book = _book(self._report, self._number)
+        self._bag = _bag(self._report, self._number)
         loaded(self._report)
 
     # --- the files -----------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class ReloadingExecutor:
                     self._load(self._start_zygote())
         except EnvironmentBroken as trouble:
             self._give_up_loading(str(trouble))
-        return self._book
+        return self._bag
 
     def _load(self, zygote: ZygoteHandle) -> None:
         self._loading = zygote
@@ -109,7 +109,7 @@ class ReloadingExecutor:
             self._loading = None
         self._stale = {}
         self._again_at = time.monotonic() + _SHORT_OF_PROCESSES_SECONDS
-        self._tell(f"the DAG files changed and could not be loaded; this is tried again: {why}")
+        self._notify_lines(f"the DAG files changed and could not be loaded; this is tried again: {why}")
 
     def _change_to(self, loading: ZygoteHandle) -> None:
         self._loading = None
@@ -129,19 +129,19 @@ class ReloadingExecutor:
             loading.stop()
         elif self._that_would_go(report):
             loading.stop()
-            self._tell("the DAG files changed and cannot be loaded:", *map(str, report.mistakes))
+            self._notify_lines("the DAG files changed and cannot be loaded:", *map(str, report.mistakes))
             changed = adopts = False
         else:
             self._adopt(loading, report)
         self._changed.clear()
         if changed or adopts:
-            self._tell_change(report, stale)
+            self._notify_change(report, stale)
 
-    def _tell_change(self, report: LoadReport, stale: Mapping[str, str]) -> None:
+    def _notify_change(self, report: LoadReport, stale: Mapping[str, str]) -> None:
         count = "1 DAG" if len(report.specs) == 1 else f"{len(report.specs)} DAGs"
         kept = [f"{file} keeps the code that was loaded before, until it is corrected" for file in stale]
         loaded = f"the DAG files changed and were loaded again: {count}"
-        self._tell(loaded, *map(str, self._wrong), *kept, *report.notices)
+        self._notify_lines(loaded, *map(str, self._wrong), *kept, *report.notices)
 
     def _adopt(self, loading: ZygoteHandle, report: LoadReport) -> None:
         try:
@@ -152,18 +152,18 @@ class ReloadingExecutor:
         self._generations[-1].executor.drain()
         self._generations.append(generation)
         self._number += 1
-        self._report, self._book = report, _book(report, self._number)
-        self._tell_loaded(report)
+        self._report, self._bag = report, _bag(report, self._number)
+        self._notify_loaded(report)
 
     def _that_would_go(self, report: LoadReport) -> dict[str, str]:
         """The files whose DAGs are not all there any more for a mistake, with it: those runs would stand still."""
         by_dag = {mistake.dag_id: mistake.message for mistake in report.mistakes}
         by_file = {mistake.file: mistake.message for mistake in report.mistakes}
-        gone = [dag for dag_id, dag in self._book.dags.items() if dag_id not in report.specs]
+        gone = [dag for dag_id, dag in self._bag.dags.items() if dag_id not in report.specs]
         wrong = {dag.file: by_dag.get(dag.dag_id) or by_file.get(dag.file) for dag in gone}
         return {file: why for file, why in wrong.items() if why is not None}
 
-    def _tell(self, *lines: str) -> None:
+    def _notify_lines(self, *lines: str) -> None:
         """What was reported last is not repeated: nothing has changed since."""
         for line in () if lines == self._last_lines else lines:
             self._notify(line)
@@ -187,10 +187,10 @@ class ReloadingExecutor:
 
     def trouble_of_job(self) -> JobTrouble:
         """What hinders this scheduler: that, and the files and DAGs that it could not load."""
-        has = {spec.file for spec in self._book.dags.values()}
+        has = {spec.file for spec in self._bag.dags.values()}
         files, dags = dict[str, str](), dict[str, str]()
         for mistake in self._wrong:
-            if mistake.dag_id is not None and mistake.dag_id not in self._book.dags:
+            if mistake.dag_id is not None and mistake.dag_id not in self._bag.dags:
                 dags.setdefault(mistake.dag_id, str(mistake))
             elif mistake.file not in has:
                 files.setdefault(mistake.file, str(mistake))
@@ -250,7 +250,7 @@ def _again_at(loaded: ZygoteHandle) -> float:
     return time.monotonic() + _AGAIN_PART * loaded.timeout if loaded.given_up else math.inf
 
 
-def _book(report: LoadReport, number: int) -> DagBag:
+def _bag(report: LoadReport, number: int) -> DagBag:
     bundled = on_one_line(bundled_examples_path())
     return DagBag(
         report.specs, number, frozenset(id for id, dag in report.specs.items() if dag.file.startswith(bundled))

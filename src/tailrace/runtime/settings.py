@@ -19,7 +19,7 @@ from tailrace.execution.withheld import WITHHELD
 from tailrace.metastore.db.address import Address, read_address, sqlite_address
 from tailrace.model.plain_text import on_one_line
 from tailrace.model.suggestions import did_you_mean, joined, nearest
-from tailrace.runtime.trust import SAFE_DIRECTORIES, Doubt, Trust
+from tailrace.runtime.trust import SAFE_DIRECTORIES, Trust, Untrusted
 
 SETTINGS_FILE = "tailrace.toml"
 HOME_FOLDER = ".tailrace"
@@ -61,7 +61,7 @@ class Settings(Struct, frozen=True):
     dags_are_paused_at_creation: bool
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     notices: tuple[str, ...] = ()  # what was found and not obeyed, or should not be as it is
-    dags_doubt: Doubt | None = None  # why the DAG files, which nobody named, may not be the person's own
+    untrusted_dags: Untrusted | None = None  # why the DAG files, which nobody named, may not be the person's own
 
     @property
     def logs(self) -> Path:
@@ -75,8 +75,10 @@ class Settings(Struct, frozen=True):
 
     def require_trusted_dags(self) -> None:
         """Raise CommandError if the DAG files were found, not named, and may be another user's code."""
-        if self.dags_doubt is not None:
-            raise CommandError(f"{self.dags_doubt}, and is not loaded; --dags names it, or {self.dags_doubt.remedy}")
+        if self.untrusted_dags is not None:
+            raise CommandError(
+                f"{self.untrusted_dags}, and is not loaded; --dags names it, or {self.untrusted_dags.remedy}"
+            )
 
 
 def _defaults(project: Path, home: Path) -> Mapping[str, object]:
@@ -151,12 +153,14 @@ def load_settings(
         )
     home = values.setdefault("home", project / HOME_FOLDER)
     assert isinstance(home, Path)
-    if "home" not in origins and (doubt := trust.doubt(home)) is not None and doubt.foreign:
-        raise CommandError(f"{doubt}, and is not used; TAILRACE_HOME names a home of your own, or {doubt.remedy}")
-    dags_doubt = None if "dags" in origins else trust.doubt(project / "dags")
-    if dags_doubt is not None and not dags_doubt.foreign and project == cwd:
-        notices.append(f"{dags_doubt}: anybody can put code there that runs as you")
-        dags_doubt = None
+    if "home" not in origins and (untrusted := trust.untrusted(home)) is not None and untrusted.foreign:
+        raise CommandError(
+            f"{untrusted}, and is not used; TAILRACE_HOME names a home of your own, or {untrusted.remedy}"
+        )
+    untrusted_dags = None if "dags" in origins else trust.untrusted(project / "dags")
+    if untrusted_dags is not None and not untrusted_dags.foreign and project == cwd:
+        notices.append(f"{untrusted_dags}: anybody can put code there that runs as you")
+        untrusted_dags = None
     defaults = _defaults(project, home)
     resolved = {name: values.get(name, defaults.get(name)) for name in _KEYS}
     if resolved["executor"] == "sequential":
@@ -166,7 +170,7 @@ def load_settings(
         project=project,
         origins=MappingProxyType({name: origins.get(name, "default") for name in _KEYS}),
         notices=tuple(notices),
-        dags_doubt=dags_doubt,
+        untrusted_dags=untrusted_dags,
         **resolved,  # type: ignore[arg-type]  # each was read by its own key's reader
     )
     _check_together(settings)
@@ -184,12 +188,12 @@ def find_project(cwd: Path, trust: Trust) -> tuple[Path, Path | None, tuple[str,
         file, home = folder / SETTINGS_FILE, folder / HOME_FOLDER
         found = [path for path, is_there in ((file, file.is_file()), (home, home.is_dir())) if is_there]
         for path in tuple(found):
-            doubt = trust.doubt(path)
-            if doubt is not None and (doubt.foreign or folder != cwd):
-                notices.append(f"{doubt}, and is not obeyed; {doubt.remedy}")
+            untrusted = trust.untrusted(path)
+            if untrusted is not None and (untrusted.foreign or folder != cwd):
+                notices.append(f"{untrusted}, and is not obeyed; {untrusted.remedy}")
                 found.remove(path)
-            elif doubt is not None:
-                notices.append(f"{doubt}: anybody can change what runs as you")
+            elif untrusted is not None:
+                notices.append(f"{untrusted}: anybody can change what runs as you")
         if found:
             return folder, file if file in found else None, tuple(notices)
     return cwd, None, tuple(notices)

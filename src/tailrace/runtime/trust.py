@@ -18,7 +18,7 @@ from tailrace.model.plain_text import on_one_line
 SAFE_DIRECTORIES = "TAILRACE_SAFE_DIRECTORIES"
 
 
-class Doubt(Struct, frozen=True):
+class Untrusted(Struct, frozen=True):
     """Why something that was found is not certainly the person's own. ``foreign``: it is certainly not."""
 
     path: Path
@@ -48,7 +48,7 @@ class Trust:
         self._safe = {_real(cwd, text) for text in named if not text.endswith("/*")}
         self._safe_below = [_real(cwd, text[:-2] or "/") for text in named if text.endswith("/*")]
 
-    def doubt(self, path: Path) -> Doubt | None:
+    def untrusted(self, path: Path) -> Untrusted | None:
         """Why ``path``, which nobody named, may be another user's; None for one that may be obeyed, or is not there."""
         try:
             seen = [os.lstat(path), os.stat(path)]
@@ -60,11 +60,11 @@ class Trust:
         for each in (*seen, around):
             if each.st_uid not in self._users:
                 whose = "belongs to" if each is not around else "is in a folder of"
-                return Doubt(path, f"{whose} {_name(each.st_uid)}", foreign=True)
+                return Untrusted(path, f"{whose} {_name(each.st_uid)}", foreign=True)
         if seen[1].st_mode & stat.S_IWOTH:
-            return Doubt(path, "may be written to by everybody (chmod o-w)", foreign=False)
+            return Untrusted(path, "may be written to by everybody (chmod o-w)", foreign=False)
         if around.st_mode & stat.S_IWOTH and not around.st_mode & stat.S_ISVTX:
-            return Doubt(path, "is in a folder where everybody may replace it (chmod o-w)", foreign=False)
+            return Untrusted(path, "is in a folder where everybody may replace it (chmod o-w)", foreign=False)
         return None
 
     def _is_safe(self, folder: Path) -> bool:

@@ -19,10 +19,10 @@ from tailrace.runtime.settings import Settings
 from tailrace.service.dag_lookup import find_dag
 from tailrace.service.dag_names import dag_names_in
 
-Told = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
-def load(settings: Settings, notify: Told) -> LoadReport | None:
+def load(settings: Settings, notify: Notify) -> LoadReport | None:
     """The DAG files of the settings; None when the default folder is not there. ``notify`` is called as they load.
 
     Raises CommandError when a path that somebody named is not there.
@@ -34,7 +34,7 @@ def load(settings: Settings, notify: Told) -> LoadReport | None:
     raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
 
 
-def _loaded(path: Path, settings: Settings, notify: Told) -> LoadReport:
+def _loaded(path: Path, settings: Settings, notify: Notify) -> LoadReport:
     if path == settings.dags:
         settings.require_trusted_dags()
     # It will fork nothing: nothing is warmed up for that.
@@ -58,7 +58,7 @@ def bundled_file(dag_id: str, settings: Settings) -> Path | None:
     return None if own else example
 
 
-def load_one(dag_id: str, settings: Settings, notify: Told) -> tuple[DagSpec, Path]:
+def load_one(dag_id: str, settings: Settings, notify: Notify) -> tuple[DagSpec, Path]:
     """A DAG without mistakes, and the DAG file or folder it was found in; a bundled example of that name will do.
 
     Raises AuthoringError with the DAG's own mistakes, CommandError with the nearest names when it is nowhere.
@@ -67,7 +67,7 @@ def load_one(dag_id: str, settings: Settings, notify: Told) -> tuple[DagSpec, Pa
     return find_dag(report, dag_id, path), path
 
 
-def load_with(dag_id: str, settings: Settings, notify: Told) -> tuple[LoadReport, Path]:
+def load_with(dag_id: str, settings: Settings, notify: Notify) -> tuple[LoadReport, Path]:
     """All that is in the DAG file or folder in which the DAG would be, and which that is."""
     bundled = bundled_file(dag_id, settings)
     if bundled is None:
@@ -82,8 +82,8 @@ def require_dags(dag_id: str, settings: Settings) -> None:
         return
     if settings.origins["dags"] != "default":
         raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
-    lacks = f"no DAG {dag_id!r}: {settings.dags} does not exist"
+    missing = f"no DAG {dag_id!r}: {settings.dags} does not exist"
     if guess := did_you_mean(dag_id, {file.stem for file in bundled_examples_path().glob("example_*.py")}):
-        raise CommandError(f"{lacks}{guess}")
+        raise CommandError(f"{missing}{guess}")
     writes = Remedy(Action.WRITE_FIRST_DAG)
-    raise Refused(Advised((f"{lacks}; ", writes, " writes a first one, --dags names another place")))
+    raise Refused(Advised((f"{missing}; ", writes, " writes a first one, --dags names another place")))

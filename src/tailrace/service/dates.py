@@ -17,7 +17,7 @@ from tailrace.model.names import run_id_error
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.timetable import clock_in, intervals_between, next_interval, previous_interval, zone_named
 
-#: More runs than this in one command is a mistyped year, not a wish.
+#: More runs than this in one command is a mistyped year.
 MOST_RUNS = 100_000
 
 _RESERVED = ("backfill__", "scheduled__")

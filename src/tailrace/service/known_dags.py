@@ -24,7 +24,7 @@ from tailrace.service.dagfiles import load, load_one
 if TYPE_CHECKING:
     from tailrace.metastore.views.loaded import LoadedDag
 
-_Told = Callable[[str], None]
+_Notify = Callable[[str], None]
 
 
 class ShownDags(Struct, frozen=True):
@@ -41,7 +41,7 @@ class ShownDags(Struct, frozen=True):
         return self.schedules.get(spec.dag_id, begins)
 
 
-def list_dags(settings: Settings, notify: _Told) -> ShownDags | None:
+def list_dags(settings: Settings, notify: _Notify) -> ShownDags | None:
     """The DAGs of the settings' files; None where there are neither files nor DAGs that were loaded from there."""
     path, known = settings.dags, _known(settings)
     schedules = {dag_id: each.schedule for dag_id, each in known.items()}
@@ -61,7 +61,7 @@ def list_dags(settings: Settings, notify: _Told) -> ShownDags | None:
     return ShownDags(specs, notices, schedules)
 
 
-def show_dag(dag_id: str, settings: Settings, notify: _Told) -> ShownDags:
+def show_dag(dag_id: str, settings: Settings, notify: _Notify) -> ShownDags:
     """One DAG. Raises as ``load_one`` does where it is neither in the files nor was loaded from there."""
     each = _known(settings).get(dag_id)
     if each is not None and _is_in(each.spec.file, settings.dags):

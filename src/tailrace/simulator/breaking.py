@@ -47,17 +47,17 @@ class BreakingDatabase(Database):
         first, self._under_way = self._under_way, None
         if first is not None:
             super().write(first)  # the one its writer believed lost lands now
-        fate = self.breaks() if self._in_a_row < MOST_BREAKS else Break.NONE
-        if fate is Break.NONE:
+        chosen = self.breaks() if self._in_a_row < MOST_BREAKS else Break.NONE
+        if chosen is Break.NONE:
             self._in_a_row = 0
             return super().write(work)
         self._in_a_row += 1
-        if fate is Break.LANDED:
+        if chosen is Break.LANDED:
             super().write(work)
         else:
             self._abandon(work)
-            self._under_way = work if fate is Break.LANDS_LATER else None
-        raise CommitUnknown(f"the connection broke while committing ({fate.name.lower()})")
+            self._under_way = work if chosen is Break.LANDS_LATER else None
+        raise CommitUnknown(f"the connection broke while committing ({chosen.name.lower()})")
 
     def begin_world(self, breaks: Callable[[], Break]) -> None:
         """Forget what another world left."""

@@ -41,7 +41,7 @@ def _whatever_came_between(work: Workspace, step: TaskTransition) -> dict[str, A
 
 
 hole_unseen = Replaced(applying, "_as_expected", _whatever_came_between)
-"""A step that leans on the past does not look whether another run stands in between by now."""
+"""A step that depends on the past does not look whether another run stands in between by now."""
 
 _previous_dagrun_state = dependencies.previous_dagrun_state
 

@@ -16,7 +16,7 @@ from tailrace.effects.requests import Accepted, ApplyPlan, ClaimTry, RenewLease,
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission
 from tailrace.execution import worker
-from tailrace.metastore.db.clock import Moment
+from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.tables import task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans import applying, verdicts
@@ -40,7 +40,7 @@ from tailrace.simulator.world_state import WorldState
 
 
 class Replaced(Struct, frozen=True):
-    """A name of the product that stands for something else while a canary sings."""
+    """A name of the product that is replaced while a canary is applied."""
 
     target: object
     name: str
@@ -69,10 +69,10 @@ class SwapWithoutTryNumber(Performer):
         queued = _row(self.world, request.id)
         if queued is None or queued["state"] != TaskInstanceState.QUEUED:
             return super().claim(process, effect)
-        answer = super().claim(process, ClaimTry(replace(request, try_number=queued["try_number"])))
-        if isinstance(answer, Refused):
-            return answer
-        return replace(answer, key=TryKey(answer.task_instance, request.try_number))
+        result = super().claim(process, ClaimTry(replace(request, try_number=queued["try_number"])))
+        if isinstance(result, Refused):
+            return result
+        return replace(result, key=TryKey(result.task_instance, request.try_number))
 
 
 class ReportByState(Performer):
@@ -230,11 +230,11 @@ window_without_recount = Replaced(applying, "running_runs", lambda tx, dag_id: 0
 """The window is counted in the snapshot only: two planners both open the last place in it."""
 
 
-def _no_doubt(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> str | None:
+def _no_conflict(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> str | None:
     return "the run is not running" if run is None or run.state != "running" else None
 
 
-verdict_unchecked = Replaced(verdicts, "_doubt", _no_doubt)
+verdict_unchecked = Replaced(verdicts, "_doubt", _no_conflict)
 """A verdict is written as it was drawn, whatever has become of its evidence."""
 
 _as_expected = applying._as_expected
@@ -271,11 +271,11 @@ all_spend_retry = Replaced(worker, "after_try", _all_spending)
 """The same of tries that are lost together, with the zygote that they ran in."""
 
 
-def _impatient(moment: Moment, until: float | None, epoch: str | None, seconds: float | None) -> bool:
+def _impatient(moment: TransactionTime, until: float | None, epoch: str | None, seconds: float | None) -> bool:
     return until is None or until - LEASE_SECONDS <= moment.lease
 
 
-reclaimed_early = Replaced(Moment, "expired", _impatient)
+reclaimed_early = Replaced(TransactionTime, "expired", _impatient)
 """A lease is taken for over before it has run out."""
 
 

@@ -60,7 +60,7 @@ class Canary(Struct, frozen=True):
     worlds: str = "any"  # in which of WORLDS it is looked for
 
     def applied(self) -> AbstractContextManager[None]:
-        """The product is broken in this way inside, and whole again after."""
+        """The product is broken in this way inside, and as it was again after."""
         return nullcontext() if self.replaced is None else self.replaced.applied()
 
 
@@ -150,9 +150,9 @@ class UnguardedClaim(Performer):
 
     def claim(self, process: Worker, effect: ClaimTry) -> Claim | Refused:
         """A refused claim is forced."""
-        answer = super().claim(process, effect)
-        if isinstance(answer, Claim):
-            return answer
+        result = super().claim(process, effect)
+        if isinstance(result, Claim):
+            return result
         self._put_back(effect.request.id, effect.request.try_number)
         return super().claim(process, effect)
 
@@ -173,8 +173,8 @@ class NewWriteId(Performer):
     def write(self, write: Callable[[str], Any]) -> Any:
         """What the repetition returns."""
         before = self.world.broken
-        answer = write(self.world.write_id())
-        return answer if self.world.broken == before else write(self.world.write_id())
+        result = write(self.world.write_id())
+        return result if self.world.broken == before else write(self.world.write_id())
 
 
 class OpenTransaction(Performer):
@@ -186,11 +186,11 @@ class OpenTransaction(Performer):
 
     def claim(self, process: Worker, effect: ClaimTry) -> Claim | Refused:
         """A refused claim leaves its lock behind."""
-        answer = super().claim(process, effect)
-        if isinstance(answer, Refused) and self._held is None:
+        result = super().claim(process, effect)
+        if isinstance(result, Refused) and self._held is None:
             self._held = sqlite3.connect(self.world.file, isolation_level=None)
             self._held.execute("BEGIN IMMEDIATE")
-        return answer
+        return result
 
     def close(self) -> None:
         """Let go, so that what happened can be read."""

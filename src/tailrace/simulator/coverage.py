@@ -36,19 +36,19 @@ TRIGGER_REFUSED = "trigger: the date is taken"
 REFUSALS = frozenset({*map(str, StaleKind), TRIGGER_REFUSED, *_OTHERS, *_COMMANDS})
 
 
-def refusals(effect: object, answer: Any) -> Iterator[str]:
+def refusals(effect: object, result: Any) -> Iterator[str]:
     """The kinds of refusal in one result."""
-    if isinstance(answer, Applied):
-        yield from (str(stale.kind) for stale in answer.stale)
-        if answer.lost:
+    if isinstance(result, Applied):
+        yield from (str(stale.kind) for stale in result.stale)
+        if result.lost:
             yield "step: not as it was"
-        if answer.deferred:
+        if result.deferred:
             yield "step: no room"
-    elif isinstance(answer, Refused) and isinstance(effect, ClaimTry | ReportOutcome):
-        yield f"{'claim' if isinstance(effect, ClaimTry) else 'report'}: {answer.reason}"
-    elif answer is Renewal.GONE:
+    elif isinstance(result, Refused) and isinstance(effect, ClaimTry | ReportOutcome):
+        yield f"{'claim' if isinstance(effect, ClaimTry) else 'report'}: {result.reason}"
+    elif result is Renewal.GONE:
         yield "renewal: not its own any more"
-    elif answer is False and isinstance(effect, Heartbeat):
+    elif result is False and isinstance(effect, Heartbeat):
         yield "heartbeat: taken for dead"
 
 

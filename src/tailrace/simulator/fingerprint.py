@@ -1,4 +1,4 @@
-"""The whole state of a world as one short text: equal texts, equal futures. A search leans on it.
+"""The whole state of a world as one short text: equal texts, equal futures. A search depends on it.
 
 The rows of the metastore without its history, what every loop's frames can still read, and what is under way. The
 stack inside an expression is not part of a frame's variables; the product's loops keep nothing there across an effect.

@@ -143,7 +143,7 @@ def _lost_without_disruption(records: AuditRecords, disruptions: int) -> Iterato
 
 
 def _left_over(records: AuditRecords) -> Iterator[str]:
-    """After everybody has gone home nothing may hold a slot, and no run that was asked for by itself may wait."""
+    """After every process has ended nothing may hold a slot, and no run that was asked for by itself may wait."""
     for ti in records.task_instances:
         if ti.state in OCCUPYING:
             yield f"left over: {ti.run_id} / {ti.task_id} is {ti.state}, and nobody drives it"
@@ -190,7 +190,7 @@ def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
     for date in scenario.logical_dates():
         run = runs.get(date)
         if run is not None and run.state == DagRunState.QUEUED and may_stop:
-            continue  # which runs a failure comes too late for is nobody's promise
+            continue  # which runs a failure comes too late for is not specified
         if run is None or run.state != right.runs[date]:
             found = "missing" if run is None else run.state
             yield f"oracle: run of {date.date()}: expected {right.runs[date]}, found {found}"

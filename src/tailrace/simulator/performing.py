@@ -232,8 +232,8 @@ class Performer:
     def claim(self, process: Worker, effect: ClaimTry) -> Claim | Refused:
         """queued → running, if nobody was first."""
         process.lease_until = self.world.clock.seconds + LEASE_SECONDS
-        answer: Claim | Refused = self.write(lambda id: self.world.metastore.claim(effect.request, id))
-        return answer
+        result: Claim | Refused = self.write(lambda id: self.world.metastore.claim(effect.request, id))
+        return result
 
     def start(self, process: Worker, effect: StartTask) -> None:
         """The task begins; how it will end is written in the scenario."""
@@ -319,13 +319,13 @@ class Performer:
 
     def report(self, process: Worker, effect: ReportOutcome) -> Accepted | Refused:
         """The outcome, under the token."""
-        answer: Accepted | Refused = self.write(
+        result: Accepted | Refused = self.write(
             lambda id: self.world.metastore.report(effect.claim, effect.outcome, effect.after, id)
         )
-        if isinstance(answer, Accepted):
-            retried = answer.state == TaskInstanceState.UP_FOR_RETRY and effect.outcome.kind is OutcomeKind.FAILED
+        if isinstance(result, Accepted):
+            retried = result.state == TaskInstanceState.UP_FOR_RETRY and effect.outcome.kind is OutcomeKind.FAILED
             self.world.ledger.accept(effect.claim, retried=retried)
-        return answer
+        return result
 
     def notify_executor(self, process: Worker, effect: NotifyExecutor) -> None:
         """The hint reaches the job once, late, twice or never."""

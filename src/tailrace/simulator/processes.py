@@ -29,7 +29,7 @@ class Process:
         """Run to the first effect."""
         self._step(None)
 
-    def answer(self, value: Any) -> None:
+    def resume(self, value: Any) -> None:
         """Send the result of the effect; runs to the next one."""
         self._step(value)
 

@@ -16,37 +16,37 @@ def line(seconds: float, who: str, what: str, seen: str) -> str:
     return f"{seconds:{_WIDTHS[0]}.2f}  {who:<{_WIDTHS[1]}} {what:<{_WIDTHS[2]}} {seen}".rstrip()
 
 
-def describe(effect: Effect[Any], answer: Any, several: bool) -> str:
+def describe(effect: Effect[Any], result: Any, several: bool) -> str:
     """What an effect saw or did. ``several``: the world has several dates, so that tasks are shown with theirs."""
-    match answer:
+    match result:
         case Snapshot():
-            return _snapshot(answer, several)
+            return _snapshot(result, several)
         case Applied():
-            return _applied(answer, several)
+            return _applied(result, several)
         case Claim():
-            return f"{_name(answer.task_instance, several)} try {answer.key.try_number}, token {answer.token}"
+            return f"{_name(result.task_instance, several)} try {result.key.try_number}, token {result.token}"
         case Refused():
-            return f"refused: {answer.found}"
+            return f"refused: {result.found}"
         case Accepted():
-            return answer.state
+            return result.state
         case Submission():
-            return f"{_name(answer.key.task_instance, several)} try {answer.key.try_number}"
+            return f"{_name(result.key.task_instance, several)} try {result.key.try_number}"
         case TryOutcome():
-            return str(answer.kind)
+            return str(result.kind)
         case StillRunning():
             return "still running"
         case WaitResult():
-            return _last_wait(answer)
+            return _last_wait(result)
         case Renewal():
-            return "" if answer is Renewal.HELD else str(answer)
+            return "" if result is Renewal.HELD else str(result)
         case bool():
-            return "" if answer else "no"
+            return "" if result else "no"
         case frozenset():
-            return f"{len(answer)} lost"
+            return f"{len(result)} lost"
     if isinstance(effect, Event):
         return "" if effect.text is None else str(effect.text)
     if isinstance(effect, CreateDueRuns):
-        return f"runs created: {answer}"
+        return f"runs created: {result}"
     if isinstance(effect, Submit):
         return ", ".join(_name(submission.key.task_instance, several) for submission in effect.submissions)
     return ""

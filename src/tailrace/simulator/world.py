@@ -95,7 +95,7 @@ class World(WorldState):
         if self.commands and self.stuck is None:
             options.append(Option("person", pressing=not self.postponed, weight=_IDLE_WEIGHT))
         if self.pending and self.stuck is None:
-            options.append(Option("errand", weight=1.0 if self._bad_moment() else self.scenario.hurry))
+            options.append(Option("pending act", weight=1.0 if self._bad_moment() else self.scenario.hurry))
         if not any(option.pressing for option in options):
             self._pass_time()
         if not options:
@@ -110,7 +110,7 @@ class World(WorldState):
             to.append(submission)
         else:
             with _noticing("person"):
-                if options[chosen].name == "errand":
+                if options[chosen].name == "pending act":
                     self.pending.pop(0)()
                 else:
                     type_command(self, self.commands.pop(0), self.performer.create)
@@ -193,16 +193,16 @@ class World(WorldState):
             return
         self.clock.advance(self.scenario.tick)
         try:
-            answer = self.performer.perform(process, effect)
+            result = self.performer.perform(process, effect)
         except TailraceError as error:
             raise Crash(f"{process.name} at {type(effect).__name__}: {error}") from error
-        self.refused.update(refusals(effect, answer))
+        self.refused.update(refusals(effect, result))
         if not isinstance(effect, Event) or effect.text:
-            self.record(process.name, type(effect).__name__, describe(effect, answer, self._several))
+            self.record(process.name, type(effect).__name__, describe(effect, result, self._several))
         if self.chooser.chance(f"{process.name} crashes after", may_crash):
             self._crash(process, effect, "after")
             return
-        process.answer(answer)
+        process.result(result)
         if isinstance(process, Worker) and isinstance(process.effect, AwaitTask):
             takes_time = self.scenario.slow and process.steps_left > 0
             process.due = self.clock.seconds + process.effect.seconds if takes_time else 0.0

@@ -148,11 +148,11 @@ class WorldState:
 
     def _break(self) -> Break:
         """What becomes of the next write."""
-        fate = self._fate()
-        self.broken += fate is not Break.NONE
-        return fate
+        chosen = self._choose_break()
+        self.broken += chosen is not Break.NONE
+        return chosen
 
-    def _fate(self) -> Break:
+    def _choose_break(self) -> Break:
         if self.chooser.chance("the acknowledgement of a commit is lost", self.faults.unacknowledged):
             return Break.LANDED
         if not self.chooser.chance("the connection breaks before a commit lands", self.faults.broken):

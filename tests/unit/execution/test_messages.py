@@ -34,7 +34,7 @@ def test_a_question_as_it_is_sent() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"kind": "lost"},  # it would be tried again at nobody's cost
+        {"kind": "lost"},  # it would be tried again at no cost
         {"kind": "won"},
         {"kind": ["success"]},
         {"kind": "succ\ud800ess"},

@@ -135,7 +135,7 @@ def test_a_full_pool_says_who_is_before_it() -> None:
         "c": " It is number 3 of 4 that wait for this.",
     }
     assert render(of_task(explanation, "b")) == (
-        "slots of pool p that are given back, or more of them",
+        "slots of pool p that become free, or more of them",
         "tailrace pools set p SLOTS",
     )
 
@@ -179,7 +179,7 @@ def test_a_queued_try_that_nobody_claimed() -> None:
     waiting = {"a": {"state": "queued", "try_number": 1, "queued_at": NOW - timedelta(seconds=4)}}
     found = explained(dag("a"), "a", states=waiting)
     assert found.waits == "try 1 is queued for 4 s in pool default_pool; no worker has claimed it yet"
-    assert render(found)[0] == "a worker that is free; job 1 offers it again when nobody has for 10 s"
+    assert render(found)[0] == "a free worker; job 1 offers it again if none has claimed it for 10 s"
     alone = explained(dag("a"), "a", states=waiting, drivers=())
     assert render(alone) == ("a job that drives it: none is alive", WANTED.command)
 
@@ -187,7 +187,7 @@ def test_a_queued_try_that_nobody_claimed() -> None:
 @pytest.mark.parametrize(
     ("lease", "waits", "release"),
     [
-        (12.0, ", lease for 12 s more", "its end; if its worker falls silent, it is lost in 12 s"),
+        (12.0, ", lease for 12 s more", "its end; if its worker sends no heartbeat, it is lost in 12 s"),
         (-3.0, "; its lease ran out 3 s ago", "the next step of its job declares this try lost"),
     ],
 )

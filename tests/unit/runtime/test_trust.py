@@ -125,12 +125,12 @@ def test_a_link_is_its_owners_whatever_it_leads_to(above: Path, name: str) -> No
     link = above / name
     link.symlink_to(own)
     os.lchown(link, STRANGER, STRANGER)
-    assert Trust({}, above).doubt(link) is not None
+    assert Trust({}, above).untrusted(link) is not None
     os.lchown(own, STRANGER, STRANGER)
     os.lchown(link, 0, 0)
-    assert Trust({}, above).doubt(link) is not None
+    assert Trust({}, above).untrusted(link) is not None
     os.lchown(own, 0, 0)
-    assert Trust({}, above).doubt(link) is None
+    assert Trust({}, above).untrusted(link) is None
 
 
 @needs_root
@@ -189,4 +189,4 @@ def test_dag_files_that_everybody_may_change(above: Path) -> None:
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))))
 def test_no_list_of_exceptions_breaks_it(parts: list[str]) -> None:
-    Trust({"TAILRACE_SAFE_DIRECTORIES": ":".join(parts), "SUDO_UID": "".join(parts)}, Path("/")).doubt(Path("/tmp"))
+    Trust({"TAILRACE_SAFE_DIRECTORIES": ":".join(parts), "SUDO_UID": "".join(parts)}, Path("/")).untrusted(Path("/tmp"))

@@ -5,7 +5,7 @@ import click
 from tailrace.audit.records import Report, Violation
 from tailrace.cli.console import current_console, plural
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import output_option, say_empty, stores_with
+from tailrace.cli.options import note_empty, output_option, stores_with
 from tailrace.cli.tables import Column, show_table
 from tailrace.service import maintenance
 
@@ -33,7 +33,7 @@ def audit(output: str) -> int:
     for note in report.notes:
         console.notice(note)
     if found is None:
-        say_empty(stores.settings)
+        note_empty(stores.settings)
         return 0
     _summarize(report, output)
     return 1 if report.violations else 0

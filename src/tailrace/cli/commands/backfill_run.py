@@ -52,7 +52,7 @@ _LIMITS = (
     click.option(
         "--isolation",
         type=click.Choice(ISOLATIONS),
-        help="A process per try (fork, spawn), or one per worker: fast and trusting.  [default: fork]",
+        help="A process per try (fork, spawn), or one per worker: fast, without isolation.  [default: fork]",
     ),
     click.option("--pool", metavar="NAME", help="Use this pool in place of every task's own."),
 )

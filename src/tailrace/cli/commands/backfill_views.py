@@ -7,9 +7,9 @@ from tailrace.cli.lazy import Command
 from tailrace.cli.options import (
     BACKFILL_ID,
     WholeNumber,
+    note_empty,
     optional_dag_argument,
     output_option,
-    say_empty,
     stores_with,
 )
 from tailrace.cli.tables import show_table
@@ -31,7 +31,7 @@ def list_(dag_id: str | None, limit: int, output: str) -> None:
     if output == "json":
         current_console().print_json(found)
     elif empty:
-        say_empty(stores.settings)
+        note_empty(stores.settings)
     else:
         none = f"no backfills{f' of {dag_id}' if dag_id else ''}"
         show_table(BACKFILL_COLUMNS, [backfill_row(line) for line in found], empty=none)

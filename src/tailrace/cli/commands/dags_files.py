@@ -42,7 +42,7 @@ def list_(dags: Path | None, output: str) -> int:
     settings, console = settings_with(dags=dags), current_console()
     shown = list_dags(settings, console.notice)
     if shown is None:
-        _say_none(settings)
+        _note_none(settings)
     now, listed = datetime.now(UTC), []
     if shown is not None:
         for spec in shown.specs:
@@ -121,11 +121,11 @@ def _load(dags: Path | None) -> LoadReport | None:
     settings = settings_with(dags=dags)
     loaded = load(settings, current_console().notice)
     if loaded is None:
-        _say_none(settings)
+        _note_none(settings)
     return loaded
 
 
-def _say_none(settings: Settings) -> None:
+def _note_none(settings: Settings) -> None:
     current_console().note(f"no DAG files: {settings.dags} does not exist; `tailrace init` writes a first one")
 
 

@@ -4,7 +4,7 @@ import click
 
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, optional_dag_argument, output_option, say_empty, stores_with
+from tailrace.cli.options import dag_argument, note_empty, optional_dag_argument, output_option, stores_with
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import STATS_COLUMNS, stats_row
 from tailrace.service import commanding, views
@@ -35,7 +35,7 @@ def stats(dag_id: str | None, output: str) -> None:
     if output == "json":
         current_console().print_json(found)
     elif empty:
-        say_empty(stores.settings)
+        note_empty(stores.settings)
     else:
         show_table(STATS_COLUMNS, [stats_row(line) for line in found], empty="no DAG has run yet")
 

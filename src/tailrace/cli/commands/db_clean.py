@@ -8,7 +8,7 @@ import click
 
 from tailrace.cli.console import current_console, plural
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import DagId, output_option, say_empty, stores_with
+from tailrace.cli.options import DagId, note_empty, output_option, stores_with
 from tailrace.errors import CommandError
 from tailrace.metastore.commands.cleaning import Cleaning
 from tailrace.runtime.settings import Settings
@@ -39,7 +39,7 @@ def clean(before: str, dag_id: str | None, dry_run: bool, yes: bool, output: str
         if counted is None:
             if output == "json":
                 console.print_json({"dry_run": dry_run, "removed": {}})
-            say_empty(stores.settings)
+            note_empty(stores.settings)
             return
         if not dry_run and (yes or (counted and _agreed(counted))):
             counted = maintenance.clean(stores, cleaning)

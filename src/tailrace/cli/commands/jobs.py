@@ -4,7 +4,7 @@ import click
 
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
-from tailrace.cli.options import WholeNumber, output_option, say_empty, stores_with
+from tailrace.cli.options import WholeNumber, note_empty, output_option, stores_with
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import JOB_COLUMNS, job_row
 from tailrace.service import views
@@ -22,13 +22,15 @@ def jobs() -> None:
 @click.option("--limit", type=WholeNumber(1), default=50, show_default=True, help="At most so many.")
 @output_option
 def list_(limit: int, output: str) -> None:
-    """List jobs, newest first. A job is lost if it fell silent before it said how it ended. Times are in UTC."""
+    """List jobs, newest first. A job is lost if its heartbeats stopped before it recorded how it ended. Times are in
+    UTC.
+    """
     with stores_with() as stores:
         found = views.list_jobs(stores, limit)
         empty = stores.existing() is None
     if output == "json":
         current_console().print_json(found)
     elif empty:
-        say_empty(stores.settings)
+        note_empty(stores.settings)
     else:
         show_table(JOB_COLUMNS, [job_row(each) for each in found], empty="no jobs yet")

@@ -10,9 +10,9 @@ from tailrace.cli.options import (
     WholeNumber,
     dag_argument,
     dates_options,
+    note_empty,
     optional_dag_argument,
     output_option,
-    say_empty,
     stores_with,
 )
 from tailrace.cli.tables import show_table
@@ -71,7 +71,7 @@ def list_(
         current_console().print_json(found)
         return
     if empty:
-        say_empty(stores.settings)
+        note_empty(stores.settings)
         return
     show_table(RUN_COLUMNS, [run_row(line) for line in found], empty=f"no runs{f' of {dag_id}' if dag_id else ''}")
     if len(found) == limit:

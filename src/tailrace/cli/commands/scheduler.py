@@ -39,7 +39,7 @@ _MOST_DAGS_NAMED = 8
 @click.option(
     "--isolation",
     type=click.Choice(ISOLATIONS),
-    help="A process per try (fork, spawn), or one per worker: fast and trusting.  [default: fork]",
+    help="A process per try (fork, spawn), or one per worker: fast, without isolation.  [default: fork]",
 )
 @click.option(
     "--until-idle",

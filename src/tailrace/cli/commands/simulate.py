@@ -26,7 +26,7 @@ from tailrace.simulator.searching import Search
 _SCENARIOS = ("2016",)
 _NON_ATOMIC = "non-atomic-reads"
 _CANARY_LIVES = 1
-_TELL_EVERY = 500
+_PROGRESS_EVERY = 500
 #: The options that choose a way to explore, and what else each of them looks at. Without any, it is --seeds.
 _WAYS = {
     "count": ("first", "processes", "canary", "worlds"),
@@ -146,7 +146,7 @@ def _explore(wanted: range, processes: int, variant: Canary, worlds: str | None,
         if found.history.judgement is not Judgement.WELL:
             failed = found
             break
-        if found.seed % _TELL_EVERY == _TELL_EVERY - 1:
+        if found.seed % _PROGRESS_EVERY == _PROGRESS_EVERY - 1:
             console.note(f"{sum(judged.values()):,} of {len(wanted):,} histories, all well")
     seconds = time.monotonic() - began
     if failed is None:

@@ -1,7 +1,7 @@
 """``tailrace tasks list --state STATE``: task instances of many runs, as the metastore has them."""
 
 from tailrace.cli.console import current_console
-from tailrace.cli.options import say_empty, stores_with
+from tailrace.cli.options import note_empty, stores_with
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import OF_RUNS_COLUMNS, task_instance_of_run_row
 from tailrace.service import views
@@ -20,7 +20,7 @@ def list_instances(
     if output == "json":
         current_console().print_json(found)
     elif empty:
-        say_empty(stores.settings)
+        note_empty(stores.settings)
     else:
         show_table(OF_RUNS_COLUMNS, [task_instance_of_run_row(each) for each in found], empty="no task instances")
         if len(found) == wanted[-1]:

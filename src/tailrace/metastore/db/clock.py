@@ -1,7 +1,7 @@
 """What time it is, by the metastore's own clocks. The only place of this package that reads one.
 
-Two clocks, for two uses. *Wall* time stamps what people read. *Lease* time only measures how long somebody has been
-silent, and must not jump when a person sets the date: on SQLite it is CLOCK_BOOTTIME of the one machine that has the
+Two clocks, for two uses. *Wall* time stamps what people read. *Lease* time only measures how long somebody has sent no
+heartbeat, and must not jump when a person sets the date: on SQLite it is CLOCK_BOOTTIME of the one machine that has the
 file, counted within one boot; on PostgreSQL it is the server's ``clock_timestamp()``, the same for every host.
 """
 
@@ -47,7 +47,7 @@ class MachineClock:
         return self._epoch
 
 
-class Moment(Struct, frozen=True):
+class TransactionTime(Struct, frozen=True):
     """The time of one transaction: one reading of each clock.
 
     ``grace_from`` is the lease time at which the store itself started: heartbeats could not be written before, so no
@@ -72,11 +72,11 @@ class Moment(Struct, frozen=True):
         return until - self.lease
 
 
-def read(clock: Clock) -> Moment:
+def read(clock: Clock) -> TransactionTime:
     """One reading of a clock."""
-    return Moment(clock.wall(), clock.lease(), clock.epoch())
+    return TransactionTime(clock.wall(), clock.lease(), clock.epoch())
 
 
-def of_server(now: datetime, started: datetime) -> Moment:
-    """The moment a PostgreSQL server tells, with the time it started."""
-    return Moment(now.astimezone(UTC), now.timestamp(), "server", started.timestamp())
+def of_server(now: datetime, started: datetime) -> TransactionTime:
+    """The time of a PostgreSQL server, with the time it started."""
+    return TransactionTime(now.astimezone(UTC), now.timestamp(), "server", started.timestamp())

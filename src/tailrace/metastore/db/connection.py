@@ -20,8 +20,8 @@ from sqlalchemy.pool import NullPool
 
 from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError, TailraceError
 from tailrace.metastore.db.address import Address, read_address
-from tailrace.metastore.db.clock import Clock, MachineClock, Moment, of_server, read
-from tailrace.metastore.db.failures import ConnectionLost, Unreachable, of_driver, of_value
+from tailrace.metastore.db.clock import Clock, MachineClock, TransactionTime, of_server, read
+from tailrace.metastore.db.driver_errors import ConnectionLost, Unreachable, of_driver, of_value
 from tailrace.metastore.db.library_logs import keep_library_logs
 from tailrace.metastore.db.prepared import Statements
 from tailrace.metastore.db.soundness import Soundness
@@ -273,7 +273,7 @@ class Database:
         except sqlite3.Error as error:
             raise DBAPIError.instance(statement, None, error, sqlite3.Error) from error
 
-    def _moment(self, connection: Connection) -> Moment:
+    def _moment(self, connection: Connection) -> TransactionTime:
         if self._clock is not None:
             return read(self._clock)
         now, started = connection.exec_driver_sql(_SERVER_CLOCK).one()

@@ -290,7 +290,7 @@ capacity_wait = Table(
     Column("taken", Double, nullable=False, server_default="0"),  # slots taken beside others, by their weight
 )
 
-#: Every write transaction leaves its client-made id here, with its answer: repeating it is harmless.
+#: Every write transaction leaves its client-made id here, with its result: repeating it is harmless.
 write_record = Table(
     "write_record",
     metadata,

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.expression import Executable
 
-from tailrace.metastore.db.clock import Moment
+from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.prepared import Prepared, Statements
 
 T = TypeVar("T")
@@ -28,14 +28,16 @@ class Transaction:
 
     __slots__ = ("_connection", "_moment", "_read_moment", "postgres")
 
-    def __init__(self, connection: Connection, postgres: bool, read_moment: Callable[[Connection], Moment]) -> None:
+    def __init__(
+        self, connection: Connection, postgres: bool, read_moment: Callable[[Connection], TransactionTime]
+    ) -> None:
         self._connection = connection
         self._read_moment = read_moment
-        self._moment: Moment | None = None
+        self._moment: TransactionTime | None = None
         self.postgres = postgres
 
     @property
-    def moment(self) -> Moment:
+    def moment(self) -> TransactionTime:
         """The time of this transaction: one reading, taken at its first use."""
         if self._moment is None:
             self._moment = self._read_moment(self._connection)
@@ -78,7 +80,7 @@ class SQLiteTransaction(Transaction):
     __slots__ = ("_driver", "_statements")
 
     def __init__(
-        self, connection: Connection, read_moment: Callable[[Connection], Moment], statements: Statements
+        self, connection: Connection, read_moment: Callable[[Connection], TransactionTime], statements: Statements
     ) -> None:
         super().__init__(connection, False, read_moment)
         self._driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from tailrace.metastore.db.clock import Moment
+from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.columns import from_json, to_json
 from tailrace.metastore.db.tables import dag_run, job, task_instance
 from tailrace.model.intervals import DataInterval
@@ -64,18 +64,20 @@ def runs_with_owner() -> Select[Any]:
     return select(*RUN_COLUMNS, *owner).select_from(dag_run.outerjoin(job, job.c.id == dag_run.c.owner_job_id))
 
 
-def job_alive(state: str | None, until: float | None, epoch: str | None, seconds: float | None, now: Moment) -> bool:
+def job_alive(
+    state: str | None, until: float | None, epoch: str | None, seconds: float | None, now: TransactionTime
+) -> bool:
     """Whether a job's row says that it is alive."""
     return state == "running" and not now.expired(until, epoch, seconds)
 
 
-def owner_alive(row: Any, now: Moment) -> bool:
+def owner_alive(row: Any, now: TransactionTime) -> bool:
     """Whether the run of a row of ``runs_with_owner`` has a live owner."""
     lease = (row.owner_lease_until, row.owner_lease_epoch, row.owner_lease_seconds)
     return row.owner_job_id is not None and job_alive(row.owner_state, *lease, now)
 
 
-def task_instance_view(row: Any, now: Moment) -> TaskInstanceView:
+def task_instance_view(row: Any, now: TransactionTime) -> TaskInstanceView:
     """The view of one row of TASK_INSTANCE_COLUMNS."""
     (_, id, task_id, text, index, number, most, lost, token, retry_at, queued_at, followed, holder, *rest) = row
     stopping_to, until, *lease, cause = rest
@@ -107,7 +109,7 @@ def by_place(rows: Iterable[Any]) -> list[Any]:
     return sorted(found, key=lambda row: (first[row.task_id], row.map_index))
 
 
-def run_view(row: Any, now: Moment, task_instances: tuple[TaskInstanceView, ...] = ()) -> RunView:
+def run_view(row: Any, now: TransactionTime, task_instances: tuple[TaskInstanceView, ...] = ()) -> RunView:
     """The view of one row of ``runs_with_owner``."""
     return RunView(
         id=row.id,

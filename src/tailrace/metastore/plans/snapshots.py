@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 from sqlalchemy import bindparam, case, select, text
 
-from tailrace.metastore.db.clock import Moment
+from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.tables import OCCUPYING_SQL, OPEN_RUN_SQL, backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.tables import dag as dag_table
 from tailrace.metastore.db.transaction import Transaction
@@ -181,7 +181,7 @@ def _schedule(tx: Transaction, job_id: int, dag: DagSpec) -> tuple[bool, bool]:
     return (False, False) if row is None else (bool(row.paused), bool(row.contended))
 
 
-def _live_candidates(tx: Transaction, dag: DagSpec, running: int, now: Moment) -> tuple[RunView, ...]:
+def _live_candidates(tx: Transaction, dag: DagSpec, running: int, now: TransactionTime) -> tuple[RunView, ...]:
     most = _useful(dag, dag.max_active_runs, running)
     return tuple(run_view(row, now) for row in tx.rows(_LIVE_CANDIDATES, {"dag_id": dag.dag_id, "most": most}))
 
@@ -193,7 +193,7 @@ def _useful(dag: DagSpec, window: int, running: int) -> int:
     return max(1, min(window, useful, MOST_CANDIDATES))
 
 
-def _strays(tx: Transaction, now: Moment) -> tuple[StrayTry, ...]:
+def _strays(tx: Transaction, now: TransactionTime) -> tuple[StrayTry, ...]:
     found = []
     for dag_id, run_id, *columns in tx.rows(_STRAYS):
         ti = task_instance_view(columns, now)
@@ -201,7 +201,9 @@ def _strays(tx: Transaction, now: Moment) -> tuple[StrayTry, ...]:
     return tuple(found)
 
 
-def _task_instances(tx: Transaction, runs: Collection[int], now: Moment) -> Mapping[int, tuple[TaskInstanceView, ...]]:
+def _task_instances(
+    tx: Transaction, runs: Collection[int], now: TransactionTime
+) -> Mapping[int, tuple[TaskInstanceView, ...]]:
     if not runs:
         return {}
     found: dict[int, list[TaskInstanceView]] = {}
@@ -211,7 +213,7 @@ def _task_instances(tx: Transaction, runs: Collection[int], now: Moment) -> Mapp
 
 
 def _backfill(
-    tx: Transaction, dag: DagSpec, backfill_id: int, row: Any, running: int, active: int, now: Moment
+    tx: Transaction, dag: DagSpec, backfill_id: int, row: Any, running: int, active: int, now: TransactionTime
 ) -> tuple[BackfillView, tuple[RunView, ...]]:
     state, version, paused, max_active_runs, stop_on_failure, backwards, _ = row
     window = dag.max_active_runs if max_active_runs is None else min(dag.max_active_runs, max_active_runs)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 from sqlalchemy import and_, bindparam, delete, exists, func, insert, literal_column, or_, select, text, update
 
-from tailrace.metastore.db.clock import Moment
+from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.tables import OCCUPYING_SQL, capacity_wait, dag_run, job, task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.locking import Workspace
@@ -69,7 +69,7 @@ _END_LANE = delete(capacity_wait).where(and_(*_OWN))
 _END_JOB = delete(capacity_wait).where(capacity_wait.c.job_id == bindparam("waiter"))
 
 
-def read_contenders(tx: Transaction, job_id: int, dag_id: str, now: Moment) -> tuple[Contender, ...]:
+def read_contenders(tx: Transaction, job_id: int, dag_id: str, now: TransactionTime) -> tuple[Contender, ...]:
     """Every lane of a live job that waits for room; what it holds is counted only if another job or lane waits."""
     found = [
         Contender(id, lane, resource, since, taken)

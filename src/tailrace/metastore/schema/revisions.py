@@ -25,7 +25,7 @@ from tailrace.planning.messages import Action, Advised, Remedy, Unusable
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 HEAD = REVISIONS[-1]
 
-#: Any two processes that create or migrate one PostgreSQL metastore at once take turns on this advisory lock.
+#: Any two processes that create or migrate one PostgreSQL metastore at once take this advisory lock.
 _SCHEMA_LOCK = text("SELECT pg_advisory_xact_lock(7245117238)")
 
 _stamp_metadata = MetaData()
@@ -37,7 +37,7 @@ alembic_version = Table(
 )
 
 _HAS_STAMP_SQLITE = text("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'")
-#: Asked of the catalogue itself: ``to_regclass`` may answer from what this session knew before it waited for a lock.
+#: Asked of the catalogue itself: ``to_regclass`` may return what this session knew before it waited for a lock.
 _HAS_STAMP_POSTGRES = text(
     "SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'alembic_version' AND pg_catalog.pg_table_is_visible(oid)"
 )

@@ -92,16 +92,16 @@ _FOUND = (
 
 
 def claim_try(tx: Transaction, request: ClaimRequest, write_id: str) -> dict[str, Any]:
-    """queued → running for one worker, once; the answer is recorded under ``write_id`` (see ``claimed_from``).
+    """queued → running for one worker, once; the result is recorded under ``write_id`` (see ``claimed_from``).
 
-    A refusal writes nothing, so it must not be answered to the repetition of a claim that landed: the worker would
-    drop a try that is its own (found by the simulator, seed 4 with a lost answer).
+    A refusal writes nothing, so it must not be returned to the repetition of a claim that landed: the worker would
+    drop a try that is its own (found by the simulator, seed 4 with a lost acknowledgement).
     """
-    answer = _claim_or_refusal(tx, request, write_id)
-    if "refused" in answer:
+    result = _claim_or_refusal(tx, request, write_id)
+    if "refused" in result:
         landed = recorded(tx, write_id)
-        return answer if landed is None else dict(landed[0])
-    return answer
+        return result if landed is None else dict(landed[0])
+    return result
 
 
 def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
 
 
 def claimed_from(result: dict[str, Any]) -> Claim | Refused:
-    """The answer to a claim, from its record."""
+    """The result of a claim, from its record."""
     if "refused" in result:
         return Refused(RefusalReason(result["refused"]), result["found"])
     return replace(convert(result["claim"], Claim), run_conf=conf_from(result["conf"]))
@@ -196,7 +196,7 @@ def report_outcome(
 
 
 def reported_from(result: dict[str, Any]) -> Accepted | Refused:
-    """The answer to a report, from its record."""
+    """The result of a report, from its record."""
     if "refused" in result:
         return Refused(RefusalReason(result["refused"]), result["found"])
     return Accepted(result["accepted"])

@@ -18,7 +18,7 @@ from tailrace.model.states import JobKind, JobState
 from tailrace.planning.explained import JobTrouble
 
 _START = insert(job).returning(job.c.id)
-_BEAT = (
+_HEARTBEAT = (
     update(job)
     .where(job.c.id == bindparam("job"), job.c.state == JobState.RUNNING)
     .values(
@@ -72,7 +72,7 @@ def start_job(
     lease_seconds: float,
     write_id: str,
 ) -> dict[str, Any]:
-    """Record a running job; the answer holds its row."""
+    """Record a running job; the result holds its row."""
     now = tx.moment
     values = {
         "kind": kind,
@@ -107,7 +107,7 @@ def heartbeat(tx: Transaction, job_id: int, lease_seconds: float, trouble: JobTr
         "seconds": lease_seconds,
         "hindered": trouble_text(trouble),
     }
-    return tx.change(_BEAT, values) == 1
+    return tx.change(_HEARTBEAT, values) == 1
 
 
 def trouble_text(trouble: JobTrouble) -> str:

@@ -1,4 +1,4 @@
-"""Reads what ``explain`` is told about one run, in one transaction: the planner's own snapshot, owners, tries."""
+"""Reads the facts of ``explain`` about one run, in one transaction: the planner's own snapshot, owners, tries."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 from sqlalchemy import bindparam, func, select
 
-from tailrace.metastore.db.clock import Moment
+from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import (
     backfill,
@@ -191,7 +191,7 @@ def _wanted_by(tx: Transaction, run: int) -> tuple[WantedBy, ...]:
     )
 
 
-def _job(row: Any, now: Moment) -> JobFacts:
+def _job(row: Any, now: TransactionTime) -> JobFacts:
     lease = (row.lease_until, row.lease_epoch, row.lease_seconds)
     return JobFacts(
         row.id,
@@ -216,7 +216,7 @@ def _drivers(
     return (*([owner] if owner is not None and owner.alive else []), *may)
 
 
-def _task_instance(row: Any, now: Moment, tries: Mapping[int, list[TryFacts]]) -> TaskInstanceFacts:
+def _task_instance(row: Any, now: TransactionTime, tries: Mapping[int, list[TryFacts]]) -> TaskInstanceFacts:
     view = task_instance_view(row[: len(TASK_INSTANCE_COLUMNS)], now)
     lease = (row.lease_until, row.lease_epoch, row.lease_seconds)
     return TaskInstanceFacts(

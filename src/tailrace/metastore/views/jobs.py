@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import select
 
-from tailrace.metastore.db.clock import Moment
+from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.tables import job
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.rows import job_alive
@@ -42,7 +42,7 @@ def list_jobs(tx: Transaction, limit: int) -> tuple[Job, ...]:
     return tuple(_job(row, now) for row in tx.rows(select(job).order_by(job.c.id.desc()).limit(limit)))
 
 
-def _job(row: Any, now: Moment) -> Job:
+def _job(row: Any, now: TransactionTime) -> Job:
     alive = job_alive(row.state, row.lease_until, row.lease_epoch, row.lease_seconds, now)
     trouble = trouble_from(row.trouble)
     return Job(

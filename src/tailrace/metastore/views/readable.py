@@ -1,4 +1,4 @@
-"""Finds the cells that nobody can read, in every table: no value of the column's type, a word of no enum, no JSON.
+"""Finds the cells that nobody can read, in every table: no value of the column's type, of no enum, no JSON.
 
 The database itself is asked, so that nothing large is read for it: SQLite keeps in a column whatever it is given,
 PostgreSQL sees to the types. What an index or a check would have refused is looked at all the same: whoever changes
@@ -25,8 +25,8 @@ from tailrace.model.states import BackfillState, DagRunState, JobKind, JobState,
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import DateAction, Reprocess
 
-#: Columns that hold one of a few words. Those of history depend on one another: the audit reads them.
-_WORDS: Mapping[str, Iterable[str]] = {
+#: Columns that hold a value of an enum. Those of history depend on one another: the audit reads them.
+_ENUMS: Mapping[str, Iterable[str]] = {
     "backfill.state": BackfillState,
     "backfill.reprocess": Reprocess,
     "backfill_run.run_state": DagRunState,
@@ -127,10 +127,10 @@ def _by_type(tx: Transaction, table: Table) -> Iterator[Unreadable]:
 def _test(postgres: bool, table: Table, column: Column[Any]) -> _Test | None:
     """What is asked about a column, if anything: PostgreSQL has seen to the types."""
     name, quoted, nullable = f"{table.name}.{column.name}", f'"{column.name}"', bool(column.nullable)
-    if name in _WORDS:
-        words = [str(word) for word in _WORDS[name]]
-        known = ", ".join(f"'{word}'" for word in words)
-        return _Test(column.name, f"{quoted} IN ({known})", f"one of {', '.join(words)}", nullable)
+    if name in _ENUMS:
+        values = [str(value) for value in _ENUMS[name]]
+        known = ", ".join(f"'{value}'" for value in values)
+        return _Test(column.name, f"{quoted} IN ({known})", f"one of {', '.join(values)}", nullable)
     if postgres:
         return None
     for kind, condition, expected in _TYPES:

@@ -16,7 +16,7 @@ from tailrace.model.json_values import json_text
 _MOST_AT_ONCE = 5000
 
 #: The values of one question, in characters. Of a single task instance they are bounded where it pushes them.
-LONGEST_ANSWER = 32 * 1024 * 1024
+LONGEST_REPLY = 32 * 1024 * 1024
 
 _INSERT = insert(xcom)
 
@@ -60,20 +60,20 @@ def read_xcoms(tx: Transaction, query: XComQuery) -> XComReply:
         values = {"dag_id": query.dag_id, "run_id": query.run_id, "key": query.key, **names}
         if len(query.task_ids) != 1:
             size += tx.value(_SIZE_OF_TASKS if names else _SIZE_OF_RUN, values)
-            if size > LONGEST_ANSWER:
+            if size > LONGEST_REPLY:
                 return Unreadable(
-                    f"the XComs {query.key!r} asked for are more than {LONGEST_ANSWER:,} characters together: "
+                    f"the XComs {query.key!r} asked for are more than {LONGEST_REPLY:,} characters together: "
                     "pull those of fewer tasks at a time"
                 )
         found += tx.rows(_OF_TASKS if names else _OF_RUN, values)
-    answer: list[tuple[str, int, Json]] = []
+    result: list[tuple[str, int, Json]] = []
     for _, task_id, index, value in sorted(found, key=itemgetter(0)):
         if query.map_index is None or index == query.map_index:
             try:
-                answer.append((task_id, index, from_json(value)))
+                result.append((task_id, index, from_json(value)))
             except (ValueError, RecursionError) as wrong:
                 return Unreadable(f"the XCom {query.key!r} of {task_id} is stored as what cannot be read: {wrong}")
-    return tuple(answer)
+    return tuple(result)
 
 
 def _pieces(task_ids: tuple[str, ...]) -> list[dict[str, Any]]:

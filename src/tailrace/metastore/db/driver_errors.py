@@ -1,6 +1,6 @@
 """FairShare what a database driver says into one line that says what to do. Nothing here retries or decides.
 
-The line names the metastore without its password; the driver's own words are kept where they help.
+The line names the metastore without its password; the driver's own message is kept where they help.
 """
 
 from collections.abc import Callable
@@ -72,12 +72,12 @@ _SQLITE_VALUES = ("too big", "too many sql variables", "binding parameter")
 _POSTGRES_WORDS = (
     ("password authentication failed", _POSTGRES_CODES["28P01"]),
     ("no password supplied", _POSTGRES_CODES["28P01"]),
-    ("does not exist", "{words}; create it or correct TAILRACE_DATABASE_URL"),
+    ("does not exist", "{driver_text}; create it or correct TAILRACE_DATABASE_URL"),
     ("could not translate host", "its host is unknown; check TAILRACE_DATABASE_URL"),
     ("failed to resolve host", "its host is unknown; check TAILRACE_DATABASE_URL"),
     ("name or service not known", "its host is unknown; check TAILRACE_DATABASE_URL"),
     ("connection refused", "nobody listens there; start the server or check host and port in TAILRACE_DATABASE_URL"),
-    ("timeout", "the server did not answer in time; check that it runs and that the network lets you through"),
+    ("timeout", "the server did not respond in time; check that it runs and that the network lets you through"),
     ("too many clients", _POSTGRES_CODES["53300"]),
 )
 
@@ -87,16 +87,18 @@ def of_driver(
 ) -> EnvironmentBroken:
     """The environment error that a driver's error means; ``where`` names the metastore and is safe to print.
 
-    ``hide`` takes secrets out of the driver's own words.
+    ``hide`` takes secrets out of the driver's own message.
     """
-    words = _one_line(error)
+    driver_text = _one_line(error)
     code = getattr(error.orig, "sqlstate", None)
     if postgres and code in _CONTENDED_CODES:
-        return Contended(f"metastore {where}: too many jobs wrote at once ({hide(words)}); type the same command again")
-    advice = _postgres_advice(code, words) if postgres else _sqlite_advice(words)
+        return Contended(
+            f"metastore {where}: too many jobs wrote at once ({hide(driver_text)}); type the same command again"
+        )
+    advice = _postgres_advice(code, driver_text) if postgres else _sqlite_advice(driver_text)
     if advice == _NO_TABLE:
         return Unusable(Advised((f"metastore {where}: {_NO_TABLE}; run ", Remedy(Action.CHECK_METASTORE))))
-    text = (advice or "{words}").format(words=printable(hide(words)), wait=wait_seconds)
+    text = (advice or "{driver_text}").format(driver_text=printable(hide(driver_text)), wait=wait_seconds)
     if postgres and error.connection_invalidated:
         return ConnectionLost(f"metastore {where}: the connection broke: {text}")
     return EnvironmentBroken(f"metastore {where}: {text}")
@@ -106,29 +108,29 @@ def of_value(error: Exception, where: str) -> ValueRefused | None:
     """What the error means if it is about a value that this store cannot hold; None for any other."""
     if isinstance(error, DBAPIError):
         code = getattr(error.orig, "sqlstate", None) or ""
-        words = _one_line(error)
-        about_values = code.startswith(_VALUE_CLASSES) or any(part in words.lower() for part in _SQLITE_VALUES)
+        driver_text = _one_line(error)
+        about_values = code.startswith(_VALUE_CLASSES) or any(part in driver_text.lower() for part in _SQLITE_VALUES)
         if not (isinstance(error, DataError) or about_values):
             return None
     elif isinstance(error, (UnicodeError, OverflowError)):
-        words = str(error)
+        driver_text = str(error)
     else:
         return None
-    return ValueRefused(f"metastore {where}: a value cannot be stored: {visible_line(words)}")
+    return ValueRefused(f"metastore {where}: a value cannot be stored: {visible_line(driver_text)}")
 
 
 def _one_line(error: DBAPIError) -> str:
-    words = " ".join(str(error.orig).split())
-    return words.replace("{", "(").replace("}", ")") or type(error.orig).__name__
+    driver_text = " ".join(str(error.orig).split())
+    return driver_text.replace("{", "(").replace("}", ")") or type(error.orig).__name__
 
 
-def _sqlite_advice(words: str) -> str | None:
-    said = words.lower()
-    return next((advice for part, advice in _SQLITE if part in said), None)
+def _sqlite_advice(driver_text: str) -> str | None:
+    lowered = driver_text.lower()
+    return next((advice for part, advice in _SQLITE if part in lowered), None)
 
 
-def _postgres_advice(code: str | None, words: str) -> str | None:
+def _postgres_advice(code: str | None, driver_text: str) -> str | None:
     if code in _POSTGRES_CODES:
         return _POSTGRES_CODES[code]
-    said = words.lower()
-    return next((advice for part, advice in _POSTGRES_WORDS if part in said), None)
+    lowered = driver_text.lower()
+    return next((advice for part, advice in _POSTGRES_WORDS if part in lowered), None)
