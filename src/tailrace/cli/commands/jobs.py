@@ -25,7 +25,7 @@ def list_(limit: int, output: str) -> None:
     """List jobs, newest first. A job is lost if it fell silent before it said how it ended. Times are in UTC."""
     with stores_with() as stores:
         found = views.list_jobs(stores, limit)
-        empty = stores.existing() is None
+        empty = stores.reading() is None
     if output == "json":
         current_console().print_json(found)
     elif empty:
