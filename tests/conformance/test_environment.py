@@ -249,10 +249,12 @@ def test_of_two_that_migrate_at_once_the_second_finds_it_done(older: Path, monke
 
 
 def test_asking_whether_it_is_empty_makes_nothing(file: Path) -> None:
-    assert Metastore.is_empty(f"sqlite:///{file}")
+    assert Metastore.open_to_read(f"sqlite:///{file}") is None
     assert not file.parent.exists()
     Metastore.open(f"sqlite:///{file}").close()
-    assert not Metastore.is_empty(f"sqlite:///{file}")
+    reading = Metastore.open_to_read(f"sqlite:///{file}")
+    assert reading is not None
+    reading.close()
 
 
 # --- PostgreSQL ------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def test_each_thread_has_its_own(settings: Settings) -> None:
             each.start()
         for each in asking:
             each.join()
-        assert stores.existing() is stores.unchanged() is mine
+        assert stores.existing() is stores.reading() is mine
         assert len({id(each) for each in others} - {id(mine)}) == 3
         assert views.list_pools(stores)
 
@@ -42,7 +42,7 @@ def test_each_thread_has_its_own(settings: Settings) -> None:
 def test_reading_makes_no_metastore(tmp_path: Path) -> None:
     settings = load_settings({}, environ={}, cwd=tmp_path)
     with Stores(settings) as stores:
-        assert (stores.existing(), stores.unchanged()) == (None, None)
+        assert (stores.existing(), stores.reading()) == (None, None)
         assert views.list_runs(stores, views.Wanted()) == views.list_backfills(stores, None, 10) == ()
         with pytest.raises(CommandError, match="nothing has run here yet"):
             commanding.clear(stores, RunsNamed("dag", ("x",)), ClearRequest(), dry_run=True)

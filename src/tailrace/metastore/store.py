@@ -29,7 +29,6 @@ from tailrace.metastore.commands.pools import PoolSummary
 from tailrace.metastore.db.address import Address
 from tailrace.metastore.db.clock import Clock
 from tailrace.metastore.db.connection import Database
-from tailrace.metastore.db.sqlite_file import SqliteFile
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.db.witness import Witness
 from tailrace.metastore.plans import applying, snapshots
@@ -102,39 +101,51 @@ class Metastore(Views):
         sqlite_synchronous: str = "normal",
         clock: Clock | None = None,
         lock_wait: float = LOCK_WAIT,
-        may_migrate: bool = True,
     ) -> "Metastore":
-        """Open the metastore at this address; create it, or migrate it (SQLite, ``may_migrate``), if need be.
+        """Open the metastore at this address; create it, or migrate it (SQLite), if need be.
 
         ``clock`` stands in for the store's own clocks. Raises CommandError for an address that names no metastore and
         EnvironmentBroken when it is out of reach, newer than this Tailrace, or older and may not be migrated now.
         """
         database = Database(address, sqlite_synchronous=sqlite_synchronous, clock=clock, wait_seconds=lock_wait)
         metastore = cls(database)
-        metastore._attempts.repeat(lambda: schema.prepare(database, may_migrate=may_migrate))
+        metastore._attempts.repeat(lambda: schema.prepare(database))
         return metastore
 
-    @staticmethod
-    def is_empty(address: Address | str, *, lock_wait: float = LOCK_WAIT) -> bool:
-        """Whether the metastore has no tables yet. Writes nothing; a SQLite file that is not there is not made."""
-        database = Database(address, sqlite_synchronous="normal", clock=None, wait_seconds=lock_wait)
-        if database.file is not None and SqliteFile(database.file).is_not_there_yet():
-            return True
+    @classmethod
+    def open_to_read(
+        cls, address: Address | str, *, clock: Clock | None = None, lock_wait: float = LOCK_WAIT
+    ) -> "Metastore | None":
+        """Open the metastore at this address, to read alone; None where nothing was ever written.
+
+        Nothing is made, migrated or written, and the right to read is all that is needed. Raises as ``open`` does.
+        """
+        database = Database(address, clock=clock, wait_seconds=lock_wait, reads_only=True)
+        if database.is_not_there_yet():
+            return None
+        metastore, made = cls(database), False
         try:
-            return schema.revision(database) is None
+            made = metastore._attempts.repeat(lambda: schema.is_made(database))
         finally:
-            database.release()
+            if not made:
+                metastore.close()
+        return metastore if made else None
 
     @staticmethod
     def migrate(
         address: Address | str, *, sqlite_synchronous: str = "normal", lock_wait: float = LOCK_WAIT
     ) -> schema.SchemaReport:
         """Create the metastore or bring it to the newest schema, after a backup copy (SQLite)."""
-        database = Database(address, sqlite_synchronous=sqlite_synchronous, clock=None, wait_seconds=lock_wait)
+        database = Database(address, clock=None, wait_seconds=lock_wait, sqlite_synchronous=sqlite_synchronous)
         try:
             return schema.migrate(database)
         finally:
             database.release()
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether it was opened to read alone."""
+        return self._database.reads_only
 
     def connect(self) -> None:
         """Open this process's connection now, and wait for a server that has been there and is not just now."""

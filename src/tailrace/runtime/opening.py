@@ -14,12 +14,10 @@ from tailrace.permissions import is_shared, make_folder
 from tailrace.runtime.settings import Settings
 
 
-def open_metastore(settings: Settings, *, may_migrate: bool = True, runs_tasks: bool = False) -> Metastore:
+def open_metastore(settings: Settings, *, runs_tasks: bool = False) -> Metastore:
     """The metastore, created or migrated if need be; ``runs_tasks``: and the home, for the logs of their tries."""
     prepare_folders(settings, runs_tasks=runs_tasks)
-    return Metastore.open(
-        settings.database_url, sqlite_synchronous=settings.sqlite_synchronous, may_migrate=may_migrate
-    )
+    return Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
 
 
 def prepare_folders(settings: Settings, *, runs_tasks: bool = False) -> None:

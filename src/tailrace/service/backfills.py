@@ -101,10 +101,11 @@ def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) 
     dag = find_dag(report, command.dag_id, settings.dags)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
     request = _request(command, dates)
-    if Metastore.is_empty(settings.database_url):
+    metastore = Metastore.open_to_read(settings.database_url)
+    if metastore is None:
         facts = BackfillFacts(datetime.now(UTC), pools={DEFAULT_POOL: DEFAULT_POOL_SLOTS})
     else:
-        with closing(open_metastore(settings, may_migrate=False)) as metastore:
+        with closing(metastore):
             facts = metastore.backfill_facts(dag, request, dates.intervals)
     creation = plan_backfill(dag, request, dates.intervals, facts)
     creation = replace(

@@ -104,7 +104,7 @@ def _on_backfill(stores: Stores, backfill_id: int, planned: _Planned, dry_run: b
 
 def _command(stores: Stores, scoped: _Scoped, planned: _Planned, about: str, dry_run: bool) -> Command:
     """Raises CommandError for a command that is refused, EnvironmentBroken when it is stale too often."""
-    metastore = stores.existing()
+    metastore = stores.reading() if dry_run else stores.existing()
     if metastore is None:
         raise CommandError(f"nothing has run here yet, so there is nothing of {about} to change")
     scope = scoped(metastore)

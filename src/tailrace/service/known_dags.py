@@ -85,7 +85,7 @@ def _known(settings: Settings) -> Mapping[str, "LoadedDag"]:
     stores = importlib.import_module("tailrace.service.stores")  # the database library is loaded where it is needed
     try:
         with stores.Stores(settings) as opened:
-            metastore = opened.unchanged()
+            metastore = opened.reading()
             return {} if metastore is None else {each.spec.dag_id: each for each in metastore.loaded_dags()}
     except EnvironmentBroken:  # the files know as much
         return {}

@@ -6,7 +6,7 @@ from tailrace.audit.records import Report
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.metastore.commands.cleaning import Cleaning
 from tailrace.metastore.db.connection import Database
-from tailrace.metastore.db.sqlite_file import SqliteFile
+from tailrace.metastore.repeating import Attempts
 from tailrace.metastore.schema.revisions import HEAD, SchemaReport, migrate, revision
 from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.messages import Action, Advised, Remedy, Unusable
@@ -30,12 +30,13 @@ def migrate_metastore(settings: Settings) -> SchemaReport:
 
 def check_metastore(settings: Settings) -> SchemaReport:
     """Its schema, where this version can use it. Raises EnvironmentBroken where not."""
-    file = settings.sqlite_file
-    if file is not None and SqliteFile(file).is_not_there_yet():
-        raise Unusable(Advised((f"no metastore at {file} yet; ", _MIGRATE, " or the first backfill makes it")))
-    database = _database(settings)
+    database = _database(settings, reads_only=True)
+    if database.is_not_there_yet():
+        raise Unusable(
+            Advised((f"no metastore at {database.where} yet; ", _MIGRATE, " or the first backfill makes it"))
+        )
     try:
-        found = revision(database)
+        found = Attempts(database).repeat(lambda: revision(database))
     finally:
         database.release()
     if found is None:
@@ -48,21 +49,25 @@ def check_metastore(settings: Settings) -> SchemaReport:
     return SchemaReport(database.where, found, HEAD)
 
 
-def _database(settings: Settings) -> Database:
+def _database(settings: Settings, *, reads_only: bool = False) -> Database:
     return Database(
-        settings.database_url, sqlite_synchronous=settings.sqlite_synchronous, clock=None, wait_seconds=_WAIT_SECONDS
+        settings.database_url,
+        clock=None,
+        wait_seconds=_WAIT_SECONDS,
+        sqlite_synchronous=settings.sqlite_synchronous,
+        reads_only=reads_only,
     )
 
 
 def audit(stores: Stores) -> Report | None:
     """What an audit of the whole recorded history found; None where there is no metastore yet."""
-    metastore = stores.unchanged()
+    metastore = stores.reading()
     return None if metastore is None else metastore.audit()
 
 
 def count_cleanable(stores: Stores, cleaning: Cleaning) -> dict[str, int] | None:
     """How much of what would be removed; None where there is no metastore yet. Raises CommandError for no such DAG."""
-    metastore = stores.unchanged()
+    metastore = stores.reading()
     if metastore is None:
         return None
     if cleaning.dag_id is not None and cleaning.dag_id not in (known := metastore.known_dags()):

@@ -33,20 +33,24 @@ class Stores:
 
     def opened(self) -> Metastore:
         """The metastore, created if it is not there: for what writes."""
-        return self._metastore(may_migrate=True)
+        current = self._current
+        if current is None or current.reads_only:
+            self.close()
+            self._own.metastore = current = open_metastore(self.settings)
+        return current
 
     def existing(self) -> Metastore | None:
-        """The metastore, or None when it is a SQLite file that is not there yet: reading never creates one."""
+        """The same, or None when it is a SQLite file that is not there yet: there is nothing to change."""
         file = self.settings.sqlite_file
         if file is not None and SqliteFile(file).is_not_there_yet():
             return None
-        return self._metastore(may_migrate=True)
+        return self.opened()
 
-    def unchanged(self) -> Metastore | None:
-        """The same, and an older schema is refused, not migrated: for what promises to write nothing."""
-        if self._current is None and Metastore.is_empty(self.settings.database_url):
-            return None
-        return self._metastore(may_migrate=False)
+    def reading(self) -> Metastore | None:
+        """The metastore to read alone, or None when nothing was ever written: nothing is made, migrated or written."""
+        if self._current is None:
+            self._own.metastore = Metastore.open_to_read(self.settings.database_url)
+        return self._current
 
     def close(self) -> None:
         """Close this thread's metastore."""
@@ -58,10 +62,3 @@ class Stores:
     def _current(self) -> Metastore | None:
         found: Metastore | None = getattr(self._own, "metastore", None)
         return found
-
-    def _metastore(self, *, may_migrate: bool) -> Metastore:
-        if self._current is None:
-            self._own.metastore = open_metastore(self.settings, may_migrate=may_migrate)
-        current = self._current
-        assert current is not None
-        return current

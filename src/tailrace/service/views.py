@@ -34,7 +34,7 @@ class RunDetails(Run, frozen=True, kw_only=True):
 
 def list_backfills(stores: Stores, dag_id: str | None, limit: int) -> tuple[Backfill, ...]:
     """Backfills, newest first. Raises CommandError for a DAG that has never run."""
-    metastore = stores.existing()
+    metastore = stores.reading()
     if dag_id is not None:
         require_known(metastore, dag_id)
     return () if metastore is None else metastore.list_backfills(dag_id, limit)
@@ -42,7 +42,7 @@ def list_backfills(stores: Stores, dag_id: str | None, limit: int) -> tuple[Back
 
 def show_backfill(stores: Stores, backfill_id: int | None) -> BackfillDetails:
     """One backfill, the newest by default. Raises CommandError when there is none."""
-    metastore = stores.existing()
+    metastore = stores.reading()
     line = None if metastore is None else metastore.show_backfill(backfill_id)
     if metastore is None or line is None:
         if backfill_id is None:
@@ -59,7 +59,7 @@ def show_backfill(stores: Stores, backfill_id: int | None) -> BackfillDetails:
 
 def runs_of_backfill(stores: Stores, backfill_id: int, limit: int) -> tuple[Run, ...]:
     """The runs that a backfill wants, in its order."""
-    metastore = stores.existing()
+    metastore = stores.reading()
     return () if metastore is None else metastore.runs_of_backfill(backfill_id, limit)
 
 
@@ -79,7 +79,7 @@ def list_runs(
 
     Raises CommandError for a DAG that has never run, and for dates that are none.
     """
-    metastore = stores.existing()
+    metastore = stores.reading()
     if metastore is None:
         return ()
     first, last = _range(metastore, wanted)
@@ -91,7 +91,7 @@ def list_task_instances(
     stores: Stores, wanted: Wanted, states: tuple[str, ...], task_ids: tuple[str, ...] = ()
 ) -> tuple[TaskInstanceOfRun, ...]:
     """Task instances in these states, newest logical date first. Raises as ``list_runs`` does."""
-    metastore = stores.existing()
+    metastore = stores.reading()
     if metastore is None:
         return ()
     first, last = _range(metastore, wanted)
@@ -101,7 +101,7 @@ def list_task_instances(
 
 def list_jobs(stores: Stores, limit: int) -> tuple[Job, ...]:
     """Jobs, newest first."""
-    metastore = stores.existing()
+    metastore = stores.reading()
     return () if metastore is None else metastore.list_jobs(limit)
 
 
@@ -114,7 +114,7 @@ def _range(metastore: Metastore, wanted: Wanted) -> tuple[datetime | None, datet
 
 def show_run(stores: Stores, dag_id: str, run: str) -> RunDetails:
     """The run that is named by its id or a logical date. Raises CommandError as ``find_run`` does."""
-    metastore = stores.existing()
+    metastore = stores.reading()
     found = find_run(metastore, dag_id, run)
     assert metastore is not None  # else no run is found
     try:
@@ -126,7 +126,7 @@ def show_run(stores: Stores, dag_id: str, run: str) -> RunDetails:
 
 def dag_stats(stores: Stores, dag_id: str | None) -> tuple[DagStats, ...]:
     """The runs and task instances of one DAG, or of each, by state. Raises CommandError for one that never ran."""
-    metastore = stores.existing()
+    metastore = stores.reading()
     if dag_id is not None:
         require_known(metastore, dag_id)
     return () if metastore is None else metastore.dag_stats(dag_id)
@@ -134,5 +134,5 @@ def dag_stats(stores: Stores, dag_id: str | None) -> tuple[DagStats, ...]:
 
 def list_pools(stores: Stores) -> tuple[PoolSummary, ...]:
     """Every pool, by name, with what occupies it."""
-    metastore = stores.existing()
+    metastore = stores.reading()
     return () if metastore is None else metastore.list_pools()

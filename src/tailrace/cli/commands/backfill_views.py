@@ -27,7 +27,7 @@ def list_(dag_id: str | None, limit: int, output: str) -> None:
     """List the backfills of DAG_ID, or of every DAG, newest first."""
     with stores_with() as stores:
         found = views.list_backfills(stores, dag_id, limit)
-        empty = stores.existing() is None
+        empty = stores.reading() is None
     if output == "json":
         current_console().print_json(found)
     elif empty:

@@ -31,7 +31,7 @@ def stats(dag_id: str | None, output: str) -> None:
     """Count runs and task instances by state, for DAG_ID or for every DAG that has run."""
     with stores_with() as stores:
         found = views.dag_stats(stores, dag_id)
-        empty = stores.existing() is None
+        empty = stores.reading() is None
     if output == "json":
         current_console().print_json(found)
     elif empty:

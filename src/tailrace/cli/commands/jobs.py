@@ -27,7 +27,7 @@ def list_(limit: int, output: str) -> None:
     """
     with stores_with() as stores:
         found = views.list_jobs(stores, limit)
-        empty = stores.existing() is None
+        empty = stores.reading() is None
     if output == "json":
         current_console().print_json(found)
     elif empty:

@@ -66,7 +66,7 @@ def list_(
     """List the runs of DAG_ID, or of every DAG, newest logical date first. Times are in UTC."""
     with stores_with() as stores:
         found = views.list_runs(stores, views.Wanted(dag_id, start, end, limit), state, failed_tasks=failed_tasks)
-        empty = stores.existing() is None
+        empty = stores.reading() is None
     if output == "json":
         current_console().print_json(found)
         return

@@ -16,7 +16,7 @@ def list_instances(
     """List the task instances of ``wanted`` (DAG, start, end, at most how many) in these states, of these tasks."""
     with stores_with() as stores:
         found = views.list_task_instances(stores, views.Wanted(*wanted), states, task_ids)
-        empty = stores.existing() is None
+        empty = stores.reading() is None
     if output == "json":
         current_console().print_json(found)
     elif empty:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl
 
 import sqlalchemy
 from sqlalchemy.engine import URL, Connection, Engine
@@ -24,6 +25,7 @@ from tailrace.metastore.db.clock import Clock, MachineClock, TransactionTime, of
 from tailrace.metastore.db.driver_errors import ConnectionLost, Unreachable, of_driver, of_value
 from tailrace.metastore.db.library_logs import keep_library_logs
 from tailrace.metastore.db.prepared import Statements
+from tailrace.metastore.db.reading_file import ReadingFile
 from tailrace.metastore.db.soundness import Soundness
 from tailrace.metastore.db.sqlite_file import SqliteFile
 from tailrace.metastore.db.transaction import SQLiteTransaction, Transaction
@@ -50,13 +52,22 @@ class Database:
     """Where the metastore lives, and this process's one connection to it (opened at first use)."""
 
     def __init__(
-        self, address: Address | str, *, sqlite_synchronous: str, clock: Clock | None, wait_seconds: float
+        self,
+        address: Address | str,
+        *,
+        clock: Clock | None,
+        wait_seconds: float,
+        sqlite_synchronous: str = "normal",
+        reads_only: bool = False,
     ) -> None:
+        """``reads_only``: nothing is made or written, so that nobody need be allowed to."""
         keep_library_logs()
         self.address = address if isinstance(address, Address) else _read(address)
         self.postgres = self.address.postgres
         self.where = str(self.address) if self.address.file is None else on_one_line(self.address.file)
-        self._file = None if self.address.file is None else SqliteFile(self.address.file)
+        self.reads_only = reads_only
+        file_kind = ReadingFile if reads_only else SqliteFile
+        self._file = None if self.address.file is None else file_kind(self.address.file)
         self._soundness = None if self._file is None else Soundness(self._file.uri, self._file.path)
         self._synchronous = sqlite_synchronous
         self._wait_seconds = wait_seconds
@@ -71,6 +82,10 @@ class Database:
     def file(self) -> Path | None:
         """The SQLite file, or None."""
         return self.address.file
+
+    def is_not_there_yet(self) -> bool:
+        """Whether it is a SQLite file that nobody has made. Raises EnvironmentBroken if it was lost."""
+        return self._file is not None and self._file.is_not_there_yet()
 
     def connect(self) -> None:
         """Open this process's connection, if it has none. Raises Unreachable."""
@@ -142,7 +157,10 @@ class Database:
         try:
             self._file.require_same()
         except EnvironmentBroken:
-            self._save_log()
+            if self.reads_only:
+                self.release()
+            else:
+                self._save_log()
             raise
 
     def _save_log(self) -> None:
@@ -230,7 +248,7 @@ class Database:
     def _open(self) -> Connection:
         if self._file is None:
             return self._opened()
-        for _ in range(_OPENINGS):
+        for attempt in range(_OPENINGS):
             try:
                 expected = self._file.before_opening()
             except OSError as error:
@@ -238,7 +256,14 @@ class Database:
                     f"metastore {self.where}: its folder cannot be made ({error.strerror}); "
                     "make it writable or set TAILRACE_HOME to another folder"
                 ) from error
-            connection = self._opened()
+            if self.reads_only:  # how the file is opened depends on what is beside it now
+                self._engine = self._create_engine()
+            try:
+                connection = self._opened()
+            except Unreachable:
+                if self.reads_only and attempt + 1 < _OPENINGS:  # the logs beside it have just come or gone
+                    continue
+                raise
             if self._file.opened(expected):
                 return connection
             connection.close()
@@ -249,7 +274,10 @@ class Database:
         try:
             connection = self._engine.connect()
             self._sqlite_waits = True
-            if not self.postgres:
+            if self.reads_only and not self.postgres:
+                connection.exec_driver_sql("PRAGMA query_only = ON")
+                connection.exec_driver_sql("SELECT 1 FROM sqlite_master").all()
+            elif not self.postgres:
                 self._use_wal(connection)
                 connection.exec_driver_sql(f"PRAGMA synchronous = {self._synchronous.upper()}")
                 connection.exec_driver_sql("PRAGMA foreign_keys = ON")
@@ -306,6 +334,8 @@ class Database:
         """Roll back. What nobody foresaw may come of a damaged file, whose rows are not what was written."""
         self._roll_back()
         foreseen = not isinstance(error, Exception) or isinstance(error, (TailraceError, DBAPIError))
+        if self.reads_only and not foreseen:  # what was read may be of two moments
+            self.require_same_file()
         if self._file is not None and self._soundness is not None and not foreseen and self._soundness.is_damaged():
             raise self._file.damaged() from error
 
@@ -346,7 +376,9 @@ class Database:
     def _url(self) -> URL:
         """The address as SQLAlchemy takes it, built from its parts: nothing in them is read a second time."""
         if self._file is not None:
-            return URL.create("sqlite", database=self._file.uri, query={"uri": "true", "mode": "rw"})
+            return URL.create(
+                "sqlite", database=self._file.uri, query={"uri": "true", **dict(parse_qsl(self._file.mode))}
+            )
         address = self.address
         return URL.create(
             "postgresql+psycopg",

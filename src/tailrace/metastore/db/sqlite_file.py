@@ -29,10 +29,10 @@ _LOCK = struct.Struct("hhqqi4x")
 #: Another process that opens or closes the file at this moment has both of its logs, or none, within so many seconds.
 _PATIENCE, _PAUSE = 1.0, 0.01
 
-_Identity = tuple[int, int]  # device, inode
+Identity = tuple[int, int]  # device, inode
 
 #: How many connections of this process have each file open.
-_open_here: Counter[_Identity] = Counter()
+_open_here: Counter[Identity] = Counter()
 
 
 class SqliteFile:
@@ -42,14 +42,19 @@ class SqliteFile:
         self.path = path
         self._name = os.fspath(path)
         self.where = on_one_line(path)
-        self._identity: _Identity | None = None  # once it was opened
-        self._counted: _Identity | None = None  # while a connection is open
-        self._logs: dict[str, _Identity] = {}  # by their paths; they come and go with the connections
+        self._identity: Identity | None = None  # once it was opened
+        self._counted: Identity | None = None  # while a connection is open
+        self._logs: dict[str, Identity] = {}  # by their paths; they come and go with the connections
 
     @property
     def uri(self) -> str:
         """The path as SQLite takes it in a URI: whatever is in it stands for itself, and nothing is created."""
         return f"file:{quote(os.fsencode(self.path))}"
+
+    @property
+    def mode(self) -> str:
+        """How SQLite is to open it."""
+        return "mode=rw"
 
     @property
     def was_opened(self) -> bool:
@@ -58,13 +63,18 @@ class SqliteFile:
 
     def is_not_there_yet(self) -> bool:
         """Whether whoever opens it makes it. Raises EnvironmentBroken if it was there, and only its log is left."""
-        if os.path.exists(self.path):
+        try:
+            os.stat(self.path)
             return False
-        if _size(self._log_paths()[0]):  # SQLite would throw that away
-            raise self._broken(f"there is only its write-ahead log; put the file back beside it{self._anew()}")
+        except PermissionError:
+            raise self.broken("you may not look into its folder; ask its owner, or set TAILRACE_HOME") from None
+        except OSError:
+            pass
+        if size_of(self._log_paths()[0]):  # SQLite would throw that away
+            raise self.broken(f"there is only its write-ahead log; put the file back beside it{self._anew()}")
         return True
 
-    def before_opening(self) -> _Identity:
+    def before_opening(self) -> Identity:
         """Make the file if it was never there; the identity of what is about to be opened. Raises OSError.
 
         One that is in use without its logs must not be opened: SQLite would make new ones beside those that others
@@ -78,11 +88,11 @@ class SqliteFile:
             if time.monotonic() > until:
                 raise self._log_gone(missing, "deleted")
             time.sleep(_PAUSE)
-        if not os.stat(self.path).st_size and _size(self._log_paths()[0]):
+        if not os.stat(self.path).st_size and size_of(self._log_paths()[0]):
             raise self._emptied()
         return self._found()
 
-    def opened(self, expected: _Identity) -> bool:
+    def opened(self, expected: Identity) -> bool:
         """A connection has opened the file and its logs; whether that is the file that was expected."""
         found = self._found()
         if found != expected:
@@ -101,7 +111,7 @@ class SqliteFile:
         self._note_open(None)
         self._logs.clear()
 
-    def _note_open(self, identity: _Identity | None) -> None:
+    def _note_open(self, identity: Identity | None) -> None:
         if self._counted is not None:
             _open_here[self._counted] -= 1
         self._counted = identity
@@ -125,32 +135,30 @@ class SqliteFile:
 
     def damaged(self) -> EnvironmentBroken:
         """What is raised when SQLite finds that the file is not as it wrote it."""
-        return self._broken("the file is damaged; restore it from a backup copy")
+        return self.broken("the file is damaged; restore it from a backup copy")
 
     def _make(self) -> None:
         if len(os.fsencode(self.path)) > _LONGEST_PATH:
-            raise self._broken(f"SQLite takes no path of more than {_LONGEST_PATH} bytes; choose a shorter one")
+            raise self.broken(f"SQLite takes no path of more than {_LONGEST_PATH} bytes; choose a shorter one")
         make_folder(self.path.parent)
         try:
             os.close(create_file(self.path))
         except FileExistsError:  # another first job was faster
             if not os.path.exists(self.path):
-                raise self._broken("it is a link that leads to nothing; remove it, or make what it names") from None
+                raise self.broken("it is a link that leads to nothing; remove it, or make what it names") from None
 
-    def _found(self) -> _Identity:
+    def _found(self) -> Identity:
         try:
             stat = os.stat(self._name)
         except FileNotFoundError:
             if self._identity is None:
                 raise
-            raise self._broken(
-                f"the file was deleted or moved while it was in use; put it back{self._anew()}"
-            ) from None
+            raise self.broken(f"the file was deleted or moved while it was in use; put it back{self._anew()}") from None
         found = (stat.st_dev, stat.st_ino)
         if self._identity is None:
             return found
         if found != self._identity:
-            raise self._broken(
+            raise self.broken(
                 "another file was put in its place while it was in use; if that is a backup copy, remove "
                 f"{self._logs_named()} beside it, then the same command goes on with what is there"
             )
@@ -174,26 +182,27 @@ class SqliteFile:
         return next((path for path in self._log_paths() if not os.path.exists(path)), None)
 
     def _emptied(self) -> EnvironmentBroken:
-        return self._broken("the file was emptied while it was in use; restore it from a backup copy")
+        return self.broken("the file was emptied while it was in use; restore it from a backup copy")
 
     def _log_gone(self, path: str, how: str) -> EnvironmentBroken:
-        return self._broken(
+        return self.broken(
             f"{on_one_line(os.path.basename(path))}, which belongs to it, was {how} while it was in use; "
             "once every job that uses it has ended, the same command continues"
         )
 
-    def _broken(self, what: str) -> EnvironmentBroken:
+    def broken(self, what: str) -> EnvironmentBroken:
         return EnvironmentBroken(f"metastore {self.where}: {what}")
 
 
-def _size(path: str) -> int:
+def size_of(path: str) -> int:
+    """In bytes; nothing for a file that is not there."""
     try:
         return os.stat(path).st_size
     except FileNotFoundError:
         return 0
 
 
-def _is_in_use(path: str, identity: _Identity) -> bool:
+def _is_in_use(path: str, identity: Identity) -> bool:
     """Whether some process has this SQLite file open.
 
     The kernel is asked for the lock, and not /proc/locks for all there are: that takes some 20 ms. Closing the

@@ -7,6 +7,7 @@ migrated by Alembic, which is imported only then; a newer one is refused.
 import importlib
 import sqlite3
 from pathlib import Path
+from typing import NoReturn
 
 from msgspec import Struct
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, insert, text
@@ -55,8 +56,8 @@ class SchemaReport(Struct, frozen=True):
     backup: Path | None = None
 
 
-def prepare(database: Database, *, may_migrate: bool = True) -> SchemaReport:
-    """Make the metastore ready for use: create it, or (SQLite, no live job, ``may_migrate``) migrate it.
+def prepare(database: Database) -> SchemaReport:
+    """Make the metastore ready for use: create it, or (SQLite, no live job) migrate it.
 
     Raises EnvironmentBroken when it is newer than this Tailrace, or older and may not be migrated now.
     """
@@ -65,11 +66,17 @@ def prepare(database: Database, *, may_migrate: bool = True) -> SchemaReport:
         return SchemaReport(database.where, found, HEAD)
     if found is None:
         return SchemaReport(database.where, None, database.write(_create))
-    _refuse_unknown(database, found)
-    if database.postgres or not may_migrate:
-        needs = f"metastore {database.where}: its schema is {found}, this Tailrace needs {HEAD}; run "
-        raise Unusable(Advised((needs, Remedy(Action.MIGRATE))))
+    if database.postgres:
+        _refuse_other(database, found)
     return migrate(database)
+
+
+def is_made(database: Database) -> bool:
+    """Whether the metastore has its tables, for who only reads. Raises EnvironmentBroken for another schema's."""
+    found = database.read(_revision)
+    if found is not None and found != HEAD:
+        _refuse_other(database, found)
+    return found is not None
 
 
 def migrate(database: Database) -> SchemaReport:
@@ -133,6 +140,12 @@ def _create(tx: Transaction) -> str:
     created = pool_row(author, DEFAULT_POOL, None, DEFAULT_POOL_SLOTS, Cause.CREATED)
     insert_history(tx, [schema_row(author, None, HEAD), created])
     return HEAD
+
+
+def _refuse_other(database: Database, found: str) -> NoReturn:
+    _refuse_unknown(database, found)
+    needs = f"metastore {database.where}: its schema is {found}, this Tailrace needs {HEAD}; run "
+    raise Unusable(Advised((needs, Remedy(Action.MIGRATE))))
 
 
 def _refuse_unknown(database: Database, found: str) -> None:
