@@ -22,17 +22,25 @@ def find_log(
     instance = _instance(found, task_id, map_index)
     name = task_id + index_suffix(instance.map_index)
     wanted = try_number or instance.try_number
+    if wanted == 0 and instance.marked:
+        raise _was_marked(found, instance)
     if wanted == 0:
         raise CommandError(f"{name} of {found.run_id} has had no try yet: it is {instance.state}{_why(instance)}")
     if wanted > instance.try_number:
         raise CommandError(f"{name} of {found.run_id} has had no try {wanted}: its latest is {instance.try_number}")
     key = TryKey(TaskInstanceKey(dag_id, found.run_id, task_id, instance.map_index), wanted)
     path = log_path(stores.settings.home, key)
+    if not path.is_file() and instance.marked:
+        raise _was_marked(found, instance)
     if not path.is_file():
         raise CommandError(
             f"no log of {key} at {path}: its process never started, ran on another host, or the file was removed"
         )
     return path
+
+
+def _was_marked(run: RunDetails, instance: TaskInstanceLine) -> CommandError:
+    return CommandError(f"{instance.task_id} of {run.run_id} has no log: it was marked, not run{_why(instance)}")
 
 
 def _instance(run: RunDetails, task_id: str, map_index: int | None) -> TaskInstanceLine:
