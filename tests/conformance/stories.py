@@ -17,7 +17,7 @@ from tailrace.planning.cancelling import plan_cancel
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.marking import MarkRequest, plan_mark_tasks
-from tailrace.planning.plan import Wait, WaitChanges
+from tailrace.planning.plan import CapacityWait, WaitChanges
 from tailrace.planning.schedules import ScheduleFacts
 from tailrace.planning.scheduling import due_runs
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
@@ -137,7 +137,7 @@ def busy(world: World) -> None:
     assert isinstance(world.do(plan_clear(facts, ClearRequest(("t",)))), Done)  # it is being stopped
     world.step(DOING, job, doing)
     world.running(ids["s"])
-    waiting = WaitChanges(begun=(Wait("pool:small", 0.5),))
+    waiting = WaitChanges(begun=(CapacityWait("pool:small", 0.5),))
     world.apply(DOING, job, lane=doing, waits=waiting)
     scheduled = replace(PLAIN, dag_id="scheduled", catchup=True)
     due = due_runs(scheduled, ScheduleFacts(), FIRST + 2 * DAY)

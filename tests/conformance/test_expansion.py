@@ -9,7 +9,7 @@ from tailrace.model.keys import UNMAPPED
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import MOST_INSTANCES, XComRef
-from tailrace.planning.explaining import TaskInstanceExplanation, explain_run
+from tailrace.planning.explain import TaskInstanceExplanation, explain_run
 from tests.conformance.mapped import A, Mapped
 from tests.conformance.worlds import World, dag
 

@@ -7,7 +7,7 @@ from tailrace.cli.remedies import command_of
 from tailrace.metastore.db.tables import dag_run, history
 from tailrace.metastore.store import Metastore
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.planning.explaining import explain_run
+from tailrace.planning.explain import explain_run
 from tailrace.planning.planner import plan
 from tests.conformance.stories import PAST, Drive
 from tests.conformance.worlds import LEASE, World, dag

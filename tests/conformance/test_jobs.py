@@ -16,7 +16,7 @@ from tailrace.metastore.store import Metastore
 from tailrace.metastore.tries.job_rows import trouble_from
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState
-from tailrace.planning.explained import JobTrouble
+from tailrace.planning.explain_facts import JobTrouble
 from tailrace.planning.snapshot import Holder
 from tests.conformance.worlds import LEASE, World, dag
 

@@ -17,7 +17,7 @@ from tailrace.metastore.schema import migrating
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.loaded import LoadedDag
 from tailrace.model.states import DagRunState
-from tailrace.planning.explaining import explain_run
+from tailrace.planning.explain import explain_run
 from tailrace.planning.messages import Sentence
 from tests.conformance.worlds import World, dag
 

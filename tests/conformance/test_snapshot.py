@@ -12,7 +12,7 @@ from tailrace.metastore.store import Metastore
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.planning.plan import Plan, Wait, WaitChanges
+from tailrace.planning.plan import CapacityWait, Plan, WaitChanges
 from tailrace.planning.snapshot import PoolView
 from tests.conformance.listening import hearing, plan_of
 from tests.conformance.worlds import DAY, FIRST, LEASE, World, dag
@@ -202,7 +202,7 @@ def test_its_queries_walk_over_nothing_that_is_done(world: World, reads: Callabl
     id, job = world.begun(past, days=2)
     statements: list[str] = []
     other = world.job(past, id)
-    world.apply(past, other, lane=id, waits=WaitChanges(begun=(Wait("pool:default_pool", 0.0),)))
+    world.apply(past, other, lane=id, waits=WaitChanges(begun=(CapacityWait("pool:default_pool", 0.0),)))
     world.queue(past, job, world.by_task(1)["a"])
     claim = world.running(world.by_task(1)["a"])
     with hearing(world.store, statements.append):

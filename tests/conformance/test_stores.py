@@ -8,7 +8,7 @@ import pytest
 from tailrace.errors import CommandError
 from tailrace.planning.clearing import ClearRequest
 from tailrace.runtime.settings import Settings, load_settings
-from tailrace.service import commanding, views
+from tailrace.service import changes, views
 from tailrace.service.encoding import json_of
 from tailrace.service.scopes import RunsNamed
 from tailrace.service.stores import Stores
@@ -45,7 +45,7 @@ def test_reading_makes_no_metastore(tmp_path: Path) -> None:
         assert (stores.existing(), stores.reading()) == (None, None)
         assert views.list_runs(stores, views.Wanted()) == views.list_backfills(stores, None, 10) == ()
         with pytest.raises(CommandError, match="nothing has run here yet"):
-            commanding.clear(stores, RunsNamed("dag", ("x",)), ClearRequest(), dry_run=True)
+            changes.clear(stores, RunsNamed("dag", ("x",)), ClearRequest(), dry_run=True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -22,7 +22,7 @@ from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line
 from tailrace.planning.retries import AfterTry, after_try
 from tailrace.runtime.worker import worker_performer
-from tailrace.service.commanding import resize_pool
+from tailrace.service.changes import resize_pool
 from tests.conformance.worlds import World, dag
 from tests.unit.execution.test_worker_loop import PARKED
 from tests.unit.model.anything import json_values, nested, texts

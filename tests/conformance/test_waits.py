@@ -4,7 +4,7 @@ import pytest
 
 from tailrace.metastore.db.tables import capacity_wait
 from tailrace.model.states import JobState, TaskInstanceState
-from tailrace.planning.plan import Wait, WaitChanges
+from tailrace.planning.plan import CapacityWait, WaitChanges
 from tailrace.planning.planner import plan
 from tailrace.planning.schedules import LaneKey
 from tests.conformance.worlds import LEASE, FalseClock, World, dag
@@ -20,7 +20,7 @@ def world(world: World) -> World:
 
 
 def begin(world: World, job: int, lane: int, resource: str = POOL, taken: float = 0.0) -> None:
-    world.apply(A, job, lane=lane, waits=WaitChanges(begun=(Wait(resource, taken),)))
+    world.apply(A, job, lane=lane, waits=WaitChanges(begun=(CapacityWait(resource, taken),)))
 
 
 def waits(world: World) -> list[tuple[int, int, str, float]]:
@@ -40,7 +40,7 @@ def test_waits_begin_are_renewed_and_end(world: World, clock: FalseClock) -> Non
     begin(world, job, backfill, taken=2.0)
     since = world.rows(capacity_wait)[0].since
     clock.advance(3)
-    world.apply(A, job, lane=backfill, waits=WaitChanges(renewed=(Wait(POOL, 5.0),)))
+    world.apply(A, job, lane=backfill, waits=WaitChanges(renewed=(CapacityWait(POOL, 5.0),)))
     row = world.rows(capacity_wait)[0]
     assert (row.taken, (row.since - since).total_seconds()) == (5.0, 3)
     begin(world, job, backfill)
@@ -54,7 +54,9 @@ def test_a_turn_that_was_not_let_in_is_not_counted(world: World) -> None:
     begin(world, job, backfill)
     ids = list(world.by_task(1).values())
     steps = tuple(world.transition(id) for id in ids[:3])
-    applied = world.apply(A, job, lane=backfill, transitions=steps, waits=WaitChanges(renewed=(Wait(POOL, 9.0),)))
+    applied = world.apply(
+        A, job, lane=backfill, transitions=steps, waits=WaitChanges(renewed=(CapacityWait(POOL, 9.0),))
+    )
     assert len(applied.deferred) == 1
     assert waits(world) == [(job, backfill, POOL, 0.0)]
 

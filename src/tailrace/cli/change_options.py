@@ -13,7 +13,7 @@ from tailrace.cli.options import output_option, stores_with
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
 from tailrace.model.keys import index_suffix
-from tailrace.service.commanding import Command
+from tailrace.service.changes import ChangeResult
 from tailrace.service.stores import Stores
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,7 +39,7 @@ class ChangeOptions(Struct, frozen=True):
 class Done(Protocol):
     """Does a command, or says what it would do."""
 
-    def __call__(self, stores: Stores, *, dry_run: bool) -> Command:
+    def __call__(self, stores: Stores, *, dry_run: bool) -> ChangeResult:
         """Do it, unless it is only tried."""
 
 
@@ -70,7 +70,7 @@ def change(command: Done, options: ChangeOptions, *, confirms: bool = True) -> i
     return 0
 
 
-def _confirmed(command: Command, options: ChangeOptions) -> bool:
+def _confirmed(command: ChangeResult, options: ChangeOptions) -> bool:
     """Whether the person wants it. Raises CommandError when nobody is there to be asked."""
     if options.yes:
         return True
@@ -83,7 +83,7 @@ def _confirmed(command: Command, options: ChangeOptions) -> bool:
     return click.confirm(f"{text[:1].upper()}{text[1:]}?", err=True)
 
 
-def _print(command: Command, options: ChangeOptions) -> None:
+def _print(command: ChangeResult, options: ChangeOptions) -> None:
     console = current_console()
     if options.output == "json":
         console.print_json(command)
@@ -97,7 +97,7 @@ def _print(command: Command, options: ChangeOptions) -> None:
         console.note(notice)
 
 
-def _summary(command: Command) -> str:
+def _summary(command: ChangeResult) -> str:
     parts = []
     if command.backfill_id is not None:
         parts.append(f"{command.command} backfill {command.backfill_id}")
@@ -112,7 +112,7 @@ def _summary(command: Command) -> str:
     return ", ".join(parts) or f"{command.command} nothing"
 
 
-def _rows(command: Command) -> list[tuple[str, ...]]:
+def _rows(command: ChangeResult) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
         (
             each.run_id,

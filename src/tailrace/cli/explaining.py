@@ -6,8 +6,8 @@ from tailrace.cli.console import state_styled_stdout
 from tailrace.cli.remedies import command_of, text_of
 from tailrace.cli.tables import Column, plain_table
 from tailrace.cli.views import interval_text, moment_text
-from tailrace.planning.explained import RunFacts, TryFacts
-from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation
+from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation
+from tailrace.planning.explain_facts import RunFacts, TryFacts
 from tailrace.planning.messages import Message
 from tailrace.planning.releasing import owner_text
 

@@ -133,7 +133,7 @@ def _with_losses(snapshot: Snapshot, lane: LaneMemory) -> Generator[Effect[Any],
     """Look for dead workers when there is reason to; have what runs beyond its lease ended before it is judged lost."""
     look, lane.look_for_lost = lane.look_for_lost, False
     claimed = [ti for run in snapshot.runs for ti in run.task_instances if ti.state in CLAIMED]
-    claimed += [stray.ti for stray in snapshot.strays]
+    claimed += [orphan.ti for orphan in snapshot.orphans]
     held = tuple((ti, ti.holder) for ti in claimed if ti.holder is not None and (look or ti.lease_expired))
     if not held:
         return snapshot

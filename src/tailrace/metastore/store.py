@@ -37,7 +37,7 @@ from tailrace.metastore.schema import revisions as schema
 from tailrace.metastore.tries import claims as tries
 from tailrace.metastore.tries import job_rows, leases
 from tailrace.metastore.views.audit_records import audited, read_audit_records
-from tailrace.metastore.views.explanations import read_explained
+from tailrace.metastore.views.explain_query import read_explained
 from tailrace.metastore.views.lists import Views
 from tailrace.metastore.writes import xcoms
 from tailrace.metastore.writes.structures import Structures
@@ -47,7 +47,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import JobKind, JobState
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.commands import CommandFacts, CommandPlan, CommandScope
-from tailrace.planning.explained import JobTrouble, RunFacts
+from tailrace.planning.explain_facts import JobTrouble, RunFacts
 from tailrace.planning.plan import Plan
 from tailrace.planning.resizing import ResizeFacts, ResizePlan
 from tailrace.planning.retries import AfterTry
@@ -297,9 +297,9 @@ class Metastore(Views):
     def heartbeat(self, job_id: int, lease_seconds: float, trouble: JobTrouble | None = None) -> bool:
         """Renew the job's lease and say what hinders it. False: others took it for dead; it must start nothing more."""
         self._database.require_sound(if_touched=True)
-        told = trouble or JobTrouble()
+        reported = trouble or JobTrouble()
         return self._attempts.write_again(
-            self._witnessed(lambda tx: job_rows.heartbeat(tx, job_id, lease_seconds, told))
+            self._witnessed(lambda tx: job_rows.heartbeat(tx, job_id, lease_seconds, reported))
         )
 
     def end_job(self, job_id: int, state: JobState) -> None:

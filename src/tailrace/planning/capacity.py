@@ -15,8 +15,8 @@ from tailrace.planning.snapshot import Snapshot
 class Capacity:
     """What is taken so far; ``take`` returns the limit that has no room, or takes the room."""
 
-    def __init__(self, snapshot: Snapshot, turns: FairShare) -> None:
-        self._turns = turns
+    def __init__(self, snapshot: Snapshot, fair_share: FairShare) -> None:
+        self._fair_share = fair_share
         self._dag = snapshot.dag
         self._occupancy = Occupancy(
             {name: pool.slots for name, pool in snapshot.pools.items()},
@@ -36,13 +36,13 @@ class Capacity:
         if full is None:
             full = self._left_to_others(name, task)
         elif full.dependency is Dependency.DAG_SLOTS:
-            self._turns.wait_for(tasks_resource(self._dag.dag_id), occupancy.dag_active)
+            self._fair_share.wait_for(tasks_resource(self._dag.dag_id), occupancy.dag_active)
         elif full.dependency is Dependency.POOL_SLOTS:
-            self._turns.wait_for(pool_resource(name), occupancy.occupied[name])
+            self._fair_share.wait_for(pool_resource(name), occupancy.occupied[name])
         if full is not None:
             return full
-        self._turns.take(tasks_resource(self._dag.dag_id))
-        self._turns.take(pool_resource(name), task.pool_slots)
+        self._fair_share.take(tasks_resource(self._dag.dag_id))
+        self._fair_share.take(pool_resource(name), task.pool_slots)
         occupancy.take(task, name, board.run.id)
         return None
 
@@ -50,6 +50,6 @@ class Capacity:
         """There is room; whether other lanes have a better claim to it."""
         dag, occupancy = self._dag, self._occupancy
         slots, occupied = occupancy.slots[name], occupancy.occupied[name]
-        return self._turns.keep(
+        return self._fair_share.keep(
             tasks_resource(dag.dag_id), dag.max_active_tasks, occupancy.dag_active
-        ) or self._turns.keep(pool_resource(name), slots, occupied, task.pool_slots)
+        ) or self._fair_share.keep(pool_resource(name), slots, occupied, task.pool_slots)

@@ -46,7 +46,7 @@ def _stands(instance: TaskInstanceView, *, mapped: bool) -> bool:
     return state is not _State.NONE or not mapped or instance.cause == Cause.EXPANDED
 
 
-def told_anew(
+def expanded_again(
     dag: DagSpec, instances: Iterable[TaskInstanceView], cleared: Mapping[int, str], whole: Container[str]
 ) -> Iterator[TaskInstanceView]:
     """Those that have not begun, and whose task is to be expanded anew once these are ``cleared`` (tasks by row).
@@ -80,13 +80,13 @@ def to_expand(task: TaskSpec, instances: Iterable[TaskInstanceView]) -> bool:
 class Expanding:
     """A task of a run whose number of instances is to be told, if its dependencies let it run.
 
-    ``told`` is what is to be written, once it is known.
+    ``expansions`` is what is to be written, once it is known.
     """
 
     def __init__(
         self, board: Board, task: TaskSpec, versions: tuple[tuple[int, int], ...], looked_back: LookBack | None
     ) -> None:
-        self.told: tuple[Expansion, ...] = ()
+        self.expansions: tuple[Expansion, ...] = ()
         self._board, self._task = board, task
         self._leans_on = versions, looked_back
         self._status: DependencyStatus | None = None
@@ -119,7 +119,7 @@ class Expanding:
             return reasons.SourcesUnfinished(tuple(sources))  # one has ended in this very step: the next one counts
         count, after, reason = _count(task, lengths)
         versions, looked_back = self._leans_on
-        told = Expansion(
+        expansions = Expansion(
             run=board.run.id,
             run_id=board.run.run_id,
             task_id=task.task_id,
@@ -133,7 +133,7 @@ class Expanding:
             versions=versions,
             looked_back=looked_back,
         )
-        self.told = (told,)
+        self.expansions = (expansions,)
         return reasons.ExpandsNow(count) if count else Sentence(f"{reason}.")
 
 

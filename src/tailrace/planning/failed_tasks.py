@@ -23,17 +23,17 @@ class FailedTasks(Struct, frozen=True):
     @property
     def counted(self) -> str:
         """``4 tasks failed inside, 1 task upstream_failed``; nothing where nothing failed."""
-        return ", ".join(f"{_tasks(tasks)} {words}" for words, tasks in self._parts())
+        return ", ".join(f"{_tasks(tasks)} {text}" for text, tasks in self._parts())
 
     @property
     def named(self) -> str:
         """``4 tasks failed inside: a, b (3); 1 task upstream_failed: c``, the first few by name."""
-        return "; ".join(f"{_tasks(tasks)} {words}: {_names(tasks)}" for words, tasks in self._parts())
+        return "; ".join(f"{_tasks(tasks)} {text}: {_names(tasks)}" for text, tasks in self._parts())
 
     @property
     def names(self) -> str:
         """``failed inside: a, b (3); upstream_failed: c``, the first few of each."""
-        return "; ".join(f"{words}: {_names(tasks)}" for words, tasks in self._parts())
+        return "; ".join(f"{text}: {_names(tasks)}" for text, tasks in self._parts())
 
     def _parts(self) -> Iterable[tuple[str, Mapping[str, int]]]:
         if self.failed:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tailrace.planning.dependencies import UNLIMITED
-from tailrace.planning.plan import Dependency, DependencyStatus, Wait, WaitChanges
+from tailrace.planning.plan import CapacityWait, Dependency, DependencyStatus, WaitChanges
 from tailrace.planning.reasons import LeftToOthers
 from tailrace.planning.snapshot import Contender, Snapshot
 
@@ -47,7 +47,7 @@ def no_waits(snapshot: Snapshot) -> WaitChanges | None:
 
 
 @dataclass(slots=True)
-class _Race:
+class _ResourceUsage:
     """One resource that others wait for: what this lane has of it, and what is due to whom."""
 
     mine: float
@@ -72,7 +72,7 @@ class FairShare:
         for contender in snapshot.contenders:
             if not self._is_mine(contender):
                 self._others.setdefault(contender.resource, []).append(contender)
-        self._races: dict[str, _Race] = {}
+        self._usages: dict[str, _ResourceUsage] = {}
         self._wanted: dict[str, bool] = {}  # what is waited for; whether a row about it is worth while
         self._took: set[str] = set()
 
@@ -87,25 +87,25 @@ class FairShare:
         others = self._others.get(resource)
         if not others or size == UNLIMITED:
             return None
-        race = self._races.get(resource)
-        if race is None:
-            race = self._races[resource] = self._race(resource, others, size, occupied)
-        if race.mine + slots <= race.my_share + _WHOLE:
+        usage = self._usages.get(resource)
+        if usage is None:
+            usage = self._usages[resource] = self._usage(resource, others, size, occupied)
+        if usage.mine + slots <= usage.my_share + _WHOLE:
             return None
-        first = self._goes_first(race)
+        first = self._goes_first(usage)
         if first is None:
             return None
         self.wait_for(resource, occupied)
-        reason = LeftToOthers(resource, first.lane, first.job_id, first.since, first.occupied, race.mine)
+        reason = LeftToOthers(resource, first.lane, first.job_id, first.since, first.occupied, usage.mine)
         return DependencyStatus(Dependency.FAIR_SHARE, False, reason)
 
     def take(self, resource: str, slots: int = 1) -> None:
         """Count what this step takes."""
         self._held[resource] = self._held.get(resource, 0) + slots
-        race = self._races.get(resource)
-        if race is not None:
-            race.mine += slots
-            race.taken += slots / race.weight
+        usage = self._usages.get(resource)
+        if usage is not None:
+            usage.mine += slots
+            usage.taken += slots / usage.weight
             self._took.add(resource)
 
     def wait_for(self, resource: str, occupied: int) -> None:
@@ -127,16 +127,19 @@ class FairShare:
         if not self._snapshot.contended:
             return None
         waits = {resource for resource, shared in self._wanted.items() if shared}
-        begun = tuple(Wait(resource, self._taken_at_first(resource)) for resource in sorted(waits - self._own.keys()))
+        begun = tuple(
+            CapacityWait(resource, self._usage_at_first(resource)) for resource in sorted(waits - self._own.keys())
+        )
         ended = tuple(sorted(self._own.keys() - waits))
         renewed = tuple(
-            Wait(resource, self._races[resource].taken) for resource in sorted(self._took & waits & self._own.keys())
+            CapacityWait(resource, self._usages[resource].taken)
+            for resource in sorted(self._took & waits & self._own.keys())
         )
         return WaitChanges(begun, ended, renewed) if begun or ended or renewed else None
 
     # --- shares --------------------------------------------------------------------------------------------
 
-    def _race(self, resource: str, others: Iterable[Contender], size: int, occupied: int) -> _Race:
+    def _usage(self, resource: str, others: Iterable[Contender], size: int, occupied: int) -> _ResourceUsage:
         contenders = tuple(others)
         live = sum(c.lane == 0 for c in contenders) + (self._lane == 0)
         backfills = sum(c.lane != 0 for c in contenders) + (self._lane != 0)
@@ -145,9 +148,9 @@ class FairShare:
         weights = [self._weight(c.lane, live, backfills) for c in contenders]
         own_weight = self._weight(self._lane, live, backfills)
         unit = to_share / (sum(weights) + own_weight)
-        return _Race(
+        return _ResourceUsage(
             mine=mine,
-            taken=self._taken_at_first(resource),
+            taken=self._usage_at_first(resource),
             weight=own_weight,
             my_share=unit * own_weight,
             others=tuple((c, unit * weight) for c, weight in zip(contenders, weights, strict=True)),
@@ -157,7 +160,7 @@ class FairShare:
         """Live work and backfills weigh as the setting says, however many lanes each has."""
         return 1 / live if lane == 0 else self._snapshot.backfill_weight / backfills
 
-    def _taken_at_first(self, resource: str) -> float:
+    def _usage_at_first(self, resource: str) -> float:
         """What counts as taken by this lane: what is recorded, or, for one that comes new, as little as any other's."""
         own = self._own.get(resource)
         others = self._others.get(resource, ())
@@ -165,21 +168,21 @@ class FairShare:
             return own.taken
         return min((c.taken for c in others), default=0.0)
 
-    def _goes_first(self, race: _Race) -> Contender | None:
+    def _goes_first(self, usage: _ResourceUsage) -> Contender | None:
         """The other that has the better claim to a free slot, if any has."""
-        hungry = [c for c, share in race.others if c.occupied + 1 <= share + _WHOLE]
+        hungry = [c for c, share in usage.others if c.occupied + 1 <= share + _WHOLE]
         if hungry:
             return min(hungry, key=lambda c: (c.since, c.job_id, c.lane))
         # What is left over when each has the whole part of its share: one more for each, in turn.
-        behind = [c for c, share in race.others if c.occupied < _at_most(share)]
-        if race.mine < _at_most(race.my_share):
-            behind = [c for c in behind if self._came_before(c, race) and self._snapshot.now - c.since >= PATIENCE]
+        behind = [c for c, share in usage.others if c.occupied < _at_most(share)]
+        if usage.mine < _at_most(usage.my_share):
+            behind = [c for c in behind if self._came_before(c, usage) and self._snapshot.now - c.since >= PATIENCE]
         return min(behind, key=lambda c: (c.taken, c.since, c.job_id, c.lane), default=None)
 
-    def _came_before(self, other: Contender, race: _Race) -> bool:
+    def _came_before(self, other: Contender, usage: _ResourceUsage) -> bool:
         """Whether the other has taken less, or as little and waits longer. Who comes new waits for no time yet."""
-        if abs(other.taken - race.taken) > _WHOLE:
-            return other.taken < race.taken
+        if abs(other.taken - usage.taken) > _WHOLE:
+            return other.taken < usage.taken
         own = self._own.get(other.resource)
         return own is None or (other.since, other.job_id, other.lane) < (own.since, own.job_id, own.lane)
 

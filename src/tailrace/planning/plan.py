@@ -220,7 +220,7 @@ class BackfillVerdict(Struct, frozen=True):
     failed_inside: FailedTasks = FailedTasks()  # in its runs that succeeded
 
 
-class Wait(Struct, frozen=True):
+class CapacityWait(Struct, frozen=True):
     """A resource that a lane waits for, and what the lane has taken of it beside others, by weight."""
 
     resource: str
@@ -230,9 +230,9 @@ class Wait(Struct, frozen=True):
 class WaitChanges(Struct, frozen=True):
     """What becomes of a lane's recorded waits. ``renewed`` are those it took something of and still waits for."""
 
-    begun: tuple[Wait, ...] = ()
+    begun: tuple[CapacityWait, ...] = ()
     ended: tuple[str, ...] = ()
-    renewed: tuple[Wait, ...] = ()
+    renewed: tuple[CapacityWait, ...] = ()
 
 
 class Plan(Struct, frozen=True):

@@ -37,7 +37,7 @@ from tailrace.planning.plan import (
 from tailrace.planning.reasons import BackfillPaused
 from tailrace.planning.requeueing import yields
 from tailrace.planning.retries import AfterTry, after_loss, after_stop
-from tailrace.planning.snapshot import BackfillView, PreviousRun, RunView, Snapshot, StrayTry, TaskInstanceView
+from tailrace.planning.snapshot import BackfillView, OrphanTry, PreviousRun, RunView, Snapshot, TaskInstanceView
 from tailrace.planning.verdicts import judge_backfill, judge_run
 
 #: A queued try that nobody claimed for this long is offered to the executor again.
@@ -72,16 +72,16 @@ def plan(snapshot: Snapshot) -> Plan:
     """Decide everything that follows from ``snapshot``. Pure: the same snapshot gives the same plan, always."""
     draft = _Draft(snapshot)
     boards = [Board(run, snapshot.dag, snapshot.previous_runs(run.id), snapshot.pools) for run in snapshot.runs]
-    _settle_strays(draft, snapshot.strays)
+    _settle_orphans(draft, snapshot.orphans)
     for board in boards:
         _settle_occupied(draft, board)
         _decide_idle(draft, board)
-    turns = FairShare(snapshot, _held(snapshot, boards))
-    _give_room(draft, boards, turns)
+    fair_share = FairShare(snapshot, _held(snapshot, boards))
+    _give_room(draft, boards, fair_share)
     judged = (judge_run(board, snapshot.dag_version) for board in boards)
     verdicts = tuple(verdict for verdict in judged if verdict is not None)
     backfill = snapshot.backfill
-    activations = tuple(_activations(snapshot, verdicts, turns))
+    activations = tuple(_activations(snapshot, verdicts, fair_share))
     starting = {ready.board.run.id for ready in draft.ready} | {expansion.run for expansion in draft.expansions}
     return Plan(
         dag=snapshot.dag,
@@ -107,8 +107,8 @@ def plan(snapshot: Snapshot) -> Plan:
         decisions=tuple(draft.decisions),
         wake_at=min(draft.wakes, default=None),
         activation_limit=snapshot.dag.max_active_runs,
-        waits=turns.changes(),
-        waiting=turns.waiting,
+        waits=fair_share.changes(),
+        waiting=fair_share.waiting,
         lane=0 if backfill is None else backfill.id,
     )
 
@@ -158,24 +158,24 @@ def _after_loss(ti: TaskInstanceView) -> AfterTry:
     budget = {"max_tries": ti.max_tries, "lost_tries": ti.lost_tries}
     if ti.state is not TaskInstanceState.STOPPING:
         return after_loss(f"try {ti.try_number} was lost: {how}", **budget)
-    words = f"stopped as asked: {how} while try {ti.try_number} was stopping"
-    return after_stop(words, ti.stopping_to or TaskInstanceState.NONE, **budget)
+    text = f"stopped as asked: {how} while try {ti.try_number} was stopping"
+    return after_stop(text, ti.stopping_to or TaskInstanceState.NONE, **budget)
 
 
-def _settle_strays(draft: _Draft, strays: Iterable[StrayTry]) -> None:
+def _settle_orphans(draft: _Draft, orphans: Iterable[OrphanTry]) -> None:
     """Stopping tries of runs that nobody drives any more: those that are lost give their slots back."""
-    for stray in strays:
-        if stray.ti.lease_expired or stray.ti.id in draft.snapshot.lost:
-            draft.transitions.append(_loss(draft.snapshot, stray.run, stray.key, stray.ti))
+    for orphan in orphans:
+        if orphan.ti.lease_expired or orphan.ti.id in draft.snapshot.lost:
+            draft.transitions.append(_loss(draft.snapshot, orphan.run, orphan.key, orphan.ti))
 
 
 def _decide_idle(draft: _Draft, board: Board) -> None:
     snapshot = draft.snapshot
     for task in snapshot.dag.tasks:
         instances = board.by_task.get(task.task_id, ())
-        may_be_told = task.mapped_over is not None or (instances and instances[-1].map_index != UNMAPPED)
+        may_expand = task.mapped_over is not None or (instances and instances[-1].map_index != UNMAPPED)
         number = None
-        if may_be_told and to_expand(task, instances):
+        if may_expand and to_expand(task, instances):
             number = Expanding(board, task, *_leans_on(draft, board, task))
         for ti in instances:
             if ti.state not in IDLE:
@@ -195,7 +195,7 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
                 board.doomed[ti.id] = found.decision
             elif ti.retry_at is not None and ti.retry_at > snapshot.now:
                 draft.wakes.append(ti.retry_at)
-        draft.expansions += number.told if number is not None else ()
+        draft.expansions += number.expansions if number is not None else ()
     for ti in board.run.task_instances:
         if ti.task_id not in snapshot.dag.by_id and ti.state in IDLE:
             reason = f"task {ti.task_id} is no longer in the DAG"
@@ -214,12 +214,12 @@ def _held(snapshot: Snapshot, boards: Iterable[Board]) -> Mapping[str, int]:
     return held
 
 
-def _give_room(draft: _Draft, boards: Iterable[Board], turns: FairShare) -> None:
+def _give_room(draft: _Draft, boards: Iterable[Board], fair_share: FairShare) -> None:
     """Queue what is ready, by priority, then run, then topological order, as far as the limits have room.
 
     A full limit holds back only the task instances that need it; the others behind it go on.
     """
-    capacity = Capacity(draft.snapshot, turns)
+    capacity = Capacity(draft.snapshot, fair_share)
     for board in boards:
         for ti in board.run.task_instances:
             if ti.state in OCCUPYING:
@@ -296,7 +296,7 @@ def _key(board: Board, ti: TaskInstanceView) -> TaskInstanceKey:
     return TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
 
 
-def _activations(snapshot: Snapshot, closing: Sequence[RunVerdict], turns: FairShare) -> Iterable[RunActivation]:
+def _activations(snapshot: Snapshot, closing: Sequence[RunVerdict], fair_share: FairShare) -> Iterable[RunActivation]:
     """Slide the window: as many queued runs as there is room for, runs that this very plan closes counted out.
 
     A run that looks at its previous run goes only after that one is active or closed, so that the window cannot
@@ -309,7 +309,7 @@ def _activations(snapshot: Snapshot, closing: Sequence[RunVerdict], turns: FairS
         return
     resource, size = runs_resource(snapshot.dag.dag_id), snapshot.dag.max_active_runs
     active = snapshot.dag_active_runs - len(closing)
-    turns.give_back(resource, len(closing))
+    fair_share.give_back(resource, len(closing))
     own_room = size
     if backfill is not None and backfill.max_active_runs is not None:
         own_room = backfill.max_active_runs - (backfill.active_runs - len(closing))
@@ -320,11 +320,11 @@ def _activations(snapshot: Snapshot, closing: Sequence[RunVerdict], turns: FairS
         if _waits_for_previous(snapshot, run, opened):
             continue
         if active >= size:
-            turns.wait_for(resource, active)
+            fair_share.wait_for(resource, active)
             return
-        if turns.keep(resource, size, active) is not None:
+        if fair_share.keep(resource, size, active) is not None:
             return
-        turns.take(resource)
+        fair_share.take(resource)
         opened.add(run.id)
         active += 1
         own_room -= 1

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Set
 from tailrace.model.keys import UNMAPPED, index_suffix
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, JobKind, TaskInstanceState
 from tailrace.planning import releases
-from tailrace.planning.explained import JobFacts, RunFacts, WantedBy
+from tailrace.planning.explain_facts import JobFacts, RunFacts, WantedBy
 from tailrace.planning.messages import Message
 from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Plan
 from tailrace.planning.reasons import OfPool

@@ -102,7 +102,7 @@ class PreviousRun(Struct, frozen=True):
     to_clear: frozenset[str] = frozenset()  # tasks stored to be cleared when it is activated: their states are old
 
 
-class StrayTry(Struct, frozen=True):
+class OrphanTry(Struct, frozen=True):
     """A stopping try of a run that is not running (cancelled, marked, or cleared since), in any DAG.
 
     It keeps its slot like any other, and no run's driver looks at it: whoever plans settles it once it is lost.
@@ -174,7 +174,7 @@ class Snapshot(Struct, frozen=True):
     contended: bool = False  # there are other lanes: this one says what it waits for
     contenders: tuple[Contender, ...] = ()  # every lane that waits for something, this one too
     backfill_weight: float = 1.0  # of all backfills together, beside live runs
-    strays: tuple[StrayTry, ...] = ()
+    orphans: tuple[OrphanTry, ...] = ()
     lost: frozenset[int] = frozenset()  # task-instance rows whose local holder was found dead, group killed
 
     def previous_runs(self, run: int) -> Mapping[str, PreviousRun]:

@@ -14,7 +14,7 @@ from tailrace.jobs.backfill import BackfillEnd, backfill_loop
 from tailrace.metastore.store import Metastore
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import JobKind
-from tailrace.planning.explained import JobTrouble
+from tailrace.planning.explain_facts import JobTrouble
 from tailrace.runtime.driver import JobDriver, Throttled, drive_job, intervals_of
 from tailrace.runtime.executors import start_executor
 from tailrace.runtime.listeners import Listener, Progress, watching_interrupts

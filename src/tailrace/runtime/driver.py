@@ -39,7 +39,7 @@ from tailrace.jobs.lane_step import LoopIntervals
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobState
-from tailrace.planning.explained import JobTrouble
+from tailrace.planning.explain_facts import JobTrouble
 from tailrace.planning.snapshot import Snapshot
 from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.settings import Settings

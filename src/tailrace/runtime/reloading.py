@@ -20,7 +20,7 @@ from tailrace.execution.executor import ForkingExecutor
 from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.model.plain_text import on_one_line
-from tailrace.planning.explained import JobTrouble
+from tailrace.planning.explain_facts import JobTrouble
 
 #: Seconds between two looks at the files.
 LOOK_EVERY = 1.0

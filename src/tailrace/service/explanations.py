@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from tailrace.errors import CommandError
 from tailrace.model.suggestions import did_you_mean
-from tailrace.planning.explained import JobFacts, TryFacts, WantedBy
-from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
+from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation, explain_run
+from tailrace.planning.explain_facts import JobFacts, TryFacts, WantedBy
 from tailrace.planning.messages import Refused, Typed
 from tailrace.planning.refusals import NoSuchMapIndex
 from tailrace.planning.selecting import indexes_text

@@ -27,7 +27,7 @@ def _no_doubt(work: Workspace, part: Expansion, run: LockedRun) -> str | None:
     return "it cannot be expanded"
 
 
-expanded_twice = Replaced(expanding, "_doubt", _no_doubt)
+expanded_twice = Replaced(expanding, "_find_conflict", _no_doubt)
 """A mapped task is expanded whoever has expanded it before, and whatever has become of what it is expanded over."""
 
 

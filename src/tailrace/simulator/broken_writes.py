@@ -234,7 +234,7 @@ def _no_conflict(work: Workspace, run: LockedRun | None, verdict: RunVerdict) ->
     return "the run is not running" if run is None or run.state != "running" else None
 
 
-verdict_unchecked = Replaced(verdicts, "_doubt", _no_conflict)
+verdict_unchecked = Replaced(verdicts, "_find_conflict", _no_conflict)
 """A verdict is written as it was drawn, whatever has become of its evidence."""
 
 _as_expected = applying._as_expected

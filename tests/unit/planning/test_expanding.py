@@ -12,7 +12,7 @@ from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import MOST_INSTANCES, DagSpec, XComRef
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
-from tailrace.planning.expanding import is_expanded, told_anew
+from tailrace.planning.expanding import expanded_again, is_expanded
 from tailrace.planning.plan import Dependency, Expansion, Plan
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunView, StoredLength, TaskInstanceView
@@ -140,9 +140,9 @@ def test_a_number_stands_while_something_of_it_has_begun(drawn: list[tuple[State
 
 def test_cleared_alone_an_index_takes_nothing_else_back() -> None:
     view = instances(M, "success", "none")
-    assert list(told_anew(M, view.task_instances, {10: "m"}, ())) == []
-    assert [each.id for each in told_anew(M, view.task_instances, {10: "m"}, ("m",))] == [11]
-    assert [each.id for each in told_anew(M, view.task_instances, {1: "a", 10: "m"}, ())] == [11]
+    assert list(expanded_again(M, view.task_instances, {10: "m"}, ())) == []
+    assert [each.id for each in expanded_again(M, view.task_instances, {10: "m"}, ("m",))] == [11]
+    assert [each.id for each in expanded_again(M, view.task_instances, {1: "a", 10: "m"}, ())] == [11]
 
 
 @given(st.sets(st.integers(UNMAPPED, 50)))

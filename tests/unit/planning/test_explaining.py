@@ -11,8 +11,8 @@ from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import BranchKind, DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
-from tailrace.planning.explained import JobFacts, JobTrouble, RunFacts, TaskInstanceFacts, WantedBy
-from tailrace.planning.explaining import RunExplanation, TaskInstanceExplanation, explain_run
+from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation, explain_run
+from tailrace.planning.explain_facts import JobFacts, JobTrouble, RunFacts, TaskInstanceFacts, WantedBy
 from tailrace.planning.releasing import seconds_text
 from tailrace.planning.snapshot import Holder, PoolView, PreviousRun, RunOptions, RunView
 from tests.unit.planning.builders import NOW, dag, run, snapshot, task_instances

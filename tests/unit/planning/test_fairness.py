@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState
 from tailrace.planning.fairness import PATIENCE, no_waits
-from tailrace.planning.plan import Plan, Verdict, Wait, WaitChanges
+from tailrace.planning.plan import CapacityWait, Plan, Verdict, WaitChanges
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import BackfillView, Contender, PoolView, Snapshot
 from tests.unit.planning.builders import NOW, dag, run, snapshot, task_instances
@@ -56,7 +56,7 @@ def test_what_a_step_takes_itself_is_no_reason_to_wait() -> None:
 
 def test_a_lane_that_others_leave_no_room_says_that_it_waits() -> None:
     decided = plan(scene(4, 4))
-    assert decided.waits == WaitChanges(begun=(Wait(POOL, 0.0),))
+    assert decided.waits == WaitChanges(begun=(CapacityWait(POOL, 0.0),))
     assert decided.waiting
     assert reasons(decided) == {"Pool Slots Available"}
 
@@ -104,7 +104,7 @@ def test_room_is_not_handed_over_before_the_patience_has_passed() -> None:
 def test_a_turn_taken_is_recorded() -> None:
     mine = Contender(1, 1, POOL, LONG_AGO, taken=1.0)
     decided = plan(scene(1, 0, mine, other(taken=2.0)))
-    assert decided.waits == WaitChanges(renewed=(Wait(POOL, 3.0),)), "one slot at a weight of one half"
+    assert decided.waits == WaitChanges(renewed=(CapacityWait(POOL, 3.0),)), "one slot at a weight of one half"
 
 
 def test_what_is_no_longer_waited_for_ends() -> None:
@@ -115,7 +115,7 @@ def test_what_is_no_longer_waited_for_ends() -> None:
 
 def test_who_comes_new_starts_with_what_the_least_served_has() -> None:
     decided = plan(scene(1, 0, other(taken=7.0), other(job=3, taken=9.0)))
-    assert decided.waits == WaitChanges(begun=(Wait(POOL, 7.0),))
+    assert decided.waits == WaitChanges(begun=(CapacityWait(POOL, 7.0),))
 
 
 def test_live_runs_and_all_backfills_together_weigh_the_same() -> None:
@@ -141,7 +141,7 @@ def test_active_tasks_of_the_dag_are_shared_as_well() -> None:
     decided = plan(scene(128, 0, other(resource="tasks:dag"), spec=spec))
     assert (queued(decided), reasons(decided)) == (3, {"Fair Share"})
     decided = plan(replace(scene(128, 6, spec=spec), dag_active_tasks=6))
-    assert decided.waits == WaitChanges(begun=(Wait("tasks:dag", 0.0),))
+    assert decided.waits == WaitChanges(begun=(CapacityWait("tasks:dag", 0.0),))
 
 
 def test_a_place_is_not_kept_while_something_else_is_lacking() -> None:
@@ -149,7 +149,7 @@ def test_a_place_is_not_kept_while_something_else_is_lacking() -> None:
     spec = replace(WIDE, max_active_tasks=6)
     waiting = Contender(1, 1, "tasks:dag", LONG_AGO)
     decided = plan(replace(scene(4, 4, waiting, spec=spec), dag_active_tasks=4))
-    assert decided.waits == WaitChanges(begun=(Wait(POOL, 0.0),), ended=("tasks:dag",))
+    assert decided.waits == WaitChanges(begun=(CapacityWait(POOL, 0.0),), ended=("tasks:dag",))
 
 
 def _candidates(running: int, active: int, *contenders: Contender, **more: Any) -> Snapshot:
@@ -168,7 +168,7 @@ def test_active_runs_are_shared_as_well() -> None:
     assert len(plan(_candidates(3, 3, waiting)).activations) == 0, "the last run slot is the other's"
     assert len(plan(_candidates(1, 3, replace(waiting, occupied=2))).activations) == 1
     full = plan(_candidates(1, 4))
-    assert full.waits == WaitChanges(begun=(Wait("runs:dag", 0.0),))
+    assert full.waits == WaitChanges(begun=(CapacityWait("runs:dag", 0.0),))
 
 
 def test_a_backfill_never_keeps_the_last_run_slot_from_live_runs_nor_the_reverse() -> None:

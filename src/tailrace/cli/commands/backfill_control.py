@@ -9,7 +9,7 @@ import click
 from tailrace.cli.change_options import ChangeOptions, change, change_options
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import BACKFILL_ID, output_option
-from tailrace.service import commanding
+from tailrace.service import changes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,9 +42,9 @@ def cancel(backfill_id: int, dry_run: bool, yes: bool, output: str) -> int:
 
     Its job ends with exit code 5. The same command typed again is a new backfill, which does what was left.
     """
-    return change(partial(commanding.cancel, backfill_id=backfill_id), ChangeOptions(dry_run, yes, output))
+    return change(partial(changes.cancel, backfill_id=backfill_id), ChangeOptions(dry_run, yes, output))
 
 
 def _pause(backfill_id: int, output: str, *, paused: bool) -> int:
-    command = partial(commanding.pause, backfill_id=backfill_id, paused=paused)
+    command = partial(changes.pause, backfill_id=backfill_id, paused=paused)
     return change(command, ChangeOptions(False, True, output), confirms=False)

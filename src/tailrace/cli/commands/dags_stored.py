@@ -7,7 +7,7 @@ from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, note_empty, optional_dag_argument, output_option, stores_with
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import STATS_COLUMNS, stats_row
-from tailrace.service import commanding, views
+from tailrace.service import changes, views
 
 
 @click.command(cls=Command)
@@ -42,5 +42,5 @@ def stats(dag_id: str | None, output: str) -> None:
 
 def _set(dag_id: str, *, paused: bool) -> None:
     with stores_with() as stores:
-        commanding.pause_dag(stores, dag_id, current_console().notice, paused=paused)
+        changes.pause_dag(stores, dag_id, current_console().notice, paused=paused)
     current_console().note(f"{dag_id} is {'paused' if paused else 'not paused'}")

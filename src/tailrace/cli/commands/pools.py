@@ -8,7 +8,7 @@ from tailrace.cli.options import WholeNumber, output_option, stores_with
 from tailrace.cli.remedies import text_of
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
-from tailrace.service import commanding, views
+from tailrace.service import changes, views
 
 _HERE = "tailrace.cli.commands.pools"
 
@@ -61,7 +61,7 @@ def set_(name: str, slots: int, description: str | None) -> None:
     if not name:
         raise CommandError("a pool needs a name: `tailrace pools set NAME SLOTS`")
     with stores_with() as stores:
-        plan = commanding.set_pool(stores, name, slots, description)
+        plan = changes.set_pool(stores, name, slots, description)
     console = current_console()
     console.note(f"pool {name} has {plural(slots, 'slot')}")
     for notice in plan.notices:
@@ -73,5 +73,5 @@ def set_(name: str, slots: int, description: str | None) -> None:
 def delete(name: str) -> None:
     """Delete pool NAME. Refused while anything unfinished uses it."""
     with stores_with() as stores:
-        commanding.delete_pool(stores, name)
+        changes.delete_pool(stores, name)
     current_console().note(f"pool {name} is deleted")

@@ -9,7 +9,7 @@ from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument
 from tailrace.model.states import DagRunState
 from tailrace.planning.clearing import ClearRequest
-from tailrace.service import commanding
+from tailrace.service import changes
 from tailrace.service.scopes import RunsNamed
 
 
@@ -35,7 +35,7 @@ def clear(
     then on is said. A judged backfill stays judged.
     """
     named, request = RunsNamed(dag_id, runs, start, end), ClearRequest(only_failed=only_failed)
-    return change(partial(commanding.clear, named=named, request=request), ChangeOptions(dry_run, yes, output))
+    return change(partial(changes.clear, named=named, request=request), ChangeOptions(dry_run, yes, output))
 
 
 @click.command(cls=Command)
@@ -61,5 +61,5 @@ def mark(
 ) -> int:
     """Give these runs a verdict without running anything. RUN is a run id or a logical date. What runs is stopped."""
     named = RunsNamed(dag_id, runs, start, end)
-    command = partial(commanding.mark_runs, named=named, state=DagRunState(state))
+    command = partial(changes.mark_runs, named=named, state=DagRunState(state))
     return change(command, ChangeOptions(dry_run, yes, output))

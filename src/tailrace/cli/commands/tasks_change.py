@@ -10,7 +10,7 @@ from tailrace.cli.options import dag_argument, map_index_option
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.clearing import ClearRequest
 from tailrace.planning.marking import MarkRequest
-from tailrace.service import commanding
+from tailrace.service import changes
 from tailrace.service.scopes import RunsNamed
 
 
@@ -50,7 +50,7 @@ def clear(
         (task_id,), map_index=map_index, upstream=upstream, downstream=downstream, only_failed=only_failed
     )
     named = RunsNamed(dag_id, runs, start, end)
-    return change(partial(commanding.clear, named=named, request=request), ChangeOptions(dry_run, yes, output))
+    return change(partial(changes.clear, named=named, request=request), ChangeOptions(dry_run, yes, output))
 
 
 @click.command(cls=Command)
@@ -84,4 +84,4 @@ def mark(
     outcome = TaskInstanceState(state)
     request = MarkRequest(outcome, (task_id,), map_index=map_index, upstream=upstream, downstream=downstream)
     named = RunsNamed(dag_id, runs, start, end)
-    return change(partial(commanding.mark_tasks, named=named, request=request), ChangeOptions(dry_run, yes, output))
+    return change(partial(changes.mark_tasks, named=named, request=request), ChangeOptions(dry_run, yes, output))

@@ -113,16 +113,16 @@ def clean_some(tx: Transaction, cleaning: Cleaning, write_id: str) -> dict[str, 
     The DAG's guard is locked, so nobody wants, reopens or clears a run of it meanwhile.
     """
     author = Author(tx.moment.wall, write_id, Actor.PERSON)
-    words = f"what ended before {cleaning.before.isoformat()}"
+    text = f"what ended before {cleaning.before.isoformat()}"
     # Before anything is removed: SQLite would give the id of the newest row again, and whoever has seen that one would
     # find another (see ``witness``).
-    insert_history(tx, [cleaned_row(author, cleaning.dag_id or "", words, {})])
+    insert_history(tx, [cleaned_row(author, cleaning.dag_id or "", text, {})])
     removed = _backfills(tx, cleaning) or _runs(tx, cleaning) or _records(tx, cleaning)
-    said = history.c.write_id == write_id
+    texts = history.c.write_id == write_id
     if removed:
-        tx.change(update(history).where(said).values(evidence=to_json(removed)))
+        tx.change(update(history).where(texts).values(evidence=to_json(removed)))
     else:
-        tx.change(delete(history).where(said))
+        tx.change(delete(history).where(texts))
     record(tx, write_id, removed)
     return removed
 

@@ -100,9 +100,9 @@ def carry_out(tx: Transaction, plan: CommandPlan, author: Author) -> None:
     """Write the plan, with its history, as a part of this transaction. Raises StaleFacts."""
     work = _Commanding(tx, plan, replace(author, structure=plan.structure or None))
     _lock(work)
-    doubt = _doubt(work)
-    if doubt is not None:
-        raise StaleFacts(doubt)
+    conflict = _find_conflict(work)
+    if conflict is not None:
+        raise StaleFacts(conflict)
     if plan.runs or plan.created:
         renew_dag(tx, plan.dag_id)
     _step_task_instances(work)
@@ -136,13 +136,13 @@ def _expect_backfill(plan: CommandPlan, row: Any) -> None:
         raise StaleFacts(f"backfill {row.id}: {expected}, found {row.state} version {row.version}")
 
 
-def _doubt(work: _Commanding) -> str | None:
+def _find_conflict(work: _Commanding) -> str | None:
     """The first fact that is no longer as the command was decided from, or None."""
     plan = work.plan
     for change in plan.runs:
-        doubt = _doubt_run(work, change)
-        if doubt is not None:
-            return f"{plan.dag_id} / {change.run_id}: {doubt}"
+        conflict = _run_conflict(work, change)
+        if conflict is not None:
+            return f"{plan.dag_id} / {change.run_id}: {conflict}"
     for step in plan.task_instances:
         found = work.task_instances.get(step.id)
         expected = step.before, step.try_number, step.key.map_index
@@ -163,7 +163,7 @@ def _doubt(work: _Commanding) -> str | None:
     return None
 
 
-def _doubt_run(work: _Commanding, change: RunChange) -> str | None:
+def _run_conflict(work: _Commanding, change: RunChange) -> str | None:
     found = work.runs.get(change.id)
     if found is None:
         return "the run is gone"

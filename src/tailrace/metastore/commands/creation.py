@@ -10,9 +10,9 @@ from msgspec.structs import asdict
 from sqlalchemy import bindparam, insert, or_, select, update
 
 from tailrace.errors import InternalError
-from tailrace.metastore.commands.draft import Creating, Found
+from tailrace.metastore.commands.creating import Creating, FoundRun
 from tailrace.metastore.commands.facts import open_backfill
-from tailrace.metastore.commands.intentions import requeue_runs
+from tailrace.metastore.commands.requeued_runs import requeue_runs
 from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import backfill, backfill_run, dag, dag_run
 from tailrace.metastore.db.transaction import Transaction, in_batches
@@ -83,9 +83,9 @@ def write_backfill(
         raise InternalError(f"a refused backfill reached the metastore: {creation.refusals[0]}")
     lock_dag_row(tx, dag_spec.dag_id)
     work = Creating(tx, dag_spec, creation, Author(tx.moment.wall, write_id, Actor.PERSON))
-    doubt = _doubt(work)
-    if doubt is not None:
-        raise StaleFacts(doubt)
+    conflict = _find_conflict(work)
+    if conflict is not None:
+        raise StaleFacts(conflict)
     structure = structures.row_of(tx, dag_spec)
     renew_dag(tx, dag_spec.dag_id, structure)
     backfill_id = _continue(work, command, structure) or insert_backfill(
@@ -117,7 +117,7 @@ def lock_dag_row(tx: Transaction, dag_id: str, structure: int = 0, *, paused: bo
     )
 
 
-def _doubt(work: Creating) -> str | None:
+def _find_conflict(work: Creating) -> str | None:
     """The first fact that is no longer as the creation was decided from, or None."""
     tx, creation = work.tx, work.creation
     if not work.request.new:
@@ -129,15 +129,15 @@ def _doubt(work: Creating) -> str | None:
         work.wanted = dict(map(tuple, tx.rows(_WANTED, {"backfill_id": creation.continues})))
     for batch in in_batches([date.interval.start for date in creation.dates]):
         for row in tx.rows(_EXISTING, {"dag_id": work.dag.dag_id, "dates": batch}):
-            work.found[row.logical_date] = Found(*row)
+            work.found[row.logical_date] = FoundRun(*row)
     for date in creation.dates:
-        doubt = None if work.settled(date) else _doubt_date(date, work.found.get(date.interval.start))
-        if doubt is not None:
-            return f"{work.dag.dag_id} / {date.run_id}: {doubt}"
+        conflict = None if work.settled(date) else _date_conflict(date, work.found.get(date.interval.start))
+        if conflict is not None:
+            return f"{work.dag.dag_id} / {date.run_id}: {conflict}"
     return None
 
 
-def _doubt_date(date: DatePlan, found: Found | None) -> str | None:
+def _date_conflict(date: DatePlan, found: FoundRun | None) -> str | None:
     if date.existing_id is None or found is None:
         if date.existing_id is None and found is None:
             return None
@@ -181,7 +181,7 @@ def _insert_runs(work: Creating, backfill_id: int) -> None:
     created = insert_runs(work.tx, work.author, runs, work.history)
     for date in new:
         start = date.interval.start
-        work.found[start] = Found(created[start], date.run_id, start, DagRunState.QUEUED, 1, None)
+        work.found[start] = FoundRun(created[start], date.run_id, start, DagRunState.QUEUED, 1, None)
 
 
 def _new_run(work: Creating, date: DatePlan, backfill_id: int) -> NewRun:

@@ -13,9 +13,9 @@ from sqlalchemy import and_, bindparam, case, exists, func, literal_column, or_,
 from tailrace.metastore.commands.creation import lock_dag_row
 from tailrace.metastore.db.tables import OPEN_BACKFILL_SQL, OPEN_RUN_SQL, backfill, dag, dag_run, job
 from tailrace.metastore.db.transaction import Transaction, in_batches
+from tailrace.metastore.plans.capacity_waits import end_waits
 from tailrace.metastore.plans.guards import renew_dag
 from tailrace.metastore.plans.rows import job_alive
-from tailrace.metastore.plans.waits import end_waits
 from tailrace.metastore.writes.records import Author, insert_history, record
 from tailrace.metastore.writes.runs import NewRun, insert_runs
 from tailrace.metastore.writes.structures import Structures

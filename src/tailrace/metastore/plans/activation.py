@@ -20,7 +20,7 @@ from tailrace.model.spec import TaskSpec
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.commands import NewTaskInstance
-from tailrace.planning.expanding import told_anew
+from tailrace.planning.expanding import expanded_again
 from tailrace.planning.snapshot import TaskInstanceView
 
 _REMOVED = TaskInstanceState.REMOVED
@@ -108,16 +108,16 @@ def requeue_running(work: Workspace) -> None:
 
 def adopt_tasks(work: Workspace) -> None:
     """Create the task instances an active run lacks, because its DAG has more tasks now."""
-    lacking: list[tuple[LockedRun, Iterable[TaskSpec]]] = []
+    missing: list[tuple[LockedRun, Iterable[TaskSpec]]] = []
     for adoption in work.plan.adoptions:
         run = work.runs.get(adoption.id)
         if run is None or run.state != DagRunState.RUNNING:
             found = "nothing" if run is None else run.state
             _refuse(work, StaleKind.ADOPTION, adoption.run_id, f"expected running, found {found}")
             continue
-        lacking.append((run, [work.plan.dag.by_id[task_id] for task_id in adoption.task_ids]))
+        missing.append((run, [work.plan.dag.by_id[task_id] for task_id in adoption.task_ids]))
         work.adopted.append(run.id)
-    _create(work, lacking)
+    _create(work, missing)
 
 
 def take_over_runs(work: Workspace) -> None:
@@ -169,7 +169,7 @@ def _clear(work: Workspace, runs: Iterable[LockedRun]) -> None:
         ]
         cleared = {columns["id"]: columns["task_id"] for columns in again}
         views = [_view(columns) for columns in rows]
-        anew = {view.id for view in told_anew(work.plan.dag, views, cleared, wanted)}
+        anew = {view.id for view in expanded_again(work.plan.dag, views, cleared, wanted)}
         again += (columns for columns in rows if columns["id"] in anew)
         changes += (_cleared(work, run, columns) for columns in again)
         for columns in again:
@@ -205,10 +205,10 @@ def _cleared(work: Workspace, run: LockedRun, columns: Mapping[str, Any]) -> Sta
     )
 
 
-def _create(work: Workspace, lacking: Iterable[tuple[LockedRun, Iterable[TaskSpec]]]) -> None:
+def _create(work: Workspace, missing: Iterable[tuple[LockedRun, Iterable[TaskSpec]]]) -> None:
     """Create the task instances that do not exist yet, in topological order, so that rows follow it."""
     new: list[NewTaskInstance] = []
-    for run, tasks in lacking:
+    for run, tasks in missing:
         existing = {columns["task_id"] for columns in work.of_run(run.id)}
         new += (_new(run, task) for task in tasks if task.task_id not in existing)
     insert_task_instances(work.tx, work.author, new, work.history)

@@ -15,6 +15,7 @@ from tailrace.effects.results import Applied, Stale
 from tailrace.effects.tries import Submission
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.activation import activate_runs, adopt_tasks, requeue_running, take_over_runs
+from tailrace.metastore.plans.capacity_waits import change_waits
 from tailrace.metastore.plans.expanding import expand_tasks
 from tailrace.metastore.plans.guards import (
     count_occupants,
@@ -26,7 +27,6 @@ from tailrace.metastore.plans.guards import (
 from tailrace.metastore.plans.locking import Workspace, lock_task_instances, read_runs
 from tailrace.metastore.plans.rows import STATES
 from tailrace.metastore.plans.verdicts import judge_backfill, judge_runs, lock_backfill
-from tailrace.metastore.plans.waits import change_waits
 from tailrace.metastore.writes.backfills import start_backfill
 from tailrace.metastore.writes.records import Author, insert_history, record
 from tailrace.metastore.writes.structures import Structures
@@ -178,12 +178,12 @@ def _take_steps(work: Workspace, occupancy: Occupancy | None) -> None:
     lost, so are the run's later steps; they are decided again from what is there.
     """
     changes: list[StateChange] = []
-    shaken: set[int] = set()
+    invalidated: set[int] = set()
     for place, step in enumerate(work.plan.transitions):
-        columns = None if step.run in shaken else _as_expected(work, step)
+        columns = None if step.run in invalidated else _as_expected(work, step)
         if columns is None:
             if step.after in FINISHED:
-                shaken.add(step.run)
+                invalidated.add(step.run)
             work.lost.append(place)
             continue
         if step.takes_slot and occupancy is not None:

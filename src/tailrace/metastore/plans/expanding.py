@@ -27,10 +27,10 @@ def expand_tasks(work: Workspace) -> None:
     expanded: dict[int, LockedRun] = {}
     for part in work.plan.expansions:
         run = work.runs.get(part.run)
-        doubt = "the run is gone" if run is None else _doubt(work, part, run)
-        if run is None or doubt is not None:
+        conflict = "the run is gone" if run is None else _find_conflict(work, part, run)
+        if run is None or conflict is not None:
             about = f"{work.plan.dag.dag_id} / {part.run_id}"
-            work.stale.append(Stale(StaleKind.EXPANSION, about, f"expansion of {part.task_id}", doubt or ""))
+            work.stale.append(Stale(StaleKind.EXPANSION, about, f"expansion of {part.task_id}", conflict or ""))
             continue
         _expand(work, run, part)
         expanded[run.id] = run
@@ -40,7 +40,7 @@ def expand_tasks(work: Workspace) -> None:
         work.expanded.append(run.id)
 
 
-def _doubt(work: Workspace, part: Expansion, run: LockedRun) -> str | None:
+def _find_conflict(work: Workspace, part: Expansion, run: LockedRun) -> str | None:
     """The first fact that is no longer as the expansion was decided from, or None."""
     if run.state != DagRunState.RUNNING or run.version != part.version:
         return f"expected running version {part.version}, found {run.state} version {run.version}"

@@ -16,6 +16,7 @@ from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.tables import OCCUPYING_SQL, OPEN_RUN_SQL, backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.tables import dag as dag_table
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.capacity_waits import OTHER_LANES, read_contenders
 from tailrace.metastore.plans.failed_inside import failures_of_backfills
 from tailrace.metastore.plans.guards import RUNNING_SQL, count_occupants, dag_version, limited
 from tailrace.metastore.plans.lengths import with_lengths
@@ -27,14 +28,13 @@ from tailrace.metastore.plans.rows import (
     runs_with_owner,
     task_instance_view,
 )
-from tailrace.metastore.plans.waits import OTHER_LANES, read_contenders
 from tailrace.metastore.plans.wanted import ANY_FAILED, COUNTS_BY_STATE
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.sharing import has_work_to_spare, runs_to_share
-from tailrace.planning.snapshot import BackfillView, PoolView, RunView, Snapshot, StrayTry, TaskInstanceView
+from tailrace.planning.snapshot import BackfillView, OrphanTry, PoolView, RunView, Snapshot, TaskInstanceView
 
 _BY_ID = itemgetter(1)
 
@@ -102,7 +102,7 @@ _TASK_INSTANCES = select(*TASK_INSTANCE_COLUMNS).where(
     task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True))
 )
 
-_STRAYS = (
+_ORPHANS = (
     select(dag_run.c.dag_id, dag_run.c.run_id, *TASK_INSTANCE_COLUMNS)
     .join_from(task_instance, dag_run, dag_run.c.id == task_instance.c.dag_run_id)
     .where(
@@ -162,7 +162,7 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         schedule_paused=paused,
         contended=contended,
         contenders=read_contenders(tx, job_id, dag.dag_id, now) if contended else (),
-        strays=_strays(tx, now) if occupancy.stopping else (),
+        orphans=_orphans(tx, now) if occupancy.stopping else (),
     )
 
 
@@ -193,11 +193,11 @@ def _useful(dag: DagSpec, window: int, running: int) -> int:
     return max(1, min(window, useful, MOST_CANDIDATES))
 
 
-def _strays(tx: Transaction, now: TransactionTime) -> tuple[StrayTry, ...]:
+def _orphans(tx: Transaction, now: TransactionTime) -> tuple[OrphanTry, ...]:
     found = []
-    for dag_id, run_id, *columns in tx.rows(_STRAYS):
+    for dag_id, run_id, *columns in tx.rows(_ORPHANS):
         ti = task_instance_view(columns, now)
-        found.append(StrayTry(columns[0], TaskInstanceKey(dag_id, run_id, ti.task_id, ti.map_index), ti))
+        found.append(OrphanTry(columns[0], TaskInstanceKey(dag_id, run_id, ti.task_id, ti.map_index), ti))
     return tuple(found)
 
 

@@ -51,9 +51,9 @@ def judge_runs(work: Workspace) -> None:
     """Close the runs whose evidence still holds; the others are stale."""
     for place, verdict in enumerate(work.plan.run_verdicts):
         run = work.runs.get(verdict.id)
-        doubt = _doubt(work, run, verdict)
-        if run is None or doubt is not None:
-            kind, found = doubt or (StaleKind.VERDICT_RUN, "the run is gone")
+        conflict = _find_conflict(work, run, verdict)
+        if run is None or conflict is not None:
+            kind, found = conflict or (StaleKind.VERDICT_RUN, "the run is gone")
             name = f"{work.plan.dag.dag_id} / {verdict.run_id}"
             work.stale.append(Stale(kind, name, f"verdict {verdict.state}", found))
             continue
@@ -61,7 +61,7 @@ def judge_runs(work: Workspace) -> None:
         work.judged.append(place)
 
 
-def _doubt(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> tuple[StaleKind, str] | None:
+def _find_conflict(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> tuple[StaleKind, str] | None:
     """The first fact that is no longer as the verdict assumes, or None."""
     if run is None:
         return StaleKind.VERDICT_RUN, "the run is gone"
@@ -131,21 +131,21 @@ def judge_backfill(work: Workspace) -> None:
     if verdict is None:
         return
     row = work.tx.row(_LOCK_BACKFILL, {"backfill_id": verdict.id})
-    doubt: str | None
+    conflict: str | None
     still_open = None
     if row is None:
-        doubt = "the backfill is gone"
+        conflict = "the backfill is gone"
     elif row.version != verdict.version:
-        doubt = f"expected version {verdict.version}, found {row.version}"
+        conflict = f"expected version {verdict.version}, found {row.version}"
     elif not backfill_may(BackfillState(row.state), verdict.state, Actor.PLANNER, Cause.JUDGED):
-        doubt = f"found it {row.state}"
+        conflict = f"found it {row.state}"
     else:
         stops = bool(row.stop_on_failure) and verdict.leaves_open and verdict.state is not BackfillState.SUCCESS
-        still_open = _open_doubt(work, verdict.id, stops)
-        doubt = still_open or _closed_doubt(work, verdict)
-    if doubt is not None:
+        still_open = _open_conflict(work, verdict.id, stops)
+        conflict = still_open or _closed_conflict(work, verdict)
+    if conflict is not None:
         kind = StaleKind.BACKFILL_OPEN if still_open else StaleKind.BACKFILL
-        work.stale.append(Stale(kind, f"backfill {verdict.id}", f"verdict {verdict.state}", doubt))
+        work.stale.append(Stale(kind, f"backfill {verdict.id}", f"verdict {verdict.state}", conflict))
         return
     ends = (BackfillState(row.state), verdict.state, verdict.reason)
     close_backfill(work.tx, work.author, row.dag_id, verdict.id, *ends, work.history)
@@ -154,7 +154,7 @@ def judge_backfill(work: Workspace) -> None:
         renew_dag(work.tx, row.dag_id)
 
 
-def _open_doubt(work: Workspace, backfill_id: int, stops: bool) -> str | None:
+def _open_conflict(work: Workspace, backfill_id: int, stops: bool) -> str | None:
     """Why it may not be closed yet. One that stops on failure leaves queued runs undone, never a running one."""
     tx = work.tx
     if tx.row(_ANY_WANTED, {"backfill_id": backfill_id, "states": _OPEN}) is None:
@@ -165,7 +165,7 @@ def _open_doubt(work: Workspace, backfill_id: int, stops: bool) -> str | None:
     return None if running is None else "a wanted run is still running"
 
 
-def _closed_doubt(work: Workspace, verdict: BackfillVerdict) -> str | None:
+def _closed_conflict(work: Workspace, verdict: BackfillVerdict) -> str | None:
     """Where queued runs may stay undone, a closed one may have been opened and have ended otherwise meanwhile."""
     counts = work.tx.rows(COUNTS_BY_STATE, {"backfill_id": verdict.id})
     found = {DagRunState(state): count for state, count in counts if DagRunState(state) in CLOSED}

@@ -240,9 +240,9 @@ def _refuse_late(tx: Transaction, author: Author, claim: Claim, found: Any, chan
         record(tx, author.write_id, refused)
         return refused
     other = found.try_number != claim.key.try_number
-    words = f"{claim.key}: {expected}, found {found.state} try {found.try_number} with token {found.token}"
-    refused = _refusal(RefusalReason.OTHER_TRY if other else RefusalReason.STALE_TOKEN, words)
-    late = replace(change, before=STATES[found.state], reason=words, evidence=None)
+    reason = f"{claim.key}: {expected}, found {found.state} try {found.try_number} with token {found.token}"
+    refused = _refusal(RefusalReason.OTHER_TRY if other else RefusalReason.STALE_TOKEN, reason)
+    late = replace(change, before=STATES[found.state], reason=reason, evidence=None)
     insert_history(tx, [refused_row(author, late)])
     record(tx, author.write_id, refused)
     return refused

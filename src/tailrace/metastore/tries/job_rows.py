@@ -10,12 +10,12 @@ from sqlalchemy import bindparam, insert, select, text, update
 from tailrace.metastore.db.columns import from_json, to_json
 from tailrace.metastore.db.tables import job
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.capacity_waits import end_waits
 from tailrace.metastore.plans.rows import job_alive
-from tailrace.metastore.plans.waits import end_waits
 from tailrace.metastore.writes.records import record
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobKind, JobState
-from tailrace.planning.explained import JobTrouble
+from tailrace.planning.explain_facts import JobTrouble
 
 _START = insert(job).returning(job.c.id)
 _HEARTBEAT = (

@@ -11,7 +11,7 @@ from tailrace.planning.backfills import BackfillCreation, BackfillRequest, DateP
 
 
 @dataclass(slots=True)
-class Found:
+class FoundRun:
     """A run of the range as it stands under lock."""
 
     id: int
@@ -30,7 +30,7 @@ class Creating:
     dag: DagSpec
     creation: BackfillCreation
     author: Author
-    found: dict[datetime, Found] = field(default_factory=dict)
+    found: dict[datetime, FoundRun] = field(default_factory=dict)
     wanted: dict[int, datetime] = field(default_factory=dict)  # what the continued backfill wants already, by row
     history: list[dict[str, Any]] = field(default_factory=list)
 

@@ -15,7 +15,7 @@ from tailrace.metastore.plans.locking import Workspace
 from tailrace.metastore.plans.rows import job_alive
 from tailrace.model.states import DagRunState, JobKind, JobState
 from tailrace.planning.fairness import pool_resource, runs_resource, tasks_resource
-from tailrace.planning.plan import Plan, Wait
+from tailrace.planning.plan import CapacityWait, Plan
 from tailrace.planning.snapshot import Contender
 
 #: Whether there is any lane but this one: another job, or a scheduler, which has several. Part of another statement.
@@ -108,7 +108,7 @@ def change_waits(work: Workspace) -> None:
         work.tx.change_many(_RENEW, renewed)
 
 
-def _begun(work: Workspace, plan: Plan, wait: Wait) -> dict[str, object]:
+def _begun(work: Workspace, plan: Plan, wait: CapacityWait) -> dict[str, object]:
     return {
         "job_id": plan.job_id,
         "backfill_id": plan.lane,

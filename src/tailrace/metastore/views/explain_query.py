@@ -36,7 +36,7 @@ from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, JobKind, JobState
 from tailrace.model.transitions import Cause
-from tailrace.planning.explained import JobFacts, RunFacts, TaskInstanceFacts, TryFacts, WantedBy
+from tailrace.planning.explain_facts import JobFacts, RunFacts, TaskInstanceFacts, TryFacts, WantedBy
 from tailrace.planning.snapshot import RunView, Snapshot
 
 _RUN = (

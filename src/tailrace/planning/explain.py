@@ -12,7 +12,7 @@ from msgspec import Struct
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
-from tailrace.planning.explained import RunFacts, TaskInstanceFacts
+from tailrace.planning.explain_facts import RunFacts, TaskInstanceFacts
 from tailrace.planning.messages import Message, Typed, plainly
 from tailrace.planning.plan import Decision, DependencyStatus, Plan, TaskTransition, Verdict
 from tailrace.planning.planner import RESUBMIT_AFTER, plan

@@ -7,7 +7,7 @@ of the backfill that wants it now.
 from msgspec.structs import asdict
 from sqlalchemy import bindparam, select
 
-from tailrace.metastore.commands.draft import Creating
+from tailrace.metastore.commands.creating import Creating
 from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import UNFINISHED_BACKFILL, backfill, backfill_run
 from tailrace.metastore.db.transaction import in_batches
@@ -47,8 +47,10 @@ def requeue_runs(work: Creating, backfill_id: int) -> None:
         work.found[date.interval.start].state = DagRunState.QUEUED
     give_options(work.tx, {work.found[date.interval.start].id: _options(work, date) for date in fresh})
     # The new version makes stale whoever read it before it was said what its conf is, even where that changes nothing.
-    told = [date for date in waiting if date.existing_id in shared and (date.clear or work.request.conf is not None)]
-    give_clear_and_conf(work.tx, {work.found[date.interval.start].id: _options(work, date) for date in told})
+    shared_dates = [
+        date for date in waiting if date.existing_id in shared and (date.clear or work.request.conf is not None)
+    ]
+    give_clear_and_conf(work.tx, {work.found[date.interval.start].id: _options(work, date) for date in shared_dates})
 
 
 def _reopened(work: Creating, date: DatePlan, backfill_id: int) -> RunStep:

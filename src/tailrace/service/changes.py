@@ -49,7 +49,7 @@ class ChangedRun(Struct, frozen=True):
     after: DagRunState
 
 
-class Command(Struct, frozen=True, kw_only=True):
+class ChangeResult(Struct, frozen=True, kw_only=True):
     """What a command changes, or has changed; ``writes`` says whether there is anything to write."""
 
     schema: int = 1
@@ -64,36 +64,36 @@ class Command(Struct, frozen=True, kw_only=True):
     writes: bool
 
 
-def clear(stores: Stores, named: RunsNamed, request: ClearRequest, *, dry_run: bool) -> Command:
+def clear(stores: Stores, named: RunsNamed, request: ClearRequest, *, dry_run: bool) -> ChangeResult:
     """Have these task instances of the runs done again."""
     return _on_runs(stores, named, partial(plan_clear, request=request), dry_run)
 
 
-def mark_tasks(stores: Stores, named: RunsNamed, request: MarkRequest, *, dry_run: bool) -> Command:
+def mark_tasks(stores: Stores, named: RunsNamed, request: MarkRequest, *, dry_run: bool) -> ChangeResult:
     """Give these task instances of the runs an outcome without running them."""
     return _on_runs(stores, named, partial(plan_mark_tasks, request=request), dry_run)
 
 
-def mark_runs(stores: Stores, named: RunsNamed, state: DagRunState, *, dry_run: bool) -> Command:
+def mark_runs(stores: Stores, named: RunsNamed, state: DagRunState, *, dry_run: bool) -> ChangeResult:
     """Give the runs a verdict without running anything."""
     return _on_runs(stores, named, partial(plan_mark_runs, state=state), dry_run)
 
 
-def cancel(stores: Stores, backfill_id: int, *, dry_run: bool) -> Command:
+def cancel(stores: Stores, backfill_id: int, *, dry_run: bool) -> ChangeResult:
     """End the backfill; what only it wants is stopped."""
     return _on_backfill(stores, backfill_id, plan_cancel, dry_run)
 
 
-def pause(stores: Stores, backfill_id: int, *, paused: bool, dry_run: bool = False) -> Command:
+def pause(stores: Stores, backfill_id: int, *, paused: bool, dry_run: bool = False) -> ChangeResult:
     """Let nothing more of the backfill start, or let it go on."""
     return _on_backfill(stores, backfill_id, partial(plan_pause, paused=paused), dry_run)
 
 
-def _on_runs(stores: Stores, named: RunsNamed, planned: _Planned, dry_run: bool) -> Command:
+def _on_runs(stores: Stores, named: RunsNamed, planned: _Planned, dry_run: bool) -> ChangeResult:
     return _command(stores, lambda metastore: scope_of(metastore, named), planned, named.dag_id, dry_run)
 
 
-def _on_backfill(stores: Stores, backfill_id: int, planned: _Planned, dry_run: bool) -> Command:
+def _on_backfill(stores: Stores, backfill_id: int, planned: _Planned, dry_run: bool) -> ChangeResult:
     def scoped(metastore: Metastore) -> CommandScope:
         if metastore.show_backfill(backfill_id) is None:
             raise Refused(no_backfill(backfill_id))
@@ -102,7 +102,7 @@ def _on_backfill(stores: Stores, backfill_id: int, planned: _Planned, dry_run: b
     return _command(stores, scoped, planned, f"backfill {backfill_id}", dry_run)
 
 
-def _command(stores: Stores, scoped: _Scoped, planned: _Planned, about: str, dry_run: bool) -> Command:
+def _command(stores: Stores, scoped: _Scoped, planned: _Planned, about: str, dry_run: bool) -> ChangeResult:
     """Raises CommandError for a command that is refused, EnvironmentBroken when it is stale too often."""
     metastore = stores.reading() if dry_run else stores.existing()
     if metastore is None:
@@ -117,7 +117,7 @@ def _command(stores: Stores, scoped: _Scoped, planned: _Planned, about: str, dry
     raise EnvironmentBroken(_RESTLESS)
 
 
-def _shown(plan: CommandPlan, dry_run: bool, typed: Typed) -> Command:
+def _shown(plan: CommandPlan, dry_run: bool, typed: Typed) -> ChangeResult:
     changed = [
         ChangedTask(key.run_id, key.task_id, key.map_index, step.before, step.after, step.stopping_to)
         for step in plan.task_instances
@@ -129,7 +129,7 @@ def _shown(plan: CommandPlan, dry_run: bool, typed: Typed) -> Command:
         for key in (new.key,)
     ]
     runs = [each for each in plan.runs if each.after is not each.before]
-    return Command(
+    return ChangeResult(
         command=str(plan.kind),
         dag_id=plan.dag_id,
         backfill_id=None if plan.backfill is None else plan.backfill.id,
