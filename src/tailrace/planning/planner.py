@@ -173,9 +173,9 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
     snapshot = draft.snapshot
     for task in snapshot.dag.tasks:
         instances = board.by_task.get(task.task_id, ())
-        may_be_told = task.mapped_over is not None or (instances and instances[-1].map_index != UNMAPPED)
+        may_expand = task.mapped_over is not None or (instances and instances[-1].map_index != UNMAPPED)
         number = None
-        if may_be_told and to_expand(task, instances):
+        if may_expand and to_expand(task, instances):
             number = Expanding(board, task, *_leans_on(draft, board, task))
         for ti in instances:
             if ti.state not in IDLE:
@@ -195,7 +195,7 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
                 board.doomed[ti.id] = found.decision
             elif ti.retry_at is not None and ti.retry_at > snapshot.now:
                 draft.wakes.append(ti.retry_at)
-        draft.expansions += number.told if number is not None else ()
+        draft.expansions += number.expansions if number is not None else ()
     for ti in board.run.task_instances:
         if ti.task_id not in snapshot.dag.by_id and ti.state in IDLE:
             reason = f"task {ti.task_id} is no longer in the DAG"

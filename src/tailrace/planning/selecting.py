@@ -39,20 +39,20 @@ def _without_index(facts: CommandFacts, task_id: str, map_index: int) -> Iterato
     """The first of the runs in which the task has no such instance."""
     for run in facts.runs:
         own = [ti for ti in run.task_instances if ti.task_id == task_id]
-        told = is_expanded(own, mapped=True)
+        expanded = is_expanded(own, mapped=True)
         there = {ti.map_index for ti in own if ti.state is not TaskInstanceState.REMOVED}
-        if map_index not in there or (map_index != UNMAPPED and not told):
-            yield NoSuchMapIndex(facts.dag_id, run.run_id, task_id, map_index, indexes_text(there, told=told))
+        if map_index not in there or (map_index != UNMAPPED and not expanded):
+            yield NoSuchMapIndex(facts.dag_id, run.run_id, task_id, map_index, indexes_text(there, expanded=expanded))
             return
 
 
-def indexes_text(map_indexes: Set[int], *, told: bool = True) -> str:
+def indexes_text(map_indexes: Set[int], *, expanded: bool = True) -> str:
     """The map indexes that a task has in a run, for whoever named another one."""
     if not map_indexes:
         return "no task instances yet"
     if map_indexes == {UNMAPPED}:
         return "one instance only, which is not mapped, or not yet"
-    if not told:
+    if not expanded:
         return "no map indexes until it is expanded anew"
     return f"map index{'' if len(map_indexes) == 1 else 'es'} {spans_of(map_indexes)}"
 
