@@ -60,5 +60,5 @@ class Mapped:
     def reason(self, task_id: str = "m") -> str:
         return str(self.world.row(task_instance, self.id(task_id)).reason)
 
-    def told(self) -> list[dict[str, Any]]:
+    def evidence(self) -> list[dict[str, Any]]:
         return [from_json(row.evidence) for row in self.world.history(cause="expanded")]

@@ -26,8 +26,8 @@ def test_it_begins_with_a_placeholder_and_is_expanded_when_what_it_is_over_has_e
     assert run.indexes() == {0: "none", 1: "none", 2: "none"}
     assert run.id("m", 0) == placeholder
     assert world.row(dag_run, 1).version == version + 1
-    told = {"count": 3, "lengths": [3], "sources": {str(run.id("a")): 1}}
-    assert run.told() == [{**told, "was": UNMAPPED}, told, told]
+    evidence = {"count": 3, "lengths": [3], "sources": {str(run.id("a")): 1}}
+    assert run.evidence() == [{**evidence, "was": UNMAPPED}, evidence, evidence]
     world.sound()
 
 

@@ -70,7 +70,7 @@ def test_a_source_cleared_alone_leaves_what_stands(world: World) -> None:
     world.sound()
 
 
-def test_told_and_not_begun_it_is_told_anew_with_what_it_is_over(world: World) -> None:
+def test_expanded_and_not_begun_it_is_expanded_anew_with_what_it_is_over(world: World) -> None:
     run = Mapped(world)
     run.leaves([1, 2, 3])
     run.step()

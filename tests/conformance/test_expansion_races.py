@@ -29,7 +29,7 @@ def test_of_two_jobs_one_expands_it(world: World, other: Metastore) -> None:
     again = other.apply(plan, world.write_id())
     assert again.expanded == ()
     assert [stale.kind for stale in again.stale] == [StaleKind.EXPANSION]
-    assert len(run.told()) == 2
+    assert len(run.evidence()) == 2
     world.sound()
 
 
@@ -38,7 +38,7 @@ def test_repeated_under_its_id_it_has_landed_once(world: World) -> None:
     run.leaves([1, 2])
     plan, id = run.plan(), world.write_id()
     assert world.store.apply(plan, id) == world.store.apply(plan, id)
-    assert len(run.told()) == 2
+    assert len(run.evidence()) == 2
 
 
 def _cleared(run: Mapped) -> None:
@@ -142,7 +142,7 @@ def _without(*places: str) -> Callable[[AuditRecords], AuditRecords]:
     return change
 
 
-def _told_otherwise(**fields: Any) -> Callable[[AuditRecords], AuditRecords]:
+def _with_evidence(**fields: Any) -> Callable[[AuditRecords], AuditRecords]:
     """Every row of the expansion says something else."""
 
     def one(row: HistoryRecord) -> HistoryRecord:
@@ -174,12 +174,12 @@ def _twice(records: AuditRecords) -> AuditRecords:
     ("change", "found"),
     [
         (_without("m[2]"), "was expanded into 3 instances, it has the indexes 0 to 1"),
-        (_told_otherwise(count=2), "it tells 2 instances, the lengths say 3"),
-        (_told_otherwise(lengths=(2,)), "it tells 3 instances, the lengths say 2"),
-        (_told_otherwise(lengths=(2,), count=2), "index 2 of 2 became none"),
-        (_told_otherwise(lengths=(3, 1)), "the task is mapped over"),
-        (_told_otherwise(sources={}), "it names try None of task instance 1"),
-        (_told_otherwise(sources={1: 2}), "it names try 2 of task instance 1, which was success in try 1"),
+        (_with_evidence(count=2), "it names 2 instances, the lengths say 3"),
+        (_with_evidence(lengths=(2,)), "it names 3 instances, the lengths say 2"),
+        (_with_evidence(lengths=(2,), count=2), "index 2 of 2 became none"),
+        (_with_evidence(lengths=(3, 1)), "the task is mapped over"),
+        (_with_evidence(sources={}), "it names try None of task instance 1"),
+        (_with_evidence(sources={1: 2}), "it names try 2 of task instance 1, which was success in try 1"),
         (_untold, "nothing says from what"),
         (_twice, "expanded although its number stood"),
     ],

@@ -13,7 +13,7 @@ from tailrace.simulator.coverage import REFUSALS, Step, missing, table
 from tailrace.simulator.exploring import SeedHistory, every, explore, one
 from tailrace.simulator.history import History, Judgement
 from tailrace.simulator.holes import holes_scenario
-from tailrace.simulator.mapped import fewer_and_more, told_and_deadlocked
+from tailrace.simulator.mapped import expanded_and_deadlocked, fewer_and_more
 from tailrace.simulator.scenario import linear, random_scenario, reopened_by_another, second_thoughts
 from tailrace.simulator.searching import Search
 
@@ -95,7 +95,11 @@ def suite() -> Suite:
         suite.add(one(random_scenario(seed), Seeded(seed)))
     # In no random world: there, what is cleared ends as before.
     deliberate = [(second_thoughts(decides), 10) for decides in (BranchKind.BRANCH, BranchKind.NOTHING)]
-    deliberate += [(reopened_by_another(), 60), (fewer_and_more(), 20), (told_and_deadlocked(), 60)]  # else too rare
+    deliberate += [
+        (reopened_by_another(), 60),
+        (fewer_and_more(), 20),
+        (expanded_and_deadlocked(), 60),
+    ]  # else too rare
     for scenario, count in deliberate:
         for seed in range(count):
             found = SeedHistory(one(scenario, Seeded(seed)), seed)

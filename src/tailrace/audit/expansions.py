@@ -1,8 +1,8 @@
 """Checks of mapped tasks: each is expanded once, into as many instances as what it is expanded over had items.
 
 Written from what an expansion means, not from the planner: the lengths that a row names multiply to the number it
-tells, its sources had ended in the tries it names, nothing of the task had begun, and when one of its instances is
-queued, or its run is judged, there are exactly those that were told.
+has, its sources had ended in the tries it names, nothing of the task had begun, and when one of its instances is
+queued, or its run is judged, there are exactly as many as were decided.
 """
 
 from collections.abc import Iterator
@@ -74,7 +74,7 @@ def _sources(run: Run, row: HistoryRecord, task: TaskSpec, expanded: Expanded) -
 def _number(row: HistoryRecord, task: TaskSpec, expanded: Expanded) -> Iterator[Violation]:
     """The number follows from the lengths, and what becomes of the instance from the number."""
     over = task.mapped_over or ()
-    literal = [each if isinstance(each, int) else told for each, told in zip(over, expanded.lengths, strict=False)]
+    literal = [each if isinstance(each, int) else length for each, length in zip(over, expanded.lengths, strict=False)]
     if len(over) != len(expanded.lengths) or literal != list(expanded.lengths):
         yield _found("expansion", row, f"it names the lengths {expanded.lengths}, the task is mapped over {over}")
         return
@@ -82,7 +82,7 @@ def _number(row: HistoryRecord, task: TaskSpec, expanded: Expanded) -> Iterator[
     whole = prod(known) if len(known) == len(over) else 0
     count = whole if task.mapped_over is not None and whole <= MOST_INSTANCES else 0
     if expanded.count != count:
-        yield _found("expansion", row, f"it tells {expanded.count} instances, the lengths say {count}")
+        yield _found("expansion", row, f"it names {expanded.count} instances, the lengths say {count}")
         return
     index = place_of(row)[1]
     has_place = 0 <= index < count if count else index == UNMAPPED
@@ -102,21 +102,21 @@ def _ends(task: TaskSpec, known: list[int], whole: int) -> set[TaskInstanceState
     return {TaskInstanceState.SKIPPED, TaskInstanceState.UPSTREAM_FAILED}
 
 
-def check_told(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
-    """An instance is queued only once the number of its task's instances was told, and all of them are there."""
+def check_expanded(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
+    """An instance is queued only once its task is expanded, and all of its instances are there."""
     run, (task_id, index) = replay.run(row), place_of(row)
-    told = run.expansions.get(task_id)
-    if (structure.tasks[task_id].mapped_over is not None or index != UNMAPPED) and told is None:
-        yield _found("expansion", row, "queued, and it was never told how many instances its task has")
-    elif told is not None:
+    last = run.expansions.get(task_id)
+    if (structure.tasks[task_id].mapped_over is not None or index != UNMAPPED) and last is None:
+        yield _found("expansion", row, "queued, and its task was never expanded")
+    elif last is not None:
         mapped = structure.tasks[task_id].mapped_over is not None
         if not any(_stands(each, place, mapped=mapped) for place, each in run.by_index(task_id).items()):
             yield _found("expansion", row, "queued although its task is to be expanded anew")
         yield from _all_there(run, row, task_id)
 
 
-def check_told_all(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
-    """A run that is judged has of each mapped task the instances that were told."""
+def check_complete_at_verdict(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
+    """A run that is judged has as many instances of each mapped task as were decided."""
     if row.cause == Cause.JUDGED and row.after != DagRunState.DEADLOCKED:
         run = replay.run(row)
         for task_id in sorted(run.expansions):

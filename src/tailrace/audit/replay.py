@@ -44,8 +44,8 @@ class Instance:
 
 
 @dataclass(slots=True)
-class Told:
-    """How many instances a mapped task was told to have, and for which of their places the rows have gone by.
+class LastExpansion:
+    """The newest expansion of a mapped task, and the places of whose rows were replayed.
 
     ``open`` while no other row of the task has: the rows of one expansion follow one another.
     """
@@ -69,7 +69,7 @@ class Run:
     blocked: tuple[Blocked, ...] | None = None
     live: bool = False  # a person left it to schedulers
     to_clear: tuple[str, ...] = ()  # what it is to clear when it begins
-    expansions: dict[str, Told] = field(default_factory=dict)  # by mapped task, once it has been expanded
+    expansions: dict[str, LastExpansion] = field(default_factory=dict)  # by mapped task, once it has been expanded
 
     def of_task(self, task_id: str) -> list[Instance]:
         """The task's instances."""
@@ -84,11 +84,11 @@ class Run:
 
     def goes_on(self, row: HistoryRecord) -> bool:
         """Whether this row of an expansion belongs to the same one as the row before it."""
-        told = self.expansions.get(row.task_id or "")
+        last = self.expansions.get(row.task_id or "")
         expanded = None if row.evidence is None else row.evidence.expanded
-        if told is None or expanded is None or not told.open or place_of(row) in told.places:
+        if last is None or expanded is None or not last.open or place_of(row) in last.places:
             return False
-        return replace(told.expanded, was=None) == replace(expanded, was=None)
+        return replace(last.expanded, was=None) == replace(expanded, was=None)
 
     def states(self, task_id: str) -> list[TaskInstanceState]:
         """The states of the task's instances; one without any has none."""
@@ -283,7 +283,7 @@ class Replay:
                 run.expansions[task_id].open = False
             return
         if not run.goes_on(row):
-            run.expansions[task_id] = Told(expanded)
+            run.expansions[task_id] = LastExpansion(expanded)
         run.expansions[task_id].places.add(place_of(row))
 
     def all_instances(self) -> Iterator[tuple[RunKey, Place, Instance]]:

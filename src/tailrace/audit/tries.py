@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tailrace.audit.dependencies import by_branch, by_rule
-from tailrace.audit.expansions import check_expansion, check_told
+from tailrace.audit.expansions import check_expanded, check_expansion
 from tailrace.audit.past import HELD, check_past
 from tailrace.audit.records import HistoryRecord, Violation
 from tailrace.audit.replay import Replay, groups_of, name_of, place_of
@@ -42,7 +42,7 @@ def check_task_instance(replay: Replay, row: HistoryRecord) -> Iterator[Violatio
     yield from _budget(replay, row)
     if row.cause == Cause.DEPENDENCIES_MET:
         yield from _start(replay, row, structure)
-        yield from check_told(replay, row, structure)
+        yield from check_expanded(replay, row, structure)
     elif row.cause == Cause.EXPANDED:
         yield from check_expansion(replay, row, structure)
         wrong = _OVERTAKING if row.after == TaskInstanceState.SKIPPED else {}

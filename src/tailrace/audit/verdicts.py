@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tailrace.audit.dependencies import doomed
-from tailrace.audit.expansions import check_told_all
+from tailrace.audit.expansions import check_complete_at_verdict
 from tailrace.audit.past import compare_previous, is_gone, looks_back, previous_run
 from tailrace.audit.records import BackfillRecord, HistoryRecord, Violation
 from tailrace.audit.replay import Replay, Run, name_of
@@ -34,7 +34,7 @@ def check_run(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     structure = replay.structure(row)
     if structure is not None:
         yield from _verdict(replay, row, structure)
-    yield from check_told_all(replay, row)
+    yield from check_complete_at_verdict(replay, row)
     yield from _evidence(replay, row)
 
 

@@ -36,7 +36,7 @@ class Cause(StrEnum):
     LOST = "lost"
     LOST_TOGETHER = "lost_together"  # several tries at once, with the process that had started them
     REMOVED_FROM_DAG = "removed_from_dag"
-    EXPANDED = "expanded"  # how many instances a mapped task has, from what its sources left
+    EXPANDED = "expanded"  # a mapped task was given its instances
     REPROCESS = "reprocess"
     CLEARED = "cleared"
     MARKED = "marked"
@@ -79,7 +79,7 @@ TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
     *_rows(_UNFINISHED_IDLE, (_T.SKIPPED, _T.UPSTREAM_FAILED), Actor.PLANNER, Cause.TRIGGER_RULE),
     *_rows(_UNFINISHED_IDLE, (_T.SKIPPED,), Actor.PLANNER, Cause.BRANCH),
     *_rows(_UNFINISHED_IDLE, (_T.REMOVED,), Actor.PLANNER, Cause.REMOVED_FROM_DAG),
-    # the number of a mapped task's instances is told: each begins anew, or has no place among so many
+    # a mapped task is expanded: an instance begins anew, or is one too many
     Transition(_T.NONE, _T.NONE, Actor.PLANNER, Cause.EXPANDED),
     *_rows((_T.UP_FOR_RETRY, _T.REMOVED), (_T.NONE,), Actor.PLANNER, Cause.EXPANDED),
     *_rows(_UNFINISHED_IDLE, (_T.SKIPPED, _T.UPSTREAM_FAILED, _T.FAILED, _T.REMOVED), Actor.PLANNER, Cause.EXPANDED),
@@ -102,7 +102,7 @@ TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
     *_rows((_T.QUEUED,), (_T.NONE,), Actor.PERSON, Cause.CANCELLED),
     *_rows((_T.RUNNING,), (_T.STOPPING,), Actor.PERSON, Cause.CANCELLED),
     *_rows((_T.QUEUED,), (_T.NONE,), Actor.PERSON, Cause.PAUSED),
-    # how many instances its task has is told anew: it had not begun
+    # its mapped task is to be expanded anew: it had not begun
     Transition(_T.NONE, _T.NONE, Actor.PERSON, Cause.CLEARED),
     Transition(_T.NONE, _T.NONE, Actor.PLANNER, Cause.REPROCESS),
     # the same try is stopped already; where it ends is changed

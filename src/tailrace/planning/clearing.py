@@ -17,7 +17,7 @@ from tailrace.planning.commands import (
     RunChange,
     TaskInstanceChange,
 )
-from tailrace.planning.expanding import expanded_again
+from tailrace.planning.expanding import reset_for_expansion
 from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToClear
 from tailrace.planning.reopening import drivers, freed_runs
@@ -59,7 +59,7 @@ def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
         if request.only_failed:
             selected = _failed(dag, selected)
         steps = [step for ti in selected if (step := _step(facts, dag, run, ti)) is not None]
-        steps += _expanded_again(facts, dag, run, request, steps)
+        steps += _reset_for_expansion(facts, dag, run, request, steps)
         change = _run_change(run, selected, bool(steps), whole=chosen is None and not request.only_failed)
         if change is None:
             continue
@@ -98,14 +98,14 @@ def _failed(dag: DagSpec, selected: list[TaskInstanceView]) -> list[TaskInstance
     return [ti for ti in selected if ti.state in _FAILURES or caused(ti)]
 
 
-def _expanded_again(
+def _reset_for_expansion(
     facts: CommandFacts, dag: DagSpec, run: RunView, request: ClearRequest, steps: list[TaskInstanceChange]
 ) -> list[TaskInstanceChange]:
     """What has not begun of mapped tasks that are expanded anew by this."""
     cleared = {step.id: step.key.task_id for step in steps}
     one = request.task_ids if request.map_index is not None else ()
     whole = frozenset(cleared.values()) - frozenset(one)
-    return [_back(facts, dag, run, ti) for ti in expanded_again(dag, run.task_instances, cleared, whole)]
+    return [_back(facts, dag, run, ti) for ti in reset_for_expansion(dag, run.task_instances, cleared, whole)]
 
 
 def _step(facts: CommandFacts, dag: DagSpec, run: RunView, ti: TaskInstanceView) -> TaskInstanceChange | None:

@@ -1,8 +1,8 @@
-"""How many instances a mapped task has: whether that is told already, and what the XComs it is expanded over make it.
+"""How many instances a mapped task has: whether that is decided already, and what the XComs above it make it.
 
 A mapped task begins with one instance, a placeholder without an index. Once its dependencies let it run and all that it
 is expanded over has ended, it is *expanded*: the placeholder becomes index 0, the others are added. That number stands
-from then on, until none of its instances is left that has begun or been told to: cleared as a whole, it is expanded
+from then on, until none of its instances is left that has begun or is to begin: cleared as a whole, it is expanded
 anew, and instances that have no place any more are *removed*.
 """
 
@@ -28,7 +28,7 @@ _BAD = (_State.FAILED, _State.UPSTREAM_FAILED, _State.REMOVED)
 
 
 def is_expanded(instances: Iterable[TaskInstanceView], *, mapped: bool) -> bool:
-    """Whether the number of a task's instances stands: one of them has begun, has ended, or was told to begin.
+    """Whether the number of a task's instances stands: one of them has begun, has ended, or is to begin.
 
     Of a task that is not ``mapped`` (any more): whether it must be left with what it was expanded into.
     """
@@ -46,7 +46,7 @@ def _stands(instance: TaskInstanceView, *, mapped: bool) -> bool:
     return state is not _State.NONE or not mapped or instance.cause == Cause.EXPANDED
 
 
-def expanded_again(
+def reset_for_expansion(
     dag: DagSpec, instances: Iterable[TaskInstanceView], cleared: Mapping[int, str], whole: Container[str]
 ) -> Iterator[TaskInstanceView]:
     """Those that have not begun, and whose task is to be expanded anew once these are ``cleared`` (tasks by row).
@@ -78,7 +78,7 @@ def to_expand(task: TaskSpec, instances: Iterable[TaskInstanceView]) -> bool:
 
 
 class Expanding:
-    """A task of a run whose number of instances is to be told, if its dependencies let it run.
+    """A task of a run whose number of instances is to be decided, if its dependencies let it run.
 
     ``expansions`` is what is to be written, once it is known.
     """
@@ -98,12 +98,12 @@ class Expanding:
         if decision.verdict is not Verdict.RUN:
             return found
         if self._status is None:
-            self._status = DependencyStatus(Dependency.MAPPED, False, self._tell())
+            self._status = DependencyStatus(Dependency.MAPPED, False, self._decide())
         statuses = (*decision.statuses, self._status)
         waits = Decision(decision.key, decision.state, Verdict.WAIT, statuses, self._doomed)
         return Evaluation(waits, found.cause)
 
-    def _tell(self) -> Message:
+    def _decide(self) -> Message:
         board, task = self._board, self._task
         instances = board.by_task[task.task_id]
         stopping = tuple(each.map_index for each in instances if each.state is _State.STOPPING)
@@ -119,7 +119,7 @@ class Expanding:
             return reasons.SourcesUnfinished(tuple(sources))  # one has ended in this very step: the next one counts
         count, after, reason = _count(task, lengths)
         versions, looked_back = self._leans_on
-        expansions = Expansion(
+        decided = Expansion(
             run=board.run.id,
             run_id=board.run.run_id,
             task_id=task.task_id,
@@ -133,7 +133,7 @@ class Expanding:
             versions=versions,
             looked_back=looked_back,
         )
-        self.expansions = (expansions,)
+        self.expansions = (decided,)
         return reasons.ExpandsNow(count) if count else Sentence(f"{reason}.")
 
 

@@ -111,7 +111,7 @@ class TaskTransition(Struct, frozen=True):
 
 
 class Expansion(Struct, frozen=True):
-    """How many instances a mapped task of a run has: told once, from what the tasks above have left.
+    """How many instances a mapped task of a run has: decided once, from what the tasks above have left.
 
     With ``count`` 0 one without an index stays, and ``after`` is what it ends in; else each of ``count`` instances
     begins anew. Expects the run's version, every instance that the task has (by row), and the tries of the task

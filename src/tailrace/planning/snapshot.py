@@ -87,7 +87,7 @@ class RunView(Struct, frozen=True):
     wanted_by: tuple[int, ...] = ()  # unfinished backfills that want it
     conf_given_by: tuple[int, ...] = ()  # those of them that say what its conf is
     judged_by: int | None = None  # the newest judged backfill that wanted it
-    #: What its mapped tasks are expanded over: only what has ended, for those whose instances are to be told now.
+    #: What its mapped tasks are expanded over: only what has ended, for those which are to be expanded now.
     lengths: Mapping[XComRef, StoredLength] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -47,7 +47,7 @@ def fewer_and_more() -> Scenario:
     return _whose_lengths_are(world, (3, 1, 2))
 
 
-def told_and_deadlocked() -> Scenario:
+def expanded_and_deadlocked() -> Scenario:
     """A → M, mapped over it; each of M takes both slots of its pool, which is made smaller while the last one waits.
 
     Then all is done again.

@@ -12,7 +12,7 @@ from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import MOST_INSTANCES, DagSpec, XComRef
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
-from tailrace.planning.expanding import expanded_again, is_expanded
+from tailrace.planning.expanding import is_expanded, reset_for_expansion
 from tailrace.planning.plan import Dependency, Expansion, Plan
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunView, StoredLength, TaskInstanceView
@@ -27,7 +27,7 @@ def decided(spec: DagSpec, *, lengths: dict[XComRef, StoredLength] | None = None
     return plan(snapshot(spec, replace(run(spec, tis=task_instances(spec, **states)), lengths=lengths or {})))
 
 
-def told(spec: DagSpec, lengths: dict[XComRef, StoredLength], **states: Any) -> Expansion:
+def expanded(spec: DagSpec, lengths: dict[XComRef, StoredLength], **states: Any) -> Expansion:
     [expansion] = decided(spec, lengths=lengths, **states).expansions
     return expansion
 
@@ -43,7 +43,7 @@ OVER = st.lists(st.one_of(st.integers(0, 40), st.sampled_from([A, B])), min_size
 @given(OVER, st.integers(0, 40), st.integers(0, 40))
 def test_as_many_as_there_are_combinations(over: list[Any], of_a: int, of_b: int) -> None:
     spec = dag("a>m b>m", m={"mapped_over": tuple(over)})
-    found = told(spec, {A: StoredLength(of_a), B: StoredLength(of_b)}, a="success", b="success")
+    found = expanded(spec, {A: StoredLength(of_a), B: StoredLength(of_b)}, a="success", b="success")
     count = prod({A: of_a, B: of_b}.get(each, each) for each in over)
     if count > MOST_INSTANCES:
         assert (found.count, found.after) == (0, State.FAILED)
@@ -56,7 +56,7 @@ RULES = st.sampled_from([*TriggerRule])
 
 
 @given(SOURCE, SOURCE, RULES)
-def test_it_is_told_only_once_all_that_it_is_over_has_ended(a: State, b: State, rule: TriggerRule) -> None:
+def test_it_is_expanded_only_once_all_that_it_is_over_has_ended(a: State, b: State, rule: TriggerRule) -> None:
     spec = dag("a>m b>m m>z", m={"mapped_over": (A, B), "trigger_rule": rule})
     found = decided(spec, lengths={A: StoredLength(2), B: StoredLength(2)}, a=a, b=b)
     assert not any(step.takes_slot and step.key.task_id == "m" for step in found.transitions)
@@ -107,13 +107,13 @@ def instances(spec: DagSpec, *states: str, cause: Cause | None = Cause.EXPANDED)
 M = dag("a>m", m={"mapped_over": (A,)})
 
 
-def test_once_told_it_runs_and_is_told_no_more() -> None:
+def test_once_expanded_it_runs_and_is_expanded_no_more() -> None:
     found = plan(snapshot(M, instances(M, "none", "none", "success")))
     assert found.expansions == ()
     assert [step.key.place for step in found.transitions] == ["m[0]", "m[1]"]
 
 
-def test_taken_back_whole_it_is_told_anew() -> None:
+def test_taken_back_whole_it_is_expanded_anew() -> None:
     taken = replace(instances(M, "none", "none", "removed", cause=Cause.CLEARED), lengths={A: StoredLength(1)})
     found = plan(snapshot(M, taken))
     [part] = found.expansions
@@ -140,9 +140,9 @@ def test_a_number_stands_while_something_of_it_has_begun(drawn: list[tuple[State
 
 def test_cleared_alone_an_index_takes_nothing_else_back() -> None:
     view = instances(M, "success", "none")
-    assert list(expanded_again(M, view.task_instances, {10: "m"}, ())) == []
-    assert [each.id for each in expanded_again(M, view.task_instances, {10: "m"}, ("m",))] == [11]
-    assert [each.id for each in expanded_again(M, view.task_instances, {1: "a", 10: "m"}, ())] == [11]
+    assert list(reset_for_expansion(M, view.task_instances, {10: "m"}, ())) == []
+    assert [each.id for each in reset_for_expansion(M, view.task_instances, {10: "m"}, ("m",))] == [11]
+    assert [each.id for each in reset_for_expansion(M, view.task_instances, {1: "a", 10: "m"}, ())] == [11]
 
 
 @given(st.sets(st.integers(UNMAPPED, 50)))

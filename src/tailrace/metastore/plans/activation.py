@@ -20,7 +20,7 @@ from tailrace.model.spec import TaskSpec
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.commands import NewTaskInstance
-from tailrace.planning.expanding import expanded_again
+from tailrace.planning.expanding import reset_for_expansion
 from tailrace.planning.snapshot import TaskInstanceView
 
 _REMOVED = TaskInstanceState.REMOVED
@@ -169,7 +169,7 @@ def _clear(work: Workspace, runs: Iterable[LockedRun]) -> None:
         ]
         cleared = {columns["id"]: columns["task_id"] for columns in again}
         views = [_view(columns) for columns in rows]
-        anew = {view.id for view in expanded_again(work.plan.dag, views, cleared, wanted)}
+        anew = {view.id for view in reset_for_expansion(work.plan.dag, views, cleared, wanted)}
         again += (columns for columns in rows if columns["id"] in anew)
         changes += (_cleared(work, run, columns) for columns in again)
         for columns in again:
