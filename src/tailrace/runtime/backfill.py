@@ -54,6 +54,7 @@ def drive_backfill(
             plenty=2 * settings.workers + 2,
             on_event=_event_handler(listener),
             on_failure=listener.on_failure,
+            home=settings.home,
             watch=_watcher(listener, interrupts, progress),
             trouble=lambda: JobTrouble(executor.trouble),
         )

@@ -120,6 +120,7 @@ def _drive(
         plenty=2 * settings.workers + 2,
         on_event=verdicts.on_event if until_idle else listener.on_event,
         on_failure=listener.on_failure,
+        home=settings.home,
         watch=watching_interrupts(listener, interrupts),
         read_dags=executor.bag,
         trouble=executor.trouble_of_job,
