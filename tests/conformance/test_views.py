@@ -18,6 +18,7 @@ from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.states import BackfillState, DagRunState, JobKind, TaskInstanceState
 from tailrace.planning.failed_tasks import FailedTasks
+from tailrace.planning.failure_groups import Failed
 from tailrace.planning.plan import RunVerdict
 from tailrace.planning.planner import plan
 from tailrace.planning.resizing import plan_resize
@@ -296,3 +297,50 @@ def test_what_was_marked_shows_as_marked(world: World, failed: int) -> None:
     world.store._database.write(lambda tx: tx.change(marked.values(cause="marked")))
     assert [run.marked for run in world.store.list_runs()] == [0, 1, 2]
     assert [each.marked for each in world.store.task_instances_of(2)] == [False, True]
+
+
+PAST = dag("a>b", a={"depends_on_past": True})
+
+
+def test_failures_are_grouped_by_task_and_error(world: World) -> None:
+    spec = dag("a b")
+    id, job = world.begun(spec, days=4)
+    for run in range(1, 5):
+        tasks = world.by_task(run)
+        world.run_try(spec, job, tasks["a"], OutcomeKind.FAILED_FOR_GOOD)
+        world.run_try(spec, job, tasks["b"], OutcomeKind.SUCCESS if run % 2 else OutcomeKind.FAILED_FOR_GOOD)
+    world.set_state(world.by_task(3)["a"], reason="row 17 is wrong")
+    world.set_state(world.by_task(4)["a"], reason="row 4 is wrong")
+    assert world.store.backfill_summary(id).failed == (
+        Failed("a", "said so", 2, FIRST, FIRST + DAY),
+        Failed("b", "said so", 2, FIRST + DAY, FIRST + 3 * DAY),
+        Failed("a", "row 17 is wrong", 2, FIRST + 2 * DAY, FIRST + 3 * DAY),
+    )
+
+
+def deadlocked(world: World, first: int, days: int) -> int:
+    """A backfill that is driven until nothing more can begin."""
+    id = world.backfill(PAST, days, FIRST + first * DAY)
+    job = world.job(PAST, id)
+    for _ in range(4 * days):
+        world.step(PAST, job, id)
+    return id
+
+
+def test_the_failure_before_its_range_that_a_backfill_goes_back_to(world: World) -> None:
+    id, job = world.begun(PAST)
+    world.run_try(PAST, job, world.by_task(1)["a"], OutcomeKind.FAILED_FOR_GOOD)
+    for _ in range(4):
+        world.step(PAST, job, id)
+    own = world.store.backfill_summary(id)
+    assert (own.root_before, own.root_failure is None) == (None, False)
+    between, later = deadlocked(world, 1, 2), deadlocked(world, 5, 3)
+    run_id = world.row(dag_run, 1).run_id
+    for backfill_id, chain, runs in ((between, (0,), 1), (later, (0, 1, 2), 3)):
+        summary = world.store.backfill_summary(backfill_id)
+        assert (summary.state, summary.root_failure) == ("deadlocked", None)
+        root = summary.root_before
+        assert root is not None
+        assert root.try_key == TryKey(TaskInstanceKey("dag", run_id, "a"), 1)
+        assert (root.state, root.reason, root.runs) == ("failed", "said so", runs)
+        assert root.chain == tuple(FIRST + day * DAY for day in chain)

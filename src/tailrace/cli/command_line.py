@@ -18,20 +18,27 @@ _FLAGS = (
 
 
 def command_line(
+    command: BackfillCommand, settings_options: Mapping[str, object], *, reprocess: Reprocess | None = None
+) -> str:
+    """``tailrace backfill …`` as text for a shell, as ``command_words`` has it."""
+    return shell_line(*command_words(command, settings_options, reprocess=reprocess))
+
+
+def command_words(
     command: BackfillCommand,
     settings_options: Mapping[str, object],
     *,
     reprocess: Reprocess | None = None,
     start: str | None = None,
-) -> str:
-    """``tailrace backfill …`` as text for a shell, without --new: typed again, it continues the same
-    backfill.
+) -> list[str]:
+    """The words of ``tailrace backfill …``, without --new: typed again, it continues the same backfill.
 
-    ``settings_options`` are the options that only override settings (dags, workers…), by setting name;
-    ``reprocess`` and ``start`` stand in for what was typed.
+    ``settings_options`` are the options that only override settings (dags, workers…), by setting name; ``reprocess``
+    and ``start`` stand in for what was typed, where one date alone is then the last.
     """
     arguments = ["tailrace", "backfill", command.dag_id]
-    arguments += _pair("-s", start or command.start) + _pair("-e", command.end)
+    arguments += _pair("-s", start or command.start)
+    arguments += _pair("-e", command.end or (command.start if start else None))
     wanted = reprocess or command.reprocess
     if wanted is not Reprocess.MISSING:
         arguments += ["--reprocess", str(wanted)]
@@ -40,7 +47,7 @@ def command_line(
     arguments += _pair("--conf", command.conf)
     for name, value in settings_options.items():
         arguments += _setting(name.replace("_", "-"), value)
-    return shell_line(*arguments)
+    return arguments
 
 
 def shell_line(*arguments: str) -> str:

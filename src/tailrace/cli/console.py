@@ -138,6 +138,12 @@ def state_styled(state: str, stream: TextIO) -> str:
     return styled(state, stream, fg=STYLES.get(state))
 
 
+def painted(line: str, state: str) -> str:
+    """A line for stderr whose first word, where it names a failure, has the colour of the state that led to."""
+    word = next((word for word in ("failed", "lost") if line.startswith(word)), "")
+    return styled(word, sys.stderr, fg=STYLES.get(state)) + line[len(word) :] if word else line
+
+
 def state_styled_stdout(state: str) -> str:
     """A state's name in its colour, for stdout."""
     return state_styled(state, sys.stdout)
@@ -166,24 +172,6 @@ def interrupted_text(times: int, busy: int) -> str:
         text = f"{tasks} may clean up and end; their tries do not count as failures; interrupt again to kill them"
         return f"interrupted again: {text}"
     return f"interrupted once more: killing {tasks}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person reads them: ``0.41 s``, ``12 s``, ``3:05``, ``2:03:05``."""
-    if seconds < 10:
-        return f"{seconds:.2f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def rough_duration(seconds: float) -> str:
-    """An estimate, in whole seconds and never nothing: ``9 s``, ``3:05``."""
-    whole = max(1, round(seconds))
-    return f"{whole} s" if whole < 60 else duration(whole)
 
 
 def bullet_lines(lines: Sequence[str], indent: str = "  ") -> str:

@@ -11,8 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tailrace.cli.console import STYLES, duration, rough_duration, terminal_text
+from tailrace.cli.console import STYLES, terminal_text
 from tailrace.cli.meter import Reading, rate_text
+from tailrace.model.durations import duration, rough_duration
 from tailrace.model.plain_text import on_one_line
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.runtime.listeners import Progress

@@ -10,10 +10,14 @@ import sys
 from typing import Protocol
 
 from tailrace.cli import remedies
-from tailrace.cli.console import Console, duration, interrupted_text, plural, rough_duration, state_styled, styled
+from tailrace.cli.console import STYLES, Console, interrupted_text, painted, plural, styled
 from tailrace.cli.decisions import DecisionLog
+from tailrace.cli.failure_lines import FailureLines
+from tailrace.cli.fitting import columns_of, wrapped
 from tailrace.cli.meter import Meter, Reading, rate_text
 from tailrace.effects.requests import Event
+from tailrace.effects.tries import FailedTry
+from tailrace.model.durations import duration, rough_duration
 from tailrace.model.states import DagRunState
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.messages import Message
@@ -71,6 +75,9 @@ class SilentListener:
     def on_event(self, event: Event) -> None:
         """Say nothing."""
 
+    def on_failure(self, failed: FailedTry) -> None:
+        """Say nothing."""
+
     def on_progress(self, progress: Progress) -> None:
         """Say nothing."""
 
@@ -92,6 +99,7 @@ class ConsoleListener:
         self._display: Display | None = None
         self._meter = Meter()
         self._decision_log = DecisionLog()
+        self._failures = FailureLines()
         self._name = "backfill"
         self._line_due = _FIRST_LINE_AFTER
         self._bad_runs = 0
@@ -103,8 +111,10 @@ class ConsoleListener:
         self._name = f"backfill {started.backfill_id} of {creation.request.dag_id}"
         verb = "continued" if started.continued else "created"
         self._print(
-            f"{styled(self._name, sys.stderr, bold=True)} {verb}: {plural(len(creation.dates), 'date')}, "
-            f"{started.executor} executor with {plural(started.workers, 'worker')}, metastore {started.metastore}"
+            f"{self._name} {verb}: {plural(len(creation.dates), 'date')}, "
+            f"{started.executor} executor with {plural(started.workers, 'worker')}, metastore {started.metastore}",
+            self._name,
+            bold=True,
         )
         left = sum(date.action is DateAction.LEAVE for date in creation.dates)
         if left and left < len(creation.dates):
@@ -134,6 +144,12 @@ class ConsoleListener:
                 inside = [verdict.failed_inside.named] if verdict.failed_inside else []
                 self._print_run(verdict.run_id, str(verdict.state), "; ".join([verdict.reason, *inside]))
 
+    def on_failure(self, failed: FailedTry) -> None:
+        """Say how a try failed and where its log is, as it happens."""
+        lines = self._failures.lines(failed, columns_of(sys.stderr))
+        if lines:
+            self._print_lines([painted(line, str(failed.state)) for line in lines])
+
     def on_progress(self, progress: Progress) -> None:
         """Redraw, or say a line when it is time for one."""
         reading = self._meter.read(progress)
@@ -154,7 +170,13 @@ class ConsoleListener:
             self._display.close()
             self._display = None
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, part: str = "", **style: object) -> None:
+        """A sentence, on as many lines as it needs; with a part of it in a style."""
+        first, *more = wrapped(text, columns_of(sys.stderr))
+        self._print_lines([first.replace(part, styled(part, sys.stderr, **style), 1) if part else first, *more])
+
+    def _print_lines(self, lines: list[str]) -> None:
+        text = "\n".join(lines)  # at once: above a live display each print draws that again
         if self._display is not None:
             self._display.line(text)
         else:
@@ -167,7 +189,7 @@ class ConsoleListener:
                 self._print("further runs that end badly are counted, not listed")
             if self._bad_runs > _MOST_BAD_RUNS and not self.verbose:
                 return
-        self._print(f"run {run_id} {state_styled(state, sys.stderr)}" + (f": {reason}" if reason else ""))
+        self._print(f"run {run_id} {state}" + (f": {reason}" if reason else ""), f" {state}", fg=STYLES.get(state))
 
 
 def progress_line(reading: Reading) -> str:

@@ -6,77 +6,124 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from tailrace.cli.command_line import command_line, shell_line
-from tailrace.cli.console import bullet_lines, counted, duration, plural, state_styled, styled
+from msgspec.structs import replace
+
+from tailrace.cli.command_line import command_words
+from tailrace.cli.console import counted, plural, state_styled, styled
+from tailrace.cli.failure_lines import log_words, with_error
+from tailrace.cli.fitting import columns_of, command_lines, cut, wrapped
 from tailrace.cli.remedies import text_of
-from tailrace.model.keys import UNMAPPED, TaskInstanceKey
+from tailrace.model.durations import duration
 from tailrace.planning.backfills import Reprocess
+from tailrace.planning.failure_groups import Failed
 from tailrace.planning.plan import Blocker, Dependency
 from tailrace.service.backfill_report import BackfillCommand, BackfillEnding, BackfillReport, RootFailure
 
 LOG_LINES = 10
 _MOST_BLOCKED = 5
+_MOST_GROUPS = 20
 _BAD = (BackfillEnding.FAILED, BackfillEnding.DEADLOCKED)
 
 
 def summary(report: BackfillReport, command: BackfillCommand, settings_options: Mapping[str, object]) -> str:
-    """The last lines of ``tailrace backfill``."""
+    """The last lines of ``tailrace backfill``; none is longer than the terminal."""
+    columns = columns_of(sys.stdout)
     lines = []
     if report.state in _BAD and report.root_failure is not None:
-        lines += _root(report.root_failure)
-    lines.append(_head(report))
+        lines += _root(report.root_failure, columns)
+    lines += _head(report, columns)
+    lines += _inside(report, columns)
+    lines += _failures(report, command, settings_options, columns)
     if report.blocked:
-        lines += _blocked(report.blocked)
+        lines += _blocked(report.blocked, columns)
     if report.left_failed:
-        lines.append(f"{plural(report.left_failed, 'run')} had failed before and stayed so")
-    lines += _inside(report)
-    lines += _next(report, command, settings_options)
+        lines += wrapped(f"{plural(report.left_failed, 'run')} had failed before and stayed so", columns)
+    lines += _next(report, command, settings_options, columns)
     return "\n".join(lines)
 
 
-def _head(report: BackfillReport) -> str:
+def _head(report: BackfillReport, columns: int) -> list[str]:
     runs = sum(report.runs.values())
-    name = styled(f"backfill {report.backfill_id} of {report.dag_id}", sys.stdout, bold=True)
-    ended = f"{name}: {state_styled(str(report.state), sys.stdout)}"
+    name, state = f"backfill {report.backfill_id} of {report.dag_id}", str(report.state)
+    ended = f"{name}: {state}"
     if report.state is BackfillEnding.SUCCESS and report.failed_inside:
         ended += f", {report.failed_inside.counted}"
-    if not runs:
-        return f"{ended}, nothing to do"
-    return (
-        f"{ended} in {duration(report.seconds)}: {plural(runs, 'run')} ({counted(report.runs)}), "
-        f"task instances: {counted(report.task_instances)}"
-    )
+    if runs:
+        ended += f" in {duration(report.seconds)}: {plural(runs, 'run')} ({counted(report.runs)}), "
+        ended += f"task instances: {counted(report.task_instances)}"
+    else:
+        ended += ", nothing to do"
+    first, *more = wrapped(ended, columns)
+    first = first.replace(f": {state}", f": {state_styled(state, sys.stdout)}", 1)
+    return [first.replace(name, styled(name, sys.stdout, bold=True), 1), *more]
 
 
-def _root(root: RootFailure) -> list[str]:
+def _root(root: RootFailure, columns: int) -> list[str]:
     key = root.task_instance
-    lines = [styled(f"{key.place} of {key.run_id} {root.state}: {root.reason}", sys.stdout, fg="red")]
+    where = "" if root.is_own else "before this range: "
+    line = f"{where}{key.place} of {key.run_id} {root.state}: {root.reason}"
+    lines = [styled(cut(line, columns), sys.stdout, fg="red")]
     tail = log_tail(Path(root.log)) if root.log else []
     if tail:
-        lines += [f"last lines of its log, {root.log}:", bullet_lines(tail, "  | ")]
+        lines += wrapped(f"last lines of its log, {root.log}:", columns)
+        lines += [cut(f"  | {line}", columns) for line in tail]
     return lines
 
 
-def _blocked(blocked: tuple[Blocker, ...]) -> list[str]:
+def _failures(
+    report: BackfillReport, command: BackfillCommand, options: Mapping[str, object], columns: int
+) -> list[str]:
+    """All that failed, by task and error, the greatest group first, and the command that lists it."""
+    if not report.failures:
+        return []
+    count = sum(report.failed.failed.values())
+    of = plural(len(report.failed.failed), "task")
+    lines = wrapped(f"{plural(count, 'task instance')} of {of} failed:", columns)
+    shown = report.failures[:_MOST_GROUPS]
+    dates = [_dates(group) for group in shown]
+    names, counts = max(len(each.task_id) for each in shown), max(len(f"{each.count:,}") for each in shown)
+    for group, between in zip(shown, dates, strict=True):
+        head = f"  {group.count:>{counts},} × {group.task_id:<{min(names, 30)}}  {between:<{max(map(len, dates))}}"
+        lines += with_error(head, "  ", group.error.partition("\n")[0], columns)
+    if len(report.failures) > _MOST_GROUPS:
+        more = plural(len(report.failures) - _MOST_GROUPS, "more kind")
+        lines += wrapped(f"  and {more}: -o json names them all", columns)
+    words = ["tailrace", "tasks", "list", "--state", "failed", report.dag_id]
+    first, last = command.start or command.end, command.end or command.start
+    words += ["-s", first, "-e", last] if first and last else []
+    words += ["--dags", str(options["dags"])] if options.get("dags") is not None else []
+    return [*lines, "all of them:", *command_lines(words, columns)]
+
+
+def _dates(group: Failed) -> str:
+    first, last = _date(group.first), _date(group.last)
+    return first if first == last else f"{first} to {last}"
+
+
+def _date(moment: datetime) -> str:
+    return moment.isoformat(timespec="minutes").replace("+00:00", "Z").removesuffix("T00:00Z")
+
+
+def _blocked(blocked: tuple[Blocker, ...], columns: int) -> list[str]:
     lines = [f"{plural(len(blocked), 'task instance')} can never run:"]
     for blocker in sorted(blocked, key=_only_follows)[:_MOST_BLOCKED]:
         key = blocker.key
         reasons = "; ".join(f"{why.dependency}: {text_of(why.reason)}" for why in blocker.reasons)
-        lines.append(f"  {key.place} of {key.run_id}: {reasons}")
+        lines += wrapped(f"  {key.place} of {key.run_id}: {reasons}", columns, "    ")
     if len(blocked) > _MOST_BLOCKED:
-        lines.append(f"  and {len(blocked) - _MOST_BLOCKED:,} more: -o json lists them all")
+        lines += wrapped(f"  and {len(blocked) - _MOST_BLOCKED:,} more: -o json lists them all", columns)
     return lines
 
 
-def _inside(report: BackfillReport) -> list[str]:
+def _inside(report: BackfillReport, columns: int) -> list[str]:
     """What failed in runs that succeeded all the same, and why that is, or is not, a failure."""
     if not report.failed_inside:
         return []
     if report.state is not BackfillEnding.SUCCESS:
-        return [f"in runs that succeeded, {report.failed_inside.named}"]
-    lines = [f"{report.failed_inside.names} (a run is judged by its last tasks)"]
+        return wrapped(f"in runs that succeeded, {report.failed_inside.named}", columns)
+    lines = wrapped(f"{report.failed_inside.names} (a run is judged by its last tasks)", columns)
     if report.exit_code:
-        lines.append(f"exit code {report.exit_code} for that, as fail_on_task_failure asks")
+        lines += wrapped(f"exit code {report.exit_code} for that, as fail_on_task_failure asks", columns)
     return lines
 
 
@@ -85,57 +132,47 @@ def _only_follows(blocker: Blocker) -> bool:
     return all(why.dependency is Dependency.TRIGGER_RULE for why in blocker.reasons)
 
 
-def _next(report: BackfillReport, command: BackfillCommand, options: Mapping[str, object]) -> list[str]:
+def _next(report: BackfillReport, command: BackfillCommand, options: Mapping[str, object], columns: int) -> list[str]:
     """What to type now, for every ending that leaves something to do."""
-    again = command_line(command, options)
+    again = command_lines(command_words(command, options), columns)
+    failed = command_lines(command_words(command, options, reprocess=Reprocess.FAILED), columns)
     match report.state:
         case BackfillEnding.FAILED | BackfillEnding.DEADLOCKED:
-            return _repair(report, command, options)
+            return _repair(report, command, options, columns)
         case BackfillEnding.INTERRUPTED:
-            return ["what is finished is kept; the same command continues it:", f"  {again}"]
+            return [*wrapped("what is finished is kept; the same command continues it:", columns), *again]
         case BackfillEnding.PAUSED:
             resume = f"tailrace backfill resume {report.backfill_id}"
-            return [f"the backfill is paused; after `{resume}` the same command continues it:", f"  {again}"]
+            paused = f"the backfill is paused; after `{resume}` the same command continues it:"
+            return [*wrapped(paused, columns), *again]
         case BackfillEnding.RUNNING | BackfillEnding.QUEUED:
-            return ["it is not finished; the same command goes on with it:", f"  {again}"]
+            return [*wrapped("it is not finished; the same command goes on with it:", columns), *again]
         case BackfillEnding.SUCCESS if report.failed_inside:
-            return ["to run them again:", f"  {command_line(command, options, reprocess=Reprocess.FAILED)}"]
+            return ["to run them again:", *failed]
         case BackfillEnding.CANCELLED:
-            return ["a person cancelled it; the same command does what was left:", f"  {again}"]
+            return [*wrapped("a person cancelled it; the same command does what was left:", columns), *again]
         case _:
             return []
 
 
-def _repair(report: BackfillReport, command: BackfillCommand, options: Mapping[str, object]) -> list[str]:
+def _repair(report: BackfillReport, command: BackfillCommand, options: Mapping[str, object], columns: int) -> list[str]:
     root = report.root_failure
+    repair = None if root is None else root.repair
     lines = []
+    if root is not None and root.log:
+        key = root.task_instance
+        lines += ["whole log:", *command_lines(log_words(key), columns)]
     pool = _pool_too_small(report.blocked)
     if pool:
-        lines.append(f"{pool}; make it larger with `tailrace pools set`, then:")
+        lines += wrapped(f"{pool}; make it larger with `tailrace pools set`, then:", columns)
     else:
-        lines.append("fix the cause, then run what failed again:")
-    start = None
-    if root is not None:
-        key = root.task_instance
-        if root.log:
-            index = () if key.map_index == UNMAPPED else ("--map-index", str(key.map_index))
-            words = ("tailrace", "tasks", "logs", key.dag_id, key.task_id, key.run_id, *index)
-            lines.insert(0, f"whole log: {shell_line(*words)}")
-        start = _earlier_start(key, command)
-    lines.append(f"  {command_line(command, options, reprocess=Reprocess.FAILED, start=start)}")
-    return lines
-
-
-def _earlier_start(key: TaskInstanceKey, command: BackfillCommand) -> str | None:
-    _, _, date = key.run_id.partition("__")
-    try:
-        failed = datetime.fromisoformat(date)
-        first = datetime.fromisoformat(command.start or command.end or "")
-    except ValueError:
-        return None
-    if first.tzinfo is None:  # naive text is in the DAG's zone, less than a day from UTC
-        first = first.replace(tzinfo=failed.tzinfo)
-    return date if (first - failed).total_seconds() >= 86400 else None
+        lines += wrapped("fix the cause, then run what failed again:", columns)
+    start = repair.since.isoformat() if repair is not None and not repair.alone else None
+    for date in () if repair is None else repair.alone:
+        alone = replace(command, start=date.isoformat(), end=None)
+        lines += command_lines(command_words(alone, options, reprocess=Reprocess.FAILED), columns)
+    again = command_words(command, options, reprocess=Reprocess.FAILED, start=start)
+    return [*lines, *command_lines(again, columns)]
 
 
 def _pool_too_small(blocked: tuple[Blocker, ...]) -> str | None:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from tailrace.cli.console import counted, duration, plural
+from tailrace.cli.console import counted, plural
 from tailrace.cli.tables import Column
 from tailrace.metastore.views.jobs import Job
 from tailrace.metastore.views.lists import Backfill, DagStats, Run
 from tailrace.metastore.views.task_instances import TaskInstanceLine, TaskInstanceOfRun
+from tailrace.model.durations import duration
 from tailrace.model.keys import index_suffix
 from tailrace.service.dates import bound_text
 

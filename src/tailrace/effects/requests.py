@@ -13,6 +13,7 @@ from tailrace.effects.results import Applied
 from tailrace.effects.tries import (
     Claim,
     ClaimRequest,
+    FailedTry,
     Refused,
     Renewal,
     Submission,
@@ -267,6 +268,10 @@ class ReportOutcome(Effect[Accepted | Refused | Unstorable], frozen=True):
 
 
 class NotifyExecutor(Effect[None], frozen=True):
-    """Notify whoever submitted the try that it is over. A hint: lost or doubled, it harms nothing."""
+    """Notify whoever submitted the try that it is over. A hint: lost or doubled, it harms nothing.
+
+    ``failed``: how it ended, where it did not succeed.
+    """
 
     submission: Submission
+    failed: FailedTry | None = None

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.states import TaskInstanceState
 
 Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -83,6 +84,18 @@ class TryOutcome(Struct, frozen=True):
     error: str = ""  # one line: what went wrong
     xcoms: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
     followed: tuple[str, ...] | None = None  # a branch's choice; None: excludes nothing
+    in_log: bool = False  # its process has written it as its log's last line
+
+
+class FailedTry(Struct, frozen=True):
+    """A try that ended and did not succeed, as it was recorded: told to people, and nothing is decided by it."""
+
+    key: TryKey
+    state: TaskInstanceState  # of its task instance now: failed, or up_for_retry
+    lost: bool
+    error: str  # one line
+    max_tries: int
+    retry_seconds: float = 0.0  # until the next try may begin
 
 
 class Renewal(StrEnum):

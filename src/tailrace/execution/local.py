@@ -4,7 +4,6 @@ The queue is a socket: a submission is one message, and whichever worker is free
 job, which may be busy planning. Only a few are put there at a time, the most important first; the rest wait here.
 """
 
-import heapq
 import os
 import select
 import signal
@@ -12,17 +11,18 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NoReturn
 
 import msgspec
 
 from tailrace.effects.requests import WaitResult
-from tailrace.effects.tries import Submission
+from tailrace.effects.tries import FailedTry, Submission
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
 from tailrace.execution.messages import signal_name
 from tailrace.execution.running_marks import RunningMark, RunningMarks
 from tailrace.execution.shortage import is_shortage, shortage_text
+from tailrace.execution.submissions import WaitingSubmissions
 from tailrace.execution.task_runner import TaskRunner
 from tailrace.execution.worker_channel import JobChannel, Order, WorkerChannel, WorkerReport
 from tailrace.execution.zygote import ZygoteGone, ZygoteHandle
@@ -48,29 +48,15 @@ class _Worker:
     refused: str = ""  # what it lacks to begin a try
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """Submissions not yet put into the queue, the most important first, then in the order they came."""
-
-    heap: list[tuple[int, int, Submission]] = field(default_factory=list)
-    count: int = 0
-
-    def push(self, submission: Submission) -> None:
-        heapq.heappush(self.heap, (-submission.priority, self.count, submission))
-        self.count += 1
-
-    def pop(self) -> Submission:
-        return heapq.heappop(self.heap)[2]
-
-
 class LocalExecutor:
     """Runs tries in ``workers`` processes of this host.
 
     ``worker_main(channel)`` is a worker's whole life; ``before_fork`` is called before each fork and must leave this
     process without an open database connection; ``in_worker`` is called first thing in each worker, to close what it
     inherited and must not hold. ``wakeup`` is a descriptor whose readiness also ends a wait. ``notify`` is called with
-    one line for a person when a worker or the zygote came to a bad end, ``lost_together`` each try that was in a zygote
-    with others as it died. ``once``: after the zygote's death there is no other.
+    one line for a person when a worker or the zygote came to a bad end, ``lost_together`` with each try that was in a
+    zygote with others as it died, ``on_failure`` with each that failed. ``once``: after the zygote's death there is no
+    other.
     """
 
     def __init__(
@@ -85,12 +71,14 @@ class LocalExecutor:
         in_worker: Callable[[], None] = lambda: None,
         notify: Callable[[str], None] = lambda text: None,
         lost_together: Callable[[TryKey], None] = lambda key: None,
+        on_failure: Callable[[FailedTry], None] = lambda failed: None,
         once: bool = False,
     ) -> None:
         self._in_worker = in_worker
         self._grace_seconds = grace_seconds
         self._notify = notify
         self._lost_together = lost_together
+        self._on_failure = on_failure
         self._once = once
         self._keeper = ZygoteKeeper(zygote, workers, notify)
         self._worker_main = worker_main
@@ -100,7 +88,7 @@ class LocalExecutor:
         self._size = workers
         self._depth = 2 * workers  # enough that no worker ever waits for this process
         self._workers: list[_Worker] = []
-        self._waiting = _Waiting()
+        self._waiting = WaitingSubmissions()
         self._queued: set[TryKey] = set()  # in the socket, not yet known to be taken
         self._in_hand: set[TryKey] = set()
         self._failures = 0
@@ -298,6 +286,8 @@ class LocalExecutor:
                 self._lost_together(report.lost)
             if report.relieved:
                 worker.refused = ""
+            if report.failed is not None:
+                self._on_failure(report.failed)
             if report.done is not None:
                 worker.trying, worker.refused = None, report.refused
                 self._in_hand.discard(report.done)

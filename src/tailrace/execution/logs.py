@@ -133,16 +133,21 @@ def write_line(text: str, log: str = "") -> None:
                 descriptor = opened = os.open(log or _Own.log, os.O_RDWR | os.O_APPEND)
             except OSError:  # there is none; or it has been moved, or its folder cannot be seen from here any more
                 descriptor = opened = os.dup(1 if _Own.log else 2)
-        line = f"{text}\n".encode(errors="backslashreplace")
-        if not _ends_a_line(descriptor):
-            line = b"\n" + line
-        while line:
-            line = line[os.write(descriptor, line) :]
+        write_all(descriptor, text)
     except OSError:
         pass
     finally:
         if opened >= 0:
             os.close(opened)
+
+
+def write_all(descriptor: int, text: str) -> None:
+    """Write a line, on a line of its own. Raises OSError."""
+    line = f"{text}\n".encode(errors="backslashreplace")
+    if not _ends_a_line(descriptor):
+        line = b"\n" + line
+    while line:
+        line = line[os.write(descriptor, line) :]
 
 
 def _file_at(descriptor: int) -> tuple[int, int] | None:

@@ -149,7 +149,7 @@ def outcome_in(message: dict[str, Any]) -> TryOutcome:
         except NotStorable as no:
             raise ProtocolError(f"an XCom that cannot be stored: {no}") from None
     followed = None if outcome.followed is None else tuple(outcome.followed)
-    return TryOutcome(OutcomeKind(outcome.kind), visible_line(outcome.error), outcome.xcoms, followed)
+    return TryOutcome(OutcomeKind(outcome.kind), visible_line(outcome.error), outcome.xcoms, followed, in_log=True)
 
 
 def _read(message: Any, kind: type[T], otherwise: str) -> T:

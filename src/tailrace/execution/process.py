@@ -26,6 +26,7 @@ from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
 from tailrace.execution.identity import has_children, leads_others, living_children
 from tailrace.execution.jsonable import NotJson
+from tailrace.execution.log_end import heading, last_line
 from tailrace.execution.logs import flush_streams, has_own_streams, send_output_to_log, write_line
 from tailrace.execution.messages import CLOSED_BY_TASK
 from tailrace.execution.process_guard import adopt_orphans
@@ -175,8 +176,9 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
     named = order["key"]
     ti = TaskInstanceKey(named["dag_id"], named["run_id"], named["task_id"], named["map_index"])
     key = TryKey(ti, named["try_number"])
+    began = time.monotonic()
     try:
-        send_output_to_log(home, key, f"--- {key}, started {order['started_at']}\n")
+        send_output_to_log(home, key, heading(key, order["started_at"]))
     except OSError as trouble:
         return _message(OutcomeKind.FAILED, f"its log file cannot be written: {trouble}"), True
     timeout = order["timeout_seconds"]
@@ -188,6 +190,7 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
     if dag is None or ti.task_id not in dag.task_dict:
         why = f": {loaded.mistakes[0]}" if loaded.mistakes else ""
         text = f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded{why}"
+        write_line(last_line(OutcomeKind.FAILED.text, text, time.monotonic() - began))
         return _message(OutcomeKind.FAILED, text), True
     space = loaded.enter(ti.dag_id)
     for name, value in environment_of(key, order, home, loaded.specs[ti.dag_id].file).items():
@@ -213,8 +216,7 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
     context = build_context(dag, order, task_instance)
     to_its_end = partial(run_to_its_end, keep=order["again"])
     outcome, as_new = space.run(to_its_end, task, context, wait, order["grace_seconds"])
-    ended = outcome["kind"].replace("_", " ")
-    write_line(f"--- {ended}{': ' + outcome['error'] if outcome['error'] else ''}")
+    write_line(last_line(OutcomeKind(outcome["kind"]).text, outcome["error"], time.monotonic() - began))
     return outcome, as_new
 
 

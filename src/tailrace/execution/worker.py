@@ -5,9 +5,11 @@ process's identity in it) is confirmed, and only then does user code start.
 """
 
 from collections.abc import Generator
+from datetime import timedelta
 from typing import Any
 
 from tailrace.effects.requests import (
+    Accepted,
     AwaitTask,
     ClaimTry,
     DropTask,
@@ -29,6 +31,7 @@ from tailrace.effects.requests import (
 from tailrace.effects.tries import (
     Claim,
     ClaimRequest,
+    FailedTry,
     Refused,
     Renewal,
     Submission,
@@ -40,9 +43,14 @@ from tailrace.errors import InternalError
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.plain_text import visible_line
 from tailrace.model.spec import BranchKind, TaskSpec
+from tailrace.model.states import TaskInstanceState
+from tailrace.model.transitions import Cause
 from tailrace.planning.retries import AfterTry, after_try
 
 RENEWALS_PER_LEASE = 3
+
+#: What a try that did not succeed leaves its task instance in.
+BAD_ENDS = (TaskInstanceState.FAILED, TaskInstanceState.UP_FOR_RETRY)
 
 #: Longest pause between two renewals, in seconds: a renewal is also how a worker learns that its try must stop.
 LONGEST_PAUSE = 4.0
@@ -54,14 +62,15 @@ def worker_loop(lease_seconds: float) -> Loop[None]:
         submission = yield from ask(NextTry())
         if submission is None:
             return
-        yield from _serve(submission, lease_seconds)
-        yield from ask(NotifyExecutor(submission))
+        failed = yield from _serve(submission, lease_seconds)
+        yield from ask(NotifyExecutor(submission, failed))
 
 
-def _serve(submission: Submission, lease_seconds: float) -> Loop[None]:
+def _serve(submission: Submission, lease_seconds: float) -> Loop[FailedTry | None]:
+    """One try from its process to its report; returns how it failed, if it did and that was recorded."""
     parked = yield from ask(ParkTask(submission))
     if parked is None:
-        return  # nothing was claimed: the try stays queued and is offered again
+        return None  # nothing was claimed: the try stays queued and is offered again
     claim = yield from ask(
         ClaimTry(
             ClaimRequest(
@@ -76,7 +85,7 @@ def _serve(submission: Submission, lease_seconds: float) -> Loop[None]:
     )
     if isinstance(claim, Refused):
         yield from ask(DropTask())  # somebody else has this try, or a person took it back
-        return
+        return None
     outcome: TryOutcome | None
     if claim.mark_success:
         yield from ask(DropTask())
@@ -87,8 +96,9 @@ def _serve(submission: Submission, lease_seconds: float) -> Loop[None]:
     else:
         yield from ask(StartTask(claim, parked.task_spec, lease_seconds))
         outcome = yield from _see_through(claim, lease_seconds)
-    if outcome is not None:
-        yield from _report(claim, parked, outcome)
+    if outcome is None:
+        return None
+    return (yield from _report(claim, parked, outcome))
 
 
 def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], Any, TryOutcome | None]:
@@ -115,15 +125,28 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
                 yield from ask(StopTask())
 
 
-def _report(claim: Claim, parked: Parked, outcome: TryOutcome) -> Loop[None]:
+def _report(claim: Claim, parked: Parked, outcome: TryOutcome) -> Loop[FailedTry | None]:
     """Report the outcome. One that cannot be, for what its task has put into it, is a failure with that reason."""
     outcome = _believable(outcome, parked.task_spec)
-    reply = yield from ask(ReportOutcome(claim, outcome, _after(claim, parked, outcome)))
+    after = _after(claim, parked, outcome)
+    reply = yield from ask(ReportOutcome(claim, outcome, after))
     if isinstance(reply, Unstorable):
         failed = TryOutcome(OutcomeKind.FAILED, visible_line(f"its outcome cannot be stored: {reply.why}"))
-        again = yield from ask(ReportOutcome(claim, failed, _after(claim, parked, failed)))
-        if isinstance(again, Unstorable):
-            raise InternalError(f"{claim.key}: not even a failure of it can be stored: {again.why}")
+        after = _after(claim, parked, failed)
+        reply = yield from ask(ReportOutcome(claim, failed, after))
+        if isinstance(reply, Unstorable):
+            raise InternalError(f"{claim.key}: not even a failure of it can be stored: {reply.why}")
+    return _failed(claim, after, reply)
+
+
+def _failed(claim: Claim, after: AfterTry, reply: Accepted | Refused) -> FailedTry | None:
+    """What is told of a try that failed; what was refused is told by whoever ended that try."""
+    if isinstance(reply, Refused) or reply.state not in BAD_ENDS:
+        return None
+    state = TaskInstanceState(reply.state)
+    delay = after.retry_delay if after.retry_delay is not None and state is after.state else timedelta(0)
+    lost = after.cause in (Cause.LOST, Cause.LOST_TOGETHER)
+    return FailedTry(claim.key, state, lost, after.reason, after.max_tries, delay.total_seconds())
 
 
 def _believable(outcome: TryOutcome, task: TaskSpec) -> TryOutcome:

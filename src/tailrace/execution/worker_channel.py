@@ -30,7 +30,7 @@ from tailrace.effects.requests import (
     StillRunning,
     StopTask,
 )
-from tailrace.effects.tries import Submission, TryOutcome, XComQuery
+from tailrace.effects.tries import FailedTry, Submission, TryOutcome, XComQuery
 from tailrace.execution.task_runner import TaskRunner
 from tailrace.execution.zygote import ZygoteGone
 from tailrace.model.keys import TryKey
@@ -56,10 +56,12 @@ class WorkerReport(Struct, frozen=True):
     """What a worker reports to the job. ``failure`` is what ended the worker itself, in one line.
 
     ``lost``: this try was in a zygote with others as it died, which is reported to the metastore next. ``back``: the
-    try that is ``done`` was not begun, for lack of what ``refused`` names; ``relieved``: that is there.
+    try that is ``done`` was not begun, for lack of what ``refused`` names; ``relieved``: that is there. ``failed``: how
+    the one that is ``done`` ended, where it did not succeed.
     """
 
     done: TryKey | None = None
+    failed: FailedTry | None = None
     took: TryKey | None = None
     lost: TryKey | None = None
     back: Submission | None = None
@@ -123,6 +125,7 @@ class WorkerChannel:
         self._runner = runner
         self._trying: TryKey | None = None
         self._done: TryKey | None = None  # still to be reported, together with what is taken next
+        self._failed: FailedTry | None = None  # how it failed
         self._back: Submission | None = None  # the same, where it was not begun
         self._refused = ""  # for want of this
         self._not_before = 0.0  # then it waits a moment before it takes another
@@ -198,11 +201,12 @@ class WorkerChannel:
         return report
 
     def _notify(self, effect: NotifyExecutor) -> None:
-        self._done = effect.submission.key  # NextTry follows, and reports it
+        self._done, self._failed = effect.submission.key, effect.failed  # NextTry follows, and reports it
         self._back = effect.submission if self._refused else None
 
     def _report(self, took: TryKey | None = None) -> None:
         if took is not None or self._done is not None:
             refused = self._refused if self._back is not None else ""
-            self._job.send(WorkerReport(done=self._done, took=took, back=self._back, refused=refused))
-            self._done = self._back = None
+            report = WorkerReport(done=self._done, failed=self._failed, took=took, back=self._back, refused=refused)
+            self._job.send(report)
+            self._done = self._failed = self._back = None

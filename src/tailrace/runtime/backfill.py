@@ -36,7 +36,7 @@ def drive_backfill(
     began: float,
 ) -> BackfillEnd:
     """Drive it as a job of this process; ``began`` is when its command did, by the monotonic clock."""
-    executor = start_executor(metastore, settings, interrupts, listener.on_message, zygote)
+    executor = start_executor(metastore, settings, interrupts, listener.on_message, listener.on_failure, zygote)
     identity = own_identity()
     try:
         job_id = metastore.start_job(
@@ -53,6 +53,8 @@ def drive_backfill(
             settings.lease_seconds,
             plenty=2 * settings.workers + 2,
             on_event=_event_handler(listener),
+            on_failure=listener.on_failure,
+            home=settings.home,
             watch=_watcher(listener, interrupts, progress),
             trouble=lambda: JobTrouble(executor.trouble),
         )

@@ -6,6 +6,7 @@ Every effect is performed in exactly one place here; nothing here decides anythi
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -32,14 +33,19 @@ from tailrace.effects.requests import (
     WaitResult,
 )
 from tailrace.effects.results import Applied
+from tailrace.effects.tries import FailedTry
 from tailrace.errors import EnvironmentBroken, InternalError
 from tailrace.execution.executor import Executor
 from tailrace.execution.identity import Life, end_groups, life_of
+from tailrace.execution.log_end import log_loss
+from tailrace.execution.worker import BAD_ENDS
 from tailrace.jobs.lane_step import LoopIntervals
 from tailrace.metastore.store import Metastore
-from tailrace.model.keys import ProcessIdentity
-from tailrace.model.states import JobState
+from tailrace.model.keys import ProcessIdentity, TryKey
+from tailrace.model.states import JobState, TaskInstanceState
+from tailrace.model.transitions import Cause
 from tailrace.planning.explain_facts import JobTrouble
+from tailrace.planning.plan import TaskTransition
 from tailrace.planning.snapshot import Snapshot
 from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.settings import Settings
@@ -80,6 +86,7 @@ def drive_job(metastore: Metastore, job_id: int, loop: Loop[R], perform: Callabl
 class JobDriver:
     """Performs the effects of one job.
 
+    ``on_failure`` is called with each try that this job found lost; the end of its log is written below ``home``.
     ``trouble`` returns what hinders the job now. ``plenty`` is how many tries in the executor's hand keep its workers
     busy for a while; ``watch`` is called before each wait, to show progress.
     """
@@ -94,6 +101,8 @@ class JobDriver:
         *,
         plenty: int,
         on_event: Callable[[Event], None],
+        on_failure: Callable[[FailedTry], None] = lambda failed: None,
+        home: Path | None = None,
         watch: Callable[[WaitResult], None],
         read_dags: Callable[[], DagBag] = DagBag,
         trouble: Callable[[], JobTrouble] = JobTrouble,
@@ -104,7 +113,8 @@ class JobDriver:
         self._identity = identity
         self._lease_seconds = lease_seconds
         self._plenty = plenty
-        self._on_event = on_event
+        self._on_failure = on_failure
+        self._home = home
         self._watch = watch
         self._last_wait = WaitResult()
         self._perform: dict[type, Callable[[Any], Any]] = {
@@ -136,7 +146,21 @@ class JobDriver:
         return self._metastore.snapshot(effect.job_id, effect.dag, effect.backfill_id)
 
     def _apply(self, effect: ApplyPlan) -> Applied:
-        return self._metastore.apply(effect.plan, new_write_id())
+        applied = self._metastore.apply(effect.plan, new_write_id())
+        for step in applied.won:
+            if step.cause is Cause.LOST:
+                self._lost(step)
+        return applied
+
+    def _lost(self, step: TaskTransition) -> None:
+        """The try's worker is gone: nobody else reports it, nor writes the end of its log."""
+        key = TryKey(step.key, step.before_try)
+        word = "lost" if step.before is TaskInstanceState.RUNNING else "stopped"
+        if self._home is not None:
+            log_loss(self._home, key, word, step.reason)
+        if step.after in BAD_ENDS:
+            most = step.max_tries or step.before_try
+            self._on_failure(FailedTry(key, step.after, True, step.reason, most))
 
     def _find_lost(self, effect: FindLost) -> frozenset[int]:
         """What is to be lost is ended first: a holder of this host never runs on beside the next try."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from tailrace.effects.tries import FailedTry
 from tailrace.execution.executor import ForkingExecutor
 from tailrace.execution.identity import require_proc
 from tailrace.execution.isolating import IsolatingExecutor
@@ -21,6 +22,7 @@ def start_executor(
     settings: Settings,
     interrupts: Interrupts,
     notify: Callable[[str], None],
+    on_failure: Callable[[FailedTry], None],
     zygote: ZygoteHandle,
     in_worker: Callable[[], None] = lambda: None,
 ) -> ForkingExecutor:
@@ -28,8 +30,8 @@ def start_executor(
 
     Raises EnvironmentBroken where none can work.
 
-    ``notify`` is called with what a person should know of the workers; ``in_worker`` is called in each of them as it
-    begins.
+    ``notify`` is called with what a person should know of the workers, ``on_failure`` with each try that failed;
+    ``in_worker`` is called in each worker as it begins.
     """
     require_proc()
     worker = WorkerMain(metastore, settings.home, settings.lease_seconds)
@@ -38,6 +40,7 @@ def start_executor(
         "wakeup": interrupts.wakeup,
         "grace_seconds": settings.grace_seconds,
         "notify": notify,
+        "on_failure": on_failure,
     }
 
     def begin(disown_others: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from tailrace.effects.requests import Event, WaitResult
+from tailrace.effects.tries import FailedTry
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.backfills import BackfillCreation
 from tailrace.runtime.signals import Interrupts
@@ -34,14 +35,17 @@ class Progress(Struct, frozen=True):
     running: tuple[str, ...] = ()  # a few running task instances, as "task_id @ logical date"
 
 
-class Interruptible(Protocol):
-    """Is called when somebody asks a job to stop."""
+class Watching(Protocol):
+    """Watches one job: is called with what should be known at once."""
+
+    def on_failure(self, failed: FailedTry) -> None:
+        """A try failed or was lost, as it was recorded: whether it was reported, or found lost by this job."""
 
     def on_interrupt(self, times: int, busy: int) -> None:
         """Once: nothing more is started, ``busy`` tries are awaited; twice: they are asked to end; thrice: killed."""
 
 
-def watching_interrupts(listener: Interruptible, interrupts: Interrupts) -> Callable[[WaitResult], None]:
+def watching_interrupts(listener: Watching, interrupts: Interrupts) -> Callable[[WaitResult], None]:
     """What a job's driver calls at each wait: each interrupt that has come since is reported, once."""
     reported = 0
 
@@ -54,7 +58,7 @@ def watching_interrupts(listener: Interruptible, interrupts: Interrupts) -> Call
     return watch
 
 
-class Listener(Interruptible, Protocol):
+class Listener(Watching, Protocol):
     """Watches one backfill."""
 
     verbose: bool  # whether every decision's dependencies are wanted
@@ -83,7 +87,7 @@ class SchedulerStarted(Struct, frozen=True):
     notices: tuple[str, ...] = ()
 
 
-class SchedulerListener(Interruptible, Protocol):
+class SchedulerListener(Watching, Protocol):
     """Watches one scheduler."""
 
     def on_start(self, started: SchedulerStarted) -> None:

@@ -47,7 +47,9 @@ def run(
                 timeout=settings.load_timeout_seconds,
                 small=False,
             ),
-            start_executor=partial(start_executor, metastore, settings, interrupts, listener.on_message),
+            start_executor=partial(
+                start_executor, metastore, settings, interrupts, listener.on_message, listener.on_failure
+            ),
             notify=listener.on_message,
             loaded=lambda report: metastore.store_loaded(
                 report.to_keep, new_write_id(), paused=settings.dags_are_paused_at_creation
@@ -117,6 +119,8 @@ def _drive(
         settings.lease_seconds,
         plenty=2 * settings.workers + 2,
         on_event=verdicts.on_event if until_idle else listener.on_event,
+        on_failure=listener.on_failure,
+        home=settings.home,
         watch=watching_interrupts(listener, interrupts),
         read_dags=executor.bag,
         trouble=executor.trouble_of_job,

@@ -1,5 +1,6 @@
 """A worker process: the worker loop, joined to the metastore and to its task's process. No user code runs here."""
 
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -7,9 +8,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from tailrace.effects.requests import Accepted, ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
+from tailrace.effects.requests import Accepted, ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome, StartTask
 from tailrace.effects.tries import Claim, Refused, Unreadable, Unstorable, XComReply
 from tailrace.errors import TailraceError, ValueRefused
+from tailrace.execution.log_end import log_outcome
 from tailrace.execution.logs import require_room
 from tailrace.execution.worker import worker_loop
 from tailrace.execution.worker_channel import WorkerChannel
@@ -47,9 +49,19 @@ def worker_performer(
         except ValueRefused as refused:
             return Unreadable(str(refused))
 
+    started = time.monotonic()
+
+    def start(effect: StartTask) -> None:
+        nonlocal started
+        started = time.monotonic()
+        perform_task_effect(effect)
+
     def report(effect: ReportOutcome) -> Accepted | Refused | Unstorable:
+        outcome, claim = effect.outcome, effect.claim
+        if not outcome.in_log and not claim.mark_success:
+            log_outcome(home, claim.key, outcome, claim.started_at, time.monotonic() - started)
         try:
-            return metastore.report(effect.claim, effect.outcome, effect.after, new_write_id())
+            return metastore.report(claim, outcome, effect.after, new_write_id())
         except ValueRefused as refused:
             return Unstorable(str(refused))
         except TailraceError:
@@ -60,6 +72,7 @@ def worker_performer(
     handlers: dict[type, Callable[[Any], Any]] = {
         ClaimTry: claim,
         ReadXCom: read_xcom,
+        StartTask: start,
         RenewLease: lambda effect: metastore.renew(effect.claim, effect.lease_seconds, effect.waiting),
         ReportOutcome: report,
     }

@@ -18,6 +18,7 @@ from tailrace.model.keys import TaskInstanceKey, TryKey, shown_to_clear
 from tailrace.model.spec import DagSpec
 from tailrace.planning.backfills import BackfillCreation, DateAction, Reprocess
 from tailrace.planning.failed_tasks import FailedTasks
+from tailrace.planning.failure_groups import Failed
 from tailrace.planning.messages import Message, Typed
 from tailrace.planning.plan import Blocker
 from tailrace.service.reason_structs import Blocked, Coded, blocked_of, coded, sentences
@@ -91,6 +92,16 @@ class BackfillPreview(Struct, frozen=True):
         return {str(action): counts[action] for action in DateAction if counts[action]}
 
 
+class Repair(Struct, frozen=True):
+    """Which runs before its range a backfill goes back to: all dates ``since`` then are to run again with its own.
+
+    ``alone``: between these there are dates without a run, which nobody asked for; so each is to run again by itself.
+    """
+
+    since: datetime
+    alone: tuple[datetime, ...] = ()
+
+
 class RootFailure(Struct, frozen=True):
     """The failure that a failed or deadlocked backfill goes back to: the first in time, in the first run that
     has one.
@@ -102,6 +113,8 @@ class RootFailure(Struct, frozen=True):
     state: str  # failed, upstream_failed, or the state of a deadlocked task instance
     reason: str
     log: str | None = None
+    is_own: bool = True  # in a run that the backfill wants
+    repair: Repair | None = None  # where a run blocks the backfill's that is none of its own
 
     @property
     def task_instance(self) -> TaskInstanceKey:
@@ -115,7 +128,8 @@ class BackfillReport(Struct, frozen=True):
     ``runs`` counts the wanted runs by state, ``task_instances`` those of these runs by state (states with
     none left out); ``seconds`` is this command's own time; ``left_failed`` counts runs that had failed before
     and were left alone. ``failed`` counts by task what failed in all these runs, ``failed_inside`` in those
-    that succeeded: ``exit_code`` is 1 for it only where that was asked for.
+    that succeeded: ``exit_code`` is 1 for it only where that was asked for. ``failures`` are those by task and
+    error.
     """
 
     backfill_id: int
@@ -130,6 +144,7 @@ class BackfillReport(Struct, frozen=True):
     left_failed: int = 0
     failed: FailedTasks = FailedTasks()
     failed_inside: FailedTasks = FailedTasks()
+    failures: tuple[Failed, ...] = ()
     notices: tuple[Message, ...] = ()
 
 
@@ -146,6 +161,8 @@ class BackfillEnded(Struct, frozen=True):
     blocked: tuple[Blocked, ...]
     failed_tasks: Mapping[str, int]
     upstream_failed_tasks: Mapping[str, int]
+    failures: tuple[Failed, ...]
+    root_failure: RootFailure | None
 
 
 def ended(report: BackfillReport, typed: Typed) -> BackfillEnded:
@@ -161,6 +178,8 @@ def ended(report: BackfillReport, typed: Typed) -> BackfillEnded:
         tuple(blocked_of(each, typed) for each in report.blocked),
         report.failed.failed,
         report.failed.upstream_failed,
+        report.failures,
+        report.root_failure,
     )
 
 

@@ -1,6 +1,7 @@
 """The summary leads with the root failure and says what to type; the JSON is exactly what docs/commands.md shows."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.backfills import Reprocess
 from tailrace.planning.failed_tasks import FailedTasks
+from tailrace.planning.failure_groups import Failed
 from tailrace.planning.messages import Sentence
 from tailrace.planning.plan import Blocker, Dependency, DependencyStatus
-from tailrace.service.backfill_report import BackfillCommand, BackfillEnding, BackfillReport, RootFailure, ended
+from tailrace.service.backfill_report import BackfillCommand, BackfillEnding, BackfillReport, Repair, RootFailure, ended
 from tailrace.service.encoding import json_of
 
 RUN_ID = "backfill__2016-01-02T00:00:00+00:00"
@@ -63,6 +65,8 @@ def test_json_of_success() -> None:
         "blocked": [],
         "failed_tasks": {},
         "upstream_failed_tasks": {},
+        "failures": [],
+        "root_failure": None,
     }
     assert list(answer)[:8] == [
         *("schema", "backfill_id", "dag_id", "state", "runs", "task_instances", "seconds", "blocked")
@@ -97,7 +101,7 @@ def test_failure_leads_with_the_root_its_log_and_ends_with_the_repair(tmp_path: 
     assert lines[12] == (
         "backfill 7 of etl: failed in 0.41 s: 3 runs (2 success, 1 failed), task instances: 17 success, 1 failed"
     )
-    assert lines[13] == f"whole log: tailrace tasks logs etl load {RUN_ID}"
+    assert lines[13:15] == ["whole log:", "  tailrace tasks logs etl load 2016-01-02T00:00Z"]
     assert lines[-1] == ("  tailrace backfill etl -s 2016-01-01 -e 2016-01-03 --reprocess failed --dags 'my dags'")
 
 
@@ -106,10 +110,45 @@ def test_failure_whose_log_is_gone(tmp_path: Path) -> None:
     assert "last lines" not in text and "--reprocess failed" in text
 
 
-def test_root_failure_before_the_range_is_reached_by_the_repair() -> None:
+def before(repair: Repair) -> BackfillReport:
     key = TryKey(TaskInstanceKey("etl", "scheduled__2015-12-20T00:00:00+00:00", "load"), 1)
-    text = summary(report(BackfillEnding.DEADLOCKED, 3, root_failure=RootFailure(key, "failed", "x")), COMMAND, {})
-    assert "  tailrace backfill etl -s 2015-12-20T00:00:00+00:00 -e 2016-01-03 --reprocess failed" in text
+    root = RootFailure(key, "failed", "x", is_own=False, repair=repair)
+    return report(BackfillEnding.DEADLOCKED, 3, root_failure=root)
+
+
+def test_root_failure_before_the_range_is_reached_by_the_repair() -> None:
+    deadlocked = before(Repair(datetime(2015, 12, 20, tzinfo=UTC)))
+    text = summary(deadlocked, COMMAND, {})
+    assert text.startswith("before this range: load of scheduled__2015-12-20T00:00:00+00:00 failed: x\n")
+    assert text.endswith("\n  tailrace backfill etl -s 2015-12-20T00:00:00+00:00 -e 2016-01-03 --reprocess failed")
+    one = BackfillCommand("etl", "2016-01-01")
+    assert summary(deadlocked, one, {}).endswith(" -s 2015-12-20T00:00:00+00:00 -e 2016-01-01 --reprocess failed")
+
+
+def test_dates_that_nobody_asked_for_are_left_out_of_the_repair() -> None:
+    dates = (datetime(2015, 12, 20, tzinfo=UTC), datetime(2015, 12, 24, tzinfo=UTC))
+    assert summary(before(Repair(dates[0], dates)), COMMAND, {"workers": 3}).splitlines()[-3:] == [
+        "  tailrace backfill etl -s 2015-12-20T00:00:00+00:00 --reprocess failed --workers 3",
+        "  tailrace backfill etl -s 2015-12-24T00:00:00+00:00 --reprocess failed --workers 3",
+        "  tailrace backfill etl -s 2016-01-01 -e 2016-01-03 --reprocess failed --workers 3",
+    ]
+
+
+def test_all_failures_are_said_by_task_and_error_and_what_lists_them() -> None:
+    first, last = datetime(2016, 1, 1, tzinfo=UTC), datetime(2016, 1, 3, 6, tzinfo=UTC)
+    groups = (Failed("load", "no table", 118, first, last), Failed("a", "row 1 is wrong " * 40, 2, last, last))
+    more = report(BackfillEnding.FAILED, 1, failures=groups, failed=FailedTasks({"load": 118, "a": 2}))
+    lines = summary(more, COMMAND, {}).splitlines()
+    at = lines.index("120 task instances of 2 tasks failed:")
+    assert lines[at + 1] == "  118 × load  2016-01-01 to 2016-01-03T06:00Z  no table"
+    assert lines[at + 2].startswith("    2 × a     2016-01-03T06:00Z                row 1 is wrong")
+    assert lines[at + 2].endswith("…") and max(map(len, lines)) == 300
+    assert lines[at + 4] == "  tailrace tasks list --state failed etl -s 2016-01-01 -e 2016-01-03"
+    many = tuple(Failed(f"t{n}", "x", 1, first, last) for n in range(50))
+    assert "  and 30 more kinds: -o json names them all\n" in summary(
+        report(BackfillEnding.FAILED, 1, failures=many), COMMAND, {}
+    )
+    assert len(report_json(more)["failures"]) == 2
 
 
 def test_a_pool_that_is_too_small_is_repaired_by_a_larger_pool() -> None:

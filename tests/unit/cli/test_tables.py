@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from tailrace.cli.console import counted, duration, has_colour, plural, rough_duration
+from tailrace.cli.console import counted, has_colour, plural
 from tailrace.cli.tables import Column, plain_table, show_table
 from tailrace.cli.tree import describe_task, task_tree
+from tailrace.model.durations import duration, rough_duration
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DagSpec, TaskSpec
 

@@ -23,7 +23,7 @@ QUESTION: dict[str, Any] = {"query": QUERY, "id": 1}
 
 def test_an_outcome_as_it_is_sent() -> None:
     sent = {**OUTCOME, "kind": "failed", "error": "no", "xcoms": {"k": [1, "caf\udce9"]}, "followed": []}
-    assert outcome_in(sent) == TryOutcome(OutcomeKind.FAILED, "no", {"k": [1, "caf\udce9"]}, ())
+    assert outcome_in(sent) == TryOutcome(OutcomeKind.FAILED, "no", {"k": [1, "caf\udce9"]}, (), in_log=True)
 
 
 def test_a_question_as_it_is_sent() -> None:

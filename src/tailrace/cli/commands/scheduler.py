@@ -10,18 +10,22 @@ from typing import Any
 
 import click
 
-from tailrace.cli.console import Console, current_console, interrupted_text, plural, state_styled
+from tailrace.cli.console import Console, current_console, interrupted_text, painted, plural, state_styled
 from tailrace.cli.decisions import DecisionLog
+from tailrace.cli.failure_lines import FailureLines
+from tailrace.cli.fitting import columns_of, wrapped
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dags_option, settings_with
 from tailrace.cli.remedies import text_of
 from tailrace.effects.requests import Event
+from tailrace.effects.tries import FailedTry
 from tailrace.errors import CommandError
 from tailrace.runtime.listeners import SchedulerStarted
 from tailrace.runtime.settings import EXECUTORS, ISOLATIONS
 from tailrace.service.launch import run_scheduler
 
 _MOST_DAGS_NAMED = 8
+_TIME_COLUMNS = len("00:00:00 ")
 
 
 @click.command(
@@ -66,6 +70,7 @@ class SchedulerLog:
         self._console = console
         self._clock = clock
         self._decision_log = DecisionLog(remembers=True)
+        self._failures = FailureLines(of_many=True, clock=clock)
 
     def on_start(self, started: SchedulerStarted) -> None:
         """Say what is scheduled, where, and every notice."""
@@ -76,8 +81,20 @@ class SchedulerLog:
             self._console.notice(notice)
 
     def on_message(self, text: str) -> None:
-        """One line."""
-        self._console.note(f"{self._clock():%H:%M:%S} {text}")
+        """One line, or more where the terminal is narrow."""
+        self._note(text)
+
+    def _note(self, text: str, state: str = "") -> None:
+        first, *more = wrapped(text, self._columns())
+        self._line(first.replace(f" {state}", f" {state_styled(state, sys.stderr)}", 1) if state else first)
+        for line in more:
+            self._line(line)
+
+    def _line(self, line: str) -> None:
+        self._console.note(f"{self._clock():%H:%M:%S} {line}")
+
+    def _columns(self) -> int:
+        return columns_of(sys.stderr) - _TIME_COLUMNS
 
     def on_event(self, event: Event) -> None:
         """Say what became of runs and backfills; under -v, what the planner decided and why."""
@@ -86,10 +103,17 @@ class SchedulerLog:
                 self.on_message(line)
         if event.text:
             self.on_message(text_of(event.text))
+        for line in self._failures.left_out():
+            self.on_message(line)
         for verdict in event.applied.judged if event.applied is not None else ():
             inside = f", {verdict.failed_inside.named}" if verdict.failed_inside else ""
-            state = state_styled(verdict.state, sys.stderr)
-            self.on_message(f"{event.dag_id} / {verdict.run_id} {state}{inside}: {verdict.reason}")
+            name, state = f"{event.dag_id} / {verdict.run_id}", str(verdict.state)
+            self._note(f"{name} {state}{inside}: {verdict.reason}", state)
+
+    def on_failure(self, failed: FailedTry) -> None:
+        """Say how a try failed and where its log is, as it happens."""
+        for line in self._failures.lines(failed, self._columns()):
+            self._line(painted(line, str(failed.state)))
 
     def on_interrupt(self, times: int, busy: int) -> None:
         """Say what becomes of running tries."""

@@ -10,9 +10,19 @@ from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.failed_inside import FAILED, Failures, failures_of_backfills
-from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.metastore.views.failures import (
+    FAILED_FIRST,
+    ROOT,
+    Root,
+    RootBefore,
+    failure_groups,
+    root_before,
+    root_of,
+)
+from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.backfills import DateAction
+from tailrace.planning.failure_groups import Failed
 from tailrace.planning.messages import Message, Sentence
 from tailrace.planning.plan import Blocker, Dependency, DependencyStatus
 from tailrace.planning.reasons import AnyReason
@@ -20,16 +30,11 @@ from tailrace.planning.reasons import AnyReason
 _BAD_RUNS = (DagRunState.FAILED.value, DagRunState.DEADLOCKED.value, DagRunState.CANCELLED.value)
 
 
-class Root(Struct, frozen=True):
-    """The failure that others go back to: the first failed task instance of the first bad run."""
-
-    try_key: TryKey
-    state: str
-    reason: str
-
-
 class BackfillSummary(Struct, frozen=True):
-    """How one backfill stands. ``left_failed`` counts runs that had failed before it and were left alone."""
+    """How one backfill stands. ``left_failed`` counts runs that had failed before it and were left alone.
+
+    ``root_failure`` is in its own runs, ``root_before`` in one that blocks them and is none of its own.
+    """
 
     id: int
     dag_id: str
@@ -41,6 +46,8 @@ class BackfillSummary(Struct, frozen=True):
     root_failure: Root | None
     left_failed: int
     failures: Failures = Failures()
+    failed: tuple[Failed, ...] = ()  # by task and error
+    root_before: RootBefore | None = None
 
 
 def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
@@ -53,6 +60,7 @@ def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
         backfill_run.c.action == DateAction.LEAVE.value,
         backfill_run.c.run_state.in_(_BAD_RUNS),
     )
+    stored = _stored_blockers(tx, backfill_id)
     return BackfillSummary(
         id=row.id,
         dag_id=row.dag_id,
@@ -60,10 +68,12 @@ def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
         reason=row.reason,
         runs=run_counts(tx, backfill_id),
         task_instances=task_instance_counts(tx, backfill_id),
-        blocked=_blocked(tx, backfill_id),
+        blocked=tuple(map(stored_blocker, stored)),
         root_failure=_root(tx, backfill_id),
         left_failed=int(tx.value(left)),
         failures=failures_of_backfills(tx, [backfill_id]).get(backfill_id, Failures()),
+        failed=failure_groups(tx, backfill_id),
+        root_before=root_before(tx, backfill_id, stored),
     )
 
 
@@ -92,14 +102,14 @@ def wanted_by(backfill_id: int) -> ColumnElement[bool]:
     return and_(backfill_run.c.dag_run_id == task_instance.c.dag_run_id, backfill_run.c.backfill_id == backfill_id)
 
 
-def _blocked(tx: Transaction, backfill_id: int) -> tuple[Blocker, ...]:
+def _stored_blockers(tx: Transaction, backfill_id: int) -> list[dict[str, Any]]:
     wanted = (
         select(dag_run.c.blocked)
         .join(backfill_run, backfill_run.c.dag_run_id == dag_run.c.id)
         .where(backfill_run.c.backfill_id == backfill_id, dag_run.c.blocked.is_not(None))
         .order_by(backfill_run.c.ordinal)
     )
-    return tuple(stored_blocker(each) for blocked in tx.column(wanted) for each in from_json(blocked))
+    return [each for blocked in tx.column(wanted) for each in from_json(blocked)]
 
 
 def stored_blocker(stored: dict[str, Any]) -> Blocker:
@@ -111,6 +121,7 @@ def stored_blocker(stored: dict[str, Any]) -> Blocker:
             DependencyStatus(Dependency(each["dependency"]), False, _reason(each["reason"]))
             for each in stored["reasons"]
         ),
+        stored.get("previous_run"),
     )
 
 
@@ -123,29 +134,10 @@ def _reason(stored: str | dict[str, Any]) -> Message:
 def _root(tx: Transaction, backfill_id: int) -> Root | None:
     """The first failure in time of the first bad run; one that failed itself goes before one that only followed."""
     wanted = (
-        select(
-            dag_run.c.dag_id,
-            dag_run.c.run_id,
-            task_instance.c.task_id,
-            task_instance.c.map_index,
-            task_instance.c.try_number,
-            task_instance.c.state,
-            task_instance.c.reason,
-        )
-        .select_from(task_instance)
-        .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
-        .join(backfill_run, wanted_by(backfill_id))
+        ROOT.join(backfill_run, wanted_by(backfill_id))
         .where(backfill_run.c.run_state.in_(_BAD_RUNS), FAILED)
-        .order_by(
-            (task_instance.c.state == TaskInstanceState.FAILED.value).desc(),
-            task_instance.c.ended_at,
-            backfill_run.c.ordinal,
-            task_instance.c.id,
-        )
+        .order_by(*FAILED_FIRST, backfill_run.c.ordinal, task_instance.c.id)
         .limit(1)
     )
     row = tx.row(wanted)
-    if row is None:
-        return None
-    key = TaskInstanceKey(row.dag_id, row.run_id, row.task_id, row.map_index)
-    return Root(TryKey(key, row.try_number), row.state, row.reason)
+    return None if row is None else root_of(row)

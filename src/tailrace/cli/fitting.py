@@ -1,0 +1,96 @@
+"""How wide a line may be, and how one is made to fit: nothing printed is longer than the terminal, or 300 columns.
+
+What is told is cut or goes on in the next line; a command is never cut, for it is there to be typed.
+"""
+
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from tailrace.cli.command_line import shell_line
+from tailrace.model.plain_text import on_one_line
+
+#: Where no terminal says how wide it is.
+NO_TERMINAL = 300
+_LEAST = 20
+_CUT = "…"
+
+
+def columns_of(stream: TextIO) -> int:
+    """How many columns a line there may have."""
+    if not stream.isatty():
+        return NO_TERMINAL
+    named = os.environ.get("COLUMNS", "")
+    try:
+        found = int(named) if named.isdecimal() else os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        found = 0
+    return max(_LEAST, found or 80)
+
+
+def width_of(text: str) -> int:
+    """How many columns a text takes: Chinese and Japanese characters take two, accents of their own none."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_width, text))
+
+
+def cut(text: str, columns: int) -> str:
+    """``text`` on one line of at most so many columns; what is cut off shows as ``…``."""
+    line = on_one_line(text)
+    if width_of(line) <= columns:
+        return line
+    kept, left = [], columns - 1
+    for character in line:
+        left -= _width(character)
+        if left < 0:
+            break
+        kept.append(character)
+    return "".join(kept).rstrip() + _CUT
+
+
+def wrapped(text: str, columns: int, indent: str = "  ") -> list[str]:
+    """A sentence on as many lines as it needs, the later ones indented. Words between backticks are never cut."""
+    lines: list[str] = []
+    line, is_typed = text[: len(text) - len(text.lstrip(" "))], False
+    is_empty = True
+    for word in text.lstrip(" ").split(" "):
+        is_typed = is_typed or word.lstrip("(,;").startswith("`")
+        piece = word if is_typed else cut(word, columns - len(indent))
+        is_typed = is_typed and not word.lstrip("(,;`").rstrip(".,;:)").endswith("`")
+        if is_empty:
+            line, is_empty = line + piece, False
+        elif width_of(line) + 1 + width_of(piece) <= columns:
+            line += f" {piece}"
+        else:
+            lines.append(line)
+            line = indent + piece
+    return [*lines, line]
+
+
+def command_lines(words: Sequence[str], columns: int, indent: str = "  ") -> list[str]:
+    """A command as lines for a shell: one, or more of them with ``\\`` between words where it is too long for one."""
+    return list(_continued([shell_line(word) for word in words], columns, indent))
+
+
+def _continued(words: Sequence[str], columns: int, indent: str) -> Iterator[str]:
+    whole = indent + " ".join(words)
+    if width_of(whole) <= columns:
+        yield whole
+        return
+    line = indent + words[0]
+    for at, word in enumerate(words[1:], start=2):
+        room = columns - (2 if at < len(words) else 0)  # for the backslash
+        if width_of(line) + 1 + width_of(word) <= room or line == indent + words[0]:
+            line += f" {word}"
+        else:
+            yield f"{line} \\"
+            line = f"{indent}  {word}"
+    yield line
+
+
+def _width(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -1,0 +1,150 @@
+"""A failure is told as it happens, all of them are told at the end, and what is printed repairs when it is typed."""
+
+import json
+import os
+import pty
+import re
+import select
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tailrace.cli.fitting import width_of
+from tests.acceptance.conftest import clean_environment
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+LIVE = """
+from datetime import datetime
+from tailrace import DAG, BashOperator
+with DAG("live", schedule="@daily", start_date=datetime(2024, 1, 1)):
+    BashOperator(task_id="load_customers", bash_command="echo boom; exit 1")
+    BashOperator(task_id="load_orders", bash_command="echo boom2; exit 2", retries=1, retry_delay=0.2)
+    BashOperator(task_id="long", bash_command="while [ ! -e go ]; do sleep 0.1; done", cwd={cwd!r})
+"""
+PAST = """
+from datetime import datetime
+from tailrace import DAG, BashOperator
+with DAG("past", schedule="@daily", start_date=datetime(2024, 1, 1)):
+    BashOperator(
+        task_id="a", bash_command="[ {{ ds }} != 2024-01-03 ] || [ -e mended ]", depends_on_past=True, cwd=%r
+    ) >> BashOperator(task_id="b", bash_command="true")
+"""
+
+
+def written(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "dags").mkdir(exist_ok=True)
+    (tmp_path / "dags" / name).write_text(text)
+
+
+def until_said(process: subprocess.Popen[str], path: Path, *said: str) -> None:
+    until = time.monotonic() + 60
+    while not all(each in path.read_text() for each in said):
+        assert time.monotonic() < until and process.poll() is None, path.read_text()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "command", [("backfill", "live", "-s", "2024-01-01", "-w", "2"), ("scheduler", "--until-idle")]
+)
+def test_each_failed_try_is_told_while_the_run_goes_on(tmp_path: Path, tailrace: Run, command: tuple[str, ...]) -> None:
+    written(tmp_path, "live.py", LIVE.format(cwd=str(tmp_path)))
+    said = tmp_path / "said"
+    with said.open("w") as errors, (tmp_path / "answer").open("w") as answers:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tailrace", *command, *(["-o", "json"] if command[0] == "backfill" else [])],
+            cwd=tmp_path,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=answers,
+            stderr=errors,
+            text=True,
+        )
+    name = "" if command[0] == "backfill" else "live."
+    until_said(
+        process,
+        said,
+        f"failed: {name}load_customers @ ",
+        f"failed, again at once: {name}load_orders @ ",
+        f"failed: {name}load_orders @ ",
+    )
+    (tmp_path / "go").touch()
+    assert process.wait(60) == 1
+    lines = said.read_text().splitlines()
+    (line,) = [each for each in lines if "load_customers @" in each]
+    assert ": BashFailed: bash exited 1: boom; log: tailrace tasks logs live load_customers 20" in line
+    shown = tailrace(*shlex.split(line.partition("; log: ")[2])[1:])
+    assert (shown.returncode, "\nboom\n" in shown.stdout) == (0, True), shown
+    if command[0] == "backfill":
+        failures = json.loads((tmp_path / "answer").read_text())["failures"]
+        assert [(each["task_id"], each["count"]) for each in failures] == [("load_customers", 1), ("load_orders", 1)]
+
+
+def commands(said: str) -> list[list[str]]:
+    """What a summary says to type to run what failed again, the lines of each joined."""
+    typed = said[said.index("fix the cause") :].replace(" \\\n", " ").splitlines()[1:]
+    return [shlex.split(line) for line in typed]
+
+
+@pytest.mark.parametrize("first", ["2024-01-03", "2024-01-02"])
+@pytest.mark.parametrize(("start", "end", "count"), [("2024-01-04", "2024-01-05", 1), ("2024-01-06", "2024-01-06", 2)])
+def test_a_cause_before_the_range_is_found_and_what_is_printed_repairs_it(
+    tmp_path: Path, tailrace: Run, first: str, start: str, end: str, count: int
+) -> None:
+    written(tmp_path, "past.py", PAST % str(tmp_path))
+    assert tailrace("backfill", "past", "-s", first, "-e", "2024-01-03").returncode == 1
+    between = tailrace("backfill", "past", "-s", start, "-e", end)
+    later = tailrace("backfill", "past", "-s", "2024-01-07", "-e", "2024-01-08")
+    for done in (between, later):
+        assert done.returncode == 3
+        assert done.stdout.startswith("before this range: a of backfill__2024-01-03T00:00:00+00:00 failed: BashFailed")
+        assert "tailrace tasks logs past a 2024-01-03T00:00Z\n" in done.stdout
+    assert len(commands(between.stdout)) == count
+    (tmp_path / "mended").touch()
+    for command in commands(later.stdout):
+        repaired = tailrace(*command[1:])
+        assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    runs = json.loads(tailrace("runs", "list", "past", "-o", "json").stdout)
+    assert {run["state"] for run in runs} == {"success"}
+    assert {run["logical_date"][:10] for run in runs} >= {"2024-01-03", "2024-01-07", "2024-01-08"}
+    assert (len(runs) == 4 + (first == "2024-01-02")) is (start == "2024-01-06"), "dates nobody asked for were not run"
+
+
+@pytest.mark.parametrize("columns", [40, 80, 140])
+def test_no_line_is_longer_than_the_terminal(tmp_path: Path, columns: int) -> None:
+    written(
+        tmp_path,
+        "wide.py",
+        "from datetime import datetime\nfrom tailrace import DAG, PythonOperator\n"
+        "def f():\n    raise ValueError('日本 a very long story ' * 30)\n"
+        "with DAG('wide', schedule='@daily', start_date=datetime(2024, 1, 1)):\n"
+        "    for n in range(3):\n"
+        "        name = f'a_task_whose_name_is_long_{n}'\n"
+        "        PythonOperator(task_id=name, python_callable=f, retries=1, retry_delay=0)\n",
+    )
+    main, other = pty.openpty()
+    environment = clean_environment(COLUMNS=str(columns), TERM="xterm", NO_COLOR="1")
+    command = [sys.executable, "-m", "tailrace", "backfill", "wide", "-s", "2024-01-01"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=other, stdout=other, stderr=other)
+    os.close(other)
+    said = b""
+    while select.select([main], [], [], 60)[0]:
+        try:
+            piece = os.read(main, 1 << 16)
+        except OSError:
+            break
+        if not piece:
+            break
+        said += piece
+    os.close(main)
+    assert process.wait(60) == 1
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
+    lines = [line for line in re.split(r"[\r\n]+", text) if "/" not in line]  # but for paths of this machine
+    assert max(map(width_of, lines)) <= columns, max(lines, key=width_of)
+    assert sum(line.startswith("failed: a_task_whose_name_") for line in lines) == 3
+    assert "failed, again at once: a_task_whose_" in text
