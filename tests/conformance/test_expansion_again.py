@@ -126,6 +126,8 @@ def test_only_what_failed_of_it_is_done_again(world: World) -> None:
     [date] = world.decide(run.spec, reprocess="failed").dates
     assert (date.clear, date.to_run) == (("m/1", "z"), 2)
     run.backfill = world.backfill(run.spec, reprocess="failed")
+    [waiting] = world.decide(run.spec, reprocess="failed").dates
+    assert waiting.clear == ("m/1", "z")
     run.job = world.job(run.spec, run.backfill)
     run.step()
     assert run.indexes() == {0: "success", 1: "none", 2: "success"}

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from tailrace.model.intervals import DataInterval
-from tailrace.model.keys import RunType, run_id_for, to_clear
+from tailrace.model.keys import RunType, run_id_for, task_to_clear, to_clear
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, FINISHED, IDLE, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -235,7 +235,7 @@ def _differing(request: BackfillRequest, date: DatePlan, run: RunView, *, only_g
             yield option
     if request.pool is not None and request.pool != has.pool:
         yield "--pool"
-    if not set(date.clear) <= set(run.to_clear):
+    if any(each not in run.to_clear and task_to_clear(each) not in run.to_clear for each in date.clear):
         yield "--reprocess"
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from tailrace.model.keys import spans_of
 from tailrace.model.rules import TriggerRule
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.messages import Action, Message, Sentence
@@ -203,7 +204,12 @@ class SourcesUnfinished(Message, frozen=True):
 
 class InstancesStopping(Message, frozen=True):
     map_indexes: Annotated[tuple[int, ...], Meta(min_length=1)]
-    template = "It waits to be expanded anew, until its instances that are stopping have ended: {0.map_indexes}."
+    template = "It waits to be expanded anew, until its instances that are stopping have ended: {0.indexes}."
+
+    @property
+    def indexes(self) -> str:
+        """Their map indexes."""
+        return spans_of(self.map_indexes)
 
 
 class ExpandsNow(Message, frozen=True):

@@ -4,6 +4,9 @@ from datetime import datetime
 
 from tailrace.planning.messages import Action, Message
 
+#: Of a mapped task there may be a thousand.
+_MOST_NAMED = 20
+
 
 def seconds_text(seconds: float) -> str:
     """A span as people read it: ``4 s``, ``3:05``, ``2:03:05``, ``5 d 2 h``."""
@@ -24,7 +27,10 @@ class TasksEnd(Message, frozen=True):
     @property
     def names(self) -> str:
         """The tasks."""
-        return ", ".join(f"{task_id} ({state})" for task_id, state in self.tasks) or "what is above it"
+        names = [f"{task_id} ({state})" for task_id, state in self.tasks]
+        rest = len(names) - _MOST_NAMED
+        more = f" and {rest:,} more" if rest > 0 else ""
+        return (", ".join(names[:_MOST_NAMED]) + more) or "what is above it"
 
 
 class NothingAbove(TasksEnd, frozen=True):

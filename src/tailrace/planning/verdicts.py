@@ -4,6 +4,8 @@ A run is judged by its leaves once nothing is unfinished. It is deadlocked when 
 doomed; the verdict names each of them with its blockers, and apply re-reads the evidence before it writes.
 """
 
+from collections.abc import Iterator
+
 from tailrace.model.keys import TaskInstanceKey, index_suffix
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.board import Board
@@ -11,6 +13,8 @@ from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 from tailrace.planning.plan import BackfillVerdict, Blocker, Dependency, RunVerdict
 from tailrace.planning.snapshot import BackfillView, TaskInstanceView
 
+#: So many instances of one mapped task are named in a reason.
+_MOST_NAMED = 3
 _BAD = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 
 
@@ -24,17 +28,21 @@ def judge_run(board: Board, dag_version: int) -> RunVerdict | None:
         return None
     if unfinished:
         return _deadlock(board, dag_version)
-    bad = [
-        f"{ti.task_id}{index_suffix(ti.map_index)} is {board.state(ti)}"
-        for task_id in sorted(board.dag.leaves)
-        for ti in board.by_task.get(task_id, ())
-        if board.state(ti) in _BAD
-    ]
+    bad = [text for task_id in sorted(board.dag.leaves) for text in _bad_instances(board, task_id)]
     state = DagRunState.FAILED if bad else DagRunState.SUCCESS
     reason = "; ".join(bad) or "every leaf succeeded or was skipped"
     states = ((ti.task_id, board.state(ti), 1) for tis in board.by_task.values() for ti in tis)
     inside = failed_tasks(states) if state is DagRunState.SUCCESS else FailedTasks()
     return RunVerdict(run.id, run.run_id, run.version, state, board.evidence, reason=reason, failed_inside=inside)
+
+
+def _bad_instances(board: Board, task_id: str) -> Iterator[str]:
+    """Each failed instance of a leaf, but for those of a mapped task beyond the first few, which are counted."""
+    bad = [ti for ti in board.by_task.get(task_id, ()) if board.state(ti) in _BAD]
+    for ti in bad[:_MOST_NAMED]:
+        yield f"{ti.task_id}{index_suffix(ti.map_index)} is {board.state(ti)}"
+    if len(bad) > _MOST_NAMED:
+        yield f"so are {len(bad) - _MOST_NAMED:,} more of its instances"
 
 
 def _deadlock(board: Board, dag_version: int) -> RunVerdict:

@@ -145,6 +145,12 @@ def test_cleared_alone_an_index_takes_nothing_else_back() -> None:
     assert [each.id for each in reset_for_expansion(M, view.task_instances, {1: "a", 10: "m"}, ())] == [11]
 
 
+def test_a_verdict_names_the_first_few_of_a_thousand() -> None:
+    failed = plan(snapshot(M, instances(M, *["failed"] * 1000))).run_verdicts[0]
+    names = "m[0] is failed; m[1] is failed; m[2] is failed"
+    assert failed.reason == f"{names}; so are 997 more of its instances"
+
+
 @given(st.sets(st.integers(UNMAPPED, 50)))
 def test_indexes_are_read_as_spans(indexes: set[int]) -> None:
     read: set[int] = set()
