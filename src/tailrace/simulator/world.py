@@ -202,7 +202,7 @@ class World(WorldState):
         if self.chooser.chance(f"{process.name} crashes after", may_crash):
             self._crash(process, effect, "after")
             return
-        process.result(result)
+        process.resume(result)
         if isinstance(process, Worker) and isinstance(process.effect, AwaitTask):
             takes_time = self.scenario.slow and process.steps_left > 0
             process.due = self.clock.seconds + process.effect.seconds if takes_time else 0.0
