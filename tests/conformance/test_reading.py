@@ -11,12 +11,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
-from tailrace.planning.explaining import explain_run
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.lists import RunFilter
+from tailrace.planning.explain import explain_run
 from tailrace.planning.resizing import plan_resize
 from tests.conformance.first_schema import back_to_first_schema
 from tests.conformance.worlds import FalseClock, World, dag
