@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tailrace.effects.requests import Accepted, ApplyPlan, ClaimTry, RenewLease, ReportOutcome, Submit
-from tailrace.effects.results import Applied
+from tailrace.effects.results import Applied, StaleKind
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission
 from tailrace.execution import worker
 from tailrace.metastore.db.clock import TransactionTime
@@ -230,8 +230,9 @@ window_without_recount = Replaced(applying, "running_runs", lambda tx, dag_id: 0
 """The window is counted in the snapshot only: two planners both open the last place in it."""
 
 
-def _no_conflict(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> str | None:
-    return "the run is not running" if run is None or run.state != "running" else None
+def _no_conflict(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> tuple[StaleKind, str] | None:
+    running = run is not None and run.state == "running"
+    return None if running else (StaleKind.VERDICT_RUN, "the run is not running")
 
 
 verdict_unchecked = Replaced(verdicts, "_find_conflict", _no_conflict)

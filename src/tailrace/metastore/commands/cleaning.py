@@ -118,11 +118,11 @@ def clean_some(tx: Transaction, cleaning: Cleaning, write_id: str) -> dict[str, 
     # find another (see ``witness``).
     insert_history(tx, [cleaned_row(author, cleaning.dag_id or "", text, {})])
     removed = _backfills(tx, cleaning) or _runs(tx, cleaning) or _records(tx, cleaning)
-    texts = history.c.write_id == write_id
+    of_this_write = history.c.write_id == write_id
     if removed:
-        tx.change(update(history).where(texts).values(evidence=to_json(removed)))
+        tx.change(update(history).where(of_this_write).values(evidence=to_json(removed)))
     else:
-        tx.change(delete(history).where(texts))
+        tx.change(delete(history).where(of_this_write))
     record(tx, write_id, removed)
     return removed
 
