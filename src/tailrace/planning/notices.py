@@ -23,6 +23,13 @@ class NotPaused(OfBackfill, frozen=True):
     template = "backfill {0.backfill_id} is not paused"
 
 
+class DoneAlready(OfBackfill, frozen=True):
+    template = (
+        "backfill {0.backfill_id} has done all of this already, and nothing is written; --reprocess failed runs again "
+        "what failed, --reprocess all everything"
+    )
+
+
 class RunningFinishes(OfBackfill, frozen=True):
     template = "what runs finishes; go on with {1}"
     action = Action.RESUME_BACKFILL
