@@ -76,11 +76,13 @@ class NothingToMark(Message, frozen=True):
 class StayUpstreamFailed(Message, frozen=True):
     dag_id: str
     run_id: str
-    task_id: str  # the first
+    task_id: str  # that was marked
+    map_index: int | None
+    state: str
     tasks: tuple[str, ...]
     count: int
     template = "{0.run_id}: {0.tasks} {0.count:stays|stay} upstream_failed; {1} lets it run"
-    action = Action.CLEAR_TASK
+    action = Action.CLEAR_DOWNSTREAM_FAILED
 
 
 # --- who drives what a command has opened -------------------------------------------------------------------
