@@ -1,6 +1,7 @@
 """What a person can do who may read a folder and not write there; root becomes another user for it."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,14 @@ READING = (
 )
 
 
+@contextmanager
+def readable_folder() -> Iterator[Path]:
+    """A folder that everybody may look into; pytest closes its own to others whenever a session begins."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
 def close_to_writing(folder: Path) -> None:
     """Let everybody read what is there, and nobody but root write."""
     for path in (folder, *folder.rglob("*")):
@@ -33,11 +42,8 @@ def open_to_writing(folder: Path) -> None:
 
 @contextmanager
 def without_write(folder: Path) -> Iterator[None]:
-    """Be somebody who may only read what is in this folder."""
+    """Be somebody who may only read what is in this folder: one made by ``readable_folder``."""
     close_to_writing(folder)
-    for above in folder.parents:
-        if above.stat().st_uid == os.getuid() and above.stat().st_mode & 0o005 != 0o005:
-            above.chmod(0o755)
     user, group = os.geteuid(), os.getegid()
     if user == 0:
         os.setegid(NOBODY)

@@ -79,6 +79,25 @@ def test_what_is_closed_and_marked_ended_when_its_work_did(world: World) -> None
     world.sound()
 
 
+def test_a_mark_clears_what_failed_below_it_and_its_run_goes_on(world: World) -> None:
+    backfill_id, job, ids = failed_run(world)
+    finished(world, AB, job, backfill_id)
+    assert (world.state(ids["b"]), world.row(dag_run, 1).state) == ("upstream_failed", "failed")
+    mark = MarkRequest(TaskInstanceState.SUCCESS, ("a",), downstream_failed=True)
+    plan = plan_mark_tasks(world.about(), mark)
+    assert isinstance(world.do(plan), Done)
+    assert isinstance(world.do(plan), MetastoreStale), "it is decided from what was there"
+    assert (world.state(ids["a"]), world.state(ids["b"]), world.row(dag_run, 1).state) == ("success", "none", "queued")
+    world.sound()
+    again = world.backfill(AB, new=True)
+    job = world.job(AB, again)
+    world.activate(AB, job, 1)
+    world.run_try(AB, job, ids["b"], OutcomeKind.SUCCESS)
+    finished(world, AB, job, again)
+    assert world.row(dag_run, 1).state == "success"
+    world.sound()
+
+
 def test_a_judged_backfill_stays_judged_and_a_new_one_takes_the_run(world: World) -> None:
     backfill_id, job, _ = failed_run(world)
     finished(world, AB, job, backfill_id)

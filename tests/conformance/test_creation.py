@@ -323,3 +323,14 @@ def test_a_structure_is_recorded_once_and_named_by_the_runs_it_activated(world: 
     assert len(world.rows(dag_version)) == 2
     assert [run.dag_version_id for run in world.rows(dag_run)] == [1, 2, None]
     assert world.store.stored_dag("dag") == A
+
+
+def test_the_newest_ended_backfill_of_a_command_is_known(world: World) -> None:
+    """What a repeated command needs to know that it has nothing to do; an unfinished one is continued instead."""
+    first, _ = ended(world, days=2)
+    again = world.decide(A, days=2)
+    assert (again.done_by, again.continues) == (first, None)
+    assert world.decide(A, days=3).done_by is None, "another range is another command"
+    second = world.backfill(A, days=2, new=True)
+    again = world.decide(A, days=2)
+    assert (again.done_by, again.continues) == (None, second)

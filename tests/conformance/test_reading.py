@@ -20,16 +20,22 @@ from tailrace.planning.explain import explain_run
 from tailrace.planning.resizing import plan_resize
 from tests.conformance.first_schema import back_to_first_schema
 from tests.conformance.worlds import FalseClock, World, dag
-from tests.without_write import NOBODY, open_to_writing, with_write, without_write
+from tests.without_write import NOBODY, open_to_writing, readable_folder, with_write, without_write
 
 A = dag("a>b")
 _POOLS = text("SELECT count(*) FROM pool")
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Iterator[Path]:
+def folder() -> Iterator[Path]:
+    with readable_folder() as made:
+        yield made
+
+
+@pytest.fixture
+def file(folder: Path) -> Iterator[Path]:
     """A SQLite metastore that nobody uses: one backfill of two dates."""
-    file = tmp_path / "home" / "metastore.sqlite"
+    file = folder / "home" / "metastore.sqlite"
     add_backfill(file)
     yield file
     if file.parent.exists():
@@ -207,8 +213,8 @@ def test_an_empty_log_is_none(file: Path) -> None:
 
 
 @pytest.mark.parametrize("existing", ["nothing", "an empty file", "no tables"])
-def test_nothing_was_ever_written(tmp_path: Path, existing: str) -> None:
-    file = tmp_path / "home" / "metastore.sqlite"
+def test_nothing_was_ever_written(folder: Path, existing: str) -> None:
+    file = folder / "home" / "metastore.sqlite"
     file.parent.mkdir()
     if existing == "an empty file":
         file.touch()

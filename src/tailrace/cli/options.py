@@ -111,6 +111,17 @@ def optional_dag_argument(command: F) -> F:
     return click.argument("dag_id", required=False, type=DagId())(command)
 
 
+class TaskId(click.types.StringParamType):
+    """A task's id."""
+
+    name = "TASK_ID"
+
+
+def task_argument(command: F) -> F:
+    """TASK_ID, as ``task_id``."""
+    return click.argument("task_id", type=TaskId())(command)
+
+
 def dates_options(command: F) -> F:
     """-s and -e, as ``start`` and ``end``: which logical dates are listed."""
     for given in (

@@ -25,9 +25,11 @@ def preview_text(previewed: BackfillPreview, typed: str) -> str:
     """The preview for a person: what would happen to which dates, in the order they would start, and why."""
     creation, dag = previewed.creation, previewed.dag
     zone = zone_named(dag.schedule.timezone)
-    head = f"{dag.dag_id}: " + (
-        f"would continue backfill {creation.continues}" if creation.continues else "would create a backfill"
-    )
+    if creation.done_by is not None:
+        would = f"backfill {creation.done_by} has done all of it, and nothing would be written"
+    else:
+        would = f"would continue backfill {creation.continues}" if creation.continues else "would create a backfill"
+    head = f"{dag.dag_id}: {would}"
     lines = [styled(head, sys.stdout, bold=True) + f" in {previewed.metastore}"]
     rows = [(_span(group, zone), _what(group[0]), _why(group)) for group in _grouped(creation.dates)]
     widths = [max((len(row[at]) for row in rows), default=0) for at in (0, 1)]
@@ -39,8 +41,8 @@ def preview_text(previewed: BackfillPreview, typed: str) -> str:
     lines.append(f"{plural(total, 'task instance')} to run ({plural(tasks, 'task')} a run)")
     if creation.notices:
         lines += ["notes:", bullet_lines([text_of(notice) for notice in creation.notices])]
-    lines.append("nothing was written; to do it:")
-    lines.append(f"  {typed}")
+    if creation.done_by is None:
+        lines += ["nothing was written; to do it:", f"  {typed}"]
     return "\n".join(lines)
 
 

@@ -35,6 +35,7 @@ _NAMING = {
     Action.EXPLAIN_RUN: (("runs", "explain"), ("dag_id", "run_id")),
     Action.CLEAR_RUN: (("runs", "clear"), ("dag_id", "run_id")),
     Action.CLEAR_TASK: (("tasks", "clear"), ("dag_id", "task_id", "run_id")),
+    Action.CLEAR_DOWNSTREAM_FAILED: (("tasks", "mark"), ("dag_id", "task_id", "run_id")),
 }
 
 
@@ -47,7 +48,8 @@ def _text(remedy: Remedy) -> list[str]:
         return list(_FIXED[remedy.action])
     arguments, names = _NAMING[remedy.action]
     index = [] if remedy.map_index is None else ["--map-index", str(remedy.map_index)]
-    return [*arguments, *(str(getattr(remedy, name)) for name in names), *index]
+    marks = ["--state", str(remedy.state), "--downstream-failed"] if remedy.state is not None else []
+    return [*arguments, *(str(getattr(remedy, name)) for name in names), *index, *marks]
 
 
 def _range(remedy: Remedy) -> list[str]:

@@ -49,8 +49,10 @@ def _head(report: BackfillReport, columns: int) -> list[str]:
     if report.state is BackfillEnding.SUCCESS and report.failed_inside:
         ended += f", {report.failed_inside.counted}"
     if runs:
-        ended += f" in {duration(report.seconds)}: {plural(runs, 'run')} ({counted(report.runs)}), "
+        ended += ", done already" if report.done_already else f" in {duration(report.seconds)}"
+        ended += f": {plural(runs, 'run')} ({counted(report.runs)}), "
         ended += f"task instances: {counted(report.task_instances)}"
+        ended += "; nothing was written" if report.done_already else ""
     else:
         ended += ", nothing to do"
     first, *more = wrapped(ended, columns)
@@ -149,6 +151,9 @@ def _next(report: BackfillReport, command: BackfillCommand, options: Mapping[str
             return [*wrapped("it is not finished; the same command goes on with it:", columns), *again]
         case BackfillEnding.SUCCESS if report.failed_inside:
             return ["to run them again:", *failed]
+        case BackfillEnding.SUCCESS if report.done_already:
+            everything = command_words(command, options, reprocess=Reprocess.ALL)
+            return ["to run all of it again:", *command_lines(everything, columns)]
         case BackfillEnding.CANCELLED:
             return [*wrapped("a person cancelled it; the same command does what was left:", columns), *again]
         case _:

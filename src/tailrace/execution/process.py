@@ -20,8 +20,8 @@ from tailrace.authoring.results import BranchResult, is_success, settled
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
 from tailrace.execution import mp_main
-from tailrace.execution.channel import LONGEST_MESSAGE, ClosedByTask, TaskEnd, encode
-from tailrace.execution.context import TaskInstance, build_context, try_token
+from tailrace.execution.channel import ClosedByTask, TaskEnd
+from tailrace.execution.context import PullXCom, TaskInstance, build_context, try_token
 from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
 from tailrace.execution.identity import has_children, leads_others, living_children
@@ -29,13 +29,14 @@ from tailrace.execution.jsonable import NotJson
 from tailrace.execution.log_end import heading, last_line
 from tailrace.execution.logs import flush_streams, has_own_streams, send_output_to_log, write_line
 from tailrace.execution.messages import CLOSED_BY_TASK
+from tailrace.execution.outcome_messages import message_of, with_pushes
 from tailrace.execution.process_guard import adopt_orphans
 from tailrace.execution.raised import first_line, first_line_of, full_text, print_traceback
 from tailrace.execution.rendering import render_fields
 from tailrace.execution.reuse import attributes
 from tailrace.model.keys import TaskInstanceKey, TryKey
-from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
-from tailrace.model.plain_text import LONGEST_LINE, visible_line
+from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.plain_text import LONGEST_LINE
 
 _BACKSTOP_SECONDS = 10
 _WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
@@ -180,7 +181,7 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
     try:
         send_output_to_log(home, key, heading(key, order["started_at"]))
     except OSError as trouble:
-        return _message(OutcomeKind.FAILED, f"its log file cannot be written: {trouble}"), True
+        return message_of(OutcomeKind.FAILED, f"its log file cannot be written: {trouble}"), True
     timeout = order["timeout_seconds"]
     if timeout is not None:
         # The worker ends the group at the timeout; should no one be left to do that, the kernel ends this process.
@@ -191,10 +192,27 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
         why = f": {loaded.mistakes[0]}" if loaded.mistakes else ""
         text = f"{ti.dag_id}.{ti.task_id} is not in the DAG files this process has loaded{why}"
         write_line(last_line(OutcomeKind.FAILED.text, text, time.monotonic() - began))
-        return _message(OutcomeKind.FAILED, text), True
+        return message_of(OutcomeKind.FAILED, text), True
     space = loaded.enter(ti.dag_id)
     for name, value in environment_of(key, order, home, loaded.specs[ti.dag_id].file).items():
         os.environ[name] = value
+
+    def wait(what: str) -> None:
+        write_line(f"--- {what}")
+        with suppress(OSError):
+            channel.send({"waiting": what})
+
+    task_instance = TaskInstance(key, order, pulling(channel))
+    task = dag.task_dict[ti.task_id]
+    context = build_context(dag, order, task_instance)
+    to_its_end = partial(run_to_its_end, keep=order["again"])
+    outcome, as_new = space.run(to_its_end, task, context, wait, order["grace_seconds"])
+    write_line(last_line(OutcomeKind(outcome["kind"]).text, outcome["error"], time.monotonic() - began))
+    return outcome, as_new
+
+
+def pulling(channel: TaskEnd) -> PullXCom:
+    """How a task's process gets XComs: it asks whoever is at the other end."""
 
     def pull(dag_id: str, run_id: str, task_ids: tuple[str, ...], name: str, map_index: int | None) -> list[Any]:
         query = {"dag_id": dag_id, "run_id": run_id, "task_ids": task_ids, "key": name, "map_index": map_index}
@@ -206,18 +224,7 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
         values: list[Any] = reply["xcom"]
         return values
 
-    def wait(what: str) -> None:
-        write_line(f"--- {what}")
-        with suppress(OSError):
-            channel.send({"waiting": what})
-
-    task_instance = TaskInstance(key, order, pull)
-    task = dag.task_dict[ti.task_id]
-    context = build_context(dag, order, task_instance)
-    to_its_end = partial(run_to_its_end, keep=order["again"])
-    outcome, as_new = space.run(to_its_end, task, context, wait, order["grace_seconds"])
-    write_line(last_line(OutcomeKind(outcome["kind"]).text, outcome["error"], time.monotonic() - began))
-    return outcome, as_new
+    return pull
 
 
 def run_to_its_end(
@@ -250,9 +257,9 @@ def _with_what_was_left(outcome: dict[str, Any], left: Finished) -> dict[str, An
         write_line(left.trouble)
     if OutcomeKind(outcome["kind"]) in _WELL:
         if left.stopped is not None:
-            return _outcome_of(left.stopped)
+            return outcome_of(left.stopped)
         if left.trouble:
-            return _message(OutcomeKind.FAILED, left.trouble)
+            return message_of(OutcomeKind.FAILED, left.trouble)
     return outcome
 
 
@@ -275,7 +282,7 @@ def environment_of(key: TryKey, order: Mapping[str, Any], home: str, file: str) 
 def execute(task: BaseOperator, context: dict[str, Any], task_instance: TaskInstance) -> dict[str, Any]:
     """Render the task's templates and run it; whatever it raises becomes an outcome."""
     try:
-        task = context["task"] = _copy_of(task)  # rendering changes it, and this process may run it again
+        task = context["task"] = copy_of(task)  # rendering changes it, and this process may run it again
         render_fields(task, context)
         result = task.execute(context)
         if result is not None:
@@ -285,29 +292,30 @@ def execute(task: BaseOperator, context: dict[str, Any], task_instance: TaskInst
     except BaseException as raised:
         _leave_if_copy(raised)
         if isinstance(raised, SystemExit) and is_success(raised):
-            return _message(OutcomeKind.SUCCESS, "")
-        return _outcome_of(raised)
+            return message_of(OutcomeKind.SUCCESS, "")
+        return outcome_of(raised)
 
 
-def _outcome_of(raised: BaseException) -> dict[str, Any]:
+def outcome_of(raised: BaseException) -> dict[str, Any]:
+    """The outcome of a task that raised this."""
     match raised:
         case TaskSkipped():
             if len(why := first_line_of(raised)) > LONGEST_LINE:
                 write_line(why)
-            return _message(OutcomeKind.SKIPPED, why or "skipped")
+            return message_of(OutcomeKind.SKIPPED, why or "skipped")
         case TaskFailed():
             print_traceback(raised)
-            return _message(OutcomeKind.FAILED_FOR_GOOD, first_line_of(raised) or "failed for good")
+            return message_of(OutcomeKind.FAILED_FOR_GOOD, first_line_of(raised) or "failed for good")
         case RenderingFailed() | NotJson():
             write_line(str(raised))
-            return _message(OutcomeKind.FAILED, str(raised))
+            return message_of(OutcomeKind.FAILED, str(raised))
         case TaskTerminated():
             print_traceback(raised)
-            return _message(OutcomeKind.FAILED, "its process was asked to end by SIGTERM")
+            return message_of(OutcomeKind.FAILED, "its process was asked to end by SIGTERM")
         case SystemExit():
-            return _message(OutcomeKind.FAILED, _exit_text(raised.code))
+            return message_of(OutcomeKind.FAILED, _exit_text(raised.code))
     print_traceback(raised)
-    return _message(OutcomeKind.FAILED, f"{type(raised).__name__}: {first_line_of(raised)}".rstrip(": "))
+    return message_of(OutcomeKind.FAILED, f"{type(raised).__name__}: {first_line_of(raised)}".rstrip(": "))
 
 
 def _leave_if_copy(raised: BaseException | None = None) -> None:
@@ -339,7 +347,8 @@ def _exit_text(code: object) -> str:
     return f"the task called exit: {first_line(text)}"
 
 
-def _copy_of(task: BaseOperator) -> BaseOperator:
+def copy_of(task: BaseOperator) -> BaseOperator:
+    """The task, to be rendered: that changes it."""
     copied = object.__new__(type(task))
     copied.__dict__.update(task.__dict__)
     return copied
@@ -351,35 +360,4 @@ def _finished(task: BaseOperator, result: Any, task_instance: TaskInstance) -> d
         followed, result = result.task_ids, result.value
     if result is not None and task.do_xcom_push:
         task_instance.xcom_push(RETURN_VALUE, result)
-    return _message(OutcomeKind.SUCCESS, "", followed)
-
-
-def _message(kind: OutcomeKind, error: str, followed: tuple[str, ...] | None = None) -> dict[str, Any]:
-    return {"kind": str(kind), "error": visible_line(error), "xcoms": {}, "followed": followed, "again": False}
-
-
-def with_pushes(outcome: dict[str, Any], task_instance: TaskInstance) -> dict[str, Any]:
-    """The outcome with all that the try has pushed, for good; a failure where that is more than can be sent."""
-    message = {**outcome, "xcoms": task_instance.all_pushed()}
-    if not message["xcoms"]:
-        return message
-    wrong = _wrong_with(message)
-    if wrong is None:
-        return message
-    write_line(wrong)
-    return _message(OutcomeKind.FAILED, wrong)
-
-
-def _wrong_with(message: dict[str, Any]) -> str | None:
-    """Why its XComs cannot be sent; None: nothing is wrong with them."""
-    if (count := len(message["xcoms"])) > MOST_XCOMS:
-        return f"it has pushed {count:,} XComs; {MOST_XCOMS:,} is the limit: push one dict, or pass a path"
-    try:
-        size = len(encode(message))
-    except (TypeError, ValueError, RecursionError) as broken:  # its code has reached into ``ti.pushed``
-        return f"its XComs cannot be sent: {broken}"
-    if size > LONGEST_MESSAGE:
-        return (
-            f"its XCom values are {size:,} bytes long together; {LONGEST_MESSAGE:,} is the limit: pass a path instead"
-        )
-    return None
+    return message_of(OutcomeKind.SUCCESS, "", followed)

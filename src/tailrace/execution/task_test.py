@@ -1,4 +1,4 @@
-"""``tailrace tasks test``: one task, here and now, with no state read or written anywhere.
+"""``tailrace tasks test``: one task, here and now, with no state written anywhere. ``tasks render``: its templates.
 
 The task runs in a process of the command's own group, to be debugged at its terminal. The command watches it as a
 worker would: whatever becomes of that process, its outcome is reported. What the task starts is a descendant of ours,
@@ -12,28 +12,39 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from msgspec import Struct
+
+from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.loading import LoadedDags, load_dags
-from tailrace.effects.tries import Claim, TryOutcome
+from tailrace.effects.tries import Claim, TryOutcome, XComQuery, XComReply
 from tailrace.execution.channel import ProtocolError, decode, encode, what_is_open
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.identity import children_of
+from tailrace.execution.jsonable import NotJson, as_json
 from tailrace.execution.logs import flush_streams, write_line
 from tailrace.execution.messages import CLOSED_BY_TASK, order_for, outcome_in, timed_out, without_outcome
+from tailrace.execution.outcome_messages import message_of
 from tailrace.execution.process import (
     LONGEST_TIMER,
     after_loading,
+    copy_of,
     end_by_exception,
     environment_of,
     lead,
+    outcome_of,
+    pulling,
     run_to_its_end,
 )
 from tailrace.execution.process_guard import adopt_orphans
+from tailrace.execution.rendering import render_fields
 from tailrace.execution.withholding import withhold_secrets
+from tailrace.execution.xcom_replies import XComReplies
 from tailrace.model.outcomes import OutcomeKind
 
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -48,30 +59,47 @@ _LOOK_SECONDS = 0.05
 _SENT_BY_KERNEL = 0x80
 
 
-def run_task_once(
-    dags: Path, file: str, claim: Claim, home: Path, timeout: timedelta | None, grace_seconds: float
-) -> TryOutcome:
-    """Run the claim's task, as this DAG file of ``dags`` has it, which must have been loaded safely before.
+class TaskTest(Struct, frozen=True):
+    """What is to be done: the claim's task, as this DAG file of ``dags`` has it, which must have been loaded safely
+    before. ``read`` gives it the XComs that it asks for, in a thread that calls ``close`` at its end.
+    """
 
-    Its output goes where ours goes, its XCom pulls find nothing, nothing of it stays behind. Once it is asked to end
-    it has ``grace_seconds`` for that.
+    dags: Path
+    file: str
+    claim: Claim
+    home: Path
+    read: Callable[[XComQuery], XComReply]
+    close: Callable[[], None]
+    timeout: timedelta | None
+    grace_seconds: float
+    only_render: bool = False
+
+
+def run_task_once(test: TaskTest) -> TryOutcome:
+    """Run the task, or only render its templates: in the outcome are then the fields, in place of what it pushed.
+
+    Its output goes where ours goes, nothing of it stays behind. Once it is asked to end it has ``grace_seconds`` for
+    that.
 
     Raises KeyboardInterrupt where Ctrl-C ended the task; by SIGTERM and SIGHUP this process ends as well.
     """
     adopt_orphans()  # so that all it leaves behind is found below us
     heeded = {each for each in _HEEDED if signal.getsignal(each) is not signal.SIG_IGN}  # nohup, a shell's &
     flush_streams()
+    replies = XComReplies(test.read, test.close)
     with tempfile.TemporaryFile(buffering=0) as output:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, _BEGINS, signal.SIGCHLD})
         try:
             pid = os.fork()
             if pid == 0:
-                _be_task(dags, file, claim, home, grace_seconds, output, before)
-            watch = _Watch(pid, heeded, timeout, grace_seconds)
+                _be_task(test, replies, output, before)
+            replies.start()
+            watch = _Watch(pid, heeded, test.timeout, test.grace_seconds)
             code = watch.until_its_end()
             watch.until_the_others_have_ended()
             _end_descendants(os.getpid())
         finally:
+            replies.stop()
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         output.seek(0)
         received_bytes = output.read()
@@ -80,7 +108,7 @@ def run_task_once(
         os.kill(os.getpid(), watch.asked)
     if watch.asked == signal.SIGINT and outcome.kind is OutcomeKind.FAILED:
         raise KeyboardInterrupt
-    return timed_out(timeout) if watch.is_late and timeout is not None else outcome
+    return timed_out(test.timeout) if watch.is_late and test.timeout is not None else outcome
 
 
 def _outcome_in(received_bytes: bytes, code: int) -> TryOutcome:
@@ -110,39 +138,32 @@ def _loaded_silently(dags: Path, file: str) -> LoadedDags:
     return loaded
 
 
-def _be_task(
-    dags: Path,
-    file: str,
-    claim: Claim,
-    home: Path,
-    grace_seconds: float,
-    output: IO[bytes],
-    mask: set[int | signal.Signals],
-) -> NoReturn:
+def _be_task(test: TaskTest, replies: XComReplies, output: IO[bytes], mask: set[int | signal.Signals]) -> NoReturn:
     """The task's process: loads its DAG, here and not before a fork that threads would not survive, runs the task, and
     writes its outcome down.
     """
-    code, opened = 70, what_is_open(output.fileno())
+    code, opened, claim = 70, what_is_open(output.fileno()), test.claim
+    dag_id = claim.task_instance.dag_id
     try:
         lead()
         signal.signal(signal.SIGTERM, end_by_exception)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         withhold_secrets()
-        loaded = _loaded_silently(dags, file)
+        loaded = _loaded_silently(test.dags, test.file)
         after_loading()
         gc.freeze()
         os.kill(os.getppid(), _BEGINS)
         with suppress(AttributeError):  # a DAG file may have put something else there
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         order = order_for(claim, None)
-        dag = loaded.dags[claim.task_instance.dag_id]
-        space = loaded.enter(claim.task_instance.dag_id)
-        own_file = loaded.specs[claim.task_instance.dag_id].file
-        os.environ.update(environment_of(claim.key, order, str(home), own_file))
-        ti = TaskInstance(claim.key, order, _nothing)
-        context = build_context(dag, order, ti)
+        dag, space = loaded.dags[dag_id], loaded.enter(dag_id)
+        os.environ.update(environment_of(claim.key, order, str(test.home), loaded.specs[dag_id].file))
+        context = build_context(dag, order, TaskInstance(claim.key, order, pulling(replies.for_task())))
         task = dag.task_dict[claim.task_instance.task_id]
-        outcome, _ = space.run(run_to_its_end, task, context, lambda what: write_line(f"--- {what}"), grace_seconds)
+        if test.only_render:
+            outcome = space.run(_render, task, context)
+        else:
+            outcome, _ = space.run(run_to_its_end, task, context, _say_waiting, test.grace_seconds)
         flush_streams()
         if what_is_open(output.fileno()) == opened:
             output.write(encode(outcome))
@@ -155,8 +176,25 @@ def _be_task(
         os._exit(code)
 
 
-def _nothing(*query: Any) -> list[Any]:
-    return []
+def _say_waiting(what: str) -> None:
+    write_line(f"--- {what}")
+
+
+def _render(task: BaseOperator, context: dict[str, Any]) -> dict[str, Any]:
+    try:
+        task = context["task"] = copy_of(task)
+        render_fields(task, context)
+        fields = {name: _shown(getattr(task, name, None)) for name in task.template_fields}
+        return {**message_of(OutcomeKind.SUCCESS, ""), "xcoms": fields}
+    except BaseException as raised:
+        return outcome_of(raised)
+
+
+def _shown(value: Any) -> Any:
+    try:
+        return as_json(value, "a field")
+    except NotJson:
+        return repr(value)
 
 
 class _Watch:

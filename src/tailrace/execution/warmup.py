@@ -12,7 +12,7 @@ from typing import Any
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operators import EmptyOperator
-from tailrace.execution import logs, process, rendering
+from tailrace.execution import logs, outcome_messages, process, rendering
 from tailrace.execution.channel import TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.files import flush_c_streams
@@ -78,5 +78,5 @@ def _run(loaded: LoadedDags, dag: Any, task: EmptyOperator, worker: socket.socke
     flush_c_streams()
     may_need_finishing()
     logs.write_line("--- success", os.devnull)
-    end.report(process.with_pushes(outcome, ti))
+    end.report(outcome_messages.with_pushes(outcome, ti))
     worker.recv(1 << 16)

@@ -90,6 +90,7 @@ class BackfillFacts(Struct, frozen=True):
     existing: Mapping[datetime, RunView] = field(default_factory=lambda: MappingProxyType({}))
     past: "PastFacts | None" = None  # of a DAG that depends on the past
     open_with_fingerprint: int | None = None  # the unfinished backfill this command continues
+    done_with_fingerprint: int | None = None  # the newest backfill of this command that has ended
     pools: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # slots by name
 
 
@@ -130,5 +131,6 @@ class BackfillCreation(Struct, frozen=True):
     request: BackfillRequest
     dates: tuple[DatePlan, ...]  # in activation order
     continues: int | None = None
+    done_by: int | None = None  # the backfill of this same command that has done all of it: nothing need be written
     refusals: tuple[Message, ...] = ()  # not empty: nothing may be written
     notices: tuple[Message, ...] = ()  # for the person

@@ -108,6 +108,16 @@ def _reset_for_expansion(
     return [_back(facts, dag, run, ti) for ti in reset_for_expansion(dag, run.task_instances, cleared, whole)]
 
 
+def clear_all(
+    facts: CommandFacts, dag: DagSpec, run: RunView, wanted: list[TaskInstanceView]
+) -> list[TaskInstanceChange]:
+    """The steps that clear these task instances, and reset what they expand."""
+    steps = [step for ti in wanted if (step := _step(facts, dag, run, ti)) is not None]
+    cleared = {step.id: step.key.task_id for step in steps}
+    reset = reset_for_expansion(dag, run.task_instances, cleared, frozenset(cleared.values()))
+    return steps + [_back(facts, dag, run, ti) for ti in reset]
+
+
 def _step(facts: CommandFacts, dag: DagSpec, run: RunView, ti: TaskInstanceView) -> TaskInstanceChange | None:
     """The step of one task instance, or None where there is nothing to take back."""
     none, stopping = TaskInstanceState.NONE, TaskInstanceState.STOPPING

@@ -50,7 +50,12 @@ def plan_backfill(
     refusals += _conflicts(request, dates, facts)
     ordered = tuple(reversed(dates)) if request.backwards else tuple(dates)
     continues = None if request.new else facts.open_with_fingerprint
-    return BackfillCreation(request, ordered, continues, tuple(refusals), tuple(_notices(dag, request, dates, facts)))
+    done_by = None
+    if not (request.new or continues or refusals) and all(date.action is DateAction.LEAVE for date in dates):
+        done_by = facts.done_with_fingerprint
+    done = () if done_by is None else (notices.DoneAlready(done_by),)
+    told = (*done, *_notices(dag, request, dates, facts))
+    return BackfillCreation(request, ordered, continues, done_by, tuple(refusals), told)
 
 
 def options_for(request: BackfillRequest, date: DatePlan) -> RunOptions:

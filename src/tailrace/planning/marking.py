@@ -5,7 +5,7 @@ one that was deadlocked, and still has something to do, opens again.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,6 +14,7 @@ from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.clearing import clear_all
 from tailrace.planning.commands import (
     CommandFacts,
     CommandKind,
@@ -35,7 +36,8 @@ _CLAIMED = frozenset({TaskInstanceState.RUNNING, TaskInstanceState.STOPPING})
 class MarkRequest(Struct, frozen=True):
     """The outcome to give these tasks of each run: success, failed or skipped.
 
-    ``map_index``: of the tasks that are named only the instance of that index.
+    ``map_index``: of the tasks that are named only the instance of that index. ``downstream_failed``: what is
+    upstream_failed below them is cleared.
     """
 
     state: TaskInstanceState
@@ -43,6 +45,7 @@ class MarkRequest(Struct, frozen=True):
     map_index: int | None = None
     upstream: bool = False
     downstream: bool = False
+    downstream_failed: bool = False
 
 
 @dataclass(slots=True)
@@ -52,10 +55,13 @@ class _Marked:
     run: RunView
     steps: list[TaskInstanceChange]
     created: list[NewTaskInstance]
+    cleared: list[TaskInstanceChange] = field(default_factory=list)
 
     def states(self) -> Mapping[str, list[TaskInstanceState]]:
         """Every task's states after the command; what still stops is taken as ended."""
-        after: dict[int, TaskInstanceState] = {step.id: step.stopping_to or step.after for step in self.steps}
+        after: dict[int, TaskInstanceState] = {
+            step.id: step.stopping_to or step.after for step in (*self.steps, *self.cleared)
+        }
         found: dict[str, list[TaskInstanceState]] = {}
         for ti in self.run.task_instances:
             now = (ti.stopping_to or ti.state) if ti.state is TaskInstanceState.STOPPING else ti.state
@@ -80,11 +86,26 @@ def plan_mark_tasks(facts: CommandFacts, request: MarkRequest) -> CommandPlan:
             if (step := _step(facts, run, ti, request.state, "marked")) is not None
         ]
         created = _create(facts, dag, run, chosen, request.state)
-        if not steps and not created:
+        cleared = _failed_below(facts, dag, run, chosen, steps) if request.downstream_failed else []
+        if not steps and not created and not cleared:
             continue
-        one = _Marked(run, steps, created)
+        one = _Marked(run, steps, created, cleared)
         marked.append((one, _judged_again(dag, one)))
-    return _plan(facts, dag, marked)
+    return _plan(facts, dag, marked, request)
+
+
+def _failed_below(
+    facts: CommandFacts, dag: DagSpec, run: RunView, chosen: frozenset[str], steps: list[TaskInstanceChange]
+) -> list[TaskInstanceChange]:
+    """The steps that clear what is upstream_failed below the tasks that are marked."""
+    below = {lower for task_id in chosen for lower in dag.descendants.get(task_id, ())}
+    taken = {step.id for step in steps}
+    failed = [
+        ti
+        for ti in run.task_instances
+        if ti.state is TaskInstanceState.UPSTREAM_FAILED and ti.task_id in below and ti.id not in taken
+    ]
+    return [step for step in clear_all(facts, dag, run, failed) if step.id not in taken]
 
 
 def plan_mark_runs(facts: CommandFacts, state: DagRunState) -> CommandPlan:
@@ -113,21 +134,25 @@ def plan_mark_runs(facts: CommandFacts, state: DagRunState) -> CommandPlan:
     return _plan(facts, dag, marked)
 
 
-def _plan(facts: CommandFacts, dag: DagSpec, marked: list[tuple[_Marked, RunChange]]) -> CommandPlan:
+def _plan(
+    facts: CommandFacts, dag: DagSpec, marked: list[tuple[_Marked, RunChange]], request: MarkRequest | None = None
+) -> CommandPlan:
     touched = {
-        one.run.id: frozenset([*(step.key.task_id for step in one.steps), *(new.key.task_id for new in one.created)])
+        one.run.id: frozenset(
+            [*(step.key.task_id for step in (*one.steps, *one.cleared)), *(new.key.task_id for new in one.created)]
+        )
         for one, _ in marked
     }
     freed = list(freed_runs(facts, dag, touched, Cause.MARKED))
     changed = [(one.run, change) for one, change in marked] + freed
     open_after = [replace(run, state=change.after) for run, change in changed if change.after not in CLOSED]
-    notices: list[Message] = [*_left(facts, dag, marked), *drivers(facts, open_after)]
+    notices: list[Message] = [*_left(facts, dag, marked, request), *drivers(facts, open_after)]
     if not changed:
         notices.append(NothingToMark())
     return CommandPlan(
         CommandKind.MARK,
         facts.dag_id,
-        task_instances=tuple(step for one, _ in marked for step in one.steps),
+        task_instances=tuple(step for one, _ in marked for step in (*one.steps, *one.cleared)),
         created=tuple(new for one, _ in marked for new in one.created),
         runs=tuple(change for _, change in changed),
         structure=facts.structure,
@@ -137,14 +162,19 @@ def _plan(facts: CommandFacts, dag: DagSpec, marked: list[tuple[_Marked, RunChan
     )
 
 
-def _left(facts: CommandFacts, dag: DagSpec, marked: Iterable[tuple[_Marked, RunChange]]) -> Iterable[Message]:
-    """What a mark leaves as it is although it was decided by what is marked now."""
+def _left(
+    facts: CommandFacts, dag: DagSpec, marked: Iterable[tuple[_Marked, RunChange]], request: MarkRequest | None
+) -> Iterable[Message]:
+    """What a mark leaves as it is although it was decided by what is marked now, and what clears it."""
+    if request is None or request.state is TaskInstanceState.FAILED:
+        return
     for one, _ in marked:
         below = {lower for step in one.steps for lower in dag.descendants.get(step.key.task_id, ())}
         states = one.states()
         left = sorted(task_id for task_id in below if TaskInstanceState.UPSTREAM_FAILED in states.get(task_id, ()))
         if left:
-            yield StayUpstreamFailed(facts.dag_id, one.run.run_id, left[0], tuple(left), len(left))
+            run_id, state, task_id = one.run.run_id, str(request.state), request.task_ids[0]
+            yield StayUpstreamFailed(facts.dag_id, run_id, task_id, request.map_index, state, tuple(left), len(left))
 
 
 def _step(
@@ -205,8 +235,10 @@ def _create(
 def _judged_again(dag: DagSpec, one: _Marked) -> RunChange:
     """What becomes of the run: an open one is judged by its job; a closed one here, by its leaves."""
     run = one.run
-    after, reason, evidence = run.state, "marked", None
-    if run.state in CLOSED and run.state is not DagRunState.CANCELLED:
+    after, reason, evidence, cause = run.state, "marked", None, Cause.MARKED
+    if one.cleared and run.state in CLOSED:
+        after, reason, cause = DagRunState.QUEUED, "what failed below a mark was cleared", Cause.CLEARED
+    elif run.state in CLOSED and run.state is not DagRunState.CANCELLED:
         states = one.states()
         evidence = _evidence(run)
         if any(state not in FINISHED for found in states.values() for state in found):
@@ -217,9 +249,7 @@ def _judged_again(dag: DagSpec, one: _Marked) -> RunChange:
             after = DagRunState.FAILED if bad else DagRunState.SUCCESS
             reason = f"judged again after a mark: {', '.join(bad)} failed" if bad else "judged again after a mark"
     alone = after is DagRunState.QUEUED and not run.wanted_by
-    return RunChange(
-        run.id, run.run_id, run.version, run.state, after, Cause.MARKED, reason, evidence, to_schedulers=alone
-    )
+    return RunChange(run.id, run.run_id, run.version, run.state, after, cause, reason, evidence, to_schedulers=alone)
 
 
 def _evidence(run: RunView) -> Mapping[int, TaskInstanceState]:

@@ -32,6 +32,7 @@ class Action(StrEnum):
     EXPLAIN_RUN = "explain_run"
     CLEAR_RUN = "clear_run"
     CLEAR_TASK = "clear_task"
+    CLEAR_DOWNSTREAM_FAILED = "clear_downstream_failed"
     LIST_POOLS = "list_pools"
     SET_POOL = "set_pool"
     LIST_DAGS = "list_dags"
@@ -57,6 +58,7 @@ class Remedy(Struct, frozen=True, omit_defaults=True):
     mark_success: bool = False
     command: str | None = None
     map_index: int | None = None
+    state: str | None = None
 
 
 _REMEDY = tuple(name for name in Remedy.__struct_fields__ if name != "action")

@@ -23,6 +23,13 @@ class NotPaused(OfBackfill, frozen=True):
     template = "backfill {0.backfill_id} is not paused"
 
 
+class DoneAlready(OfBackfill, frozen=True):
+    template = (
+        "backfill {0.backfill_id} has done all of this already, and nothing is written; --reprocess failed runs again "
+        "what failed, --reprocess all everything"
+    )
+
+
 class RunningFinishes(OfBackfill, frozen=True):
     template = "what runs finishes; go on with {1}"
     action = Action.RESUME_BACKFILL
@@ -69,11 +76,13 @@ class NothingToMark(Message, frozen=True):
 class StayUpstreamFailed(Message, frozen=True):
     dag_id: str
     run_id: str
-    task_id: str  # the first
+    task_id: str  # that was marked
+    map_index: int | None
+    state: str
     tasks: tuple[str, ...]
     count: int
     template = "{0.run_id}: {0.tasks} {0.count:stays|stay} upstream_failed; {1} lets it run"
-    action = Action.CLEAR_TASK
+    action = Action.CLEAR_DOWNSTREAM_FAILED
 
 
 # --- who drives what a command has opened -------------------------------------------------------------------

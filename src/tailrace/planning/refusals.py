@@ -140,8 +140,8 @@ class RunExists(Message, frozen=True):
     run_id: str
     same: str  # what is the same: its logical date or its id
     template = (
-        "{0.dag_id} has a run of that {0.same} already, {0.run_id}; have it done again with {1}, or give another "
-        "--logical-date"
+        "{0.dag_id} has a run of that {0.same} already, {0.run_id}; have it done again with {1}, "
+        "or give another {0.same}"
     )
     action = Action.CLEAR_RUN
 

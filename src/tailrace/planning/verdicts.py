@@ -4,7 +4,7 @@ A run is judged by its leaves once nothing is unfinished. It is deadlocked when 
 doomed; the verdict names each of them with its blockers, and apply re-reads the evidence before it writes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tailrace.model.keys import TaskInstanceKey, index_suffix
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
@@ -79,6 +79,15 @@ def _first(blocked: tuple[Blocker, ...]) -> str:
     return f"{first.key.place}: {' '.join(str(status.reason) for status in first.reasons)}"
 
 
+def state_by_runs(counts: Mapping[DagRunState, int], *, stopped: bool = False) -> BackfillState:
+    """How a backfill ends whose runs have ended so; ``stopped``: it began no other after one had failed."""
+    if counts.get(DagRunState.DEADLOCKED, 0):
+        return BackfillState.DEADLOCKED
+    if counts.get(DagRunState.FAILED, 0) or counts.get(DagRunState.CANCELLED, 0) or stopped:
+        return BackfillState.FAILED
+    return BackfillState.SUCCESS
+
+
 def judge_backfill(backfill: BackfillView) -> BackfillVerdict | None:
     """The backfill's verdict, or None while a wanted run is open.
 
@@ -91,12 +100,7 @@ def judge_backfill(backfill: BackfillView) -> BackfillVerdict | None:
     if backfill.open_runs and not stopped:
         return None
     counts = backfill.closed_by_state
-    if counts.get(DagRunState.DEADLOCKED, 0):
-        state = BackfillState.DEADLOCKED
-    elif counts.get(DagRunState.FAILED, 0) or counts.get(DagRunState.CANCELLED, 0) or stopped:
-        state = BackfillState.FAILED
-    else:
-        state = BackfillState.SUCCESS
+    state = state_by_runs(counts, stopped=stopped)
     parts = [f"{number} {run_state}" for run_state, number in sorted(counts.items()) if number]
     if backfill.open_runs:
         parts.append("the rest is not started: stopped at the first failure")

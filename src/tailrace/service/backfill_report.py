@@ -127,9 +127,9 @@ class BackfillReport(Struct, frozen=True):
 
     ``runs`` counts the wanted runs by state, ``task_instances`` those of these runs by state (states with
     none left out); ``seconds`` is this command's own time; ``left_failed`` counts runs that had failed before
-    and were left alone. ``failed`` counts by task what failed in all these runs, ``failed_inside`` in those
-    that succeeded: ``exit_code`` is 1 for it only where that was asked for. ``failures`` are those by task and
-    error.
+    and were left alone; ``done_already``: an earlier command had done it all, and nothing was written. ``failed``
+    counts by task what failed in all these runs, ``failed_inside`` in those that succeeded: ``exit_code`` is 1 for it
+    only where that was asked for. ``failures`` are those by task and error.
     """
 
     backfill_id: int
@@ -142,14 +142,15 @@ class BackfillReport(Struct, frozen=True):
     blocked: tuple[Blocker, ...] = ()
     root_failure: RootFailure | None = None
     left_failed: int = 0
+    done_already: bool = False
     failed: FailedTasks = FailedTasks()
     failed_inside: FailedTasks = FailedTasks()
     failures: tuple[Failed, ...] = ()
     notices: tuple[Message, ...] = ()
 
 
-class BackfillEnded(Struct, frozen=True):
-    """The same as every interface shows it: the fields are the JSON's."""
+class BackfillEnded(Struct, frozen=True, omit_defaults=True):
+    """The same as every interface shows it: the fields are the JSON's. ``done_already`` is there where it is so."""
 
     schema: int
     backfill_id: int
@@ -163,6 +164,7 @@ class BackfillEnded(Struct, frozen=True):
     upstream_failed_tasks: Mapping[str, int]
     failures: tuple[Failed, ...]
     root_failure: RootFailure | None
+    done_already: bool = False
 
 
 def ended(report: BackfillReport, typed: Typed) -> BackfillEnded:
@@ -180,6 +182,7 @@ def ended(report: BackfillReport, typed: Typed) -> BackfillEnded:
         report.failed.upstream_failed,
         report.failures,
         report.root_failure,
+        report.done_already,
     )
 
 

@@ -19,10 +19,12 @@ from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.failures import RootBefore
 from tailrace.metastore.views.summaries import BackfillSummary
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
+from tailrace.model.states import DagRunState
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
 from tailrace.planning.creation import plan_backfill
-from tailrace.planning.messages import Message, Refused, Typed
-from tailrace.planning.notices import NoScheduler
+from tailrace.planning.messages import Message, Refused, Typed, Unusable
+from tailrace.planning.notices import DoneAlready, NoScheduler
+from tailrace.planning.verdicts import state_by_runs
 from tailrace.runtime.backfill import drive_backfill
 from tailrace.runtime.listeners import BackfillStarted, Listener
 from tailrace.runtime.opening import new_write_id, open_metastore
@@ -56,6 +58,8 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
     dag = find_dag(report, command.dag_id, settings.dags)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
     request = _request(command, dates)
+    if (done := _done_already(dag, request, dates, report, settings, began)) is not None:
+        return done
     with closing(open_metastore(settings, runs_tasks=True)) as metastore, Interrupts() as interrupts:
         _keep(metastore, report, settings)
         creation, backfill_id = _create(metastore, dag, request, dates, command.typed)
@@ -81,9 +85,12 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
     report = zygote.loaded()
     dag = find_dag(report, command.dag_id, settings.dags)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
+    request = _request(command, dates)
+    if (done := _done_already(dag, request, dates, report, settings, began)) is not None:
+        return done
     with closing(open_metastore(settings)) as metastore:
         _keep(metastore, report, settings)
-        creation, backfill_id = _create(metastore, dag, _request(command, dates), dates, command.typed)
+        creation, backfill_id = _create(metastore, dag, request, dates, command.typed)
         notices = (*plain_notices(dates.notices), *creation.notices, *_load_notices(report, dag.dag_id))
         if not metastore.is_scheduler_alive():
             notices += (NoScheduler(),)
@@ -101,6 +108,57 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
             failures=summary.failed,
             notices=notices,
         )
+
+
+def _done_already(
+    dag: DagSpec,
+    request: BackfillRequest,
+    dates: LogicalRange,
+    report: LoadReport,
+    settings: Settings,
+    began: float,
+) -> BackfillReport | None:
+    """How it stands, where an earlier command has done all of it: nothing is written then. None where there is more."""
+    metastore = _readable(settings)
+    if metastore is None:
+        return None
+    with closing(metastore):
+        creation = plan_backfill(dag, request, dates.intervals, metastore.backfill_facts(dag, request, dates.intervals))
+        if creation.done_by is None:
+            return None
+        summary = metastore.backfill_summary(creation.done_by)
+    counts = {DagRunState(state): count for state, count in summary.runs.items()}
+    state = BackfillEnding(state_by_runs(counts))
+    root = _root(summary, settings, dag) if state is not BackfillEnding.SUCCESS else None
+    return BackfillReport(
+        backfill_id=summary.id,
+        dag_id=dag.dag_id,
+        state=state,
+        exit_code=0 if request.detached else _exit_code(state, summary, settings),
+        runs=summary.runs,
+        task_instances=summary.task_instances,
+        seconds=time.monotonic() - began,
+        blocked=summary.blocked,
+        root_failure=root,
+        left_failed=sum(count for state, count in counts.items() if state is not DagRunState.SUCCESS),
+        done_already=True,
+        failed=summary.failures.everywhere,
+        failed_inside=summary.failures.inside,
+        failures=summary.failed,
+        notices=(
+            *plain_notices(dates.notices),
+            *(each for each in creation.notices if not isinstance(each, DoneAlready)),  # the summary says so
+            *_load_notices(report, dag.dag_id),
+        ),
+    )
+
+
+def _readable(settings: Settings) -> Metastore | None:
+    """The metastore, to look what is done; None where there is none yet, or one to be migrated first."""
+    try:
+        return Metastore.open_to_read(settings.database_url)
+    except Unusable:
+        return None
 
 
 def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -> BackfillPreview:

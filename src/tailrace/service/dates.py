@@ -20,7 +20,7 @@ from tailrace.timetable import clock_in, intervals_between, next_interval, previ
 #: More runs than this in one command is a mistyped year.
 MOST_RUNS = 100_000
 
-_RESERVED = ("backfill__", "scheduled__")
+_RESERVED, _TRIGGERED = ("backfill__", "scheduled__"), "manual__"
 _FORMS = "ISO 8601, such as 2024-05-31, 2024-05-31T06:00 or 2024-05-31T06:00+02:00"
 
 
@@ -111,33 +111,37 @@ def _notice(moment: DateBound, which: str) -> str:
 
 
 def run_reference(text: str, zone: tzinfo) -> str | DateBound:
-    """What RUN means in a command: a run id (it has ``__`` in it) as it is, else logical dates.
+    """What RUN means in a command: logical dates, or what is no date as the id of a run, which never reads as one.
 
     A date alone is any of its day; a time is that moment, of two the first.
     """
-    if "__" in text:
-        return text
     try:
         moment = parse_bound(text, zone)
-    except CommandError as no_date:
-        raise CommandError(f"not the id of a run (which has __ in it) and {no_date}") from None
+    except CommandError:
+        return text
     return moment if moment.is_day else replace(moment, latest=moment.earliest)
 
 
 def checked_run_id(run_id: str | None) -> str | None:
-    """The id of a run to be, where it can be one: it is distinguished from a date by its ``__``, and names a folder of
-    logs.
-    """
+    """The id of a run to be, where it can be one: it names a folder of logs, and is told from dates and options."""
     if run_id is None:
         return None
     if wrong := run_id_error(run_id):
         raise CommandError(f"--run-id must be {wrong}")
-    if "__" not in run_id or run_id.startswith(_RESERVED):
+    if run_id.startswith("-"):
+        raise CommandError(f"--run-id {run_id!r} reads as an option; write a letter or a digit first")
+    if _is_date(run_id):
+        raise CommandError(f"--run-id {run_id!r} reads as a date; name the run otherwise, such as run-{run_id}")
+    if run_id.startswith(_RESERVED) or (run_id.startswith(_TRIGGERED) and _is_date(run_id.removeprefix(_TRIGGERED))):
         raise CommandError(
-            f"--run-id {run_id!r}: write it as two words with two underscores between, such as manual__first; "
-            "backfill__ and scheduled__ are taken"
+            f"--run-id {run_id!r}: Tailrace itself names runs backfill__…, scheduled__… and manual__ with a date; "
+            "name this one otherwise, or leave out --run-id"
         )
     return run_id
+
+
+def _is_date(text: str) -> bool:
+    return isinstance(run_reference(text, UTC), DateBound)
 
 
 def range_for(dag: DagSpec, start: str | None, end: str | None, now: datetime) -> LogicalRange:

@@ -149,7 +149,14 @@ class Person:
             case ActKind.CLEAR:
                 return plan_clear(facts, ClearRequest(tasks, act.map_index, downstream=act.relatives))
             case ActKind.MARK_TASK:
-                request = MarkRequest(TaskInstanceState(act.state), tasks, act.map_index, downstream=act.relatives)
+                clears = not act.relatives and act.slots % 2 == 1 and act.state != TaskInstanceState.FAILED
+                request = MarkRequest(
+                    TaskInstanceState(act.state),
+                    tasks,
+                    act.map_index,
+                    downstream=act.relatives,
+                    downstream_failed=clears,
+                )
                 return plan_mark_tasks(facts, request)
             case ActKind.MARK_RUN:
                 return plan_mark_runs(facts, DagRunState(act.state))

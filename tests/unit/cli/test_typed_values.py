@@ -83,8 +83,8 @@ def test_a_path_may_be_any_bytes(typed: Typed, tmp_path: Path) -> None:
         (" manual__x", "--run-id must be a name in one line without slashes"),
         ("manual__" + "x" * 300, "--run-id must be at most 220 bytes long, not 308"),
         ("..", "--run-id must be a name, not '..', which is a folder's"),
-        ("first", "write it as two words with two underscores between"),
-        ("backfill__2024-01-01", "backfill__ and scheduled__ are taken"),
+        ("2024-01-01", "reads as a date; name the run otherwise, such as run-2024-01-01"),
+        ("backfill__2024-01-01", "Tailrace itself names runs backfill__…, scheduled__… and manual__ with a date"),
     ],
 )
 def test_a_run_id_must_be_a_name(typed: Typed, tmp_path: Path, run_id: str, wrong: str) -> None:

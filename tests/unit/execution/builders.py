@@ -7,7 +7,8 @@ from tailrace.authoring.dag import DAG, BaseOperator
 from tailrace.effects.tries import Claim
 from tailrace.execution.context import PullXCom, TaskInstance, build_context
 from tailrace.execution.messages import order_for
-from tailrace.execution.process import execute, with_pushes
+from tailrace.execution.outcome_messages import with_pushes
+from tailrace.execution.process import execute
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import TaskInstanceKey, TryKey
 

@@ -174,7 +174,29 @@ def test_a_mark_leaves_what_is_below_and_says_how_to_run_it() -> None:
     plan = legal(plan_mark_tasks(facts(ABC, run), mark("success", "a")))
     assert steps(plan) == {"a": ("success", None)}
     assert run_steps(plan) == {"run_1": ("failed", "failed")}
-    assert "`tailrace tasks clear dag b run_1` lets it run" in lines(plan.notices)[0]
+    assert lines(plan.notices)[0] == (
+        "run_1: b, c stay upstream_failed; `tailrace tasks mark dag a run_1 --state success --downstream-failed` lets "
+        "it run"
+    )
+    assert not any("stay" in line for line in lines(plan_mark_tasks(facts(ABC, run), mark("failed", "b")).notices))
+
+
+@pytest.mark.parametrize("state", ["failed", "deadlocked", "cancelled", "running"])
+def test_a_mark_clears_what_failed_below_where_that_is_asked_for(state: str) -> None:
+    """Of what is below only that, and also where the mark itself has been made before."""
+    tis = {"a": "failed", "b": "upstream_failed", "c": "upstream_failed"}
+    wanted = mark("success", "a", downstream_failed=True)
+    plan = legal(plan_mark_tasks(facts(ABC, known_run(ABC, state=state, tis=tis)), wanted))
+    assert steps(plan) == {"a": ("success", None), "b": ("none", None), "c": ("none", None)}
+    assert run_steps(plan) == {"run_1": (state, "running" if state == "running" else "queued")}
+    assert not any("stay" in line for line in lines(plan.notices))
+    assert {step.key.task_id: step.fresh for step in plan.task_instances} == {"a": False, "b": True, "c": True}
+    marked = known_run(ABC, state=state, tis=tis | {"a": "success", "c": "skipped"})
+    assert steps(legal(plan_mark_tasks(facts(ABC, marked), wanted))) == {"b": ("none", None)}
+    beside = known_run(ABC, state=state, tis={"a": "upstream_failed", "b": "failed", "c": "success"})
+    assert steps(plan_mark_tasks(facts(ABC, beside), mark("skipped", "b", downstream_failed=True))) == {
+        "b": ("skipped", None)
+    }
 
 
 def test_a_mark_opens_a_deadlocked_run_and_those_it_deadlocked() -> None:

@@ -1,5 +1,6 @@
 """What typed dates mean, and one line that says what to do for those that mean nothing."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,7 @@ from tailrace.service.dates import (
     DateBound,
     LogicalRange,
     bound_text,
+    checked_run_id,
     parse_bound,
     parse_single,
     range_for,
@@ -185,8 +187,40 @@ def test_run_is_a_run_id_a_moment_or_a_day(text: str, first: datetime, last: dat
     named = run_reference(text, BERLIN)
     assert isinstance(named, DateBound)
     assert (named.earliest, named.latest) == (first, last)
-    with pytest.raises(CommandError):
-        run_reference("latest", BERLIN)
+    assert run_reference("latest", BERLIN) == "latest"
+
+
+@pytest.mark.parametrize(
+    "run_id", ["nightly", "fix 2", "2024-01-05-again", "manual__first", "x__2024-01-01", "läuft", "é" * 110]
+)
+def test_a_safe_run_id_is_taken(run_id: str) -> None:
+    assert checked_run_id(run_id) == run_id
+    assert run_reference(run_id, BERLIN) == run_id
+
+
+@pytest.mark.parametrize(
+    ("run_id", "wrong"),
+    [
+        ("backfill__x", "Tailrace itself names runs backfill__…, scheduled__… and manual__ with a date; name this one"),
+        ("scheduled__2024-01-01", "Tailrace itself names runs backfill__…"),
+        ("manual__2024-01-01T00:00:00+00:00", "Tailrace itself names runs backfill__…"),
+        ("2024-01-05", "reads as a date; name the run otherwise, such as run-2024-01-05"),
+        ("20240105", "reads as a date"),
+        ("2024-01-05T10:00", "reads as a date"),
+        ("-x", "reads as an option; write a letter or a digit first"),
+        ("", "must be a name in one line without slashes, not ''"),
+    ],
+)
+def test_a_run_id_that_means_something_else_is_refused(run_id: str, wrong: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        checked_run_id(run_id)
+    assert wrong in str(refused.value) and "\n" not in str(refused.value)
+
+
+@given(st.text(max_size=30))
+def test_whatever_is_taken_names_its_run(text: str) -> None:
+    with suppress(CommandError):
+        assert run_reference(str(checked_run_id(text)), BERLIN) == text
 
 
 # --- ranges ------------------------------------------------------------------------------------------------

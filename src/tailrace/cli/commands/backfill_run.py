@@ -161,6 +161,8 @@ def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
         console.print_json(ended(report, command_of))
     elif console.quiet:
         console.print(str(report.backfill_id))
+    elif report.done_already:
+        console.print(summary(report, command, {}))
     else:
         runs = plural(sum(report.runs.values()), "run")
         console.print(

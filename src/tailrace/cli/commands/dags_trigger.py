@@ -17,7 +17,11 @@ from tailrace.service.launch import trigger_run
 @click.command(cls=Command)
 @dag_argument
 @click.option("--logical-date", metavar="DATE", help="Of the run; now by default.")
-@click.option("--run-id", metavar="ID", help="Its name; manual__ and the logical date by default.")
+@click.option(
+    "--run-id",
+    metavar="ID",
+    help="Its name, in one line, no date; manual__ and the logical date by default.",
+)
 @click.option("--conf", metavar="JSON", help="A JSON object, `{{ dag_run.conf }}` in templates.")
 @dags_option
 @output_option

@@ -7,6 +7,7 @@ import click
 from tailrace.cli.change_options import ChangeOptions, change, change_options, range_options
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, map_index_option
+from tailrace.errors import CommandError
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.clearing import ClearRequest
 from tailrace.planning.marking import MarkRequest
@@ -62,6 +63,7 @@ def clear(
 @click.option("--state", type=click.Choice(["success", "failed", "skipped"]), required=True, help="The outcome.")
 @click.option("--upstream", is_flag=True, help="Every task above it too.")
 @click.option("--downstream", is_flag=True, help="Every task below it too.")
+@click.option("--downstream-failed", is_flag=True, help="Clear what is upstream_failed below it: it runs again.")
 @change_options
 def mark(
     dag_id: str,
@@ -73,6 +75,7 @@ def mark(
     state: str,
     upstream: bool,
     downstream: bool,
+    downstream_failed: bool,
     dry_run: bool,
     yes: bool,
     output: str,
@@ -82,6 +85,16 @@ def mark(
     A closed run is judged again by what its tasks are then.
     """
     outcome = TaskInstanceState(state)
-    request = MarkRequest(outcome, (task_id,), map_index=map_index, upstream=upstream, downstream=downstream)
+    if downstream_failed and (downstream or outcome is TaskInstanceState.FAILED):
+        other = "--downstream, which marks it" if downstream else "--state failed, below which it stays as it is"
+        raise CommandError(f"--downstream-failed clears what is upstream_failed below; leave it out beside {other}")
+    request = MarkRequest(
+        outcome,
+        (task_id,),
+        map_index=map_index,
+        upstream=upstream,
+        downstream=downstream,
+        downstream_failed=downstream_failed,
+    )
     named = RunsNamed(dag_id, runs, start, end)
     return change(partial(changes.mark_tasks, named=named, request=request), ChangeOptions(dry_run, yes, output))

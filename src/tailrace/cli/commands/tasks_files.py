@@ -1,5 +1,6 @@
-"""``tailrace tasks test``: runs a task at this terminal. It needs only the DAG files."""
+"""``tailrace tasks test|render``: a task run at this terminal, or its templates alone; no state is written."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -8,81 +9,101 @@ import click
 
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, dags_option, settings_with
+from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with, task_argument
+from tailrace.cli.remedies import text_of
 from tailrace.effects.tries import Claim, TryOutcome
 from tailrace.errors import CommandError
-from tailrace.execution.task_test import run_task_once
-from tailrace.model.keys import RunType, TaskInstanceKey, TryKey, run_id_for
+from tailrace.execution.task_test import TaskTest, run_task_once
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.plain_text import visible_line
-from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import did_you_mean
-from tailrace.planning.triggering import interval_for
 from tailrace.service.dagfiles import load_one
-from tailrace.service.dates import bound_text, parse_bound
-from tailrace.timetable import intervals_between, zone_named
+from tailrace.service.dates import bound_text
+from tailrace.service.encoding import json_of
+from tailrace.service.trying import Trial
 
 _FAILED = 1
-_WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
+_SUCCESSFUL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
 
 
 @click.command(cls=Command)
 @dag_argument
-@click.argument("task_id")
+@task_argument
 @click.argument("run")
 @dags_option
 def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
     """Run one task for RUN, a logical date or a run id, here and now, and write no state.
 
-    Its dependencies are not looked at, its output goes to this terminal, XCom pulls find nothing. Its
-    execution_timeout counts, and no process of it stays behind. Exits with 1 if it fails.
+    Its dependencies are not looked at, its output goes to this terminal. XCom pulls find what the run has recorded, and
+    what they do not find is said. Its execution_timeout counts, and no process of it stays behind. Exits with 1 if it
+    fails.
     """
-    settings = settings_with(dags=dags)
-    spec, path = load_one(dag_id, settings, current_console().notice)
+    claim, outcome = _tried(dag_id, task_id, run, dags)
+    console = current_console()
+    console.note(f"{_ended(claim, outcome)} (nothing was recorded)")
+    for key, value in outcome.xcoms.items():
+        console.note(visible_line(f"would push {key} = {value!r}"))
+    return 0 if outcome.kind in _SUCCESSFUL else _FAILED
+
+
+@click.command(cls=Command)
+@dag_argument
+@task_argument
+@click.argument("run", metavar="DATE")
+@dags_option
+@output_option
+def render(dag_id: str, task_id: str, run: str, dags: Path | None, output: str) -> int:
+    """Show a task's templates as they are for DATE, a logical date or a run id. Nothing is run.
+
+    Its DAG file is loaded; conf and XComs are those of the run, where there is one.
+    """
+    claim, outcome = _tried(dag_id, task_id, run, dags, only_render=True)
+    console = current_console()
+    if outcome.kind not in _SUCCESSFUL:
+        console.error(_ended(claim, outcome))
+        return _FAILED
+    if output == "json":
+        console.print_json(outcome.xcoms)
+    else:
+        console.print(_fields_text(outcome.xcoms) or f"{task_id} has no templated fields")
+    return 0
+
+
+def _tried(
+    dag_id: str, task_id: str, run: str, dags: Path | None, *, only_render: bool = False
+) -> tuple[Claim, TryOutcome]:
+    settings, console = settings_with(dags=dags), current_console()
+    spec, path = load_one(dag_id, settings, console.notice)
     if task_id not in spec.by_id:
         guess = did_you_mean(task_id, spec.by_id) or f"; `tailrace tasks list {dag_id}` lists them"
         raise CommandError(f"no task {task_id!r} in DAG {dag_id}{guess}")
-    claim = test_claim(spec, task_id, run, datetime.now(UTC))
-    timeout = spec.by_id[task_id].execution_timeout
-    outcome = run_task_once(path, spec.file, claim, settings.home, timeout, settings.grace_seconds)
-    _report(claim, outcome)
-    return 0 if outcome.kind in _WELL else _FAILED
-
-
-def test_claim(dag: DagSpec, task_id: str, run: str, now: datetime) -> Claim:
-    """A claim nobody holds: what the task of that run would be given, without any metastore.
-
-    A date alone means that day's first schedule point; a moment that is no point has the interval it would be
-    triggered with.
-    """
-    _, _, dated = run.rpartition("__")
-    day = parse_bound(dated, zone_named(dag.schedule.timezone))
-    points = intervals_between(dag.schedule, dag.start_date, day.earliest, day.latest)
-    date = points[0].start if points else day.earliest
-    run_type, run_id = RunType.MANUAL, run if "__" in run else run_id_for(RunType.MANUAL, date)
-    key = TryKey(TaskInstanceKey(dag.dag_id, run_id, task_id), 1)
-    return Claim(
-        id=0,
-        key=key,
-        token=0,
-        max_tries=1,
-        lost_tries=0,
-        logical_date=date,
-        data_interval=interval_for(dag, date),
-        run_type=str(run_type),
-        run_conf={},
-        disable_retry=True,
-        mark_success=False,
-        started_at=now,
+    trial = Trial(settings, spec, task_id, run, datetime.now(UTC))
+    for notice in trial.notices:
+        console.notice(notice)
+    test = TaskTest(
+        path,
+        spec.file,
+        trial.claim,
+        settings.home,
+        trial.read,
+        trial.close,
+        spec.by_id[task_id].execution_timeout,
+        settings.grace_seconds,
+        only_render,
     )
+    outcome = run_task_once(test)
+    if trial.missing is not None:
+        console.notice(text_of(trial.missing))
+    return trial.claim, outcome
 
 
-def _report(claim: Claim, outcome: TryOutcome) -> None:
-    console = current_console()
+def _ended(claim: Claim, outcome: TryOutcome) -> str:
     when = bound_text(claim.logical_date, ZoneInfo("UTC"))
     summary = f"{claim.task_instance.task_id} @ {when}: {outcome.kind.text}"
-    if outcome.error:
-        summary += f": {outcome.error}"
-    console.note(f"{summary} (nothing was recorded)")
-    for key, value in outcome.xcoms.items():
-        console.note(visible_line(f"would push {key} = {value!r}"))
+    return f"{summary}: {outcome.error}" if outcome.error else summary
+
+
+def _fields_text(fields: Mapping[str, object]) -> str:
+    """Each field that is set, and below it what it says."""
+    shown = [(name, value if isinstance(value, str) else json_of(value, indent=2)) for name, value in fields.items()]
+    return "\n".join(f"# {name}\n{text}" for name, text in shown if fields[name] is not None)

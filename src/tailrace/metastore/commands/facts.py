@@ -23,11 +23,23 @@ _OPEN_BACKFILL = (
     .order_by(backfill.c.id.desc())
     .limit(1)
 )
+_ENDED_BACKFILL = (
+    select(backfill.c.id)
+    .where(backfill.c.fingerprint == bindparam("fingerprint"), backfill.c.state.not_in(UNFINISHED_BACKFILL))
+    .order_by(backfill.c.id.desc())
+    .limit(1)
+)
 
 
 def open_backfill(tx: Transaction, fingerprint: str) -> int | None:
     """The newest unfinished backfill of this fingerprint."""
     found: int | None = tx.value(_OPEN_BACKFILL, {"fingerprint": fingerprint})
+    return found
+
+
+def ended_backfill(tx: Transaction, fingerprint: str) -> int | None:
+    """The newest backfill of this fingerprint that has ended."""
+    found: int | None = tx.value(_ENDED_BACKFILL, {"fingerprint": fingerprint})
     return found
 
 
@@ -42,5 +54,6 @@ def read_facts(
         existing={run.logical_date: run for run in runs_of_dates(tx, dag_spec.dag_id, dates)},
         past=read_past_of_range(tx, dag_spec, dates[0], dates[-1]) if dates and dag_spec.depends_on_past else None,
         open_with_fingerprint=open_backfill(tx, request.fingerprint),
+        done_with_fingerprint=ended_backfill(tx, request.fingerprint),
         pools={row.name: row.slots for row in tx.rows(_POOLS)},
     )

@@ -1,0 +1,41 @@
+"""The outcome of a try as its process sends it: kind, error, and the XComs it has pushed, if they can be sent."""
+
+from typing import Any
+
+from tailrace.execution.channel import LONGEST_MESSAGE, encode
+from tailrace.execution.context import TaskInstance
+from tailrace.execution.logs import write_line
+from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
+from tailrace.model.plain_text import visible_line
+
+
+def message_of(kind: OutcomeKind, error: str, followed: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """The outcome of a try that has pushed nothing yet."""
+    return {"kind": str(kind), "error": visible_line(error), "xcoms": {}, "followed": followed, "again": False}
+
+
+def with_pushes(outcome: dict[str, Any], task_instance: TaskInstance) -> dict[str, Any]:
+    """The outcome with all that the try has pushed, for good; a failure where that is more than can be sent."""
+    message = {**outcome, "xcoms": task_instance.all_pushed()}
+    if not message["xcoms"]:
+        return message
+    wrong = _wrong_with(message)
+    if wrong is None:
+        return message
+    write_line(wrong)
+    return message_of(OutcomeKind.FAILED, wrong)
+
+
+def _wrong_with(message: dict[str, Any]) -> str | None:
+    """Why its XComs cannot be sent; None: nothing is wrong with them."""
+    if (count := len(message["xcoms"])) > MOST_XCOMS:
+        return f"it has pushed {count:,} XComs; {MOST_XCOMS:,} is the limit: push one dict, or pass a path"
+    try:
+        size = len(encode(message))
+    except (TypeError, ValueError, RecursionError) as broken:  # its code has reached into ``ti.pushed``
+        return f"its XComs cannot be sent: {broken}"
+    if size > LONGEST_MESSAGE:
+        return (
+            f"its XCom values are {size:,} bytes long together; {LONGEST_MESSAGE:,} is the limit: pass a path instead"
+        )
+    return None

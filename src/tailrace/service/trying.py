@@ -1,0 +1,169 @@
+"""What a task gets that is tried out for a run: the run as it was recorded, with its XComs, if it was.
+
+Nothing is written, and only reading is needed. The metastore is asked before and beside the task's process, never in
+it.
+"""
+
+import importlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from tailrace.effects.tries import Claim, XComQuery, XComReply
+from tailrace.errors import CommandError, EnvironmentBroken
+from tailrace.model.intervals import DataInterval
+from tailrace.model.keys import UNMAPPED, RunType, TaskInstanceKey, TryKey, run_id_for
+from tailrace.model.spec import DagSpec
+from tailrace.model.suggestions import joined
+from tailrace.planning.messages import Action, Advised, Message, Remedy
+from tailrace.planning.triggering import interval_for
+from tailrace.runtime.settings import Settings
+from tailrace.service.dates import DateBound, bound_text, parse_bound, run_reference
+from tailrace.timetable import intervals_between, zone_named
+
+if TYPE_CHECKING:
+    from tailrace.metastore.store import Metastore
+    from tailrace.metastore.views.lists import Run
+    from tailrace.service.stores import Stores
+
+
+_MOST_NAMED = 4
+
+
+class _Date(Struct, frozen=True):
+    """What RUN means where it names a date: its day or moment, and the logical date and id that a run of it has."""
+
+    moment: DateBound
+    logical: datetime
+    run_id: str
+
+
+class Trial:
+    """One task of one run, to be tried out. ``claim`` is one that nobody holds."""
+
+    def __init__(self, settings: Settings, dag: DagSpec, task_id: str, run: str, now: datetime) -> None:
+        self.notices: list[str] = []
+        self._dag = dag
+        self._named = run
+        self._missing: dict[tuple[str, str], list[str]] = {}
+        self._stores = _stores(settings)
+        found = self._recorded(run)
+        self.is_recorded = found is not None
+        self.claim = _claim(dag, task_id, _date_of(dag, run) if found is None else found, now)
+        if self._stores is not None:  # before the task's process is forked
+            self._stores.close()
+
+    def read(self, query: XComQuery) -> XComReply:
+        """The XComs asked for, as the runs recorded them. May be called in another thread, which closes."""
+        own = self.claim.task_instance
+        metastore = None if self._stores is None else self._stores.reading()
+        reply: XComReply = () if metastore is None else metastore.read_xcom(query)
+        if isinstance(reply, tuple):
+            found = {task_id for task_id, *_ in reply}
+            if (query.dag_id, query.run_id) == (own.dag_id, own.run_id):  # a try begins without its own
+                reply = tuple(row for row in reply if row[:2] != (own.task_id, own.map_index))
+                found.add(own.task_id)
+            self._note_missing(query, found)
+        return reply
+
+    def close(self) -> None:
+        """Close what this thread has opened."""
+        if self._stores is not None:
+            self._stores.close()
+
+    @property
+    def missing(self) -> Message | None:
+        """The XComs that were asked for and are not recorded, in one line; None where there are none."""
+        if not self._missing:
+            return None
+        dag_id, run_id = self._dag.dag_id, self.claim.task_instance.run_id
+        which = "; ".join(
+            _few(
+                [
+                    f"{key} of {joined(_few(tasks))}" + ("" if run == run_id else f" in {run}")
+                    for (run, key), tasks in self._missing.items()
+                ]
+            )
+        )
+        if self.is_recorded:
+            shows = Remedy(Action.EXPLAIN_RUN, dag_id=dag_id, run_id=run_id)
+            return Advised((f"missing XComs: {which}: {run_id} has not recorded them; ", shows, " says what it did"))
+        day = bound_text(self.claim.logical_date, zone_named("UTC"))
+        runs = Remedy(Action.BACKFILL, dag_id=dag_id, start=day)
+        return Advised((f"missing XComs: {which}: {dag_id} has no run of {day}; ", runs, " makes one"))
+
+    def _note_missing(self, query: XComQuery, found: set[str]) -> None:
+        lacking = [task_id for task_id in query.task_ids if task_id not in found]
+        if lacking or not (query.task_ids or found - {self.claim.task_instance.task_id}):
+            known = self._missing.setdefault((query.run_id, query.key), [])
+            known.extend(task_id for task_id in lacking or ["any task"] if task_id not in known)
+
+    def _recorded(self, run: str) -> "Run | None":
+        if self._stores is None:
+            return None
+        try:
+            metastore = self._stores.reading()
+            return None if metastore is None else _find(metastore, self._dag, run)
+        except EnvironmentBroken as trouble:
+            self.notices.append(f"what runs have recorded cannot be read: {trouble}")
+            self._stores = None
+            return None
+
+
+def _few(names: list[str]) -> list[str]:
+    return names if len(names) <= _MOST_NAMED else [*names[: _MOST_NAMED - 1], f"{len(names) - _MOST_NAMED + 1} more"]
+
+
+def _find(metastore: "Metastore", dag: DagSpec, run: str) -> "Run | None":
+    found = metastore.find_runs(dag.dag_id, run)
+    if not found and isinstance(run_reference(run, UTC), DateBound):
+        date = _date_of(dag, run)
+        found = metastore.runs_between(dag.dag_id, date.logical, date.logical, 1)
+        if not found and date.moment.is_day:
+            found = metastore.runs_between(dag.dag_id, date.moment.earliest, date.moment.latest, 2)
+    return metastore.show_run(found[0].id) if len(found) == 1 else None
+
+
+def _stores(settings: Settings) -> "Stores | None":
+    """None where nothing was ever written: then the database library is not even loaded."""
+    if settings.sqlite_file is not None and not settings.sqlite_file.exists():
+        return None
+    stores: Callable[[Settings], Stores] = importlib.import_module("tailrace.service.stores").Stores
+    return stores(settings)
+
+
+def _date_of(dag: DagSpec, run: str) -> _Date:
+    """The date that RUN names, also behind the ``__`` of a run id. A day means its first schedule point."""
+    try:
+        moment = parse_bound(run.rpartition("__")[2], zone_named(dag.schedule.timezone))
+    except CommandError as wrong:
+        raise CommandError(f"no run {run!r} of {dag.dag_id} is recorded, and {wrong}") from None
+    points = intervals_between(dag.schedule, dag.start_date, moment.earliest, moment.latest)
+    logical = points[0].start if points else moment.earliest
+    return _Date(moment, logical, run if "__" in run else run_id_for(RunType.MANUAL, logical))
+
+
+def _claim(dag: DagSpec, task_id: str, of: "Run | _Date", now: datetime) -> Claim:
+    """What a try of that run would be text_of; of one that is not recorded, as it would be triggered."""
+    if isinstance(of, _Date):
+        logical, run_type, conf = of.logical, str(RunType.MANUAL), {}
+        run_id, interval = of.run_id, interval_for(dag, of.logical)
+    else:
+        run_id, logical, run_type = of.run_id, of.logical_date, of.run_type
+        interval, conf = DataInterval(*of.data_interval), of.conf if isinstance(of.conf, dict) else {}
+    return Claim(
+        id=0,
+        key=TryKey(TaskInstanceKey(dag.dag_id, run_id, task_id, UNMAPPED), 1),
+        token=0,
+        max_tries=1,
+        lost_tries=0,
+        logical_date=logical,
+        data_interval=interval,
+        run_type=run_type,
+        run_conf=conf,
+        disable_retry=True,
+        mark_success=False,
+        started_at=now,
+    )
