@@ -9,7 +9,7 @@ from typing import Any
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans import expanding
 from tailrace.metastore.plans.locking import LockedRun, Workspace
-from tailrace.metastore.writes.records import Author
+from tailrace.metastore.writes.records import Author, History
 from tailrace.metastore.writes.task_instances import insert_task_instances
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import TaskSpec
@@ -32,7 +32,7 @@ expanded_twice = Replaced(expanding, "_doubt", _no_doubt)
 
 
 def _but_the_last(
-    tx: Transaction, author: Author, new: Sequence[NewTaskInstance], history: list[dict[str, Any]]
+    tx: Transaction, author: Author, new: Sequence[NewTaskInstance], history: History
 ) -> None:
     insert_task_instances(tx, author, new[:-1], history)
 
