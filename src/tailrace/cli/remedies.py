@@ -48,7 +48,9 @@ def _text(remedy: Remedy) -> list[str]:
         return list(_FIXED[remedy.action])
     arguments, names = _NAMING[remedy.action]
     index = [] if remedy.map_index is None else ["--map-index", str(remedy.map_index)]
-    marks = ["--state", str(remedy.state), "--downstream-failed"] if remedy.state is not None else []
+    marks = []
+    if remedy.action is Action.CLEAR_DOWNSTREAM_FAILED:
+        marks = ["--state", str(remedy.state), "--downstream-failed"]
     return [*arguments, *(str(getattr(remedy, name)) for name in names), *index, *marks]
 
 
