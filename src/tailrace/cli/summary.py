@@ -33,9 +33,9 @@ def summary(report: BackfillReport, command: BackfillCommand, settings_options: 
         lines += _root(report.root_failure, columns)
     lines += _head(report, columns)
     lines += _inside(report, columns)
+    lines += _failures(report, command, settings_options, columns)
     if report.blocked:
         lines += _blocked(report.blocked, columns)
-    lines += _failures(report, command, settings_options, columns)
     if report.left_failed:
         lines += wrapped(f"{plural(report.left_failed, 'run')} had failed before and stayed so", columns)
     lines += _next(report, command, settings_options, columns)
