@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 import msgspec
@@ -55,8 +56,8 @@ class LocalExecutor:
     process without an open database connection; ``in_worker`` is called first thing in each worker, to close what it
     inherited and must not hold. ``wakeup`` is a descriptor whose readiness also ends a wait. ``notify`` is called with
     one line for a person when a worker or the zygote came to a bad end, ``lost_together`` with each try that was in a
-    zygote with others as it died, ``on_failure`` with each that failed. ``once``: after the zygote's death there is no
-    other.
+    zygote with others as it died, ``on_failure`` with each that failed; logs are below ``home``. ``once``: after the
+    zygote's death there is no other.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class LocalExecutor:
         notify: Callable[[str], None] = lambda text: None,
         lost_together: Callable[[TryKey], None] = lambda key: None,
         on_failure: Callable[[FailedTry], None] = lambda failed: None,
+        home: Path | None = None,
         once: bool = False,
     ) -> None:
         self._in_worker = in_worker
@@ -79,6 +81,7 @@ class LocalExecutor:
         self._notify = notify
         self._lost_together = lost_together
         self._on_failure = on_failure
+        self._home = home
         self._once = once
         self._keeper = ZygoteKeeper(zygote, workers, notify)
         self._worker_main = worker_main
@@ -224,7 +227,7 @@ class LocalExecutor:
             job = JobChannel(theirs)
             try:
                 specs, reusable = self._keeper.report.specs, self._keeper.report.reusable
-                port = TaskRunner(connection, specs, reusable, self._grace_seconds, mark)
+                port = TaskRunner(connection, specs, reusable, self._grace_seconds, mark, self._home)
                 self._worker_main(WorkerChannel(self._queue, job, port))
                 code = 0
             except ZygoteGone:

@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tailrace.effects.tries import TryOutcome
-from tailrace.execution.logs import log_path, write_all
+from tailrace.execution.logs import STARTED, heading, last_line, log_path, write_all
 from tailrace.execution.running_try import STOPPED, TERMINATED
-from tailrace.model.durations import duration
 from tailrace.model.keys import TryKey
 from tailrace.permissions import create_file, make_folder
 
@@ -21,18 +20,6 @@ _HOW = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 #: So much of a log is looked at for when its try started.
 _LONGEST_HEADING = 2_000
-_STARTED = ", started "
-
-
-def heading(key: TryKey, started: str) -> str:
-    """The first line of a log."""
-    return f"--- {key}{_STARTED}{started}\n"
-
-
-def last_line(word: str, error: str, seconds: float | None) -> str:
-    """``--- failed after 2.00 s: timed out``; where nobody knows when it began, without the time."""
-    after = "" if seconds is None else f" after {duration(seconds)}"
-    return f"--- {word}{after}{': ' if error else ''}{error}"
 
 
 def log_outcome(home: Path, key: TryKey, outcome: TryOutcome, started_at: datetime, seconds: float) -> None:
@@ -78,6 +65,6 @@ def _seconds_since_start(descriptor: int) -> float | None:
     """By the log's first line and this host's clock."""
     try:
         first = os.pread(descriptor, _LONGEST_HEADING, 0).partition(b"\n")[0].decode(errors="replace")
-        return (datetime.now(UTC) - datetime.fromisoformat(first.rpartition(_STARTED)[2])).total_seconds()
+        return (datetime.now(UTC) - datetime.fromisoformat(first.rpartition(STARTED)[2])).total_seconds()
     except (OSError, ValueError, TypeError):
         return None

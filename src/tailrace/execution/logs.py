@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tailrace.errors import EnvironmentBroken
+from tailrace.model.durations import duration
 from tailrace.model.keys import TryKey
 from tailrace.permissions import create_file, make_folder
 
@@ -18,6 +19,9 @@ _LONGEST_PART = 255
 
 #: What ends a part of a path, and what is in none.
 _ENDS_A_PART = re.compile("[/\0\ud800-\udfff]")
+
+#: Behind what a log is of stands when that has started.
+STARTED = ", started "
 
 #: So much is kept of a name that cannot stand in a path.
 _BEGINNING = 40
@@ -31,9 +35,14 @@ def log_path(home: Path, key: TryKey) -> Path:
     return Path(_log_file(str(home), key))
 
 
-def _log_file(home: str, key: TryKey) -> str:
+def times_path(home: Path, key: TryKey) -> Path:
+    """The file beside a log that tells when what of it was written."""
+    return Path(_log_file(str(home), key, ".times"))
+
+
+def _log_file(home: str, key: TryKey, beside: str = "") -> str:
     ti = key.task_instance
-    file = f"{ti.place}.{key.try_number}.log"
+    file = f"{ti.place}.{key.try_number}.log{beside}"
     return f"{home}/logs/{_part(ti.dag_id)}/{_part(ti.run_id)}/{_part(file)}"
 
 
@@ -91,6 +100,17 @@ def show_logging() -> None:
         handler.setFormatter(logging.Formatter("[%(asctime)s] %(levelname)s %(name)s: %(message)s"))
         logging.root.addHandler(handler)
         logging.root.setLevel(logging.INFO)
+
+
+def heading(key: TryKey, started: str) -> str:
+    """The first line of a log."""
+    return f"--- {key}{STARTED}{started}\n"
+
+
+def last_line(word: str, error: str, seconds: float | None) -> str:
+    """``--- failed after 2.00 s: timed out``; where nobody knows when it began, without the time."""
+    after = "" if seconds is None else f" after {duration(seconds)}"
+    return f"--- {word}{after}{': ' if error else ''}{error}"
 
 
 def send_output_to_log(home: str, key: TryKey, heading: str) -> None:

@@ -26,8 +26,14 @@ from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
 from tailrace.execution.identity import has_children, leads_others, living_children
 from tailrace.execution.jsonable import NotJson
-from tailrace.execution.log_end import heading, last_line
-from tailrace.execution.logs import flush_streams, has_own_streams, send_output_to_log, write_line
+from tailrace.execution.logs import (
+    flush_streams,
+    has_own_streams,
+    heading,
+    last_line,
+    send_output_to_log,
+    write_line,
+)
 from tailrace.execution.messages import CLOSED_BY_TASK
 from tailrace.execution.outcome_messages import message_of, with_pushes
 from tailrace.execution.process_guard import adopt_orphans

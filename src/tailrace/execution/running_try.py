@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from tailrace.effects.tries import TryOutcome
+from tailrace.execution.log_times import LogTimer
 from tailrace.execution.zygote_client import Child
 from tailrace.model.outcomes import OutcomeKind
 
@@ -35,6 +36,7 @@ class Run:
     again: bool  # the process is ordered to wait for another try afterwards
     timeout: timedelta | None
     timeout_at: float | None
+    timer: LogTimer | None = None
     kill_at: float | None = None
     killed: bool = False  # at once, as somebody wanted
     hung_up_at: float | None = None  # it can report nothing any more; a process that ends hangs up as well
@@ -44,6 +46,22 @@ class Run:
     asked: int = 0  # the number of its query that is to be replied to
     is_replied: bool = False  # since it was last waited for
     has_sent_more: bool = False  # perhaps: behind what was received last
+
+    def next_moment(self, due: float) -> float:
+        """When something is to be done next, at the latest when the renewal is ``due``."""
+        timed = None if self.timer is None else self.timer.due
+        moments = (due, self.timeout_at, self.kill_at, self.hung_up_at, timed)
+        return min(at for at in moments if at is not None)
+
+    def time_log(self, now: float) -> None:
+        """Record how long its log is, if that is due."""
+        if self.timer is not None and now >= self.timer.due:
+            self.timer.look(now)
+
+    def close(self) -> None:
+        """It is over: nothing more of its log is timed."""
+        if self.timer is not None:
+            self.timer.close()
 
 
 def need_not_end(run: Run, outcome: TryOutcome) -> bool:

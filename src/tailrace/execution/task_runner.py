@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Mapping, Set
 from contextlib import suppress
+from pathlib import Path
 
 from tailrace.effects.requests import (
     AwaitTask,
@@ -27,6 +28,7 @@ from tailrace.effects.tries import TryOutcome, XComQuery
 from tailrace.execution.channel import ProtocolError
 from tailrace.execution.identity import end_groups, identity_from, kill_group, own_identity, start_time
 from tailrace.execution.lease_clock import LeaseClock
+from tailrace.execution.log_times import LogTimer
 from tailrace.execution.messages import (
     CANNOT_TELL,
     order_for,
@@ -60,7 +62,8 @@ _NO_PROCESS = "no process can be had for a task"
 class TaskRunner:
     """One worker's processes. ``reusable``: (dag id, task id) of tasks that one process may serve after the other.
 
-    Whoever is asked to end, by SIGTERM to its group, has ``grace_seconds`` until that is killed.
+    Whoever is asked to end, by SIGTERM to its group, has ``grace_seconds`` until that is killed. With a ``home``
+    it is recorded when the log of a try that runs for a while grows.
     """
 
     def __init__(
@@ -70,9 +73,11 @@ class TaskRunner:
         reusable: Set[tuple[str, str]],
         grace_seconds: float,
         mark: RunningMark | None = None,
+        home: Path | None = None,
     ) -> None:
         self.refusal = ""  # why the last process that was asked for could not be had
         self._mark = mark or alone()
+        self._home = home
         self._zygote = ZygoteClient(zygote)
         self._grace_seconds = grace_seconds
         self._specs = specs
@@ -118,7 +123,9 @@ class TaskRunner:
         again = (key.dag_id, key.task_id) in self._reusable
         timeout = effect.task_spec.execution_timeout
         seconds = None if timeout is None else timeout.total_seconds()
-        self._run = Run(child, again, timeout, None if seconds is None else time.monotonic() + seconds)
+        now = time.monotonic()
+        timer = None if self._home is None else LogTimer(self._home, effect.claim.key, now)
+        self._run = Run(child, again, timeout, None if seconds is None else now + seconds, timer)
         self._mark.runs(True)
         self._lease.seconds = effect.lease_seconds
         self._deadline_sent = self._lease.enough() <= child.deadline <= self._lease.deadline()
@@ -147,6 +154,7 @@ class TaskRunner:
         if run.is_replied:  # it may have the next question ready, and the next: its time goes on all the same
             run.is_replied = False
             self._enforce(run, time.monotonic())
+            run.time_log(time.monotonic())
             if time.monotonic() >= due:
                 return self._due(run)
         while True:
@@ -157,8 +165,8 @@ class TaskRunner:
             if now >= due:
                 return self._due(run)
             self._enforce(run, now)
-            moments = (due, run.timeout_at, run.kill_at, run.hung_up_at)
-            first = now if run.has_sent_more else min(at for at in moments if at is not None)
+            run.time_log(now)
+            first = now if run.has_sent_more else run.next_moment(due)
             run.has_sent_more = False
             if self._listen(run, orders, first - now):
                 self._follow_orders(run, orders)
@@ -361,6 +369,7 @@ class TaskRunner:
         This worker's mark stays set: the others look at it to know whether they were alone.
         """
         child, self._run = run.child, None
+        run.close()
         end_groups([identity_from(child.pid, child.start)])
         with suppress(ProtocolError):
             while run.outcome is None and (message := child.end.receive()) is not None:
@@ -375,6 +384,7 @@ class TaskRunner:
 
     def _close(self, run: Run) -> None:
         self._run = None
+        run.close()
         self._mark.runs(False)
         # Whoever has read this try's lease as run out may kill this group at any time: it must not serve another then.
         if (

@@ -41,6 +41,7 @@ def start_executor(
         "grace_seconds": settings.grace_seconds,
         "notify": notify,
         "on_failure": on_failure,
+        "home": settings.home,
     }
 
     def begin(disown_others: Callable[[], None]) -> None:

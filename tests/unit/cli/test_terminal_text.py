@@ -126,11 +126,12 @@ def test_a_log_in_which_a_sequence_never_ends_is_not_held_back() -> None:
 
 def test_piped_a_log_is_its_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from tailrace.cli.commands.tasks_logs import _print
+    from tailrace.cli.log_pieces import pieces_of
 
     class Piped(io.StringIO):
         buffer = io.BytesIO()
 
     monkeypatch.setattr(sys, "stdout", Piped())
     (tmp_path / "log").write_bytes(b"\x1b[2J\xff\r")
-    _print(tmp_path / "log")
+    _print(pieces_of(tmp_path / "log"))
     assert Piped.buffer.getvalue() == b"\x1b[2J\xff\r"
