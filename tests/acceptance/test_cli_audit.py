@@ -75,6 +75,76 @@ def test_what_waits_is_explained_without_its_dag_file(deadlocked: Run) -> None:
     assert "failed in try 1 (outcome): BashFailed: bash exited 1" in failed.stdout
 
 
+def test_a_chain_that_is_rewritten_is_found_by_the_seal_of_before(deadlocked: Run, tmp_path: Path) -> None:
+    sealed = deadlocked("audit", "--seal", "first.seal")
+    assert sealed.returncode == 0
+    root = json.loads((tmp_path / "first.seal").read_text().splitlines()[0])["root"]
+    assert f"sealed in first.seal, root {root}" in sealed.stderr
+    assert (tmp_path / "first.seal").stat().st_mode & 0o777 == 0o600
+    assert deadlocked("audit", "--against", "first.seal").returncode == 0
+    with closing(sqlite3.connect(tmp_path / ".tailrace" / "tailrace.db")) as metastore:
+        metastore.execute("DELETE FROM history WHERE kind = 'refused' OR after = 'job'")
+        metastore.execute("DELETE FROM job")
+        metastore.execute("DELETE FROM write_record")
+        metastore.commit()
+    assert deadlocked("audit").returncode == 0, "without a seal nobody can tell"
+    done = deadlocked("audit", "--against", "first.seal", "--seal", "second.seal")
+    assert done.returncode == 1
+    assert "job 1" in done.stdout
+    assert "nothing says that they were cleaned away" in done.stdout
+    assert "no seal was written to second.seal" in done.stderr
+    assert not (tmp_path / "second.seal").exists()
+
+
+def test_a_seal_is_written_over_nothing_but_itself(deadlocked: Run, tmp_path: Path) -> None:
+    assert deadlocked("audit", "--seal", "a.seal").returncode == 0
+    before = (tmp_path / "a.seal").read_bytes()
+    done = deadlocked("audit", "--seal", "a.seal")
+    assert done.returncode == 2
+    assert "a seal is not written over anything" in done.stderr
+    assert deadlocked("tasks", "clear", "-y", "past", "first", "2024-01-01").returncode == 0
+    assert deadlocked("audit", "--seal", "a.seal", "--against", "a.seal").returncode == 0
+    assert (tmp_path / "a.seal").read_bytes() != before
+    assert sorted(each.name for each in tmp_path.glob("*seal*")) == ["a.seal"]
+
+
+def test_no_metastore_is_no_seal_and_not_what_was_sealed(deadlocked: Run, tmp_path: Path) -> None:
+    assert deadlocked("audit", "--seal", "a.seal").returncode == 0
+    shutil.rmtree(tmp_path / ".tailrace")
+    done = deadlocked("audit", "--seal", "b.seal")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "no metastore at" in done.stderr
+    assert not (tmp_path / "b.seal").exists()
+    gone = deadlocked("audit", "--against", "a.seal")
+    assert gone.returncode == 1
+    assert "backfill 1" in gone.stdout
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"no seal\n", b"\xff\xfe\n", b"[" * 5000, b'{"format":"x"}\n[]\n'])
+def test_a_file_that_is_no_seal_is_one_line(deadlocked: Run, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    done = deadlocked("audit", "--against", "file")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("error: file: it is no seal")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--against", "nowhere"), "nowhere: the seal cannot be read: No such file"),
+        (("--against", "."), "the seal cannot be read: Is a directory"),
+        (("--seal", "nowhere/file"), "the seal cannot be written: No such file"),
+        (("--seal", "."), "a seal is not written over anything"),
+    ],
+)
+def test_a_seal_that_cannot_be_had_is_one_line(deadlocked: Run, arguments: tuple[str, ...], said: str) -> None:
+    done = deadlocked("audit", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -49,6 +49,25 @@ def restore(name: str, url: str) -> None:
         opened.execute("UPDATE public.job SET lease_seconds = 0; UPDATE public.task_instance SET lease_seconds = 0")
 
 
+def changed_after_migrating(url: str, audit: Callable[[], Any]) -> None:
+    """What is changed once it is migrated is found, although nobody has written it since."""
+    parsed = make_url(url)
+    for table, column in (("dag_run", "reason"), ("task_instance", "reason"), ("backfill", "command"), ("job", "host")):
+        change = f"UPDATE {table} SET {column} = {column} || '!' WHERE id = (SELECT min(id) FROM {table})"
+        undo = f"UPDATE {table} SET {column} = rtrim({column}, '!') WHERE id = (SELECT min(id) FROM {table})"
+        for statement, code in ((change, 1), (undo, 0)):
+            if parsed.drivername.startswith("sqlite"):
+                with closing(sqlite3.connect(str(parsed.database))) as connection:
+                    connection.execute(statement)
+                    connection.commit()
+            else:
+                shown = parsed.set(drivername="postgresql").render_as_string(hide_password=False)
+                with psycopg.connect(shown) as opened:
+                    opened.execute(statement.encode())
+            done = audit()
+            assert (done.returncode, column in done.stdout) == (code, bool(code)), f"{statement}: {done.stdout}"
+
+
 @pytest.mark.parametrize("name", ["0002", "0005"])
 def test_it_is_migrated_and_goes_on(tailrace: Run, tmp_path: Path, new_url: Callable[[], str], name: str) -> None:
     (tmp_path / "dags").mkdir()
@@ -66,6 +85,9 @@ def test_it_is_migrated_and_goes_on(tailrace: Run, tmp_path: Path, new_url: Call
 
     run("db", "migrate")
     run("audit")
+    unsealed = tailrace("audit", TAILRACE_DATABASE_URL=url).stderr
+    assert "history rows from before history was chained" in unsealed
+    changed_after_migrating(url, lambda: tailrace("audit", TAILRACE_DATABASE_URL=url))
     before = {each["backfill_id"]: each["state"] for each in asked("backfill", "list")}
     assert before == {1: "success", 2: "deadlocked", 3: "failed", 4: "queued", 5: "cancelled", 6: "running"}
     for each in asked("runs", "list"):
@@ -84,5 +106,6 @@ def test_it_is_migrated_and_goes_on(tailrace: Run, tmp_path: Path, new_url: Call
     assert [states["failing", f"2024-01-0{day}"] for day in (5, 6)] == ["failed"] * 2
     assert states["etl", "2024-01-05"] == "success"
     run("audit")
+    assert tailrace("audit", TAILRACE_DATABASE_URL=url).stderr == unsealed, "none of the new ones"
     Metastore.open(fresh).close()
     assert described(url) == described(fresh)

@@ -168,7 +168,7 @@ def test_rows_that_are_gone_without_a_cleaning_are_found(old: World) -> None:
         tx.change(delete(history).where(history.c.kind == "cleaned"))
 
     old.store._database.write(work)
-    assert {violation.check for violation in old.store.audit().violations} == {"previous run"}
+    assert {violation.check for violation in old.store.audit().violations} == {"previous run", "chain"}
 
 
 def test_no_id_of_history_is_given_twice(world: World) -> None:

@@ -116,12 +116,13 @@ def test_two_that_load_the_same_at_once_both_keep_it(world: World, open_store: C
 @pytest.fixture
 def older(request: pytest.FixtureRequest, url: str) -> str:
     """A metastore of the revision before, in which a DAG has run."""
-    store = Metastore.open(url)
-    store.close()
+    if url.startswith("postgresql"):
+        url = str(request.getfixturevalue("postgres_server").new_database())
+    database = Database(url, sqlite_synchronous="normal", clock=None, wait_seconds=5.0)
+    database.write(lambda tx: migrating.upgrade(tx, "0005"))
+    database.release()
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.text("DROP TABLE loaded_dag"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0005'"))
         connection.execute(
             sa.text(
                 "INSERT INTO dag_version (id, dag_id, spec_hash, spec, code_hash, created_at) "
@@ -149,6 +150,7 @@ def test_a_metastore_of_the_revision_before_is_brought_here(older: str) -> None:
     database = Database(older, sqlite_synchronous="normal", clock=None, wait_seconds=5.0)
     database.write(lambda tx: migrating.upgrade(tx, "0006"))
     database.release()
+    Metastore.migrate(older)
     store = Metastore.open(older)
     assert (store.known_dags(), store.loaded_dags()) == (("dag",), ())
     assert store.stored_dag("dag") == A, "its file as its structure had it"

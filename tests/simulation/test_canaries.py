@@ -38,6 +38,9 @@ EXPECTED = {
     "forgotten-index": (Judgement.SAFETY, "instances, it has the indexes"),
     "expanded-for-ever": (Judgement.SAFETY, "is to be expanded anew"),
     "skip-overtakes": (Judgement.SAFETY, "skipped before it had decided"),
+    "chain-left": (Judgement.SAFETY, "its digest differs"),
+    "column-unsaid": (Judgement.SAFETY, "history leads to lost_tries"),
+    "version-unsaid": (Judgement.SAFETY, "history leads to version"),
 }
 
 

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias, TypeVar
 
 from tailrace.audit.final_rows import check_final_rows
+from tailrace.audit.folding import Chains
 from tailrace.audit.pools import check_pool
 from tailrace.audit.proofs import check_cleaned, check_proof, check_structure
 from tailrace.audit.records import BackfillRecord, HistoryRecord, Recorded, Report, Violation
 from tailrace.audit.replay import Replay
 from tailrace.audit.schemas import check_schema
+from tailrace.audit.seals import Seal
 from tailrace.audit.tries import check_limits, check_refused, check_task_instance
 from tailrace.audit.verdicts import check_backfill, check_run, check_window
 from tailrace.audit.words import check_words
@@ -23,26 +25,29 @@ def audit(records: Recorded) -> tuple[Violation, ...]:
     return examine(records).violations
 
 
-def examine(records: Recorded) -> Report:
+def examine(records: Recorded, against: Seal | None = None) -> Report:
     """Check the whole history once, row by row, then the rows as they stand.
 
     Rows from before history told which structure a planner decided by, and how large a pool was, are judged by what is
-    known of them; the report's notes say how many there were.
+    known of them; the report's notes say how many there were. With a seal, every chain must go on from where it was.
     """
-    replay = Replay(records)
+    replay, chains = Replay(records), Chains(against)
     found: list[Violation] = []
     backfills = {backfill.id: backfill for backfill in records.backfills}
     counts: Counter[str] = Counter()
     for row in _counted(records.history, counts, "history rows"):
+        chains.take(row)
         strange = list(check_words(row))
         found += strange
         if not strange:
             found += check_structure(replay, row)
             found += _row(replay, row, backfills)
     found += check_final_rows(replay, records, _counted(records.task_instances, counts, "task instances"))
+    chains.check(replay, records)
+    found += chains.violations
     counts["runs"], counts["backfills"], counts["pools"] = len(records.runs), len(backfills), len(records.pools)
     notes = (f"{count} {what} were judged leniently" for what, count in sorted(replay.untold.items()))
-    return Report(tuple(found), counts, tuple(notes))
+    return Report(tuple(found), counts, tuple(notes), chains.unsealed, chains.ends)
 
 
 def _counted(items: Iterable[T], counts: Counter[str], name: str) -> Iterator[T]:
@@ -71,6 +76,8 @@ def _row(replay: Replay, row: HistoryRecord, backfills: dict[int, BackfillRecord
             replay.take(row)
         case "schema":
             yield from check_schema(replay, row)
+            replay.take(row)
+        case "changed":  # which columns were set is looked at in ``folding``
             replay.take(row)
         case _:
             yield from check_cleaned(row)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
+from tailrace.model.chains import Chain, Subject
 from tailrace.model.spec import DagSpec
 
 #: What ``after`` says on the row of a pool that went away.
@@ -15,10 +16,13 @@ DELETED_POOL = "deleted"
 class HistoryRecord(Struct, frozen=True):
     """One row of history. ``before`` is None for a creation.
 
-    kind is task_instance, dag_run, backfill, pool (``before`` and ``after`` are its slots), refused, cleaned or schema
-    (``after`` is the revision that what follows was written by).
+    kind is task_instance, dag_run, backfill, pool (``before`` and ``after`` are its slots), refused, changed (``after``
+    is the table of the row of which columns were set), cleaned or schema (``after`` is the revision that what follows
+    was written by).
     ``structure`` is the key (in ``structures``) of what a planner decided by, None where nobody recorded it;
-    ``row_id`` the task instance's row. ``evidence`` is what else was stored with it, as it was read from JSON.
+    ``row_id`` the task instance's row, ``run_row`` the run's. ``evidence`` is what else was stored with it, as it was
+    read from JSON. ``cells`` is all that its ``digest`` covers, in the order of ``COVERED``; rows from before
+    history was chained have no digest.
     """
 
     id: int
@@ -38,6 +42,9 @@ class HistoryRecord(Struct, frozen=True):
     row_id: int | None = None
     pool: str | None = None
     evidence: "Evidence | None" = None
+    run_row: int | None = None
+    digest: str | None = None
+    cells: tuple[Any, ...] = ()
 
 
 class Blocked(Struct, frozen=True):
@@ -130,6 +137,34 @@ class BackfillRecord(Struct, frozen=True):
     wanted: tuple[str, ...]
 
 
+class WantedRecord(Struct, frozen=True):
+    """A run that a backfill wants, as it stands: its row, the state that is copied there, and the other columns."""
+
+    run: int
+    state: str
+    parts: tuple[Any, ...]
+
+
+class RowRecord(Struct, frozen=True):
+    """A row of any table that history accounts for, as it stands: its columns, and where it says its chain ended."""
+
+    subject: Subject
+    name: str  # for people
+    columns: Mapping[str, Any]
+    chain: Chain | None = None
+    refused: Chain | None = None  # the chain of refused results of a task instance
+    wants: Mapping[str, WantedRecord] = {}  # of a backfill, by the run's row
+
+
+class XComRecord(Struct, frozen=True):
+    """A value that a task instance (its row) left, as it stands."""
+
+    row: int
+    key: str
+    digest: str
+    at: Any
+
+
 class Unreadable(Struct, frozen=True):
     """A cell that nobody can read, or (no ``column``) a row that belongs to none; and what was expected there."""
 
@@ -178,6 +213,18 @@ class Recorded(Protocol):
     def unreadable(self) -> Sequence[Unreadable]:
         """Every cell of the metastore that cannot be read, those that no check looks at included."""
 
+    @property
+    def rows(self) -> Iterable[RowRecord]:
+        """Every row that history accounts for; asked for once, after history."""
+
+    @property
+    def xcoms(self) -> Iterable[XComRecord]:
+        """Every value that a task instance left; asked for once, at last."""
+
+    @property
+    def metastore_chain(self) -> Chain:
+        """Where the chain of the metastore itself ended."""
+
 
 class AuditRecords(Struct, frozen=True):
     """``Recorded``, with everything in memory."""
@@ -190,6 +237,9 @@ class AuditRecords(Struct, frozen=True):
     pools: Mapping[str, int]
     damaged: tuple[str, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
+    rows: tuple[RowRecord, ...] = ()
+    xcoms: tuple[XComRecord, ...] = ()
+    metastore_chain: Chain = Chain()
 
 
 class Violation(Struct, frozen=True):
@@ -206,8 +256,13 @@ class Violation(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What an audit found. ``counts`` is how many of what it checked, ``notes`` what it could not judge strictly."""
+    """What an audit found. ``counts`` is how many of what it checked, ``notes`` what it could not judge strictly.
+
+    ``unsealed`` rows of history are from before it was chained; ``chains`` is where each chain ends.
+    """
 
     violations: tuple[Violation, ...]
     counts: Mapping[str, int]
     notes: tuple[str, ...] = ()
+    unsealed: int = 0
+    chains: Mapping[Subject, Chain] = {}

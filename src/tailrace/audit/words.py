@@ -8,11 +8,18 @@ from operator import attrgetter
 
 from tailrace.audit.records import HistoryRecord, Violation
 from tailrace.audit.replay import name_of, slots_from
+from tailrace.model.chains import KEYS
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause
 
 
 def _any(text: str) -> str:
+    return text
+
+
+def _table(text: str) -> str:
+    if text not in KEYS:
+        raise ValueError(text)
     return text
 
 
@@ -24,6 +31,7 @@ _STATE: Mapping[str, Callable[[str], object]] = {
     "pool": slots_from,
     "cleaned": _any,
     "schema": _any,
+    "changed": _table,
 }
 
 
@@ -38,6 +46,7 @@ _SAYS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pool": (("pool",), ()),
     "cleaned": ((), ()),
     "schema": ((), ()),
+    "changed": ((), ("run_id", "task_id", "map_index", "backfill_id", "pool")),
 }
 #: The same, to be asked of every row: ``kind`` stands in so that what is read is a tuple however few parts there are.
 _NEEDED = {kind: attrgetter("kind", *says, "kind") for kind, (says, _) in _SAYS.items()}

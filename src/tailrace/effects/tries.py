@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
+from tailrace.model.chains import Chain
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
@@ -53,6 +54,7 @@ class Claim(Struct, frozen=True):
     mark_success: bool
     started_at: datetime
     previous_success: DataInterval | None = None  # of the newest earlier successful run of the DAG
+    chain: Chain = Chain()  # how far the task instance's history has come with this claim
 
     @property
     def task_instance(self) -> TaskInstanceKey:

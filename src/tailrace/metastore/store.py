@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from tailrace.audit.records import AuditRecords, Report
+from tailrace.audit.seals import Seal
 from tailrace.effects.requests import Accepted
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, Renewal, TryOutcome, XComQuery, XComReply
@@ -362,9 +363,12 @@ class Metastore(Views):
         """The facts of ``explain`` about this run (its row), of one moment. Raises KeyError for none."""
         return self.read(lambda tx: read_explained(tx, run))
 
-    def audit(self) -> Report:
-        """Check the whole history, of one moment, a page at a time; others go on working meanwhile."""
-        return self.read(audited)
+    def audit(self, against: Seal | None = None) -> Report:
+        """Check the whole history, of one moment, a page at a time; others go on working meanwhile.
+
+        With a seal, every chain must go on from where it was then.
+        """
+        return self.read(lambda tx: audited(tx, against))
 
     def audit_records(self) -> AuditRecords:
         """Everything an audit looks at, of one moment, in memory."""

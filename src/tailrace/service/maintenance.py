@@ -3,6 +3,7 @@
 from collections import Counter
 
 from tailrace.audit.records import Report
+from tailrace.audit.seals import Seal, SealCheck
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.metastore.commands.cleaning import Cleaning
 from tailrace.metastore.db.connection import Database
@@ -59,10 +60,12 @@ def _database(settings: Settings, *, reads_only: bool = False) -> Database:
     )
 
 
-def audit(stores: Stores) -> Report | None:
-    """What an audit of the whole recorded history found; None where there is no metastore yet."""
+def audit(stores: Stores, against: Seal | None = None) -> Report | None:
+    """What an audit of the whole recorded history found; None where there is no metastore yet, nor was one sealed."""
     metastore = stores.reading()
-    return None if metastore is None else metastore.audit()
+    if metastore is not None:
+        return metastore.audit(against)
+    return Report(tuple(SealCheck(against).violations({})), {}) if against else None
 
 
 def count_cleanable(stores: Stores, cleaning: Cleaning) -> dict[str, int] | None:

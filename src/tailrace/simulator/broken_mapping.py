@@ -4,12 +4,11 @@ Each says in a line what it leaves out, as those of ``broken_writes`` do.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans import expanding
 from tailrace.metastore.plans.locking import LockedRun, Workspace
-from tailrace.metastore.writes.records import Author
+from tailrace.metastore.writes.records import Author, History
 from tailrace.metastore.writes.task_instances import insert_task_instances
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import TaskSpec
@@ -31,9 +30,7 @@ expanded_twice = Replaced(expanding, "_find_conflict", _no_doubt)
 """A mapped task is expanded whoever has expanded it before, and whatever has become of what it is expanded over."""
 
 
-def _but_the_last(
-    tx: Transaction, author: Author, new: Sequence[NewTaskInstance], history: list[dict[str, Any]]
-) -> None:
+def _but_the_last(tx: Transaction, author: Author, new: Sequence[NewTaskInstance], history: History) -> None:
     insert_task_instances(tx, author, new[:-1], history)
 
 

@@ -17,12 +17,10 @@ from tailrace.effects.results import Applied, StaleKind
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission
 from tailrace.execution import worker
 from tailrace.metastore.db.clock import TransactionTime
-from tailrace.metastore.db.tables import task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans import applying, verdicts
 from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.tries import claims as tries
-from tailrace.metastore.writes.task_instances import CLAIM
 from tailrace.model.keys import TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec, TaskSpec
@@ -125,7 +123,7 @@ class ResubmittedAnew(Performer):
         return replace(submission, key=TryKey(submission.key.task_instance, number)) if changed else submission
 
 
-claim_without_token = Replaced(tries, "CLAIM", CLAIM.values(token=task_instance.c.token))
+claim_without_token = Replaced(tries, "next_token", lambda newest: newest)
 """A claim that takes no token of its own: two claims of one task instance have the same."""
 
 

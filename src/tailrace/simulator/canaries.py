@@ -41,7 +41,7 @@ from tailrace.planning.messages import Sentence
 from tailrace.planning.plan import Blocker, Plan, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunView, Snapshot
-from tailrace.simulator import broken_mapping, broken_past, broken_writes
+from tailrace.simulator import broken_history, broken_mapping, broken_past, broken_writes
 from tailrace.simulator.broken_writes import Replaced
 from tailrace.simulator.performing import Performer
 from tailrace.simulator.processes import Job, Worker
@@ -314,5 +314,8 @@ CANARIES: Mapping[str, Canary] = {
             replaced=broken_past.skip_overtakes,
             worlds="holes",
         ),
+        Canary("chain-left", "a row of history is chained behind nothing", replaced=broken_history.chain_left),
+        Canary("column-unsaid", "a step sets a column without a word", replaced=broken_history.column_unsaid),
+        Canary("version-unsaid", "a run's version grows without a word", replaced=broken_history.version_unsaid),
     )
 }

@@ -27,10 +27,8 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    update,
 )
 
-from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import (
     OCCUPYING_SQL,
     backfill,
@@ -46,8 +44,16 @@ from tailrace.metastore.db.tables import (
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.guards import lock_dag
 from tailrace.metastore.plans.lookback import closed_looked_at
-from tailrace.metastore.writes.records import Author, cleaned_row, insert_history, record
+from tailrace.metastore.writes.records import (
+    Author,
+    begin_cleaned_row,
+    cleaned_row,
+    end_cleaned_row,
+    insert_metastore_history,
+    record,
+)
 from tailrace.metastore.writes.specs import spec_from
+from tailrace.model.chains import CHANGED
 from tailrace.model.keys import RunType
 from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor
@@ -73,8 +79,14 @@ _newest = dag_run.alias("newest")
 _STRUCTURES = select(dag_version.c.spec).join(dag, dag.c.dag_version_id == dag_version.c.id).order_by(dag.c.dag_id)
 _OPEN_RUNS = select(dag_run.c.id).where(dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.state.in_(_OPEN_RUN))
 _LOCK_BACKFILLS = (
-    select(backfill.c.id).where(backfill.c.id.in_(bindparam("ids", expanding=True))).order_by(backfill.c.id)
+    select(backfill.c.id, backfill.c.chain_length, backfill.c.chain_head)
+    .where(backfill.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(backfill.c.id)
 ).with_for_update()
+
+
+#: How many rows of each kind were removed; and of what a chain was removed with it, where it ended.
+_Removed = tuple[dict[str, int], dict[str, Any]]
 
 
 class Cleaning(Struct, frozen=True):
@@ -94,7 +106,7 @@ def count_cleanable(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
     of_runs = select(func.count()).select_from(
         history.join(names, and_(history.c.dag_id == names.c.dag_id, history.c.run_id == names.c.run_id))
     )
-    of_backfills = select(func.count()).where(history.c.kind == "backfill", history.c.backfill_id.in_(backfills))
+    of_backfills = select(func.count()).where(_of_backfills(backfills))
     counts = {
         "backfills": select(func.count()).where(_old_backfill(cleaning)),
         "runs": select(func.count()).where(old),
@@ -115,14 +127,17 @@ def clean_some(tx: Transaction, cleaning: Cleaning, write_id: str) -> dict[str, 
     author = Author(tx.moment.wall, write_id, Actor.PERSON)
     text = f"what ended before {cleaning.before.isoformat()}"
     # Before anything is removed: SQLite would give the id of the newest row again, and whoever has seen that one would
-    # find another (see ``witness``).
-    insert_history(tx, [cleaned_row(author, cleaning.dag_id or "", text, {})])
-    removed = _backfills(tx, cleaning) or _runs(tx, cleaning) or _records(tx, cleaning)
-    of_this_write = history.c.write_id == write_id
-    if removed:
-        tx.change(update(history).where(of_this_write).values(evidence=to_json(removed)))
+    # find another (see ``witness``). PostgreSQL gives none twice, and others may add to the same chain meanwhile.
+    if not tx.postgres:
+        begin_cleaned_row(tx, cleaned_row(author, cleaning.dag_id or "", text, {}))
+    removed, gone = _backfills(tx, cleaning) or _runs(tx, cleaning) or (_records(tx, cleaning), {})
+    row = cleaned_row(author, cleaning.dag_id or "", text, removed)
+    if not removed:
+        tx.change(delete(history).where(history.c.write_id == write_id))
+    elif tx.postgres:
+        insert_metastore_history(tx, (row, {"removed": gone}))
     else:
-        tx.change(delete(history).where(of_this_write))
+        end_cleaned_row(tx, row, {"removed": gone})
     record(tx, write_id, removed)
     return removed
 
@@ -213,19 +228,25 @@ def _old_record(tx: Transaction, cleaning: Cleaning) -> ColumnElement[bool]:
     return write_record.c.at < min(cleaning.before, tx.moment.wall - KEEP_WRITE_RECORDS)
 
 
-def _backfills(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
+def _backfills(tx: Transaction, cleaning: Cleaning) -> _Removed | None:
     """Remove some backfills of one DAG, and their wishes."""
     old = select(backfill.c.dag_id, backfill.c.id).where(_old_backfill(cleaning)).order_by(backfill.c.id)
     ids = _locked_piece(tx, lambda: old, BACKFILLS_AT_ONCE)
     if not ids:
-        return {}
-    tx.rows(_LOCK_BACKFILLS, {"ids": ids})
+        return None
+    ends = {str(row.id): [row.chain_length, row.chain_head] for row in tx.rows(_LOCK_BACKFILLS, {"ids": ids})}
     tx.change(delete(backfill_run).where(backfill_run.c.backfill_id.in_(ids)))
-    rows = tx.change(delete(history).where(history.c.kind == "backfill", history.c.backfill_id.in_(ids)))
-    return {"backfills": tx.change(_delete(backfill, ids)), "history rows": rows}
+    rows = tx.change(delete(history).where(_of_backfills(ids)))
+    return {"backfills": tx.change(_delete(backfill, ids)), "history rows": rows}, {"backfill": ends}
 
 
-def _runs(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
+def _of_backfills(ids: Any) -> ColumnElement[bool]:
+    """The history rows that are about these backfills: those of runs that they created name one too."""
+    of_backfill = or_(history.c.kind == "backfill", and_(history.c.kind == CHANGED, history.c.after == "backfill"))
+    return and_(of_backfill, history.c.backfill_id.in_(ids))
+
+
+def _runs(tx: Transaction, cleaning: Cleaning) -> _Removed | None:
     """Remove some runs of one DAG with everything that is theirs."""
 
     def old() -> Select[Any]:
@@ -233,9 +254,12 @@ def _runs(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
 
     ids = _locked_piece(tx, old, RUNS_AT_ONCE)
     if not ids:
-        return {}
+        return None
     runs = tx.rows(
-        select(dag_run.c.dag_id, dag_run.c.run_id).where(dag_run.c.id.in_(ids)).order_by(dag_run.c.id).with_for_update()
+        select(dag_run.c.dag_id, dag_run.c.run_id, dag_run.c.chain_length, dag_run.c.chain_head)
+        .where(dag_run.c.id.in_(ids))
+        .order_by(dag_run.c.id)
+        .with_for_update()
     )
     instances = [
         row.id
@@ -254,7 +278,8 @@ def _runs(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
         delete(history).where(history.c.dag_id == runs[0].dag_id, history.c.run_id.in_([run.run_id for run in runs]))
     )
     removed["runs"] = tx.change(_delete(dag_run, ids))
-    return {name: count for name, count in removed.items() if count}
+    ends = {run.run_id: [run.chain_length, run.chain_head] for run in runs}
+    return {name: count for name, count in removed.items() if count}, {"dag_run": {runs[0].dag_id: ends}}
 
 
 def _records(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:

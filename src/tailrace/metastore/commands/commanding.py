@@ -4,7 +4,7 @@ The order is the lock order: the DAG's guard row, the backfills, the runs by id,
 fact that the plan leans on is read again under these locks; one that has changed makes the whole command stale.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,23 +17,44 @@ from tailrace.metastore.commands.creation import StaleFacts
 from tailrace.metastore.commands.standing import unfinished_wanting
 from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
-from tailrace.metastore.plans.guards import lock_dag, renew_dag
-from tailrace.metastore.writes.backfills import close_backfill
-from tailrace.metastore.writes.records import Author, insert_history, record
-from tailrace.metastore.writes.runs import RunStep, close_run, open_run_again, touch_run
+from tailrace.metastore.plans.guards import lock_dag
+from tailrace.metastore.writes.backfills import LockedBackfill, Wanted, close_backfill, set_columns, touch_backfill
+from tailrace.metastore.writes.records import Author, History, insert_history, record
+from tailrace.metastore.writes.runs import RunAsIs, RunStep, close_run, open_run_again, touch_run
+from tailrace.metastore.writes.runs import set_columns as set_run_columns
+from tailrace.metastore.writes.stateless import renew_dag
 from tailrace.metastore.writes.task_instances import StateChange, change_states, insert_task_instances
+from tailrace.model.chains import Chain
 from tailrace.model.transitions import Actor
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.commands import CommandPlan, RunChange, TaskInstanceChange
 
 _LOCK_BACKFILLS = (
-    select(backfill.c.id, backfill.c.state, backfill.c.version)
+    select(
+        backfill.c.id,
+        backfill.c.dag_id,
+        backfill.c.state,
+        backfill.c.version,
+        backfill.c.chain_head,
+        backfill.c.chain_length,
+    )
     .where(backfill.c.id.in_(bindparam("ids", expanding=True)))
     .order_by(backfill.c.id)
     .with_for_update(key_share=True)
 )
 _LOCK_RUNS = (
-    select(dag_run.c.id, dag_run.c.state, dag_run.c.version, dag_run.c.pool)
+    select(
+        dag_run.c.id,
+        dag_run.c.dag_id,
+        dag_run.c.run_id,
+        dag_run.c.state,
+        dag_run.c.version,
+        dag_run.c.pool,
+        dag_run.c.ended_at,
+        dag_run.c.dag_version_id,
+        dag_run.c.chain_head,
+        dag_run.c.chain_length,
+    )
     .where(dag_run.c.id.in_(bindparam("runs", expanding=True)))
     .order_by(dag_run.c.id)
     .with_for_update(key_share=True)
@@ -49,27 +70,24 @@ _LOCK_TASK_INSTANCES = (
         task_instance.c.max_tries,
         task_instance.c.lost_tries,
         task_instance.c.ended_at,
+        task_instance.c.chain_head,
+        task_instance.c.chain_length,
     )
     .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
     .order_by(task_instance.c.id)
     .with_for_update(key_share=True)
-)
-_NAME_STRUCTURE = (
-    update(dag_run)
-    .where(dag_run.c.id == bindparam("run"), dag_run.c.dag_version_id.is_(None))
-    .values(dag_version_id=bindparam("structure"))
 )
 _WANT_AGAIN = (
     update(backfill_run)
     .where(
         backfill_run.c.dag_run_id == bindparam("run"),
         backfill_run.c.backfill_id == bindparam("wanted_by"),
-        backfill_run.c.action == DateAction.LEAVE,
     )
-    .values(action=DateAction.REPROCESS, reason="a person opened it again")
+    .values(action=DateAction.REPROCESS, reason=bindparam("words"))
 )
-_TOUCH_BACKFILL = update(backfill).where(backfill.c.id == bindparam("backfill")).values(version=backfill.c.version + 1)
-_PAUSE_BACKFILL = _TOUCH_BACKFILL.values(paused=bindparam("pause"))
+_LEFT_ALONE = select(
+    backfill_run.c.backfill_id, backfill_run.c.dag_run_id, backfill_run.c.ordinal, backfill_run.c.clear
+).where(backfill_run.c.dag_run_id.in_(bindparam("runs", expanding=True)), backfill_run.c.action == DateAction.LEAVE)
 
 
 @dataclass(slots=True)
@@ -83,7 +101,8 @@ class _Commanding:
     task_instances: dict[int, Any] = field(default_factory=dict)
     of_run: dict[int, list[Any]] = field(default_factory=dict)
     wanted: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
+    backfills: dict[int, LockedBackfill] = field(default_factory=dict)
+    history: History = field(default_factory=History)
 
 
 def write_command(tx: Transaction, plan: CommandPlan, write_id: str) -> dict[str, Any]:
@@ -104,7 +123,7 @@ def carry_out(tx: Transaction, plan: CommandPlan, author: Author) -> None:
     if conflict is not None:
         raise StaleFacts(conflict)
     if plan.runs or plan.created:
-        renew_dag(tx, plan.dag_id)
+        renew_dag(tx, work.author, plan.dag_id)
     _step_task_instances(work)
     _create(work)
     _step_runs(work)
@@ -121,6 +140,8 @@ def _lock(work: _Commanding) -> None:
         for row in tx.rows(_LOCK_BACKFILLS, {"ids": batch}):
             if plan.backfill is not None and row.id == plan.backfill.id:
                 _expect_backfill(plan, row)
+            chain = Chain(row.chain_head, row.chain_length)
+            work.backfills[row.id] = LockedBackfill(row.id, row.dag_id, row.state, row.version, chain)
     for ids in in_batches(sorted(change.id for change in plan.runs)):
         work.runs.update((row.id, row) for row in tx.rows(_LOCK_RUNS, {"runs": ids}))
     for ids in in_batches(sorted(work.runs)):
@@ -196,6 +217,7 @@ def _change(step: TaskInstanceChange, found: Any) -> StateChange:
         ended_at=found.ended_at,  # what a person marks has ended when its work did
         stopping_to=step.stopping_to,
         evidence=None if step.stopping_to is None else {"stopping_to": step.stopping_to},
+        chain=Chain(found.chain_head, found.chain_length),
     )
 
 
@@ -204,17 +226,23 @@ def _create(work: _Commanding) -> None:
     plan = work.plan
     new = [replace(each, pool=work.runs[each.run].pool or each.pool) for each in plan.created]
     insert_task_instances(work.tx, work.author, new, work.history)
-    runs = sorted({each.run for each in new})
-    work.tx.change_many(_NAME_STRUCTURE, [{"run": run, "structure": plan.structure} for run in runs])
+    unnamed = [id for id in sorted({each.run for each in new}) if work.runs[id].dag_version_id is None]
+    named = [(_as_is(work.runs[id]), {"dag_version_id": plan.structure}) for id in unnamed]
+    set_run_columns(work.tx, work.author, named, work.history)
+
+
+def _as_is(run: Any) -> RunAsIs:
+    return RunAsIs(run.id, run.dag_id, run.run_id, run.version, Chain(run.chain_head, run.chain_length))
 
 
 def _step_runs(work: _Commanding) -> None:
     """Each run's step, or only its new version; after its task instances: a closed run leaves nothing queued."""
-    stepped: list[int] = []
+    stepped, reopened = list[int](), list[int]()
     backfill_id = None if work.plan.backfill is None else work.plan.backfill.id
     for change in work.plan.runs:
+        found = work.runs[change.id]
         if change.after is change.before:
-            touch_run(work.tx, change.id)
+            touch_run(work.tx, work.author, _as_is(found), work.history)
             continue
         step = RunStep(
             change.id,
@@ -226,30 +254,47 @@ def _step_runs(work: _Commanding) -> None:
             change.reason,
             backfill_id,
             {"live": True} if change.to_schedulers else None,
+            found.version,
+            Chain(found.chain_head, found.chain_length),
         )
         if change.reopens:
             open_run_again(work.tx, work.author, step, work.history, live=change.to_schedulers)
-            wanting = work.wanted.get(change.id, ())
-            work.tx.change_many(_WANT_AGAIN, [{"run": change.id, "wanted_by": id} for id in wanting])
+            reopened.append(change.id)
         else:
-            close_run(work.tx, work.author, step, work.history)
+            close_run(work.tx, work.author, step, work.history, found.ended_at)
         stepped.append(change.id)
-    _touch_backfills(work, stepped)
+    _touch_backfills(work, stepped, reopened)
 
 
-def _touch_backfills(work: _Commanding, runs: Iterable[int]) -> None:
-    """A verdict over a backfill that was drawn from the runs as they were must not land."""
+def _touch_backfills(work: _Commanding, runs: Iterable[int], reopened: Sequence[int]) -> None:
+    """A verdict over a backfill that was drawn from the runs as they were must not land.
+
+    What a backfill wanted left alone, and a person has opened again, it wants done.
+    """
     own = None if work.plan.backfill is None else work.plan.backfill.id
+    again: dict[int, dict[int, Wanted]] = {}
+    for ids in in_batches(reopened):
+        for row in work.tx.rows(_LEFT_ALONE, {"runs": ids}):
+            if row.backfill_id in work.wanted.get(row.dag_run_id, ()):
+                wanted = Wanted(row.ordinal, DateAction.REPROCESS, "a person opened it again", row.clear)
+                again.setdefault(row.backfill_id, {})[row.dag_run_id] = wanted
+    for id in sorted(again):
+        values = [{"run": run, "wanted_by": id, "words": each.reason} for run, each in again[id].items()]
+        work.tx.change_many(_WANT_AGAIN, values)
     wanting = {id for run in runs for id in work.wanted.get(run, ())} - {own}
-    work.tx.change_many(_TOUCH_BACKFILL, [{"backfill": id} for id in sorted(wanting)])
+    for id in sorted(wanting):
+        touch_backfill(work.tx, work.author, work.backfills[id], work.history, again.pop(id, None))
+    for id, wants in again.items():
+        set_columns(work.tx, work.author, work.backfills[id], {}, work.history, wants)
 
 
 def _step_backfills(work: _Commanding) -> None:
     change = work.plan.backfill
     if change is None:
         return
+    found = work.backfills[change.id]
     if change.after is change.before:
-        work.tx.change(_PAUSE_BACKFILL, {"backfill": change.id, "pause": change.paused})
+        columns = {"paused": change.paused, "version": found.version + 1}
+        set_columns(work.tx, work.author, found, columns, work.history)
         return
-    ends = (change.before, change.after, change.reason)
-    close_backfill(work.tx, work.author, work.plan.dag_id, change.id, *ends, work.history)
+    close_backfill(work.tx, work.author, found, change.after, change.reason, work.history)

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.metastore.writes.records import Author
+from tailrace.metastore.writes.backfills import LockedBackfill, Wanted
+from tailrace.metastore.writes.records import Author, History
+from tailrace.model.chains import Chain
 from tailrace.model.spec import DagSpec
 from tailrace.planning.backfills import BackfillCreation, BackfillRequest, DatePlan
 
@@ -20,6 +21,7 @@ class FoundRun:
     state: str
     version: int
     clear: str | None
+    chain: Chain
 
 
 @dataclass(slots=True)
@@ -31,8 +33,11 @@ class Creating:
     creation: BackfillCreation
     author: Author
     found: dict[datetime, FoundRun] = field(default_factory=dict)
-    wanted: dict[int, datetime] = field(default_factory=dict)  # what the continued backfill wants already, by row
-    history: list[dict[str, Any]] = field(default_factory=list)
+    continued: LockedBackfill | None = None  # the backfill that is continued
+    detached: bool = False  # whether it is left to schedulers already
+    wanted: dict[int, datetime] = field(default_factory=dict)  # what it wants already, by row
+    wants: dict[int, Wanted] = field(default_factory=dict)  # the same, as it stands
+    history: History = field(default_factory=History)
 
     @property
     def request(self) -> BackfillRequest:

@@ -6,8 +6,8 @@ make the whole creation stale: nothing is written and the caller decides again.
 
 from typing import Any
 
-from msgspec.structs import asdict
-from sqlalchemy import bindparam, insert, or_, select, update
+from msgspec.structs import asdict, replace
+from sqlalchemy import bindparam, insert, select, update
 
 from tailrace.errors import InternalError
 from tailrace.metastore.commands.creating import Creating, FoundRun
@@ -16,11 +16,12 @@ from tailrace.metastore.commands.requeued_runs import requeue_runs
 from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import backfill, backfill_run, dag, dag_run
 from tailrace.metastore.db.transaction import Transaction, in_batches
-from tailrace.metastore.plans.guards import renew_dag
-from tailrace.metastore.writes.backfills import insert_backfill
+from tailrace.metastore.writes.backfills import LockedBackfill, Wanted, insert_backfill, set_columns
 from tailrace.metastore.writes.records import Author, insert_history, record
 from tailrace.metastore.writes.runs import NewRun, Options, insert_runs
+from tailrace.metastore.writes.stateless import insert_row, renew_dag
 from tailrace.metastore.writes.structures import Structures
+from tailrace.model.chains import Chain
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, DagRunState
@@ -29,22 +30,19 @@ from tailrace.planning.backfills import BackfillCreation, DateAction, DatePlan
 from tailrace.planning.creation import options_for
 
 _LOCK_DAG = select(dag.c.version).where(dag.c.dag_id == bindparam("dag_id")).with_for_update(key_share=True)
-_INSERT_DAG = insert(dag)
-_CONTINUE = (
-    update(backfill)
-    .where(backfill.c.id == bindparam("backfill"))
-    .values(
-        version=backfill.c.version + 1,
-        dag_version_id=bindparam("structure"),
-        pool=bindparam("in_pool"),
-        max_active_runs=bindparam("window"),
-        stop_on_failure=bindparam("stops"),
-        backwards=bindparam("back"),
-        command=bindparam("typed"),
-        detached=or_(backfill.c.detached, bindparam("detach")),
+_LOCK_BACKFILL = (
+    select(
+        backfill.c.id,
+        backfill.c.dag_id,
+        backfill.c.state,
+        backfill.c.version,
+        backfill.c.detached,
+        backfill.c.chain_head,
+        backfill.c.chain_length,
     )
+    .where(backfill.c.id == bindparam("backfill"))
+    .with_for_update(key_share=True)
 )
-_BACKFILL_STATE = select(backfill.c.state).where(backfill.c.id == bindparam("backfill")).with_for_update(key_share=True)
 _EXISTING = (
     select(
         dag_run.c.id,
@@ -53,13 +51,22 @@ _EXISTING = (
         dag_run.c.state,
         dag_run.c.version,
         dag_run.c.clear_on_activation,
+        dag_run.c.chain_head,
+        dag_run.c.chain_length,
     )
     .where(dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date.in_(bindparam("dates", expanding=True)))
     .order_by(dag_run.c.id)
     .with_for_update(key_share=True)
 )
 _WANTED = (
-    select(backfill_run.c.dag_run_id, dag_run.c.logical_date)
+    select(
+        backfill_run.c.dag_run_id,
+        dag_run.c.logical_date,
+        backfill_run.c.ordinal,
+        backfill_run.c.action,
+        backfill_run.c.reason,
+        backfill_run.c.clear,
+    )
     .join(dag_run, dag_run.c.id == backfill_run.c.dag_run_id)
     .where(backfill_run.c.backfill_id == bindparam("backfill_id"))
 )
@@ -81,40 +88,34 @@ def write_backfill(
     """Write the whole creation, or nothing; the record holds the backfill's row. Raises StaleFacts."""
     if creation.refusals:
         raise InternalError(f"a refused backfill reached the metastore: {creation.refusals[0]}")
-    lock_dag_row(tx, dag_spec.dag_id)
-    work = Creating(tx, dag_spec, creation, Author(tx.moment.wall, write_id, Actor.PERSON))
+    author = Author(tx.moment.wall, write_id, Actor.PERSON)
+    lock_dag_row(tx, author, dag_spec.dag_id)
+    work = Creating(tx, dag_spec, creation, author)
     conflict = _find_conflict(work)
     if conflict is not None:
         raise StaleFacts(conflict)
-    structure = structures.row_of(tx, dag_spec)
-    renew_dag(tx, dag_spec.dag_id, structure)
-    backfill_id = _continue(work, command, structure) or insert_backfill(
-        tx, work.author, dag_spec.dag_id, structure, work.request, command, work.history
+    structure = structures.row_of(tx, author, dag_spec)
+    renew_dag(tx, author, dag_spec.dag_id, dag_version_id=structure)
+    changed = {} if work.continued is None else _continued(work, work.continued, command, structure)
+    written = work.continued or insert_backfill(
+        tx, author, dag_spec.dag_id, structure, work.request, command, work.history
     )
-    _insert_runs(work, backfill_id)
-    requeue_runs(work, backfill_id)
-    _want(work, backfill_id)
+    _insert_runs(work, written.id)
+    requeue_runs(work, written.id)
+    set_columns(tx, author, written, changed, work.history, _want(work, written.id))
     insert_history(tx, work.history)
-    result = {"id": backfill_id}
+    result = {"id": written.id}
     record(tx, write_id, result)
     return result
 
 
-def lock_dag_row(tx: Transaction, dag_id: str, structure: int = 0, *, paused: bool = False) -> None:
+def lock_dag_row(tx: Transaction, author: Author, dag_id: str, structure: int = 0, *, paused: bool = False) -> None:
     """Lock the DAG's guard row; make it, paused or not, for a DAG that is new here."""
     if tx.row(_LOCK_DAG, {"dag_id": dag_id}) is not None:
         return
     # Two first creations at once: the second's insert violates the key, and the whole write is done again.
-    tx.change(
-        _INSERT_DAG,
-        {
-            "dag_id": dag_id,
-            "paused": paused,
-            "version": 0,
-            "dag_version_id": structure,
-            "created_at": tx.moment.wall,
-        },
-    )
+    values = {"dag_id": dag_id, "paused": paused, "version": 0, "dag_version_id": structure, "created_at": author.at}
+    insert_row(tx, author, dag, values)
 
 
 def _find_conflict(work: Creating) -> str | None:
@@ -125,11 +126,16 @@ def _find_conflict(work: Creating) -> str | None:
         if current != creation.continues:
             return f"the unfinished backfill of this command is now {current}, was {creation.continues}"
     if creation.continues is not None:
-        tx.rows(_BACKFILL_STATE, {"backfill": creation.continues})
-        work.wanted = dict(map(tuple, tx.rows(_WANTED, {"backfill_id": creation.continues})))
+        locked = tx.row(_LOCK_BACKFILL, {"backfill": creation.continues})
+        chain = Chain(locked.chain_head, locked.chain_length)
+        work.continued = LockedBackfill(locked.id, locked.dag_id, locked.state, locked.version, chain)
+        work.detached = locked.detached
+        for run, date, *wanted in tx.rows(_WANTED, {"backfill_id": creation.continues}):
+            work.wanted[run], work.wants[run] = date, Wanted(*wanted)
     for batch in in_batches([date.interval.start for date in creation.dates]):
         for row in tx.rows(_EXISTING, {"dag_id": work.dag.dag_id, "dates": batch}):
-            work.found[row.logical_date] = FoundRun(*row)
+            facts = (row.id, row.run_id, row.logical_date, row.state, row.version, row.clear_on_activation)
+            work.found[row.logical_date] = FoundRun(*facts, Chain(row.chain_head, row.chain_length))
     for date in creation.dates:
         conflict = None if work.settled(date) else _date_conflict(date, work.found.get(date.interval.start))
         if conflict is not None:
@@ -154,24 +160,19 @@ def _date_conflict(date: DatePlan, found: FoundRun | None) -> str | None:
     return None
 
 
-def _continue(work: Creating, command: str, structure: int) -> int | None:
-    """Apply the changed limits to the backfill that is continued."""
-    backfill_id = work.creation.continues
-    if backfill_id is None:
-        return None
+def _continued(work: Creating, found: LockedBackfill, command: str, structure: int) -> dict[str, Any]:
+    """The changed limits of the backfill that is continued."""
     request = work.request
-    values = {
-        "backfill": backfill_id,
-        "structure": structure,
-        "in_pool": request.pool,
-        "window": request.max_active_runs,
-        "stops": request.stop_on_failure,
-        "back": request.backwards,
-        "typed": command,
-        "detach": request.detached,
+    return {
+        "version": found.version + 1,
+        "dag_version_id": structure,
+        "pool": request.pool,
+        "max_active_runs": request.max_active_runs,
+        "stop_on_failure": request.stop_on_failure,
+        "backwards": request.backwards,
+        "command": command,
+        "detached": work.detached or request.detached,
     }
-    work.tx.change(_CONTINUE, values)
-    return backfill_id
 
 
 def _insert_runs(work: Creating, backfill_id: int) -> None:
@@ -181,7 +182,8 @@ def _insert_runs(work: Creating, backfill_id: int) -> None:
     created = insert_runs(work.tx, work.author, runs, work.history)
     for date in new:
         start = date.interval.start
-        work.found[start] = FoundRun(created[start], date.run_id, start, DagRunState.QUEUED, 1, None)
+        made = created[start]
+        work.found[start] = FoundRun(made.id, date.run_id, start, DagRunState.QUEUED, 1, None, made.chain)
 
 
 def _new_run(work: Creating, date: DatePlan, backfill_id: int) -> NewRun:
@@ -197,30 +199,33 @@ def _new_run(work: Creating, date: DatePlan, backfill_id: int) -> NewRun:
     )
 
 
-def _want(work: Creating, backfill_id: int) -> None:
+def _want(work: Creating, backfill_id: int) -> dict[int, Wanted]:
     """Write who wants what in which order; a continued backfill keeps what it has and takes the new order.
+
+    Returns what is otherwise than it was.
 
     What it wants although its schedule has no such date any more takes its place among the others by its date.
     """
     dates = {work.found[date.interval.start].id: date for date in work.creation.dates}
     moments = work.wanted | {id: date.interval.start for id, date in dates.items()}
     order = sorted(moments, key=lambda id: moments[id], reverse=work.request.backwards)
-    kept, added = [], []
+    kept, added, changed = [], [], dict[int, Wanted]()
     for place, id in enumerate(order):
         if id in work.wanted:
-            kept.append({"backfill": backfill_id, "run": id, "place": place})
+            if work.wants[id].ordinal != place:
+                kept.append({"backfill": backfill_id, "run": id, "place": place})
+                changed[id] = replace(work.wants[id], ordinal=place)
             continue
         date = dates[id]
+        wanted = changed[id] = Wanted(place, date.action, date.reason, to_json(list(date.clear)))
         added.append(
             {
                 "backfill_id": backfill_id,
                 "dag_run_id": id,
-                "ordinal": place,
                 "run_state": work.found[date.interval.start].state,
-                "action": date.action,
-                "reason": date.reason,
-                "clear": to_json(list(date.clear)),
+                **asdict(wanted),
             }
         )
     work.tx.change_many(_REORDER, kept)
     work.tx.change_many(_INSERT_WANTED, added)
+    return changed

@@ -13,7 +13,8 @@ from tailrace.metastore.db.tables import OCCUPYING_SQL, backfill, dag, dag_run, 
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.guards import lock_dag
 from tailrace.metastore.views.loaded import loaded_structure
-from tailrace.metastore.writes.records import Author, insert_history, pool_row, record
+from tailrace.metastore.writes.records import Author, changed_row, insert_metastore_history, pool_row, record
+from tailrace.metastore.writes.stateless import locked_row, set_row
 from tailrace.model.spec import DEFAULT_POOL
 from tailrace.model.states import BACKFILL_CLOSED, CLOSED, IDLE, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause
@@ -55,7 +56,6 @@ _OPEN_BACKFILLS = select(func.count()).where(
     backfill.c.pool == bindparam("pool"),
     backfill.c.state.in_([state.value for state in BackfillState if state not in BACKFILL_CLOSED]),
 )
-_PAUSE = update(dag).where(dag.c.dag_id == bindparam("id")).values(paused=bindparam("pause"), version=dag.c.version + 1)
 
 
 class PoolSummary(Struct, frozen=True):
@@ -114,9 +114,13 @@ def write_resize(tx: Transaction, plan: ResizePlan, write_id: str) -> dict[str, 
         tx.change(_UPDATE, {"pool": plan.name, "size": plan.slots})
         if plan.description is not None:
             tx.change(_DESCRIBE, {"pool": plan.name, "words": plan.description})
+    said: dict[str, Any] = {"slots": plan.slots}
+    said |= {} if plan.description is None and not created else {"description": plan.description or ""}
     if before != plan.slots:
         cause = Cause.CREATED if created else Cause.RESIZED
-        insert_history(tx, [pool_row(author, plan.name, before, plan.slots, cause)])
+        insert_metastore_history(tx, (pool_row(author, plan.name, before, plan.slots, cause), said))
+    elif plan.description is not None:
+        insert_metastore_history(tx, (changed_row(author, pool.name, Cause.RECORDED, pool=plan.name), said))
     for reopens in plan.reopens:
         carry_out(tx, reopens, author)
     result = {"created": created}
@@ -138,7 +142,7 @@ def delete_pool(tx: Transaction, name: str, write_id: str) -> dict[str, Any]:
         raise CommandError(f"pool {name!r} is used by an unfinished backfill; wait for it, or resize the pool")
     tx.change(_DELETE, {"pool": name})
     author = Author(tx.moment.wall, write_id, Actor.PERSON)
-    insert_history(tx, [pool_row(author, name, found.slots, None, Cause.DELETED)])
+    insert_metastore_history(tx, (pool_row(author, name, found.slots, None, Cause.DELETED), None))
     result = {"deleted": True}
     record(tx, write_id, result)
     return result
@@ -146,11 +150,14 @@ def delete_pool(tx: Transaction, name: str, write_id: str) -> dict[str, Any]:
 
 def set_paused(tx: Transaction, dag_id: str, paused: bool, write_id: str) -> dict[str, Any]:
     """Pause or resume a DAG's schedule. ``known`` is False when it was never loaded, nor has it run."""
-    known = tx.change(_PAUSE, {"id": dag_id, "pause": paused}) == 1
-    structure = None if known else loaded_structure(tx, dag_id)
+    author = Author(tx.moment.wall, write_id, Actor.PERSON)
+    found = locked_row(tx, dag, dag_id)
+    structure = None if found is not None else loaded_structure(tx, dag_id)
     if structure is not None:  # it has yet to run
-        lock_dag_row(tx, dag_id, structure)
-        known = tx.change(_PAUSE, {"id": dag_id, "pause": paused}) == 1
-    result = {"known": known}
+        lock_dag_row(tx, author, dag_id, structure)
+        found = locked_row(tx, dag, dag_id)
+    if found is not None:
+        set_row(tx, author, dag, found, {"paused": paused, "version": found.version + 1})
+    result = {"known": found is not None}
     record(tx, write_id, result)
     return result

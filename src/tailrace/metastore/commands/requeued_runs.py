@@ -12,7 +12,7 @@ from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import UNFINISHED_BACKFILL, backfill, backfill_run
 from tailrace.metastore.db.transaction import in_batches
 from tailrace.metastore.plans.rows import RUN_STATES
-from tailrace.metastore.writes.runs import Options, RunStep, give_clear_and_conf, give_options
+from tailrace.metastore.writes.runs import Options, RunAsIs, RunStep, give_clear_and_conf, give_options
 from tailrace.metastore.writes.runs import requeue_runs as requeue
 from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Cause
@@ -45,18 +45,23 @@ def requeue_runs(work: Creating, backfill_id: int) -> None:
     requeue(work.tx, work.author, put_back, work.history)
     for date in reprocessed:
         work.found[date.interval.start].state = DagRunState.QUEUED
-    give_options(work.tx, {work.found[date.interval.start].id: _options(work, date) for date in fresh})
+    given = [(_as_is(work, date), _options(work, date)) for date in fresh]
+    give_options(work.tx, work.author, given, work.history)
     # The new version makes stale whoever read it before it was said what its conf is, even where that changes nothing.
-    shared_dates = [
-        date for date in waiting if date.existing_id in shared and (date.clear or work.request.conf is not None)
-    ]
-    give_clear_and_conf(work.tx, {work.found[date.interval.start].id: _options(work, date) for date in shared_dates})
+    told = [date for date in waiting if date.existing_id in shared and (date.clear or work.request.conf is not None)]
+    given = [(_as_is(work, date), _options(work, date)) for date in told]
+    give_clear_and_conf(work.tx, work.author, given, work.history)
 
 
 def _reopened(work: Creating, date: DatePlan, backfill_id: int) -> RunStep:
     found, queued = work.found[date.interval.start], DagRunState.QUEUED
     step = (RUN_STATES[found.state], queued, Cause.REPROCESS, date.reason, backfill_id, {"clear": list(date.clear)})
-    return RunStep(found.id, work.dag.dag_id, found.run_id, *step)
+    return RunStep(found.id, work.dag.dag_id, found.run_id, *step, found.version, found.chain)
+
+
+def _as_is(work: Creating, date: DatePlan) -> RunAsIs:
+    found = work.found[date.interval.start]
+    return RunAsIs(found.id, work.dag.dag_id, found.run_id, found.version, found.chain)
 
 
 def _shared(work: Creating, backfill_id: int, dates: list[DatePlan]) -> set[int]:

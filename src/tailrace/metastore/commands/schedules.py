@@ -14,10 +14,10 @@ from tailrace.metastore.commands.creation import lock_dag_row
 from tailrace.metastore.db.tables import OPEN_BACKFILL_SQL, OPEN_RUN_SQL, backfill, dag, dag_run, job
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.capacity_waits import end_waits
-from tailrace.metastore.plans.guards import renew_dag
 from tailrace.metastore.plans.rows import job_alive
-from tailrace.metastore.writes.records import Author, insert_history, record
+from tailrace.metastore.writes.records import Author, History, insert_history, record
 from tailrace.metastore.writes.runs import NewRun, insert_runs
+from tailrace.metastore.writes.stateless import renew_dag
 from tailrace.metastore.writes.structures import Structures
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
@@ -66,7 +66,6 @@ _BACKFILLS = (
 )
 
 _SCHEDULE = select(dag.c.paused, dag.c.scheduled_until).where(dag.c.dag_id == bindparam("dag_id"))
-_MOVE_SCHEDULE = update(dag).where(dag.c.dag_id == bindparam("id")).values(scheduled_until=bindparam("until"))
 _DATES_WITH_RUN = select(dag_run.c.logical_date).where(
     dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date.in_(bindparam("dates", expanding=True))
 )
@@ -114,21 +113,20 @@ def create_due_runs(
     Nothing is written when the DAG was paused, or the schedule moved, since this was decided.
     """
     dag_id = due.dag.dag_id
-    lock_dag_row(tx, dag_id)
+    author = Author(tx.moment.wall, write_id, Actor.PLANNER, job_id)
+    lock_dag_row(tx, author, dag_id)
     paused, until = tx.rows(_SCHEDULE, {"dag_id": dag_id})[0]
     result = {"created": 0}
     if not paused and until == due.after:
-        author = Author(tx.moment.wall, write_id, Actor.PLANNER, job_id)
-        structure = structures.row_of(tx, due.dag)
-        renew_dag(tx, dag_id, structure)
-        tx.change(_MOVE_SCHEDULE, {"id": dag_id, "until": due.until})
+        structure = structures.row_of(tx, author, due.dag)
+        renew_dag(tx, author, dag_id, dag_version_id=structure, scheduled_until=due.until)
         result["created"] = _insert_due(tx, due, author)
     record(tx, write_id, result)
     return result
 
 
 def _insert_due(tx: Transaction, due: DueRuns, author: Author) -> int:
-    dag_id, history = due.dag.dag_id, list[dict[str, Any]]()
+    dag_id, history = due.dag.dag_id, History()
     known = _dates_with_run(tx, dag_id, [interval.start for interval in due.intervals])
     new = [interval for interval in due.intervals if interval.start not in known]
     insert_runs(tx, author, [_due_run(dag_id, interval) for interval in new], history)

@@ -9,9 +9,9 @@ from tailrace.errors import InternalError
 from tailrace.metastore.commands.creation import StaleFacts, lock_dag_row
 from tailrace.metastore.db.tables import dag, dag_run
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.metastore.plans.guards import renew_dag
-from tailrace.metastore.writes.records import Author, insert_history, record
+from tailrace.metastore.writes.records import Author, History, insert_history, record
 from tailrace.metastore.writes.runs import NewRun, Options, insert_runs
+from tailrace.metastore.writes.stateless import renew_dag
 from tailrace.metastore.writes.structures import Structures
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
@@ -47,13 +47,13 @@ def write_trigger(
     if plan.refusals:
         raise InternalError(f"a refused trigger reached the metastore: {plan.refusals[0]}")
     dag_id = dag_spec.dag_id
-    lock_dag_row(tx, dag_id)
+    author, history = Author(tx.moment.wall, write_id, Actor.PERSON), History()
+    lock_dag_row(tx, author, dag_id)
     facts = read_trigger_facts(tx, dag_id, plan.logical_date, plan.run_id)
     if facts.same_date is not None or facts.same_id is not None:
         raise StaleFacts(f"{dag_id}: expected no run {plan.run_id}, found {facts.same_date or facts.same_id}")
-    structure = structures.row_of(tx, dag_spec)
-    renew_dag(tx, dag_id, structure)
-    author, history = Author(tx.moment.wall, write_id, Actor.PERSON), list[dict[str, Any]]()
+    structure = structures.row_of(tx, author, dag_spec)
+    renew_dag(tx, author, dag_id, dag_version_id=structure)
     run = NewRun(
         dag_id,
         plan.run_id,
@@ -66,6 +66,6 @@ def write_trigger(
     )
     rows = insert_runs(tx, author, [run], history)
     insert_history(tx, history)
-    result = {"id": rows[plan.logical_date]}
+    result = {"id": rows[plan.logical_date].id}
     record(tx, write_id, result)
     return result

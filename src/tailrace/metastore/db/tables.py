@@ -60,6 +60,11 @@ UNFINISHED_BACKFILL = [state.value for state in BackfillState if state not in BA
 OPEN_BACKFILL_SQL = one_of("state", frozenset(BackfillState) - BACKFILL_CLOSED)
 
 
+def _chain(name: str = "chain") -> tuple[Column[str], Column[int]]:
+    """Where the chain of the history of a row has come to: its newest digest, and its number of rows."""
+    return Column(f"{name}_head", Text), Column(f"{name}_length", Integer, nullable=False, server_default="0")
+
+
 dag = Table(
     "dag",
     metadata,
@@ -69,6 +74,7 @@ dag = Table(
     Column("dag_version_id", Id, nullable=False),  # the newest structure; 0 before the first
     Column("created_at", UtcDateTime, nullable=False),
     Column("scheduled_until", UtcDateTime),  # every date of the schedule up to here has been looked at by a scheduler
+    *_chain(),
 )
 
 dag_version = Table(
@@ -80,6 +86,7 @@ dag_version = Table(
     Column("spec", Text, nullable=False),  # JSON
     Column("code_hash", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    *_chain(),
     UniqueConstraint("dag_id", "spec_hash"),
 )
 
@@ -92,6 +99,7 @@ loaded_dag = Table(
     Column("file", Text, nullable=False),
     Column("code_hash", Text, nullable=False),
     Column("loaded_at", UtcDateTime, nullable=False),
+    *_chain(),
 )
 
 pool = Table(
@@ -123,6 +131,7 @@ job = Table(
     Column("lease_until", Double, nullable=False),  # seconds on the metastore's lease clock
     Column("lease_epoch", Text, nullable=False),  # which clock: the boot id on SQLite
     Column("lease_seconds", Double, nullable=False),  # what it was granted for
+    *_chain(),
     state_check("state", JobState),
 )
 Index("ix_job_backfill", job.c.backfill_id)
@@ -154,6 +163,7 @@ backfill = Table(
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("detached", Boolean, nullable=False, server_default=false()),  # a scheduler drives it
+    *_chain(),
     state_check("state", BackfillState),
 )
 Index("ix_backfill_fingerprint", backfill.c.fingerprint)
@@ -186,6 +196,7 @@ dag_run = Table(
     # Schedulers drive it as live work: scheduled, triggered or reopened by a person, not only for a backfill.
     Column("live", Boolean, nullable=False, server_default=false()),
     Column("owner_lane", Id, nullable=False, server_default="0"),  # for which backfill its owner drives it; 0: live
+    *_chain(),
     UniqueConstraint("dag_id", "run_id"),
     UniqueConstraint("dag_id", "logical_date"),
     state_check("state", DagRunState),
@@ -237,6 +248,8 @@ task_instance = Table(
     Column("lease_until", Double),
     Column("lease_epoch", Text),
     Column("lease_seconds", Double),
+    *_chain(),
+    *_chain("refused"),  # of results that came too late
     UniqueConstraint("dag_run_id", "task_id", "map_index"),
     state_check("state", TaskInstanceState),
     state_check("stopping_to", TaskInstanceState),
@@ -248,12 +261,13 @@ history = Table(
     Column("id", Id, primary_key=True, autoincrement=True),
     Column("at", UtcDateTime, nullable=False),
     Column("write_id", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # task_instance, dag_run, backfill, pool, refused, or cleaned
+    Column("kind", Text, nullable=False),  # task_instance, dag_run, backfill, pool, refused, changed, or cleaned
     Column("dag_id", Text, nullable=False),  # empty where no DAG is meant
     Column("run_id", Text),
     Column("task_id", Text),
     Column("map_index", Integer),
     Column("task_instance_id", Id),
+    Column("dag_run_id", Id),  # the row of the run that it is about
     Column("backfill_id", Id),
     Column("before", Text),  # NULL for a creation: there was nothing before
     Column("after", Text, nullable=False),
@@ -266,8 +280,18 @@ history = Table(
     Column("evidence", Text),
     Column("dag_version_id", Id),  # the structure that a planner decided by
     Column("pool", Text),
+    Column("sets", Text),  # JSON: the columns that were set on what it is about
+    Column("digest", Text),  # of this row and the one before it about the same; NULL on rows from before 0007
 )
 Index("ix_history_task_instance", history.c.dag_id, history.c.run_id, history.c.task_id)
+
+#: How far the chains have come that are of no row which stays.
+chain = Table(
+    "chain",
+    metadata,
+    Column("name", Text, primary_key=True),
+    *_chain(),
+)
 
 xcom = Table(
     "xcom",

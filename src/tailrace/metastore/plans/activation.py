@@ -15,6 +15,7 @@ from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.plans.rows import CAUSES, RUN_STATES, STATES, job_alive
 from tailrace.metastore.writes.runs import RunStep, put_back_runs, start_runs
 from tailrace.metastore.writes.task_instances import StateChange, change_states, insert_task_instances
+from tailrace.model.chains import Chain
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey, to_clear
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
@@ -56,7 +57,9 @@ def activate_runs(work: Workspace, running: int, structure: int) -> None:
             begun.append(run)
     if not begun:
         return
-    steps = [_step(run, DagRunState.RUNNING, Cause.ACTIVATED, "", _options(run)) for run in begun]
+    steps = [
+        (_step(run, DagRunState.RUNNING, Cause.ACTIVATED, "", _options(run)), run.clear is not None) for run in begun
+    ]
     start_runs(work.tx, work.author, steps, work.history, lane=work.plan.lane, structure=structure)
     for run in begun:
         run.state, run.owner, run.version = DagRunState.RUNNING, work.plan.job_id, run.version + (run.clear is not None)
@@ -68,7 +71,9 @@ def activate_runs(work: Workspace, running: int, structure: int) -> None:
 def _step(
     run: LockedRun, after: DagRunState, cause: Cause, reason: str, evidence: Mapping[str, Any] | None = None
 ) -> RunStep:
-    return RunStep(run.id, run.dag_id, run.run_id, RUN_STATES[run.state], after, cause, reason, evidence=evidence)
+    step = (RUN_STATES[run.state], after, cause, reason)
+    chain = Chain(run.chain_head, run.chain_length)
+    return RunStep(run.id, run.dag_id, run.run_id, *step, evidence=evidence, version=run.version, chain=chain)
 
 
 def _refuse(work: Workspace, kind: StaleKind, run_id: str, found: str) -> None:
@@ -101,7 +106,7 @@ def requeue_running(work: Workspace) -> None:
         else:
             waits_for = {"previous_run": work.runs[step.previous].run_id}
             back.append(_step(run, DagRunState.QUEUED, Cause.YIELDED, step.reason, waits_for))
-            run.state, run.owner = DagRunState.QUEUED, None
+            run.state, run.owner, run.version = DagRunState.QUEUED, None, run.version + 1
             work.yielded.append(run.id)
     put_back_runs(work.tx, work.author, back, work.history)
 
@@ -202,6 +207,7 @@ def _cleared(work: Workspace, run: LockedRun, columns: Mapping[str, Any]) -> Sta
         columns["try_number"],
         max_tries=columns["try_number"] + (task.retries if task is not None else 0) + 1,
         lost_tries=0,
+        chain=Chain(columns["chain_head"], columns["chain_length"]),
     )
 
 

@@ -26,11 +26,11 @@ from tailrace.metastore.plans.guards import (
 )
 from tailrace.metastore.plans.locking import Workspace, lock_task_instances, read_runs
 from tailrace.metastore.plans.rows import STATES
-from tailrace.metastore.plans.verdicts import judge_backfill, judge_runs, lock_backfill
-from tailrace.metastore.writes.backfills import start_backfill
+from tailrace.metastore.plans.verdicts import begin_backfill, judge_backfill, judge_runs, lock_backfill
 from tailrace.metastore.writes.records import Author, insert_history, record
 from tailrace.metastore.writes.structures import Structures
 from tailrace.metastore.writes.task_instances import StateChange, change_states
+from tailrace.model.chains import Chain
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor
@@ -61,7 +61,7 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
         requeue_running(work)
     if plan.activations:
         running = running_runs(tx, plan.dag.dag_id)
-        structure = structures.row_of(tx, plan.dag)
+        structure = structures.row_of(tx, work.author, plan.dag)
         work.author = replace(work.author, structure=structure)
         activate_runs(work, running, structure)
     if plan.adoptions:
@@ -69,8 +69,7 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
     if plan.takeovers:
         take_over_runs(work)
     change_waits(work)
-    if plan.backfill_start is not None:
-        start_backfill(tx, work.author, plan.dag.dag_id, plan.backfill_start, work.history)
+    begin_backfill(work)
     judge_backfill(work)
     insert_history(tx, work.history)
     result = {
@@ -246,4 +245,5 @@ def _change(step: TaskTransition, columns: dict[str, Any]) -> StateChange:
         pool_slots=columns["pool_slots"],
         priority=columns["priority"],
         evidence=None if step.looked_back is None else {"previous_run": step.looked_back.run_id},
+        chain=Chain(columns["chain_head"], columns["chain_length"]),
     )

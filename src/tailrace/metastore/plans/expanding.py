@@ -10,8 +10,9 @@ from typing import Any
 from tailrace.effects.results import Stale, StaleKind
 from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.plans.rows import STATES
-from tailrace.metastore.writes.runs import touch_run
+from tailrace.metastore.writes.runs import RunAsIs, touch_run
 from tailrace.metastore.writes.task_instances import StateChange, expand, insert_task_instances
+from tailrace.model.chains import Chain
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
@@ -35,7 +36,9 @@ def expand_tasks(work: Workspace) -> None:
         _expand(work, run, part)
         expanded[run.id] = run
     for run in expanded.values():
-        touch_run(work.tx, run.id)
+        chain = Chain(run.chain_head, run.chain_length)
+        as_is = RunAsIs(run.id, run.dag_id, run.run_id, run.version, chain)
+        touch_run(work.tx, work.author, as_is, work.history)
         run.version += 1
         work.expanded.append(run.id)
 
@@ -109,6 +112,7 @@ def _change(
         columns["try_number"] + task.retries + 1 if again else columns["max_tries"],
         0 if again else columns["lost_tries"],
         evidence=evidence if columns["map_index"] == index else {**evidence, "was": columns["map_index"]},
+        chain=Chain(columns["chain_head"], columns["chain_length"]),
     )
 
 

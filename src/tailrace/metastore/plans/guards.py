@@ -6,7 +6,7 @@ the guard rows first (the DAG's, then the pools' in name order), counts again, a
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import bindparam, case, func, select, text, update
+from sqlalchemy import bindparam, case, func, select, text
 
 from tailrace.metastore.db.tables import OCCUPYING_SQL, dag, dag_run, pool, task_instance
 from tailrace.metastore.db.transaction import Transaction
@@ -23,8 +23,6 @@ _LOCK_POOLS = (
 ).with_for_update(key_share=True)
 _DAG_VERSION = select(dag.c.version).where(dag.c.dag_id == bindparam("dag_id"))
 _LOCK_DAG = _DAG_VERSION.with_for_update(key_share=True)
-_RENEW_DAG = update(dag).where(dag.c.dag_id == bindparam("id")).values(version=dag.c.version + 1)
-_RENEW_DAG_AND_STRUCTURE = _RENEW_DAG.values(dag_version_id=bindparam("structure"))
 _OCCUPANTS = (
     select(
         task_instance.c.pool,
@@ -53,17 +51,6 @@ def dag_version(tx: Transaction, dag_id: str) -> int | None:
     """The DAG's version: whoever inserts a run, or changes which runs count as previous ones, makes it grow."""
     row = tx.row(_DAG_VERSION, {"dag_id": dag_id})
     return None if row is None else int(row.version)
-
-
-def renew_dag(tx: Transaction, dag_id: str, structure: int | None = None) -> None:
-    """Make the version of the DAG, which is locked, grow: what leaned on the past of its runs is decided again.
-
-    ``structure`` becomes the row of its newest structure, where one is given.
-    """
-    if structure is None:
-        tx.change(_RENEW_DAG, {"id": dag_id})
-    else:
-        tx.change(_RENEW_DAG_AND_STRUCTURE, {"id": dag_id, "structure": structure})
 
 
 def lock_pools(tx: Transaction, pools: Iterable[str]) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, select
 from tailrace.effects.results import Stale
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.metastore.writes.records import Author
+from tailrace.metastore.writes.records import Author, History
 from tailrace.planning.plan import Plan, RunVerdict, TaskTransition
 
 _RUNS = (
@@ -27,6 +27,8 @@ _RUNS = (
         dag_run.c.pool,
         dag_run.c.clear_on_activation,
         dag_run.c.ignore_depends_on_past,
+        dag_run.c.chain_head,
+        dag_run.c.chain_length,
     )
     .where(dag_run.c.id.in_(bindparam("runs", expanding=True)))
     .order_by(dag_run.c.id)
@@ -51,6 +53,8 @@ _TASK_INSTANCE_COLUMNS = (
     task_instance.c.lease_epoch,
     task_instance.c.lease_seconds,
     task_instance.c.cause,
+    task_instance.c.chain_head,
+    task_instance.c.chain_length,
 )
 _LOCK_BY_ID = (
     select(*_TASK_INSTANCE_COLUMNS)
@@ -79,6 +83,8 @@ class LockedRun:
     pool: str | None
     clear: str | None
     ignores_past: bool
+    chain_head: str | None
+    chain_length: int
 
     def __str__(self) -> str:
         return f"{self.dag_id} / {self.run_id}"
@@ -93,7 +99,7 @@ class Workspace:
     author: Author
     runs: dict[int, LockedRun] = field(default_factory=dict)
     task_instances: dict[int, dict[str, Any]] = field(default_factory=dict)  # columns by name, by row
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: History = field(default_factory=History)
     won: list[int] = field(default_factory=list)  # places in plan.transitions
     lost: list[int] = field(default_factory=list)
     deferred: list[int] = field(default_factory=list)

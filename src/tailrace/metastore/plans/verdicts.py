@@ -12,18 +12,28 @@ from sqlalchemy import Select, bindparam, literal_column, select
 from tailrace.effects.results import Stale, StaleKind
 from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import backfill, backfill_run
-from tailrace.metastore.plans.guards import pool_sizes, renew_dag
+from tailrace.metastore.plans.guards import pool_sizes
 from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.plans.rows import RUN_STATES
 from tailrace.metastore.plans.wanted import ANY_FAILED, COUNTS_BY_STATE
-from tailrace.metastore.writes.backfills import close_backfill
+from tailrace.metastore.writes.backfills import LockedBackfill, close_backfill, start_backfill
 from tailrace.metastore.writes.runs import RunStep, judge_run
+from tailrace.metastore.writes.stateless import renew_dag
+from tailrace.model.chains import Chain
 from tailrace.model.states import CLOSED, BackfillState, DagRunState
 from tailrace.model.transitions import Actor, Cause, backfill_may
 from tailrace.planning.plan import BackfillVerdict, Blocker, RunVerdict
 
 _LOCK_BACKFILL = (
-    select(backfill.c.dag_id, backfill.c.state, backfill.c.version, backfill.c.stop_on_failure)
+    select(
+        backfill.c.id,
+        backfill.c.dag_id,
+        backfill.c.state,
+        backfill.c.version,
+        backfill.c.chain_head,
+        backfill.c.chain_length,
+        backfill.c.stop_on_failure,
+    )
     .where(backfill.c.id == bindparam("backfill_id"))
     .with_for_update(key_share=True)
 )
@@ -104,7 +114,8 @@ def _close(work: Workspace, run: LockedRun, verdict: RunVerdict) -> None:
     }
     before = RUN_STATES[run.state]
     ends = (before, verdict.state, Cause.JUDGED, verdict.reason)
-    step = RunStep(run.id, run.dag_id, run.run_id, *ends, evidence=evidence)
+    chain = Chain(run.chain_head, run.chain_length)
+    step = RunStep(run.id, run.dag_id, run.run_id, *ends, evidence=evidence, version=run.version, chain=chain)
     judge_run(work.tx, work.author, step, work.history, to_json(blocked) if blocked else None)
     run.state, run.owner = verdict.state, None
 
@@ -123,6 +134,18 @@ def blocker_json(blocker: Blocker) -> dict[str, Any]:
         "reasons": [{"dependency": why.dependency, "reason": to_builtins(why.reason)} for why in blocker.reasons],
         **({} if blocker.previous is None else {"previous_run": blocker.previous}),
     }
+
+
+def begin_backfill(work: Workspace) -> None:
+    """Start the backfill, if the plan does so and nobody else has."""
+    if work.plan.backfill_start is not None:
+        row = work.tx.row(_LOCK_BACKFILL, {"backfill_id": work.plan.backfill_start})
+        if row is not None:
+            start_backfill(work.tx, work.author, _locked(row), work.history)
+
+
+def _locked(row: Any) -> LockedBackfill:
+    return LockedBackfill(row.id, row.dag_id, row.state, row.version, Chain(row.chain_head, row.chain_length))
 
 
 def judge_backfill(work: Workspace) -> None:
@@ -147,11 +170,10 @@ def judge_backfill(work: Workspace) -> None:
         kind = StaleKind.BACKFILL_OPEN if still_open else StaleKind.BACKFILL
         work.stale.append(Stale(kind, f"backfill {verdict.id}", f"verdict {verdict.state}", conflict))
         return
-    ends = (BackfillState(row.state), verdict.state, verdict.reason)
-    close_backfill(work.tx, work.author, row.dag_id, verdict.id, *ends, work.history)
+    close_backfill(work.tx, work.author, _locked(row), verdict.state, verdict.reason, work.history)
     work.backfill_judged = True
     if verdict.leaves_open:  # no later run waits for those any more
-        renew_dag(work.tx, row.dag_id)
+        renew_dag(work.tx, work.author, row.dag_id)
 
 
 def _open_conflict(work: Workspace, backfill_id: int, stops: bool) -> str | None:

@@ -17,13 +17,13 @@ from tailrace.metastore.db.connection import Database
 from tailrace.metastore.db.tables import PARTIAL_INDEXES, metadata, pool
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.schema.backing_up import back_up
-from tailrace.metastore.writes.records import Author, insert_history, pool_row, schema_row
+from tailrace.metastore.writes.records import Author, insert_metastore_history, pool_row, schema_row
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS
 from tailrace.model.transitions import Actor, Cause
 from tailrace.planning.messages import Action, Advised, Remedy, Unusable
 
 #: Every revision of the schema, oldest first; the last is what ``tables`` says.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 HEAD = REVISIONS[-1]
 
 #: Any two processes that create or migrate one PostgreSQL metastore at once take this advisory lock.
@@ -100,6 +100,9 @@ def migrate(database: Database) -> SchemaReport:
         _refuse_live_jobs(database, tx)
         backup = _back_up(database, former)
         migrating.upgrade(tx, HEAD)
+        recording = importlib.import_module("tailrace.metastore.schema.recording")
+        if former < recording.CHAINED:
+            recording.record_standing(tx, former, HEAD)
         return SchemaReport(database.where, former, HEAD, backup)
 
     return database.write(upgrade)
@@ -132,13 +135,11 @@ def _create(tx: Transaction) -> str:
         tx.connection.exec_driver_sql(index.sql)
     _stamp_metadata.create_all(tx.connection, checkfirst=False)
     tx.change(insert(alembic_version), {"version_num": HEAD})
-    tx.change(
-        insert(pool),
-        {"name": DEFAULT_POOL, "slots": DEFAULT_POOL_SLOTS, "description": "where tasks go that name no pool"},
-    )
+    columns = {"slots": DEFAULT_POOL_SLOTS, "description": "where tasks go that name no pool"}
+    tx.change(insert(pool), {"name": DEFAULT_POOL, **columns})
     author = Author(tx.moment.wall, f"schema-{HEAD}", Actor.PERSON)
     created = pool_row(author, DEFAULT_POOL, None, DEFAULT_POOL_SLOTS, Cause.CREATED)
-    insert_history(tx, [schema_row(author, None, HEAD), created])
+    insert_metastore_history(tx, (schema_row(author, None, HEAD), None), (created, columns), begins=True)
     return HEAD
 
 

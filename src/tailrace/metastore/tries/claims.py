@@ -16,16 +16,16 @@ from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.rows import STATES, conf_from, holder_text
-from tailrace.metastore.writes.records import Author, insert_history, record, recorded
+from tailrace.metastore.writes.records import Author, History, insert_history, record, recorded
 from tailrace.metastore.writes.task_instances import (
-    CLAIM,
     StateChange,
-    claimed_row,
     delete_xcoms,
     end_claimed_try,
-    refused_row,
+    refuse_result,
+    take_claim,
 )
-from tailrace.metastore.writes.xcoms import write_xcoms
+from tailrace.metastore.writes.xcoms import insert_xcoms, xcom_rows
+from tailrace.model.chains import Chain, moment_cell, text_digest
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import DagRunState, TaskInstanceState
@@ -55,6 +55,9 @@ _RUN_OF_TRY = (
         task_instance.c.map_index,
         task_instance.c.state.label("task_instance_state"),
         task_instance.c.try_number,
+        task_instance.c.token,
+        task_instance.c.chain_head,
+        task_instance.c.chain_length,
         dag_run.c.dag_id,
         dag_run.c.run_id,
         dag_run.c.state,
@@ -85,6 +88,10 @@ _FOUND = (
         task_instance.c.stopping_to,
         task_instance.c.max_tries,
         task_instance.c.lost_tries,
+        task_instance.c.chain_head,
+        task_instance.c.chain_length,
+        task_instance.c.refused_head,
+        task_instance.c.refused_length,
     )
     .where(task_instance.c.id == bindparam("task_instance"))
     .with_for_update(key_share=True)
@@ -111,36 +118,23 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
     key = TaskInstanceKey(row.dag_id, row.run_id, row.task_id, row.map_index)
     if row.state != DagRunState.RUNNING:
         return _refusal(RefusalReason.RUN_NOT_RUNNING, f"{key}: expected its run running, found it {row.state}")
-    now = tx.moment
-    won = tx.rows(
-        CLAIM,
-        {
-            "row": request.id,
-            "from_state": TaskInstanceState.QUEUED,
-            "from_try": request.try_number,
-            "at": now.wall,
-            "to_holder": holder_text(request.worker, request.task),
-            "to_code_hash": request.code_hash,
-            "to_lease_until": now.lease + request.lease_seconds,
-            "to_lease_epoch": now.epoch,
-            "to_lease_seconds": request.lease_seconds,
-        },
-    )
-    if not won:
+    now, history = tx.moment, History()
+    author = Author(now.wall, write_id, Actor.WORKER)
+    won = _won(tx, author, request, key, row, history)
+    if won is None:
         found = tx.row(_FOUND, {"task_instance": request.id})
-        reason = (
-            RefusalReason.OTHER_TRY
-            if found.state == TaskInstanceState.QUEUED and found.try_number != request.try_number
-            else RefusalReason.NOT_QUEUED
-        )
-        expected = f"expected queued try {request.try_number}"
-        return _refusal(reason, f"{key}: {expected}, found {found.state} try {found.try_number}")
-    token, max_tries, lost_tries = won[0]
+        as_asked = found.state == TaskInstanceState.QUEUED and found.try_number == request.try_number
+        if as_asked:  # what was read of it before was older than that it was queued
+            won = _won(tx, author, request, key, found, history)
+        if won is None:
+            queued = found.state == TaskInstanceState.QUEUED and not as_asked
+            reason = RefusalReason.OTHER_TRY if queued else RefusalReason.NOT_QUEUED
+            expected = f"expected queued try {request.try_number}"
+            return _refusal(reason, f"{key}: {expected}, found {found.state} try {found.try_number}")
+    (token, max_tries, lost_tries), chain = won
     if token > 1:  # an earlier claim may have left some
         delete_xcoms(tx, request.id)
-    holder = f"worker {request.worker.pid} on {request.worker.host}"
-    author = Author(now.wall, write_id, Actor.WORKER)
-    insert_history(tx, [claimed_row(author, request.id, key, request.try_number, token, holder)])
+    insert_history(tx, history)
     claim = Claim(
         id=request.id,
         key=TryKey(key, request.try_number),
@@ -155,11 +149,45 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
         mark_success=row.mark_success,
         started_at=now.wall,
         previous_success=None if row.success_start is None else DataInterval(row.success_start, row.success_end),
+        chain=chain,
     )
     # The conf goes along as it is stored: what is wrong with it must not keep the claim from landing.
     result = {"claim": to_builtins(claim), "conf": row.conf}
     record(tx, write_id, result)
     return result
+
+
+def _won(
+    tx: Transaction, author: Author, request: ClaimRequest, key: TaskInstanceKey, found: Any, history: History
+) -> tuple[Any, Chain] | None:
+    """The row of the try that was claimed, if it is as ``found`` says."""
+    now, worker = tx.moment, request.worker
+    holder = {
+        "to_holder": holder_text(worker, request.task),
+        "to_code_hash": request.code_hash,
+        "to_lease_until": now.lease + request.lease_seconds,
+        "to_lease_epoch": now.epoch,
+        "to_lease_seconds": request.lease_seconds,
+    }
+    change = StateChange(
+        request.id,
+        key,
+        TaskInstanceState.QUEUED,
+        TaskInstanceState.RUNNING,
+        Cause.CLAIMED,
+        f"worker {worker.pid} on {worker.host}",
+        request.try_number,
+        0,
+        0,
+        token=next_token(found.token),
+        chain=Chain(found.chain_head, found.chain_length),
+    )
+    return take_claim(tx, author, change, holder, history)
+
+
+def next_token(newest: int) -> int:
+    """The token of a new claim: larger than that of each before it."""
+    return newest + 1
 
 
 def claimed_from(result: dict[str, Any]) -> Claim | Refused:
@@ -176,23 +204,40 @@ def report_outcome(
 
     A late result changes nothing and is recorded in history as refused.
     """
-    author = Author(tx.moment.wall, write_id, Actor.WORKER)
-    history: list[dict[str, Any]] = []
+    author, history = Author(tx.moment.wall, write_id, Actor.WORKER), History()
     change = _change(author, claim, TaskInstanceState.RUNNING, after, outcome)
-    if end_claimed_try(tx, author, change, history):
-        if outcome.xcoms:
-            write_xcoms(tx, claim.id, outcome.xcoms)
-    else:
+    xcoms = xcom_rows(tx, claim.id, outcome.xcoms)
+    if not _ended(tx, author, claim, change, xcoms, history):
         found = tx.row(_FOUND, {"task_instance": claim.id})
+        if found is not None:
+            claim = replace(claim, chain=Chain(found.chain_head, found.chain_length))
         stopped = _as_intended(found, claim)
         if stopped is not None:
-            change = _change(author, claim, TaskInstanceState.STOPPING, stopped, None)
-        if stopped is None or not end_claimed_try(tx, author, change, history):
+            change, xcoms = _change(author, claim, TaskInstanceState.STOPPING, stopped, None), []
+        elif found is not None:  # while it runs, its history may have gone on without it
+            change = replace(change, chain=claim.chain)
+        if not _ended(tx, author, claim, change, xcoms, history):
             return _refuse_late(tx, author, claim, found, change)
     insert_history(tx, history)
     result = {"accepted": change.after.value}
     record(tx, write_id, result)
     return result
+
+
+def _ended(
+    tx: Transaction,
+    author: Author,
+    claim: Claim,
+    change: StateChange,
+    xcoms: list[dict[str, Any]],
+    history: History,
+) -> bool:
+    """End the claimed try, what it leaves included; False if it is not as the change says."""
+    left = {row["key"]: [text_digest(row["value"]), moment_cell(row["at"])] for row in xcoms}
+    if not end_claimed_try(tx, author, change, history, left):
+        return False
+    insert_xcoms(tx, xcoms)
+    return True
 
 
 def reported_from(result: dict[str, Any]) -> Accepted | Refused:
@@ -220,6 +265,7 @@ def _change(
         retry_at=None if after.retry_delay is None else author.at + after.retry_delay,
         followed=None if followed is None else to_json(followed),
         evidence=None if followed is None else {"followed": followed},
+        chain=claim.chain,
     )
 
 
@@ -240,10 +286,12 @@ def _refuse_late(tx: Transaction, author: Author, claim: Claim, found: Any, chan
         record(tx, author.write_id, refused)
         return refused
     other = found.try_number != claim.key.try_number
-    reason = f"{claim.key}: {expected}, found {found.state} try {found.try_number} with token {found.token}"
-    refused = _refusal(RefusalReason.OTHER_TRY if other else RefusalReason.STALE_TOKEN, reason)
-    late = replace(change, before=STATES[found.state], reason=reason, evidence=None)
-    insert_history(tx, [refused_row(author, late)])
+    words = f"{claim.key}: {expected}, found {found.state} try {found.try_number} with token {found.token}"
+    refused = _refusal(RefusalReason.OTHER_TRY if other else RefusalReason.STALE_TOKEN, words)
+    before = Chain(found.refused_head, found.refused_length)
+    late, history = replace(change, before=STATES[found.state], reason=words, evidence=None, chain=before), History()
+    refuse_result(tx, author, late, history)
+    insert_history(tx, history)
     record(tx, author.write_id, refused)
     return refused
 

@@ -5,19 +5,21 @@ from itertools import islice
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import bindparam, insert, select, text, update
+from sqlalchemy import bindparam, select, text, update
 
 from tailrace.metastore.db.columns import from_json, to_json
 from tailrace.metastore.db.tables import job
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.capacity_waits import end_waits
 from tailrace.metastore.plans.rows import job_alive
-from tailrace.metastore.writes.records import record
+from tailrace.metastore.writes.records import Author, record
+from tailrace.metastore.writes.stateless import insert_row, locked_row, set_row
+from tailrace.model.chains import moment_cell
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.states import JobKind, JobState
+from tailrace.model.transitions import Actor
 from tailrace.planning.explain_facts import JobTrouble
 
-_START = insert(job).returning(job.c.id)
 _HEARTBEAT = (
     update(job)
     .where(job.c.id == bindparam("job"), job.c.state == JobState.RUNNING)
@@ -28,11 +30,6 @@ _HEARTBEAT = (
         lease_seconds=bindparam("seconds"),
         trouble=bindparam("hindered"),
     )
-)
-_END = (
-    update(job)
-    .where(job.c.id == bindparam("job"), job.c.state == JobState.RUNNING)
-    .values(state=bindparam("after"), ended_at=bindparam("at"))
 )
 _RUNNING_ON = (
     select(job.c.id, job.c.host, job.c.boot_id, job.c.pid, job.c.start_time, job.c.namespace)
@@ -91,7 +88,8 @@ def start_job(
         "lease_epoch": now.epoch,
         "lease_seconds": lease_seconds,
     }
-    result = {"id": tx.value(_START, values)}
+    author = Author(now.wall, write_id, Actor.PLANNER)
+    result = {"id": insert_row(tx, author, job, values)}
     record(tx, write_id, result)
     return result
 
@@ -125,7 +123,10 @@ def trouble_from(text: str) -> JobTrouble:
 
 def end_job(tx: Transaction, job_id: int, state: JobState) -> None:
     """Record how a running job ended; one that has ended is left as it is."""
-    tx.change(_END, {"job": job_id, "after": state, "at": tx.moment.wall})
+    found, at = locked_row(tx, job, job_id), tx.moment.wall
+    if found is not None and found.state == JobState.RUNNING:
+        author = Author(at, f"job {job_id} {state} {moment_cell(at)}", Actor.PLANNER, job_id)
+        set_row(tx, author, job, found, {"state": state, "ended_at": at})
     end_waits(tx, job_id)
 
 

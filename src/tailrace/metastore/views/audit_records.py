@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, convert
-from sqlalchemy import ColumnElement, Select, Table, bindparam, select, type_coerce
-from sqlalchemy.types import NullType
+from sqlalchemy import Select, Table, bindparam, select
 
 from tailrace.audit.checks import examine
 from tailrace.audit.records import (
@@ -14,40 +13,32 @@ from tailrace.audit.records import (
     BackfillRecord,
     HistoryRecord,
     Report,
+    RowRecord,
     RunRecord,
     TaskInstanceRecord,
     Unreadable,
+    XComRecord,
 )
+from tailrace.audit.seals import Seal
 from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, dag_version, history, pool, task_instance
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.views.audit_rows import PAGE, metastore_chain, rows_as_they_stand, xcoms_as_they_stand
 from tailrace.metastore.views.readable import is_undecodable, raw_text, undecodable_cells, unreadable_cells
+from tailrace.metastore.writes.accounted import as_it_is, cell
 from tailrace.metastore.writes.evidence import StoredBlocker, blocked_from, evidence_from
 from tailrace.metastore.writes.specs import spec_from, spec_hash
+from tailrace.model.chains import COVERED, Chain
 from tailrace.model.spec import DagSpec
 
-#: Rows read at a time: enough that asking costs nothing beside reading.
-PAGE = 2000
-
+_COVERED = tuple(history.c[name] for name in COVERED)
 _HISTORY = (
     select(
         history.c.id,
-        history.c.kind,
-        history.c.dag_id,
-        history.c.run_id,
-        history.c.task_id,
-        history.c.map_index,
-        history.c.backfill_id,
-        history.c.before,
-        history.c.after,
-        history.c.actor,
-        history.c.cause,
-        history.c.try_number,
-        history.c.token,
-        history.c.dag_version_id,
+        *(as_it_is(column) if column is history.c.at else column for column in _COVERED),
         history.c.task_instance_id,
-        history.c.pool,
-        history.c.evidence,
+        history.c.dag_run_id,
+        history.c.digest,
     )
     .where(history.c.id > bindparam("after_id"))
     .order_by(history.c.id)
@@ -75,24 +66,19 @@ _TASK_INSTANCES = (
 )
 
 
-def _as_it_is(column: Any) -> ColumnElement[Any]:
-    """A cell as the driver gives it: SQLite may hold anything, and one such cell must not end the whole reading."""
-    return type_coerce(column, NullType()).label(column.name)
-
-
 _RUNS = select(
     dag_run.c.id,
     dag_run.c.dag_id,
     dag_run.c.run_id,
     dag_run.c.state,
-    _as_it_is(dag_run.c.logical_date),
+    as_it_is(dag_run.c.logical_date),
     dag_run.c.run_type,
-    _as_it_is(dag_run.c.ignore_depends_on_past),
+    as_it_is(dag_run.c.ignore_depends_on_past),
     dag_run.c.pool,
     dag_run.c.dag_version_id,
     dag_run.c.blocked,
 ).order_by(dag_run.c.id)
-_BACKFILLS = select(backfill.c.id, backfill.c.dag_id, backfill.c.state, _as_it_is(backfill.c.stop_on_failure)).order_by(
+_BACKFILLS = select(backfill.c.id, backfill.c.dag_id, backfill.c.state, as_it_is(backfill.c.stop_on_failure)).order_by(
     backfill.c.id
 )
 _WANTED = (
@@ -130,13 +116,28 @@ class PagedRecords(Struct, frozen=True):
         rows = _usable(_pages(self.tx, _TASK_INSTANCES), _TASK_INSTANCES, task_instance, self.unreadable)
         return map(_task_instance, rows)
 
+    @property
+    def rows(self) -> Iterator[RowRecord]:
+        """Every row that history accounts for."""
+        return rows_as_they_stand(self.tx, self.unreadable)
 
-def audited(tx: Transaction) -> Report:
-    """What an audit finds, of every row and every cell."""
+    @property
+    def xcoms(self) -> Iterator[XComRecord]:
+        """Every value that a task instance left."""
+        return xcoms_as_they_stand(self.tx)
+
+    @property
+    def metastore_chain(self) -> Chain:
+        """Where the chain of the metastore itself ended."""
+        return metastore_chain(self.tx)
+
+
+def audited(tx: Transaction, against: Seal | None = None) -> Report:
+    """What an audit finds, of every row and every cell; with a seal, also of what was there when that was made."""
     if tx.postgres or not is_undecodable(tx):
-        return examine(page_audit_records(tx, tuple(unreadable_cells(tx))))
+        return examine(page_audit_records(tx, tuple(unreadable_cells(tx))), against)
     with raw_text(tx):
-        return examine(page_audit_records(tx, (*undecodable_cells(tx), *unreadable_cells(tx))))
+        return examine(page_audit_records(tx, (*undecodable_cells(tx), *unreadable_cells(tx))), against)
 
 
 def page_audit_records(tx: Transaction, unreadable: tuple[Unreadable, ...] = ()) -> PagedRecords:
@@ -174,6 +175,9 @@ def read_audit_records(tx: Transaction) -> AuditRecords:
         structures=paged.structures,
         pools=paged.pools,
         damaged=paged.damaged,
+        rows=tuple(paged.rows),
+        xcoms=tuple(paged.xcoms),
+        metastore_chain=paged.metastore_chain,
     )
 
 
@@ -246,7 +250,27 @@ def _task_instance(row: Any) -> TaskInstanceRecord:
 
 
 def _history(row: Any) -> HistoryRecord:
-    columns: list[Any] = list(row)
-    if row.evidence is not None:
-        columns[-1] = evidence_from(row.evidence, row.kind, row.cause, row.after)
-    return HistoryRecord(*columns)
+    _, at, write_id, kind, dag_id, run_id, task_id, map_index, backfill_id, before, after, actor, cause, *rest = row
+    try_number, token, _, _, evidence, structure, pool_name, _, row_id, run_row, digest = rest
+    return HistoryRecord(
+        row[0],
+        kind,
+        dag_id,
+        run_id,
+        task_id,
+        map_index,
+        backfill_id,
+        before,
+        after,
+        actor,
+        cause,
+        try_number,
+        token,
+        structure,
+        row_id,
+        pool_name,
+        None if evidence is None else evidence_from(evidence, kind, cause, after),
+        run_row,
+        digest,
+        (cell(history.c.at, at), *row[2:21]),
+    )

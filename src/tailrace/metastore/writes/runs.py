@@ -6,15 +6,17 @@ backfill that wants the run, in the same transaction. Whoever calls holds the ru
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import bindparam, case, func, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from tailrace.errors import InternalError
 from tailrace.metastore.db.tables import backfill_run, dag_run
 from tailrace.metastore.db.transaction import Transaction, in_batches
-from tailrace.metastore.writes.records import Author, run_row
+from tailrace.metastore.writes.records import Author, History, changed_row, run_row
+from tailrace.model.chains import Chain
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType
 from tailrace.model.states import DagRunState
@@ -24,64 +26,17 @@ from tailrace.planning.snapshot import RunOptions
 _State = DagRunState
 
 _OF_RUN = update(dag_run).where(dag_run.c.id == bindparam("run"))
-_NEXT_VERSION = dag_run.c.version + 1
+_CHAIN: Mapping[str, Any] = {"chain_head": bindparam("to_chain_head"), "chain_length": bindparam("to_chain_length")}
 _OPENED_AGAIN: Mapping[str, Any] = {
     "state": _State.QUEUED,
-    "version": _NEXT_VERSION,
     "owner_job_id": None,
     "started_at": None,
     "ended_at": None,
     "reason": "",
     "blocked": None,
 }
-_ACTIVATE = _OF_RUN.where(dag_run.c.state == _State.QUEUED).values(
-    state=_State.RUNNING,
-    # Outcomes that are cleared now may have let a step of the next run go, in a plan that is not written yet.
-    version=dag_run.c.version + case((dag_run.c.clear_on_activation.is_(None), 0), else_=1),
-    owner_job_id=bindparam("owner"),
-    owner_lane=bindparam("for_lane"),
-    started_at=bindparam("at"),
-    ended_at=None,
-    reason="",
-    blocked=None,
-    clear_on_activation=None,
-    dag_version_id=bindparam("structure"),
-)
-_PUT_BACK = _OF_RUN.where(dag_run.c.state == _State.RUNNING).values(
-    state=_State.QUEUED, owner_job_id=None, version=_NEXT_VERSION
-)
-_JUDGE = _OF_RUN.where(dag_run.c.state == _State.RUNNING).values(
-    state=bindparam("after"),
-    owner_job_id=None,
-    ended_at=bindparam("at"),
-    reason=bindparam("why"),
-    blocked=bindparam("blockers"),
-)
-_OPEN_AGAIN = _OF_RUN.values(_OPENED_AGAIN)
-_OPEN_AGAIN_LIVE = _OF_RUN.values({**_OPENED_AGAIN, "live": True})
-#: What a person marks has ended when its work did, not when somebody thought about it again.
-_CLOSE = _OF_RUN.values(
-    state=bindparam("after"),
-    version=_NEXT_VERSION,
-    owner_job_id=None,
-    ended_at=func.coalesce(dag_run.c.ended_at, bindparam("at", type_=dag_run.c.ended_at.type)),
-    reason=bindparam("why"),
-    blocked=None,
-    clear_on_activation=None,
-)
-_OPTIONS: Mapping[str, Any] = {
-    "clear_on_activation": bindparam("to_clear"),
-    "conf": bindparam("to_conf"),
-    "disable_retry": bindparam("to_disable_retry"),
-    "mark_success": bindparam("to_mark_success"),
-    "ignore_depends_on_past": bindparam("to_ignore_depends_on_past"),
-    "pool": bindparam("to_pool"),
-}
-_REQUEUE = _OF_RUN.values({**_OPENED_AGAIN, **_OPTIONS})
-_SET_CLEAR_AND_CONF = _OF_RUN.values(
-    version=_NEXT_VERSION, clear_on_activation=bindparam("to_clear"), conf=bindparam("to_conf")
-)
-_TOUCH = _OF_RUN.values(version=_NEXT_VERSION)
+#: Who drives a run: jobs that share it take it from one another at every step, and history does not speak of it.
+_UNSAID = frozenset({"owner_job_id", "owner_lane"})
 _INSERT_RUN = insert(dag_run)
 _ROWS_BY_DATE = select(dag_run.c.logical_date, dag_run.c.id).where(
     dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date.in_(bindparam("dates", expanding=True))
@@ -92,7 +47,7 @@ _COPY_TO_WANTING = (
 
 
 class RunStep(Struct, frozen=True):
-    """One run's new state, and what it was decided from."""
+    """One run's new state, and what it was decided from: its version, and how far its history has come, under lock."""
 
     id: int
     dag_id: str
@@ -103,6 +58,8 @@ class RunStep(Struct, frozen=True):
     reason: str = ""
     backfill_id: int | None = None  # that of the command which changes it
     evidence: Mapping[str, Any] | None = None
+    version: int = 0
+    chain: Chain = Chain()
 
 
 class Options(RunOptions, frozen=True):
@@ -126,106 +83,177 @@ class NewRun(Struct, frozen=True):
     backfill_id: int | None = None
 
 
-def insert_runs(
-    tx: Transaction, author: Author, new: Sequence[NewRun], history: list[dict[str, Any]]
-) -> dict[datetime, int]:
-    """Create runs of one DAG, queued; returns their rows by logical date."""
+class RunAsIs(Struct, frozen=True):
+    """A run of which columns are set, its state is not: its version, and how far its history has come, under lock."""
+
+    id: int
+    dag_id: str
+    run_id: str
+    version: int
+    chain: Chain
+
+
+class Inserted(Struct, frozen=True):
+    """A run that was created: its row, and where its history has come to."""
+
+    id: int
+    chain: Chain
+
+
+def insert_runs(tx: Transaction, author: Author, new: Sequence[NewRun], history: History) -> dict[datetime, Inserted]:
+    """Create runs of one DAG, queued; returns them by logical date."""
     if not new:
         return {}
-    tx.change_many(_INSERT_RUN, [_new_row(author, each) for each in new])
+    values, ends = [], {}
+    begun = len(history.rows)
     for each in new:
+        row = _new_row(author, each)
         created = (each.dag_id, each.run_id, None, _State.QUEUED, Cause.CREATED, each.reason)
-        history.append(run_row(author, *created, backfill_id=each.backfill_id))
+        sets = {name: value for name, value in row.items() if value is not None}
+        end = history.add(run_row(author, *created, backfill_id=each.backfill_id), Chain(), sets)
+        values.append({**row, "chain_head": end.head, "chain_length": end.length})
+        ends[each.logical_date] = end
+    tx.change_many(_INSERT_RUN, values)
     rows: dict[datetime, int] = {}
     for dates in in_batches(sorted(each.logical_date for each in new)):
-        rows.update(map(tuple, tx.rows(_ROWS_BY_DATE, {"dag_id": new[0].dag_id, "dates": dates})))
-    return rows
+        rows.update((row[0], row[1]) for row in tx.rows(_ROWS_BY_DATE, {"dag_id": new[0].dag_id, "dates": dates}))
+    for each, history_row in zip(new, history.rows[begun:], strict=True):
+        history_row["dag_run_id"] = rows[each.logical_date]
+    return {date: Inserted(rows[date], end) for date, end in ends.items()}
 
 
 def start_runs(
     tx: Transaction,
     author: Author,
-    changes: Sequence[RunStep],
-    history: list[dict[str, Any]],
+    changes: Sequence[tuple[RunStep, bool]],
+    history: History,
     *,
     lane: int,
     structure: int,
 ) -> None:
-    """queued → running, owned by the author's job for this lane, with the structure of this row."""
-    common = {"owner": author.job_id, "for_lane": lane, "at": author.at, "structure": structure}
-    _write(tx, author, _ACTIVATE, {change.id: common for change in changes}, changes, history)
+    """queued → running, owned by the author's job for this lane, with the structure of this row.
+
+    With each, whether task instances of it are cleared now: outcomes that are gone then may have let a step of the next
+    run go, in a plan that is not written yet, so its version grows.
+    """
+    common = {
+        "owner_job_id": author.job_id,
+        "owner_lane": lane,
+        "started_at": author.at,
+        "ended_at": None,
+        "reason": "",
+        "blocked": None,
+        "clear_on_activation": None,
+        "dag_version_id": structure,
+    }
+    _step(tx, author, [(step, {**common, "version": step.version + clears}) for step, clears in changes], history)
 
 
-def put_back_runs(tx: Transaction, author: Author, changes: Sequence[RunStep], history: list[dict[str, Any]]) -> None:
+def put_back_runs(tx: Transaction, author: Author, changes: Sequence[RunStep], history: History) -> None:
     """running → queued, as they are: others go first."""
-    _write(tx, author, _PUT_BACK, {change.id: {} for change in changes}, changes, history)
+    _step(tx, author, [(step, {"owner_job_id": None, "version": step.version + 1}) for step in changes], history)
 
 
-def judge_run(
-    tx: Transaction, author: Author, change: RunStep, history: list[dict[str, Any]], blocked: str | None
-) -> None:
+def judge_run(tx: Transaction, author: Author, change: RunStep, history: History, blocked: str | None) -> None:
     """running → closed, by a verdict; ``blocked`` is JSON."""
-    values = {"after": change.after, "at": author.at, "why": change.reason, "blockers": blocked}
-    _write(tx, author, _JUDGE, {change.id: values}, (change,), history)
+    columns = {"owner_job_id": None, "ended_at": author.at, "reason": change.reason, "blocked": blocked}
+    _step(tx, author, [(change, columns)], history)
 
 
-def open_run_again(
-    tx: Transaction, author: Author, change: RunStep, history: list[dict[str, Any]], *, live: bool
-) -> None:
+def open_run_again(tx: Transaction, author: Author, change: RunStep, history: History, *, live: bool) -> None:
     """closed → queued, as it is; ``live``: schedulers drive it from now on."""
-    statement = _OPEN_AGAIN_LIVE if live else _OPEN_AGAIN
-    _write(tx, author, statement, {change.id: {}}, (change,), history)
+    columns = {**_OPENED_AGAIN, "version": change.version + 1, **({"live": True} if live else {})}
+    _step(tx, author, [(change, columns)], history)
 
 
-def close_run(tx: Transaction, author: Author, change: RunStep, history: list[dict[str, Any]]) -> None:
-    """Into a closed state, as a person says."""
-    values = {"after": change.after, "at": author.at, "why": change.reason}
-    _write(tx, author, _CLOSE, {change.id: values}, (change,), history)
+def close_run(tx: Transaction, author: Author, change: RunStep, history: History, ended_at: datetime | None) -> None:
+    """Into a closed state, as a person says. It ended when its work did, not when somebody thought about it again."""
+    columns = {
+        "version": change.version + 1,
+        "owner_job_id": None,
+        "ended_at": ended_at or author.at,
+        "reason": change.reason,
+        "blocked": None,
+        "clear_on_activation": None,
+    }
+    _step(tx, author, [(change, columns)], history)
 
 
-def requeue_runs(
-    tx: Transaction, author: Author, changes: Sequence[tuple[RunStep, Options]], history: list[dict[str, Any]]
-) -> None:
+def requeue_runs(tx: Transaction, author: Author, changes: Sequence[tuple[RunStep, Options]], history: History) -> None:
     """closed → queued, to be done again with these options."""
-    values = {step.id: _options(options) for step, options in changes}
-    _write(tx, author, _REQUEUE, values, [step for step, _ in changes], history)
+    values = [(step, {**_OPENED_AGAIN, **_options(options), "version": step.version + 1}) for step, options in changes]
+    _step(tx, author, values, history)
 
 
-def give_options(tx: Transaction, options: Mapping[int, Options]) -> None:
+def give_options(tx: Transaction, author: Author, runs: Sequence[tuple[RunAsIs, Options]], history: History) -> None:
     """Queued runs that nobody else wants take these options."""
-    tx.change_many(_REQUEUE, [{"run": id, **_options(each)} for id, each in options.items()])
+    values = [(run, {**_OPENED_AGAIN, **_options(each), "version": run.version + 1}) for run, each in runs]
+    set_columns(tx, author, values, history)
 
 
-def give_clear_and_conf(tx: Transaction, options: Mapping[int, Options]) -> None:
-    """Queued runs that others want too are told what is to be cleared, and their conf."""
-    values = [{"run": id, "to_clear": each.clear, "to_conf": each.conf} for id, each in options.items()]
-    tx.change_many(_SET_CLEAR_AND_CONF, values)
-
-
-def touch_run(tx: Transaction, id: int) -> None:
-    """Make the run's version grow: what was decided from what it was is stale."""
-    tx.change(_TOUCH, {"run": id})
-
-
-def _write(
-    tx: Transaction,
-    author: Author,
-    statement: Any,
-    values: Mapping[int, Mapping[str, Any]],
-    changes: Sequence[RunStep],
-    history: list[dict[str, Any]],
+def give_clear_and_conf(
+    tx: Transaction, author: Author, runs: Sequence[tuple[RunAsIs, Options]], history: History
 ) -> None:
+    """Queued runs that others want too are told what is to be cleared, and their conf."""
+    values = [
+        (run, {"version": run.version + 1, "clear_on_activation": each.clear, "conf": each.conf}) for run, each in runs
+    ]
+    set_columns(tx, author, values, history)
+
+
+def touch_run(tx: Transaction, author: Author, run: RunAsIs, history: History) -> None:
+    """Make the run's version grow: what was decided from what it was is stale."""
+    set_columns(tx, author, [(run, {"version": run.version + 1})], history)
+
+
+def set_columns(
+    tx: Transaction, author: Author, runs: Sequence[tuple[RunAsIs, Mapping[str, Any]]], history: History
+) -> None:
+    """Set these columns, the same of each run, and say so in history."""
+    values = []
+    for run, columns in runs:
+        row = changed_row(author, "dag_run", Cause.RECORDED, run.dag_id, run_id=run.run_id, dag_run_id=run.id)
+        values.append(_with_chain(run.id, columns, history.add(row, run.chain, _said(columns))))
+    if values:
+        tx.change_many(_set(tuple(runs[0][1]), guarded=False), values)
+
+
+def _step(
+    tx: Transaction, author: Author, changes: Sequence[tuple[RunStep, Mapping[str, Any]]], history: History
+) -> None:
+    """Give each run its new state and set these columns, the same of each; add its history row."""
     if not changes:
         return
-    for change in changes:
+    values, columns = [], dict[str, Any]()
+    for change, more in changes:
         _require_legal(change, author.actor)
+        columns = {**more, "state": change.after}
         step = (change.before, change.after, change.cause, change.reason)
-        more: dict[str, Any] = {"backfill_id": change.backfill_id, "evidence": change.evidence}
-        history.append(run_row(author, change.dag_id, change.run_id, *step, **more))
-    if tx.change_many(statement, [{"run": id, **each} for id, each in values.items()]) != len(changes):
-        raise InternalError(f"{len(changes)} locked runs were to become {changes[0].after}, fewer did")
-    copies = sorted((change.id, change.after) for change in changes)
+        more_of_row: dict[str, Any] = {"backfill_id": change.backfill_id, "evidence": change.evidence}
+        row = run_row(author, change.dag_id, change.run_id, *step, id=change.id, **more_of_row)
+        end = history.add(row, change.chain, _said(columns))
+        values.append({**_with_chain(change.id, columns, end), "from_state": change.before})
+    if tx.change_many(_set(tuple(columns), guarded=True), values) != len(changes):
+        raise InternalError(f"{len(changes)} locked runs were to become {changes[0][0].after}, fewer did")
+    copies = sorted((change.id, change.after) for change, _ in changes)
     tx.change_many(_COPY_TO_WANTING, [{"run": id, "after": after} for id, after in copies])
+
+
+@cache
+def _set(names: tuple[str, ...], *, guarded: bool) -> Any:
+    """The statement that sets these columns of a run; ``guarded``: only if its state is what it was decided from."""
+    statement = _OF_RUN.where(dag_run.c.state == bindparam("from_state")) if guarded else _OF_RUN
+    return statement.values({**{name: bindparam(f"to_{name}") for name in names}, **_CHAIN})
+
+
+def _with_chain(id: int, columns: Mapping[str, Any], end: Chain) -> dict[str, Any]:
+    values = {f"to_{name}": value for name, value in columns.items()}
+    return {"run": id, **values, "to_chain_head": end.head, "to_chain_length": end.length}
+
+
+def _said(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """What history says of the columns."""
+    return {name: value for name, value in columns.items() if name not in _UNSAID}
 
 
 def _require_legal(change: RunStep, actor: Actor) -> None:
@@ -236,12 +264,12 @@ def _require_legal(change: RunStep, actor: Actor) -> None:
 
 def _options(options: Options) -> dict[str, Any]:
     return {
-        "to_clear": options.clear,
-        "to_conf": options.conf,
-        "to_disable_retry": options.disable_retry,
-        "to_mark_success": options.mark_success,
-        "to_ignore_depends_on_past": options.ignore_depends_on_past,
-        "to_pool": options.pool,
+        "clear_on_activation": options.clear,
+        "conf": options.conf,
+        "disable_retry": options.disable_retry,
+        "mark_success": options.mark_success,
+        "ignore_depends_on_past": options.ignore_depends_on_past,
+        "pool": options.pool,
     }
 
 

@@ -1,17 +1,18 @@
 """Keeps each structure a DAG has had, once, so that a run can name the one it was activated with."""
 
 from msgspec.structs import replace
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, select
 
 from tailrace.metastore.db.tables import dag_version
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.writes.records import Author
 from tailrace.metastore.writes.specs import spec_hash, spec_text
+from tailrace.metastore.writes.stateless import insert_row
 from tailrace.model.spec import DagSpec
 
 _FIND = select(dag_version.c.id).where(
     dag_version.c.dag_id == bindparam("dag_id"), dag_version.c.spec_hash == bindparam("spec_hash")
 )
-_INSERT = insert(dag_version).returning(dag_version.c.id)
 
 
 class Structures:
@@ -30,7 +31,7 @@ class Structures:
             self._last = (dag, found)
         return found
 
-    def row_of(self, tx: Transaction, dag: DagSpec) -> int:
+    def row_of(self, tx: Transaction, author: Author, dag: DagSpec) -> int:
         """The row of this structure; the DAG's guard row must be locked, so that two writers do not both insert it."""
         found = self.find(tx, dag)
         if found is not None:
@@ -41,9 +42,9 @@ class Structures:
             "spec_hash": spec_hash(text),
             "code_hash": dag.code_hash,
             "spec": text,
-            "created_at": tx.moment.wall,
+            "created_at": author.at,
         }
-        return int(tx.value(_INSERT, values))
+        return int(insert_row(tx, author, dag_version, values))
 
 
 def _text(dag: DagSpec) -> str:

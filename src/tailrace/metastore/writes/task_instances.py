@@ -2,7 +2,8 @@
 
 Nothing outside this file assigns a task instance's state; a test reads the sources for it. Each statement names the
 row, the state and the try number it was decided from, and the token where a worker holds it: with the state alone, a
-stale worker could finish somebody else's try. Whoever calls holds the rows under lock, or expects the guard to fail.
+stale worker could finish somebody else's try. Whoever calls holds the rows under lock, or expects the guard to fail:
+then it also names how far the row's chain of history has come, so that the new row goes behind the right one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,13 @@ from itertools import groupby
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import bindparam, delete, insert, null, select, update
+from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
 
 from tailrace.errors import InternalError
 from tailrace.metastore.db.tables import task_instance, xcom
 from tailrace.metastore.db.transaction import Transaction, in_batches
-from tailrace.metastore.writes.records import REFUSED, TASK_INSTANCE, Author, task_instance_row
+from tailrace.metastore.writes.records import TASK_INSTANCE, Author, History, task_instance_row
+from tailrace.model.chains import REFUSED, Chain
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.states import FINISHED, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, task_instance_may
@@ -25,7 +27,7 @@ from tailrace.planning.commands import NewTaskInstance
 _State = TaskInstanceState
 
 #: Nobody holds the try, and none is under way.
-_LET_GO: Mapping[str, Any] = {"holder": None, "lease_until": None, "stopping_to": null(), "retry_at": None}
+_LET_GO: Mapping[str, Any] = {"holder": None, "lease_until": None, "stopping_to": None, "retry_at": None}
 _ENDED: Mapping[str, Any] = {**_LET_GO, "ended_at": bindparam("to_ended_at"), "followed": bindparam("to_followed")}
 
 #: What becomes of the columns with each state that is taken, besides ``state``, ``cause``, ``reason`` and the budget.
@@ -43,7 +45,7 @@ _COLUMNS: Mapping[TaskInstanceState, Mapping[str, Any]] = {
         "followed": None,
     },
     _State.RUNNING: {
-        "token": task_instance.c.token + 1,
+        "token": bindparam("to_token"),
         "started_at": bindparam("at"),
         "ended_at": None,
         "holder": bindparam("to_holder"),
@@ -58,32 +60,43 @@ _COLUMNS: Mapping[TaskInstanceState, Mapping[str, Any]] = {
     **dict.fromkeys(FINISHED, _ENDED),
 }
 
+_BUDGET: Mapping[str, Any] = {"max_tries": bindparam("to_max_tries"), "lost_tries": bindparam("to_lost_tries")}
+_COMMON: Mapping[str, Any] = {"cause": bindparam("why"), "reason": bindparam("words"), **_BUDGET}
+_ALL_COLUMNS: Mapping[TaskInstanceState, Mapping[str, Any]] = {
+    state: {"state": state, **({} if state is _State.RUNNING else _COMMON), **columns}
+    for state, columns in _COLUMNS.items()
+}
+_CLAIMED = {"cause": Cause.CLAIMED, "reason": ""}
+_CHAIN: Mapping[str, Any] = {"chain_head": bindparam("to_head"), "chain_length": bindparam("to_length")}
+
 _GUARDED = update(task_instance).where(
     task_instance.c.id == bindparam("row"),
     task_instance.c.state == bindparam("from_state"),
     task_instance.c.try_number == bindparam("from_try"),
 )
 _TAKE_STATE: Mapping[TaskInstanceState, Any] = {
-    state: _GUARDED.values(
-        state=state,
-        cause=bindparam("why"),
-        reason=bindparam("words"),
-        max_tries=bindparam("to_max_tries"),
-        lost_tries=bindparam("to_lost_tries"),
-        **columns,
-    )
-    for state, columns in _COLUMNS.items()
+    state: _GUARDED.values({**columns, **_CHAIN})
+    for state, columns in _ALL_COLUMNS.items()
     if state is not _State.RUNNING
 }
+_IS_NEWEST = task_instance.c.chain_length == bindparam("from_length")
 _TAKE_STATE_OF_TOKEN: Mapping[TaskInstanceState, Any] = {
-    state: statement.where(task_instance.c.token == bindparam("held")) for state, statement in _TAKE_STATE.items()
+    state: statement.where(task_instance.c.token == bindparam("held"), _IS_NEWEST)
+    for state, statement in _TAKE_STATE.items()
 }
 _EXPAND: Mapping[TaskInstanceState, Any] = {
     state: _TAKE_STATE[state].values(map_index=bindparam("to_map_index"))
     for state in (_State.NONE, _State.SKIPPED, _State.UPSTREAM_FAILED, _State.FAILED, _State.REMOVED)
 }
-CLAIM = _GUARDED.values(state=_State.RUNNING, cause=Cause.CLAIMED, reason="", **_COLUMNS[_State.RUNNING]).returning(
-    task_instance.c.token, task_instance.c.max_tries, task_instance.c.lost_tries
+CLAIM = (
+    _GUARDED.where(_IS_NEWEST)
+    .values({**_ALL_COLUMNS[_State.RUNNING], **_CLAIMED, **_CHAIN})
+    .returning(task_instance.c.token, task_instance.c.max_tries, task_instance.c.lost_tries)
+)
+_REFUSE = (
+    update(task_instance)
+    .where(task_instance.c.id == bindparam("row"))
+    .values(refused_head=bindparam("to_head"), refused_length=bindparam("to_length"))
 )
 _INSERT_TASK_INSTANCE = insert(task_instance)
 _ROWS_OF_RUNS = (
@@ -94,10 +107,28 @@ _ROWS_OF_RUNS = (
 _DELETE_XCOMS = delete(xcom).where(xcom.c.task_instance_id == bindparam("task_instance"))
 
 
+#: The leases, which are renewed without a word.
+_UNSAID = frozenset({"lease_until", "lease_epoch", "lease_seconds"})
+_SAID = {
+    state: [(name, value) for name, value in columns.items() if name not in _UNSAID]
+    for state, columns in _ALL_COLUMNS.items()
+}
+#: What a history row says that a step sets: by state, the columns that are always the same, and those of parameters.
+_ALWAYS: Mapping[TaskInstanceState, Mapping[str, Any]] = {
+    state: {name: value for name, value in columns if not isinstance(value, BindParameter)}
+    for state, columns in _SAID.items()
+}
+_GIVEN: Mapping[TaskInstanceState, Sequence[tuple[str, str]]] = {
+    state: tuple((name, value.key) for name, value in columns if isinstance(value, BindParameter))
+    for state, columns in _SAID.items()
+}
+
+
 class StateChange(Struct, frozen=True):
     """One task instance's new state, and what it was decided from. The budget is as it is to be afterwards.
 
-    ``ended_at`` is given only where it is not the moment of the write; ``token`` is that of the try it is about.
+    ``ended_at`` is given only where it is not the moment of the write; ``token`` is that of the try it is about;
+    ``chain`` is how far the history of the row has come.
     """
 
     id: int
@@ -119,11 +150,10 @@ class StateChange(Struct, frozen=True):
     pool_slots: int = 0
     priority: int = 0
     evidence: Mapping[str, Any] | None = None
+    chain: Chain = Chain()
 
 
-def change_states(
-    tx: Transaction, author: Author, changes: Sequence[StateChange], history: list[dict[str, Any]]
-) -> None:
+def change_states(tx: Transaction, author: Author, changes: Sequence[StateChange], history: History) -> None:
     """Write these changes of rows under lock, in their order, and add a history row for each.
 
     What becomes *none* has nothing left of its tries, their XComs included. Raises InternalError for a change that the
@@ -132,7 +162,7 @@ def change_states(
     _change_states(tx, author, changes, history, _TAKE_STATE)
 
 
-def expand(tx: Transaction, author: Author, changes: Sequence[StateChange], history: list[dict[str, Any]]) -> None:
+def expand(tx: Transaction, author: Author, changes: Sequence[StateChange], history: History) -> None:
     """The same, and each row is of the map index that its key names from now on."""
     _change_states(tx, author, changes, history, _EXPAND)
 
@@ -141,41 +171,61 @@ def _change_states(
     tx: Transaction,
     author: Author,
     changes: Sequence[StateChange],
-    history: list[dict[str, Any]],
+    history: History,
     statements: Mapping[TaskInstanceState, Any],
 ) -> None:
     for after, group in groupby(changes, key=lambda change: change.after):
         alike = list(group)
         for change in alike:
             _require_legal(change, author.actor)
-            history.append(_history_row(author, change))
-        if tx.change_many(statements[after], [_values(author, change) for change in alike]) != len(alike):
+        values = [_chained(author, change, history, _values(author, change)) for change in alike]
+        if tx.change_many(statements[after], values) != len(alike):
             raise InternalError(f"{len(alike)} locked task instances were to become {after}, fewer did")
         if after is _State.NONE:
             tx.change_many(_DELETE_XCOMS, [{"task_instance": change.id} for change in alike])
 
 
-def end_claimed_try(tx: Transaction, author: Author, change: StateChange, history: list[dict[str, Any]]) -> bool:
-    """Write the end of a try that a worker holds by its ``token``; False if that is no longer so."""
-    if tx.change(_TAKE_STATE_OF_TOKEN[change.after], {**_values(author, change), "held": change.token}) != 1:
+def end_claimed_try(
+    tx: Transaction, author: Author, change: StateChange, history: History, xcoms: Mapping[str, Any] | None = None
+) -> bool:
+    """Write the end of a try that a worker holds by its ``token``; False if that is no longer so.
+
+    ``xcoms``: what it leaves, for history, by key.
+    """
+    row = History()
+    values = _chained(author, change, row, _values(author, change), {"xcoms": xcoms} if xcoms else {})
+    held = {"held": change.token, "from_length": change.chain.length}
+    if tx.change(_TAKE_STATE_OF_TOKEN[change.after], {**values, **held}) != 1:
         return False
     _require_legal(change, author.actor)
-    history.append(_history_row(author, change))
+    history.take(row)
     return True
 
 
-def claimed_row(
-    author: Author, id: int, key: TaskInstanceKey, try_number: int, token: int, holder: str
-) -> dict[str, Any]:
-    """The history row of a claim that ``CLAIM`` has won."""
-    change = StateChange(id, key, _State.QUEUED, _State.RUNNING, Cause.CLAIMED, holder, try_number, 0, 0, token=token)
+def take_claim(
+    tx: Transaction, author: Author, change: StateChange, holder: Mapping[str, Any], history: History
+) -> tuple[Any, Chain] | None:
+    """queued → running, with the ``token`` of the change; the row as it is now. None if it is not queued as it was.
+
+    ``holder``: who holds the try from now on, and the lease.
+    """
+    row = History()
+    more: dict[str, Any] = {"xcoms": {}} if change.token != 1 else {}
+    guard = {"row": change.id, "from_state": change.before, "from_try": change.try_number}
+    values = {**guard, **holder, "at": author.at, "to_token": change.token}
+    values = _chained(author, change, row, values, {**_CLAIMED, **more})
+    won = tx.rows(CLAIM, {**values, "from_length": change.chain.length})
+    if not won:
+        return None
     _require_legal(change, author.actor)
-    return _history_row(author, change)
+    history.take(row)
+    return won[0], Chain(values["to_head"], values["to_length"])
 
 
-def refused_row(author: Author, change: StateChange) -> dict[str, Any]:
-    """The history row of a change that came too late: ``after`` is what it would have become."""
-    return _history_row(author, change, REFUSED)
+def refuse_result(tx: Transaction, author: Author, change: StateChange, history: History) -> None:
+    """Record a change that came too late, in the chain of those: ``after`` is what it would have become."""
+    end = history.add(_history_row(author, change, REFUSED), change.chain)
+    tx.change(_REFUSE, {"row": change.id, "to_head": end.head, "to_length": end.length})
 
 
 def delete_xcoms(tx: Transaction, id: int) -> None:
@@ -183,30 +233,59 @@ def delete_xcoms(tx: Transaction, id: int) -> None:
     tx.change(_DELETE_XCOMS, {"task_instance": id})
 
 
-def insert_task_instances(
-    tx: Transaction, author: Author, new: Sequence[NewTaskInstance], history: list[dict[str, Any]]
-) -> None:
+def insert_task_instances(tx: Transaction, author: Author, new: Sequence[NewTaskInstance], history: History) -> None:
     """Create them, in their order, so that rows follow it; what gets a state at once was marked by a person."""
     if not new:
         return
-    tx.change_many(_INSERT_TASK_INSTANCE, [_new_row(author, each) for each in new])
+    begun = len(history.rows)
+    tx.change_many(_INSERT_TASK_INSTANCE, [_created(author, each, history) for each in new])
     rows: dict[tuple[int, str, int], int] = {}
     for runs in in_batches(sorted({each.run for each in new})):
         rows.update(((run, task, index), id) for id, run, task, index in tx.rows(_ROWS_OF_RUNS, {"runs": runs}))
-    for each in new:
-        id = rows[each.run, each.key.task_id, each.key.map_index]
-        created = (None, _State.NONE, each.cause, "")
-        history.append(task_instance_row(author, each.key, id, *created, evidence=each.evidence))
-        if each.state is not _State.NONE:
-            marked = StateChange(id, each.key, _State.NONE, each.state, Cause.MARKED, each.reason, 0, each.max_tries, 0)
-            _require_legal(marked, author.actor)
-            history.append(_history_row(author, marked))
+    ids = {each.key: rows[each.run, each.key.task_id, each.key.map_index] for each in new}
+    for row in history.rows[begun:]:
+        row["task_instance_id"] = ids[TaskInstanceKey(row["dag_id"], row["run_id"], row["task_id"], row["map_index"])]
+
+
+def _created(author: Author, new: NewTaskInstance, history: History) -> dict[str, Any]:
+    """The row of a new task instance; that it was created, and perhaps marked, is added to history."""
+    row = _new_row(author, new)
+    marked = {name: row[name] for name in ("state", "cause", "reason", "ended_at")}
+    unmarked = {**row, "state": _State.NONE, "cause": new.cause, "reason": "", "ended_at": None}
+    sets = {name: value for name, value in unmarked.items() if value is not None}
+    created = task_instance_row(author, new.key, None, None, _State.NONE, new.cause, "", evidence=new.evidence)
+    end = history.add(created, Chain(), sets)
+    if new.state is not _State.NONE:
+        change = StateChange(0, new.key, _State.NONE, new.state, Cause.MARKED, new.reason, 0, new.max_tries, 0)
+        _require_legal(change, author.actor)
+        end = history.add(_history_row(author, change), end, marked)
+    return {**row, "chain_head": end.head, "chain_length": end.length}
 
 
 def _require_legal(change: StateChange, actor: Actor) -> None:
     if not task_instance_may(change.before, change.after, actor, change.cause):
         step = f"{change.before} → {change.after} for {change.cause}"
         raise InternalError(f"{change.key}: a {actor} may not step {step}")
+
+
+def _chained(
+    author: Author,
+    change: StateChange,
+    history: History,
+    values: dict[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The values of a statement with the chain's new end, after its row was added to history; ``more`` it sets too."""
+    sets = {**_ALWAYS[change.after], **{name: values[key] for name, key in _GIVEN[change.after]}}
+    if more:
+        sets |= more
+    if change.after is _State.NONE:
+        sets["xcoms"] = {}
+    if change.cause is Cause.EXPANDED:
+        sets["map_index"] = change.key.map_index
+    end = history.add(_history_row(author, change), change.chain, sets)
+    values["to_head"], values["to_length"] = end
+    return values
 
 
 def _values(author: Author, change: StateChange) -> dict[str, Any]:

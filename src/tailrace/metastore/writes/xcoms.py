@@ -1,6 +1,6 @@
 """XComs: small JSON values that task instances leave for others of their run. Never a pickle."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -40,15 +40,16 @@ _OF_TASKS = _OF_RUN.where(_IS_ASKED)
 _SIZE_OF_TASKS = _SIZE_OF_RUN.where(_IS_ASKED)
 
 
-def write_xcoms(tx: Transaction, task_instance_id: int, values: Mapping[str, Json]) -> None:
-    """Store these values of one task instance. It has none yet: the claim of this try dropped what another left.
-
-    The keys of a dict stay in their order.
-    """
-    rows = [
+def xcom_rows(tx: Transaction, task_instance_id: int, values: Mapping[str, Json]) -> list[dict[str, Any]]:
+    """These values of one task instance as they are stored. The keys of a dict stay in their order."""
+    return [
         {"task_instance_id": task_instance_id, "key": key, "value": json_text(value), "at": tx.moment.wall}
         for key, value in sorted(values.items())
     ]
+
+
+def insert_xcoms(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store them. The task instance has none yet: the claim of this try dropped what another left."""
     tx.change_many(_INSERT, rows)
 
 
