@@ -14,7 +14,7 @@ from tailrace.audit.schemas import check_schema
 from tailrace.audit.seals import Seal
 from tailrace.audit.tries import check_limits, check_refused, check_task_instance
 from tailrace.audit.verdicts import check_backfill, check_run, check_window
-from tailrace.audit.words import check_words
+from tailrace.audit.vocabulary import check_vocabulary
 
 T = TypeVar("T")
 Check: TypeAlias = Callable[[Replay, HistoryRecord], Iterator[Violation]]
@@ -37,7 +37,7 @@ def examine(records: Recorded, against: Seal | None = None) -> Report:
     counts: Counter[str] = Counter()
     for row in _counted(records.history, counts, "history rows"):
         chains.take(row)
-        strange = list(check_words(row))
+        strange = list(check_vocabulary(row))
         found += strange
         if not strange:
             found += check_structure(replay, row)

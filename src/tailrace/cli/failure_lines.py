@@ -1,4 +1,4 @@
-"""A line for each try that failed, as it happens; those of one kind are counted only, once enough were told."""
+"""A line for each try that failed, as it happens; those of one kind are counted only, once enough were shown."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -11,18 +11,18 @@ from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.failure_groups import same_error
 
-#: So many lines are told of failures of one task that say the same, of one task, and of all.
+#: So many lines are shown of failures of one task with the same error, of one task, and of all.
 _OF_A_GROUP, _OF_A_TASK, _OF_ALL = 5, 20, 200
 
 #: So much of an error is worth reading, in columns.
 _LEAST_OF_AN_ERROR = 30
 
-#: A scheduler, which has no end, begins to tell and count anew after so long.
+#: A scheduler, which has no end, begins to show and count anew after so long.
 _ANEW = timedelta(hours=1)
 
 
 class FailureLines:
-    """Makes the lines. ``of_many`` DAGs: each is named. With a ``clock`` all are told anew after an hour."""
+    """Makes the lines. ``of_many`` DAGs: each is named. With a ``clock`` all are shown anew after an hour."""
 
     def __init__(self, *, of_many: bool = False, clock: Callable[[], datetime] | None = None) -> None:
         self._of_many = of_many
@@ -32,7 +32,7 @@ class FailureLines:
         self._left_out = 0
 
     def lines(self, failed: FailedTry, columns: int) -> list[str]:
-        """What to say of this one: its line and the command for its log; or nothing, once enough was said."""
+        """What to print of this one: its line and the command for its log; or nothing, once enough was printed."""
         key = failed.key.task_instance
         of_task = (key.dag_id, key.task_id)
         counts = (((), _OF_ALL), (of_task, _OF_A_TASK), ((*of_task, same_error(failed.error)), _OF_A_GROUP))
@@ -51,7 +51,7 @@ class FailureLines:
         return lines
 
     def left_out(self) -> list[str]:
-        """Once the hour is over: how many were counted only. From then on all are told anew."""
+        """Once the hour is over: how many were counted only. From then on all are shown anew."""
         if self._clock is None or self._since is None or self._clock() - self._since < _ANEW:
             return []
         count, since = self._left_out, self._since
@@ -103,7 +103,7 @@ def with_error(what: str, between: str, error: str, columns: int) -> list[str]:
 
 
 def run_named(run_id: str) -> str:
-    """A run in a command, as short as it can be named without doubt: by its logical date, if its id tells that."""
+    """A run in a command, as short as it can be named without ambiguity: by its logical date, if its id has it."""
     kind, _, date = run_id.partition("__")
     try:
         datetime.fromisoformat(date)

@@ -1,6 +1,6 @@
 """How wide a line may be, and how one is made to fit: nothing printed is longer than the terminal, or 300 columns.
 
-What is told is cut or goes on in the next line; a command is never cut, for it is there to be typed.
+What is shown is cut or goes on in the next line; a command is never cut, for it is there to be typed.
 """
 
 import os

@@ -62,7 +62,7 @@ CLOSED_BY_TASK = 187
 CANNOT_TELL = TryOutcome(
     OutcomeKind.FAILED,
     "its code closed the connection to its worker (os.closerange, the set-up of a daemon, exec), so no outcome can be "
-    "told: close only descriptors that the task has opened, or start a process of its own for what does that",
+    "reported: close only descriptors that the task has opened, or start a process of its own for what does that",
 )
 
 

@@ -47,7 +47,7 @@ def attributes() -> tuple[Any, ...]:
     try:
         with open("/proc/self/oom_score_adj", "rb", buffering=0) as file:
             killed_first = file.read(16)
-    except OSError:  # it may open no more files: its limits tell
+    except OSError:  # it may open no more files: as its limits show
         killed_first = b""
     return limits, os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0), killed_first
 

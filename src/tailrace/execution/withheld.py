@@ -1,7 +1,7 @@
 """Which of our own variables no user code gets: addresses, passwords, keys and tokens of Tailrace's.
 
 A person's own (PGPASSWORD and the like) stay. A ``tailrace`` that a task starts learns by ``WITHHELD`` that there was
-an address, lest it begin another metastore in silence.
+an address, lest it begin another metastore unnoticed.
 """
 
 import re

@@ -140,7 +140,7 @@ def _report(claim: Claim, parked: Parked, outcome: TryOutcome) -> Loop[FailedTry
 
 
 def _failed(claim: Claim, after: AfterTry, reply: Accepted | Refused) -> FailedTry | None:
-    """What is told of a try that failed; what was refused is told by whoever ended that try."""
+    """What is reported of a try that failed; what was refused is reported by whoever ended that try."""
     if isinstance(reply, Refused) or reply.state not in BAD_ENDS:
         return None
     state = TaskInstanceState(reply.state)

@@ -312,7 +312,7 @@ class Metastore(Views):
         self.end_job(job_id, JobState.FAILED)
 
     def jobs_running_on(self, host: str) -> tuple[tuple[int, ProcessIdentity], ...]:
-        """Jobs of this host that have not said that they ended."""
+        """Jobs of this host that have not recorded their end."""
         return self.read(lambda tx: job_rows.jobs_running_on(tx, host))
 
     def is_scheduler_alive(self) -> bool:

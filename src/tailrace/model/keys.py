@@ -86,7 +86,7 @@ class TryKey(Struct, frozen=True, order=True):
 
 
 class ProcessIdentity(Struct, frozen=True, order=True):
-    """A process beyond doubt: a pid alone is reused, together with boot, namespace and start time it is not.
+    """A process without ambiguity: a pid alone is reused, together with boot, namespace and start time it is not.
 
     ``start_time`` is in clock ticks since boot (field 22 of /proc/PID/stat). ``namespace`` names the kernel namespaces
     in which pid and start time count: containers of one host may share its name and boot, and have pids of their own.

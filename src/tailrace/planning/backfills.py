@@ -1,6 +1,6 @@
 """What a backfill command asks, what the metastore knows about its range, and what creating it would write.
 
-The words only; ``creation`` decides. The same answer is the preview of ``--dry-run`` and what one transaction writes.
+The types only; ``creation`` decides. The same result is the preview of ``--dry-run`` and what one transaction writes.
 """
 
 import hashlib

@@ -146,7 +146,7 @@ def _back(facts: CommandFacts, dag: DagSpec, run: RunView, ti: TaskInstanceView)
 
 
 def _run_change(run: RunView, selected: list[TaskInstanceView], steps: bool, *, whole: bool) -> RunChange | None:
-    """A closed run opens again if anything of it is to run; an open one only tells others that it changed."""
+    """A closed run opens again if anything of it is to run; an open one only shows others that it changed."""
     if run.state not in CLOSED:
         if not steps:
             return None

@@ -1,7 +1,7 @@
 """The named dependency checks, one function each: met or not, and why, under the names Airflow logs them by.
 
-A check only answers. What follows from the answers (run, skip, fail, wait) is ``evaluation``'s, and whether the limits
-have room is ``capacity``'s, because room depends on what else was decided in the same step.
+A check only returns a status. What follows from the statuses (run, skip, fail, wait) is ``evaluation``'s, and whether
+the limits have room is ``capacity``'s, because room depends on what else was decided in the same step.
 """
 
 from datetime import datetime

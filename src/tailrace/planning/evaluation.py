@@ -1,4 +1,4 @@
-"""What becomes of one idle task instance: every dependency asked, the answers joined into one verdict.
+"""What becomes of one idle task instance: every dependency checked, the statuses joined into one verdict.
 
 Also says whether the task instance is *doomed*: it waits, and what it waits for is terminal or doomed
 itself. Evaluated in topological order this is the least fixpoint, because a run's tasks form no cycle. Retry,

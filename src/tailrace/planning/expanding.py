@@ -69,7 +69,7 @@ def reset_for_expansion(
 
 
 def to_expand(task: TaskSpec, instances: Iterable[TaskInstanceView]) -> bool:
-    """Whether it is still to be said, or to be said anew, how many instances the task has."""
+    """Whether it is still to be decided, or to be decided again, how many instances the task has."""
     found = list(instances)
     mapped = task.mapped_over is not None
     if not mapped and all(each.map_index == UNMAPPED for each in found):

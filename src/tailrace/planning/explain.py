@@ -1,6 +1,6 @@
 """Why a run's task instances stand as they do, and what would release them: the planner read aloud. Pure.
 
-The facts are one consistent read; what an unfinished task instance waits for are the answers of ``plan`` itself over
+The facts are one consistent read; what an unfinished task instance waits for are the decisions of ``plan`` itself over
 that read. Nothing here decides: a reason that is not the planner's own is a fact (an owner, a lease, a place in a
 queue), never a rule.
 """
@@ -29,7 +29,7 @@ from tailrace.planning.releasing import (
 
 
 class TaskInstanceExplanation(Struct, frozen=True):
-    """Why one task instance stands as it does. ``statuses`` are the planner's answers, where it was asked."""
+    """Why one task instance stands as it does. ``statuses`` are the planner's, where it was asked."""
 
     key: TaskInstanceKey
     facts: TaskInstanceFacts
@@ -141,7 +141,7 @@ def _idle(
 def _blocked(
     facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts, step: Step, typed: Typed
 ) -> TaskInstanceExplanation:
-    """The planner has nothing to say of it: its run is not active. A deadlock's proof has said why."""
+    """The planner decides nothing about it: its run is not active. A deadlock's proof gives the reason."""
     for blocker in facts.blocked:
         if blocker.key == key:
             waits = " ".join(status.reason.render(typed) for status in blocker.reasons)

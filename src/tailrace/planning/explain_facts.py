@@ -1,4 +1,4 @@
-"""What ``explain`` is told: one run, its task instances, its owner and who wants it, of one moment. Values only."""
+"""The facts of ``explain``: one run, its task instances, its owner and who wants it, of one moment. Values only."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,6 @@
-"""What failed inside a run, counted and told: a run is judged by its leaves, so tasks may fail in one that succeeds."""
+"""What failed inside a run, counted and reported: a run is judged by its leaves, so tasks may fail in one that
+succeeds.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Failures of one task that say the same, but for numbers, are one group: what people are told is bounded by it."""
+"""Failures of one task that say the same, but for numbers, are one group: what people are shown is bounded by it."""
 
 import re
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ class Failed(Struct, frozen=True):
 
 
 def same_error(error: str) -> str:
-    """The error without what varies: equal for those that are told together."""
+    """The error without what varies: equal for those that are shown together."""
     return _VARIES.sub("#", error)
 
 

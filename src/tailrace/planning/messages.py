@@ -1,4 +1,4 @@
-"""What people are told, as codes with data: sentences are made of them here, command lines only by who prints them.
+"""Messages for people, as codes with data: sentences are made of them here, command lines only by who prints them.
 
 A ``Message`` is a tagged struct: its code is the name of its class, its fields are the data, ``template`` the sentence.
 A ``Remedy`` says what a person can do about something; how that is typed depends on where they are, so whoever shows a
@@ -94,7 +94,7 @@ def _code(name: str) -> str:
 
 
 class Message(Struct, frozen=True, tag_field="code", tag=_code):
-    """Something to tell a person.
+    """A message for a person.
 
     ``{0.field}`` in its template is data, ``{1}`` the remedy: its ``action``, with those fields that the message has.
     """

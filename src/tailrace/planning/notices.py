@@ -1,4 +1,4 @@
-"""What a person is told beside what a command does: each notice as a message, with what can be done about it."""
+"""Notices beside what a command does: each notice as a message, with what can be done about it."""
 
 from datetime import datetime
 

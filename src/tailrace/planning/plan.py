@@ -55,7 +55,7 @@ class DependencyStatus(NamedTuple):
 
 
 class Decision(Struct, frozen=True):
-    """What was decided about one unfinished task instance, and each dependency's answer."""
+    """What was decided about one unfinished task instance, and each dependency's status."""
 
     key: TaskInstanceKey
     state: TaskInstanceState
@@ -201,7 +201,7 @@ class RunVerdict(Struct, frozen=True):
     dag_version: int | None = None
     pool_evidence: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({}))
     reason: str = ""
-    failed_inside: FailedTasks = FailedTasks()  # of a run that succeeds: to be told, nothing leans on it
+    failed_inside: FailedTasks = FailedTasks()  # of a run that succeeds: to be reported, nothing depends on it
 
 
 class BackfillVerdict(Struct, frozen=True):

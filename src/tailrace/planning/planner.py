@@ -340,7 +340,7 @@ def _stops(backfill: BackfillView, closing: Sequence[RunVerdict]) -> bool:
 def held_back_by(snapshot: Snapshot) -> tuple[RunView, PreviousRun] | None:
     """The first run of a backfill of which nothing goes on, and an open run, not one of its own, that it depends on.
 
-    Only whoever drives that run lets it go on, which may be nobody: a person has to hear of it.
+    Only whoever drives that run lets it go on, which may be nobody: a person has to know of it.
     """
     backfill = snapshot.backfill
     if backfill is None or backfill.active_runs > len(snapshot.runs) or not snapshot.dag.depends_on_past:

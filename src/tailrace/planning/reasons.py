@@ -1,4 +1,4 @@
-"""Why a dependency is met or not: each answer of a dependency check as a message, in the words Airflow logs."""
+"""Why a dependency is met or not: each status of a dependency check as a message, in the terms Airflow logs."""
 
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias

@@ -14,7 +14,7 @@ from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Plan
 from tailrace.planning.reasons import OfPool
 from tailrace.planning.releases import seconds_text
 
-#: What speaks of room which others hold: whoever waits for it stands in a queue.
+#: Reasons about room which others hold: whoever waits for it stands in a queue.
 _ROOM = frozenset({Dependency.DAG_SLOTS, Dependency.TASK_SLOTS, Dependency.POOL_SLOTS})
 
 
@@ -179,7 +179,7 @@ def _limit(failed: tuple[DependencyStatus, ...]) -> DependencyStatus | None:
 
 
 def _same(one: DependencyStatus | None, other: DependencyStatus) -> bool:
-    """Whether both speak of one limit."""
+    """Whether both are about one limit."""
     if one is None or one.dependency is not other.dependency:
         return False
     if isinstance(one.reason, OfPool) and isinstance(other.reason, OfPool):

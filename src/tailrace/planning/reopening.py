@@ -56,7 +56,7 @@ def _waits_for(dag: DagSpec, found: DeadlockedRun, previous: int, tasks: frozens
 
 
 def drivers(facts: CommandFacts, runs: Iterable[RunView]) -> Iterator[Message]:
-    """Who drives these open runs from here on, or what makes somebody; runs with one driver are told together."""
+    """Who drives these open runs from here on, or what makes somebody; runs with one driver are reported together."""
     groups: dict[tuple[type[notices.DrivenByJob], tuple[Any, ...]], list[RunView]] = {}
     judged: set[int] = set()
     for run in runs:

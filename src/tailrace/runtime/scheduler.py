@@ -83,7 +83,7 @@ class _Verdicts:
         self._bad: dict[int, DagRunState] = {}
 
     def on_event(self, event: Event) -> None:
-        """Look at what was judged, and tell the listener."""
+        """Look at what was judged, and notify the listener."""
         for verdict in () if event.applied is None else event.applied.judged:
             good = verdict.state is DagRunState.SUCCESS and not (self._count_failed_tasks and verdict.failed_inside)
             if good:

@@ -44,7 +44,7 @@ def explain_task_command(dag_id: str, task_id: str, run: str, map_index: int | N
     """Say what a task instance waits for, or why it ended as it did, and what would release it.
 
     RUN is a run id or a logical date. Asks the planner itself about what is recorded now; needs no DAG file and writes
-    nothing. Of a mapped task it tells of every instance, with -o json as a list.
+    nothing. Of a mapped task it explains every instance, with -o json as a list.
     """
     with stores_with() as stores:
         explained = explanations.explained(stores, dag_id, run)

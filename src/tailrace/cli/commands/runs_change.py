@@ -32,7 +32,7 @@ def clear(
     """Have every task of these runs done again. RUN is a run id or a logical date.
 
     What runs is stopped. A closed run opens again, and so does a later one that it had deadlocked; who drives it from
-    then on is said. A judged backfill stays judged.
+    then on is reported. A judged backfill stays judged.
     """
     named, request = RunsNamed(dag_id, runs, start, end), ClearRequest(only_failed=only_failed)
     return change(partial(changes.clear, named=named, request=request), ChangeOptions(dry_run, yes, output))

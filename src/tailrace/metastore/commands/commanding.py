@@ -106,7 +106,7 @@ class _Commanding:
 
 
 def write_command(tx: Transaction, plan: CommandPlan, write_id: str) -> dict[str, Any]:
-    """Write the whole command, or nothing; the answer is recorded. Raises StaleFacts."""
+    """Write the whole command, or nothing; the result is recorded. Raises StaleFacts."""
     if plan.refusals:
         raise InternalError(f"a refused command reached the metastore: {plan.refusals[0]}")
     carry_out(tx, plan, Author(tx.moment.wall, write_id, Actor.PERSON))

@@ -46,7 +46,7 @@ def ended_backfill(tx: Transaction, fingerprint: str) -> int | None:
 def read_facts(
     tx: Transaction, dag_spec: DagSpec, request: BackfillRequest, intervals: Iterable[DataInterval]
 ) -> BackfillFacts:
-    """What exists of these dates. Everything is of one moment, told in ``now``."""
+    """What exists of these dates. Everything is of one moment, ``now``."""
     dates = [interval.start for interval in intervals]
     return BackfillFacts(
         now=tx.moment.wall,

@@ -47,7 +47,7 @@ def requeue_runs(work: Creating, backfill_id: int) -> None:
         work.found[date.interval.start].state = DagRunState.QUEUED
     given = [(_as_is(work, date), _options(work, date)) for date in fresh]
     give_options(work.tx, work.author, given, work.history)
-    # The new version makes stale whoever read it before it was said what its conf is, even where that changes nothing.
+    # The new version makes stale whoever read it before its conf was set, even where that changes nothing.
     shared_dates = [
         date for date in waiting if date.existing_id in shared and (date.clear or work.request.conf is not None)
     ]

@@ -69,7 +69,7 @@ _VALUE_CLASSES = ("22", "54")
 _SQLITE_VALUES = ("too big", "too many sql variables", "binding parameter")
 
 #: What libpq says before there is a session, and so without a SQLSTATE.
-_POSTGRES_WORDS = (
+_POSTGRES_TEXTS = (
     ("password authentication failed", _POSTGRES_CODES["28P01"]),
     ("no password supplied", _POSTGRES_CODES["28P01"]),
     ("does not exist", "{driver_text}; create it or correct TAILRACE_DATABASE_URL"),
@@ -133,4 +133,4 @@ def _postgres_advice(code: str | None, driver_text: str) -> str | None:
     if code in _POSTGRES_CODES:
         return _POSTGRES_CODES[code]
     lowered = driver_text.lower()
-    return next((advice for part, advice in _POSTGRES_WORDS if part in lowered), None)
+    return next((advice for part, advice in _POSTGRES_TEXTS if part in lowered), None)

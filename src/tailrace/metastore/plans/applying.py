@@ -50,7 +50,7 @@ _OCCUPYING = frozenset(state.value for state in OCCUPYING)
 
 
 def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -> dict[str, Any]:
-    """Apply the plan; the answer is the record of what happened (see ``applied_from``), stored under ``write_id``."""
+    """Apply the plan; the result is the record of what happened (see ``applied_from``), stored under ``write_id``."""
     work = _begin(tx, plan, write_id, structures)
     occupancy = count_occupants(tx, plan.dag) if any(step.takes_slot for step in plan.transitions) else None
     _take_steps(work, occupancy)
@@ -90,7 +90,7 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
 
 
 def applied_from(plan: Plan, result: dict[str, Any]) -> Applied:
-    """The answer to a plan, from the record of applying it."""
+    """The result of a plan, from the record of applying it."""
     won = tuple(plan.transitions[place] for place in result["won"])
     return Applied(
         won=won,

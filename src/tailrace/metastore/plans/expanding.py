@@ -1,6 +1,6 @@
 """Expands mapped tasks: gives each instance its index, adds those that lack, removes those that have no place any more.
 
-The placeholder's row becomes that of index 0, so that what history tells of it goes on; where nothing is left to be
+The placeholder's row becomes that of index 0, so that its history goes on; where nothing is left to be
 expanded it becomes the placeholder again. How many there are is the planner's; here is only looked whether everything
 that this was decided from still stands.
 """

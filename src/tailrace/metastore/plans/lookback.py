@@ -4,7 +4,7 @@ An open run counts for every task if somebody drives it (it is live, or an unfin
 too, though it has no task instances yet. A closed run counts for the tasks of which it has a task instance that is not
 *removed*. On a DAG with a schedule runs that were triggered by hand look back and are looked at by nobody.
 
-One statement finds the neighbour of every run, and nearly always that is the answer for every task. Only a task that
+One statement finds the neighbour of every run, and nearly always that is the one for every task. Only a task that
 the neighbour does not have is looked for further back, run by run.
 """
 

@@ -131,7 +131,7 @@ def end_job(tx: Transaction, job_id: int, state: JobState) -> None:
 
 
 def jobs_running_on(tx: Transaction, host: str) -> tuple[tuple[int, ProcessIdentity], ...]:
-    """Jobs of this host that have not said that they ended."""
+    """Jobs of this host that have not recorded their end."""
     return tuple((id, ProcessIdentity(*identity)) for id, *identity in tx.rows(_RUNNING_ON, {"on_host": host}))
 
 

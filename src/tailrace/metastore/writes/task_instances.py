@@ -27,14 +27,14 @@ from tailrace.planning.commands import NewTaskInstance
 _State = TaskInstanceState
 
 #: Nobody holds the try, and none is under way.
-_LET_GO: Mapping[str, Any] = {"holder": None, "lease_until": None, "stopping_to": None, "retry_at": None}
-_ENDED: Mapping[str, Any] = {**_LET_GO, "ended_at": bindparam("to_ended_at"), "followed": bindparam("to_followed")}
+_RELEASED: Mapping[str, Any] = {"holder": None, "lease_until": None, "stopping_to": None, "retry_at": None}
+_ENDED: Mapping[str, Any] = {**_RELEASED, "ended_at": bindparam("to_ended_at"), "followed": bindparam("to_followed")}
 
 #: What becomes of the columns with each state that is taken, besides ``state``, ``cause``, ``reason`` and the budget.
 _COLUMNS: Mapping[TaskInstanceState, Mapping[str, Any]] = {
-    _State.NONE: {**_LET_GO, "queued_at": None, "started_at": None, "ended_at": None, "followed": None},
+    _State.NONE: {**_RELEASED, "queued_at": None, "started_at": None, "ended_at": None, "followed": None},
     _State.QUEUED: {
-        **_LET_GO,
+        **_RELEASED,
         "try_number": bindparam("to_try_number"),
         "pool": bindparam("to_pool"),
         "pool_slots": bindparam("to_pool_slots"),

@@ -1,4 +1,4 @@
-"""Checks that a row of history is made of words that exist, and says what a row of its kind says.
+"""Checks that a row of history holds values that exist, and has what a row of its kind has.
 
 A row that is not cannot be looked at any further.
 """
@@ -37,8 +37,8 @@ _STATE: Mapping[str, Callable[[str], object]] = {
 
 _PARTS = ("run_id", "task_id", "map_index", "backfill_id", "try_number", "token", "pool")
 _OF_TASK_INSTANCE = ("run_id", "task_id", "map_index", "try_number")
-#: What a row of each kind says beside its step, and what it may say.
-_SAYS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+#: What a row of each kind has beside its step, and what it may have.
+_HAS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "task_instance": (_OF_TASK_INSTANCE, ("token",)),
     "refused": ((*_OF_TASK_INSTANCE, "token"), ()),
     "dag_run": (("run_id",), ("backfill_id",)),
@@ -49,28 +49,29 @@ _SAYS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "changed": ((), ("run_id", "task_id", "map_index", "backfill_id", "pool")),
 }
 #: The same, to be asked of every row: ``kind`` stands in so that what is read is a tuple however few parts there are.
-_NEEDED = {kind: attrgetter("kind", *says, "kind") for kind, (says, _) in _SAYS.items()}
+_NEEDED = {kind: attrgetter("kind", *required, "kind") for kind, (required, _) in _HAS.items()}
 _STRANGE = {
-    kind: attrgetter(*(part for part in _PARTS if part not in (*says, *may))) for kind, (says, may) in _SAYS.items()
+    kind: attrgetter(*(part for part in _PARTS if part not in (*required, *allowed)))
+    for kind, (required, allowed) in _HAS.items()
 }
 
-_NOTHING = {kind: (None,) * (len(_PARTS) - len(says) - len(may)) for kind, (says, may) in _SAYS.items()}
+_NOTHING = {kind: (None,) * (len(_PARTS) - len(required) - len(allowed)) for kind, (required, allowed) in _HAS.items()}
 
 
-def check_words(row: HistoryRecord) -> Iterator[Violation]:
-    """Every word of the row that nobody knows."""
+def check_vocabulary(row: HistoryRecord) -> Iterator[Violation]:
+    """Every value of the row that nobody knows."""
     state = _STATE.get(row.kind)
     if state is None:
         yield Violation("kind", f"history row {row.id}", f"nobody knows what {row.kind!r} is", row.id)
         return
-    words = [(state, row.after), (Actor, row.actor), (Cause, row.cause)]
+    values = [(state, row.after), (Actor, row.actor), (Cause, row.cause)]
     if row.before is not None:
-        words.append((state, row.before))
-    for known, word in words:
+        values.append((state, row.before))
+    for known, value in values:
         try:
-            known(word)
+            known(value)
         except ValueError:
-            yield Violation("words", name_of(row), f"nobody knows what {word!r} is", row.id)
+            yield Violation("words", name_of(row), f"nobody knows what {value!r} is", row.id)
     if None in _NEEDED[row.kind](row) or _STRANGE[row.kind](row) != _NOTHING[row.kind]:
         yield from _parts(row)
     if row.evidence is not None and row.evidence.damaged:
@@ -78,11 +79,11 @@ def check_words(row: HistoryRecord) -> Iterator[Violation]:
 
 
 def _parts(row: HistoryRecord) -> Iterator[Violation]:
-    """What the row should say and does not, and what it says and should not."""
-    says, may = _SAYS[row.kind]
+    """What the row should have and does not, and what it has and should not."""
+    required, allowed = _HAS[row.kind]
     for part in _PARTS:
         there = getattr(row, part) is not None
-        if not there and part in says:
+        if not there and part in required:
             yield Violation("words", name_of(row), f"it has no {part}", row.id)
-        elif there and part not in (*says, *may):
+        elif there and part not in (*required, *allowed):
             yield Violation("words", name_of(row), f"it has a {part}, and is about a {row.kind}", row.id)
