@@ -181,7 +181,7 @@ def test_a_change_is_refused_where_nobody_can_confirm(
         (("tasks", "clear", "slow", "hodl", "2024-01-01", "-y"), "has no task 'hodl'; it has after, hold"),
         (
             ("tasks", "mark", "slow", "hold", "yesterday", "--state", "failed", "-y"),
-            "and not a date",
+            "and it is no date such as",
         ),
         (("runs", "clear", "slow", "-s", "2024-01-02", "-e", "2024-01-01", "-y"), "ends before it begins"),
         (("backfill", "cancel", "9", "-y"), "no backfill 9"),
