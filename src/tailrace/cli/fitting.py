@@ -50,6 +50,12 @@ def cut(text: str, columns: int) -> str:
     return "".join(kept).rstrip() + _CUT
 
 
+def shortened(text: str, columns: int, most: int = 3) -> list[str]:
+    """A sentence on at most so many lines: the last of them says whether there is more."""
+    lines = wrapped(text, columns)
+    return lines if len(lines) <= most else [*lines[: most - 1], cut(" ".join([lines[most - 1], "…"]), columns)]
+
+
 def wrapped(text: str, columns: int, indent: str = "  ") -> list[str]:
     """A sentence on as many lines as it needs, the later ones indented. Words between backticks are never cut."""
     lines: list[str] = []

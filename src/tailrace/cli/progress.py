@@ -13,7 +13,7 @@ from tailrace.cli import remedies
 from tailrace.cli.console import STYLES, Console, interrupted_text, painted, plural, styled
 from tailrace.cli.decisions import DecisionLog
 from tailrace.cli.failure_lines import FailureLines
-from tailrace.cli.fitting import columns_of, wrapped
+from tailrace.cli.fitting import columns_of, shortened, wrapped
 from tailrace.cli.meter import Meter, Reading, rate_text
 from tailrace.effects.requests import Event
 from tailrace.effects.tries import FailedTry
@@ -172,7 +172,10 @@ class ConsoleListener:
 
     def _print(self, text: str, part: str = "", **style: object) -> None:
         """A sentence, on as many lines as it needs; with a part of it in a style."""
-        first, *more = wrapped(text, columns_of(sys.stderr))
+        self._print_styled(wrapped(text, columns_of(sys.stderr)), part, **style)
+
+    def _print_styled(self, lines: list[str], part: str, **style: object) -> None:
+        first, *more = lines
         self._print_lines([first.replace(part, styled(part, sys.stderr, **style), 1) if part else first, *more])
 
     def _print_lines(self, lines: list[str]) -> None:
@@ -189,7 +192,8 @@ class ConsoleListener:
                 self._print("further runs that end badly are counted, not listed")
             if self._bad_runs > _MOST_BAD_RUNS and not self.verbose:
                 return
-        self._print(f"run {run_id} {state}" + (f": {reason}" if reason else ""), f" {state}", fg=STYLES.get(state))
+        line = f"run {run_id} {state}" + (f": {reason}" if reason else "")
+        self._print_styled(shortened(line, columns_of(sys.stderr)), f" {state}", fg=STYLES.get(state))
 
 
 def progress_line(reading: Reading) -> str:

@@ -21,7 +21,9 @@ from tailrace.service.backfill_report import BackfillCommand, BackfillEnding, Ba
 
 LOG_LINES = 10
 _MOST_BLOCKED = 5
-_MOST_GROUPS = 20
+_MOST_GROUPS = 50
+#: So many task instances are listed unless more are asked for.
+_MOST_LISTED = 100
 _BAD = (BackfillEnding.FAILED, BackfillEnding.DEADLOCKED)
 
 
@@ -88,11 +90,13 @@ def _failures(
         head = f"  {group.count:>{counts},} × {group.task_id:<{min(names, 30)}}  {between:<{max(map(len, dates))}}"
         lines += with_error(head, "  ", group.error.partition("\n")[0], columns)
     if len(report.failures) > _MOST_GROUPS:
-        more = plural(len(report.failures) - _MOST_GROUPS, "more kind")
-        lines += wrapped(f"  and {more}: -o json names them all", columns)
+        left = report.failures[_MOST_GROUPS:]
+        instances = plural(sum(each.count for each in left), "task instance")
+        lines += wrapped(f"  and {plural(len(left), 'more kind')}, {instances}", columns)
     words = ["tailrace", "tasks", "list", "--state", "failed", report.dag_id]
     first, last = command.start or command.end, command.end or command.start
     words += ["-s", first, "-e", last] if first and last else []
+    words += ["--limit", str(count)] if count > _MOST_LISTED else []
     words += ["--dags", str(options["dags"])] if options.get("dags") is not None else []
     return [*lines, "all of them:", *command_lines(words, columns)]
 

@@ -263,7 +263,7 @@ def test_what_a_task_had_reported_counts_though_the_zygote_died(bench: NewBench)
     desk.start("fails")
     assert isinstance(desk.news(1.0), StillRunning)
     dead_zygote(desk)
-    assert desk.outcome() == TryOutcome(OutcomeKind.FAILED, "ValueError: no")
+    assert desk.outcome() == TryOutcome(OutcomeKind.FAILED, "ValueError: no", in_log=True)
 
 
 @pytest.mark.parametrize("kind", ["lost", "lost_together", "nonsense"])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.cli.command_line import shell_line
-from tailrace.cli.fitting import command_lines, cut, width_of, wrapped
+from tailrace.cli.fitting import command_lines, cut, shortened, width_of, wrapped
 
 WORDS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60), min_size=1, max_size=12)
 COLUMNS = st.integers(20, 120)
@@ -55,3 +55,9 @@ def test_a_shell_takes_it_as_one_command(columns: int) -> None:
 def test_wide_characters_take_two_columns_and_accents_none() -> None:
     assert [width_of(text) for text in ("ab", "日本", "e\u0301", "")] == [2, 4, 1, 0]
     assert cut("日本日本日本日本日本日本", 11) == "日本日本日…"
+
+
+def test_a_sentence_of_many_lines_is_cut_where_it_may_be() -> None:
+    text = " ".join(f"word{n}" for n in range(100))
+    assert shortened(text, 40) == [*wrapped(text, 40)[:2], f"{wrapped(text, 40)[2]} …"[:40]]
+    assert shortened("short", 40) == ["short"]

@@ -143,11 +143,13 @@ def test_all_failures_are_said_by_task_and_error_and_what_lists_them() -> None:
     assert lines[at + 1] == "  118 × load  2016-01-01 to 2016-01-03T06:00Z  no table"
     assert lines[at + 2].startswith("    2 × a     2016-01-03T06:00Z                row 1 is wrong")
     assert lines[at + 2].endswith("…") and max(map(len, lines)) == 300
-    assert lines[at + 4] == "  tailrace tasks list --state failed etl -s 2016-01-01 -e 2016-01-03"
-    many = tuple(Failed(f"t{n}", "x", 1, first, last) for n in range(50))
-    assert "  and 30 more kinds: -o json names them all\n" in summary(
-        report(BackfillEnding.FAILED, 1, failures=many), COMMAND, {}
-    )
+    assert lines[at + 4] == "  tailrace tasks list --state failed etl -s 2016-01-01 -e 2016-01-03 --limit 120"
+    many = tuple(Failed(f"t{n}", "x", 2, first, last) for n in range(80))
+    counted = FailedTasks({group.task_id: 2 for group in many})
+    text = summary(report(BackfillEnding.FAILED, 1, failures=many, failed=counted), COMMAND, {})
+    assert "\n160 task instances of 80 tasks failed:\n" in text
+    assert "\n  and 30 more kinds, 60 task instances\n" in text
+    assert " --state failed etl -s 2016-01-01 -e 2016-01-03 --limit 160\n" in text
     assert len(report_json(more)["failures"]) == 2
 
 

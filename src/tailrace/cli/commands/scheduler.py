@@ -13,7 +13,7 @@ import click
 from tailrace.cli.console import Console, current_console, interrupted_text, painted, plural, state_styled
 from tailrace.cli.decisions import DecisionLog
 from tailrace.cli.failure_lines import FailureLines
-from tailrace.cli.fitting import columns_of, wrapped
+from tailrace.cli.fitting import columns_of, shortened, wrapped
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dags_option, settings_with
 from tailrace.cli.remedies import text_of
@@ -85,7 +85,7 @@ class SchedulerLog:
         self._note(text)
 
     def _note(self, text: str, state: str = "") -> None:
-        first, *more = wrapped(text, self._columns())
+        first, *more = shortened(text, self._columns()) if state else wrapped(text, self._columns())
         self._line(first.replace(f" {state}", f" {state_styled(state, sys.stderr)}", 1) if state else first)
         for line in more:
             self._line(line)
