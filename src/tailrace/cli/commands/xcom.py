@@ -4,7 +4,7 @@ import click
 
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
-from tailrace.cli.options import dag_argument, map_index_option, output_option, stores_with, task_argument
+from tailrace.cli.options import dag_argument, map_index_option, output_option, run_argument, stores_with, task_argument
 from tailrace.cli.tables import Column, show_table
 from tailrace.cli.views import moment_text
 from tailrace.model.keys import index_suffix
@@ -30,7 +30,7 @@ def xcom() -> None:
 
 @click.command("list", cls=Command)
 @dag_argument
-@click.argument("run")
+@run_argument
 @output_option
 def list_(dag_id: str, run: str, output: str) -> None:
     """List the XComs that RUN, a run id or a logical date, has recorded. Of long values only the beginning."""
@@ -55,7 +55,7 @@ def list_(dag_id: str, run: str, output: str) -> None:
 @click.command(cls=Command)
 @dag_argument
 @task_argument
-@click.argument("run")
+@run_argument
 @click.option("--key", default="return_value", show_default=True, metavar="KEY", help="Which of its XComs.")
 @map_index_option
 @output_option

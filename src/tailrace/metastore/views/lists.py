@@ -23,6 +23,7 @@ from tailrace.metastore.views.driving import drivers_of
 from tailrace.metastore.views.jobs import Job, list_jobs
 from tailrace.metastore.views.loaded import LoadedDag, loaded_dags
 from tailrace.metastore.views.recorded_xcoms import RecordedXCom, recorded_xcoms
+from tailrace.metastore.views.run_names import RunName, newest_runs
 from tailrace.metastore.views.summaries import (
     BackfillSummary,
     run_counts,
@@ -219,6 +220,10 @@ class Views:
         if not found:
             raise KeyError(run)
         return found[0]
+
+    def newest_runs(self, dag_id: str, limit: int) -> tuple[RunName, ...]:
+        """How the newest runs of the DAG are named."""
+        return self.read(lambda tx: newest_runs(tx, dag_id, limit))
 
     def find_runs(self, dag_id: str, run_id: str) -> tuple[RunFound, ...]:
         """The run of this id, if there is one."""
