@@ -344,3 +344,22 @@ def test_the_failure_before_its_range_that_a_backfill_goes_back_to(world: World)
         assert root.try_key == TryKey(TaskInstanceKey("dag", run_id, "a"), 1)
         assert (root.state, root.reason, root.runs) == ("failed", "said so", runs)
         assert root.chain == tuple(FIRST + day * DAY for day in chain)
+
+
+def test_the_xcoms_of_a_run_are_listed_by_task_and_key(world: World) -> None:
+    spec = dag("a>b")
+    _, job = world.begun(spec, 2)
+    world.activate(spec, job, 1, 2)
+    for run, values in ((1, {"return_value": {"k": "é" * 200}, "b": None}), (2, {"return_value": 5})):
+        world.run_try(spec, job, world.by_task(run)["a"], xcoms=values)
+    world.run_try(spec, job, world.by_task(1)["b"], xcoms={"x": "text"})
+    found = world.store.recorded_xcoms(1)
+    assert [(each.task_id, each.map_index, each.key, each.characters) for each in found] == [
+        ("a", -1, "b", 4),
+        ("a", -1, "return_value", 208),
+        ("b", -1, "x", 6),
+    ]
+    assert [each.begins for each in found] == ["null", '{"k":"' + "é" * 94, '"text"']
+    assert {each.pushed for each in found} == {world.clock.now}
+    assert [each.begins for each in world.store.recorded_xcoms(2)] == ["5"]
+    assert world.store.recorded_xcoms(3) == ()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from tailrace.cli.completing import complete_runs, complete_tasks
 from tailrace.cli.console import current_console
 from tailrace.cli.remedies import command_of
 from tailrace.errors import CommandError, TailraceError
@@ -111,15 +112,19 @@ def optional_dag_argument(command: F) -> F:
     return click.argument("dag_id", required=False, type=DagId())(command)
 
 
-class TaskId(click.types.StringParamType):
-    """A task's id."""
-
-    name = "TASK_ID"
-
-
 def task_argument(command: F) -> F:
     """TASK_ID, as ``task_id``."""
-    return click.argument("task_id", type=TaskId())(command)
+    return click.argument("task_id", shell_complete=complete_tasks)(command)
+
+
+def run_argument(command: F) -> F:
+    """RUN, as ``run``: a run id or a logical date."""
+    return click.argument("run", shell_complete=complete_runs)(command)
+
+
+def runs_argument(command: F) -> F:
+    """[RUN]..., as ``runs``."""
+    return click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=complete_runs)(command)
 
 
 def dates_options(command: F) -> F:

@@ -1,17 +1,22 @@
-"""Shell completion: commands, options, choices, and DAG ids without running a DAG file."""
+"""Shell completion: commands, options, choices, DAG and task ids without running a DAG file, and what has run."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.shell_completion import ShellComplete
 
 from tailrace.cli.main import tailrace
+from tailrace.metastore.store import Metastore
+from tests.conformance.worlds import FalseClock, World, dag
 
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dags").mkdir()
-    (tmp_path / "dags" / "a.py").write_text('raise SystemExit\nDAG("sales_daily")\nDAG("sales_weekly")\n')
+    (tmp_path / "dags" / "a.py").write_text(
+        'raise SystemExit\nDAG("sales_daily")\nDAG("sales_weekly")\nX(task_id="load")\n@task\ndef look(): pass\n'
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -28,6 +33,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["backfill", "sales_daily", "--reprocess"], "", {"missing", "failed", "all"}),
         (["backfill"], "--isol", {"--isolation"}),
         (["runs", "show"], "sales_w", {"sales_weekly"}),
+        (["tasks", "test", "sales_daily"], "lo", {"load", "look"}),
+        (["tasks", "test", "sales_daily"], "loa", {"load"}),
+        (["tasks", "test", "nosuch"], "lo", set()),
+        (["runs", "show", "sales_daily"], "", set()),
+        (["backfill", "show"], "", set()),
         (["zzz"], "ba", {"backfill"}),
         (["dags", "zzz"], "sh", {"show"}),
     ],
@@ -41,3 +51,34 @@ def test_completion_of_a_broken_project_is_silent(project: Path) -> None:
     (project / "tailrace.toml").write_text("nonsense")
     completer = ShellComplete(tailrace, {}, "tailrace", "_TAILRACE_COMPLETE")
     assert completer.get_completions(["runs", "show"], "sa") == []
+
+
+def test_what_has_run_is_completed(project: Path) -> None:
+    """Nothing is made for it, and nothing written."""
+    run_ids = {f"backfill__2024-01-0{day}T00:00:00+00:00" for day in (1, 2)}
+    with closing(Metastore.open(f"sqlite:///{project}/.tailrace/tailrace.db")) as store:
+        world = World(store, FalseClock())
+        world.backfill(dag("extract>load"), days=2)
+        world.pool("slow", 2)
+    completer = ShellComplete(tailrace, {}, "tailrace", "_TAILRACE_COMPLETE")
+
+    def completed(incomplete: str, *typed: str) -> set[str]:
+        return {item.value for item in completer.get_completions(list(typed), incomplete)}
+
+    assert completed("", "runs", "show", "dag") == run_ids
+    assert completed("back", "runs", "clear", "dag", "2024-01-02") == run_ids
+    assert completed("2024-01-02", "tasks", "clear", "dag", "load") == {"2024-01-02"}
+    assert completed("2", "xcom", "get", "dag", "load") == {"2024-01-01", "2024-01-02"}
+    assert completed("", "tasks", "explain", "dag") == {"extract", "load"}
+    assert completed("e", "xcom", "get", "dag") == {"extract"}
+    assert completed("", "backfill", "show") == completed("1", "backfill", "cancel") == {"1"}
+    assert completed("s", "pools", "set") == completed("s", "backfill", "dag", "--pool") == {"slow"}
+    assert sorted(path.name for path in (project / ".tailrace").iterdir()) == ["tailrace.db"]
+
+
+def test_completion_over_a_metastore_that_is_none_is_silent(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (project / ".tailrace").mkdir()
+    (project / ".tailrace" / "tailrace.db").write_text("no database" * 100)
+    completer = ShellComplete(tailrace, {}, "tailrace", "_TAILRACE_COMPLETE")
+    assert completer.get_completions(["runs", "show", "dag"], "") == []
+    assert capfd.readouterr() == ("", "")

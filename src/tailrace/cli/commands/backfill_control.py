@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from tailrace.cli.change_options import ChangeOptions, change, change_options
+from tailrace.cli.completing import complete_backfills
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import BACKFILL_ID, output_option
 from tailrace.service import changes
@@ -15,7 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _id_argument(command: F) -> F:
-    return click.argument("backfill_id", type=BACKFILL_ID, metavar="ID")(command)
+    return click.argument("backfill_id", type=BACKFILL_ID, metavar="ID", shell_complete=complete_backfills)(command)
 
 
 @click.command(cls=Command)

@@ -10,6 +10,7 @@ import click
 from msgspec.structs import replace
 
 from tailrace.cli.command_line import command_line
+from tailrace.cli.completing import complete_pools
 from tailrace.cli.console import counted, current_console, plural
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dag_argument, dags_option, output_option, settings_with
@@ -54,7 +55,9 @@ _LIMITS = (
         type=click.Choice(ISOLATIONS),
         help="A process per try (fork, spawn), or one per worker: fast, without isolation.  [default: fork]",
     ),
-    click.option("--pool", metavar="NAME", help="Use this pool in place of every task's own."),
+    click.option(
+        "--pool", metavar="NAME", shell_complete=complete_pools, help="Use this pool in place of every task's own."
+    ),
 )
 _CHOICES = (
     click.option("--backwards", is_flag=True, help="Newest date first."),

@@ -2,6 +2,7 @@
 
 import click
 
+from tailrace.cli.completing import complete_backfills
 from tailrace.cli.console import bullet_lines, counted, current_console, state_styled_stdout
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import (
@@ -38,7 +39,7 @@ def list_(dag_id: str | None, limit: int, output: str) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("backfill_id", type=BACKFILL_ID, required=False, metavar="[ID]")
+@click.argument("backfill_id", type=BACKFILL_ID, required=False, metavar="[ID]", shell_complete=complete_backfills)
 @output_option
 def show(backfill_id: int | None, output: str) -> None:
     """Show one backfill and its runs; the newest by default."""

@@ -5,7 +5,7 @@ import click
 from tailrace.cli.console import current_console
 from tailrace.cli.explaining import EXPLAINED_COLUMNS, explained_row, run_lines, task_lines
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, map_index_option, output_option, stores_with
+from tailrace.cli.options import dag_argument, map_index_option, output_option, run_argument, stores_with, task_argument
 from tailrace.cli.remedies import command_of
 from tailrace.cli.tables import show_table
 from tailrace.model.keys import UNMAPPED
@@ -14,7 +14,7 @@ from tailrace.service import explanations
 
 @click.command("explain", cls=Command)
 @dag_argument
-@click.argument("run")
+@run_argument
 @output_option
 def explain_run_command(dag_id: str, run: str, output: str) -> None:
     """Say what a run and each of its task instances wait for, and what would release them.
@@ -36,8 +36,8 @@ def explain_run_command(dag_id: str, run: str, output: str) -> None:
 
 @click.command("explain", cls=Command)
 @dag_argument
-@click.argument("task_id")
-@click.argument("run")
+@task_argument
+@run_argument
 @map_index_option
 @output_option
 def explain_task_command(dag_id: str, task_id: str, run: str, map_index: int | None, output: str) -> None:

@@ -2,6 +2,7 @@
 
 import click
 
+from tailrace.cli.completing import complete_pools
 from tailrace.cli.console import current_console, plural
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import WholeNumber, output_option, stores_with
@@ -50,7 +51,7 @@ def list_(output: str) -> None:
 
 
 @click.command("set", cls=Command)
-@click.argument("name")
+@click.argument("name", shell_complete=complete_pools)
 @click.argument("slots", type=WholeNumber(0))
 @click.option("--description", default=None, help="What the pool is for.")
 def set_(name: str, slots: int, description: str | None) -> None:
@@ -69,7 +70,7 @@ def set_(name: str, slots: int, description: str | None) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("name")
+@click.argument("name", shell_complete=complete_pools)
 def delete(name: str) -> None:
     """Delete pool NAME. Refused while anything unfinished uses it."""
     with stores_with() as stores:

@@ -13,6 +13,7 @@ from tailrace.cli.options import (
     note_empty,
     optional_dag_argument,
     output_option,
+    run_argument,
     stores_with,
 )
 from tailrace.cli.tables import show_table
@@ -80,7 +81,7 @@ def list_(
 
 @click.command(cls=Command)
 @dag_argument
-@click.argument("run")
+@run_argument
 @output_option
 def show(dag_id: str, run: str, output: str) -> None:
     """Show one run and its task instances. RUN is a run id or a logical date."""

@@ -6,7 +6,7 @@ import click
 
 from tailrace.cli.change_options import ChangeOptions, change, change_options, range_options
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument
+from tailrace.cli.options import dag_argument, runs_argument
 from tailrace.model.states import DagRunState
 from tailrace.planning.clearing import ClearRequest
 from tailrace.service import changes
@@ -15,7 +15,7 @@ from tailrace.service.scopes import RunsNamed
 
 @click.command(cls=Command)
 @dag_argument
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@runs_argument
 @range_options
 @click.option("--only-failed", is_flag=True, help="Only what failed, and what followed from it.")
 @change_options
@@ -40,7 +40,7 @@ def clear(
 
 @click.command(cls=Command)
 @dag_argument
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@runs_argument
 @range_options
 @click.option(
     "--state",

@@ -6,7 +6,7 @@ import click
 
 from tailrace.cli.change_options import ChangeOptions, change, change_options, range_options
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, map_index_option
+from tailrace.cli.options import dag_argument, map_index_option, runs_argument, task_argument
 from tailrace.errors import CommandError
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.clearing import ClearRequest
@@ -17,8 +17,8 @@ from tailrace.service.scopes import RunsNamed
 
 @click.command(cls=Command)
 @dag_argument
-@click.argument("task_id")
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@task_argument
+@runs_argument
 @map_index_option
 @range_options
 @click.option("--upstream", is_flag=True, help="Every task above it too.")
@@ -56,8 +56,8 @@ def clear(
 
 @click.command(cls=Command)
 @dag_argument
-@click.argument("task_id")
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@task_argument
+@runs_argument
 @map_index_option
 @range_options
 @click.option("--state", type=click.Choice(["success", "failed", "skipped"]), required=True, help="The outcome.")

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from tailrace.cli.completing import complete_runs
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with, task_argument
+from tailrace.cli.options import dag_argument, dags_option, output_option, run_argument, settings_with, task_argument
 from tailrace.cli.remedies import text_of
 from tailrace.effects.tries import Claim, TryOutcome
 from tailrace.errors import CommandError
@@ -29,7 +30,7 @@ _SUCCESSFUL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
 @click.command(cls=Command)
 @dag_argument
 @task_argument
-@click.argument("run")
+@run_argument
 @dags_option
 def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
     """Run one task for RUN, a logical date or a run id, here and now, and write no state.
@@ -49,7 +50,7 @@ def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
 @click.command(cls=Command)
 @dag_argument
 @task_argument
-@click.argument("run", metavar="DATE")
+@click.argument("run", metavar="DATE", shell_complete=complete_runs)
 @dags_option
 @output_option
 def render(dag_id: str, task_id: str, run: str, dags: Path | None, output: str) -> int:

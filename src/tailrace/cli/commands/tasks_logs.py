@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tailrace.cli.completing import complete_runs, complete_tasks
 from tailrace.cli.console import current_console, has_colour
 from tailrace.cli.lazy import Command
 from tailrace.cli.log_pieces import followed, pieces_of, with_times
@@ -24,8 +25,8 @@ from tailrace.service.stores import Stores
     "while there is more output all the time.",
 )
 @dag_argument
-@click.argument("task_id", required=False)
-@click.argument("run", required=False)
+@click.argument("task_id", required=False, shell_complete=complete_tasks)
+@click.argument("run", required=False, shell_complete=complete_runs)
 @click.option("--try", "try_number", type=WholeNumber(1), metavar="N", help="Which try; the latest by default.")
 @map_index_option
 @click.option("-f", "--follow", is_flag=True, help="Go on until the task instance has ended, over all of its tries.")

@@ -22,6 +22,8 @@ from tailrace.metastore.tries.job_rows import LiveJobs, live_jobs
 from tailrace.metastore.views.driving import drivers_of
 from tailrace.metastore.views.jobs import Job, list_jobs
 from tailrace.metastore.views.loaded import LoadedDag, loaded_dags
+from tailrace.metastore.views.recorded_xcoms import RecordedXCom, recorded_xcoms
+from tailrace.metastore.views.run_names import RunName, newest_runs
 from tailrace.metastore.views.summaries import (
     BackfillSummary,
     run_counts,
@@ -219,6 +221,10 @@ class Views:
             raise KeyError(run)
         return found[0]
 
+    def newest_runs(self, dag_id: str, limit: int) -> tuple[RunName, ...]:
+        """How the newest runs of the DAG are named."""
+        return self.read(lambda tx: newest_runs(tx, dag_id, limit))
+
     def find_runs(self, dag_id: str, run_id: str) -> tuple[RunFound, ...]:
         """The run of this id, if there is one."""
         return self._find_runs(dag_id, dag_run.c.run_id == run_id, 1)
@@ -239,6 +245,10 @@ class Views:
     def list_task_instances(self, wanted: TaskInstanceFilter, limit: int) -> tuple[TaskInstanceOfRun, ...]:
         """The task instances that are wanted, newest logical date first."""
         return self.read(lambda tx: list_task_instances(tx, wanted, limit))
+
+    def recorded_xcoms(self, run: int) -> tuple[RecordedXCom, ...]:
+        """The XComs of a run (its row)."""
+        return self.read(lambda tx: recorded_xcoms(tx, run))
 
     def list_jobs(self, limit: int) -> tuple[Job, ...]:
         """Jobs, newest first."""

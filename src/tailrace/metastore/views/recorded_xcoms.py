@@ -1,0 +1,42 @@
+"""Which XComs a run has recorded, and how each begins: a whole value is read when it is asked for by name."""
+
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy import func, select
+
+from tailrace.metastore.db.tables import task_instance, xcom
+from tailrace.metastore.db.transaction import Transaction
+
+_SHOWN = 100
+
+
+class RecordedXCom(Struct, frozen=True):
+    """One XCom, as it is listed: fields are the JSON's. ``characters`` counts those of its JSON text, which ``begins``
+    so.
+    """
+
+    task_id: str
+    map_index: int
+    key: str
+    characters: int
+    begins: str
+    pushed: datetime
+
+
+def recorded_xcoms(tx: Transaction, run: int) -> tuple[RecordedXCom, ...]:
+    """The XComs of a run (its row), by task in topological order, map index and key."""
+    wanted = (
+        select(
+            task_instance.c.task_id,
+            task_instance.c.map_index,
+            xcom.c.key,
+            func.length(xcom.c.value).label("characters"),
+            func.substr(xcom.c.value, 1, _SHOWN).label("begins"),
+            xcom.c.at,
+        )
+        .join(xcom, xcom.c.task_instance_id == task_instance.c.id)
+        .where(task_instance.c.dag_run_id == run)
+        .order_by(task_instance.c.id, xcom.c.key)  # task instances are created in topological order
+    )
+    return tuple(RecordedXCom(*row) for row in tx.rows(wanted))

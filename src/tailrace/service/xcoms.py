@@ -1,0 +1,58 @@
+"""XComs as a person looks at them: which a run has recorded, and the value of one."""
+
+from tailrace.effects.tries import Json, Unreadable, XComQuery
+from tailrace.errors import CommandError
+from tailrace.metastore.store import Metastore
+from tailrace.metastore.views.lists import RunFound
+from tailrace.metastore.views.recorded_xcoms import RecordedXCom
+from tailrace.model.keys import UNMAPPED, index_suffix
+from tailrace.model.suggestions import did_you_mean, joined
+from tailrace.service.scopes import find_run
+from tailrace.service.stores import Stores
+
+_MOST_NAMED = 5
+
+
+def list_xcoms(stores: Stores, dag_id: str, run: str) -> tuple[RecordedXCom, ...]:
+    """What the run that is named has recorded. Raises CommandError as ``find_run`` does."""
+    metastore, found = _found(stores, dag_id, run)
+    return metastore.recorded_xcoms(found.id)
+
+
+def get_xcom(stores: Stores, dag_id: str, task_id: str, run: str, key: str, map_index: int | None) -> Json:
+    """The value, as ``xcom_pull`` gives it: of a mapped task without ``map_index`` the list of all.
+
+    Raises CommandError, with what there is, for a value that is not there.
+    """
+    metastore, found = _found(stores, dag_id, run)
+    reply = metastore.read_xcom(XComQuery(dag_id, found.run_id, (task_id,), key, map_index))
+    if isinstance(reply, Unreadable):
+        raise CommandError(reply.why)
+    if not reply:
+        raise _lacking(metastore, found, dag_id, task_id, key, map_index)
+    ordered = sorted(reply, key=lambda row: row[1])
+    if len(ordered) == 1 and (map_index is not None or ordered[0][1] == UNMAPPED):
+        return ordered[0][2]
+    return [value for _, _, value in ordered]
+
+
+def _found(stores: Stores, dag_id: str, run: str) -> tuple[Metastore, RunFound]:
+    metastore = stores.reading()
+    found = find_run(metastore, dag_id, run)
+    assert metastore is not None  # else no run is found
+    return metastore, found
+
+
+def _lacking(
+    metastore: Metastore, run: RunFound, dag_id: str, task_id: str, key: str, map_index: int | None
+) -> CommandError:
+    instances = [each for each in metastore.task_instances_of(run.id) if each.task_id == task_id]
+    if not instances:
+        known = [each.task_id for each in metastore.task_instances_of(run.id)]
+        return CommandError(f"no task {task_id!r} in {run.run_id} of {dag_id}{did_you_mean(task_id, known)}")
+    recorded = [each for each in metastore.recorded_xcoms(run.id) if each.task_id == task_id]
+    there = list(dict.fromkeys(each.key + index_suffix(each.map_index) for each in recorded))
+    named = there if len(there) <= _MOST_NAMED else [*there[:_MOST_NAMED], f"{len(there) - _MOST_NAMED} more"]
+    what = f"it has {joined(named)}" if there else f"it has none, and is {instances[0].state}"
+    index = "" if map_index is None else index_suffix(map_index)
+    return CommandError(f"{task_id}{index} of {run.run_id} has recorded no XCom {key!r}; {what}")
