@@ -279,7 +279,7 @@ def told(report: Report, cell: Cell) -> bool:
     return any(
         cell.column.name in found.text
         or found.check == "chain"
-        or (cell.column.name == "state" and found.text.startswith("history leads to "))
+        or (cell.column.name in ("state", "try_number") and found.text.startswith("history leads to "))
         or cell.column.name in IDENTITY.get(cell.table.name, ())
         for found in report.violations
     )
