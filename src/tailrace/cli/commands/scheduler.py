@@ -112,7 +112,7 @@ class SchedulerLog:
             self._note(f"{name} {state}{inside}: {verdict.reason}", state)
 
     def on_failure(self, failed: FailedTry) -> None:
-        """Say how a try failed and where its log is, as it happens."""
+        """Print how a try failed and where its log is, as it happens."""
         lines = self._failures.lines(failed, self._columns())
         if lines:
             self._lines(*(painted(line, str(failed.state)) for line in lines))
