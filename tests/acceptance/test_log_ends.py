@@ -118,6 +118,18 @@ def test_a_stop_by_a_person(tmp_path: Path, tailrace: Run) -> None:
         eventually(lambda: last_line(tmp_path, "sleeps") == "--- stopped: stopped as a person asked")
 
 
+def test_a_stop_by_a_person_that_its_process_was_faster_than(tmp_path: Path, tailrace: Run) -> None:
+    """The worker learns of it a few seconds later; what counts is what the person wanted."""
+    (tmp_path / "dags" / "d.py").write_text(DAGS.replace("sleep 60", "until [ -e go ]; do sleep 0.05; done"))
+    (tmp_path / "dags" / "d.py").write_text(
+        (tmp_path / "dags" / "d.py").read_text().replace("echo begun;", f"cd {tmp_path}; echo begun;")
+    )
+    with running(tmp_path, TAILRACE_LEASE_SECONDS="60"):
+        assert tailrace("tasks", "clear", "long", "sleeps", "2024-01-01", "-y").returncode == 0
+        (tmp_path / "go").touch()
+        eventually(lambda: last_line(tmp_path, "sleeps") == "--- stopped: stopped as a person asked")
+
+
 def test_an_interrupt(tmp_path: Path) -> None:
     with running(tmp_path) as process:
         process.send_signal(signal.SIGINT)

@@ -100,6 +100,18 @@ def test_a_log_is_followed_over_all_tries_until_the_last_one_ends(tmp_path: Path
     assert untimed(said.read_text()) == [*SAID, *SAID]
 
 
+def test_a_run_that_has_not_begun_is_waited_for(tmp_path: Path, tailrace: Run) -> None:
+    assert tailrace("dags", "trigger", "days", "--logical-date", "2024-01-02").returncode == 0
+    said = tmp_path / "said"
+    command = ("tasks", "logs", "-f", "days", "a", "2024-01-02")
+    with said.open("wb") as file, started(tmp_path, *command, stdout=file) as follow:
+        time.sleep(1.5)
+        assert follow.poll() is None
+        with started(tmp_path, "scheduler"):
+            assert follow.wait(60) == 0
+    assert untimed(said.read_text()) == ["a of 2024-01-02", "--- success"]
+
+
 def test_an_interrupt_ends_the_following_and_nothing_else(tmp_path: Path) -> None:
     with started(tmp_path, "backfill", "talk", "-s", "2024-01-01") as backfill:
         eventually(lambda: any("first" in log.read_text() for log in logs(tmp_path, "talks.1.log")))

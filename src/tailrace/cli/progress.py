@@ -145,7 +145,7 @@ class ConsoleListener:
                 self._print_run(verdict.run_id, str(verdict.state), "; ".join([verdict.reason, *inside]))
 
     def on_failure(self, failed: FailedTry) -> None:
-        """Say how a try failed and where its log is, as it happens."""
+        """Print how a try failed and where its log is, as it happens."""
         lines = self._failures.lines(failed, columns_of(sys.stderr))
         if lines:
             self._print_lines([painted(line, str(failed.state)) for line in lines])

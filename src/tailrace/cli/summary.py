@@ -14,6 +14,7 @@ from tailrace.cli.failure_lines import log_words, with_error
 from tailrace.cli.fitting import columns_of, command_lines, cut, wrapped
 from tailrace.cli.remedies import text_of
 from tailrace.model.durations import duration
+from tailrace.model.states import TaskInstanceState
 from tailrace.planning.backfills import Reprocess
 from tailrace.planning.failure_groups import Failed
 from tailrace.planning.plan import Blocker, Dependency
@@ -24,6 +25,7 @@ _MOST_BLOCKED = 5
 _MOST_GROUPS = 50
 #: So many task instances are listed unless more are asked for.
 _MOST_LISTED = 100
+_FAILED = (TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED)
 _BAD = (BackfillEnding.FAILED, BackfillEnding.DEADLOCKED)
 
 
@@ -65,7 +67,8 @@ def _head(report: BackfillReport, columns: int) -> list[str]:
 def _root(root: RootFailure, columns: int) -> list[str]:
     key = root.task_instance
     where = "" if root.is_own else "before this range: "
-    line = f"{where}{key.place} of {key.run_id} {root.state}: {root.reason}"
+    state = root.state if root.state in _FAILED else "did not succeed"
+    line = f"{where}{key.place} of {key.run_id} {state}: {root.reason}"
     lines = [styled(cut(line, columns), sys.stdout, fg="red")]
     tail = log_tail(Path(root.log)) if root.log else []
     if tail:

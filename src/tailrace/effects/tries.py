@@ -90,7 +90,7 @@ class TryOutcome(Struct, frozen=True):
 
 
 class FailedTry(Struct, frozen=True):
-    """A try that ended and did not succeed, as it was recorded: told to people, and nothing is decided by it."""
+    """A try that ended and did not succeed, as it was recorded: shown to people, and nothing is decided by it."""
 
     key: TryKey
     state: TaskInstanceState  # of its task instance now: failed, or up_for_retry

@@ -13,6 +13,7 @@ from tailrace.effects.tries import Claim, Refused, Unreadable, Unstorable, XComR
 from tailrace.errors import TailraceError, ValueRefused
 from tailrace.execution.log_end import log_outcome
 from tailrace.execution.logs import require_room
+from tailrace.execution.running_try import STOPPED
 from tailrace.execution.worker import worker_loop
 from tailrace.execution.worker_channel import WorkerChannel
 from tailrace.metastore.store import Metastore
@@ -61,13 +62,17 @@ def worker_performer(
         if not outcome.in_log and not claim.mark_success:
             log_outcome(home, claim.key, outcome, claim.started_at, time.monotonic() - started)
         try:
-            return metastore.report(claim, outcome, effect.after, new_write_id())
+            reply = metastore.report(claim, outcome, effect.after, new_write_id())
         except ValueRefused as refused:
             return Unstorable(str(refused))
         except TailraceError:
             raise
         except Exception as refused:  # its values passed every check of ours: even so, it is no reason to end a worker
             return Unstorable(f"{type(refused).__name__}: {refused}")
+        if outcome.in_log and isinstance(reply, Accepted) and reply.state != effect.after.state:
+            # A person wanted another end before its process had come to its own.
+            log_outcome(home, claim.key, STOPPED, claim.started_at, time.monotonic() - started)
+        return reply
 
     handlers: dict[type, Callable[[Any], Any]] = {
         ClaimTry: claim,

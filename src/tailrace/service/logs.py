@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tailrace.errors import CommandError
 from tailrace.execution.logs import log_path
 from tailrace.metastore.views.task_instances import TaskInstanceLine
-from tailrace.model.keys import TaskInstanceKey, TryKey, index_suffix
+from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey, index_suffix
 from tailrace.model.states import CLAIMED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.messages import Refused
@@ -84,9 +84,13 @@ class LogFollowed:
     def __init__(self, stores: Stores, named: LogNamed) -> None:
         """Raises CommandError for a task instance that is not there."""
         self._stores = stores
-        run, instance = _named(stores, named)
-        self._named = replace(named, run=run.run_id, map_index=instance.map_index)
-        self.number = named.try_number or max(1, instance.try_number)
+        run = _run(stores, named)
+        self._named = replace(named, run=run.run_id)
+        self.number = named.try_number or 1
+        if not _waits(run):
+            instance = _instance(run, named.task_id, named.map_index)
+            self._named = replace(self._named, map_index=instance.map_index)
+            self.number = named.try_number or max(1, instance.try_number)
 
     @property
     def home(self) -> Path:
@@ -96,7 +100,12 @@ class LogFollowed:
     def look(self) -> tuple[TryLog, bool, bool]:
         """The try that is followed; whether it is over, and whether another can follow it."""
         self._stores.close()  # what was read last must not stand in for what is there
-        run, instance = _named(self._stores, self._named)
+        run = _run(self._stores, self._named)
+        if _waits(run):
+            key = TaskInstanceKey(run.dag_id, run.run_id, self._named.task_id, self._named.map_index or UNMAPPED)
+            first = TryKey(key, self.number)
+            return TryLog(first, log_path(self.home, first), run.state, run.reason, False), False, True
+        instance = _instance(run, self._named.task_id, self._named.map_index)
         log = _log(self._stores, run, instance, self.number)
         goes_on = instance.state in _GOES_ON and instance.try_number <= self.number
         is_begun = instance.try_number >= self.number
@@ -107,8 +116,17 @@ class LogFollowed:
 
 
 def _named(stores: Stores, named: LogNamed) -> tuple[RunDetails, TaskInstanceLine]:
-    run = show_run(stores, named.dag_id, named.run or _newest_run(stores, named.dag_id, named.task_id))
+    run = _run(stores, named)
     return run, _instance(run, named.task_id, named.map_index)
+
+
+def _run(stores: Stores, named: LogNamed) -> RunDetails:
+    return show_run(stores, named.dag_id, named.run or _newest_run(stores, named.dag_id, named.task_id))
+
+
+def _waits(run: RunDetails) -> bool:
+    """Whether it has not begun, so that it has no task instances yet."""
+    return run.state == DagRunState.QUEUED and not run.task_instances
 
 
 def _newest_run(stores: Stores, dag_id: str, task_id: str | None = None) -> str:

@@ -86,12 +86,13 @@ class SchedulerLog:
 
     def _note(self, text: str, state: str = "") -> None:
         first, *more = shortened(text, self._columns()) if state else wrapped(text, self._columns())
-        self._line(first.replace(f" {state}", f" {state_styled(state, sys.stderr)}", 1) if state else first)
-        for line in more:
-            self._line(line)
+        self._lines(first.replace(f" {state}", f" {state_styled(state, sys.stderr)}", 1) if state else first, *more)
 
-    def _line(self, line: str) -> None:
-        self._console.note(f"{self._clock():%H:%M:%S} {line}")
+    def _lines(self, first: str, *more: str) -> None:
+        """One message: only its first line has the time, so that a command on several lines can be copied."""
+        self._console.note(f"{self._clock():%H:%M:%S} {first}")
+        for line in more:
+            self._console.note(" " * _TIME_COLUMNS + line)
 
     def _columns(self) -> int:
         return columns_of(sys.stderr) - _TIME_COLUMNS
@@ -111,9 +112,10 @@ class SchedulerLog:
             self._note(f"{name} {state}{inside}: {verdict.reason}", state)
 
     def on_failure(self, failed: FailedTry) -> None:
-        """Say how a try failed and where its log is, as it happens."""
-        for line in self._failures.lines(failed, self._columns()):
-            self._line(painted(line, str(failed.state)))
+        """Print how a try failed and where its log is, as it happens."""
+        lines = self._failures.lines(failed, self._columns())
+        if lines:
+            self._lines(*(painted(line, str(failed.state)) for line in lines))
 
     def on_interrupt(self, times: int, busy: int) -> None:
         """Say what becomes of running tries."""

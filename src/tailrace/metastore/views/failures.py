@@ -79,7 +79,7 @@ def root_of(row: Any) -> Root:
     return Root(TryKey(key, row.try_number), row.state, row.reason)
 
 
-#: What is told of a failed task instance; whoever asks says of which runs.
+#: What is shown of a failed task instance; the caller adds of which runs.
 ROOT = (
     select(
         dag_run.c.dag_id,
