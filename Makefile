@@ -14,13 +14,16 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
 .PHONY: help venv demo test test-all test-acceptance test-others check format reference flakes soak chaos simulate exhaustive bench wheel clean
+PYTHON_WILL_DO = "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+NEEDS_PYTHON = "Tailrace needs Python 3.11 or newer, and found $$("$(PYTHON)" --version 2>/dev/null || echo none);" \
+  "name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"
+
 help: ## this list
+	@$(PYTHON_WILL_DO) || [ -x $(BIN)/python ] || echo $(NEEDS_PYTHON) >&2
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "Tailrace needs Python 3.11 or newer, and found $$("$(PYTHON)" --version 2>/dev/null || echo none);" \
-	    "name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON_WILL_DO) || { echo $(NEEDS_PYTHON) >&2; exit 1; }
 	"$(PYTHON)" -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python

@@ -13,6 +13,7 @@ import click
 from msgspec import Struct
 
 from tailrace.cli.console import Console
+from tailrace.cli.help_sections import write_options
 from tailrace.errors import CommandError
 from tailrace.model.plain_text import is_storable, visible_line
 from tailrace.model.suggestions import did_you_mean
@@ -74,11 +75,16 @@ class Command(click.Command):
         except click.NoSuchOption as unknown:
             name = unknown.option_name
             if not name[1:].isdigit():
-                if unknown.possibilities:
-                    raise
-                raise click.UsageError(f"no such option: {name}; see {ctx.command_path} --help", ctx) from None
+                raise
             number = next((argument for argument in typed if argument.startswith(name)), name)
             raise click.UsageError(f"{number} is no option, and no number below zero is expected here", ctx) from None
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # whose command line it is
+            raise
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the options, those of a long command in sections."""
+        write_options(self, ctx, formatter)
 
     def _require_text(self, ctx: click.Context) -> None:
         """Raise CommandError for a word that is no text in UTF-8: only a path may be any bytes."""

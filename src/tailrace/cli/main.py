@@ -16,6 +16,7 @@ from click.shell_completion import shell_complete
 from tailrace.cli.console import ENVIRONMENT_ERRNOS, Console, OutputClosed, os_error_text
 from tailrace.cli.lazy import Lazy, LazyGroup
 from tailrace.cli.remedies import text_of
+from tailrace.cli.usage_errors import usage_text
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
 from tailrace.metastore.db.address import hide_secrets
 from tailrace.planning.messages import Refused, Unusable
@@ -120,7 +121,7 @@ def _report(error: BaseException, console: Console) -> int:
             console.note(error.format_message())
             return 2
         case click.ClickException():
-            console.error(_one_line(error.format_message()))
+            console.error(usage_text(error))
             return error.exit_code
         case KeyboardInterrupt() | click.Abort():
             console.note("interrupted")

@@ -27,7 +27,7 @@ from tailrace.planning.notices import DoneAlready, NoScheduler
 from tailrace.planning.verdicts import state_by_runs
 from tailrace.runtime.backfill import drive_backfill
 from tailrace.runtime.listeners import BackfillStarted, Listener
-from tailrace.runtime.opening import new_write_id, open_metastore
+from tailrace.runtime.opening import new_write_id, open_metastore, prepare_folders
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 from tailrace.service.backfill_report import (
@@ -119,6 +119,8 @@ def _done_already(
     began: float,
 ) -> BackfillReport | None:
     """How it stands, where an earlier command has done all of it: nothing is written then. None where there is more."""
+    if settings.shared_group:  # a home that is not shared as it must be is said all the same
+        prepare_folders(settings, runs_tasks=True)
     metastore = _readable(settings)
     if metastore is None:
         return None

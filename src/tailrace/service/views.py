@@ -80,9 +80,9 @@ def list_runs(
     Raises CommandError for a DAG that has never run, and for dates that are none.
     """
     metastore = stores.reading()
+    first, last = _range(metastore, wanted)
     if metastore is None:
         return ()
-    first, last = _range(metastore, wanted)
     asked = RunFilter(wanted.dag_id, state, first, last, failed_tasks)
     return metastore.list_runs(asked, wanted.limit)
 
@@ -92,9 +92,9 @@ def list_task_instances(
 ) -> tuple[TaskInstanceOfRun, ...]:
     """Task instances in these states, newest logical date first. Raises as ``list_runs`` does."""
     metastore = stores.reading()
+    first, last = _range(metastore, wanted)
     if metastore is None:
         return ()
-    first, last = _range(metastore, wanted)
     asked = TaskInstanceFilter(wanted.dag_id, states, task_ids, first, last)
     return metastore.list_task_instances(asked, wanted.limit)
 
@@ -105,11 +105,12 @@ def list_jobs(stores: Stores, limit: int) -> tuple[Job, ...]:
     return () if metastore is None else metastore.list_jobs(limit)
 
 
-def _range(metastore: Metastore, wanted: Wanted) -> tuple[datetime | None, datetime | None]:
+def _range(metastore: Metastore | None, wanted: Wanted) -> tuple[datetime | None, datetime | None]:
     if wanted.dag_id is None:
         return range_of(None, wanted.start, wanted.end)
     require_known(metastore, wanted.dag_id)
-    return range_of(metastore.stored_dag(wanted.dag_id), wanted.start, wanted.end)
+    dag = None if metastore is None else metastore.stored_dag(wanted.dag_id)
+    return range_of(dag, wanted.start, wanted.end)
 
 
 def show_run(stores: Stores, dag_id: str, run: str) -> RunDetails:

@@ -51,7 +51,12 @@ and then a finished: nothing left that could run, it thinks.
     metavar="N",
     help="With --seeds: so many at once.  [default: one for each core]",
 )
-@click.option("--canary", type=click.Choice(sorted(CANARIES)), help="A deliberately broken variant, to be caught.")
+@click.option(
+    "--canary",
+    type=click.Choice(sorted(CANARIES)),
+    metavar="NAME",
+    help="A deliberately broken variant, to be caught; a wrong NAME lists them.",
+)
 @click.option(
     "--worlds",
     type=click.Choice(sorted(WORLDS)),

@@ -28,8 +28,10 @@ _COLUMNS = (Column("task_id"), Column("operator"), Column("trigger_rule"), Colum
     "--state",
     "states",
     type=click.Choice([str(state) for state in TaskInstanceState]),
+    metavar="STATE",
     multiple=True,
-    help="Task instances in this state, newest logical date first; may be given several times.",
+    help="Task instances in this state (failed, upstream_failed, running…), newest logical date first; may be given "
+    "several times.",
 )
 @click.option("--task", "task_ids", metavar="TASK_ID", multiple=True, help="Task instances of this task.")
 @dates_options

@@ -198,7 +198,7 @@ def size_of(path: str) -> int:
     """In bytes; nothing for a file that is not there."""
     try:
         return os.stat(path).st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
 
 

@@ -1,0 +1,40 @@
+"""The options of a long command in sections: an option of one name stands in the same section, wherever it is."""
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+#: A command with fewer options lists them as they are.
+_MANY = 9
+
+_SECTIONS: Mapping[str, str] = {
+    "Which dates": "--start --end --logical-date",
+    "Which runs and tasks": "--state --failed-tasks --task --upstream --downstream --downstream-failed --only-failed "
+    "--map-index --try --failed",
+    "What runs": "--dags --reprocess --new --conf --run-id --pool --disable-retry --mark-success "
+    "--ignore-first-depends-on-past",
+    "What is simulated": "--seeds --first --seed --processes --worlds --scenario --canary --preemptions --crashes",
+    "How": "--workers --executor --isolation --max-active-runs --backwards --stop-on-failure --fail-on-task-failure "
+    "--detach --until-idle --jobs",
+    "Before anything is written": "--dry-run --yes",
+    "Output": "--output --limit --follow --timestamps --trace --verbose --quiet --help",
+}
+_OTHER = "Options"
+
+
+def write_options(command: click.Command, context: click.Context, formatter: click.HelpFormatter) -> None:
+    """The command's options with their help, in sections if there are many."""
+    options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
+    listed = [(each.opts[-1], record) for each in options if (record := each.get_help_record(context)) is not None]
+    if len(listed) < _MANY:
+        _write("Options", [record for _, record in listed], formatter)
+        return
+    known = {name: section for section, names in _SECTIONS.items() for name in names.split()}
+    for section in (_OTHER, *_SECTIONS):
+        _write(section, [record for name, record in listed if known.get(name, _OTHER) == section], formatter)
+
+
+def _write(section: str, records: Sequence[tuple[str, str]], formatter: click.HelpFormatter) -> None:
+    if records:
+        with formatter.section(section):
+            formatter.write_dl(records)
