@@ -4,9 +4,11 @@ Loaded only for a field that is a template: to look for its mistakes, and to ren
 """
 
 import functools
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -14,7 +16,7 @@ from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
 from tailrace.errors import RenderingFailed
-from tailrace.model.suggestions import did_you_write
+from tailrace.model.suggestions import did_you_mean, did_you_write
 
 #: What brings other templates or code of its own into a template.
 _MORE = (nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Macro, nodes.CallBlock)
@@ -33,9 +35,22 @@ FILTERS: Mapping[str, Callable[[Any], str]] = {
 }
 
 
+class _Undefined(jinja2.StrictUndefined):
+    """What is not there. Of a run's conf, which is the one read-only mapping of a context, it says how to give it."""
+
+    @property
+    def _undefined_message(self) -> str:
+        conf, name = self._undefined_obj, self._undefined_name
+        if not isinstance(conf, MappingProxyType) or not isinstance(name, str):
+            return super()._undefined_message
+        near = did_you_mean(name, [key for key in conf if isinstance(key, str)])
+        given = f"--conf '{{{json.dumps(name)}: …}}'"
+        return f"the run's conf has no attribute {name!r}; {given} gives it{near}"
+
+
 @functools.cache
 def _environment(folders: Folders) -> jinja2.Environment:
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folders), undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folders), undefined=_Undefined)
     environment.filters.update(FILTERS)
     return environment
 

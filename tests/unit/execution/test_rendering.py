@@ -95,6 +95,13 @@ def test_a_template_pulls_xcoms() -> None:
     [
         ("{{ nonsense }}", "'nonsense' is undefined"),
         ("{{ dag_run.conf['absent'] }}", "has no attribute 'absent'"),
+        (
+            "{{ params.table }}",
+            "the run's conf has no attribute 'table'; --conf '{\"table\": …}' gives it to runs that",
+        ),
+        ("{{ conf.table.name }}", "the run's conf has no attribute 'table'; --conf "),
+        ("{{ params['new\nline'] }}", "--conf '{\"new\\nline\": …}' gives it"),
+        ("{{ {}.table }}", "'dict object' has no attribute 'table'"),
         ("{{ ds", "unexpected end of template"),
         ("{{ var.value.key }}", "var (Airflow Variables) does not exist in Tailrace; use an environment variable"),
         ("{{ conn.db }}", "conn (Airflow Connections) does not exist in Tailrace"),
@@ -107,6 +114,10 @@ def test_a_mistake_is_one_line_that_names_field_and_task(template: str, problem:
     assert str(failed.value).startswith("value of echo: ")
     assert problem in str(failed.value)
     assert "\n" not in str(failed.value)
+
+
+def test_what_conf_may_lack_has_a_default() -> None:
+    assert rendered("{{ params.table | default('x') }}{{ 'y' if params.table is defined else 'n' }}") == "xn"
 
 
 def test_a_mistake_fails_the_try_without_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
