@@ -97,7 +97,7 @@ def test_a_template_pulls_xcoms() -> None:
         ("{{ dag_run.conf['absent'] }}", "has no attribute 'absent'"),
         (
             "{{ params.table }}",
-            "the run's conf has no attribute 'table'; --conf '{\"table\": …}' gives it to runs that",
+            "the run's conf has no attribute 'table'; --conf '{\"table\": …}' gives it",
         ),
         ("{{ conf.table.name }}", "the run's conf has no attribute 'table'; --conf "),
         ("{{ params['new\nline'] }}", "--conf '{\"new\\nline\": …}' gives it"),
