@@ -41,6 +41,6 @@ def test_a_run_of_any_name(tailrace: Run, tmp_path: Path, run_id: str) -> None:
     assert again.startswith(f"error: d has a run of that id already, {run_id}; have it done again with `tailrace runs ")
     assert again.endswith("or give another id\n") and again.count("\n") == 1
     assert typed("runs", "show", "d", "nosuch", code=2) == (
-        "error: no run nosuch of d, and not a date such as 2024-05-31; `tailrace runs list d` lists its runs\n"
+        "error: no run nosuch of d, and it is no date such as 2024-05-31; `tailrace runs list d` lists its runs\n"
     )
     assert "no run 'nosuch' of d is recorded, and not a date: " in typed("tasks", "test", "d", "t", "nosuch", code=2)

@@ -197,3 +197,30 @@ def test_a_wrong_command_is_one_line_that_says_what_to_do(
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_mark_clears_what_is_upstream_failed_below_it(tailrace: Run, folder: Path) -> None:
+    """The first mark names the command that clears it; that one, typed, lets the run come to its end."""
+    (folder / "dags" / "below.py").write_text(
+        "from datetime import datetime\nfrom tailrace import DAG, BashOperator\n"
+        'with DAG("below", schedule="@daily", start_date=datetime(2024, 1, 1)):\n'
+        '    BashOperator(task_id="a", bash_command="exit 1") >> BashOperator(task_id="b", bash_command="true")\n'
+    )
+    assert tailrace("backfill", "below", "-s", "2024-01-01", "-q").returncode == 1
+    run = "backfill__2024-01-01T00:00:00+00:00"
+    mark = ("tasks", "mark", "below", "a", run, "--state", "success")
+    done = tailrace(*mark, "-y")
+    assert done.returncode == 0
+    typed = f"tailrace {' '.join(mark)} --downstream-failed"
+    assert f"{run}: b stays upstream_failed; `{typed}` lets it run" in done.stdout + done.stderr
+    shown = json.loads(tailrace("runs", "show", "below", run, "-o", "json").stdout)
+    assert [ti["state"] for ti in shown["task_instances"]] == ["success", "upstream_failed"]
+    done = tailrace(*typed.split()[1:], "-y", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    assert [(each["task_id"], each["after"]) for each in json.loads(done.stdout)["task_instances"]] == [("b", "none")]
+    assert tailrace("backfill", "below", "-s", "2024-01-01", "-q").returncode == 0
+    for refused in (("--downstream",), ()):
+        state = "failed" if not refused else "success"
+        done = tailrace("tasks", "mark", "below", "a", run, "--state", state, "--downstream-failed", *refused, "-y")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "leave it out beside " in done.stderr

@@ -49,7 +49,7 @@ def find_run(metastore: Metastore | None, dag_id: str, text: str) -> RunFound:
         found = metastore.runs_between(dag_id, named.earliest, named.latest, _MOST_NAMED + 1)
     if not found:
         lists = Remedy(Action.LIST_RUNS, dag_id=dag_id)
-        no_date = ", and not a date such as 2024-05-31" if isinstance(named, str) and "__" not in text else ""
+        no_date = ", and it is no date such as 2024-05-31" if isinstance(named, str) and "__" not in text else ""
         raise Refused(Advised((f"no run {text} of {dag_id}{no_date}; ", lists, " lists its runs")))
     if len(found) > 1:
         names = joined([run.run_id for run in found[:_MOST_NAMED]] + ["more"] * (len(found) > _MOST_NAMED))
