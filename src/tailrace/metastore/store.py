@@ -196,6 +196,10 @@ class Metastore(Views):
         dates = tuple(intervals)
         return self.read(lambda tx: facts.read_facts(tx, dag, request, dates))
 
+    def ended_backfill(self, request: BackfillRequest) -> int | None:
+        """The newest backfill of this same command that has ended."""
+        return self.read(lambda tx: facts.ended_backfill(tx, request.fingerprint))
+
     def create_backfill(
         self, dag: DagSpec, plan: BackfillCreation, command: str, write_id: str
     ) -> int | MetastoreStale:

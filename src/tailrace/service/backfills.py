@@ -125,6 +125,8 @@ def _done_already(
     if metastore is None:
         return None
     with closing(metastore):
+        if request.new or metastore.ended_backfill(request) is None:  # the rest is as much work as creating it
+            return None
         creation = plan_backfill(dag, request, dates.intervals, metastore.backfill_facts(dag, request, dates.intervals))
         if creation.done_by is None:
             return None
