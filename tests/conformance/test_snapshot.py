@@ -13,7 +13,7 @@ from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.plan import CapacityWait, Plan, WaitChanges
-from tailrace.planning.snapshot import PoolView
+from tailrace.planning.snapshot import PoolSnapshot
 from tests.conformance.listening import hearing, plan_of
 from tests.conformance.worlds import DAY, FIRST, LEASE, World, dag
 
@@ -40,7 +40,7 @@ def test_it_has_what_the_job_drives(world: World) -> None:
     ]
     [ti] = snapshot.runs[0].task_instances
     assert (ti.task_id, ti.state, ti.try_number, ti.max_tries, ti.token) == ("a", TaskInstanceState.NONE, 0, 1, 0)
-    assert snapshot.pools == {"default_pool": PoolView("default_pool", 128, 0)}
+    assert snapshot.pools == {"default_pool": PoolSnapshot("default_pool", 128, 0)}
     assert (snapshot.dag_active_runs, snapshot.dag_active_tasks) == (2, 0)
     view = snapshot.backfill
     assert view is not None

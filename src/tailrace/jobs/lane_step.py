@@ -32,7 +32,7 @@ from tailrace.model.states import CLAIMED, JobState, TaskInstanceState
 from tailrace.planning.fairness import no_waits
 from tailrace.planning.plan import Plan
 from tailrace.planning.planner import plan
-from tailrace.planning.snapshot import RunView, Snapshot, TaskInstanceView
+from tailrace.planning.snapshot import RunSnapshot, Snapshot, TaskInstanceSnapshot
 
 
 class Ending(StrEnum):
@@ -171,7 +171,7 @@ def _to_offer(snapshot: Snapshot, decided: Plan, applied: Applied, lane: LaneMem
     return fresh + applied.queued
 
 
-def _try_key(snapshot: Snapshot, run: RunView, ti: TaskInstanceView) -> TryKey:
+def _try_key(snapshot: Snapshot, run: RunSnapshot, ti: TaskInstanceSnapshot) -> TryKey:
     key = TaskInstanceKey(snapshot.dag.dag_id, run.run_id, ti.task_id, ti.map_index)
     return TryKey(key, ti.try_number)
 

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from tailrace.model.intervals import DataInterval
 from tailrace.planning.messages import Message
-from tailrace.planning.snapshot import RunView
+from tailrace.planning.snapshot import RunSnapshot
 
 
 class Reprocess(StrEnum):
@@ -87,7 +87,7 @@ class BackfillFacts(Struct, frozen=True):
 
     now: datetime
     dag_paused: bool = False
-    existing: Mapping[datetime, RunView] = field(default_factory=lambda: MappingProxyType({}))
+    existing: Mapping[datetime, RunSnapshot] = field(default_factory=lambda: MappingProxyType({}))
     past: "PastFacts | None" = None  # of a DAG that depends on the past
     open_with_fingerprint: int | None = None  # the unfinished backfill this command continues
     done_with_fingerprint: int | None = None  # the newest backfill of this command that has ended

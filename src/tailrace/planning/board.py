@@ -9,7 +9,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import FINISHED, TaskInstanceState
 from tailrace.planning.plan import Decision
 from tailrace.planning.rules import Counts, count
-from tailrace.planning.snapshot import PoolView, PreviousRun, RunView, TaskInstanceView
+from tailrace.planning.snapshot import PoolSnapshot, PreviousRun, RunSnapshot, TaskInstanceSnapshot
 
 
 class Board:
@@ -18,12 +18,12 @@ class Board:
     __slots__ = ("_state", "by_task", "dag", "doomed", "pool_sizes", "previous", "run")
 
     def __init__(
-        self, run: RunView, dag: DagSpec, previous: Mapping[str, PreviousRun], pools: Mapping[str, PoolView]
+        self, run: RunSnapshot, dag: DagSpec, previous: Mapping[str, PreviousRun], pools: Mapping[str, PoolSnapshot]
     ) -> None:
         self.run = run
         self.dag = dag
         self.previous = previous  # by task id, for the tasks that look at one
-        self.by_task: dict[str, list[TaskInstanceView]] = {}
+        self.by_task: dict[str, list[TaskInstanceSnapshot]] = {}
         self.doomed: dict[int, Decision] = {}
         self.pool_sizes: dict[str, int | None] = {}  # of every pool its tasks use; None: there is no such pool
         for name in {run.options.pool} if run.options.pool else {task.pool for task in dag.tasks}:
@@ -34,11 +34,11 @@ class Board:
             self.by_task.setdefault(ti.task_id, []).append(ti)
             self._state[ti.id] = ti.state
 
-    def state(self, ti: TaskInstanceView) -> TaskInstanceState:
+    def state(self, ti: TaskInstanceSnapshot) -> TaskInstanceState:
         """The state after what this step decided."""
         return self._state[ti.id]
 
-    def decide(self, ti: TaskInstanceView, state: TaskInstanceState) -> None:
+    def decide(self, ti: TaskInstanceSnapshot, state: TaskInstanceState) -> None:
         """Take ``state`` into account for whatever is decided after."""
         self._state[ti.id] = state
 
@@ -65,13 +65,13 @@ class Board:
             for ti in instances:
                 yield self._state[ti.id]
 
-    def unfinished_of(self, task_ids: tuple[str, ...]) -> Iterator[TaskInstanceView]:
+    def unfinished_of(self, task_ids: tuple[str, ...]) -> Iterator[TaskInstanceSnapshot]:
         """The unfinished instances of these tasks."""
         for task_id in task_ids:
             for ti in self.by_task.get(task_id, ()):
                 if self._state[ti.id] not in FINISHED:
                     yield ti
 
-    def unfinished(self) -> Iterator[TaskInstanceView]:
+    def unfinished(self) -> Iterator[TaskInstanceSnapshot]:
         """Every unfinished task instance, in the run's own order."""
         return (ti for ti in self.run.task_instances if self._state[ti.id] not in FINISHED)

@@ -22,7 +22,7 @@ from tailrace.planning.commands import (
 from tailrace.planning.messages import Message
 from tailrace.planning.refusals import BackfillCancelled, BackfillOver, NoSuchBackfill
 from tailrace.planning.selecting import key_of
-from tailrace.planning.snapshot import RunView
+from tailrace.planning.snapshot import RunSnapshot
 
 
 def plan_cancel(facts: CommandFacts) -> CommandPlan:
@@ -108,19 +108,19 @@ def _goes_on(backfill: KnownBackfill, paused: bool) -> Message:
     return notices.SchedulerGoesOn() if backfill.detached else notices.GoOnWith(backfill.command)
 
 
-def _only_of(backfill: KnownBackfill, run: RunView) -> bool:
+def _only_of(backfill: KnownBackfill, run: RunSnapshot) -> bool:
     """Whether nobody but this backfill wants the run."""
     return not run.live and not set(run.wanted_by) - {backfill.id}
 
 
-def _idle_without(facts: CommandFacts, backfill: KnownBackfill, run: RunView) -> bool:
+def _idle_without(facts: CommandFacts, backfill: KnownBackfill, run: RunSnapshot) -> bool:
     """Whether nobody may start anything of the run while this backfill is paused."""
     others = [facts.backfills[id] for id in run.wanted_by if id != backfill.id and id in facts.backfills]
     return not run.live and all(other.paused for other in others)
 
 
 def _taken_back(
-    facts: CommandFacts, runs: Iterable[RunView], cause: Cause, reason: str, *, running: bool
+    facts: CommandFacts, runs: Iterable[RunSnapshot], cause: Cause, reason: str, *, running: bool
 ) -> Iterator[TaskInstanceChange]:
     """Queued tries, and where wanted running ones, taken back; the number they used is given back to the budget."""
     none, stopping = TaskInstanceState.NONE, TaskInstanceState.STOPPING
@@ -144,7 +144,7 @@ def _taken_back(
                 )
 
 
-def _left(left: list[RunView], backfill: KnownBackfill) -> Iterator[Message]:
+def _left(left: list[RunSnapshot], backfill: KnownBackfill) -> Iterator[Message]:
     others = sorted({id for run in left for id in run.wanted_by if id != backfill.id})
     wanted = [run for run in left if set(run.wanted_by) - {backfill.id}]
     if wanted:

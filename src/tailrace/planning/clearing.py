@@ -22,7 +22,7 @@ from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToClear
 from tailrace.planning.reopening import drivers, freed_runs
 from tailrace.planning.selecting import instances, key_of, refusals, with_relatives
-from tailrace.planning.snapshot import RunView, TaskInstanceView
+from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 
 _FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 _REASON = "cleared"
@@ -53,7 +53,7 @@ def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
         chosen = with_relatives(dag, request.task_ids, upstream=request.upstream, downstream=request.downstream)
     changes: list[TaskInstanceChange] = []
     touched: dict[int, frozenset[str]] = {}
-    named: list[tuple[RunView, RunChange]] = []
+    named: list[tuple[RunSnapshot, RunChange]] = []
     for run in facts.runs:
         selected = list(instances(run, chosen, request.task_ids, request.map_index))
         if request.only_failed:
@@ -71,7 +71,7 @@ def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
 
 
 def _plan(
-    facts: CommandFacts, changes: tuple[TaskInstanceChange, ...], named: list[tuple[RunView, RunChange]]
+    facts: CommandFacts, changes: tuple[TaskInstanceChange, ...], named: list[tuple[RunSnapshot, RunChange]]
 ) -> CommandPlan:
     open_after = [replace(run, state=change.after) for run, change in named]
     notices: tuple[Message, ...] = tuple(drivers(facts, open_after)) if named else (NothingToClear(),)
@@ -87,11 +87,11 @@ def _plan(
     )
 
 
-def _failed(dag: DagSpec, selected: list[TaskInstanceView]) -> list[TaskInstanceView]:
+def _failed(dag: DagSpec, selected: list[TaskInstanceSnapshot]) -> list[TaskInstanceSnapshot]:
     failed = {ti.task_id for ti in selected if ti.state in _FAILURES}
     below = {task_id for failure in failed for task_id in dag.descendants.get(failure, ())}
 
-    def caused(ti: TaskInstanceView) -> bool:
+    def caused(ti: TaskInstanceSnapshot) -> bool:
         by_rule = ti.state is TaskInstanceState.SKIPPED and ti.cause is Cause.TRIGGER_RULE
         return by_rule and ti.task_id in below
 
@@ -99,7 +99,7 @@ def _failed(dag: DagSpec, selected: list[TaskInstanceView]) -> list[TaskInstance
 
 
 def _reset_for_expansion(
-    facts: CommandFacts, dag: DagSpec, run: RunView, request: ClearRequest, steps: list[TaskInstanceChange]
+    facts: CommandFacts, dag: DagSpec, run: RunSnapshot, request: ClearRequest, steps: list[TaskInstanceChange]
 ) -> list[TaskInstanceChange]:
     """What has not begun of mapped tasks that are expanded anew by this."""
     cleared = {step.id: step.key.task_id for step in steps}
@@ -109,7 +109,7 @@ def _reset_for_expansion(
 
 
 def clear_all(
-    facts: CommandFacts, dag: DagSpec, run: RunView, wanted: list[TaskInstanceView]
+    facts: CommandFacts, dag: DagSpec, run: RunSnapshot, wanted: list[TaskInstanceSnapshot]
 ) -> list[TaskInstanceChange]:
     """The steps that clear these task instances, and reset what they expand."""
     steps = [step for ti in wanted if (step := _step(facts, dag, run, ti)) is not None]
@@ -118,7 +118,7 @@ def clear_all(
     return steps + [_back(facts, dag, run, ti) for ti in reset]
 
 
-def _step(facts: CommandFacts, dag: DagSpec, run: RunView, ti: TaskInstanceView) -> TaskInstanceChange | None:
+def _step(facts: CommandFacts, dag: DagSpec, run: RunSnapshot, ti: TaskInstanceSnapshot) -> TaskInstanceChange | None:
     """The step of one task instance, or None where there is nothing to take back."""
     none, stopping = TaskInstanceState.NONE, TaskInstanceState.STOPPING
     if ti.state is none or (ti.state is stopping and ti.stopping_to is none):
@@ -126,7 +126,7 @@ def _step(facts: CommandFacts, dag: DagSpec, run: RunView, ti: TaskInstanceView)
     return _back(facts, dag, run, ti)
 
 
-def _back(facts: CommandFacts, dag: DagSpec, run: RunView, ti: TaskInstanceView) -> TaskInstanceChange:
+def _back(facts: CommandFacts, dag: DagSpec, run: RunSnapshot, ti: TaskInstanceSnapshot) -> TaskInstanceChange:
     none, stopping = TaskInstanceState.NONE, TaskInstanceState.STOPPING
     stops = ti.state in (TaskInstanceState.RUNNING, stopping)
     task = dag.by_id.get(ti.task_id)
@@ -145,7 +145,9 @@ def _back(facts: CommandFacts, dag: DagSpec, run: RunView, ti: TaskInstanceView)
     )
 
 
-def _run_change(run: RunView, selected: list[TaskInstanceView], steps: bool, *, whole: bool) -> RunChange | None:
+def _run_change(
+    run: RunSnapshot, selected: list[TaskInstanceSnapshot], steps: bool, *, whole: bool
+) -> RunChange | None:
     """A closed run opens again if anything of it is to run; an open one only shows others that it changed."""
     if run.state not in CLOSED:
         if not steps:

@@ -18,7 +18,7 @@ from tailrace.model.spec import DEFAULT_POOL, DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.messages import Message
-from tailrace.planning.snapshot import RunView
+from tailrace.planning.snapshot import RunSnapshot
 
 
 class CommandKind(StrEnum):
@@ -49,7 +49,7 @@ class DeadlockedRun(Struct, frozen=True):
     blocked by a pool.
     """
 
-    run: RunView  # without its task instances
+    run: RunSnapshot  # without its task instances
     blocked: tuple[str, ...]
     by_past: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     by_pool: tuple[str, ...] = ()
@@ -81,7 +81,7 @@ class CommandFacts(Struct, frozen=True):
     dag: DagSpec | None = None
     structure: int = 0
     dag_paused: bool = False
-    runs: tuple[RunView, ...] = ()
+    runs: tuple[RunSnapshot, ...] = ()
     not_found: tuple[str | datetime, ...] = ()
     deadlocked: tuple[DeadlockedRun, ...] = ()
     backfills: Mapping[int, KnownBackfill] = field(default_factory=lambda: MappingProxyType({}))

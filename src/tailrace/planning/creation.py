@@ -33,7 +33,7 @@ from tailrace.planning.refusals import (
     PoolUnknown,
     TaskTooLarge,
 )
-from tailrace.planning.snapshot import RunOptions, RunView, TaskInstanceView
+from tailrace.planning.snapshot import RunOptions, RunSnapshot, TaskInstanceSnapshot
 
 _FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 
@@ -116,13 +116,13 @@ def _date(
     return replace(date, must_be_queued=queued and _gives_something(request, date, existing))
 
 
-def _gives_something(request: BackfillRequest, date: DatePlan, run: RunView) -> bool:
+def _gives_something(request: BackfillRequest, date: DatePlan, run: RunSnapshot) -> bool:
     """Whether a queued run is another one with this backfill than without it."""
     other_options = not run.wanted_by and options_for(request, date) != run.options
     return bool(date.clear) or date.conf != run.conf or other_options
 
 
-def _to_run(dag: DagSpec, run: RunView, clear: Iterable[str]) -> int:
+def _to_run(dag: DagSpec, run: RunSnapshot, clear: Iterable[str]) -> int:
     """Task instances that are not finished, or will not be once these tasks are cleared."""
     again = frozenset(clear)
     there = {ti.task_id for ti in run.task_instances}
@@ -130,12 +130,12 @@ def _to_run(dag: DagSpec, run: RunView, clear: Iterable[str]) -> int:
     return unfinished + sum(task.task_id not in there for task in dag.tasks)
 
 
-def _runs(ti: TaskInstanceView, again: Container[str]) -> bool:
+def _runs(ti: TaskInstanceSnapshot, again: Container[str]) -> bool:
     """Whether it has no outcome, or none any more once this is cleared."""
     return ti.state not in FINISHED or ti.task_id in again or to_clear(ti.task_id, ti.map_index) in again
 
 
-def _to_do(dag: DagSpec, reprocess: Reprocess, run: RunView) -> tuple[tuple[str, ...], int]:
+def _to_do(dag: DagSpec, reprocess: Reprocess, run: RunSnapshot) -> tuple[tuple[str, ...], int]:
     """What to clear (see ``to_clear``), and how many task instances have no outcome yet."""
     known = {ti.task_id for ti in run.task_instances}
     if run.state not in CLOSED and not known:
@@ -162,13 +162,13 @@ def _to_do(dag: DagSpec, reprocess: Reprocess, run: RunView) -> tuple[tuple[str,
     return tuple(again), missing
 
 
-def _failed_inside(run: RunView) -> FailedTasks:
+def _failed_inside(run: RunSnapshot) -> FailedTasks:
     if run.state is not DagRunState.SUCCESS:
         return FailedTasks()
     return failed_tasks((ti.task_id, ti.state, 1) for ti in run.task_instances)
 
 
-def _failed_and_caused(dag: DagSpec, run: RunView) -> Mapping[str, list[int]]:
+def _failed_and_caused(dag: DagSpec, run: RunSnapshot) -> Mapping[str, list[int]]:
     """What failed, and what trigger rules skipped below a failure: by task, the map indexes."""
     failed = {ti.task_id for ti in run.task_instances if ti.state in _FAILURES}
     below = {task_id for failure in failed for task_id in dag.descendants.get(failure, ())}
@@ -220,13 +220,13 @@ def _conflicts(request: BackfillRequest, dates: Iterable[DatePlan], facts: Backf
         yield OtherBackfill(*first, backfills[0], backfills) if asked_by is None else OtherOptions(*first, asked_by)
 
 
-def _takes_conf(run: RunView) -> bool:
+def _takes_conf(run: RunSnapshot) -> bool:
     """Whether a run takes a conf that it does not have: nobody who wants it gave it one, and it has not begun."""
     triggered_with_one = run.run_type is RunType.MANUAL and run.conf is not None
     return run.state is DagRunState.QUEUED and not run.conf_given_by and not triggered_with_one
 
 
-def _differing(request: BackfillRequest, date: DatePlan, run: RunView, *, only_given: bool) -> Iterable[str]:
+def _differing(request: BackfillRequest, date: DatePlan, run: RunSnapshot, *, only_given: bool) -> Iterable[str]:
     """The options by which this backfill would give the run another outcome."""
     wanted, has = options_for(request, date), run.options
     if request.conf is not None and request.given_conf != run.conf and not _takes_conf(run):

@@ -14,7 +14,7 @@ from tailrace.planning.board import Board
 from tailrace.planning.messages import Message
 from tailrace.planning.plan import Dependency, DependencyStatus, Verdict
 from tailrace.planning.rules import Counts, evaluate
-from tailrace.planning.snapshot import PoolView, PreviousRun, TaskInstanceView
+from tailrace.planning.snapshot import PoolSnapshot, PreviousRun, TaskInstanceSnapshot
 
 UNLIMITED = -1
 
@@ -27,7 +27,7 @@ def dagrun_running(board: Board) -> DependencyStatus:
     return DependencyStatus(Dependency.DAGRUN_RUNNING, passed, reasons.RunIs(board.run.state))
 
 
-def not_in_retry_period(ti: TaskInstanceView, now: datetime) -> DependencyStatus:
+def not_in_retry_period(ti: TaskInstanceSnapshot, now: datetime) -> DependencyStatus:
     """The delay of the last try has passed."""
     name = Dependency.RETRY_PERIOD
     if ti.retry_at is None or ti.state is not TaskInstanceState.UP_FOR_RETRY:
@@ -37,7 +37,7 @@ def not_in_retry_period(ti: TaskInstanceView, now: datetime) -> DependencyStatus
     return DependencyStatus(name, False, reasons.RetryDelay(ti.try_number, ti.retry_at))
 
 
-def ready_to_reschedule(ti: TaskInstanceView, now: datetime) -> DependencyStatus:
+def ready_to_reschedule(ti: TaskInstanceSnapshot, now: datetime) -> DependencyStatus:
     """A rescheduled task's time has come."""
     name = Dependency.RESCHEDULE
     if ti.state is not TaskInstanceState.UP_FOR_RESCHEDULE or ti.retry_at is None or ti.retry_at <= now:
@@ -132,7 +132,7 @@ def _of_previous(previous: PreviousRun, task_id: str) -> tuple[reasons.UnmetTask
     return reasons.UnmetTask(task_id, unmet), changes
 
 
-def pool_can_hold(pool_name: str, pool: PoolView | None, slots: int) -> tuple[DependencyStatus, bool]:
+def pool_can_hold(pool_name: str, pool: PoolSnapshot | None, slots: int) -> tuple[DependencyStatus, bool]:
     """The pool exists and is large enough at all; the second says whether it never will be, as it stands.
 
     One of 0 slots was frozen by a person, who will give it slots again: that is a wait.

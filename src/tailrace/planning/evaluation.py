@@ -24,7 +24,7 @@ from tailrace.planning.dependencies import (
     trigger_rule,
 )
 from tailrace.planning.plan import Decision, DependencyStatus, Verdict
-from tailrace.planning.snapshot import PoolView, TaskInstanceView
+from tailrace.planning.snapshot import PoolSnapshot, TaskInstanceSnapshot
 
 
 class Evaluation(Struct, frozen=True):
@@ -46,7 +46,7 @@ def pool_of(board: Board, task: TaskSpec) -> str:
 
 
 def evaluate_task_instance(
-    board: Board, task: TaskSpec, ti: TaskInstanceView, pools: Mapping[str, PoolView], now: datetime
+    board: Board, task: TaskSpec, ti: TaskInstanceSnapshot, pools: Mapping[str, PoolSnapshot], now: datetime
 ) -> Evaluation:
     """Ask every dependency of an idle task instance (none or up_for_retry)."""
     key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)

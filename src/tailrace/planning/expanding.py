@@ -19,7 +19,7 @@ from tailrace.planning.board import Board
 from tailrace.planning.evaluation import Evaluation
 from tailrace.planning.messages import Message, Sentence
 from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Expansion, LookBack, Verdict
-from tailrace.planning.snapshot import StoredLength, TaskInstanceView
+from tailrace.planning.snapshot import StoredLength, TaskInstanceSnapshot
 
 _State = TaskInstanceState
 #: A length; or the state that decides instead, or what is wrong with it; None: it has not been read yet.
@@ -27,7 +27,7 @@ _Length: TypeAlias = int | TaskInstanceState | str | None
 _BAD = (_State.FAILED, _State.UPSTREAM_FAILED, _State.REMOVED)
 
 
-def is_expanded(instances: Iterable[TaskInstanceView], *, mapped: bool) -> bool:
+def is_expanded(instances: Iterable[TaskInstanceSnapshot], *, mapped: bool) -> bool:
     """Whether the number of a task's instances stands: one of them has begun, has ended, or is to begin.
 
     Of a task that is not ``mapped`` (any more): whether it must be left with what it was expanded into.
@@ -35,7 +35,7 @@ def is_expanded(instances: Iterable[TaskInstanceView], *, mapped: bool) -> bool:
     return any(_stands(each, mapped=mapped) for each in instances)
 
 
-def _stands(instance: TaskInstanceView, *, mapped: bool) -> bool:
+def _stands(instance: TaskInstanceSnapshot, *, mapped: bool) -> bool:
     state = instance.state
     if state is _State.REMOVED:
         return False
@@ -47,15 +47,15 @@ def _stands(instance: TaskInstanceView, *, mapped: bool) -> bool:
 
 
 def reset_for_expansion(
-    dag: DagSpec, instances: Iterable[TaskInstanceView], cleared: Mapping[int, str], whole: Container[str]
-) -> Iterator[TaskInstanceView]:
+    dag: DagSpec, instances: Iterable[TaskInstanceSnapshot], cleared: Mapping[int, str], whole: Container[str]
+) -> Iterator[TaskInstanceSnapshot]:
     """Those that have not begun, and whose task is to be expanded anew once these are ``cleared`` (tasks by row).
 
     That is so where what it is expanded over was cleared, or the task as a ``whole``, and nothing of it has begun.
     """
     if not dag.mapped:
         return
-    by_task: dict[str, list[TaskInstanceView]] = {}
+    by_task: dict[str, list[TaskInstanceSnapshot]] = {}
     for each in instances:
         by_task.setdefault(each.task_id, []).append(each)
     touched = set(cleared.values())
@@ -68,7 +68,7 @@ def reset_for_expansion(
             yield from (each for each in left if each.state is _State.NONE and each.cause == Cause.EXPANDED)
 
 
-def to_expand(task: TaskSpec, instances: Iterable[TaskInstanceView]) -> bool:
+def to_expand(task: TaskSpec, instances: Iterable[TaskInstanceSnapshot]) -> bool:
     """Whether it is still to be decided, or to be decided again, how many instances the task has."""
     found = list(instances)
     mapped = task.mapped_over is not None
@@ -137,7 +137,7 @@ class Expanding:
         return reasons.ExpandsNow(count) if count else Sentence(f"{reason}.")
 
 
-def _of(board: Board, task_ids: Iterable[str]) -> Iterator[TaskInstanceView]:
+def _of(board: Board, task_ids: Iterable[str]) -> Iterator[TaskInstanceSnapshot]:
     """The instances of these tasks."""
     return (each for task_id in task_ids for each in board.by_task.get(task_id, ()))
 
@@ -177,12 +177,12 @@ def _count(task: TaskSpec, lengths: tuple[_Length, ...]) -> tuple[int, TaskInsta
     return count, _State.NONE, f"expanded into {count:,}"
 
 
-def needed_lengths(tasks: Iterable[TaskSpec], instances: Iterable[TaskInstanceView]) -> Mapping[XComRef, list[int]]:
+def needed_lengths(tasks: Iterable[TaskSpec], instances: Iterable[TaskInstanceSnapshot]) -> Mapping[XComRef, list[int]]:
     """The XComs whose lengths the next step may need, with the rows of the task instances that may have left them.
 
     ``tasks`` are mapped. Only what has ended altogether is looked at.
     """
-    by_task: dict[str, list[TaskInstanceView]] = {}
+    by_task: dict[str, list[TaskInstanceSnapshot]] = {}
     for each in instances:
         by_task.setdefault(each.task_id, []).append(each)
     needed: dict[XComRef, list[int]] = {}

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from msgspec import Struct, field
 
 from tailrace.planning.plan import Blocker
-from tailrace.planning.snapshot import RunView, Snapshot, TaskInstanceView
+from tailrace.planning.snapshot import RunSnapshot, Snapshot, TaskInstanceSnapshot
 
 
 class JobTrouble(Struct, frozen=True):
@@ -67,7 +67,7 @@ class TryFacts(Struct, frozen=True):
 class TaskInstanceFacts(Struct, frozen=True):
     """A task instance as it stands; ``lease_seconds`` is what its try's lease has left, negative once it ran out."""
 
-    view: TaskInstanceView
+    view: TaskInstanceSnapshot
     reason: str = ""
     pool: str = ""
     started_at: datetime | None = None
@@ -82,7 +82,7 @@ class RunFacts(Struct, frozen=True):
     ``drivers`` are the live jobs that may drive it.
     """
 
-    run: RunView
+    run: RunSnapshot
     snapshot: Snapshot
     task_instances: tuple[TaskInstanceFacts, ...] = ()
     owner: JobFacts | None = None

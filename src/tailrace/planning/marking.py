@@ -27,7 +27,7 @@ from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToMark, StayUpstreamFailed
 from tailrace.planning.reopening import drivers, freed_runs
 from tailrace.planning.selecting import instances, key_of, refusals, with_relatives
-from tailrace.planning.snapshot import RunView, TaskInstanceView
+from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 
 _BAD = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 _CLAIMED = frozenset({TaskInstanceState.RUNNING, TaskInstanceState.STOPPING})
@@ -52,7 +52,7 @@ class MarkRequest(Struct, frozen=True):
 class _Marked:
     """What one run is changed by; lives inside one call."""
 
-    run: RunView
+    run: RunSnapshot
     steps: list[TaskInstanceChange]
     created: list[NewTaskInstance]
     cleared: list[TaskInstanceChange] = field(default_factory=list)
@@ -95,7 +95,7 @@ def plan_mark_tasks(facts: CommandFacts, request: MarkRequest) -> CommandPlan:
 
 
 def _failed_below(
-    facts: CommandFacts, dag: DagSpec, run: RunView, chosen: frozenset[str], steps: list[TaskInstanceChange]
+    facts: CommandFacts, dag: DagSpec, run: RunSnapshot, chosen: frozenset[str], steps: list[TaskInstanceChange]
 ) -> list[TaskInstanceChange]:
     """The steps that clear what is upstream_failed below the tasks that are marked."""
     below = {lower for task_id in chosen for lower in dag.descendants.get(task_id, ())}
@@ -178,7 +178,7 @@ def _left(
 
 
 def _step(
-    facts: CommandFacts, run: RunView, ti: TaskInstanceView, state: TaskInstanceState, reason: str
+    facts: CommandFacts, run: RunSnapshot, ti: TaskInstanceSnapshot, state: TaskInstanceState, reason: str
 ) -> TaskInstanceChange | None:
     """The step that gives one task instance this outcome, or None where it has it."""
     stopping = TaskInstanceState.STOPPING
@@ -199,7 +199,7 @@ def _step(
 
 
 def _step_of_run(
-    facts: CommandFacts, run: RunView, ti: TaskInstanceView, state: DagRunState
+    facts: CommandFacts, run: RunSnapshot, ti: TaskInstanceSnapshot, state: DagRunState
 ) -> TaskInstanceChange | None:
     reason = f"its run was marked {state}:"
     if state is DagRunState.SUCCESS:
@@ -212,7 +212,7 @@ def _step_of_run(
 
 
 def _create(
-    facts: CommandFacts, dag: DagSpec, run: RunView, chosen: frozenset[str], state: TaskInstanceState
+    facts: CommandFacts, dag: DagSpec, run: RunSnapshot, chosen: frozenset[str], state: TaskInstanceState
 ) -> list[NewTaskInstance]:
     """The chosen task instances that the run lacks, because it has not begun or its DAG has grown."""
     there = {ti.task_id for ti in run.task_instances}
@@ -252,5 +252,5 @@ def _judged_again(dag: DagSpec, one: _Marked) -> RunChange:
     return RunChange(run.id, run.run_id, run.version, run.state, after, cause, reason, evidence, to_schedulers=alone)
 
 
-def _evidence(run: RunView) -> Mapping[int, TaskInstanceState]:
+def _evidence(run: RunSnapshot) -> Mapping[int, TaskInstanceState]:
     return {ti.id: ti.state for ti in run.task_instances}

@@ -37,7 +37,14 @@ from tailrace.planning.plan import (
 from tailrace.planning.reasons import BackfillPaused
 from tailrace.planning.requeueing import yields
 from tailrace.planning.retries import AfterTry, after_loss, after_stop
-from tailrace.planning.snapshot import BackfillView, OrphanTry, PreviousRun, RunView, Snapshot, TaskInstanceView
+from tailrace.planning.snapshot import (
+    BackfillSnapshot,
+    OrphanTry,
+    PreviousRun,
+    RunSnapshot,
+    Snapshot,
+    TaskInstanceSnapshot,
+)
 from tailrace.planning.verdicts import judge_backfill, judge_run
 
 #: A queued try that nobody claimed for this long is offered to the executor again.
@@ -51,7 +58,7 @@ class _Ready(Struct, frozen=True):
 
     board: Board
     task: TaskSpec
-    ti: TaskInstanceView
+    ti: TaskInstanceSnapshot
     evaluation: Evaluation
 
 
@@ -126,13 +133,13 @@ def _settle_occupied(draft: _Draft, board: Board) -> None:
                 draft.wakes.append(due)
 
 
-def _lose(draft: _Draft, board: Board, ti: TaskInstanceView) -> None:
+def _lose(draft: _Draft, board: Board, ti: TaskInstanceSnapshot) -> None:
     """The holder of a try is gone: its group was killed here, or its lease ran out by the metastore's clock."""
     draft.transitions.append(_loss(draft.snapshot, board.run.id, _key(board, ti), ti))
     board.decide(ti, draft.transitions[-1].after)
 
 
-def _loss(snapshot: Snapshot, run: int, key: TaskInstanceKey, ti: TaskInstanceView) -> TaskTransition:
+def _loss(snapshot: Snapshot, run: int, key: TaskInstanceKey, ti: TaskInstanceSnapshot) -> TaskTransition:
     after = _after_loss(ti)
     return TaskTransition(
         id=ti.id,
@@ -152,7 +159,7 @@ def _loss(snapshot: Snapshot, run: int, key: TaskInstanceKey, ti: TaskInstanceVi
     )
 
 
-def _after_loss(ti: TaskInstanceView) -> AfterTry:
+def _after_loss(ti: TaskInstanceSnapshot) -> AfterTry:
     """What a lost try leads to; one that was stopping ends as the person wanted, and spends nothing."""
     how = "its lease ran out" if ti.lease_expired else "its worker is gone"
     budget = {"max_tries": ti.max_tries, "lost_tries": ti.lost_tries}
@@ -252,7 +259,7 @@ def _give_room(draft: _Draft, boards: Iterable[Board], fair_share: FairShare) ->
 def _transition(
     draft: _Draft,
     board: Board,
-    ti: TaskInstanceView,
+    ti: TaskInstanceSnapshot,
     after: TaskInstanceState,
     cause: Cause,
     reason: str,
@@ -292,7 +299,7 @@ def _leans_on(
     return (own,) if previous is None else (own, (previous.id, previous.version)), looked_back
 
 
-def _key(board: Board, ti: TaskInstanceView) -> TaskInstanceKey:
+def _key(board: Board, ti: TaskInstanceSnapshot) -> TaskInstanceKey:
     return TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
 
 
@@ -331,13 +338,13 @@ def _activations(snapshot: Snapshot, closing: Sequence[RunVerdict], fair_share: 
         yield RunActivation(run.id, run.run_id, run.version)
 
 
-def _stops(backfill: BackfillView, closing: Sequence[RunVerdict]) -> bool:
+def _stops(backfill: BackfillSnapshot, closing: Sequence[RunVerdict]) -> bool:
     """Whether a run has failed, were it by this very plan, after which the backfill begins no other."""
     failing = any(verdict.state is not DagRunState.SUCCESS for verdict in closing)
     return backfill.has_stopped or (backfill.stop_on_failure and failing)
 
 
-def held_back_by(snapshot: Snapshot) -> tuple[RunView, PreviousRun] | None:
+def held_back_by(snapshot: Snapshot) -> tuple[RunSnapshot, PreviousRun] | None:
     """The first run of a backfill of which nothing goes on, and an open run, not one of its own, that it depends on.
 
     Only whoever drives that run lets it go on, which may be nobody: a person has to know of it.
@@ -359,7 +366,7 @@ def held_back_by(snapshot: Snapshot) -> tuple[RunView, PreviousRun] | None:
     return None
 
 
-def _waits_for_previous(snapshot: Snapshot, run: RunView, opened: set[int]) -> bool:
+def _waits_for_previous(snapshot: Snapshot, run: RunSnapshot, opened: set[int]) -> bool:
     """Whether a run that one of its tasks looks at has yet to begin."""
     if run.options.ignore_depends_on_past:
         return False

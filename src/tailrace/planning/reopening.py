@@ -14,12 +14,12 @@ from tailrace.model.transitions import Cause
 from tailrace.planning import notices
 from tailrace.planning.commands import CommandFacts, DeadlockedRun, RunChange
 from tailrace.planning.messages import Message
-from tailrace.planning.snapshot import RunView
+from tailrace.planning.snapshot import RunSnapshot
 
 
 def freed_runs(
     facts: CommandFacts, dag: DagSpec, touched: Mapping[int, frozenset[str]], cause: Cause
-) -> Iterator[tuple[RunView, RunChange]]:
+) -> Iterator[tuple[RunSnapshot, RunChange]]:
     """The deadlocked runs that wait for a touched task of their previous run, however far down the line.
 
     ``touched`` are the tasks a command changes, by run; those runs themselves are left out.
@@ -55,9 +55,9 @@ def _waits_for(dag: DagSpec, found: DeadlockedRun, previous: int, tasks: frozens
     return False
 
 
-def drivers(facts: CommandFacts, runs: Iterable[RunView]) -> Iterator[Message]:
+def drivers(facts: CommandFacts, runs: Iterable[RunSnapshot]) -> Iterator[Message]:
     """Who drives these open runs from here on, or what makes somebody; runs with one driver are reported together."""
-    groups: dict[tuple[type[notices.DrivenByJob], tuple[Any, ...]], list[RunView]] = {}
+    groups: dict[tuple[type[notices.DrivenByJob], tuple[Any, ...]], list[RunSnapshot]] = {}
     judged: set[int] = set()
     for run in runs:
         if not run.wanted_by and run.judged_by is not None:
@@ -71,7 +71,7 @@ def drivers(facts: CommandFacts, runs: Iterable[RunView]) -> Iterator[Message]:
         yield notices.VerdictStays(tuple(sorted(judged)))
 
 
-def _driver(facts: CommandFacts, run: RunView) -> tuple[type[notices.DrivenByJob], tuple[Any, ...]]:
+def _driver(facts: CommandFacts, run: RunSnapshot) -> tuple[type[notices.DrivenByJob], tuple[Any, ...]]:
     """Who drives the run, as the message that says so, and what that has to know beside the runs."""
     wanting = [facts.backfills[id] for id in run.wanted_by if id in facts.backfills]
     unpaused = [backfill for backfill in wanting if not backfill.paused]

@@ -19,7 +19,7 @@ from tailrace.planning.messages import Message
 from tailrace.planning.notices import GoAgain, PoolStandsStill
 from tailrace.planning.refusals import BadPoolName, BadSlots
 from tailrace.planning.reopening import drivers, freed_runs
-from tailrace.planning.snapshot import RunView
+from tailrace.planning.snapshot import RunSnapshot
 
 _REASON = "the pool that it needs was changed"
 
@@ -75,7 +75,7 @@ def _reopen(facts: CommandFacts, name: str, slots: int) -> CommandPlan | None:
     if dag is None:
         return None
     cause = Cause.RESIZED
-    named: list[tuple[RunView, RunChange]] = []
+    named: list[tuple[RunSnapshot, RunChange]] = []
     for found in facts.deadlocked:
         if _is_let_go(dag, found, name, slots):
             run, before, after = found.run, DagRunState.DEADLOCKED, DagRunState.QUEUED

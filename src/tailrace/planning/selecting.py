@@ -10,7 +10,7 @@ from tailrace.planning.commands import CommandFacts
 from tailrace.planning.expanding import is_expanded
 from tailrace.planning.messages import Message
 from tailrace.planning.refusals import NeverRan, NoRunsInRange, NoSuchMapIndex, NoSuchRun, NoSuchTask
-from tailrace.planning.snapshot import RunView, TaskInstanceView
+from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 
 
 def name_of(run: str | datetime) -> str:
@@ -69,8 +69,8 @@ def with_relatives(dag: DagSpec, task_ids: Iterable[str], *, upstream: bool, dow
 
 
 def instances(
-    run: RunView, chosen: frozenset[str] | None, named: Container[str] = (), map_index: int | None = None
-) -> Iterator[TaskInstanceView]:
+    run: RunSnapshot, chosen: frozenset[str] | None, named: Container[str] = (), map_index: int | None = None
+) -> Iterator[TaskInstanceSnapshot]:
     """The run's task instances of these tasks, of all tasks for None; of the ``named`` ones only that index, if any.
 
     Those that a mapped task has no place for any more are left out, unless nothing else of it is there.
@@ -84,6 +84,6 @@ def instances(
             yield ti
 
 
-def key_of(facts: CommandFacts, run: RunView, ti: TaskInstanceView) -> TaskInstanceKey:
+def key_of(facts: CommandFacts, run: RunSnapshot, ti: TaskInstanceSnapshot) -> TaskInstanceKey:
     """The task instance's key."""
     return TaskInstanceKey(facts.dag_id, run.run_id, ti.task_id, ti.map_index)

@@ -7,15 +7,15 @@ try that both have offered is claimed once.
 from collections.abc import Iterable, Sequence
 
 from tailrace.model.states import TaskInstanceState
-from tailrace.planning.snapshot import RunView, TaskInstanceView
+from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 
 
-def has_work_to_spare(task_instances: Iterable[TaskInstanceView]) -> bool:
+def has_work_to_spare(task_instances: Iterable[TaskInstanceSnapshot]) -> bool:
     """Whether tries of these wait for a worker already."""
     return any(ti.state is TaskInstanceState.QUEUED for ti in task_instances)
 
 
-def runs_to_share(own: int, others: Sequence[RunView]) -> tuple[int, ...]:
+def runs_to_share(own: int, others: Sequence[RunSnapshot]) -> tuple[int, ...]:
     """The runs a job that owns ``own`` takes from others: from whoever has most, until no one has two more than it.
 
     ``others`` are active runs of live owners, for the same lane, in plan order; the last ones go first, being those

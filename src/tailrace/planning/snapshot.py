@@ -25,7 +25,7 @@ class Holder(Struct, frozen=True):
     task: ProcessIdentity | None
 
 
-class TaskInstanceView(Struct, frozen=True):
+class TaskInstanceSnapshot(Struct, frozen=True):
     """A task instance as it stood when it was read. ``id`` is its row in the metastore.
 
     What a command reads of it has the cause of its last transition, and neither leases nor tokens.
@@ -64,7 +64,7 @@ class RunOptions(Struct, frozen=True):
     pool: str | None = None  # stands in for every task's own pool
 
 
-class RunView(Struct, frozen=True):
+class RunSnapshot(Struct, frozen=True):
     """A run as it stood when it was read, with its task instances if it has been activated and they were asked for.
 
     The fields behind ``task_instances`` are what commands ask beside: a planning step reads none of them.
@@ -80,7 +80,7 @@ class RunView(Struct, frozen=True):
     owner_job_id: int | None = None
     owner_alive: bool = False  # by heartbeat, as the metastore judges it
     options: RunOptions = field(default_factory=RunOptions)
-    task_instances: tuple[TaskInstanceView, ...] = ()
+    task_instances: tuple[TaskInstanceSnapshot, ...] = ()
     live: bool = False  # schedulers drive it, whoever else wants it
     conf: str | None = None  # JSON
     to_clear: tuple[str, ...] = ()  # tasks, or instances of them, stored to be cleared at its next activation
@@ -110,10 +110,10 @@ class OrphanTry(Struct, frozen=True):
 
     run: int  # the run's row
     key: TaskInstanceKey
-    ti: TaskInstanceView
+    ti: TaskInstanceSnapshot
 
 
-class PoolView(Struct, frozen=True):
+class PoolSnapshot(Struct, frozen=True):
     """A pool: ``occupied`` counts the slots of every occupying task instance in the whole metastore."""
 
     name: str
@@ -121,7 +121,7 @@ class PoolView(Struct, frozen=True):
     occupied: int
 
 
-class BackfillView(Struct, frozen=True):
+class BackfillSnapshot(Struct, frozen=True):
     """The backfill a job drives. ``open_runs`` are wanted runs not closed, whoever owns them."""
 
     id: int
@@ -159,17 +159,17 @@ class Snapshot(Struct, frozen=True):
     now: datetime
     job_id: int
     dag: DagSpec
-    runs: tuple[RunView, ...]  # active and driven by this job: its own, or without a live owner; in plan order
-    candidates: tuple[RunView, ...] = ()  # the next queued runs, in activation order, without task instances
+    runs: tuple[RunSnapshot, ...]  # active and driven by this job: its own, or without a live owner; in plan order
+    candidates: tuple[RunSnapshot, ...] = ()  # the next queued runs, in activation order, without task instances
     dag_version: int = 0  # fact guard: bumped by every insertion of a run, and by whatever changes which runs count
     previous: Mapping[int, PreviousRun] = field(default_factory=lambda: MappingProxyType({}))  # by row
     #: By run, then by task with depends_on_past: the row of the chronologically previous run that counts for the task.
     looks_at: Mapping[int, Mapping[str, int]] = field(default_factory=lambda: MappingProxyType({}))
-    pools: Mapping[str, PoolView] = field(default_factory=lambda: MappingProxyType({}))
+    pools: Mapping[str, PoolSnapshot] = field(default_factory=lambda: MappingProxyType({}))
     dag_active_runs: int = 0  # running runs of the DAG, over all jobs
     dag_active_tasks: int = 0  # occupying task instances of the DAG, over all runs and jobs
     task_active: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # the same, by task id
-    backfill: BackfillView | None = None  # None: the lane of the DAG's live runs
+    backfill: BackfillSnapshot | None = None  # None: the lane of the DAG's live runs
     schedule_paused: bool = False  # for live runs: the DAG is paused, none of them begins
     contended: bool = False  # there are other lanes: this one says what it waits for
     contenders: tuple[Contender, ...] = ()  # every lane that waits for something, this one too

@@ -11,7 +11,7 @@ from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, T
 from tailrace.planning.board import Board
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 from tailrace.planning.plan import BackfillVerdict, Blocker, Dependency, RunVerdict
-from tailrace.planning.snapshot import BackfillView, TaskInstanceView
+from tailrace.planning.snapshot import BackfillSnapshot, TaskInstanceSnapshot
 
 #: So many instances of one mapped task are named in a reason.
 _MOST_NAMED = 3
@@ -66,7 +66,7 @@ def _deadlock(board: Board, dag_version: int) -> RunVerdict:
     )
 
 
-def _blocker(board: Board, ti: TaskInstanceView) -> Blocker:
+def _blocker(board: Board, ti: TaskInstanceSnapshot) -> Blocker:
     key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
     reasons = board.doomed[ti.id].failed
     by_past = any(status.dependency is Dependency.PREVIOUS_RUN for status in reasons)
@@ -88,7 +88,7 @@ def state_by_runs(counts: Mapping[DagRunState, int], *, stopped: bool = False) -
     return BackfillState.SUCCESS
 
 
-def judge_backfill(backfill: BackfillView) -> BackfillVerdict | None:
+def judge_backfill(backfill: BackfillSnapshot) -> BackfillVerdict | None:
     """The backfill's verdict, or None while a wanted run is open.
 
     Every wanted run counts, whoever ran it. After a failure under stop_on_failure it is judged as soon as nothing

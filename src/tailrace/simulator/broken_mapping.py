@@ -15,7 +15,7 @@ from tailrace.model.spec import TaskSpec
 from tailrace.planning import planner
 from tailrace.planning.commands import NewTaskInstance
 from tailrace.planning.plan import Expansion
-from tailrace.planning.snapshot import TaskInstanceView
+from tailrace.planning.snapshot import TaskInstanceSnapshot
 from tailrace.simulator.broken_writes import Replaced
 
 
@@ -38,7 +38,7 @@ forgotten_index = Replaced(expanding, "insert_task_instances", _but_the_last)
 """Of the instances that a mapped task is given the last one is forgotten."""
 
 
-def _only_at_first(task: TaskSpec, instances: Iterable[TaskInstanceView]) -> bool:
+def _only_at_first(task: TaskSpec, instances: Iterable[TaskInstanceSnapshot]) -> bool:
     return task.mapped_over is not None and any(each.map_index == UNMAPPED for each in instances)
 
 

@@ -40,7 +40,7 @@ from tailrace.model.transitions import Cause
 from tailrace.planning.messages import Sentence
 from tailrace.planning.plan import Blocker, Plan, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
-from tailrace.planning.snapshot import RunView, Snapshot
+from tailrace.planning.snapshot import RunSnapshot, Snapshot
 from tailrace.simulator import broken_history, broken_mapping, broken_past, broken_writes
 from tailrace.simulator.broken_writes import Replaced
 from tailrace.simulator.performing import Performer
@@ -98,7 +98,7 @@ def non_atomic_loop(job_id: int, dag: DagSpec, backfill_id: int) -> Loop[Backfil
         yield from ask(Wait(1.0))
 
 
-def _pass_over(job_id: int, dag: DagSpec, backfill_id: int, run: RunView) -> Loop[None]:
+def _pass_over(job_id: int, dag: DagSpec, backfill_id: int, run: RunSnapshot) -> Loop[None]:
     to_run = {ti.id for ti in run.task_instances if ti.state not in FINISHED}
     not_ready: set[int] = set()
     for ti in reversed(run.task_instances):

@@ -14,11 +14,11 @@ from tailrace.planning.commands import (
     DeadlockedRun,
     KnownBackfill,
 )
-from tailrace.planning.snapshot import RunView, TaskInstanceView
+from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 from tests.unit.planning.builders import NOW
 
 
-def known_run(spec: DagSpec, id: int = 1, state: str = "running", **more: Any) -> RunView:
+def known_run(spec: DagSpec, id: int = 1, state: str = "running", **more: Any) -> RunSnapshot:
     """A run whose tasks are in the states said by task id (``tis``: a state, or fields); those not said are absent."""
     tis = more.pop("tis", {})
     made = []
@@ -29,11 +29,11 @@ def known_run(spec: DagSpec, id: int = 1, state: str = "running", **more: Any) -
         fields: dict[str, Any] = {"state": said} if isinstance(said, str) else dict(said)
         fields["state"] = TaskInstanceState(fields["state"])
         defaults = {"try_number": 1, "max_tries": task.retries + 1, "cause": Cause.OUTCOME}
-        made.append(TaskInstanceView(id * 100 + place, task.task_id, **{**defaults, **fields}))
+        made.append(TaskInstanceSnapshot(id * 100 + place, task.task_id, **{**defaults, **fields}))
     date = NOW + timedelta(days=id)
     fields = {"version": 3, **more}
     interval = DataInterval(date, date + timedelta(days=1))
-    return RunView(id, f"run_{id}", date, interval, DagRunState(state), task_instances=tuple(made), **fields)
+    return RunSnapshot(id, f"run_{id}", date, interval, DagRunState(state), task_instances=tuple(made), **fields)
 
 
 def deadlocked(spec: DagSpec, id: int, previous: int, blocked: str, **more: Any) -> DeadlockedRun:
@@ -47,7 +47,7 @@ def known_backfill(id: int = 1, **more: Any) -> KnownBackfill:
     return KnownBackfill(id, "dag", **fields)
 
 
-def facts(spec: DagSpec, *runs: RunView, **more: Any) -> CommandFacts:
+def facts(spec: DagSpec, *runs: RunSnapshot, **more: Any) -> CommandFacts:
     wanted = {id: known_backfill(id) for run in runs for id in run.wanted_by}
     fields = {"dag": spec, "structure": 1, "backfills": wanted, **more}
     return CommandFacts(NOW, "dag", runs=runs, **fields)

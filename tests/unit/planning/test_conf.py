@@ -16,7 +16,7 @@ from tailrace.planning.backfills import (
     Reprocess,
 )
 from tailrace.planning.creation import plan_backfill
-from tailrace.planning.snapshot import RunView, TaskInstanceView
+from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 from tests.message_text import lines
 from tests.unit.planning.builders import DAY, NOW, dag
 
@@ -34,9 +34,9 @@ def existing(
     given_by: tuple[int, ...] = (),
     a: TaskInstanceState = SUCCESS,
     interval: DataInterval = DATE,
-) -> RunView:
-    known = (TaskInstanceView(1, "a", a, cause=Cause.OUTCOME),) if state in CLOSED else ()
-    return RunView(
+) -> RunSnapshot:
+    known = (TaskInstanceSnapshot(1, "a", a, cause=Cause.OUTCOME),) if state in CLOSED else ()
+    return RunSnapshot(
         1,
         f"run_{interval.start:%d}",
         interval.start,
@@ -51,7 +51,7 @@ def existing(
     )
 
 
-def planned(*runs: RunView, **request: object) -> BackfillCreation:
+def planned(*runs: RunSnapshot, **request: object) -> BackfillCreation:
     dates = [DataInterval(run.logical_date, run.logical_date + DAY) for run in runs] or [DATE]
     facts = BackfillFacts(NOW, existing={run.logical_date: run for run in runs}, pools={"default_pool": 128})
     asked = BackfillRequest("dag", dates[0].start, dates[-1].start, **request)  # type: ignore[arg-type]
@@ -67,7 +67,7 @@ EXISTING = [
 
 @pytest.mark.parametrize("reprocess", Reprocess)
 @pytest.mark.parametrize("run", EXISTING, ids=lambda run: f"{run.state}-{run.conf}-{run.run_type}-{run.conf_given_by}")
-def test_a_conf_that_is_not_given_stays_and_is_in_nobodys_way(run: RunView, reprocess: Reprocess) -> None:
+def test_a_conf_that_is_not_given_stays_and_is_in_nobodys_way(run: RunSnapshot, reprocess: Reprocess) -> None:
     creation = planned(run, reprocess=reprocess)
     assert not [line for line in lines(creation.refusals) if "--conf" in line]
     assert [date.conf for date in creation.dates] == [run.conf]
@@ -75,7 +75,7 @@ def test_a_conf_that_is_not_given_stays_and_is_in_nobodys_way(run: RunView, repr
 
 @pytest.mark.parametrize("given", ["{}", K1, K2])
 @pytest.mark.parametrize("run", EXISTING, ids=lambda run: f"{run.state}-{run.conf}-{run.run_type}-{run.conf_given_by}")
-def test_a_conf_that_is_given_reaches_the_run_or_is_refused(run: RunView, given: str) -> None:
+def test_a_conf_that_is_given_reaches_the_run_or_is_refused(run: RunSnapshot, given: str) -> None:
     """Never a third: a run that is awaited, or goes again, with another conf than the one given, unsaid."""
     creation = planned(run, conf=given, reprocess=Reprocess.ALL)
     [date] = creation.dates

@@ -15,7 +15,7 @@ from tailrace.planning.backfills import (
     Reprocess,
 )
 from tailrace.planning.creation import plan_backfill
-from tailrace.planning.snapshot import RunOptions, RunView, TaskInstanceView
+from tailrace.planning.snapshot import RunOptions, RunSnapshot, TaskInstanceSnapshot
 from tests.message_text import lines
 from tests.unit.planning.builders import DAY, NOW, dag
 
@@ -28,7 +28,7 @@ def refused(*, wanted_by: tuple[int, ...] = (7,), mine: int | None = None, run: 
     fields = {"state": DagRunState.QUEUED, "conf": None, "options": RunOptions(), **(run or {})}
     kind = fields.pop("run_type", RunType.BACKFILL)
     existing = {
-        date.start: RunView(
+        date.start: RunSnapshot(
             number, f"run_{number}", date.start, date, version=1, run_type=kind, wanted_by=wanted_by, **fields
         )
         for number, date in enumerate(DATES)
@@ -40,7 +40,7 @@ def refused(*, wanted_by: tuple[int, ...] = (7,), mine: int | None = None, run: 
 
 def test_a_run_of_another_schedule_keeps_its_interval_and_it_is_reported() -> None:
     first, other = DATES[0], DataInterval(DATES[0].start, DATES[0].start + 7 * DAY)
-    run = RunView(1, "run_1", first.start, first, DagRunState.FAILED, 1)
+    run = RunSnapshot(1, "run_1", first.start, first, DagRunState.FAILED, 1)
     request = BackfillRequest("dag", first.start, first.start, reprocess=Reprocess.ALL)
     for interval, said in ((other, 1), (first, 0)):
         existing = {first.start: replace(run, data_interval=interval)}
@@ -90,8 +90,8 @@ def test_runs_that_schedulers_drive_keep_their_options(kind: RunType, said: str)
 
 
 def test_clearing_more_than_the_other_wanted_is_refused() -> None:
-    done = TaskInstanceView(1, "a", TaskInstanceState.SUCCESS, cause=Cause.OUTCOME)
-    failed = TaskInstanceView(2, "b", TaskInstanceState.FAILED, cause=Cause.OUTCOME)
+    done = TaskInstanceSnapshot(1, "a", TaskInstanceState.SUCCESS, cause=Cause.OUTCOME)
+    failed = TaskInstanceSnapshot(2, "b", TaskInstanceState.FAILED, cause=Cause.OUTCOME)
     pending = {"task_instances": (done, failed), "to_clear": ("b",)}
     [line] = refused(run=pending, reprocess=Reprocess.ALL)
     assert "with another --reprocess;" in line

@@ -9,7 +9,7 @@ from tailrace.model.keys import RunType
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.backfills import BackfillFacts, BackfillRequest, Reprocess
 from tailrace.planning.creation import plan_backfill
-from tailrace.planning.snapshot import RunView, TaskInstanceView
+from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 from tailrace.planning.verdicts import state_by_runs
 from tests.message_text import lines
 from tests.unit.planning.builders import DAY, NOW, dag
@@ -22,7 +22,7 @@ def done_by(state: DagRunState = DagRunState.SUCCESS, *, runs: int = 3, **more: 
     """Which backfill has done all of the dates, of which so many have runs in this state."""
     ti = TaskInstanceState.SUCCESS if state is DagRunState.SUCCESS else TaskInstanceState.FAILED
     existing = {
-        date.start: RunView(
+        date.start: RunSnapshot(
             number,
             f"run_{number}",
             date.start,
@@ -30,7 +30,7 @@ def done_by(state: DagRunState = DagRunState.SUCCESS, *, runs: int = 3, **more: 
             state,
             1,
             run_type=RunType.BACKFILL,
-            task_instances=(TaskInstanceView(number, "a", ti, try_number=1),),
+            task_instances=(TaskInstanceSnapshot(number, "a", ti, try_number=1),),
         )
         for number, date in enumerate(DATES[:runs])
     }

@@ -15,7 +15,7 @@ from tailrace.model.transitions import Cause
 from tailrace.planning.expanding import is_expanded, reset_for_expansion
 from tailrace.planning.plan import Dependency, Expansion, Plan
 from tailrace.planning.planner import plan
-from tailrace.planning.snapshot import RunView, StoredLength, TaskInstanceView
+from tailrace.planning.snapshot import RunSnapshot, StoredLength, TaskInstanceSnapshot
 from tests.unit.planning.builders import dag, run, snapshot, task_instances
 
 A, B = XComRef("a"), XComRef("b")
@@ -94,11 +94,11 @@ def test_what_never_ends_deadlocks_what_waits_to_be_expanded_over_it() -> None:
     assert [blocker.key.place for blocker in verdict.blocked] == ["a", "m"]
 
 
-def instances(spec: DagSpec, *states: str, cause: Cause | None = Cause.EXPANDED) -> RunView:
+def instances(spec: DagSpec, *states: str, cause: Cause | None = Cause.EXPANDED) -> RunSnapshot:
     """A run whose a succeeded, with these instances of m."""
-    a = TaskInstanceView(1, "a", State.SUCCESS)
+    a = TaskInstanceSnapshot(1, "a", State.SUCCESS)
     made = [
-        TaskInstanceView(10 + index, "m", State(state), map_index=index, cause=cause if state == "none" else None)
+        TaskInstanceSnapshot(10 + index, "m", State(state), map_index=index, cause=cause if state == "none" else None)
         for index, state in enumerate(states)
     ]
     return run(spec, tis=(a, *made))
@@ -130,7 +130,7 @@ def test_a_skip_by_its_rule_needs_no_number() -> None:
 @given(st.lists(st.tuples(st.sampled_from([*State]), st.booleans()), max_size=4))
 def test_a_number_stands_while_something_of_it_has_begun(drawn: list[tuple[State, bool]]) -> None:
     made = [
-        TaskInstanceView(index, "m", state, map_index=index, cause=Cause.EXPANDED if fresh else Cause.CLEARED)
+        TaskInstanceSnapshot(index, "m", state, map_index=index, cause=Cause.EXPANDED if fresh else Cause.CLEARED)
         for index, (state, fresh) in enumerate(drawn)
     ]
     nothing = {State.NONE, State.REMOVED, State.STOPPING}  # stopping to be done again, that is

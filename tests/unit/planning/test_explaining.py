@@ -14,7 +14,7 @@ from tailrace.model.transitions import Cause
 from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation, explain_run
 from tailrace.planning.explain_facts import JobFacts, JobTrouble, RunFacts, TaskInstanceFacts, WantedBy
 from tailrace.planning.releasing import seconds_text
-from tailrace.planning.snapshot import Holder, PoolView, PreviousRun, RunOptions, RunView
+from tailrace.planning.snapshot import Holder, PoolSnapshot, PreviousRun, RunOptions, RunSnapshot
 from tests.unit.planning.builders import NOW, dag, run, snapshot, task_instances
 
 JOB = JobFacts(1, "backfill", "here", 100, True, 15.0, 1)
@@ -23,7 +23,7 @@ WORKER = ProcessIdentity("here", "boot", 7, 7)
 CHILD = ProcessIdentity("here", "boot", 8, 8)
 
 
-def facts(spec: DagSpec, of: RunView, *others: RunView, **more: Any) -> RunFacts:
+def facts(spec: DagSpec, of: RunSnapshot, *others: RunSnapshot, **more: Any) -> RunFacts:
     """The facts of a run beside others, driven by a live job for one backfill."""
     running = [each for each in (of, *others) if each.state is DagRunState.RUNNING]
     fields = {name: more.pop(name) for name in ("owner", "drivers", "wanted_by", "live", "blocked") if name in more}
@@ -125,7 +125,7 @@ def test_a_retry_waits_for_its_time() -> None:
 
 def test_a_full_pool_says_who_is_before_it() -> None:
     spec = dag("a b c", a={"pool": "p"}, b={"pool": "p", "priority_weight": 5}, c={"pool": "p"})
-    pools = {"p": PoolView("p", 1, 1), "default_pool": PoolView("default_pool", 9, 0)}
+    pools = {"p": PoolSnapshot("p", 1, 1), "default_pool": PoolSnapshot("default_pool", 9, 0)}
     of, other = run(spec), run(spec, 2, tis=task_instances(spec, 200, b="success", c="success"))
     explanation = explain_run(facts(spec, of, other, pools=pools))
     places = {task: of_task(explanation, task).waits.partition("needs 1.")[2] for task in "abc"}

@@ -10,7 +10,7 @@ from tailrace.model.states import BackfillState, DagRunState
 from tailrace.planning.fairness import PATIENCE, no_waits
 from tailrace.planning.plan import CapacityWait, Plan, Verdict, WaitChanges
 from tailrace.planning.planner import plan
-from tailrace.planning.snapshot import BackfillView, Contender, PoolView, Snapshot
+from tailrace.planning.snapshot import BackfillSnapshot, Contender, PoolSnapshot, Snapshot
 from tests.unit.planning.builders import NOW, dag, run, snapshot, task_instances
 
 POOL = "pool:default_pool"
@@ -26,7 +26,7 @@ def other(job: int = 2, lane: int = 9, resource: str = POOL, **more: Any) -> Con
 def scene(slots: int, taken: int, *contenders: Contender, mine: int = 0, spec: DagSpec = WIDE, **more: Any) -> Snapshot:
     """A lane with ten ready tasks, ``mine`` of them queued, and a pool of which ``taken`` slots are taken in all."""
     busy = run(spec, tis=task_instances(spec, 100, **{f"t{n}": "queued" for n in range(mine)}))
-    pools = {"default_pool": PoolView("default_pool", slots, taken)}
+    pools = {"default_pool": PoolSnapshot("default_pool", slots, taken)}
     return snapshot(
         spec, busy, pools=pools, dag_active_tasks=mine, **{"contended": True, "contenders": contenders, **more}
     )
@@ -157,7 +157,7 @@ def _candidates(running: int, active: int, *contenders: Contender, **more: Any) 
     spec = dag("a", _dag={"max_active_runs": 4})
     runs = [run(spec, id) for id in range(1, running + 1)]
     queue = [run(spec, id, day=id, state=DagRunState.QUEUED, tis=()) for id in range(20, 30)]
-    view = BackfillView(1, BackfillState.RUNNING, 1, open_runs=running + 10, active_runs=running)
+    view = BackfillSnapshot(1, BackfillState.RUNNING, 1, open_runs=running + 10, active_runs=running)
     fields: dict[str, Any] = {"backfill": view, "contended": True, **more}
     return snapshot(spec, *runs, candidates=tuple(queue), dag_active_runs=active, contenders=contenders, **fields)
 

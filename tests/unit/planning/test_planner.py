@@ -11,7 +11,7 @@ from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, task_instance_may
 from tailrace.planning.plan import LookBack, Plan
 from tailrace.planning.planner import RESUBMIT_AFTER, held_back_by, plan
-from tailrace.planning.snapshot import BackfillView, PoolView, PreviousRun, RunOptions
+from tailrace.planning.snapshot import BackfillSnapshot, PoolSnapshot, PreviousRun, RunOptions
 from tests.unit.planning.builders import NOW, dag, run, snapshot, task_instances
 
 
@@ -69,9 +69,9 @@ def test_the_race_of_2016_in_one_snapshot_has_no_room() -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        {"pools": {"default_pool": PoolView("default_pool", 1, 1)}},
+        {"pools": {"default_pool": PoolSnapshot("default_pool", 1, 1)}},
         {"dag_active_tasks": 16},
-        {"backfill": BackfillView(1, BackfillState.RUNNING, 1, paused=True, open_runs=1, active_runs=1)},
+        {"backfill": BackfillSnapshot(1, BackfillState.RUNNING, 1, paused=True, open_runs=1, active_runs=1)},
     ],
 )
 def test_limits_and_pauses_are_never_doom(more: dict[str, Any]) -> None:
@@ -96,7 +96,9 @@ def test_a_pool_that_can_never_hold_the_task_is_a_deadlock_with_proof() -> None:
     spec = dag("a>b", a={"pool": "tiny", "pool_slots": 3})
     decided = plan(
         snapshot(
-            spec, run(spec), pools={"tiny": PoolView("tiny", 2, 0), "default_pool": PoolView("default_pool", 1, 0)}
+            spec,
+            run(spec),
+            pools={"tiny": PoolSnapshot("tiny", 2, 0), "default_pool": PoolSnapshot("default_pool", 1, 0)},
         )
     )
     (verdict,) = decided.run_verdicts
@@ -221,7 +223,7 @@ def test_a_short_circuit_skips_everything_below_whatever_its_rule() -> None:
 
 def test_one_full_pool_does_not_hold_back_the_others() -> None:
     spec = dag("a b", a={"pool": "full", "priority_weight": 9})
-    pools = {"full": PoolView("full", 1, 1), "default_pool": PoolView("default_pool", 1, 0)}
+    pools = {"full": PoolSnapshot("full", 1, 1), "default_pool": PoolSnapshot("default_pool", 1, 0)}
     decided = plan(snapshot(spec, run(spec), pools=pools))
     assert steps(decided) == {"b": "queued"}
     assert waits(decided) == {"a": {"Pool Slots Available"}}
@@ -275,7 +277,7 @@ def test_the_window_slides_over_what_this_step_closes() -> None:
 def test_a_backfills_own_limit_can_only_lower() -> None:
     spec = dag("a", _dag={"max_active_runs": 2})
     for own, expected in ((1, 1), (9, 2)):
-        view = BackfillView(1, BackfillState.RUNNING, 1, max_active_runs=own, open_runs=3)
+        view = BackfillSnapshot(1, BackfillState.RUNNING, 1, max_active_runs=own, open_runs=3)
         candidates = tuple(queued(spec, id) for id in (1, 2, 3))
         decided = plan(snapshot(spec, candidates=candidates, backfill=view))
         assert len(decided.activations) == expected
@@ -313,7 +315,7 @@ def test_a_backfill_that_waits_for_another_ones_queued_run_can_name_it() -> None
 def test_stop_on_failure_starts_nothing_more_and_ends_when_nothing_is_active() -> None:
     spec = dag("a")
     closed = {DagRunState.FAILED: 1}
-    view = BackfillView(
+    view = BackfillSnapshot(
         1, BackfillState.RUNNING, 1, stop_on_failure=True, open_runs=2, failed_runs=1, closed_by_state=closed
     )
     decided = plan(snapshot(spec, candidates=(queued(spec, 1),), backfill=view))
@@ -326,7 +328,7 @@ def test_stop_on_failure_starts_nothing_more_and_ends_when_nothing_is_active() -
 def test_stop_on_failure_begins_no_run_in_the_step_that_closes_a_failed_one(outcome: str, begun: list[int]) -> None:
     """Its room was given to the next run at once: one more was started than should be."""
     spec = dag("a")
-    view = BackfillView(1, BackfillState.RUNNING, 1, stop_on_failure=True, open_runs=2, active_runs=1)
+    view = BackfillSnapshot(1, BackfillState.RUNNING, 1, stop_on_failure=True, open_runs=2, active_runs=1)
     ended = run(spec, tis=task_instances(spec, a=outcome))
     decided = plan(snapshot(spec, ended, candidates=(queued(spec, 2),), backfill=view))
     assert [verdict.state for verdict in decided.run_verdicts] == [outcome]
@@ -345,7 +347,7 @@ def test_stop_on_failure_begins_no_run_in_the_step_that_closes_a_failed_one(outc
 )
 def test_the_backfill_is_judged_by_all_its_runs(counts: dict[DagRunState, int], expected: BackfillState) -> None:
     spec = dag("a")
-    view = BackfillView(1, BackfillState.RUNNING, 1, closed_by_state=counts)
+    view = BackfillSnapshot(1, BackfillState.RUNNING, 1, closed_by_state=counts)
     verdict = plan(snapshot(spec, backfill=view)).backfill_verdict
     assert verdict is not None
     assert verdict.state is expected

@@ -6,13 +6,13 @@ import pytest
 
 from tailrace.planning.planner import plan
 from tailrace.planning.sharing import has_work_to_spare, runs_to_share
-from tailrace.planning.snapshot import RunView
+from tailrace.planning.snapshot import RunSnapshot
 from tests.unit.planning.builders import dag, run, snapshot, task_instances
 
 A = dag("a")
 
 
-def owned(*owners: int) -> list[RunView]:
+def owned(*owners: int) -> list[RunSnapshot]:
     return [run(A, id, owner_job_id=owner) for id, owner in enumerate(owners, 1)]
 
 
@@ -28,7 +28,9 @@ def owned(*owners: int) -> list[RunView]:
         (3, [], ()),
     ],
 )
-def test_it_takes_the_last_runs_of_whoever_has_most(own: int, others: list[RunView], taken: tuple[int, ...]) -> None:
+def test_it_takes_the_last_runs_of_whoever_has_most(
+    own: int, others: list[RunSnapshot], taken: tuple[int, ...]
+) -> None:
     assert runs_to_share(own, others) == taken
 
 

@@ -6,7 +6,7 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.states import DagRunState
 from tailrace.planning.backfills import BackfillFacts, BackfillRequest, Reprocess
 from tailrace.planning.creation import plan_backfill
-from tailrace.planning.snapshot import RunView
+from tailrace.planning.snapshot import RunSnapshot
 from tests.unit.planning.builders import DAY, NOW, dag, task_instances
 
 DAG = dag("a>b>c")
@@ -18,7 +18,7 @@ def to_run(state: DagRunState | None, reprocess: Reprocess = Reprocess.MISSING, 
     found = task_instances(dag(" ".join(tis)), **tis) if tis else ()
     existing = {}
     if state is not None:
-        run = RunView(1, "run", DATE.start, DATE, state, 1, task_instances=found)
+        run = RunSnapshot(1, "run", DATE.start, DATE, state, 1, task_instances=found)
         existing[DATE.start] = run
     facts = BackfillFacts(NOW, existing=existing, pools={"default_pool": 128})
     request = BackfillRequest("dag", DATE.start, DATE.start, reprocess=reprocess)

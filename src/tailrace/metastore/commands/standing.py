@@ -10,9 +10,9 @@ from sqlalchemy import Select, bindparam, select
 from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import UNFINISHED_BACKFILL, backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
-from tailrace.metastore.plans.rows import STATES, by_place, run_view, runs_with_owner
+from tailrace.metastore.plans.rows import STATES, by_place, run_snapshot, runs_with_owner
 from tailrace.model.transitions import Cause
-from tailrace.planning.snapshot import RunView, TaskInstanceView
+from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 
 #: The rows that ``stand`` takes; the caller adds the condition.
 STANDING_RUNS: Select[Any] = runs_with_owner().add_columns(
@@ -43,13 +43,13 @@ _WANTING = (
 )
 
 
-def stand(tx: Transaction, rows: Sequence[Any]) -> tuple[RunView, ...]:
+def stand(tx: Transaction, rows: Sequence[Any]) -> tuple[RunSnapshot, ...]:
     """These rows of STANDING_RUNS as runs, without their task instances, with the backfills that want them."""
     now = tx.moment
     wanting = _wanting(tx, [row.id for row in rows])
     return tuple(
         replace(
-            run_view(row, now),
+            run_snapshot(row, now),
             live=bool(row.live),
             conf=row.conf,
             to_clear=() if row.clear_on_activation is None else tuple(from_json(row.clear_on_activation)),
@@ -59,14 +59,14 @@ def stand(tx: Transaction, rows: Sequence[Any]) -> tuple[RunView, ...]:
     )
 
 
-def runs_of_dates(tx: Transaction, dag_id: str, dates: Iterable[datetime]) -> tuple[RunView, ...]:
+def runs_of_dates(tx: Transaction, dag_id: str, dates: Iterable[datetime]) -> tuple[RunSnapshot, ...]:
     """The DAG's runs of these logical dates, whole."""
     batches = in_batches(list(dates))
     rows = [row for batch in batches for row in tx.rows(_OF_DATES, {"dag_id": dag_id, "dates": batch})]
     return with_task_instances(tx, stand(tx, rows))
 
 
-def with_task_instances(tx: Transaction, runs: Sequence[RunView]) -> tuple[RunView, ...]:
+def with_task_instances(tx: Transaction, runs: Sequence[RunSnapshot]) -> tuple[RunSnapshot, ...]:
     """These runs with their task instances."""
     found: dict[int, list[Any]] = {}
     for batch in in_batches([run.id for run in runs]):
@@ -83,8 +83,8 @@ def unfinished_wanting(tx: Transaction, runs: Iterable[int]) -> dict[int, tuple[
     return {run: wanting["wanted_by"] for run, wanting in found.items() if wanting["wanted_by"]}
 
 
-def _task_instance(row: Any) -> TaskInstanceView:
-    return TaskInstanceView(
+def _task_instance(row: Any) -> TaskInstanceSnapshot:
+    return TaskInstanceSnapshot(
         id=row.id,
         task_id=row.task_id,
         state=STATES[row.state],
@@ -97,7 +97,7 @@ def _task_instance(row: Any) -> TaskInstanceView:
 
 
 def _wanting(tx: Transaction, runs: Sequence[int]) -> Mapping[int, dict[str, Any]]:
-    """By run: what ``RunView`` says of the backfills that want it, or wanted it until they were judged."""
+    """By run: what ``RunSnapshot`` says of the backfills that want it, or wanted it until they were judged."""
     found: dict[int, dict[str, Any]] = {}
     for batch in in_batches(runs):
         for row in tx.rows(_WANTING, {"runs": batch}):

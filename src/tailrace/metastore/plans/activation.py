@@ -22,7 +22,7 @@ from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstance
 from tailrace.model.transitions import Cause
 from tailrace.planning.commands import NewTaskInstance
 from tailrace.planning.expanding import reset_for_expansion
-from tailrace.planning.snapshot import TaskInstanceView
+from tailrace.planning.snapshot import TaskInstanceSnapshot
 
 _REMOVED = TaskInstanceState.REMOVED
 _TAKE_OVER = (
@@ -182,10 +182,10 @@ def _clear(work: Workspace, runs: Iterable[LockedRun]) -> None:
     change_states(work.tx, work.author, changes, work.history)
 
 
-def _view(columns: Mapping[str, Any]) -> TaskInstanceView:
+def _view(columns: Mapping[str, Any]) -> TaskInstanceSnapshot:
     """What of a locked row says whether its task is to be expanded anew."""
     stopping_to, state = columns["stopping_to"], STATES[columns["state"]]
-    return TaskInstanceView(
+    return TaskInstanceSnapshot(
         columns["id"],
         columns["task_id"],
         state,

@@ -15,7 +15,7 @@ from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import DagSpec, XComRef
 from tailrace.planning.expanding import needed_lengths, stored_length
-from tailrace.planning.snapshot import RunView, StoredLength
+from tailrace.planning.snapshot import RunSnapshot, StoredLength
 
 _XCOMS = (
     select(
@@ -28,14 +28,14 @@ _XCOMS = (
 )
 
 
-def with_lengths(tx: Transaction, dag: DagSpec, runs: Iterable[RunView]) -> tuple[RunView, ...]:
+def with_lengths(tx: Transaction, dag: DagSpec, runs: Iterable[RunSnapshot]) -> tuple[RunSnapshot, ...]:
     """The runs with the lengths that the next step may need."""
     if not dag.mapped:
         return tuple(runs)
     return tuple(_with_lengths(tx, dag, run) for run in runs)
 
 
-def _with_lengths(tx: Transaction, dag: DagSpec, run: RunView) -> RunView:
+def _with_lengths(tx: Transaction, dag: DagSpec, run: RunSnapshot) -> RunSnapshot:
     needed = needed_lengths(dag.mapped, run.task_instances)
     if not needed:
         return run

@@ -12,7 +12,7 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, RunType
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
-from tailrace.planning.snapshot import Holder, RunOptions, RunView, TaskInstanceView
+from tailrace.planning.snapshot import Holder, RunOptions, RunSnapshot, TaskInstanceSnapshot
 
 STATES: Mapping[str, TaskInstanceState] = {state.value: state for state in TaskInstanceState}
 CAUSES: Mapping[str, Cause] = {cause.value: cause for cause in Cause}
@@ -77,11 +77,11 @@ def owner_alive(row: Any, now: TransactionTime) -> bool:
     return row.owner_job_id is not None and job_alive(row.owner_state, *lease, now)
 
 
-def task_instance_view(row: Any, now: TransactionTime) -> TaskInstanceView:
+def task_instance_snapshot(row: Any, now: TransactionTime) -> TaskInstanceSnapshot:
     """The view of one row of TASK_INSTANCE_COLUMNS."""
     (_, id, task_id, text, index, number, most, lost, token, retry_at, queued_at, followed, holder, *rest) = row
     stopping_to, until, *lease, cause = rest
-    return TaskInstanceView(
+    return TaskInstanceSnapshot(
         id,
         task_id,
         STATES[text],
@@ -109,9 +109,9 @@ def by_place(rows: Iterable[Any]) -> list[Any]:
     return sorted(found, key=lambda row: (first[row.task_id], row.map_index))
 
 
-def run_view(row: Any, now: TransactionTime, task_instances: tuple[TaskInstanceView, ...] = ()) -> RunView:
+def run_snapshot(row: Any, now: TransactionTime, task_instances: tuple[TaskInstanceSnapshot, ...] = ()) -> RunSnapshot:
     """The view of one row of ``runs_with_owner``."""
-    return RunView(
+    return RunSnapshot(
         id=row.id,
         run_id=row.run_id,
         logical_date=row.logical_date,

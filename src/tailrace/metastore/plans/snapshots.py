@@ -24,9 +24,9 @@ from tailrace.metastore.plans.lookback import read_previous
 from tailrace.metastore.plans.rows import (
     RUN_STATES,
     TASK_INSTANCE_COLUMNS,
-    run_view,
+    run_snapshot,
     runs_with_owner,
-    task_instance_view,
+    task_instance_snapshot,
 )
 from tailrace.metastore.plans.wanted import ANY_FAILED, COUNTS_BY_STATE
 from tailrace.model.keys import TaskInstanceKey
@@ -34,7 +34,14 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.sharing import has_work_to_spare, runs_to_share
-from tailrace.planning.snapshot import BackfillView, OrphanTry, PoolView, RunView, Snapshot, TaskInstanceView
+from tailrace.planning.snapshot import (
+    BackfillSnapshot,
+    OrphanTry,
+    PoolSnapshot,
+    RunSnapshot,
+    Snapshot,
+    TaskInstanceSnapshot,
+)
 
 _BY_ID = itemgetter(1)
 
@@ -128,7 +135,7 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
     rows = sorted(
         (row for row in running if row.ordinal is not None), key=lambda row: (row.ordinal, row.logical_date, row.id)
     )
-    wanted = [run_view(row, now) for row in rows]
+    wanted = [run_snapshot(row, now) for row in rows]
     mine = {run.id for run in wanted if run.owner_job_id == job_id or not run.owner_alive}
     task_instances = dict(_task_instances(tx, mine, now))
     if len(mine) < len(wanted) and not any(map(has_work_to_spare, task_instances.values())):
@@ -137,7 +144,7 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         task_instances |= _task_instances(tx, shared, now)
         mine.update(shared)
     runs = tuple(replace(run, task_instances=task_instances.get(run.id, ())) for run in wanted if run.id in mine)
-    view: BackfillView | None = None
+    view: BackfillSnapshot | None = None
     if backfill_id is None:
         paused, contended = _schedule(tx, job_id, dag)
         candidates = _live_candidates(tx, dag, len(running), now)
@@ -154,7 +161,9 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         runs=with_lengths(tx, dag, runs),
         candidates=candidates,
         **past_facts(tx, dag, [run.id for run in (*runs, *candidates)]),
-        pools={name: PoolView(name, slots, occupancy.occupied.get(name, 0)) for name, slots in occupancy.slots.items()},
+        pools={
+            name: PoolSnapshot(name, slots, occupancy.occupied.get(name, 0)) for name, slots in occupancy.slots.items()
+        },
         dag_active_runs=len(running),
         dag_active_tasks=occupancy.dag_active,
         task_active=limited(dag, occupancy.task_active),
@@ -181,9 +190,9 @@ def _schedule(tx: Transaction, job_id: int, dag: DagSpec) -> tuple[bool, bool]:
     return (False, False) if row is None else (bool(row.paused), bool(row.contended))
 
 
-def _live_candidates(tx: Transaction, dag: DagSpec, running: int, now: TransactionTime) -> tuple[RunView, ...]:
+def _live_candidates(tx: Transaction, dag: DagSpec, running: int, now: TransactionTime) -> tuple[RunSnapshot, ...]:
     most = _useful(dag, dag.max_active_runs, running)
-    return tuple(run_view(row, now) for row in tx.rows(_LIVE_CANDIDATES, {"dag_id": dag.dag_id, "most": most}))
+    return tuple(run_snapshot(row, now) for row in tx.rows(_LIVE_CANDIDATES, {"dag_id": dag.dag_id, "most": most}))
 
 
 def _useful(dag: DagSpec, window: int, running: int) -> int:
@@ -196,31 +205,31 @@ def _useful(dag: DagSpec, window: int, running: int) -> int:
 def _orphans(tx: Transaction, now: TransactionTime) -> tuple[OrphanTry, ...]:
     found = []
     for dag_id, run_id, *columns in tx.rows(_ORPHANS):
-        ti = task_instance_view(columns, now)
+        ti = task_instance_snapshot(columns, now)
         found.append(OrphanTry(columns[0], TaskInstanceKey(dag_id, run_id, ti.task_id, ti.map_index), ti))
     return tuple(found)
 
 
 def _task_instances(
     tx: Transaction, runs: Collection[int], now: TransactionTime
-) -> Mapping[int, tuple[TaskInstanceView, ...]]:
+) -> Mapping[int, tuple[TaskInstanceSnapshot, ...]]:
     if not runs:
         return {}
-    found: dict[int, list[TaskInstanceView]] = {}
+    found: dict[int, list[TaskInstanceSnapshot]] = {}
     for row in sorted(tx.rows(_TASK_INSTANCES, {"runs": list(runs)}), key=_BY_ID):
-        found.setdefault(row[0], []).append(task_instance_view(row, now))
+        found.setdefault(row[0], []).append(task_instance_snapshot(row, now))
     return {run: tuple(views) for run, views in found.items()}
 
 
 def _backfill(
     tx: Transaction, dag: DagSpec, backfill_id: int, row: Any, running: int, active: int, now: TransactionTime
-) -> tuple[BackfillView, tuple[RunView, ...]]:
+) -> tuple[BackfillSnapshot, tuple[RunSnapshot, ...]]:
     state, version, paused, max_active_runs, stop_on_failure, backwards, _ = row
     window = dag.max_active_runs if max_active_runs is None else min(dag.max_active_runs, max_active_runs)
     most = _useful(dag, window, running)
     # Ordinals follow the order asked for. A DAG that has come to depend on the past goes forwards all the same.
     queued = tx.rows(_CANDIDATES[backwards and dag.depends_on_past], {"backfill_id": backfill_id, "most": most})
-    candidates = tuple(run_view(row, now) for row in queued)
+    candidates = tuple(run_snapshot(row, now) for row in queued)
     open_runs = active + len(candidates)
     failed = stop_on_failure and tx.row(ANY_FAILED, {"backfill_id": backfill_id}) is not None
     closed: dict[DagRunState, int] = {}
@@ -228,7 +237,7 @@ def _backfill(
         counts = tx.rows(COUNTS_BY_STATE, {"backfill_id": backfill_id})
         closed = {RUN_STATES[state]: count for state, count in counts if RUN_STATES[state] in CLOSED}
     inside = failures_of_backfills(tx, [backfill_id]).get(backfill_id) if closed else None
-    view = BackfillView(
+    view = BackfillSnapshot(
         id=backfill_id,
         state=BackfillState(state),
         version=version,

@@ -25,9 +25,9 @@ from tailrace.metastore.plans.rows import (
     TASK_INSTANCE_COLUMNS,
     by_place,
     job_alive,
-    run_view,
+    run_snapshot,
     runs_with_owner,
-    task_instance_view,
+    task_instance_snapshot,
 )
 from tailrace.metastore.plans.snapshots import past_facts, read_snapshot
 from tailrace.metastore.tries.job_rows import trouble_from
@@ -37,7 +37,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, JobKind, JobState
 from tailrace.model.transitions import Cause
 from tailrace.planning.explain_facts import JobFacts, RunFacts, TaskInstanceFacts, TryFacts, WantedBy
-from tailrace.planning.snapshot import RunView, Snapshot
+from tailrace.planning.snapshot import RunSnapshot, Snapshot
 
 _RUN = (
     runs_with_owner()
@@ -131,7 +131,7 @@ def read_explained(tx: Transaction, run: int) -> RunFacts:
     now = tx.moment
     tries = _tries(tx, run)
     tis = tuple(_task_instance(each, now, tries) for each in by_place(tx.rows(_TASK_INSTANCES, {"run": run})))
-    view = replace(run_view(row, now, tuple(ti.view for ti in tis)), live=bool(row.live))
+    view = replace(run_snapshot(row, now, tuple(ti.view for ti in tis)), live=bool(row.live))
     wanted_by = _wanted_by(tx, run)
     jobs = [_job(each, now) for each in tx.rows(_JOBS, {"owner": view.owner_job_id})]
     owner = next((each for each in jobs if each.id == view.owner_job_id), None)
@@ -162,7 +162,7 @@ def _lane(row: Any, wanted_by: Sequence[WantedBy], owned: bool) -> int | None:
     return None
 
 
-def _snapshot(tx: Transaction, run: RunView, job_id: int, lane: int | None) -> Snapshot:
+def _snapshot(tx: Transaction, run: RunSnapshot, job_id: int, lane: int | None) -> Snapshot:
     """What the job that drives the lane sees; the run is in it even where no lane drives it."""
     stored = tx.row(_STRUCTURE, {"run": run.id})
     spec = DagSpec(tx.row(_NAMES, {"run": run.id}).dag_id, ()) if stored is None else spec_from(stored.spec)
@@ -217,7 +217,7 @@ def _drivers(
 
 
 def _task_instance(row: Any, now: TransactionTime, tries: Mapping[int, list[TryFacts]]) -> TaskInstanceFacts:
-    view = task_instance_view(row[: len(TASK_INSTANCE_COLUMNS)], now)
+    view = task_instance_snapshot(row[: len(TASK_INSTANCE_COLUMNS)], now)
     lease = (row.lease_until, row.lease_epoch, row.lease_seconds)
     return TaskInstanceFacts(
         view,
