@@ -45,6 +45,7 @@ ONCE_FAILED = {
     110122: "who was refused for another reason enlarged the pool, and no time went by (the person's fault)",
     405491: "a run waited for one behind it, which its backfill, stopped at a failure, would never begin",
     507098: "somebody with eight commands still to type took a refusal for the end (the person's fault)",
+    905867: "two lanes left three free slots to each other for ever, as the next task of each needed two",
     802461: "a run gave its place back for one that a person had cleaned away by the audit (the audit's fault)",
     542524: "an executor took again what it had in hand, and its worker came to nothing else (the simulator's fault)",
 }

@@ -171,6 +171,9 @@ class FairShare:
     def _goes_first(self, usage: _ResourceUsage) -> Contender | None:
         """The other that has the better claim to a free slot, if any has."""
         hungry = [c for c, share in usage.others if c.occupied + 1 <= share + _WHOLE]
+        if usage.mine + 1 <= usage.my_share + _WHOLE:
+            # It has less than its share as well, and its next task needs more than that: of such lanes one must begin.
+            hungry = [c for c in hungry if self._came_before(c, usage)]
         if hungry:
             return min(hungry, key=lambda c: (c.since, c.job_id, c.lane))
         # What is left over when each has the whole part of its share: one more for each, in turn.

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from tailrace.model.spec import DagSpec
@@ -180,3 +181,20 @@ def test_a_backfill_never_keeps_the_last_run_slot_from_live_runs_nor_the_reverse
 def test_a_lane_that_stops_waits_no_more() -> None:
     assert no_waits(scene(8, 0, other())) is None
     assert no_waits(scene(8, 0, other(), Contender(1, 1, POOL, LONG_AGO))) == WaitChanges(ended=(POOL,))
+
+
+@pytest.mark.parametrize("lanes", [2, 3, 4])
+@pytest.mark.parametrize("size", range(1, 9))
+def test_of_lanes_whose_tasks_need_more_than_a_share_one_begins(lanes: int, size: int) -> None:
+    """Each had left the free slots to the other (seed 905867), for ever."""
+    for slots in range(1, size + 1):
+        spec = dag("a", a={"pool_slots": slots})
+        waiting = [other(job=job, lane=job, since=LONG_AGO + timedelta(seconds=job)) for job in range(1, lanes + 1)]
+        begun = []
+        for mine in waiting:
+            backfill = BackfillSnapshot(mine.lane, BackfillState.RUNNING, 1, open_runs=1, active_runs=1)
+            begun.append(
+                queued(plan(replace(scene(size, 0, *waiting, spec=spec, backfill=backfill), job_id=mine.job_id)))
+            )
+        assert begun[0] == 1, f"{lanes} lanes, {slots} of {size} slots"
+        assert sum(begun) * slots <= size or sum(begun) == 1
