@@ -17,8 +17,10 @@ def test_the_python_it_needs_is_named_first(tmp_path: Path, target: str) -> None
     root = Path(__file__).parents[2]
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(root / name, tmp_path)
+    of_make = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")  # of the make that runs the tests
+    environment = {name: value for name, value in os.environ.items() if name not in of_make}
     command = [str(MAKE), "PYTHON=/nonexistent/python", *([target] if target else [])]
-    done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.stderr.splitlines()[0].rstrip() == f"{NEEDS} {target}".rstrip()
     assert (done.returncode == 0, bool(done.stdout)) == (target == "", target == "")
     assert not (tmp_path / ".venv").exists()

@@ -88,6 +88,8 @@ class LogTimes:
 
     def _read_on(self) -> None:
         """Take in the records that have been added; one that is not whole or makes no sense ends the reading."""
+        if not self._file.is_file():  # a pipe that somebody has put there is not waited for
+            return
         try:
             with self._file.open("rb") as file:
                 file.seek(self._read)

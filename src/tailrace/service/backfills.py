@@ -290,7 +290,7 @@ def _root(summary: BackfillSummary, settings: Settings, dag: DagSpec) -> RootFai
     log = log_path(settings.home, root.try_key)
     repair = None if before is None else _repair(before, dag)
     return RootFailure(
-        root.try_key, root.state, root.reason, str(log) if log.exists() else None, root is not before, repair
+        root.try_key, root.state, root.reason, str(log) if log.is_file() else None, root is not before, repair
     )
 
 
