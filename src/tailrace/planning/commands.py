@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from tailrace.model.keys import TaskInstanceKey
-from tailrace.model.spec import DEFAULT_POOL, DagSpec
+from tailrace.model.spec import DEFAULT_POOL, DagSpec, TaskSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.messages import Message
@@ -122,6 +122,22 @@ class NewTaskInstance(Struct, frozen=True):
     priority: int = 1
     cause: Cause = Cause.CREATED
     evidence: Mapping[str, Any] | None = None
+
+
+def new_task_instance(
+    task: TaskSpec, run: int, key: TaskInstanceKey, pool: str | None = None, **more: Any
+) -> NewTaskInstance:
+    """One of this task, with its retry budget and weight; ``pool`` (the run's) goes before the task's own."""
+    fields = {"state": TaskInstanceState.NONE, "reason": "", **more}
+    return NewTaskInstance(
+        run,
+        key,
+        max_tries=task.retries + 1,
+        pool=pool or task.pool,
+        pool_slots=task.pool_slots,
+        priority=task.priority_weight,
+        **fields,
+    )
 
 
 class RunChange(Struct, frozen=True):

@@ -22,6 +22,7 @@ from tailrace.planning.commands import (
     NewTaskInstance,
     RunChange,
     TaskInstanceChange,
+    new_task_instance,
 )
 from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToMark, StayUpstreamFailed
@@ -217,15 +218,12 @@ def _create(
     """The chosen task instances that the run lacks, because it has not begun or its DAG has grown."""
     there = {ti.task_id for ti in run.task_instances}
     return [
-        NewTaskInstance(
-            run=run.id,
-            key=TaskInstanceKey(facts.dag_id, run.run_id, task.task_id, UNMAPPED),
+        new_task_instance(
+            task,
+            run.id,
+            TaskInstanceKey(facts.dag_id, run.run_id, task.task_id, UNMAPPED),
             state=state,
             reason=f"marked {state}",
-            max_tries=task.retries + 1,
-            pool=task.pool,
-            pool_slots=task.pool_slots,
-            priority=task.priority_weight,
         )
         for task in dag.tasks
         if task.task_id in chosen and task.task_id not in there

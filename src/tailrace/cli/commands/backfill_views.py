@@ -1,14 +1,16 @@
 """``tailrace backfill list|show``: how backfills stand, as the metastore has it."""
 
+from functools import partial
+
 import click
 
 from tailrace.cli.completing import complete_backfills
 from tailrace.cli.console import bullet_lines, counted, current_console, state_styled_stdout
 from tailrace.cli.lazy import Command
+from tailrace.cli.listing import show_list
 from tailrace.cli.options import (
     BACKFILL_ID,
     WholeNumber,
-    note_empty,
     optional_dag_argument,
     output_option,
     stores_with,
@@ -26,16 +28,9 @@ _MOST_RUNS_SHOWN = 30
 @output_option
 def list_(dag_id: str | None, limit: int, output: str) -> None:
     """List the backfills of DAG_ID, or of every DAG, newest first."""
-    with stores_with() as stores:
-        found = views.list_backfills(stores, dag_id, limit)
-        empty = stores.reading() is None
-    if output == "json":
-        current_console().print_json(found)
-    elif empty:
-        note_empty(stores.settings)
-    else:
-        none = f"no backfills{f' of {dag_id}' if dag_id else ''}"
-        show_table(BACKFILL_COLUMNS, [backfill_row(line) for line in found], empty=none)
+    read = partial(views.list_backfills, dag_id=dag_id, limit=limit)
+    none = f"no backfills{f' of {dag_id}' if dag_id else ''}"
+    show_list(read, BACKFILL_COLUMNS, backfill_row, output=output, empty=none, limit=limit)
 
 
 @click.command(cls=Command)

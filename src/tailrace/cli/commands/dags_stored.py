@@ -1,11 +1,13 @@
 """``tailrace dags pause|unpause|stats``: what the metastore knows of DAGs."""
 
+from functools import partial
+
 import click
 
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, note_empty, optional_dag_argument, output_option, stores_with
-from tailrace.cli.tables import show_table
+from tailrace.cli.listing import show_list
+from tailrace.cli.options import dag_argument, optional_dag_argument, output_option, stores_with
 from tailrace.cli.views import STATS_COLUMNS, stats_row
 from tailrace.service import changes, views
 
@@ -29,15 +31,8 @@ def unpause(dag_id: str) -> None:
 @output_option
 def stats(dag_id: str | None, output: str) -> None:
     """Count runs and task instances by state, for DAG_ID or for every DAG that has run."""
-    with stores_with() as stores:
-        found = views.dag_stats(stores, dag_id)
-        empty = stores.reading() is None
-    if output == "json":
-        current_console().print_json(found)
-    elif empty:
-        note_empty(stores.settings)
-    else:
-        show_table(STATS_COLUMNS, [stats_row(line) for line in found], empty="no DAG has run yet")
+    read = partial(views.dag_stats, dag_id=dag_id)
+    show_list(read, STATS_COLUMNS, stats_row, output=output, empty="no DAG has run yet")
 
 
 def _set(dag_id: str, *, paused: bool) -> None:

@@ -1,11 +1,12 @@
 """``tailrace jobs``: the processes that drive backfills and schedules."""
 
+from functools import partial
+
 import click
 
-from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
-from tailrace.cli.options import WholeNumber, note_empty, output_option, stores_with
-from tailrace.cli.tables import show_table
+from tailrace.cli.listing import show_list
+from tailrace.cli.options import WholeNumber, output_option
 from tailrace.cli.views import JOB_COLUMNS, job_row
 from tailrace.service import views
 
@@ -25,12 +26,5 @@ def list_(limit: int, output: str) -> None:
     """List jobs, newest first. A job is lost if its heartbeats stopped before it recorded how it ended. Times are in
     UTC.
     """
-    with stores_with() as stores:
-        found = views.list_jobs(stores, limit)
-        empty = stores.reading() is None
-    if output == "json":
-        current_console().print_json(found)
-    elif empty:
-        note_empty(stores.settings)
-    else:
-        show_table(JOB_COLUMNS, [job_row(each) for each in found], empty="no jobs yet")
+    read = partial(views.list_jobs, limit=limit)
+    show_list(read, JOB_COLUMNS, job_row, output=output, empty="no jobs yet", limit=limit)

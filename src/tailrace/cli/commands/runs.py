@@ -1,16 +1,17 @@
 """``tailrace runs``: what became of the runs of a DAG."""
 
 import json
+from functools import partial
 
 import click
 
 from tailrace.cli.console import current_console, state_styled_stdout
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
+from tailrace.cli.listing import show_list
 from tailrace.cli.options import (
     WholeNumber,
     dag_argument,
     dates_options,
-    note_empty,
     optional_dag_argument,
     output_option,
     run_argument,
@@ -65,18 +66,10 @@ def list_(
     output: str,
 ) -> None:
     """List the runs of DAG_ID, or of every DAG, newest logical date first. Times are in UTC."""
-    with stores_with() as stores:
-        found = views.list_runs(stores, views.Wanted(dag_id, start, end, limit), state, failed_tasks=failed_tasks)
-        empty = stores.reading() is None
-    if output == "json":
-        current_console().print_json(found)
-        return
-    if empty:
-        note_empty(stores.settings)
-        return
-    show_table(RUN_COLUMNS, [run_row(line) for line in found], empty=f"no runs{f' of {dag_id}' if dag_id else ''}")
-    if len(found) == limit:
-        current_console().note(f"the newest {limit}; --limit shows more")
+    wanted = views.Wanted(dag_id, start, end, limit)
+    read = partial(views.list_runs, wanted=wanted, state=state, failed_tasks=failed_tasks)
+    none = f"no runs{f' of {dag_id}' if dag_id else ''}"
+    show_list(read, RUN_COLUMNS, run_row, output=output, empty=none, limit=limit)
 
 
 @click.command(cls=Command)

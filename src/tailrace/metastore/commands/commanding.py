@@ -18,7 +18,15 @@ from tailrace.metastore.commands.standing import unfinished_wanting
 from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.guards import lock_dag
-from tailrace.metastore.writes.backfills import LockedBackfill, Wanted, close_backfill, set_columns, touch_backfill
+from tailrace.metastore.writes.backfills import (
+    LOCKED_COLUMNS,
+    LockedBackfill,
+    Wanted,
+    close_backfill,
+    locked_backfill,
+    set_columns,
+    touch_backfill,
+)
 from tailrace.metastore.writes.records import Author, History, insert_history, record
 from tailrace.metastore.writes.runs import RunAsIs, RunStep, close_run, open_run_again, touch_run
 from tailrace.metastore.writes.runs import set_columns as set_run_columns
@@ -30,14 +38,7 @@ from tailrace.planning.backfills import DateAction
 from tailrace.planning.commands import CommandPlan, RunChange, TaskInstanceChange
 
 _LOCK_BACKFILLS = (
-    select(
-        backfill.c.id,
-        backfill.c.dag_id,
-        backfill.c.state,
-        backfill.c.version,
-        backfill.c.chain_head,
-        backfill.c.chain_length,
-    )
+    select(*LOCKED_COLUMNS)
     .where(backfill.c.id.in_(bindparam("ids", expanding=True)))
     .order_by(backfill.c.id)
     .with_for_update(key_share=True)
@@ -140,8 +141,7 @@ def _lock(work: _Commanding) -> None:
         for row in tx.rows(_LOCK_BACKFILLS, {"ids": batch}):
             if plan.backfill is not None and row.id == plan.backfill.id:
                 _expect_backfill(plan, row)
-            chain = Chain(row.chain_head, row.chain_length)
-            work.backfills[row.id] = LockedBackfill(row.id, row.dag_id, row.state, row.version, chain)
+            work.backfills[row.id] = locked_backfill(row)
     for ids in in_batches(sorted(change.id for change in plan.runs)):
         work.runs.update((row.id, row) for row in tx.rows(_LOCK_RUNS, {"runs": ids}))
     for ids in in_batches(sorted(work.runs)):

@@ -16,7 +16,14 @@ from tailrace.metastore.commands.requeued_runs import requeue_runs
 from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import backfill, backfill_run, dag, dag_run
 from tailrace.metastore.db.transaction import Transaction, in_batches
-from tailrace.metastore.writes.backfills import LockedBackfill, Wanted, insert_backfill, set_columns
+from tailrace.metastore.writes.backfills import (
+    LOCKED_COLUMNS,
+    LockedBackfill,
+    Wanted,
+    insert_backfill,
+    locked_backfill,
+    set_columns,
+)
 from tailrace.metastore.writes.records import Author, insert_history, record
 from tailrace.metastore.writes.runs import NewRun, Options, insert_runs
 from tailrace.metastore.writes.stateless import insert_row, renew_dag
@@ -31,15 +38,7 @@ from tailrace.planning.creation import options_for
 
 _LOCK_DAG = select(dag.c.version).where(dag.c.dag_id == bindparam("dag_id")).with_for_update(key_share=True)
 _LOCK_BACKFILL = (
-    select(
-        backfill.c.id,
-        backfill.c.dag_id,
-        backfill.c.state,
-        backfill.c.version,
-        backfill.c.detached,
-        backfill.c.chain_head,
-        backfill.c.chain_length,
-    )
+    select(*LOCKED_COLUMNS, backfill.c.detached)
     .where(backfill.c.id == bindparam("backfill"))
     .with_for_update(key_share=True)
 )
@@ -127,8 +126,7 @@ def _find_conflict(work: Creating) -> str | None:
             return f"the unfinished backfill of this command is now {current}, was {creation.continues}"
     if creation.continues is not None:
         locked = tx.row(_LOCK_BACKFILL, {"backfill": creation.continues})
-        chain = Chain(locked.chain_head, locked.chain_length)
-        work.continued = LockedBackfill(locked.id, locked.dag_id, locked.state, locked.version, chain)
+        work.continued = locked_backfill(locked)
         work.detached = locked.detached
         for run, date, *wanted in tx.rows(_WANTED, {"backfill_id": creation.continues}):
             work.wanted[run], work.wants[run] = date, Wanted(*wanted)

@@ -20,7 +20,7 @@ from tailrace.model.keys import UNMAPPED, TaskInstanceKey, to_clear
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
-from tailrace.planning.commands import NewTaskInstance
+from tailrace.planning.commands import NewTaskInstance, new_task_instance
 from tailrace.planning.expanding import reset_for_expansion
 from tailrace.planning.snapshot import TaskInstanceSnapshot
 
@@ -216,18 +216,8 @@ def _create(work: Workspace, missing: Iterable[tuple[LockedRun, Iterable[TaskSpe
     new: list[NewTaskInstance] = []
     for run, tasks in missing:
         existing = {columns["task_id"] for columns in work.of_run(run.id)}
-        new += (_new(run, task) for task in tasks if task.task_id not in existing)
+        for task in tasks:
+            if task.task_id not in existing:
+                key = TaskInstanceKey(run.dag_id, run.run_id, task.task_id, UNMAPPED)
+                new.append(new_task_instance(task, run.id, key, run.pool))
     insert_task_instances(work.tx, work.author, new, work.history)
-
-
-def _new(run: LockedRun, task: TaskSpec) -> NewTaskInstance:
-    return NewTaskInstance(
-        run=run.id,
-        key=TaskInstanceKey(run.dag_id, run.run_id, task.task_id, UNMAPPED),
-        state=TaskInstanceState.NONE,
-        reason="",
-        max_tries=task.retries + 1,
-        pool=run.pool or task.pool,
-        pool_slots=task.pool_slots,
-        priority=task.priority_weight,
-    )

@@ -17,7 +17,7 @@ from tailrace.model.keys import UNMAPPED, TaskInstanceKey
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
-from tailrace.planning.commands import NewTaskInstance
+from tailrace.planning.commands import NewTaskInstance, new_task_instance
 from tailrace.planning.plan import Expansion
 
 _REMOVED = TaskInstanceState.REMOVED
@@ -117,15 +117,5 @@ def _change(
 
 
 def _new(run: LockedRun, task: TaskSpec, index: int, evidence: dict[str, Any]) -> NewTaskInstance:
-    return NewTaskInstance(
-        run=run.id,
-        key=TaskInstanceKey(run.dag_id, run.run_id, task.task_id, index),
-        state=TaskInstanceState.NONE,
-        reason="",
-        max_tries=task.retries + 1,
-        pool=run.pool or task.pool,
-        pool_slots=task.pool_slots,
-        priority=task.priority_weight,
-        cause=Cause.EXPANDED,
-        evidence=evidence,
-    )
+    key = TaskInstanceKey(run.dag_id, run.run_id, task.task_id, index)
+    return new_task_instance(task, run.id, key, run.pool, cause=Cause.EXPANDED, evidence=evidence)

@@ -16,7 +16,7 @@ from tailrace.metastore.plans.guards import pool_sizes
 from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.plans.rows import RUN_STATES
 from tailrace.metastore.plans.wanted import ANY_FAILED, COUNTS_BY_STATE
-from tailrace.metastore.writes.backfills import LockedBackfill, close_backfill, start_backfill
+from tailrace.metastore.writes.backfills import LOCKED_COLUMNS, close_backfill, locked_backfill, start_backfill
 from tailrace.metastore.writes.runs import RunStep, judge_run
 from tailrace.metastore.writes.stateless import renew_dag
 from tailrace.model.chains import Chain
@@ -25,15 +25,7 @@ from tailrace.model.transitions import Actor, Cause, backfill_may
 from tailrace.planning.plan import BackfillVerdict, Blocker, RunVerdict
 
 _LOCK_BACKFILL = (
-    select(
-        backfill.c.id,
-        backfill.c.dag_id,
-        backfill.c.state,
-        backfill.c.version,
-        backfill.c.chain_head,
-        backfill.c.chain_length,
-        backfill.c.stop_on_failure,
-    )
+    select(*LOCKED_COLUMNS, backfill.c.stop_on_failure)
     .where(backfill.c.id == bindparam("backfill_id"))
     .with_for_update(key_share=True)
 )
@@ -141,11 +133,7 @@ def begin_backfill(work: Workspace) -> None:
     if work.plan.backfill_start is not None:
         row = work.tx.row(_LOCK_BACKFILL, {"backfill_id": work.plan.backfill_start})
         if row is not None:
-            start_backfill(work.tx, work.author, _locked(row), work.history)
-
-
-def _locked(row: Any) -> LockedBackfill:
-    return LockedBackfill(row.id, row.dag_id, row.state, row.version, Chain(row.chain_head, row.chain_length))
+            start_backfill(work.tx, work.author, locked_backfill(row), work.history)
 
 
 def judge_backfill(work: Workspace) -> None:
@@ -170,7 +158,7 @@ def judge_backfill(work: Workspace) -> None:
         kind = StaleKind.BACKFILL_OPEN if still_open else StaleKind.BACKFILL
         work.stale.append(Stale(kind, f"backfill {verdict.id}", f"verdict {verdict.state}", conflict))
         return
-    close_backfill(work.tx, work.author, _locked(row), verdict.state, verdict.reason, work.history)
+    close_backfill(work.tx, work.author, locked_backfill(row), verdict.state, verdict.reason, work.history)
     work.backfill_judged = True
     if verdict.leaves_open:  # no later run waits for those any more
         renew_dag(work.tx, work.author, row.dag_id)

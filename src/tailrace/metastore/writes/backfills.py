@@ -46,6 +46,22 @@ class LockedBackfill(Struct, frozen=True):
     chain: Chain
 
 
+#: What a statement that locks backfills selects, for ``locked_backfill``.
+LOCKED_COLUMNS = (
+    backfill.c.id,
+    backfill.c.dag_id,
+    backfill.c.state,
+    backfill.c.version,
+    backfill.c.chain_head,
+    backfill.c.chain_length,
+)
+
+
+def locked_backfill(row: Any) -> LockedBackfill:
+    """The backfill of a row with LOCKED_COLUMNS."""
+    return LockedBackfill(row.id, row.dag_id, row.state, row.version, Chain(row.chain_head, row.chain_length))
+
+
 def insert_backfill(
     tx: Transaction,
     author: Author,
