@@ -11,7 +11,7 @@ Thrift and order only: the limits themselves hold because ``apply`` counts again
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tailrace.planning.dependencies import UNLIMITED
 from tailrace.planning.plan import CapacityWait, Dependency, DependencyStatus, WaitChanges
@@ -21,6 +21,7 @@ from tailrace.planning.snapshot import Contender, Snapshot
 #: Nobody gives up its turn to one that has waited less: handing over costs more than short tasks do.
 PATIENCE = timedelta(seconds=0.5)
 
+_DIGITS = 6  # so many of what lanes have taken, a sum of fractions, are compared
 _WHOLE = 1e-9  # what rounding may cost a share that is a whole number
 
 
@@ -169,25 +170,33 @@ class FairShare:
         return min((c.taken for c in others), default=0.0)
 
     def _goes_first(self, usage: _ResourceUsage) -> Contender | None:
-        """The other that has the better claim to a free slot, if any has."""
+        """The other that has the better claim to a free slot, if any has.
+
+        Lanes that have less than their share come before all others, and of these, whose next tasks need more than it,
+        one in turn: so of lanes that nothing else hinders one begins.
+        """
         hungry = [c for c, share in usage.others if c.occupied + 1 <= share + _WHOLE]
         if usage.mine + 1 <= usage.my_share + _WHOLE:
-            # It has less than its share as well, and its next task needs more than that: of such lanes one must begin.
-            hungry = [c for c in hungry if self._came_before(c, usage)]
+            return min((c for c in hungry if self._came_before(c, usage)), key=_turn, default=None)
         if hungry:
             return min(hungry, key=lambda c: (c.since, c.job_id, c.lane))
         # What is left over when each has the whole part of its share: one more for each, in turn.
         behind = [c for c, share in usage.others if c.occupied < _at_most(share)]
         if usage.mine < _at_most(usage.my_share):
             behind = [c for c in behind if self._came_before(c, usage) and self._snapshot.now - c.since >= PATIENCE]
-        return min(behind, key=lambda c: (c.taken, c.since, c.job_id, c.lane), default=None)
+        return min(behind, key=_turn, default=None)
 
     def _came_before(self, other: Contender, usage: _ResourceUsage) -> bool:
         """Whether the other has taken less, or as little and waits longer. Who comes new waits for no time yet."""
-        if abs(other.taken - usage.taken) > _WHOLE:
-            return other.taken < usage.taken
         own = self._own.get(other.resource)
-        return own is None or (other.since, other.job_id, other.lane) < (own.since, own.job_id, own.lane)
+        if own is None:
+            return round(other.taken, _DIGITS) <= round(usage.taken, _DIGITS)
+        return _turn(other) < _turn(own, usage.taken)
+
+
+def _turn(lane: Contender, taken: float | None = None) -> tuple[float, datetime, int, int]:
+    """Who has taken less goes first; of those who have taken as much, who has waited longer. A total order."""
+    return round(lane.taken if taken is None else taken, _DIGITS), lane.since, lane.job_id, lane.lane
 
 
 def _at_most(share: float) -> int:

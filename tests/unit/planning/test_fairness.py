@@ -4,6 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tailrace.model.spec import DagSpec
@@ -198,3 +200,37 @@ def test_of_lanes_whose_tasks_need_more_than_a_share_one_begins(lanes: int, size
             )
         assert begun[0] == 1, f"{lanes} lanes, {slots} of {size} slots"
         assert sum(begun) * slots <= size or sum(begun) == 1
+
+
+@st.composite
+def lanes_that_wait(draw: st.DrawFn) -> tuple[int, float, list[Contender], list[int]]:
+    """A pool's slots, the weight of backfills, lanes that hold nothing and wait for it, and what each needs next."""
+    size = draw(st.integers(1, 8))
+    jobs = range(1, draw(st.integers(2, 5)) + 1)
+    lanes = [
+        other(
+            job=job,
+            lane=draw(st.sampled_from([0, job])),
+            since=LONG_AGO + timedelta(seconds=draw(st.integers(0, 3))),
+            taken=draw(st.sampled_from([0.0, 0.5, 1.0, 2.0, 1 / 3, 7.25])),
+        )
+        for job in jobs
+    ]
+    return size, draw(st.sampled_from([0.1, 0.4, 1.0, 3.0])), lanes, [draw(st.integers(1, size)) for _ in jobs]
+
+
+@given(lanes_that_wait())
+@example((3, 1.0, [other(1, 0, taken=2.0), other(2, 2, taken=1.0), other(3, 3, taken=1.0)], [2, 1, 1]))
+@example((3, 0.4, [other(1, 0), other(2, 2)], [3, 1]))
+def test_of_lanes_that_nothing_else_hinders_one_begins(
+    scene_of: tuple[int, float, list[Contender], list[int]],
+) -> None:
+    """Else they would leave the room to each other for ever: what each decides by does not change."""
+    size, weight, lanes, needs = scene_of
+    begun = []
+    for mine, slots in zip(lanes, needs, strict=True):
+        spec = dag("a", a={"pool_slots": slots})
+        backfill = None if mine.lane == 0 else BackfillSnapshot(mine.lane, BackfillState.RUNNING, 1, open_runs=1)
+        seen = scene(size, 0, *lanes, spec=spec, backfill=backfill, backfill_weight=weight)
+        begun.append(queued(plan(replace(seen, job_id=mine.job_id))))
+    assert any(begun)
