@@ -16,7 +16,7 @@ from tailrace.metastore.views.task_instances import TaskInstanceFilter
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
-from tailrace.model.states import BackfillState, DagRunState, JobKind, TaskInstanceState
+from tailrace.model.states import BackfillState, DagRunState, JobKind, JobState, TaskInstanceState
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.failure_groups import Failed
 from tailrace.planning.plan import RunVerdict
@@ -266,11 +266,19 @@ def test_a_backfill_that_is_not_finished_shows_who_drives_it(world: World) -> No
     assert shown(detached=False) == ("interrupted", ()), "its command has gone"
     scheduler = world.store.start_job(JobKind.SCHEDULER, world.process(), None, None, LEASE, world.write_id())
     assert shown(detached=True) == ("queued", (scheduler,))
+    assert shown(detached=False, state="running") == ("running", (scheduler,)), "its job was killed: it is taken up"
+    agenda = world.store.agenda(scheduler)
+    assert [lane.backfill_id for lane in agenda.lanes] == [id]
+    [run] = world.store.list_runs()
+    assert [each.id for each in world.store.explained(1).drivers] == list(run.driven_by) == [scheduler]
+    world.store.end_job(job, JobState.INTERRUPTED)
+    assert shown(detached=False) == ("interrupted", ()), "it waits for who interrupted it"
+    assert world.store.agenda(scheduler).lanes == ()
     ended = {"state": "failed", "ended_at": world.clock.now}
     assert shown(**ended, paused=True)[0] == "failed"
     [newest, older] = world.store.list_jobs(10)
     assert (newest.job_id, newest.state, newest.kind) == (scheduler, "running", "scheduler")
-    assert (older.job_id, older.state, older.backfill_id, older.dag_id) == (job, "lost", id, "dag")
+    assert (older.job_id, older.state, older.backfill_id, older.dag_id) == (job, "interrupted", id, "dag")
 
 
 def test_task_instances_of_many_runs(world: World, failed: int) -> None:

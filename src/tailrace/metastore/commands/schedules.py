@@ -14,14 +14,14 @@ from tailrace.metastore.commands.creation import lock_dag_row
 from tailrace.metastore.db.tables import OPEN_BACKFILL_SQL, OPEN_RUN_SQL, backfill, dag, dag_run, job
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.capacity_waits import end_waits
-from tailrace.metastore.plans.rows import job_alive
+from tailrace.metastore.tries.job_rows import was_killed
 from tailrace.metastore.writes.records import Author, History, insert_history, record
 from tailrace.metastore.writes.runs import NewRun, insert_runs
 from tailrace.metastore.writes.stateless import renew_dag
 from tailrace.metastore.writes.structures import Structures
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for
-from tailrace.model.states import DagRunState, JobState
+from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Actor
 from tailrace.planning.schedules import Agenda, DueRuns, LaneKey, ScheduleFacts
 
@@ -93,16 +93,9 @@ def read_agenda(tx: Transaction, job_id: int) -> Agenda:
         if is_open:
             lanes.append(LaneKey(dag_id))
     for dag_id, id, detached, state, *lease in tx.rows(_BACKFILLS, {"this_job": job_id}):
-        if detached or _was_killed(tx, state, *lease):
+        if detached or was_killed(tx.moment, state, *lease):
             lanes.append(LaneKey(dag_id, id))
     return Agenda(tx.moment.wall, tuple(lanes), schedules)
-
-
-def _was_killed(tx: Transaction, state: str | None, until: float, epoch: str, seconds: float) -> bool:
-    """Whether a backfill's last job ended without saying so. One that a person interrupted waits for that person."""
-    if state == JobState.RUNNING:
-        return not job_alive(state, until, epoch, seconds, tx.moment)
-    return state == JobState.FAILED
 
 
 def create_due_runs(

@@ -5,10 +5,11 @@ from itertools import islice
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import bindparam, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 
+from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.columns import from_json, to_json
-from tailrace.metastore.db.tables import job
+from tailrace.metastore.db.tables import OPEN_BACKFILL_SQL, backfill, job
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.capacity_waits import end_waits
 from tailrace.metastore.plans.rows import job_alive
@@ -48,16 +49,26 @@ _RUNNING = (
 )
 
 
+_LAST = select(func.max(job.c.id)).where(job.c.backfill_id == backfill.c.id).correlate(backfill).scalar_subquery()
+_LAST_JOBS = (
+    select(backfill.c.id, job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds)
+    .join(job, job.c.id == _LAST)
+    .where(text(f"backfill.{OPEN_BACKFILL_SQL}"), ~backfill.c.detached)
+)
+
+
 class LiveJobs(Struct, frozen=True):
     """The jobs that are believed alive: those of each backfill, and the schedulers, who drive what is left to them."""
 
     of_backfills: Mapping[int, tuple[int, ...]]
     schedulers: tuple[int, ...]
     all: frozenset[int]
+    killed: frozenset[int]  # the unfinished backfills whose last job was killed: schedulers take them up
 
     def driving(self, backfill_id: int, *, detached: bool) -> tuple[int, ...]:
         """Those that drive this backfill."""
-        return self.of_backfills.get(backfill_id, ()) + (self.schedulers if detached else ())
+        scheduled = detached or backfill_id in self.killed
+        return self.of_backfills.get(backfill_id, ()) + (self.schedulers if scheduled else ())
 
 
 def start_job(
@@ -144,4 +155,14 @@ def live_jobs(tx: Transaction) -> LiveJobs:
         if row.backfill_id is not None:
             of_backfills[row.backfill_id] = (*of_backfills.get(row.backfill_id, ()), row.id)
     schedulers = tuple(row.id for row in alive if row.kind == JobKind.SCHEDULER)
-    return LiveJobs(of_backfills, schedulers, frozenset(row.id for row in alive))
+    killed = frozenset(id for id, *last in tx.rows(_LAST_JOBS) if was_killed(now, *last)) if schedulers else frozenset()
+    return LiveJobs(of_backfills, schedulers, frozenset(row.id for row in alive), killed)
+
+
+def was_killed(
+    now: TransactionTime, state: str | None, until: float | None, epoch: str | None, seconds: float | None
+) -> bool:
+    """Whether a backfill's last job ended without recording it. One that a person interrupted waits for that person."""
+    if state == JobState.RUNNING:
+        return not job_alive(state, until, epoch, seconds, now)
+    return state == JobState.FAILED

@@ -30,11 +30,11 @@ from tailrace.metastore.plans.rows import (
     task_instance_snapshot,
 )
 from tailrace.metastore.plans.snapshots import past_facts, read_snapshot
-from tailrace.metastore.tries.job_rows import trouble_from
+from tailrace.metastore.tries.job_rows import live_jobs, trouble_from
 from tailrace.metastore.views.summaries import stored_blocker
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, JobKind, JobState
+from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, JobState
 from tailrace.model.transitions import Cause
 from tailrace.planning.explain_facts import JobFacts, RunFacts, TaskInstanceFacts, TryFacts, WantedBy
 from tailrace.planning.snapshot import RunSnapshot, Snapshot
@@ -142,7 +142,7 @@ def read_explained(tx: Transaction, run: int) -> RunFacts:
         snapshot=_snapshot(tx, view, owner.id if owner is not None and alive else 0, lane),
         task_instances=tis,
         owner=owner,
-        drivers=_drivers(jobs, owner, wanted_by, live=row.live),
+        drivers=_drivers(tx, jobs, owner, wanted_by, live=row.live),
         wanted_by=wanted_by,
         reason=row.reason,
         blocked=() if row.blocked is None else tuple(stored_blocker(each) for each in from_json(row.blocked)),
@@ -206,13 +206,14 @@ def _job(row: Any, now: TransactionTime) -> JobFacts:
 
 
 def _drivers(
-    jobs: Sequence[JobFacts], owner: JobFacts | None, wanted_by: Sequence[WantedBy], *, live: bool
+    tx: Transaction, jobs: Sequence[JobFacts], owner: JobFacts | None, wanted_by: Sequence[WantedBy], *, live: bool
 ) -> tuple[JobFacts, ...]:
     """The live jobs that drive it or may: its owner first, then those of backfills that want it, then schedulers."""
-    wanting = {each.backfill_id: each for each in wanted_by if each.state in _OPEN}
-    scheduled = live or any(each.detached for each in wanting.values())
-    may = [each for each in jobs if each.alive and each != owner and each.backfill_id in wanting]
-    may += [each for each in jobs if each.alive and each != owner and scheduled and each.kind == JobKind.SCHEDULER]
+    alive = live_jobs(tx)
+    wanting = [each for each in wanted_by if each.state in _OPEN]
+    ids = [id for each in wanting for id in alive.driving(each.backfill_id, detached=each.detached)]
+    places = {id: place for place, id in enumerate([*ids, *(alive.schedulers if live else ())])}
+    may = sorted((each for each in jobs if each.id in places and each != owner), key=lambda each: places[each.id])
     return (*([owner] if owner is not None and owner.alive else []), *may)
 
 
