@@ -13,11 +13,8 @@ from msgspec.json import decode
 from tailrace.audit.records import DELETED_POOL, HistoryRecord, Recorded, RowRecord, Violation
 from tailrace.audit.replay import Replay, name_of
 from tailrace.audit.seals import Removed, Seal, SealCheck
-from tailrace.model.chains import METASTORE, REFUSED, Chain, Subject, chain_of, link, subject_of
+from tailrace.model.chains import CHAINED, METASTORE, REFUSED, Chain, Subject, chain_of, link, subject_of
 from tailrace.model.states import TaskInstanceState
-
-#: The first schema by which every row of history is chained.
-CHAINED = "0007"
 
 #: What ``final_rows`` looks at, in words of its own.
 _ELSEWHERE = frozenset(
@@ -29,7 +26,7 @@ _ELSEWHERE = frozenset(
 _NAMED = ("task_instance", "refused", "dag_run", "backfill", "pool")
 _STEPS = ("task_instance", "dag_run", "backfill")
 #: Columns of which history says each part by itself.
-_PARTS = {"wants": ("ordinal", "action", "reason", "clear")}
+_WANTED_PARTS = ("ordinal", "action", "reason", "clear")
 
 
 class Chains:
@@ -128,14 +125,13 @@ class Chains:
 
     def check(self, replay: Replay, records: Recorded) -> None:
         """Compare every row as it stands with what history led it to."""
-        ends = dict(self.ends)
-        self._compare_chain((METASTORE,), "the metastore", records.metastore_chain, ends)
+        self._compare_chain((METASTORE,), "the metastore", records.metastore_chain)
         xcoms: dict[tuple[Any, str], Any] = {}
         for row in records.rows:
-            self._compare_chain(row.subject, row.name, row.chain, ends)
+            self._compare_chain(row.subject, row.name, row.chain)
             if row.refused is not None:
                 refused = (REFUSED, *row.subject[1:])
-                self._compare_chain(refused, f"{row.name} (results refused)", row.refused, ends)
+                self._compare_chain(refused, f"{row.name} (results refused)", row.refused)
             fold = self._folds.pop(row.subject, None)
             if fold is None:
                 if self._begun:
@@ -151,9 +147,9 @@ class Chains:
         if self._seal is not None:
             self.violations += self._seal.violations(self.ends)
 
-    def _compare_chain(self, subject: Subject, name: str, stands: Chain | None, ends: dict[Subject, Chain]) -> None:
+    def _compare_chain(self, subject: Subject, name: str, stands: Chain | None) -> None:
         """Pools have a place in the chain of the metastore: none stands on their rows."""
-        end = ends.pop(subject, Chain())
+        end = self.ends.get(subject, Chain())
         if stands is not None and stands != end:
             text = f"its history ends with row {_end(end)}, the row says {_end(stands)}"
             self.violations.append(Violation("chain", name, text))
@@ -179,7 +175,7 @@ class Chains:
                 self._found(name, there)
                 continue
             parts = said if isinstance(said, list) and len(said) == len(wanted.parts) else [None] * len(wanted.parts)
-            for column, told, stands in zip(_PARTS["wants"], parts, wanted.parts, strict=True):
+            for column, told, stands in zip(_WANTED_PARTS, parts, wanted.parts, strict=True):
                 if told != stands:
                     self._found(name, f"history leads to {column} {_shown(told)}, the row says {_shown(stands)}")
             key = replay.keys_by_row.get(wanted.run)

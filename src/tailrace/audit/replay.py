@@ -286,12 +286,6 @@ class Replay:
             run.expansions[task_id] = LastExpansion(expanded)
         run.expansions[task_id].places.add(place_of(row))
 
-    def all_instances(self) -> Iterator[tuple[RunKey, Place, Instance]]:
-        """Every task instance that history led to."""
-        for key, run in self.runs.items():
-            for place, instance in run.instances.items():
-                yield key, place, instance
-
 
 def slots_from(text: str) -> int | None:
     """The slots that a pool's row says; None for one that is gone. Raises ValueError for anything else."""

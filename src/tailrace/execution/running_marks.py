@@ -35,11 +35,6 @@ class RunningMark:
         self._marks[self.number] = running
 
     @property
-    def is_running(self) -> bool:
-        """Whether a try of this worker runs, or ran as the zygote died."""
-        return bool(self._marks[self.number])
-
-    @property
     def is_alone(self) -> bool:
         """Whether no try of another worker runs, or ran as the zygote died."""
         return not any(mark for number, mark in enumerate(self._marks[:]) if number != self.number)

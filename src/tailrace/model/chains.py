@@ -24,7 +24,11 @@ COVERED = (
 #: The kind of a row that says which columns of what it is about were set, where no state was. ``after`` is the table.
 CHANGED = "changed"
 METASTORE = "metastore"
+#: The kind of a row about a worker's late outcome: nothing changed, ``after`` is what it would have become.
 REFUSED = "refused"
+
+#: The first revision of the schema by which every row of history is chained.
+CHAINED = "0007"
 
 _DIGEST_BYTES = 20
 

@@ -103,11 +103,6 @@ class TaskInstanceChange(Struct, frozen=True):
     max_tries: int | None = None  # new budget, where the step changes it
     fresh: bool = False  # lost tries are forgiven too
 
-    @property
-    def takes_back(self) -> bool:
-        """Whether a running try is asked to end: it keeps its slot until its worker acknowledges."""
-        return self.after is TaskInstanceState.STOPPING
-
 
 class NewTaskInstance(Struct, frozen=True):
     """A task instance that a run lacks, created; by a person's command marked at once."""

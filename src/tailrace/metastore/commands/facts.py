@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from sqlalchemy import bindparam, select
 
 from tailrace.metastore.commands.standing import runs_of_dates
-from tailrace.metastore.db.tables import UNFINISHED_BACKFILL, backfill, dag, pool
+from tailrace.metastore.db.tables import UNFINISHED_BACKFILL, backfill, dag
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.guards import pool_sizes
 from tailrace.metastore.plans.lookback import read_past_of_range
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec
@@ -16,7 +17,6 @@ from tailrace.planning.backfills import (
 )
 
 _DAG = select(dag.c.paused).where(dag.c.dag_id == bindparam("dag_id"))
-_POOLS = select(pool.c.name, pool.c.slots).order_by(pool.c.name)
 _OPEN_BACKFILL = (
     select(backfill.c.id)
     .where(backfill.c.fingerprint == bindparam("fingerprint"), backfill.c.state.in_(UNFINISHED_BACKFILL))
@@ -55,5 +55,5 @@ def read_facts(
         past=read_past_of_range(tx, dag_spec, dates[0], dates[-1]) if dates and dag_spec.depends_on_past else None,
         open_with_fingerprint=open_backfill(tx, request.fingerprint),
         done_with_fingerprint=ended_backfill(tx, request.fingerprint),
-        pools={row.name: row.slots for row in tx.rows(_POOLS)},
+        pools=pool_sizes(tx),
     )

@@ -9,7 +9,7 @@ from msgspec import Struct
 from sqlalchemy import bindparam, func, select, text
 
 from tailrace.metastore.db.tables import FAILED_SQL, backfill_run, task_instance
-from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.model.states import DagRunState
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 
@@ -43,17 +43,18 @@ class Failures(Struct, frozen=True):
 def failures_of_runs(tx: Transaction, runs: Sequence[int]) -> dict[int, FailedTasks]:
     """What failed in each of these runs, whatever became of the run; those without are left out."""
     found: dict[int, list[tuple[str, str, int]]] = {}
-    for run, *counted in tx.rows(_OF_RUNS, {"runs": list(runs)}) if runs else ():
-        found.setdefault(run, []).append((counted[0], counted[1], counted[2]))
+    for batch in in_batches(runs):
+        for run, task_id, state, count in tx.rows(_OF_RUNS, {"runs": batch}):
+            found.setdefault(run, []).append((task_id, state, count))
     return {run: failed_tasks(counts) for run, counts in found.items()}
 
 
 def failures_of_backfills(tx: Transaction, backfills: Sequence[int]) -> dict[int, Failures]:
     """What failed in the runs that each of these backfills wants; those without are left out."""
     found: dict[int, list[tuple[str, tuple[str, str, int]]]] = {}
-    rows = tx.rows(_OF_BACKFILLS, {"backfills": list(backfills)}) if backfills else ()
-    for backfill_id, run_state, task_id, state, count in rows:
-        found.setdefault(backfill_id, []).append((run_state, (task_id, state, count)))
+    for batch in in_batches(backfills):
+        for backfill_id, run_state, task_id, state, count in tx.rows(_OF_BACKFILLS, {"backfills": batch}):
+            found.setdefault(backfill_id, []).append((run_state, (task_id, state, count)))
     return {
         backfill_id: Failures(
             failed_tasks(each for _, each in counts),

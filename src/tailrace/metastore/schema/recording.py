@@ -33,9 +33,6 @@ from tailrace.metastore.writes.records import (
 from tailrace.model.chains import Chain, text_digest
 from tailrace.model.transitions import Actor, Cause
 
-#: The first revision by which history is chained.
-CHAINED = "0007"
-
 _NEWEST_SCHEMA = text("SELECT after FROM history WHERE kind = 'schema' ORDER BY id DESC LIMIT 1")
 _KEYS = {dag.name: "dag_id", loaded_dag.name: "dag_id"}
 _XCOMS = select(xcom.c.task_instance_id, xcom.c.key, as_it_is(xcom.c.value), as_it_is(xcom.c.at)).where(

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from tailrace.metastore.db.tables import UNFINISHED_BACKFILL, backfill, backfill_run, dag
-from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.tries.job_rows import live_jobs
 
 _WANTING = (
@@ -30,8 +30,9 @@ def drivers_of(tx: Transaction, rows: Sequence[Any]) -> Mapping[int, tuple[int, 
         return {}
     jobs, paused = live_jobs(tx), set(tx.column(_PAUSED))
     found: dict[int, tuple[int, ...]] = {}
-    for run, backfill_id, detached in tx.rows(_WANTING, {"runs": [row.id for row in rows]}):
-        found[run] = found.get(run, ()) + jobs.driving(backfill_id, detached=detached)
+    for batch in in_batches([row.id for row in rows]):
+        for run, backfill_id, detached in tx.rows(_WANTING, {"runs": batch}):
+            found[run] = found.get(run, ()) + jobs.driving(backfill_id, detached=detached)
     for row in rows:
         if row.owner_job_id in jobs.all:
             found[row.id] = (row.owner_job_id,)

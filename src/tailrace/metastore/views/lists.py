@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, case, exists, func, select
+from sqlalchemy import ColumnElement, Select, bindparam, case, exists, func, select
 
 from tailrace.metastore.db.tables import (
     UNFINISHED_BACKFILL,
@@ -16,8 +16,9 @@ from tailrace.metastore.db.tables import (
     dag_version,
     task_instance,
 )
-from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.failed_inside import FAILED, Failures, failures_of_backfills, failures_of_runs
+from tailrace.metastore.plans.wanted import run_counts
 from tailrace.metastore.tries.job_rows import LiveJobs, live_jobs
 from tailrace.metastore.views.driving import drivers_of
 from tailrace.metastore.views.jobs import Job, list_jobs
@@ -26,7 +27,6 @@ from tailrace.metastore.views.recorded_xcoms import RecordedXCom, recorded_xcoms
 from tailrace.metastore.views.run_names import RunName, newest_runs
 from tailrace.metastore.views.summaries import (
     BackfillSummary,
-    run_counts,
     summarize,
     task_instance_counts,
     wanted_by,
@@ -47,7 +47,18 @@ from tailrace.planning.failed_tasks import FailedTasks
 
 R = TypeVar("R")
 
-_IS_MARKED = case((IS_MARKED, 1), else_=0)
+_COUNTED = (
+    select(
+        task_instance.c.dag_run_id,
+        task_instance.c.state,
+        func.count(),
+        func.sum(case((IS_MARKED, 1), else_=0)),
+    )
+    .select_from(task_instance)
+    .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
+    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
+    .group_by(task_instance.c.dag_run_id, task_instance.c.state)
+)
 
 _MOST_RUNNING_SHOWN = 5
 
@@ -170,7 +181,7 @@ class Views:
         """The counts of one backfill, for a display."""
 
         def work(tx: Transaction) -> BackfillProgress:
-            runs = {DagRunState(state): count for state, count in run_counts(tx, backfill_id).items()}
+            runs = {DagRunState(state): count for state, count in run_counts(tx, [backfill_id])[backfill_id].items()}
             counted = {
                 TaskInstanceState(state): count for state, count in task_instance_counts(tx, backfill_id).items()
             }
@@ -312,8 +323,9 @@ def _some_running(tx: Transaction, backfill_id: int) -> tuple[str, ...]:
 
 def _backfill_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Backfill, ...]:
     rows = tx.rows(wanted)
-    failures, jobs = failures_of_backfills(tx, [row.id for row in rows]), live_jobs(tx)
-    return tuple(_backfill(row, run_counts(tx, row.id), failures.get(row.id, Failures()), jobs) for row in rows)
+    ids = [row.id for row in rows]
+    runs, failures, jobs = run_counts(tx, ids), failures_of_backfills(tx, ids), live_jobs(tx)
+    return tuple(_backfill(row, runs[row.id], failures.get(row.id, Failures()), jobs) for row in rows)
 
 
 def _backfill(row: Any, runs: Mapping[str, int], failures: Failures, jobs: LiveJobs) -> Backfill:
@@ -349,15 +361,8 @@ def _run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Run, ...]:
     rows = tx.rows(wanted)
     counts: dict[int, dict[str, int]] = {}
     marked: dict[int, int] = {row.id: 0 for row in rows}
-    if rows:
-        counted = (
-            select(task_instance.c.dag_run_id, task_instance.c.state, func.count(), func.sum(_IS_MARKED))
-            .select_from(task_instance)
-            .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
-            .where(task_instance.c.dag_run_id.in_([row.id for row in rows]))
-            .group_by(task_instance.c.dag_run_id, task_instance.c.state)
-        )
-        for run, state, count, of_them in tx.rows(counted):
+    for batch in in_batches([row.id for row in rows]):
+        for run, state, count, of_them in tx.rows(_COUNTED, {"runs": batch}):
             counts.setdefault(run, {})[state] = count
             marked[run] += int(of_them)
     failures = failures_of_runs(tx, [row.id for row in rows])

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from tailrace.metastore.db.tables import task_instance, xcom
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.rows import by_place
 
 _SHOWN = 100
 
@@ -28,6 +29,7 @@ def recorded_xcoms(tx: Transaction, run: int) -> tuple[RecordedXCom, ...]:
     """The XComs of a run (its row), by task in topological order, map index and key."""
     wanted = (
         select(
+            task_instance.c.id,
             task_instance.c.task_id,
             task_instance.c.map_index,
             xcom.c.key,
@@ -37,6 +39,9 @@ def recorded_xcoms(tx: Transaction, run: int) -> tuple[RecordedXCom, ...]:
         )
         .join(xcom, xcom.c.task_instance_id == task_instance.c.id)
         .where(task_instance.c.dag_run_id == run)
-        .order_by(task_instance.c.id, xcom.c.key)  # task instances are created in topological order
+        .order_by(xcom.c.key)
     )
-    return tuple(RecordedXCom(*row) for row in tx.rows(wanted))
+    return tuple(
+        RecordedXCom(row.task_id, row.map_index, row.key, row.characters, row.begins, row.at)
+        for row in by_place(tx.rows(wanted))
+    )

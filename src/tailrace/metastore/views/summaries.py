@@ -10,6 +10,7 @@ from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.failed_inside import FAILED, Failures, failures_of_backfills
+from tailrace.metastore.plans.wanted import run_counts
 from tailrace.metastore.views.failures import (
     FAILED_FIRST,
     ROOT,
@@ -66,7 +67,7 @@ def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
         dag_id=row.dag_id,
         state=row.state,
         reason=row.reason,
-        runs=run_counts(tx, backfill_id),
+        runs=run_counts(tx, [backfill_id])[backfill_id],
         task_instances=task_instance_counts(tx, backfill_id),
         blocked=tuple(map(stored_blocker, stored)),
         root_failure=_root(tx, backfill_id),
@@ -75,16 +76,6 @@ def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
         failed=failure_groups(tx, backfill_id),
         root_before=root_before(tx, backfill_id, stored),
     )
-
-
-def run_counts(tx: Transaction, backfill_id: int) -> dict[str, int]:
-    """The runs that a backfill wants, counted by state."""
-    counted = (
-        select(backfill_run.c.run_state, func.count())
-        .where(backfill_run.c.backfill_id == backfill_id)
-        .group_by(backfill_run.c.run_state)
-    )
-    return dict(tx.rows(counted))
 
 
 def task_instance_counts(tx: Transaction, backfill_id: int) -> dict[str, int]:

@@ -72,6 +72,11 @@ def accounted(table: Table) -> tuple[Column[Any], ...]:
 _LEFT_OUT = VOLATILE.keys() | _BY_HASH | _KEYS
 
 
+def unsaid(table: Table) -> frozenset[str]:
+    """The columns of a table that no history row speaks of; structures it knows by their hash."""
+    return frozenset(column.name for column in table.columns if str(column) in VOLATILE.keys() | _BY_HASH)
+
+
 def as_it_is(column: Any) -> ColumnElement[Any]:
     """A cell as the driver gives it: SQLite may hold anything, and one such cell must not end the whole reading."""
     return type_coerce(column, NullType()).label(column.name)

@@ -34,8 +34,6 @@ from tailrace.model.transitions import Actor, Cause
 TASK_INSTANCE = "task_instance"
 DAG_RUN = "dag_run"
 BACKFILL = "backfill"
-# REFUSED is a worker's late outcome: nothing changed, ``after`` is what it would have become
-# CHANGED says which columns were set where no state was; ``after`` is the table
 POOL = "pool"  # ``before`` and ``after`` are slots as text; a pool that goes away ends in DELETED_POOL
 SCHEMA = "schema"  # ``after`` is the revision of the schema by which the rows behind it were written
 CLEANED = "cleaned"  # old rows were removed by a person's command; ``evidence`` counts them
@@ -235,9 +233,10 @@ def insert_history(tx: Transaction, history: History) -> None:
 def insert_metastore_history(
     tx: Transaction, *rows: tuple[dict[str, Any], Mapping[str, Any] | None], begins: bool = False
 ) -> None:
-    """Append rows, each with what it sets, of the chain that is of the metastore itself. Its lock is the last of all.
+    """Append rows, each with what it sets, of the chain that is of the metastore itself.
 
-    ``begins``: there is no chain yet.
+    Its lock is the last of all, but where a pool is resized: there the guards of all DAGs that it opens runs of are
+    held already. ``begins``: there is no chain yet.
     """
     if begins:
         tx.change(_BEGIN_METASTORE, {"name": METASTORE})

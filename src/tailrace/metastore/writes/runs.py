@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, insert, select, update
 from tailrace.errors import InternalError
 from tailrace.metastore.db.tables import backfill_run, dag_run
 from tailrace.metastore.db.transaction import Transaction, in_batches
+from tailrace.metastore.writes.accounted import unsaid
 from tailrace.metastore.writes.records import Author, History, changed_row, run_row
 from tailrace.model.chains import Chain
 from tailrace.model.intervals import DataInterval
@@ -35,8 +36,7 @@ _OPENED_AGAIN: Mapping[str, Any] = {
     "reason": "",
     "blocked": None,
 }
-#: Who drives a run: jobs that share it take it from one another at every step, and history does not speak of it.
-_UNSAID = frozenset({"owner_job_id", "owner_lane"})
+_UNSAID = unsaid(dag_run)
 _INSERT_RUN = insert(dag_run)
 _ROWS_BY_DATE = select(dag_run.c.logical_date, dag_run.c.id).where(
     dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.logical_date.in_(bindparam("dates", expanding=True))

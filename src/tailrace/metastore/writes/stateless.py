@@ -11,6 +11,7 @@ from sqlalchemy import Table, bindparam, insert, select, update
 
 from tailrace.metastore.db.tables import dag, dag_version, job, loaded_dag
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.writes.accounted import unsaid
 from tailrace.metastore.writes.records import Author, History, changed_row, insert_history
 from tailrace.model.chains import Chain
 from tailrace.model.transitions import Cause
@@ -22,15 +23,13 @@ _KEYS: Mapping[str, tuple[str, str]] = {
     loaded_dag.name: ("dag_id", "dag_id"),
     job.name: ("id", "job_id"),
 }
-#: What is renewed all the time, or each time a file is loaded: history does not speak of it. Structures it knows by
-#: their hash.
-_UNSAID = frozenset({"heartbeat_at", "lease_until", "lease_epoch", "lease_seconds", "trouble", "loaded_at", "spec"})
+_UNSAID = {table.name: unsaid(table) for table in (dag, dag_version, loaded_dag, job)}
 
 
 def insert_row(tx: Transaction, author: Author, table: Table, values: Mapping[str, Any]) -> Any:
     """Create a row; returns its key."""
     key = tx.rows(_insert(table), values)[0][0]
-    said = {name: value for name, value in values.items() if value is not None and name not in _UNSAID}
+    said = {name: value for name, value in values.items() if value is not None and name not in _UNSAID[table.name]}
     _say(tx, author, table, key, values.get("dag_id"), Cause.CREATED, Chain(), said, {})
     return key
 
@@ -43,7 +42,7 @@ def locked_row(tx: Transaction, table: Table, key: Any) -> Any:
 def set_row(tx: Transaction, author: Author, table: Table, found: Any, columns: Mapping[str, Any]) -> None:
     """Set these columns of a row that is locked. Nothing is said in history of what is renewed all the time."""
     key = getattr(found, _KEYS[table.name][0])
-    said = {name: value for name, value in columns.items() if name not in _UNSAID}
+    said = {name: value for name, value in columns.items() if name not in _UNSAID[table.name]}
     if said:
         before = Chain(found.chain_head, found.chain_length)
         _say(tx, author, table, key, found.dag_id, Cause.RECORDED, before, said, columns)

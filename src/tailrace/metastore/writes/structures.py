@@ -32,7 +32,7 @@ class Structures:
         return found
 
     def row_of(self, tx: Transaction, author: Author, dag: DagSpec) -> int:
-        """The row of this structure; the DAG's guard row must be locked, so that two writers do not both insert it."""
+        """The row of this structure, written if it is new. Of two writers that both insert it one is done again."""
         found = self.find(tx, dag)
         if found is not None:
             return found

@@ -17,6 +17,7 @@ from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
 from tailrace.errors import InternalError
 from tailrace.metastore.db.tables import task_instance, xcom
 from tailrace.metastore.db.transaction import Transaction, in_batches
+from tailrace.metastore.writes.accounted import unsaid
 from tailrace.metastore.writes.records import TASK_INSTANCE, Author, History, task_instance_row
 from tailrace.model.chains import REFUSED, Chain
 from tailrace.model.keys import TaskInstanceKey
@@ -107,8 +108,7 @@ _ROWS_OF_RUNS = (
 _DELETE_XCOMS = delete(xcom).where(xcom.c.task_instance_id == bindparam("task_instance"))
 
 
-#: The leases, which are renewed without a word.
-_UNSAID = frozenset({"lease_until", "lease_epoch", "lease_seconds"})
+_UNSAID = unsaid(task_instance)
 _SAID = {
     state: [(name, value) for name, value in columns.items() if name not in _UNSAID]
     for state, columns in _ALL_COLUMNS.items()

@@ -32,7 +32,7 @@ _OF_RUN: Select[Any] = (
         dag_run.c.run_id == bindparam("run_id"),
         xcom.c.key == bindparam("key"),
     )
-    .order_by(task_instance.c.id)  # task instances are created in topological order
+    .order_by(task_instance.c.id)  # as they were created
 )
 _SIZE_OF_RUN = _OF_RUN.with_only_columns(func.coalesce(func.sum(func.length(xcom.c.value)), 0)).order_by(None)
 _IS_ASKED = task_instance.c.task_id.in_(bindparam("tasks", expanding=True))
