@@ -138,3 +138,18 @@ def test_what_cannot_be_rendered_is_a_line(typed: Run) -> None:
     assert "error: broken @ 2024-01-01T00:00+00:00: failed: " in done.stderr
     assert "'None' has no attribute 'thing'" in done.stderr
     assert "no task 'shel' in DAG par; did you mean shell?" in typed("tasks", "render", "par", "shel", "x").stderr
+
+
+def test_a_day_of_several_runs_is_no_run(tailrace: Run, tmp_path: Path) -> None:
+    """And what makes a run is named where that can: a backfill only of points of the schedule."""
+    (tmp_path / "dags").mkdir(exist_ok=True)
+    (tmp_path / "dags" / "two.py").write_text(
+        "from datetime import datetime\nfrom tailrace import DAG, task\n"
+        'with DAG("two", schedule="0 6,18 * * *", start_date=datetime(2024, 1, 1)):\n'
+        "    @task\n    def pulls(ti=None):\n        ti.xcom_pull(task_ids='gone', run_id='another')\n"
+        "    pulls()\n"
+    )
+    assert tailrace("backfill", "two", "-s", "2024-01-01").returncode in (0, 1)
+    for words in (("tasks", "test", "two", "pulls"), ("tasks", "render", "two", "pulls"), ("runs", "show", "two")):
+        done = tailrace(*words, "2024-01-01")
+        assert done.returncode == 2 and "2024-01-01 is the day of several runs of two: " in done.stderr, done.stderr

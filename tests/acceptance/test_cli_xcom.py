@@ -58,7 +58,7 @@ def test_xcoms_are_listed_and_printed(tailrace: Run, tmp_path: Path) -> None:
         in (refused("get", "d", "a", DAY, "--key", "nosuch"))
     )
     assert "has recorded no XCom 'return_value'; it has none, and is failed" in refused("get", "d", "none", DAY)
-    assert "a[7] of backfill__2024-01-01T00:00:00+00:00 has recorded no XCom" in (
+    assert "a of backfill__2024-01-01T00:00:00+00:00 has no map index 7" in (
         refused("get", "d", "a", DAY, "--map-index", "7")
     )
     assert "no task 'silen' in backfill__2024-01-01T00:00:00+00:00 of d; did you mean silent?" in refused(

@@ -215,6 +215,9 @@ def test_a_mark_clears_what_is_upstream_failed_below_it(tailrace: Run, folder: P
     assert f"{run}: b stays upstream_failed; `{typed}` lets it run" in done.stdout + done.stderr
     shown = json.loads(tailrace("runs", "show", "below", run, "-o", "json").stdout)
     assert [ti["state"] for ti in shown["task_instances"]] == ["success", "upstream_failed"]
+    assert "would clear 1 task instance, open 1 run again" in tailrace(*typed.split()[1:], "-n").stderr
+    both = tailrace("tasks", "mark", "below", "a", run, "--state", "skipped", "--downstream-failed", "-n")
+    assert "would mark 1 task instance, clear 1 task instance" in both.stderr
     done = tailrace(*typed.split()[1:], "-y", "-o", "json")
     assert done.returncode == 0, done.stderr
     assert [(each["task_id"], each["after"]) for each in json.loads(done.stdout)["task_instances"]] == [("b", "none")]

@@ -124,6 +124,8 @@ def test_task_instances_and_runs_are_listed_by_what_failed_and_when(tailrace: Ru
         (("runs", "list", "-s", "2024-01-03", "-e", "2024-01-01"), "the range ends before it begins"),
         (("runs", "list", "-s", "soon"), "soon"),
         (("jobs", "list", "--limit", "0"), "not a whole number"),
+        (("tasks", "list", "fails", "--limit", "1"), "--limit is of task instances"),
+        (("tasks", "list", "fails", "--state", "failed", "--dags", "dags"), "--dags has no effect on task instances"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_a_line(tailrace: Run, words: tuple[str, ...], says: str) -> None:

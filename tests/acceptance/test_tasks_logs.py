@@ -17,6 +17,7 @@ from tests.acceptance.conftest import clean_environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+FIRST = "backfill__2024-01-01T00:00:00+00:00"
 DAGS = """
 from datetime import datetime
 from tailrace import DAG, BashOperator
@@ -28,7 +29,8 @@ with DAG("talk", schedule="@daily", start_date=datetime(2024, 1, 1)):
     )
 with DAG("days", schedule="@daily", start_date=datetime(2024, 1, 1)):
     BashOperator(task_id="a", bash_command="echo a of {{{{ ds }}}}")
-    BashOperator(task_id="b", bash_command="echo b of {{{{ ds }}}}; exit 1")
+    b = BashOperator(task_id="b", bash_command="echo b of {{{{ ds }}}}; exit 1")
+    b >> BashOperator(task_id="d", bash_command="true")
     BashOperator(task_id="c", bash_command="echo c of {{{{ ds }}}}; [ {{{{ ds }}}} = 2024-01-02 ]")
 """
 
@@ -170,7 +172,14 @@ def test_the_newest_run_is_shown_and_all_that_failed_in_one(tmp_path: Path, tail
         (("days", "--failed", "-f"), "--failed is of a whole run"),
         (("nope", "--failed"), "nope has never run here"),
         (("days", "nope"), "no task 'nope' in backfill__2024-01-01T00:00:00+00:00 of days"),
-        (("days", "a", "--try", "2"), "a of backfill__2024-01-01T00:00:00+00:00 has had no try 2: its latest is 1"),
+        (("days", "a", "--try", "2"), f"a of {FIRST} has had no try 2: its latest is 1"),
+        (
+            ("days", "a", "--try", "2", "-f"),
+            f"a of {FIRST} has had no try 2: its latest is 1",
+        ),
+        (("days", "d", "-f"), f"d of {FIRST} has had no try yet: it is upstream_failed"),
+        (("days", "d"), f"d of {FIRST} has had no try yet: it is upstream_failed"),
+        (("days", "a", "--map-index", "0", "-f"), f"a of {FIRST} has no map index 0"),
     ],
 )
 def test_what_is_wrong_is_said(tailrace: Run, arguments: tuple[str, ...], wrong: str) -> None:
@@ -178,3 +187,12 @@ def test_what_is_wrong_is_said(tailrace: Run, arguments: tuple[str, ...], wrong:
     done = tailrace("tasks", "logs", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {wrong}")
+
+
+@pytest.mark.parametrize("follow", [(), ("-f",)])
+def test_a_task_that_a_run_will_not_have_is_not_waited_for(tailrace: Run, follow: tuple[str, ...]) -> None:
+    assert tailrace("backfill", "days", "-s", "2024-01-01", "--detach").returncode == 0
+    done = tailrace("tasks", "logs", "days", "bb", "2024-01-01", *follow, timeout=30)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: no task 'bb' in DAG days; did you mean b?\n"
+    assert "is queued: no task of it has run yet" in tailrace("tasks", "logs", "days", "b", "2024-01-01").stderr

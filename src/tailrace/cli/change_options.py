@@ -105,7 +105,11 @@ def _summary(command: ChangeResult) -> str:
     if command.task_instances:
         verb = "take back" if command.backfill_id is not None else command.command
         stopping = f" ({plural(stops, 'running try', 'running tries')} stopped)" if stops else ""
-        parts.append(f"{verb} {plural(len(command.task_instances), 'task instance')}{stopping}")
+        # A mark may clear what is upstream_failed below it.
+        cleared = sum(each.after == "none" for each in command.task_instances) if verb == "mark" else 0
+        if others := len(command.task_instances) - cleared:
+            parts.append(f"{verb} {plural(others, 'task instance')}{stopping}")
+        parts += [f"clear {plural(cleared, 'task instance')}"] if cleared else []
     for state, count in Counter(each.after for each in command.runs).items():
         runs = plural(count, "run")
         parts.append(f"open {runs} again" if state == "queued" else f"set {runs} to {state}")

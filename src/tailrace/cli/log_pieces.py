@@ -50,6 +50,7 @@ def with_times(pieces: Iterator[bytes], times: LogTimes) -> Iterator[bytes]:
     """The same, with the time in UTC at the beginning of each line."""
     offset, begins = 0, True
     for piece in pieces:
+        times.look()
         found = []
         for line in _lines(piece):
             if begins:

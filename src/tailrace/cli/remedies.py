@@ -42,6 +42,8 @@ _NAMING = {
 def _text(remedy: Remedy) -> list[str]:
     if remedy.action is Action.BACKFILL:
         return ["backfill", *_range(remedy)]
+    if remedy.action is Action.TRIGGER:
+        return ["dags", "trigger", str(remedy.dag_id), "--logical-date", str(remedy.start)]
     if remedy.action is Action.SET_POOL:
         return ["pools", "set", str(remedy.pool), "SLOTS" if remedy.slots is None else str(remedy.slots)]
     if remedy.action in _FIXED:

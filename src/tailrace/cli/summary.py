@@ -100,7 +100,6 @@ def _failures(
     first, last = command.start or command.end, command.end or command.start
     words += ["-s", first, "-e", last] if first and last else []
     words += ["--limit", str(count)] if count > _MOST_LISTED else []
-    words += ["--dags", str(options["dags"])] if options.get("dags") is not None else []
     return [*lines, "all of them:", *command_lines(words, columns)]
 
 

@@ -1,7 +1,7 @@
 """Runs alone what was there twice when a zygote died with several tries: one by one, each in a zygote of its own.
 
-It may be the reason, or not. Alone it shows: it ends as it would, or takes nobody along, and then
-its loss counts. All other tries go on meanwhile.
+Such a try may be what kills the zygote, or not. Run alone it either ends as any other, or its zygote dies again: then
+it is the reason, and its loss counts. All other tries go on meanwhile.
 """
 
 import time

@@ -48,7 +48,11 @@ def _opened(path: Path, key: TryKey, started_at: datetime) -> int:
     except FileNotFoundError:
         make_folder(path.parent)
         descriptor = create_file(path, _HOW)
-        os.write(descriptor, heading(key, started_at.isoformat()).encode(errors="backslashreplace"))
+        try:
+            os.write(descriptor, heading(key, started_at.isoformat()).encode(errors="backslashreplace"))
+        except OSError:
+            os.close(descriptor)
+            raise
         return descriptor
 
 

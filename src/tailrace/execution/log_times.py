@@ -72,19 +72,20 @@ class LogTimes:
         self._offsets: list[int] = []
         self._times: list[float] = []
         self._read = 0
+        self._newest = 0.0
+
+    def look(self) -> None:
+        """Take in what has been recorded since the last look."""
+        self._read_on()
+        try:
+            self._newest = os.lstat(self._log).st_mtime
+        except OSError:
+            self._newest = time.time()
 
     def at(self, offset: int) -> datetime:
-        """When what is at this offset was first seen; what was written since the last look is as old as the file."""
-        if not self._offsets or offset >= self._offsets[-1]:
-            self._read_on()
+        """When what is at this offset was first seen, as of the last look; what is newer is as old as the file."""
         place = bisect_right(self._offsets, offset)
-        return datetime.fromtimestamp(self._times[place] if place < len(self._times) else self._newest(), UTC)
-
-    def _newest(self) -> float:
-        try:
-            return os.lstat(self._log).st_mtime
-        except OSError:
-            return time.time()
+        return datetime.fromtimestamp(self._times[place] if place < len(self._times) else self._newest, UTC)
 
     def _read_on(self) -> None:
         """Take in the records that have been added; one that is not whole or makes no sense ends the reading."""

@@ -1,4 +1,4 @@
-"""A worker process's side of its executor: the queue it takes tries from, its line to the job, its task's port.
+"""A worker process's side of its executor: the queue it takes tries from, its connection to the job, its task runner.
 
 Here are the worker's effects that need no metastore.
 """

@@ -4,7 +4,7 @@ A running try is asked to stop and ends as marked. A closed run is judged again 
 one that was deadlocked, and still has something to do, opens again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -26,6 +26,7 @@ from tailrace.planning.commands import (
 )
 from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToMark, StayUpstreamFailed
+from tailrace.planning.refusals import DownstreamFailedBeside
 from tailrace.planning.reopening import drivers, freed_runs
 from tailrace.planning.selecting import instances, key_of, refusals, with_relatives
 from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
@@ -47,6 +48,14 @@ class MarkRequest(Struct, frozen=True):
     upstream: bool = False
     downstream: bool = False
     downstream_failed: bool = False
+
+
+def _contradictions(request: MarkRequest) -> Iterator[Message]:
+    """What below a mark cannot be cleared because the same command marks it, or leaves it as it is."""
+    if request.downstream_failed and request.downstream:
+        yield DownstreamFailedBeside("--downstream, which marks it")
+    elif request.downstream_failed and request.state is TaskInstanceState.FAILED:
+        yield DownstreamFailedBeside("--state failed, below which it stays as it is")
 
 
 @dataclass(slots=True)
@@ -74,7 +83,7 @@ class _Marked:
 
 def plan_mark_tasks(facts: CommandFacts, request: MarkRequest) -> CommandPlan:
     """Everything that marking tasks writes. Refused when a run or task is not there."""
-    refused = tuple(refusals(facts, request.task_ids, request.map_index))
+    refused = (*_contradictions(request), *refusals(facts, request.task_ids, request.map_index))
     dag = facts.dag
     if refused or dag is None:
         return CommandPlan(CommandKind.MARK, facts.dag_id, refusals=refused)

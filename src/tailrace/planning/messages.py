@@ -23,6 +23,7 @@ class Action(StrEnum):
     BACKFILL = "backfill"  # a range of dates, or one date
     REPEAT = "repeat"  # a backfill's command, as it was typed
     LIST_BACKFILLS = "list_backfills"
+    TRIGGER = "trigger"  # one run, of a logical date
     RESUME_BACKFILL = "resume_backfill"
     CANCEL_BACKFILL = "cancel_backfill"
     RUN_SCHEDULER = "run_scheduler"

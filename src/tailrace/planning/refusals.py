@@ -30,6 +30,11 @@ class NoSuchTask(Message, frozen=True):
     template = "{0.dag_id} has no task {0.task_id!r}; it has {0.known}"
 
 
+class DownstreamFailedBeside(Message, frozen=True):
+    beside: str
+    template = "--downstream-failed clears what is upstream_failed below; leave it out beside {0.beside}"
+
+
 class NoSuchMapIndex(Message, frozen=True):
     dag_id: str
     run_id: str

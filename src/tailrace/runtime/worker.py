@@ -38,7 +38,7 @@ class WorkerMain(Struct, frozen=True):
 def worker_performer(
     metastore: Metastore, home: Path, perform_task_effect: Callable[[Effect[Any]], Any]
 ) -> Callable[[Effect[Any]], Any]:
-    """Performs a worker loop's effects: those of the metastore here, all others by the task's port."""
+    """Performs a worker loop's effects: those of the metastore here, all others by the worker's task runner."""
 
     def claim(effect: ClaimTry) -> Claim | Refused:
         require_room(home)

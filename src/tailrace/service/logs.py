@@ -8,13 +8,10 @@ from msgspec.structs import replace
 from tailrace.errors import CommandError
 from tailrace.execution.logs import log_path
 from tailrace.metastore.views.task_instances import TaskInstanceLine
-from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey, index_suffix
+from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey
 from tailrace.model.states import CLAIMED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.suggestions import did_you_mean
-from tailrace.planning.messages import Refused
-from tailrace.planning.refusals import NoSuchMapIndex
-from tailrace.planning.selecting import indexes_text
-from tailrace.service.scopes import require_known
+from tailrace.service.scopes import instance_of, require_known
 from tailrace.service.stores import Stores
 from tailrace.service.views import RunDetails, Wanted, list_runs, list_task_instances, show_run
 
@@ -36,39 +33,26 @@ class LogNamed(Struct, frozen=True):
 
 
 class TryLog(Struct, frozen=True):
-    """A try's log file, which may not be there, and how its task instance stands."""
+    """A try's log file, and how its task instance, or the run that has none yet, stands.
+
+    ``missing`` says why there is no such file; it is empty where there is one.
+    """
 
     key: TryKey
     path: Path
-    state: str
+    stands: str
     reason: str
-    marked: bool
+    missing: str
 
 
 def find_log(stores: Stores, named: LogNamed) -> TryLog:
     """The log file of a try. Raises CommandError for a try that has none, or never was."""
-    run, instance = _named(stores, named)
-    name = named.task_id + index_suffix(instance.map_index)
-    wanted = named.try_number or instance.try_number
-    log = _log(stores, run, instance, wanted)
-    if wanted == 0 and instance.marked:
-        raise CommandError(no_log(log))
-    if wanted == 0:
-        raise CommandError(f"{name} of {run.run_id} has had no try yet: it is {instance.state}{_why(instance)}")
-    if wanted > instance.try_number:
-        raise CommandError(f"{name} of {run.run_id} has had no try {wanted}: its latest is {instance.try_number}")
-    if not log.path.is_file():
-        raise CommandError(no_log(log))
+    run = _run(stores, named)
+    instance = _instance(stores, run, named.task_id, named.map_index)
+    log = _log(stores, run, instance, named.try_number or instance.try_number)
+    if log.missing:
+        raise CommandError(log.missing)
     return log
-
-
-def no_log(log: TryLog) -> str:
-    """Why there is nothing to show."""
-    key = log.key
-    if log.marked:
-        why = f" ({log.reason})" if log.reason else ""
-        return f"{key.task_instance.place} of {key.task_instance.run_id} has no log: it was marked, not run{why}"
-    return f"no log of {key} at {log.path}: its process never started, ran on another host, or the file was removed"
 
 
 def failed_logs(stores: Stores, dag_id: str, run: str | None) -> tuple[str, tuple[TryLog, ...]]:
@@ -87,10 +71,13 @@ class LogFollowed:
         run = _run(stores, named)
         self._named = replace(named, run=run.run_id)
         self.number = named.try_number or 1
-        if not _waits(run):
-            instance = _instance(run, named.task_id, named.map_index)
+        if _waits(run):
+            _require_task(stores, run, named.task_id)
+            return
+        instance = _instance(stores, run, named.task_id, named.map_index)
+        if instance.map_index != UNMAPPED:  # a placeholder may yet become instances with an index
             self._named = replace(self._named, map_index=instance.map_index)
-            self.number = named.try_number or max(1, instance.try_number)
+        self.number = named.try_number or max(1, instance.try_number)
 
     @property
     def home(self) -> Path:
@@ -102,10 +89,12 @@ class LogFollowed:
         self._stores.close()  # what was read last must not stand in for what is there
         run = _run(self._stores, self._named)
         if _waits(run):
-            key = TaskInstanceKey(run.dag_id, run.run_id, self._named.task_id, self._named.map_index or UNMAPPED)
-            first = TryKey(key, self.number)
-            return TryLog(first, log_path(self.home, first), run.state, run.reason, False), False, True
-        instance = _instance(run, self._named.task_id, self._named.map_index)
+            index = UNMAPPED if self._named.map_index is None else self._named.map_index
+            first = TryKey(TaskInstanceKey(run.dag_id, run.run_id, self._named.task_id, index), self.number)
+            waits = f"the run is {run.state}"
+            log = TryLog(first, log_path(self.home, first), waits, run.reason, f"{first} has not begun: {waits}")
+            return log, False, True
+        instance = _instance(self._stores, run, self._named.task_id, self._named.map_index)
         log = _log(self._stores, run, instance, self.number)
         goes_on = instance.state in _GOES_ON and instance.try_number <= self.number
         is_begun = instance.try_number >= self.number
@@ -113,11 +102,6 @@ class LogFollowed:
             instance.state not in FINISHED and run.state in (DagRunState.QUEUED, DagRunState.RUNNING)
         )
         return log, (is_begun or not more) and not goes_on, more
-
-
-def _named(stores: Stores, named: LogNamed) -> tuple[RunDetails, TaskInstanceLine]:
-    run = _run(stores, named)
-    return run, _instance(run, named.task_id, named.map_index)
 
 
 def _run(stores: Stores, named: LogNamed) -> RunDetails:
@@ -145,25 +129,32 @@ def _newest_run(stores: Stores, dag_id: str, task_id: str | None = None) -> str:
 def _log(stores: Stores, run: RunDetails, instance: TaskInstanceLine, number: int) -> TryLog:
     key = TryKey(TaskInstanceKey(run.dag_id, run.run_id, instance.task_id, instance.map_index), number)
     path = log_path(stores.settings.home, key)
-    return TryLog(key, path, instance.state, instance.reason, instance.marked)
+    missing = "" if path.is_file() else _why_missing(instance, key, path)
+    return TryLog(key, path, f"the task instance is {instance.state}", instance.reason, missing)
 
 
-def _instance(run: RunDetails, task_id: str, map_index: int | None) -> TaskInstanceLine:
+def _why_missing(instance: TaskInstanceLine, key: TryKey, path: Path) -> str:
+    name = f"{key.task_instance.place} of {key.task_instance.run_id}"
+    why = f" ({instance.reason})" if instance.reason else ""
+    if instance.marked and key.try_number in (0, instance.try_number):
+        return f"{name} has no log: it was marked, not run{why}"
+    if instance.try_number == 0:
+        return f"{name} has had no try yet: it is {instance.state}{why}"
+    if key.try_number > instance.try_number:
+        return f"{name} has had no try {key.try_number}: its latest is {instance.try_number}"
+    return f"no log of {key} at {path}: its process never started, ran on another host, or the file was removed"
+
+
+def _instance(stores: Stores, run: RunDetails, task_id: str, map_index: int | None) -> TaskInstanceLine:
     if not run.task_instances:
+        _require_task(stores, run, task_id)
         raise CommandError(f"{run.run_id} of {run.dag_id} is {run.state}: no task of it has run yet")
-    found = {instance.map_index: instance for instance in run.task_instances if instance.task_id == task_id}
-    if len(found) == 1 and map_index is None:
-        return next(iter(found.values()))
-    if map_index in found:
-        return found[map_index]
-    if found and map_index is not None:
-        raise Refused(NoSuchMapIndex(run.dag_id, run.run_id, task_id, map_index, indexes_text(found.keys())))
-    if found:
-        has = indexes_text(found.keys())
-        raise CommandError(f"{task_id} of {run.run_id} has {has}: say which with --map-index N")
-    names = [instance.task_id for instance in run.task_instances]
-    raise CommandError(f"no task {task_id!r} in {run.run_id} of {run.dag_id}{did_you_mean(task_id, names)}")
+    return instance_of(run.dag_id, run.run_id, run.task_instances, task_id, map_index)
 
 
-def _why(instance: TaskInstanceLine) -> str:
-    return f" ({instance.reason})" if instance.reason else ""
+def _require_task(stores: Stores, run: RunDetails, task_id: str) -> None:
+    """Raise CommandError, with the nearest name, for a task that the run, which has none yet, will not have."""
+    metastore = stores.reading()
+    dag = None if metastore is None else metastore.stored_dag(run.dag_id)
+    if dag is not None and task_id not in dag.by_id:
+        raise CommandError(f"no task {task_id!r} in DAG {run.dag_id}{did_you_mean(task_id, dag.by_id)}")

@@ -1,18 +1,25 @@
 """Finds the DAGs, runs and ranges that a person names among what the metastore knows, or says what is near."""
 
+from collections.abc import Sequence
 from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from tailrace.errors import CommandError
-from tailrace.metastore.store import Metastore
-from tailrace.metastore.views.lists import RunFound
 from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import did_you_mean, joined
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
+from tailrace.planning.refusals import NoSuchMapIndex
+from tailrace.planning.selecting import indexes_text
 from tailrace.service.dates import parse_bound, run_reference
 from tailrace.timetable import zone_named
+
+if TYPE_CHECKING:
+    from tailrace.metastore.store import Metastore
+    from tailrace.metastore.views.lists import RunFound
+    from tailrace.metastore.views.task_instances import TaskInstanceLine
 
 _MOST_NAMED = 4
 
@@ -26,14 +33,14 @@ class RunsNamed(Struct, frozen=True):
     end: str | None = None
 
 
-def require_known(metastore: Metastore | None, dag_id: str) -> None:
+def require_known(metastore: "Metastore | None", dag_id: str) -> None:
     """Raise CommandError, with the nearest names, for a DAG that the metastore has never seen."""
     known = () if metastore is None else metastore.known_dags()
     if dag_id not in known:
         raise CommandError(f"{dag_id} has never run here{did_you_mean(dag_id, known)}")
 
 
-def find_run(metastore: Metastore | None, dag_id: str, text: str) -> RunFound:
+def find_run(metastore: "Metastore | None", dag_id: str, text: str) -> "RunFound":
     """The run that RUN names: a run id, a logical date (naive ones in the DAG's zone), or the day of just one run.
 
     Raises CommandError with the nearest DAG ids, with the command that lists the DAG's runs, or with the day's runs.
@@ -42,19 +49,47 @@ def find_run(metastore: Metastore | None, dag_id: str, text: str) -> RunFound:
     if metastore is None or dag is None:
         known = () if metastore is None else metastore.known_dags()
         raise CommandError(f"no run {text} of {dag_id}: it has never run here{did_you_mean(dag_id, known)}")
-    named = run_reference(text, zone_named(dag.schedule.timezone))
+    zone = zone_named(dag.schedule.timezone)
+    found = run_of(metastore, dag_id, text, zone)
+    if found is None:
+        lists = Remedy(Action.LIST_RUNS, dag_id=dag_id)
+        is_name = isinstance(run_reference(text, zone), str) and "__" not in text
+        no_date = ", and it is no date such as 2024-05-31" if is_name else ""
+        raise Refused(Advised((f"no run {text} of {dag_id}{no_date}; ", lists, " lists its runs")))
+    return found
+
+
+def run_of(metastore: "Metastore", dag_id: str, text: str, zone: tzinfo) -> "RunFound | None":
+    """The same where the DAG's zone is known; None where there is no such run. Raises CommandError for several."""
+    named = run_reference(text, zone)
     if isinstance(named, str):
         found = metastore.find_runs(dag_id, named)
     else:
         found = metastore.runs_between(dag_id, named.earliest, named.latest, _MOST_NAMED + 1)
-    if not found:
-        lists = Remedy(Action.LIST_RUNS, dag_id=dag_id)
-        no_date = ", and it is no date such as 2024-05-31" if isinstance(named, str) and "__" not in text else ""
-        raise Refused(Advised((f"no run {text} of {dag_id}{no_date}; ", lists, " lists its runs")))
     if len(found) > 1:
         names = joined([run.run_id for run in found[:_MOST_NAMED]] + ["more"] * (len(found) > _MOST_NAMED))
         raise CommandError(f"{text} is the day of several runs of {dag_id}: {names}; name one of them")
-    return found[0]
+    return found[0] if found else None
+
+
+def instance_of(
+    dag_id: str, run_id: str, instances: Sequence["TaskInstanceLine"], task_id: str, map_index: int | None
+) -> "TaskInstanceLine":
+    """The instance of the task; of a mapped one that of the index.
+
+    Raises CommandError with the nearest task, Refused with the indexes that there are.
+    """
+    found = {instance.map_index: instance for instance in instances if instance.task_id == task_id}
+    if len(found) == 1 and map_index is None:
+        return next(iter(found.values()))
+    if map_index in found:
+        return found[map_index]
+    if found and map_index is not None:
+        raise Refused(NoSuchMapIndex(dag_id, run_id, task_id, map_index, indexes_text(found.keys())))
+    if found:
+        raise CommandError(f"{task_id} of {run_id} has {indexes_text(found.keys())}: say which with --map-index N")
+    names = [instance.task_id for instance in instances]
+    raise CommandError(f"no task {task_id!r} in {run_id} of {dag_id}{did_you_mean(task_id, names)}")
 
 
 def removed(dag_id: str, run_id: str) -> CommandError:
@@ -62,7 +97,7 @@ def removed(dag_id: str, run_id: str) -> CommandError:
     return CommandError(f"run {run_id} of {dag_id} was removed from the metastore just now")
 
 
-def scope_of(metastore: Metastore, named: RunsNamed) -> CommandScope:
+def scope_of(metastore: "Metastore", named: RunsNamed) -> CommandScope:
     """The runs that are named. Raises CommandError for none, and for a range that ends before it begins."""
     require_known(metastore, named.dag_id)
     if not named.runs and named.start is None and named.end is None:

@@ -6,7 +6,7 @@ it.
 
 import importlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -20,7 +20,8 @@ from tailrace.model.suggestions import joined
 from tailrace.planning.messages import Action, Advised, Message, Remedy
 from tailrace.planning.triggering import interval_for
 from tailrace.runtime.settings import Settings
-from tailrace.service.dates import DateBound, bound_text, parse_bound, run_reference
+from tailrace.service.dates import bound_text, parse_bound
+from tailrace.service.scopes import run_of
 from tailrace.timetable import intervals_between, zone_named
 
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ _MOST_NAMED = 4
 
 
 class _Date(Struct, frozen=True):
-    """What RUN means where it names a date: its day or moment, and the logical date and id that a run of it has."""
+    """What RUN means where it names a date: the logical date and id that a run of it has."""
 
-    moment: DateBound
     logical: datetime
     run_id: str
 
@@ -91,8 +91,14 @@ class Trial:
             shows = Remedy(Action.EXPLAIN_RUN, dag_id=dag_id, run_id=run_id)
             return Advised((f"missing XComs: {which}: {run_id} has not recorded them; ", shows, " says what it did"))
         day = bound_text(self.claim.logical_date, zone_named("UTC"))
-        runs = Remedy(Action.BACKFILL, dag_id=dag_id, start=day)
+        runs = Remedy(Action.BACKFILL if self._may_be_backfilled else Action.TRIGGER, dag_id=dag_id, start=day)
         return Advised((f"missing XComs: {which}: {dag_id} has no run of {day}; ", runs, " makes one"))
+
+    @property
+    def _may_be_backfilled(self) -> bool:
+        """Whether the run's date is a point of the schedule, if there is one."""
+        dag, date = self._dag, self.claim.logical_date
+        return not dag.has_schedule or bool(intervals_between(dag.schedule, dag.start_date, date, date))
 
     def _note_missing(self, query: XComQuery, found: set[str]) -> None:
         lacking = [task_id for task_id in query.task_ids if task_id not in found]
@@ -117,13 +123,8 @@ def _few(names: list[str]) -> list[str]:
 
 
 def _find(metastore: "Metastore", dag: DagSpec, run: str) -> "Run | None":
-    found = metastore.find_runs(dag.dag_id, run)
-    if not found and isinstance(run_reference(run, UTC), DateBound):
-        date = _date_of(dag, run)
-        found = metastore.runs_between(dag.dag_id, date.logical, date.logical, 1)
-        if not found and date.moment.is_day:
-            found = metastore.runs_between(dag.dag_id, date.moment.earliest, date.moment.latest, 2)
-    return metastore.show_run(found[0].id) if len(found) == 1 else None
+    found = run_of(metastore, dag.dag_id, run, zone_named(dag.schedule.timezone))
+    return None if found is None else metastore.show_run(found.id)
 
 
 def _stores(settings: Settings) -> "Stores | None":
@@ -142,11 +143,11 @@ def _date_of(dag: DagSpec, run: str) -> _Date:
         raise CommandError(f"no run {run!r} of {dag.dag_id} is recorded, and {wrong}") from None
     points = intervals_between(dag.schedule, dag.start_date, moment.earliest, moment.latest)
     logical = points[0].start if points else moment.earliest
-    return _Date(moment, logical, run if "__" in run else run_id_for(RunType.MANUAL, logical))
+    return _Date(logical, run if "__" in run else run_id_for(RunType.MANUAL, logical))
 
 
 def _claim(dag: DagSpec, task_id: str, of: "Run | _Date", now: datetime) -> Claim:
-    """What a try of that run would be text_of; of one that is not recorded, as it would be triggered."""
+    """What a try of that run would get; of one that is not recorded, as it would be triggered."""
     if isinstance(of, _Date):
         logical, run_type, conf = of.logical, str(RunType.MANUAL), {}
         run_id, interval = of.run_id, interval_for(dag, of.logical)

@@ -6,8 +6,8 @@ from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.lists import RunFound
 from tailrace.metastore.views.recorded_xcoms import RecordedXCom
 from tailrace.model.keys import UNMAPPED, index_suffix
-from tailrace.model.suggestions import did_you_mean, joined
-from tailrace.service.scopes import find_run
+from tailrace.model.suggestions import joined
+from tailrace.service.scopes import find_run, instance_of
 from tailrace.service.stores import Stores
 
 _MOST_NAMED = 5
@@ -46,13 +46,13 @@ def _found(stores: Stores, dag_id: str, run: str) -> tuple[Metastore, RunFound]:
 def _lacking(
     metastore: Metastore, run: RunFound, dag_id: str, task_id: str, key: str, map_index: int | None
 ) -> CommandError:
-    instances = [each for each in metastore.task_instances_of(run.id) if each.task_id == task_id]
-    if not instances:
-        known = [each.task_id for each in metastore.task_instances_of(run.id)]
-        return CommandError(f"no task {task_id!r} in {run.run_id} of {dag_id}{did_you_mean(task_id, known)}")
+    instances = metastore.task_instances_of(run.id)
+    own = [each for each in instances if each.task_id == task_id]
+    if not own or map_index is not None:
+        own = [instance_of(dag_id, run.run_id, instances, task_id, map_index)]
     recorded = [each for each in metastore.recorded_xcoms(run.id) if each.task_id == task_id]
     there = list(dict.fromkeys(each.key + index_suffix(each.map_index) for each in recorded))
     named = there if len(there) <= _MOST_NAMED else [*there[:_MOST_NAMED], f"{len(there) - _MOST_NAMED} more"]
-    what = f"it has {joined(named)}" if there else f"it has none, and is {instances[0].state}"
+    what = f"it has {joined(named)}" if there else f"it has none, and is {joined(sorted({each.state for each in own}))}"
     index = "" if map_index is None else index_suffix(map_index)
     return CommandError(f"{task_id}{index} of {run.run_id} has recorded no XCom {key!r}; {what}")

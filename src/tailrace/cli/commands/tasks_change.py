@@ -7,7 +7,6 @@ import click
 from tailrace.cli.change_options import ChangeOptions, change, change_options, range_options
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, map_index_option, runs_argument, task_argument
-from tailrace.errors import CommandError
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.clearing import ClearRequest
 from tailrace.planning.marking import MarkRequest
@@ -85,9 +84,6 @@ def mark(
     A closed run is judged again by what its tasks are then.
     """
     outcome = TaskInstanceState(state)
-    if downstream_failed and (downstream or outcome is TaskInstanceState.FAILED):
-        other = "--downstream, which marks it" if downstream else "--state failed, below which it stays as it is"
-        raise CommandError(f"--downstream-failed clears what is upstream_failed below; leave it out beside {other}")
     request = MarkRequest(
         outcome,
         (task_id,),

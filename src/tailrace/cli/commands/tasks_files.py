@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from tailrace.cli.completing import complete_runs
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, run_argument, settings_with, task_argument
@@ -50,11 +49,11 @@ def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
 @click.command(cls=Command)
 @dag_argument
 @task_argument
-@click.argument("run", metavar="DATE", shell_complete=complete_runs)
+@run_argument
 @dags_option
 @output_option
 def render(dag_id: str, task_id: str, run: str, dags: Path | None, output: str) -> int:
-    """Show a task's templates as they are for DATE, a logical date or a run id. Nothing is run.
+    """Show a task's templates as they are for RUN, a run id or a logical date. Nothing is run.
 
     Its DAG file is loaded; conf and XComs are those of the run, where there is one.
     """

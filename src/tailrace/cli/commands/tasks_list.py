@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from tailrace.cli.commands.dags_files import shown_dag, task_json
+from tailrace.cli.completing import complete_tasks
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import (
@@ -19,6 +20,7 @@ from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
 from tailrace.model.states import TaskInstanceState
 
+_MOST = 100
 _COLUMNS = (Column("task_id"), Column("operator"), Column("trigger_rule"), Column("upstream"))
 
 
@@ -33,9 +35,16 @@ _COLUMNS = (Column("task_id"), Column("operator"), Column("trigger_rule"), Colum
     help="Task instances in this state (failed, upstream_failed, running…), newest logical date first; may be given "
     "several times.",
 )
-@click.option("--task", "task_ids", metavar="TASK_ID", multiple=True, help="Task instances of this task.")
+@click.option(
+    "--task",
+    "task_ids",
+    metavar="TASK_ID",
+    multiple=True,
+    shell_complete=complete_tasks,
+    help="Task instances of this task.",
+)
 @dates_options
-@click.option("--limit", type=WholeNumber(1), default=100, show_default=True, help="At most so many task instances.")
+@click.option("--limit", type=WholeNumber(1), help="At most so many task instances.  [default: 100]")
 @dags_option
 @output_option
 def list_(
@@ -44,7 +53,7 @@ def list_(
     task_ids: tuple[str, ...],
     start: str | None,
     end: str | None,
-    limit: int,
+    limit: int | None,
     dags: Path | None,
     output: str,
 ) -> None:
@@ -55,9 +64,13 @@ def list_(
     if states or task_ids or start or end:
         # The tasks of a DAG are listed without a database library.
         instances = importlib.import_module("tailrace.cli.commands.task_instances")
-        instances.list_instances((dag_id, start, end, limit), states, task_ids, output)
+        if dags is not None:
+            raise CommandError("--dags has no effect on task instances, which the metastore lists; leave it out")
+        instances.list_instances((dag_id, start, end, limit or _MOST), states, task_ids, output)
     elif dag_id is None:
         raise CommandError("name a DAG, whose tasks are listed, or a --state, to list task instances of every DAG")
+    elif limit is not None:
+        raise CommandError("--limit is of task instances: say which with --state, --task, -s or -e, or leave it out")
     else:
         _list_tasks(dag_id, dags, output)
 

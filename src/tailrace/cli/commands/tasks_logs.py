@@ -15,7 +15,7 @@ from tailrace.cli.options import WholeNumber, dag_argument, map_index_option, st
 from tailrace.errors import CommandError
 from tailrace.execution.log_times import LogTimes
 from tailrace.model.keys import TryKey
-from tailrace.service.logs import LogFollowed, LogNamed, failed_logs, find_log, no_log
+from tailrace.service.logs import LogFollowed, LogNamed, failed_logs, find_log
 from tailrace.service.stores import Stores
 
 
@@ -70,27 +70,32 @@ def _print_failed(stores: Stores, dag_id: str, run: str | None, timestamps: bool
         console.note(f"nothing failed in {run_id} of {dag_id}")
     for at, log in enumerate(found):
         key = log.key
-        title = f"==> {key.task_instance.place} of {run_id}, try {key.try_number}, failed: {log.reason} <=="
+        number = f", try {key.try_number}" if key.try_number else ""
+        title = f"==> {key.task_instance.place} of {run_id}{number}, failed: {log.reason} <=="
         console.print(("\n" if at else "") + title)
-        if log.path.is_file():
-            _print(pieces_of(log.path), _times(stores.settings.home, key, timestamps))
+        if log.missing:
+            console.note(log.missing)
         else:
-            console.note(no_log(log))
+            _print(pieces_of(log.path), _times(stores.settings.home, key, timestamps))
 
 
 def _follow(following: LogFollowed, timestamps: bool) -> None:
     """The tries of one task instance, one after the other, until there are no more."""
-    console = current_console()
+    console, shown = current_console(), False
     while True:
         log, over, more = following.look()
-        if not log.path.is_file() and over:
-            console.note(no_log(log))
+        if log.missing and over:
+            if not more and not shown:
+                raise CommandError(log.missing)
+            console.note(log.missing)
         else:
-            waits = "" if log.path.is_file() else f" (it has not begun: the task instance is {log.state})"
-            console.note(f"{log.path}:{waits}")
+            console.note(f"{log.path}:" + (f" (it has not begun: {log.stands})" if log.missing else ""))
             pieces = followed(log.path, lambda: following.look()[1])
             _print(pieces, _times(following.home, log.key, timestamps))
-            _, _, more = following.look()
+            log, _, more = following.look()
+            if log.missing and not more and not shown:
+                raise CommandError(log.missing)
+            shown = True
         if not more:
             return
         following.number += 1
