@@ -1,6 +1,7 @@
 """The shape of the code: sizes, names, headers, where imports stand, and what no tracked file may hold."""
 
 import ast
+import importlib
 import re
 import subprocess
 import tomllib
@@ -20,6 +21,7 @@ KINDS = frozenset({"util", "utils", "common", "helper", "helpers", "base", "mana
 MACHINE = tuple("/" + folder + "/" for folder in ("work", "root"))
 #: SQL text that gives something a state.
 ASSIGNS = re.compile(r"\b(UPDATE\s+(task_instance|dag_run|backfill)|SET\s+state)\b", re.IGNORECASE)
+LATE = 'importlib.import_module("tailrace.errors")'
 Check = Callable[[Path], Iterator[str]]
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -54,6 +56,31 @@ def imports_in_functions(file: Path) -> Iterator[str]:
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Import | ast.ImportFrom):
                     yield f"line {inner.lineno}: import inside {node.name}; cli loads lazily through importlib"
+
+
+def late_module(node: ast.AST) -> str | None:
+    """The module of ours that a call of ``importlib.import_module`` names."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "importlib.import_module":
+        name = node.args[0]
+        if isinstance(name, ast.Constant) and str(name.value).startswith("tailrace."):
+            return str(name.value)
+    return None
+
+
+def names_that_late_modules_lack(file: Path) -> Iterator[str]:
+    """What a module imported late is asked for: no type checker looks at it."""
+    tree = ast.parse(file.read_text())
+    for scope in (node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)):
+        late = {
+            ast.unparse(node.targets[0]): module
+            for node in ast.walk(scope)
+            if isinstance(node, ast.Assign) and (module := late_module(node.value))
+        }
+        for node in ast.walk(scope):
+            if isinstance(node, ast.Attribute):
+                module = late_module(node.value) or late.get(ast.unparse(node.value))
+                if module and not hasattr(importlib.import_module(module), node.attr):
+                    yield f"line {node.lineno}: {module} has no {node.attr}"
 
 
 def command_lines(file: Path) -> Iterator[str]:
@@ -112,7 +139,10 @@ def found(files: list[Path], check: Check) -> list[str]:
 
 @pytest.mark.parametrize(
     "check",
-    [oversized_files, oversized_functions, names_of_a_kind, missing_header, imports_in_functions, pickles],
+    [
+        *(oversized_files, oversized_functions, names_of_a_kind, missing_header, imports_in_functions),
+        *(names_that_late_modules_lack, pickles),
+    ],
     ids=lambda check: check.__name__,
 )
 def test_the_sources_keep_to_the_house_style(check: Check) -> None:
@@ -163,6 +193,8 @@ def test_the_readme_is_the_packages_description() -> None:
         (names_of_a_kind, "helpers/dates.py", ""),
         (missing_header, "bare.py", "x = 1\n"),
         (imports_in_functions, "late.py", "class C:\n    def f(self):\n        from os import path\n"),
+        (names_that_late_modules_lack, "asked.py", f"def f():\n    errors = {LATE}\n    errors.Nothing\n"),
+        (names_that_late_modules_lack, "called.py", f"def f():\n    {LATE}.Nothing()\n"),
         (pickles, "sour.py", "import pickle\n"),
         (pickles, "sweet.py", "from pickle import loads\n"),
         (sleeps, "tired.py", "import time\ntime.sleep(1)\n"),
@@ -184,6 +216,7 @@ def test_each_check_can_fail(tmp_path: Path, check: Check, name: str, text: str)
         (oversized_functions, "def f():\n" + "    x = 1\n" * (FUNCTION_LINES - 2)),
         (missing_header, '"""A header."""\n'),
         (imports_in_functions, "from os import path\n"),
+        (names_that_late_modules_lack, f"def f():\n    errors = {LATE}\n    errors.EnvironmentBroken\n"),
         (sleeps, "COMMAND = 'sleep(1)'\n"),
     ],
 )

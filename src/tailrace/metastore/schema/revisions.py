@@ -18,6 +18,7 @@ from tailrace.metastore.db.tables import PARTIAL_INDEXES, metadata, pool
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.schema.backing_up import back_up
 from tailrace.metastore.writes.records import Author, insert_metastore_history, pool_row, schema_row
+from tailrace.model.chains import CHAINED
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS
 from tailrace.model.transitions import Actor, Cause
 from tailrace.planning.messages import Action, Advised, Remedy, Unusable
@@ -101,7 +102,7 @@ def migrate(database: Database) -> SchemaReport:
         backup = _back_up(database, former)
         migrating.upgrade(tx, HEAD)
         recording = importlib.import_module("tailrace.metastore.schema.recording")
-        if former < recording.CHAINED:
+        if former < CHAINED:
             recording.record_standing(tx, former, HEAD)
         return SchemaReport(database.where, former, HEAD, backup)
 
