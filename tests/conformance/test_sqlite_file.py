@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.db.connection import Database
 from tailrace.metastore.db.soundness import Soundness
 from tailrace.metastore.db.tables import dag_run
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.repeating import Attempts
 from tailrace.metastore.store import Metastore
 from tailrace.model.states import BackfillState, JobState
 from tailrace.planning.plan import BackfillVerdict, Plan
@@ -286,6 +289,35 @@ def test_rows_that_no_longer_make_sense_are_damage_not_a_bug(sqlite: World, file
     scribble(beside(file, "-wal"), 1, places=400)
     with pytest.raises(EnvironmentBroken, match="the file is damaged"):
         sqlite.store.read(stumble)
+
+
+def lose_rows(file: Path, table: str) -> None:
+    """Let the table be empty, and its indexes as they were."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("PRAGMA writable_schema = ON")
+        other.execute(f"CREATE TABLE other AS SELECT * FROM {table} WHERE false")
+        (root,) = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'other'").fetchone()
+        other.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = ?", (root, table))
+        other.execute("DELETE FROM sqlite_master WHERE name = 'other'")
+
+
+def insert_default_pool(tx: Transaction) -> None:
+    tx.rows(text("INSERT INTO pool (name, slots, description) VALUES ('default_pool', 1, '')"))
+
+
+def test_a_constraint_that_stays_in_the_way_is_damage(sqlite: World, file: Path) -> None:
+    """An index may hold what the table no longer does: SQLite itself sees no harm in that."""
+    lose_rows(file, "pool")
+    with pytest.raises(EnvironmentBroken, match=r"the file is damaged; restore it from a backup copy") as said:
+        Attempts(sqlite.store._database, (0, 0.01)).write(insert_default_pool, "write")
+    one_line(said)
+
+
+def test_rows_that_contradict_each_other_in_a_sound_file_are_said_with_what_to_do(sqlite: World) -> None:
+    said = r"its rows contradict each other \(.*pool.*\); run `check metastore`"
+    with pytest.raises(EnvironmentBroken, match=said) as raised:
+        Attempts(sqlite.store._database, (0, 0.01)).write(insert_default_pool, "write")
+    one_line(raised)
 
 
 def test_a_look_takes_no_more_than_its_part_of_the_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

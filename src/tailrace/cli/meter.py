@@ -31,7 +31,7 @@ class Reading(Struct, frozen=True):
 
 @dataclass(slots=True)
 class Meter:
-    """FairShare successive progress counts into readings."""
+    """Turns successive progress counts into readings."""
 
     _samples: deque[tuple[float, int]] = field(default_factory=deque)
 

@@ -85,6 +85,8 @@ class Attempts:
             raise InternalError("a metastore needs at least one attempt")
         waited = sum(self._pauses[1:])
         self._pauses = self._pauses[:1]  # whoever goes on all the same has waited enough
+        if isinstance(failure.__cause__, IntegrityError):  # no other transaction's row: that would be seen by now
+            raise self._database.contradicted(failure.__cause__) from failure
         if isinstance(failure, Unreachable) and waited:
             failure = Unreachable(f"{failure}; it did not come back within {waited:g} s, the same command continues")
         raise failure

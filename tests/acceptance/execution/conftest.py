@@ -165,8 +165,11 @@ def alive(pid: int) -> bool:
 def eventually(condition: Callable[[], bool], within: float = 10.0) -> None:
     """Wait until it holds; fail if it does not in time."""
     until = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < until, "it never came about"
+    while True:
+        looked_at = time.monotonic()  # before it looks: a test that is held up meanwhile has not seen it late
+        if condition():
+            return
+        assert looked_at < until, "it never came about"
         time.sleep(0.01)
 
 

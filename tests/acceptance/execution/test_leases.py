@@ -32,7 +32,8 @@ from tests.acceptance.execution.conftest import (
     submission,
 )
 
-LEASE = 3.0
+#: A tenth of it is left when a task is ended: enough for a machine that is busy with other things.
+LEASE = 5.0
 TASKS = """
 @work
 def family():
@@ -280,7 +281,7 @@ def test_a_pid_that_is_somebody_elses_by_now_is_spared(family: MakeFamily) -> No
 
 def test_messages_go_on_while_the_lease_is_renewed(family: MakeFamily) -> None:
     desk, run = family()
-    until = run.started + 2 * LEASE
+    until = run.started + 1.4 * LEASE
     while time.monotonic() < until:
         assert isinstance(desk.news(LEASE / 3), StillRunning)
     assert all(map(alive, run.pids))

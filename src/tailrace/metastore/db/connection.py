@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError, TailraceError
 from tailrace.metastore.db.address import Address, read_address
 from tailrace.metastore.db.clock import Clock, MachineClock, TransactionTime, of_server, read
-from tailrace.metastore.db.driver_errors import ConnectionLost, Unreachable, of_driver, of_value
+from tailrace.metastore.db.driver_errors import ConnectionLost, Unreachable, contradicted, of_driver, of_value
 from tailrace.metastore.db.library_logs import keep_library_logs
 from tailrace.metastore.db.prepared import Statements
 from tailrace.metastore.db.reading_file import ReadingFile
@@ -329,6 +329,12 @@ class Database:
             wait_seconds=self._wait_seconds,
             hide=self.address.hide_in,
         )
+
+    def contradicted(self, error: sqlalchemy.exc.IntegrityError) -> EnvironmentBroken:
+        """What is raised when a constraint stays in the way of rows that a snapshot says are not there."""
+        if self._file is not None and self._soundness is not None and self._soundness.is_damaged():
+            return self._file.damaged()
+        return contradicted(error, self.where)
 
     def _given_up(self, error: BaseException) -> None:
         """Roll back. What nobody foresaw may come of a damaged file, whose rows are not what was written."""

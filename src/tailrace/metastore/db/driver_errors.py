@@ -1,4 +1,4 @@
-"""FairShare what a database driver says into one line that says what to do. Nothing here retries or decides.
+"""Turns what a database driver says into one line that says what to do. Nothing here retries or decides.
 
 The line names the metastore without its password; the driver's own message is kept where they help.
 """
@@ -102,6 +102,12 @@ def of_driver(
     if postgres and error.connection_invalidated:
         return ConnectionLost(f"metastore {where}: the connection broke: {text}")
     return EnvironmentBroken(f"metastore {where}: {text}")
+
+
+def contradicted(error: DBAPIError, where: str) -> EnvironmentBroken:
+    """The environment error of a constraint that stays in the way: what is stored is not what was written."""
+    text = f"metastore {where}: its rows contradict each other ({printable(_one_line(error))}); run "
+    return Unusable(Advised((text, Remedy(Action.CHECK_METASTORE))))
 
 
 def of_value(error: Exception, where: str) -> ValueRefused | None:
