@@ -114,6 +114,14 @@ def read_address(text: str, folder: Path | None = None) -> Address:
     raise CommandError(f"names another kind of database {_HIDDEN}; a metastore is SQLite or PostgreSQL: {EXPECTED}")
 
 
+def address_named(text: str) -> Address:
+    """The same of a text that no setting gave. Raises CommandError."""
+    try:
+        return read_address(text)
+    except CommandError as mistake:
+        raise CommandError(f"the metastore's address {mistake}") from None
+
+
 def _sqlite(rest: str, folder: Path) -> Address:
     name = rest.removeprefix("/")
     if name in ("", ":memory:"):

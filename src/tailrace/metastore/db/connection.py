@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from tailrace.errors import CommandError, CommitUnknown, EnvironmentBroken, InternalError, TailraceError
-from tailrace.metastore.db.address import Address, read_address
+from tailrace.metastore.db.address import Address, address_named
 from tailrace.metastore.db.clock import Clock, MachineClock, TransactionTime, of_server, read
 from tailrace.metastore.db.driver_errors import ConnectionLost, Unreachable, contradicted, of_driver, of_value
 from tailrace.metastore.db.library_logs import keep_library_logs
@@ -62,7 +62,7 @@ class Database:
     ) -> None:
         """``reads_only``: nothing is made or written, so that nobody need be allowed to."""
         keep_library_logs()
-        self.address = address if isinstance(address, Address) else _read(address)
+        self.address = address if isinstance(address, Address) else address_named(address)
         self.postgres = self.address.postgres
         self.where = str(self.address) if self.address.file is None else on_one_line(self.address.file)
         self.reads_only = reads_only
@@ -395,10 +395,3 @@ class Database:
             database=address.database,
             query=dict(address.options),
         )
-
-
-def _read(text: str) -> Address:
-    try:
-        return read_address(text)
-    except CommandError as mistake:
-        raise CommandError(f"the metastore's address {mistake}") from None
