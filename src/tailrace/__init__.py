@@ -11,6 +11,7 @@ from tailrace.authoring.operators import (
     PythonOperator,
     ShortCircuitOperator,
 )
+from tailrace.authoring.params import Param
 from tailrace.authoring.relations import chain, cross_downstream
 from tailrace.authoring.task_arguments import DefaultArguments
 from tailrace.authoring.taskflow import dag, task
@@ -26,6 +27,7 @@ __all__ = [
     "BranchPythonOperator",
     "DefaultArguments",
     "EmptyOperator",
+    "Param",
     "PythonOperator",
     "ShortCircuitOperator",
     "TaskArguments",

@@ -10,13 +10,15 @@ from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.authoring.template_fields import is_template, missing_file, names_file, templated_texts
 from tailrace.authoring.unsupported import judge
 from tailrace.authoring.variables import VARIABLES
-from tailrace.model.spec import BranchKind
+from tailrace.model.spec import BranchKind, ScheduleKind
 from tailrace.model.suggestions import did_you_write
 
 
 def check(dag: DAG) -> None:
     """Note the mistakes in a DAG that its parts could not see, and what its author should know about it."""
     _check_defaults(dag)
+    for name in () if dag.schedule.kind is ScheduleKind.NONE else dag.params.without_default:
+        dag.mistake(f"param {name!r} has no default, and nobody gives scheduled runs one; give it here")
     cycle = _cycle(dag)
     if cycle:
         dag.mistake(f"cycle: {' >> '.join(cycle)}", at=dag.task_dict[cycle[0]].written_at)

@@ -16,7 +16,7 @@ from tailrace.authoring.dag import DAG, BaseOperator
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.model.names import LONGEST_NAME
 from tailrace.model.plain_text import visible_line
-from tailrace.model.spec import DagSpec, TaskSpec
+from tailrace.model.spec import DagSpec, ParamSpec, TaskSpec
 
 #: What a spec has as the task has it. (Weights are summed up later.)
 _AS_DECLARED = tuple(name for name in TaskSpec.__struct_fields__ if name in TASK_ARGUMENTS)
@@ -42,12 +42,18 @@ def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
         tags=dag.tags,
         file=file,
         code_hash=code_hash,
+        params=_params(dag),
         paused_at_creation=dag.is_paused_upon_creation,
     )
     compiled: DagSpec = _standard(
         replace(spec, tasks=tuple(_weighted(task, spec, dag.task_dict) for task in spec.tasks))
     )
     return compiled
+
+
+def _params(dag: DAG) -> tuple[ParamSpec, ...]:
+    own = (replace(each, task_id=task.task_id) for task in dag.task_dict.values() for each in task.params.specs)
+    return (*dag.params.specs, *own)
 
 
 def _topological(dag: DAG) -> list[str]:

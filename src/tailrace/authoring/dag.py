@@ -14,6 +14,7 @@ from tailrace.authoring.dag_errors import MISSING, DagError, Note, where_written
 from tailrace.authoring.datetimes import datetime_in, zone_of
 from tailrace.authoring.declarations import Argument, arguments_of, unsupported_of
 from tailrace.authoring.defaults import OF_ONE_TASK, parameters_of, with_defaults
+from tailrace.authoring.params import Params
 from tailrace.authoring.relations import Task, relate
 from tailrace.authoring.task_arguments import CommonArguments
 from tailrace.authoring.unsupported import Unsupported, judge
@@ -56,6 +57,7 @@ class DAG:
     user_defined_macros: dict[str, Any]
     template_searchpath: tuple[str, ...]
     is_paused_upon_creation: bool | None
+    params: Params
     doc_md: str
 
     def __init__(self, dag_id: str, **arguments: Unpack[DagArguments]) -> None:
@@ -72,6 +74,7 @@ class DAG:
             setattr(self, name, self._read(name, argument, given.get(name, argument.default)))
         for name in sorted(VARIABLES.keys() & self.user_defined_macros):
             self.mistake(f"user_defined_macros: {name} is a variable of every template; take another name")
+        self._add_default_params()
         self._check_unsupported(given)
         self._read_dates(given.get("timezone"), given.get("start_date"), given.get("end_date"))
         self._read_schedule(given.get("schedule"))
@@ -163,6 +166,14 @@ class DAG:
                     self.without_effect.add(name)
             elif name not in DAG_ARGUMENTS:
                 self.mistake(f"DAG has no argument {name!r}{did_you_write(name, DAG_ARGUMENTS)}")
+
+    def _add_default_params(self) -> None:
+        """Those in default_args are the DAG's, as in Airflow."""
+        if "params" in self.default_args:
+            self.defaults_taken.add("params")
+            given = self._read("default_args: params", DAG_ARGUMENTS["params"], self.default_args["params"])
+            own = {each.name for each in self.params.specs}
+            self.params = Params((*(each for each in given.specs if each.name not in own), *self.params.specs))
 
     def _read_dates(self, timezone: object, start_date: object, end_date: object) -> None:
         """The zone, and the DAG's own dates; what default_args has of them is the DAG's."""
@@ -272,8 +283,8 @@ class BaseOperator(Task):
     max_active_tis_per_dag: int | None
     max_active_tis_per_dagrun: int | None
     do_xcom_push: bool
+    params: Params
     owner: str
-    is_paused_upon_creation: bool | None
     doc_md: str
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -352,7 +363,9 @@ class BaseOperator(Task):
                 self.mistake(f"{type(self).__name__} has no argument {name!r}{hint}")
 
     def _read_arguments(self, given: Mapping[str, Any]) -> None:
-        defaults = {name: value for name, value in self.dag.default_args.items() if name in self._declared}
+        defaults = {
+            name: value for name, value in self.dag.default_args.items() if name in self._declared and name != "params"
+        }
         self._took_defaults(self.dag, defaults.keys() - given.keys() - OF_ONE_TASK)
         for name, argument in self._declared.items():
             if name not in OF_ONE_TASK:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Never, TypeAlias, TypedDict
 from tailrace.authoring import arguments as read
 from tailrace.authoring import unsupported
 from tailrace.authoring.declarations import Argument, arguments_of, unsupported_of
+from tailrace.authoring.params import read_params
 from tailrace.authoring.task_arguments import DefaultArguments
 from tailrace.authoring.unsupported import DOCUMENTATION, NoDict, NoList, Off, Unsupported
 
@@ -46,12 +47,15 @@ class DagArguments(TypedDict, total=False):
             read.or_none(read.flag),
         ),
     ]
+    params: Annotated[
+        Mapping[str, Any] | None,
+        Argument("values by name for its templates and functions, which `--conf` may replace", read_params),
+    ]
     doc_md: Annotated[str | None, Argument("what is to be known about it", read.text, ""), DOCUMENTATION]
 
     schedule_interval: Annotated[Never, Unsupported("is now schedule; write that", ())]
     timetable: Annotated[None, Unsupported("is not there; give schedule= cron, a preset or a timedelta")]
     concurrency: Annotated[None, Unsupported("is now max_active_tasks; write that")]
-    params: unsupported.NoParams
     dagrun_timeout: Annotated[None, Unsupported("ends no run yet; give the tasks an execution_timeout")]
     on_success_callback: unsupported.NotCalled
     on_failure_callback: unsupported.NotCalled

@@ -13,6 +13,7 @@ from tailrace.authoring import bash_command as bash
 from tailrace.authoring import unsupported
 from tailrace.authoring.dag_errors import MISSING
 from tailrace.authoring.declarations import Argument, arguments_of
+from tailrace.authoring.params import read_params
 from tailrace.authoring.unsupported import DOCUMENTATION, NoDict, NoList, Off, Unsupported
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
@@ -58,6 +59,9 @@ class CommonArguments(TypedDict, total=False):
         int | None, Argument("how many of its task instances run at once, in one run", read.or_none(read.whole(1)))
     ]
     do_xcom_push: Annotated[bool, Argument("whether what it returns becomes its XCom", read.flag, True)]
+    params: Annotated[
+        Mapping[str, Any] | None, Argument("values by name, before those of the DAG's params", read_params)
+    ]
     owner: Annotated[str | None, Argument("whose task it is", read.text, ""), DOCUMENTATION]
     doc_md: Annotated[str | None, Argument("what is to be known about it", read.text, ""), DOCUMENTATION]
 
@@ -72,7 +76,6 @@ class CommonArguments(TypedDict, total=False):
     email_on_failure: unsupported.NotSent
     email_on_retry: unsupported.NotSent
     sla: Annotated[None, Unsupported("is not watched yet; leave it out")]
-    params: unsupported.NoParams
     run_as_user: Annotated[None, Unsupported("changes no user; run Tailrace as that user, or use sudo in the command")]
     retry_policy: Annotated[
         None, Unsupported("decides nothing yet; use retries, retry_delay and retry_exponential_backoff")

@@ -61,9 +61,6 @@ NotNative: TypeAlias = Annotated[Off, Unsupported("is not there yet: a template 
 NoTeardown: TypeAlias = Annotated[
     Off, Unsupported("is not there yet; use trigger_rule='all_done' for what cleans up", (None, False))
 ]
-NoParams: TypeAlias = Annotated[
-    NoDict, Unsupported("are not there yet; give values with --conf and read {{ dag_run.conf }}", (None, {}))
-]
 
 #: Kept, and without effect.
 Text: TypeAlias = Annotated[str | None, Unsupported()]

@@ -29,7 +29,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "prev_data_interval_start_success": "the start of the interval of the last earlier run that succeeded, or None",
         "prev_data_interval_end_success": "its end, or None",
         "conf": "what `--conf` gave the run; a dict, empty if nobody did",
-        "params": "the same",
+        "params": "the values of the DAG's and the task's `params`, and over them what `--conf` gave the run",
         "macros": "`ds_add`, `ds_format`, `datetime`, `timedelta`, and the modules `time`, `uuid` and `random`",
         "var": "not there: it says what to use instead of Airflow's Variables",
         "conn": "not there: it says what to use instead of Airflow's Connections",

@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Self
 from msgspec import Struct
 
 from tailrace.authoring.dag import DAG
+from tailrace.authoring.params import Params
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.execution.jsonable import as_json
 from tailrace.model.json_values import stored_form
@@ -208,6 +209,11 @@ class _Macros:
 _MACROS = _Macros()
 
 
+def _params(of_dag: Params, of_task: Params, conf: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A run's conf over what the task has for it, over what the DAG has."""
+    return MappingProxyType({**of_dag, **of_task, **conf}) if of_dag or of_task else conf
+
+
 def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> dict[str, Any]:
     """Every variable a template may use, by name."""
     start, end = (datetime.fromisoformat(text) for text in order["data_interval"])
@@ -239,7 +245,7 @@ def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> dict[
         "prev_data_interval_start_success": success[0] if success else None,
         "prev_data_interval_end_success": success[1] if success else None,
         "conf": conf,
-        "params": conf,
+        "params": _params(dag.params, dag.task_dict[ti.task_id].params, conf),
         "macros": _MACROS,
         "var": _Absent("var (Airflow Variables)", "use an environment variable or dag_run.conf"),
         "conn": _Absent("conn (Airflow Connections)", "use an environment variable"),

@@ -50,6 +50,19 @@ class XComRef(Struct, frozen=True, order=True):
     key: str = "return_value"
 
 
+class ParamSpec(Struct, frozen=True):
+    """A value that a run may be given by name: JSON texts of its default and of its schema.
+
+    Without a default each run must be given one; with an empty schema it may be anything. ``task_id``: whose own it is;
+    empty for one of the DAG.
+    """
+
+    name: str
+    default: str | None = None
+    schema: str = ""
+    task_id: str = ""
+
+
 class TaskSpec(Struct, frozen=True):
     """One task. Durations are timedeltas; ``upstream`` and ``downstream`` are sorted task ids.
 
@@ -106,6 +119,7 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
     tags: tuple[str, ...] = ()
     file: str = ""  # where it was read from
     code_hash: str = ""  # sha256 of that file's bytes, hex
+    params: tuple[ParamSpec, ...] = ()  # the DAG's and its tasks'
     paused_at_creation: bool | None = None  # whether a new DAG begins paused; None: as the settings say
 
     @cached_property

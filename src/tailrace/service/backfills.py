@@ -39,6 +39,7 @@ from tailrace.service.backfill_report import (
     Repair,
     RootFailure,
 )
+from tailrace.service.confs import require_params
 from tailrace.service.dag_lookup import find_dag, with_mistakes
 from tailrace.service.dates import LogicalRange, range_for
 from tailrace.service.reason_structs import plain_notices
@@ -57,7 +58,7 @@ def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote
     report = zygote.loaded()
     dag = find_dag(report, command.dag_id, settings.dags)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
-    request = _request(command, dates)
+    request = _request(dag, command, dates)
     if (done := _done_already(dag, request, dates, report, settings, began)) is not None:
         return done
     with closing(open_metastore(settings, runs_tasks=True)) as metastore, Interrupts() as interrupts:
@@ -85,7 +86,7 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
     report = zygote.loaded()
     dag = find_dag(report, command.dag_id, settings.dags)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
-    request = _request(command, dates)
+    request = _request(dag, command, dates)
     if (done := _done_already(dag, request, dates, report, settings, began)) is not None:
         return done
     with closing(open_metastore(settings)) as metastore:
@@ -170,7 +171,7 @@ def preview(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) 
     report = zygote.loaded()
     dag = find_dag(report, command.dag_id, settings.dags)
     dates = range_for(dag, command.start, command.end, datetime.now(UTC))
-    request = _request(command, dates)
+    request = _request(dag, command, dates)
     metastore = Metastore.open_to_read(settings.database_url)
     if metastore is None:
         facts = BackfillFacts(datetime.now(UTC), pools={DEFAULT_POOL: DEFAULT_POOL_SLOTS})
@@ -212,7 +213,8 @@ def _load_notices(report: LoadReport, dag_id: str) -> tuple[Message, ...]:
     return (*plain_notices(report.notices), *(() if broken is None else (broken,)), *notes)
 
 
-def _request(command: BackfillCommand, dates: LogicalRange) -> BackfillRequest:
+def _request(dag: DagSpec, command: BackfillCommand, dates: LogicalRange) -> BackfillRequest:
+    require_params(dag, command.conf)
     return BackfillRequest(
         dag_id=command.dag_id,
         start=dates.first,

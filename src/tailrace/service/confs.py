@@ -1,8 +1,12 @@
 """A run's conf: how one that is given is checked."""
 
+import json
+
+from tailrace.authoring.param_schemas import faults_in
 from tailrace.errors import CommandError
 from tailrace.model.json_values import NotStorable, json_text, read_json
 from tailrace.model.plain_text import visible_line
+from tailrace.model.spec import DagSpec
 
 
 def canonical_conf(text: str | None) -> str | None:
@@ -21,3 +25,11 @@ def canonical_conf(text: str | None) -> str | None:
     if not isinstance(value, dict):
         raise CommandError(f"--conf must be a JSON object such as '{{\"key\": 1}}', not {visible_line(text, 200)!r}")
     return json_text(value, sort_keys=True)
+
+
+def require_params(dag: DagSpec, conf: str | None) -> None:
+    """Raise CommandError unless runs of the DAG may be given this conf (canonical; None is none)."""
+    faults = faults_in(dag.params, json.loads(conf) if conf else {}) if dag.params else []
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise CommandError(f"a run of {dag.dag_id} needs other params: {faults[0]}{more}")

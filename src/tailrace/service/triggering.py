@@ -10,6 +10,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.planning.messages import Refused, Typed
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
 from tailrace.runtime.opening import new_write_id
+from tailrace.service.confs import require_params
 from tailrace.service.dates import parse_single
 from tailrace.service.reason_structs import Coded, coded, plain_notices, sentences
 from tailrace.timetable import zone_named
@@ -34,6 +35,7 @@ def trigger(
     metastore: Metastore, dag: DagSpec, logical_date: str | None, run_id: str | None, conf: str | None, typed: Typed
 ) -> Triggered:
     """Create the run; returns what was created. Raises CommandError for a date or id that is taken or cannot be."""
+    require_params(dag, conf)
     zone = zone_named(dag.schedule.timezone)
     date, notices = (None, ()) if logical_date is None else parse_single(logical_date, zone)
     request = TriggerRequest(date, run_id, conf)

@@ -8,7 +8,7 @@ from msgspec import to_builtins
 
 from tailrace.metastore.db.columns import from_json, to_json
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec, XComRef
+from tailrace.model.spec import BranchKind, DagSpec, ParamSpec, Schedule, ScheduleKind, TaskSpec, XComRef
 
 _DURATIONS = ("retry_delay", "max_retry_delay", "execution_timeout")
 _MOMENTS = ("start_date", "end_date")
@@ -19,6 +19,8 @@ def spec_text(dag: DagSpec) -> str:
     fields = _plain(to_builtins(dag, builtin_types=(datetime, timedelta)))
     if fields["paused_at_creation"] is None:  # structures from before there were these fields stay the same
         del fields["paused_at_creation"]
+    if not fields["params"]:
+        del fields["params"]
     for task in fields["tasks"]:
         if task["mapped_over"] is None:
             del task["mapped_over"]
@@ -37,6 +39,7 @@ def spec_from(text: str) -> DagSpec:
     schedule = fields["schedule"]
     fields["schedule"] = Schedule(ScheduleKind(schedule["kind"]), schedule["expression"], schedule["timezone"])
     fields["tags"] = tuple(fields["tags"])
+    fields["params"] = tuple(ParamSpec(**each) for each in fields.get("params", ()))
     for name in _MOMENTS:
         fields[name] = None if fields[name] is None else datetime.fromisoformat(fields[name])
     return DagSpec(**fields)

@@ -48,5 +48,5 @@ class Structures:
 
 
 def _text(dag: DagSpec) -> str:
-    """Where it was loaded from is no part of a structure, nor is whether it begins paused."""
-    return spec_text(replace(dag, file="", code_hash="", paused_at_creation=None))
+    """Where it was loaded from is no part of a structure, nor what is asked before a run is made."""
+    return spec_text(replace(dag, file="", code_hash="", params=(), paused_at_creation=None))
