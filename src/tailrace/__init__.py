@@ -3,6 +3,7 @@
 What a DAG author imports; nothing heavy is loaded by it.
 """
 
+from tailrace.authoring.context import get_current_context
 from tailrace.authoring.dag import DAG, BaseOperator, TaskArguments
 from tailrace.authoring.operators import (
     BashOperator,
@@ -37,5 +38,6 @@ __all__ = [
     "chain",
     "cross_downstream",
     "dag",
+    "get_current_context",
     "task",
 ]

@@ -223,4 +223,5 @@ def test_a_claim_knows_the_runs_before_it(world: World) -> None:
     last = world.by_task(3)["a"]
     world.queue(spec, job, last)
     claim = world.running(last)
-    assert claim.previous_success == DataInterval(FIRST, FIRST + DAY)
+    assert claim.previous_success is not None
+    assert claim.previous_success.data_interval == DataInterval(FIRST, FIRST + DAY)

@@ -3,6 +3,7 @@
 They know each other, so they stand together. Neither raises for what is wrong: mistakes are collected.
 """
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -322,6 +323,11 @@ class BaseOperator(Task):
 
     def look_for_mistakes(self) -> None:
         """Note what is wrong with the task as it is once its whole file has been read."""
+
+    @property
+    def log(self) -> logging.Logger:
+        """Where an operator of your own writes to the task's log."""
+        return logging.getLogger(f"tailrace.task.{type(self).__name__}")
 
     @property
     def output(self) -> XComArg[Any]:

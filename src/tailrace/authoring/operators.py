@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 from msgspec import Struct
 
 from tailrace.authoring import bash_command as bash
+from tailrace.authoring.context import Context
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.declarations import arguments_of
 from tailrace.authoring.results import BranchResult, is_success, settled
@@ -25,7 +26,7 @@ from tailrace.authoring.task_arguments import (
     PythonArguments,
     ShortCircuitArguments,
 )
-from tailrace.authoring.variables import VARIABLES
+from tailrace.authoring.variables import ON_DEMAND, VARIABLES
 from tailrace.authoring.xcom_args import RETURN_VALUE, resolve
 from tailrace.errors import TaskFailed, TaskSkipped
 from tailrace.model.spec import BranchKind
@@ -264,10 +265,12 @@ class PythonOperator(BaseOperator):
 
         args = resolve(self.op_args, pull)
         kwargs = resolve(self.op_kwargs, pull)
-        offered = {**context, "templates_dict": self.templates_dict}
         described, parameters = self._described
         if described is not self.python_callable:
             parameters = _parameters_of(self.python_callable)
+        if isinstance(context, Context) and _takes(parameters, ON_DEMAND):
+            context.completed()
+        offered = {**context, "templates_dict": self.templates_dict}
         try:
             result = self.python_callable(*args, **_accepted(parameters, args, kwargs, offered))
             return result if result is None else settled(result)
@@ -305,6 +308,10 @@ def _parameters_of(function: Callable[..., Any]) -> _Parameters | None:
         any(each.kind is each.VAR_KEYWORD for each in parameters),
         own,
     )
+
+
+def _takes(parameters: _Parameters | None, names: Mapping[str, str]) -> bool:
+    return parameters is not None and (parameters.anything or any(name in names for name in parameters.by_name))
 
 
 def _accepted(

@@ -6,15 +6,33 @@ Their values are made for each try (``execution.context``); here they are only k
 from collections.abc import Mapping
 from types import MappingProxyType
 
+#: Of them, those that are computed from the schedule when they are first asked for.
+ON_DEMAND: Mapping[str, str] = MappingProxyType(
+    {
+        "prev_execution_date": "the logical date before this one by the schedule, or None; without one, this one",
+        "prev_ds": "the same, `YYYY-MM-DD`",
+        "prev_ds_nodash": "`YYYYMMDD`",
+        "next_execution_date": "the logical date after this one by the schedule, or None; without one, this one",
+        "next_ds": "the same, `YYYY-MM-DD`",
+        "next_ds_nodash": "`YYYYMMDD`",
+        "yesterday_ds": "the day before `ds`",
+        "yesterday_ds_nodash": "`YYYYMMDD`",
+        "tomorrow_ds": "the day after `ds`",
+        "tomorrow_ds_nodash": "`YYYYMMDD`",
+    }
+)
+
 #: What each of them is, for the reference.
 VARIABLES: Mapping[str, str] = MappingProxyType(
     {
         "dag": "the DAG",
         "task": "the task",
-        "ti": "the task instance: its ids, `xcom_push`, `xcom_pull`, `try_number`, `start_date`, `try_token`",
+        "ti": "the task instance: its ids, `xcom_push`, `xcom_pull`, `try_number`, `start_date`, `state`, "
+        "`hostname`, `log`, `try_token`",
         "task_instance": "the same",
         "task_instance_key_str": "`DAG__TASK__YYYYMMDD`",
-        "dag_run": "the run: `run_id`, `run_type`, `logical_date`, `data_interval_start`, `data_interval_end`, `conf`",
+        "dag_run": "the run: `run_id`, `run_type`, `logical_date`, `data_interval_start`, `data_interval_end`, "
+        "`start_date`, `conf`",
         "run_id": "the run's id",
         "try_number": "which try this is; the first is 1",
         "logical_date": "the start of the data interval, in UTC",
@@ -28,9 +46,14 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "ts_nodash_with_tz": "`YYYYMMDDTHHMMSS+0000`",
         "prev_data_interval_start_success": "the start of the interval of the last earlier run that succeeded, or None",
         "prev_data_interval_end_success": "its end, or None",
+        "prev_execution_date_success": "its logical date, or None",
+        "prev_start_date_success": "when that run began, or None",
+        "prev_end_date_success": "when it ended, or None",
+        **ON_DEMAND,
         "conf": "what `--conf` gave the run; a dict, empty if nobody did",
         "params": "the values of the DAG's and the task's `params`, and over them what `--conf` gave the run",
-        "macros": "`ds_add`, `ds_format`, `datetime`, `timedelta`, and the modules `time`, `uuid` and `random`",
+        "macros": "`ds_add`, `ds_format`, `ds_format_locale`, `datetime`, `timedelta`, and the modules `time`, `uuid`, "
+        "`random`, `json` and `dateutil`",
         "var": "not there: it says what to use instead of Airflow's Variables",
         "conn": "not there: it says what to use instead of Airflow's Connections",
     }

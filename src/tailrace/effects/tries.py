@@ -38,6 +38,14 @@ class ClaimRequest(Struct, frozen=True):
     lease_seconds: float
 
 
+class PastRun(Struct, frozen=True):
+    """A run that has ended: its data interval, and when it began and ended (None: nobody recorded that)."""
+
+    data_interval: DataInterval
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
 class Claim(Struct, frozen=True):
     """A won claim: the token that every later write of this try names, and what the task needs to run."""
 
@@ -53,7 +61,8 @@ class Claim(Struct, frozen=True):
     disable_retry: bool
     mark_success: bool
     started_at: datetime
-    previous_success: DataInterval | None = None  # of the newest earlier successful run of the DAG
+    run_started_at: datetime | None = None
+    previous_success: PastRun | None = None  # the newest earlier run of the DAG that succeeded
     chain: Chain = Chain()  # how far the task instance's history has come with this claim
 
     @property

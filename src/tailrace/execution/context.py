@@ -1,20 +1,24 @@
 """What templates and Python callables see: Airflow's names, plain values, aware datetimes in UTC."""
 
-import importlib
+import logging
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import itemgetter
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any, NoReturn, Self
 
 from msgspec import Struct
 
+from tailrace.authoring.context import Context
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.params import Params
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.execution.jsonable import as_json
+from tailrace.execution.macros import MACROS
+from tailrace.execution.schedule_names import of_schedule
 from tailrace.model.json_values import stored_form
 from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED, TryKey
 from tailrace.model.names import key_error, search_error
@@ -32,6 +36,9 @@ def try_token(key: TryKey, token: int) -> str:
 class TaskInstance:
     """The ``ti`` of a running task: its names, and XCom."""
 
+    state = "running"
+    log = logging.getLogger("tailrace.task")
+
     def __init__(self, key: TryKey, order: Mapping[str, Any], pull: PullXCom) -> None:
         ti = key.task_instance
         self.dag_id, self.task_id, self.run_id, self.map_index = ti.dag_id, ti.task_id, ti.run_id, ti.map_index
@@ -46,6 +53,11 @@ class TaskInstance:
         self._process = os.getpid()
         self._pushing = threading.RLock()
         self._is_over = False
+
+    @property
+    def hostname(self) -> str:
+        """The name of the host that the task runs on."""
+        return socket.gethostname()
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Give ``value`` (JSON) to other tasks under ``key``; it lands if and when the try succeeds or ends."""
@@ -163,6 +175,7 @@ class _DagRun(Struct, frozen=True):
     logical_date: datetime
     data_interval_start: datetime
     data_interval_end: datetime
+    start_date: datetime | None
     conf: Mapping[str, Any]
 
 
@@ -178,52 +191,21 @@ class _Absent:
         raise LookupError(self._text)
 
 
-def ds_add(ds: str, days: int) -> str:
-    """``ds`` moved by whole days: ``ds_add("2024-01-31", 1)`` is ``2024-02-01``."""
-    return (datetime.fromisoformat(ds) + timedelta(days=days)).date().isoformat()
-
-
-def ds_format(ds: str, input_format: str, output_format: str) -> str:
-    """``ds`` read by one strftime format and written by another."""
-    return datetime.strptime(ds, input_format).strftime(output_format)  # noqa: DTZ007  # only its text is used
-
-
-class _Macros:
-    """The ``macros`` of templates: ``ds_add``, ``ds_format``, ``datetime``, ``timedelta``, and three modules.
-
-    The modules (``time``, ``uuid``, ``random``) are loaded by the template that uses them: each would make every task's
-    process larger.
-    """
-
-    ds_add = staticmethod(ds_add)
-    ds_format = staticmethod(ds_format)
-    datetime = datetime
-    timedelta = timedelta
-
-    def __getattr__(self, name: str) -> ModuleType:
-        if name in ("time", "uuid", "random"):
-            return importlib.import_module(name)
-        raise AttributeError(f"macros has no {name!r}")
-
-
-_MACROS = _Macros()
-
-
 def _params(of_dag: Params, of_task: Params, conf: Mapping[str, Any]) -> Mapping[str, Any]:
     """A run's conf over what the task has for it, over what the DAG has."""
     return MappingProxyType({**of_dag, **of_task, **conf}) if of_dag or of_task else conf
 
 
-def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> dict[str, Any]:
+def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> Context:
     """Every variable a template may use, by name."""
     start, end = (datetime.fromisoformat(text) for text in order["data_interval"])
     logical = ti.logical_date
     conf = MappingProxyType(order["run_conf"])
-    run = _DagRun(ti.dag_id, ti.run_id, order["run_type"], logical, start, end, conf)
-    success = [datetime.fromisoformat(text) for text in order["previous_success"] or ()]
+    run = _DagRun(ti.dag_id, ti.run_id, order["run_type"], logical, start, end, _moment(order["run_started_at"]), conf)
+    past_start, past_end, past_began, past_ended = map(_moment, order["previous_success"] or (None,) * 4)
     day = logical.strftime("%Y-%m-%d")
     stamp = logical.isoformat()
-    return {
+    values = {
         **dag.user_defined_macros,
         "dag": dag,
         "task": dag.task_dict[ti.task_id],
@@ -242,11 +224,19 @@ def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> dict[
         "ts": stamp,
         "ts_nodash": logical.strftime("%Y%m%dT%H%M%S"),
         "ts_nodash_with_tz": stamp.replace("-", "").replace(":", ""),
-        "prev_data_interval_start_success": success[0] if success else None,
-        "prev_data_interval_end_success": success[1] if success else None,
+        "prev_data_interval_start_success": past_start,
+        "prev_data_interval_end_success": past_end,
+        "prev_execution_date_success": past_start,
+        "prev_start_date_success": past_began,
+        "prev_end_date_success": past_ended,
         "conf": conf,
         "params": _params(dag.params, dag.task_dict[ti.task_id].params, conf),
-        "macros": _MACROS,
+        "macros": MACROS,
         "var": _Absent("var (Airflow Variables)", "use an environment variable or dag_run.conf"),
         "conn": _Absent("conn (Airflow Connections)", "use an environment variable"),
     }
+    return Context(values, lambda: of_schedule(dag.schedule, dag.start_date, logical))
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, MsgspecError, Struct, convert
 
-from tailrace.effects.tries import Claim, TryOutcome, Unreadable, XComQuery, XComReply
+from tailrace.effects.tries import Claim, PastRun, TryOutcome, Unreadable, XComQuery, XComReply
 from tailrace.execution.channel import ProtocolError
 from tailrace.model.intervals import DataInterval
 from tailrace.model.json_values import NotStorable, require_storable
@@ -43,7 +43,8 @@ def order_for(
         "logical_date": claim.logical_date.isoformat(),
         "started_at": claim.started_at.isoformat(),
         "data_interval": _interval(claim.data_interval),
-        "previous_success": None if claim.previous_success is None else _interval(claim.previous_success),
+        "run_started_at": None if claim.run_started_at is None else claim.run_started_at.isoformat(),
+        "previous_success": _past(claim.previous_success),
         "timeout_seconds": timeout_seconds,
         "grace_seconds": grace_seconds,
         "again": again,
@@ -157,6 +158,13 @@ def _read(message: Any, kind: type[T], otherwise: str) -> T:
         return convert(message, kind)
     except (MsgspecError, ValueError):  # the second for a text with half a character
         raise ProtocolError(otherwise) from None
+
+
+def _past(run: PastRun | None) -> list[str | None] | None:
+    if run is None:
+        return None
+    times = [None if each is None else each.isoformat() for each in (run.started_at, run.ended_at)]
+    return [*_interval(run.data_interval), *times]
 
 
 def _interval(interval: DataInterval) -> list[str]:

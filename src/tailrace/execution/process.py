@@ -14,6 +14,7 @@ from functools import partial
 from types import FrameType
 from typing import Any, TypeAlias
 
+from tailrace.authoring.context import Context, running
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.results import BranchResult, is_success, settled
@@ -235,7 +236,7 @@ def pulling(channel: TaskEnd) -> PullXCom:
 
 def run_to_its_end(
     task: BaseOperator,
-    context: dict[str, Any],
+    context: Context,
     waiting: Callable[[str], None],
     grace_seconds: float,
     *,
@@ -285,14 +286,15 @@ def environment_of(key: TryKey, order: Mapping[str, Any], home: str, file: str) 
     }
 
 
-def execute(task: BaseOperator, context: dict[str, Any], task_instance: TaskInstance) -> dict[str, Any]:
+def execute(task: BaseOperator, context: Context, task_instance: TaskInstance) -> dict[str, Any]:
     """Render the task's templates and run it; whatever it raises becomes an outcome."""
     try:
         task = context["task"] = copy_of(task)  # rendering changes it, and this process may run it again
-        render_fields(task, context)
-        result = task.execute(context)
-        if result is not None:
-            result = settled(result)
+        with running(context):
+            render_fields(task, context)
+            result = task.execute(context)
+            if result is not None:
+                result = settled(result)
         _leave_if_copy()
         return _finished(task, result, task_instance)
     except BaseException as raised:

@@ -8,8 +8,10 @@ import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tailrace.authoring.context import Context
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.template_fields import is_template, missing_file, names_file, templated_texts
+from tailrace.authoring.variables import ON_DEMAND
 from tailrace.authoring.xcom_args import XComArg, resolve
 from tailrace.errors import RenderingFailed
 
@@ -41,6 +43,8 @@ def _render(task: BaseOperator, field: str, value: Any, context: Mapping[str, An
         is_file = names_file(task, field, value)
         if not is_file and not is_template(value):
             return value
+        if isinstance(context, Context) and (is_file or any(name in value for name in ON_DEMAND)):
+            context.completed()
         return _templates().render(task.dag.template_folders, value, context, is_file=is_file, what=what)
     if isinstance(value, XComArg):
         return resolve(value, lambda task_id, key: context["ti"].xcom_pull(task_ids=task_id, key=key))

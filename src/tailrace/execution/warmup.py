@@ -30,6 +30,7 @@ _ORDER = {
     "logical_date": "2016-01-01T00:00:00+00:00",
     "started_at": "2016-01-02T00:00:00+00:00",
     "data_interval": ["2016-01-01T00:00:00+00:00", "2016-01-02T00:00:00+00:00"],
+    "run_started_at": None,
     "previous_success": None,
     "timeout_seconds": None,
     "grace_seconds": 5.0,

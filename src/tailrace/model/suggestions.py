@@ -18,7 +18,7 @@ def nearest(
     difflib = importlib.import_module("difflib")  # what most processes need not load
     close: list[str] = difflib.get_close_matches(folded, by_folded, n=most, cutoff=likeness)
     # A name cut short ("example_b") is not "close" by edit ratio, yet it is what a person types.
-    begun = [candidate for candidate in by_folded if folded and cut_short and candidate.startswith(folded)]
+    begun = [each for each in by_folded if len(folded) > 1 and cut_short and each.startswith(folded)]
     ordered = dict.fromkeys([*close, *begun])
     return tuple(by_folded[candidate] for candidate in ordered)[:most]
 

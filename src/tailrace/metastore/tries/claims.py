@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sqlalchemy import bindparam, select, text
 
 from tailrace.effects.requests import Accepted
-from tailrace.effects.tries import Claim, ClaimRequest, RefusalReason, Refused, TryOutcome
+from tailrace.effects.tries import Claim, ClaimRequest, PastRun, RefusalReason, Refused, TryOutcome
 from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction
@@ -65,11 +65,14 @@ _RUN_OF_TRY = (
         dag_run.c.interval_start,
         dag_run.c.interval_end,
         dag_run.c.run_type,
+        dag_run.c.started_at,
         dag_run.c.conf,
         dag_run.c.disable_retry,
         dag_run.c.mark_success,
         _succeeded.c.interval_start.label("success_start"),
         _succeeded.c.interval_end.label("success_end"),
+        _succeeded.c.started_at.label("success_began"),
+        _succeeded.c.ended_at.label("success_ended"),
     )
     .select_from(
         task_instance.join(dag_run, dag_run.c.id == task_instance.c.dag_run_id).outerjoin(
@@ -148,13 +151,20 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
         disable_retry=row.disable_retry,
         mark_success=row.mark_success,
         started_at=now.wall,
-        previous_success=None if row.success_start is None else DataInterval(row.success_start, row.success_end),
+        run_started_at=row.started_at,
+        previous_success=_past(row),
         chain=chain,
     )
     # The conf goes along as it is stored: what is wrong with it must not keep the claim from landing.
     result = {"claim": to_builtins(claim), "conf": row.conf}
     record(tx, write_id, result)
     return result
+
+
+def _past(row: Any) -> PastRun | None:
+    if row.success_start is None:
+        return None
+    return PastRun(DataInterval(row.success_start, row.success_end), row.success_began, row.success_ended)
 
 
 def _won(
