@@ -84,7 +84,7 @@ with DAG("d", schedule="30 2 * * *", start_date=datetime(2024, 10, 1), timezone=
     assert answered(tailrace, "runs", "show", "d", run_id)["data_interval"] == right
     assert answered(tailrace, "runs", "explain", "d", run_id)["data_interval"] == right
     assert right in [run["data_interval"] for run in answered(tailrace, "runs", "list", "d")]
-    shown = "data interval 2024-10-26 00:30:00 to 2024-10-27 00:30:00 (UTC)"
+    shown = "data interval 2024-10-26 00:30:00Z to 2024-10-27 00:30:00Z"
     assert shown in tailrace("runs", "show", "d", run_id).stdout
     assert shown in tailrace("runs", "explain", "d", run_id).stdout
     tried = tailrace("tasks", "test", "d", "t", "2024-10-27T02:10+01:00")

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from tailrace.metastore.store import Metastore
-from tests.conformance.worlds import FalseClock, World
+from tests.conformance.worlds import PERSON, FalseClock, World
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,7 @@ def open_store(url: str, clock: FalseClock) -> Iterator[Callable[..., Metastore]
     opened: list[Metastore] = []
 
     def open_one(**options: Any) -> Metastore:
-        opened.append(Metastore.open(url, **{"clock": clock, **options}))
+        opened.append(Metastore.open(url, **{"clock": clock, "person": PERSON, **options}))
         return opened[-1]
 
     yield open_one

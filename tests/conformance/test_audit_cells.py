@@ -25,7 +25,7 @@ from tailrace.metastore.views.audit_records import audited
 from tailrace.metastore.writes.accounted import RENEWED_WHILE_RUNNING, VOLATILE, volatile
 from tailrace.model.states import TaskInstanceState
 from tests.conformance.stories import busy
-from tests.conformance.worlds import FalseClock, World
+from tests.conformance.worlds import PERSON, FalseClock, World
 
 #: Columns by which rows are known: of a row with another one, nobody can say which it was.
 IDENTITY: Mapping[str, tuple[str, ...]] = {
@@ -244,7 +244,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         server = request.getfixturevalue("postgres_server")
         url = str(server.new_database(request.getfixturevalue("postgres_template")))
     clock = FalseClock()
-    with closing(Metastore.open(url, clock=clock)) as store:
+    with closing(Metastore.open(url, clock=clock, person=PERSON)) as store:
         busy(World(store, clock))
         yield Metastores(store)
 

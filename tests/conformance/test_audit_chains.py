@@ -17,7 +17,7 @@ from tailrace.metastore.views.audit_records import audited
 from tailrace.metastore.writes.accounted import TABLES, VOLATILE, volatile
 from tailrace.model.chains import COVERED, Chain, chain_of, link, moment_cell, subject_of
 from tests.conformance.stories import PLAIN, Drive, busy
-from tests.conformance.worlds import FalseClock, World
+from tests.conformance.worlds import PERSON, FalseClock, World
 
 Work = Callable[[Any], Any]
 
@@ -35,7 +35,7 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         server = request.getfixturevalue("postgres_server")
         url = str(server.new_database(request.getfixturevalue("postgres_template")))
     clock = FalseClock()
-    with closing(Metastore.open(url, clock=clock)) as store:
+    with closing(Metastore.open(url, clock=clock, person=PERSON)) as store:
         world = World(store, clock)
         busy(world)
         yield world

@@ -16,7 +16,7 @@ from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.schema.revisions import HEAD
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.views.lists import RunFilter
+from tailrace.metastore.views.runs import RunFilter
 from tailrace.planning.explain import explain_run
 from tailrace.planning.resizing import plan_resize
 from tests.conformance.first_schema import back_to_first_schema

@@ -10,7 +10,7 @@ from tailrace.effects.requests import Accepted
 from tailrace.errors import CommandError
 from tailrace.metastore.db.tables import backfill, dag_run, task_instance
 from tailrace.metastore.db.tables import dag as dag_table
-from tailrace.metastore.views.lists import RunFilter
+from tailrace.metastore.views.runs import RunFilter
 from tailrace.metastore.views.summaries import Failures
 from tailrace.metastore.views.task_instances import TaskInstanceFilter
 from tailrace.model.keys import TaskInstanceKey, TryKey

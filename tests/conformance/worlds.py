@@ -36,6 +36,7 @@ from tests.unit.planning.builders import dag as plain_dag
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 LEASE = 20.0
+PERSON = "ana@here"
 
 
 class FalseClock:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from tailrace.cli.console import state_styled_stdout
 from tailrace.cli.remedies import command_of, text_of
 from tailrace.cli.tables import Column, plain_table
-from tailrace.cli.views import interval_text, moment_text
+from tailrace.cli.views import interval_text
+from tailrace.model.moments import moment_text
 from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation
 from tailrace.planning.explain_facts import RunFacts, TryFacts
 from tailrace.planning.messages import Message
@@ -44,6 +45,8 @@ def run_lines(explained: RunExplanation) -> Iterator[str]:
     yield f"{facts.dag_id} / {facts.run.run_id}: {state_styled_stdout(str(facts.run.state))}"
     yield interval_text(facts.run.data_interval.start, facts.run.data_interval.end)
     yield explained.waits
+    if facts.last_command is not None:
+        yield facts.last_command.text
     for wanted in facts.wanted_by:
         paused = ", paused" if wanted.paused else ""
         yield f"wanted by backfill {wanted.backfill_id} ({wanted.state}{paused})"
@@ -55,6 +58,8 @@ def task_lines(explained: TaskInstanceExplanation, run: RunFacts) -> Iterator[st
     """A task instance's explanation, line by line: why, what releases it, each dependency, each try."""
     yield f"{explained.key}: {state_styled_stdout(str(explained.facts.view.state))}"
     yield explained.waits
+    if explained.facts.last_command is not None:
+        yield explained.facts.last_command.text
     if explained.doomed:
         yield "it can never run as things stand: what it waits for is final, or blocked itself"
     if explained.release is not None:

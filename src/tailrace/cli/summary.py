@@ -151,7 +151,7 @@ def _next(report: BackfillReport, command: BackfillCommand, options: Mapping[str
             return [*wrapped("what is finished is kept; the same command continues it:", columns), *again]
         case BackfillEnding.PAUSED:
             resume = f"tailrace backfill resume {report.backfill_id}"
-            paused = f"the backfill is paused; after `{resume}` the same command continues it:"
+            paused = f"{_who(report)}; after `{resume}` the same command continues it:"
             return [*wrapped(paused, columns), *again]
         case BackfillEnding.RUNNING | BackfillEnding.QUEUED:
             return [*wrapped("it is not finished; the same command goes on with it:", columns), *again]
@@ -161,9 +161,17 @@ def _next(report: BackfillReport, command: BackfillCommand, options: Mapping[str
             everything = command_words(command, options, reprocess=Reprocess.ALL)
             return ["to run all of it again:", *command_lines(everything, columns)]
         case BackfillEnding.CANCELLED:
-            return [*wrapped("a person cancelled it; the same command does what was left:", columns), *again]
+            return [*wrapped(f"{_who(report)}; the same command does what was left:", columns), *again]
         case _:
             return []
+
+
+def _who(report: BackfillReport) -> str:
+    """Who cancelled or paused it, where that was recorded."""
+    command = report.last_command
+    if command is not None and command.stands:
+        return command.text
+    return "a person cancelled it" if report.state is BackfillEnding.CANCELLED else "the backfill is paused"
 
 
 def _repair(report: BackfillReport, command: BackfillCommand, options: Mapping[str, object], columns: int) -> list[str]:

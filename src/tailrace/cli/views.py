@@ -5,12 +5,15 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from tailrace.cli.console import counted, plural
+from tailrace.cli.persons import pause_text, with_command
 from tailrace.cli.tables import Column
 from tailrace.metastore.views.jobs import Job
-from tailrace.metastore.views.lists import Backfill, DagStats, Run
+from tailrace.metastore.views.lists import Backfill, DagStats
+from tailrace.metastore.views.runs import Run
 from tailrace.metastore.views.task_instances import TaskInstanceLine, TaskInstanceOfRun
 from tailrace.model.durations import duration
 from tailrace.model.keys import index_suffix
+from tailrace.model.moments import moment_text
 from tailrace.service.dates import bound_text
 
 _UTC = ZoneInfo("UTC")
@@ -53,6 +56,7 @@ JOB_COLUMNS = (
     Column("started"),
     Column("last heartbeat"),
     Column("ended"),
+    Column("started by"),
     Column("trouble"),
 )
 STATS_COLUMNS = (Column("dag_id"), Column("paused"), Column("runs"), Column("task instances"))
@@ -67,7 +71,7 @@ def backfill_row(line: Backfill) -> tuple[str, ...]:
         *range_text(line.start, line.end),
         counted(line.runs),
         moment_text(line.created),
-        driving_note(line) or line.failed_inside.named,
+        with_command(driving_note(line) or line.failed_inside.named, line.last_command),
     )
 
 
@@ -97,7 +101,7 @@ def run_row(line: Run) -> tuple[str, ...]:
         moment_text(line.start),
         _took(line.start, line.end),
         counted(line.task_instance_counts),
-        run_reason(line),
+        with_command(run_reason(line), line.last_command),
     )
 
 
@@ -119,8 +123,13 @@ def task_instance_row(line: TaskInstanceLine) -> tuple[str, ...]:
         str(line.try_number),
         moment_text(line.start),
         _took(line.start, line.end),
-        line.reason if line.state != "success" or line.marked else "",  # nobody asks why something really succeeded
+        task_instance_reason(line),
     )
+
+
+def task_instance_reason(line: TaskInstanceLine) -> str:
+    """Why a task instance stands as it does. Nobody asks why something really succeeded."""
+    return with_command(line.reason if line.state != "success" or line.marked else "", line.last_command)
 
 
 def task_instance_of_run_row(line: TaskInstanceOfRun) -> tuple[str, ...]:
@@ -142,19 +151,15 @@ def job_row(job: Job) -> tuple[str, ...]:
         moment_text(job.started),
         moment_text(job.heartbeat),
         moment_text(job.ended),
+        job.started_by or "",
         "; ".join(filter(None, (job.tries, *loading[:1], *([f"{len(loading) - 1} more"] if loading[1:] else [])))),
     )
 
 
 def stats_row(stats: DagStats) -> tuple[str, ...]:
     """One DAG's counts as a table row."""
-    paused = "paused" if stats.paused else ""
+    paused = pause_text(stats.paused, stats.last_pause)
     return (stats.dag_id, paused, _by_name(stats.runs), _by_name(stats.task_instances))
-
-
-def moment_text(moment: datetime | None) -> str:
-    """A moment as people read it in a table: UTC, to the second."""
-    return "" if moment is None else f"{moment.astimezone(_UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _by_name(counts: Mapping[str, int]) -> str:
@@ -164,8 +169,8 @@ def _by_name(counts: Mapping[str, int]) -> str:
 def interval_text(start: datetime, end: datetime) -> str:
     """A data interval as people read it; a run about a moment has none."""
     if start == end:
-        return f"about {moment_text(start)} (UTC), without a data interval"
-    return f"data interval {moment_text(start)} to {moment_text(end)} (UTC)"
+        return f"about {moment_text(start)}, without a data interval"
+    return f"data interval {moment_text(start)} to {moment_text(end)}"
 
 
 def _took(start: datetime | None, end: datetime | None) -> str:

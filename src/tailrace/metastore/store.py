@@ -15,17 +15,9 @@ from tailrace.audit.seals import Seal
 from tailrace.effects.requests import Accepted
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, ClaimRequest, Refused, Renewal, TryOutcome, XComQuery, XComReply
-from tailrace.metastore.commands import (
-    command_facts,
-    commanding,
-    creation,
-    facts,
-    loading,
-    pools,
-    schedules,
-    triggering,
-)
+from tailrace.metastore.commands import command_facts, commanding, creation, loading, pools, schedules, triggering
 from tailrace.metastore.commands.cleaning import Cleaning, clean_some, count_cleanable
+from tailrace.metastore.commands.facts import ended_backfill, read_facts
 from tailrace.metastore.commands.pools import PoolSummary
 from tailrace.metastore.db.address import Address
 from tailrace.metastore.db.clock import Clock
@@ -102,13 +94,17 @@ class Metastore(Views):
         sqlite_synchronous: str = "normal",
         clock: Clock | None = None,
         lock_wait: float = LOCK_WAIT,
+        person: str | None = None,
     ) -> "Metastore":
         """Open the metastore at this address; create it, or migrate it (SQLite), if need be.
 
-        ``clock`` stands in for the store's own clocks. Raises CommandError for an address that names no metastore and
-        EnvironmentBroken when it is out of reach, newer than this Tailrace, or older and may not be migrated now.
+        ``clock`` stands in for the store's own clocks; ``person`` is whose commands are written. Raises CommandError
+        for an address that names no metastore and EnvironmentBroken when it is out of reach, newer than this Tailrace,
+        or older and may not be migrated now.
         """
-        database = Database(address, sqlite_synchronous=sqlite_synchronous, clock=clock, wait_seconds=lock_wait)
+        database = Database(
+            address, sqlite_synchronous=sqlite_synchronous, clock=clock, wait_seconds=lock_wait, person=person
+        )
         metastore = cls(database)
         metastore._attempts.repeat(lambda: schema.prepare(database))
         return metastore
@@ -194,11 +190,11 @@ class Metastore(Views):
     ) -> BackfillFacts:
         """What exists of the request's dates, of one moment."""
         dates = tuple(intervals)
-        return self.read(lambda tx: facts.read_facts(tx, dag, request, dates))
+        return self.read(lambda tx: read_facts(tx, dag, request, dates))
 
     def ended_backfill(self, request: BackfillRequest) -> int | None:
         """The newest backfill of this same command that has ended."""
-        return self.read(lambda tx: facts.ended_backfill(tx, request.fingerprint))
+        return self.read(lambda tx: ended_backfill(tx, request.fingerprint))
 
     def create_backfill(
         self, dag: DagSpec, plan: BackfillCreation, command: str, write_id: str

@@ -18,7 +18,7 @@ from msgspec.json import Encoder
 #: are written: the first tells the order in a chain, the second is compared with the row it is about.
 COVERED = (
     *("at", "write_id", "kind", "dag_id", "run_id", "task_id", "map_index", "backfill_id", "before", "after", "actor"),
-    *("cause", "try_number", "token", "job_id", "reason", "evidence", "dag_version_id", "pool", "sets"),
+    *("cause", "try_number", "token", "job_id", "reason", "evidence", "dag_version_id", "pool", "person", "sets"),
 )
 
 #: The kind of a row that says which columns of what it is about were set, where no state was. ``after`` is the table.

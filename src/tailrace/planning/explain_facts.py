@@ -6,8 +6,34 @@ from types import MappingProxyType
 
 from msgspec import Struct, field
 
+from tailrace.model.moments import moment_text
 from tailrace.planning.plan import Blocker
 from tailrace.planning.snapshot import RunSnapshot, Snapshot, TaskInstanceSnapshot
+
+#: What a command may have done that made what it is about.
+CREATED, TRIGGERED = "created", "triggered"
+
+
+class PersonsCommand(Struct, frozen=True):
+    """What a person's command did to something: fields are the JSON's. ``by`` is user@host.
+
+    ``stands``: its state is still the one that the command gave it; nothing has happened to it since.
+    """
+
+    by: str
+    at: datetime
+    what: str
+    stands: bool = True
+
+    @property
+    def text(self) -> str:
+        """What was done, who did it, and when."""
+        return f"{self.what} by {self.by} at {moment_text(self.at)}"
+
+    @property
+    def is_creation(self) -> bool:
+        """Whether it made what it is about."""
+        return self.what in (CREATED, TRIGGERED)
 
 
 class JobTrouble(Struct, frozen=True):
@@ -74,6 +100,7 @@ class TaskInstanceFacts(Struct, frozen=True):
     ended_at: datetime | None = None
     lease_seconds: float | None = None
     tries: tuple[TryFacts, ...] = ()
+    last_command: PersonsCommand | None = None
 
 
 class RunFacts(Struct, frozen=True):
@@ -92,6 +119,7 @@ class RunFacts(Struct, frozen=True):
     blocked: tuple[Blocker, ...] = ()
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    last_command: PersonsCommand | None = None
 
     @property
     def dag_id(self) -> str:

@@ -11,13 +11,21 @@ from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.metastore.store import Metastore
 from tailrace.model.plain_text import on_one_line
 from tailrace.permissions import is_shared, make_folder
+from tailrace.runtime.person import current_person
 from tailrace.runtime.settings import Settings
 
 
-def open_metastore(settings: Settings, *, runs_tasks: bool = False) -> Metastore:
-    """The metastore, created or migrated if need be; ``runs_tasks``: and the home, for the logs of their tries."""
+def open_metastore(settings: Settings, *, runs_tasks: bool = False, person: str | None = None) -> Metastore:
+    """The metastore, created or migrated if need be; ``runs_tasks``: and the home, for the logs of their tries.
+
+    ``person`` is whose commands are written there; by default the user of this process.
+    """
     prepare_folders(settings, runs_tasks=runs_tasks)
-    return Metastore.open(settings.database_url, sqlite_synchronous=settings.sqlite_synchronous)
+    return Metastore.open(
+        settings.database_url,
+        sqlite_synchronous=settings.sqlite_synchronous,
+        person=current_person() if person is None else person,
+    )
 
 
 def prepare_folders(settings: Settings, *, runs_tasks: bool = False) -> None:

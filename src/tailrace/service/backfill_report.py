@@ -17,6 +17,7 @@ from tailrace.model.json_values import json_or_text
 from tailrace.model.keys import TaskInstanceKey, TryKey, shown_to_clear
 from tailrace.model.spec import DagSpec
 from tailrace.planning.backfills import BackfillCreation, DateAction, Reprocess
+from tailrace.planning.explain_facts import PersonsCommand
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.failure_groups import Failed
 from tailrace.planning.messages import Message, Typed
@@ -146,11 +147,15 @@ class BackfillReport(Struct, frozen=True):
     failed: FailedTasks = FailedTasks()
     failed_inside: FailedTasks = FailedTasks()
     failures: tuple[Failed, ...] = ()
+    last_command: PersonsCommand | None = None
     notices: tuple[Message, ...] = ()
 
 
 class BackfillEnded(Struct, frozen=True, omit_defaults=True):
-    """The same as every interface shows it: the fields are the JSON's. ``done_already`` is there where it is so."""
+    """The same as every interface shows it: the fields are the JSON's. ``done_already`` is there where it is so.
+
+    ``last_command`` is there where a person cancelled or paused it.
+    """
 
     schema: int
     backfill_id: int
@@ -165,6 +170,7 @@ class BackfillEnded(Struct, frozen=True, omit_defaults=True):
     failures: tuple[Failed, ...]
     root_failure: RootFailure | None
     done_already: bool = False
+    last_command: PersonsCommand | None = None
 
 
 def ended(report: BackfillReport, typed: Typed) -> BackfillEnded:
@@ -183,6 +189,7 @@ def ended(report: BackfillReport, typed: Typed) -> BackfillEnded:
         report.failures,
         report.root_failure,
         report.done_already,
+        report.last_command if report.last_command is not None and report.last_command.stands else None,
     )
 
 

@@ -279,6 +279,7 @@ def _report(
         failed=summary.failures.everywhere,
         failed_inside=summary.failures.inside,
         failures=summary.failed,
+        last_command=summary.last_command,
         notices=notices,
     )
 

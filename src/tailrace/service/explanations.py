@@ -8,7 +8,7 @@ from msgspec import Struct
 from tailrace.errors import CommandError
 from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation, explain_run
-from tailrace.planning.explain_facts import JobFacts, TryFacts, WantedBy
+from tailrace.planning.explain_facts import JobFacts, PersonsCommand, TryFacts, WantedBy
 from tailrace.planning.messages import Refused, Typed
 from tailrace.planning.refusals import NoSuchMapIndex
 from tailrace.planning.selecting import indexes_text
@@ -43,6 +43,7 @@ class ExplainedTask(Struct, frozen=True):
     lease_seconds: float | None
     holder: Held | None
     tries: tuple[TryFacts, ...]
+    last_command: PersonsCommand | None
 
 
 class Job(Struct, frozen=True):
@@ -73,6 +74,7 @@ class ExplainedRun(Struct, frozen=True):
     wanted_by: tuple[WantedBy, ...]
     running_runs: int
     max_active_runs: int
+    last_command: PersonsCommand | None
 
 
 class ExplainedRunDetails(ExplainedRun, frozen=True, kw_only=True):
@@ -151,6 +153,7 @@ def _of_run(explanation: RunExplanation, typed: Typed) -> dict[str, Any]:
         "wanted_by": facts.wanted_by,
         "running_runs": facts.snapshot.dag_active_runs,
         "max_active_runs": facts.snapshot.dag.max_active_runs,
+        "last_command": facts.last_command,
     }
 
 
@@ -175,6 +178,7 @@ def _of_task(explanation: TaskInstanceExplanation, typed: Typed) -> dict[str, An
         if holder is None
         else Held(holder.worker.host, holder.worker.pid, None if holder.task is None else holder.task.pid),
         "tries": facts.tries,
+        "last_command": facts.last_command,
     }
 
 

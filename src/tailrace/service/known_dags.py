@@ -15,8 +15,10 @@ from msgspec.structs import replace
 
 from tailrace.authoring.dag_files import Unreadable, find_dag_files, read_source
 from tailrace.errors import EnvironmentBroken
+from tailrace.model.moments import moment_text
 from tailrace.model.plain_text import on_one_line
 from tailrace.model.spec import DagSpec
+from tailrace.planning.explain_facts import PersonsCommand
 from tailrace.planning.schedules import ScheduleFacts
 from tailrace.runtime.settings import Settings
 from tailrace.service.dagfiles import load, load_one
@@ -33,6 +35,7 @@ class ShownDags(Struct, frozen=True):
     specs: tuple[DagSpec, ...]
     notices: tuple[str, ...] = ()
     schedules: Mapping[str, ScheduleFacts] = field(default_factory=lambda: MappingProxyType({}))  # of those loaded once
+    pauses: Mapping[str, PersonsCommand] = field(default_factory=lambda: MappingProxyType({}))  # the newest by a person
 
     def schedule_of(self, spec: DagSpec, settings: Settings) -> ScheduleFacts:
         """How far a DAG's schedule has come; one that was never loaded begins paused where that is asked for."""
@@ -44,12 +47,11 @@ class ShownDags(Struct, frozen=True):
 def list_dags(settings: Settings, notify: _Notify) -> ShownDags | None:
     """The DAGs of the settings' files; None where there are neither files nor DAGs that were loaded from there."""
     path, known = settings.dags, _known(settings)
-    schedules = {dag_id: each.schedule for dag_id, each in known.items()}
     here = {dag_id: each for dag_id, each in known.items() if _is_in(each.spec.file, path)}
     if here and (not path.exists() or _unchanged(path, here)):
         gone = "" if path.exists() else f"{on_one_line(path)} does not exist: "
         specs = tuple(each.spec for _, each in sorted(here.items()))
-        return ShownDags(specs, (f"{gone}shown as loaded, the last of them at {_moment(here)}",), schedules)
+        return _shown(specs, known, f"{gone}shown as loaded, the last of them at {_moment(here)}")
     loaded = load(settings, notify)
     if loaded is None:
         return None
@@ -58,24 +60,34 @@ def list_dags(settings: Settings, notify: _Notify) -> ShownDags | None:
     notices = (*map(str, loaded.mistakes), *loaded.notices)
     if other:
         notices += (f"{', '.join(other)}: shown as in the files now, which differ from what was loaded last",)
-    return ShownDags(specs, notices, schedules)
+    return _shown(specs, known, *notices)
 
 
 def show_dag(dag_id: str, settings: Settings, notify: _Notify) -> ShownDags:
     """One DAG. Raises as ``load_one`` does where it is neither in the files nor was loaded from there."""
-    each = _known(settings).get(dag_id)
+    known = _known(settings)
+    each = known.get(dag_id)
     if each is not None and _is_in(each.spec.file, settings.dags):
         file = Path(each.spec.file)
         if not settings.dags.exists():
             gone = f"{on_one_line(settings.dags)} does not exist: shown as loaded at {_moment({dag_id: each})}"
-            return ShownDags((each.spec,), (gone,))
+            return _shown((each.spec,), known, gone)
         if settings.dags == file and _hash(file) == each.spec.code_hash:
-            return ShownDags((each.spec,), (f"shown as loaded at {_moment({dag_id: each})}",))
+            return _shown((each.spec,), known, f"shown as loaded at {_moment({dag_id: each})}")
     shown = list_dags(settings, notify) if each is not None and settings.dags.is_dir() else None
     found = [spec for spec in shown.specs if spec.dag_id == dag_id] if shown is not None else []
     if shown is not None and found:
-        return ShownDags(tuple(found), shown.notices)
-    return ShownDags((load_one(dag_id, settings, notify)[0],))
+        return replace(shown, specs=tuple(found))
+    return _shown((load_one(dag_id, settings, notify)[0],), known)
+
+
+def _shown(specs: tuple[DagSpec, ...], known: Mapping[str, "LoadedDag"], *notices: str) -> ShownDags:
+    return ShownDags(
+        specs,
+        notices,
+        {dag_id: each.schedule for dag_id, each in known.items()},
+        {dag_id: each.last_pause for dag_id, each in known.items() if each.last_pause is not None},
+    )
 
 
 def _known(settings: Settings) -> Mapping[str, "LoadedDag"]:
@@ -114,4 +126,4 @@ def _differ(one: DagSpec, other: DagSpec) -> bool:
 
 
 def _moment(known: Mapping[str, "LoadedDag"]) -> str:
-    return max(each.loaded_at for each in known.values()).isoformat(timespec="seconds")
+    return moment_text(max(each.loaded_at for each in known.values()))

@@ -137,7 +137,9 @@ def _why_missing(instance: TaskInstanceLine, key: TryKey, path: Path) -> str:
     name = f"{key.task_instance.place} of {key.task_instance.run_id}"
     why = f" ({instance.reason})" if instance.reason else ""
     if instance.marked and key.try_number in (0, instance.try_number):
-        return f"{name} has no log: it was marked, not run{why}"
+        command = instance.last_command
+        by = why if command is None or not command.stands else f" ({command.text})"
+        return f"{name} has no log: it was marked, not run{by}"
     if instance.try_number == 0:
         return f"{name} has had no try yet: it is {instance.state}{why}"
     if key.try_number > instance.try_number:

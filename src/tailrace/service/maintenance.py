@@ -12,6 +12,7 @@ from tailrace.metastore.schema.revisions import HEAD, SchemaReport, migrate, rev
 from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.messages import Action, Advised, Remedy, Unusable
 from tailrace.runtime.opening import new_write_id, prepare_folders
+from tailrace.runtime.person import current_person
 from tailrace.runtime.settings import Settings
 from tailrace.service.stores import Stores
 
@@ -57,6 +58,7 @@ def _database(settings: Settings, *, reads_only: bool = False) -> Database:
         wait_seconds=_WAIT_SECONDS,
         sqlite_synchronous=settings.sqlite_synchronous,
         reads_only=reads_only,
+        person=current_person(),
     )
 
 

@@ -17,12 +17,14 @@ from tailrace.runtime.settings import Settings
 class Stores:
     """Gives each thread a metastore of its own, from the first time it asks until it closes it.
 
-    ``typed`` words the command that a remedy means.
+    ``typed`` words the command that a remedy means. ``person`` is whose commands are written; by default the user of
+    this process.
     """
 
-    def __init__(self, settings: Settings, typed: Typed = plainly) -> None:
+    def __init__(self, settings: Settings, typed: Typed = plainly, person: str | None = None) -> None:
         self.settings = settings
         self.typed = typed
+        self._person = person
         self._own = threading.local()
 
     def __enter__(self) -> Self:
@@ -36,7 +38,7 @@ class Stores:
         current = self._current
         if current is None or current.reads_only:
             self.close()
-            self._own.metastore = current = open_metastore(self.settings)
+            self._own.metastore = current = open_metastore(self.settings, person=self._person)
         return current
 
     def existing(self) -> Metastore | None:

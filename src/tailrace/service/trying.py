@@ -26,7 +26,7 @@ from tailrace.timetable import intervals_between, zone_named
 
 if TYPE_CHECKING:
     from tailrace.metastore.store import Metastore
-    from tailrace.metastore.views.lists import Run
+    from tailrace.metastore.views.runs import Run
     from tailrace.service.stores import Stores
 
 

@@ -10,7 +10,8 @@ from tailrace.metastore.commands.pools import PoolSummary
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.failures import Root
 from tailrace.metastore.views.jobs import Job
-from tailrace.metastore.views.lists import Backfill, DagStats, Run, RunFilter
+from tailrace.metastore.views.lists import Backfill, DagStats
+from tailrace.metastore.views.runs import Run, RunFilter
 from tailrace.metastore.views.task_instances import TaskInstanceFilter, TaskInstanceLine, TaskInstanceOfRun
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.service.reason_structs import Blocked, blocked_of, no_backfill

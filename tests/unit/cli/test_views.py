@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from tailrace.cli.persons import pause_text
 from tailrace.cli.views import (
     backfill_row,
     interval_text,
@@ -17,8 +18,10 @@ from tailrace.cli.views import (
     task_instance_row,
 )
 from tailrace.metastore.views.jobs import Job
-from tailrace.metastore.views.lists import Backfill, Run
+from tailrace.metastore.views.lists import Backfill
+from tailrace.metastore.views.runs import Run
 from tailrace.metastore.views.task_instances import TaskInstanceLine, TaskInstanceOfRun
+from tailrace.planning.explain_facts import PersonsCommand
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.service.encoding import json_of
 
@@ -67,7 +70,7 @@ def test_ranges(last: datetime, texts: tuple[str, str]) -> None:
 
 def test_backfill_row_and_json() -> None:
     assert backfill_row(backfill()) == (
-        *("3", "etl", "running", "2024-01-01", "2024-01-07", "2 success, 1 running", "2024-01-01 00:00:00", ""),
+        *("3", "etl", "running", "2024-01-01", "2024-01-07", "2 success, 1 running", "2024-01-01 00:00:00Z", ""),
     )
     answer = shown(backfill())
     assert answer["backfill_id"] == 3 and answer["ended"] is None
@@ -91,7 +94,7 @@ def test_the_data_interval_of_a_run_is_the_stored_one() -> None:
     begin, end = FIRST - timedelta(days=1), FIRST - timedelta(hours=7)
     found = shown(replace(run("success", ""), data_interval=(begin, end)))
     assert (found["logical_date"], found["data_interval"]) == (FIRST.isoformat(), [begin.isoformat(), end.isoformat()])
-    assert interval_text(begin, end).startswith(f"data interval {begin:%Y-%m-%d %H:%M:%S} to ")
+    assert interval_text(begin, end).startswith(f"data interval {begin:%Y-%m-%d %H:%M:%S}Z to ")
     assert "without a data interval" in interval_text(FIRST, FIRST)
 
 
@@ -128,10 +131,34 @@ def test_what_was_marked_is_no_success_like_another() -> None:
     assert task_instance_of_run_row(of_run) == ("etl", "r", "a[2]", "failed", "1", "", "", "said so")
 
 
+def test_whose_command_a_state_is_stands_beside_it_while_it_is() -> None:
+    marked = PersonsCommand("ana@here", FIRST, "marked failed")
+    text = "marked failed by ana@here at 2024-01-01 00:00:00Z"
+    assert run_row(replace(run("failed", "marked failed"), last_command=marked))[-1] == text
+    assert run_row(replace(run("failed", "b is failed"), last_command=marked))[-1] == f"b is failed; {text}"
+    assert (
+        run_row(replace(run("failed", "b is failed"), last_command=replace(marked, stands=False)))[-1] == "b is failed"
+    )
+    created = PersonsCommand("ana@here", FIRST, "created")
+    assert run_row(replace(run("queued", ""), last_command=created))[-1] == "no job drives it"
+    line = TaskInstanceLine("a", -1, "failed", 1, FIRST, FIRST, "marked failed", marked=True, last_command=marked)
+    assert task_instance_row(line)[-1] == text
+    cancelled = PersonsCommand("ana@here", FIRST, "cancelled")
+    assert backfill_row(backfill(state="cancelled", last_command=cancelled))[-1].startswith("cancelled by ana@here at ")
+    assert shown(backfill(last_command=cancelled))["last_command"] == {
+        "by": "ana@here",
+        "at": "2024-01-01T00:00:00+00:00",
+        "what": "cancelled",
+        "stands": True,
+    }
+    assert pause_text(True, replace(cancelled, what="paused")) == "paused by ana@here at 2024-01-01 00:00:00Z"
+    assert (pause_text(True, None), pause_text(False, replace(cancelled, what="resumed"))) == ("paused", "")
+
+
 def test_a_job_as_a_row() -> None:
     job = Job(
         4, "scheduler", "lost", "here", 77, None, None, FIRST, FIRST, None, "", {"a.py": "line 1", "b.py": "x"}, {}
     )
     assert job_row(job)[:6] == ("4", "scheduler", "lost", "schedules", "here", "77")
-    assert job_row(job)[-2:] == ("", "a.py: line 1; 1 more")
+    assert job_row(replace(job, started_by="ana@here"))[-3:] == ("", "ana@here", "a.py: line 1; 1 more")
     assert job_row(replace(job, backfill_id=3, dag_id="etl", files={}))[3] == "backfill 3 of etl"

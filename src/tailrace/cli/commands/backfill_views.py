@@ -27,7 +27,7 @@ _MOST_RUNS_SHOWN = 30
 @click.option("--limit", type=WholeNumber(1), default=50, show_default=True, help="At most so many.")
 @output_option
 def list_(dag_id: str | None, limit: int, output: str) -> None:
-    """List the backfills of DAG_ID, or of every DAG, newest first."""
+    """List the backfills of DAG_ID, or of every DAG, newest first. Times are in UTC."""
     read = partial(views.list_backfills, dag_id=dag_id, limit=limit)
     none = f"no backfills{f' of {dag_id}' if dag_id else ''}"
     show_list(read, BACKFILL_COLUMNS, backfill_row, output=output, empty=none, limit=limit)
@@ -37,7 +37,7 @@ def list_(dag_id: str | None, limit: int, output: str) -> None:
 @click.argument("backfill_id", type=BACKFILL_ID, required=False, metavar="[ID]", shell_complete=complete_backfills)
 @output_option
 def show(backfill_id: int | None, output: str) -> None:
-    """Show one backfill and its runs; the newest by default."""
+    """Show one backfill and its runs; the newest by default. Times are in UTC."""
     console = current_console()
     with stores_with() as stores:
         shown = views.show_backfill(stores, backfill_id)
@@ -52,6 +52,8 @@ def show(backfill_id: int | None, output: str) -> None:
     facts += [f"in runs that succeeded, {inside}"] if inside and shown.state != "success" else []
     facts += [note] if (note := driving_note(shown)) else []
     facts += [f"runs: {counted(shown.runs)}", f"task instances: {counted(shown.task_instances)}"]
+    facts += [shown.created_by.text] if shown.created_by else []
+    facts += [shown.last_command.text] if shown.last_command and not shown.last_command.is_creation else []
     if shown.command:
         facts.append(shown.command)
     root = shown.root_failure

@@ -8,6 +8,7 @@ import click
 from tailrace.cli.console import current_console, plural
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
+from tailrace.cli.persons import pause_text
 from tailrace.cli.tables import Column, show_table
 from tailrace.cli.tree import task_tree
 from tailrace.execution.loading_process import LoadReport
@@ -17,7 +18,7 @@ from tailrace.planning.scheduling import next_run
 from tailrace.runtime.settings import Settings
 from tailrace.service.dagfiles import load
 from tailrace.service.dates import bound_text
-from tailrace.service.known_dags import list_dags, show_dag
+from tailrace.service.known_dags import ShownDags, list_dags, show_dag
 from tailrace.timetable import zone_named
 
 _MISTAKEN = 2
@@ -47,13 +48,17 @@ def list_(dags: Path | None, output: str) -> int:
     if shown is not None:
         for spec in shown.specs:
             facts = shown.schedule_of(spec, settings)
-            listed.append((spec, facts.paused, next_run(spec, facts, now)))
+            listed.append((spec, facts.paused, shown.pauses.get(spec.dag_id), next_run(spec, facts, now)))
     if output == "json":
-        current_console().print_json(
-            [{**_dag_json(spec), "paused": paused, "next_run": _run_json(run)} for spec, paused, run in listed]
+        console.print_json(
+            [
+                {**_dag_json(spec), "paused": paused, "last_pause": pause, "next_run": _run_json(run)}
+                for spec, paused, pause, run in listed
+            ]
         )
     else:
-        show_table(_COLUMNS, [_row(spec, paused, run, now) for spec, paused, run in listed], empty="no DAGs")
+        rows = [_row(spec, pause_text(paused, pause), run, now) for spec, paused, pause, run in listed]
+        show_table(_COLUMNS, rows, empty="no DAGs")
     for notice in () if shown is None else shown.notices:
         console.notice(notice)
     return 0
@@ -65,14 +70,19 @@ def list_(dags: Path | None, output: str) -> int:
 @output_option
 def show(dag_id: str, dags: Path | None, output: str) -> None:
     """Draw one DAG's tasks as a tree, each below what it waits for."""
-    spec = shown_dag(dag_id, dags)
+    settings, console = settings_with(dags=dags), current_console()
+    shown = _shown(dag_id, settings)
+    (spec,), pause = shown.specs, shown.pauses.get(dag_id)
+    paused = shown.schedule_of(spec, settings).paused
     if output == "json":
-        current_console().print_json({**_dag_json(spec), "tasks": [task_json(task) for task in spec.tasks]})
+        tasks = [task_json(task) for task in spec.tasks]
+        console.print_json({**_dag_json(spec), "paused": paused, "last_pause": pause, "tasks": tasks})
         return
-    console = current_console()
     console.print(f"{spec.dag_id}  {schedule_text(spec.schedule)}, {plural(len(spec.tasks), 'task')}")
     if spec.description:
         console.print(spec.description)
+    if paused:
+        console.print(pause_text(paused, pause))
     for line in task_tree(spec):
         console.print(line)
 
@@ -133,11 +143,15 @@ def shown_dag(dag_id: str, dags: Path | None) -> DagSpec:
     """One DAG, as it was loaded or as its file has it now; which of the two, where that makes a difference, is
     reported.
     """
+    return _shown(dag_id, settings_with(dags=dags)).specs[0]
+
+
+def _shown(dag_id: str, settings: Settings) -> ShownDags:
     console = current_console()
-    shown = show_dag(dag_id, settings_with(dags=dags), console.notice)
+    shown = show_dag(dag_id, settings, console.notice)
     for notice in shown.notices:
         console.notice(notice)
-    return shown.specs[0]
+    return shown
 
 
 def schedule_text(schedule: Schedule) -> str:
@@ -154,10 +168,9 @@ def schedule_text(schedule: Schedule) -> str:
             return f"{schedule.expression}{zone}"
 
 
-def _row(spec: DagSpec, paused: bool, run: DataInterval | None, now: datetime) -> tuple[str, ...]:
-    due = "" if run is None else "now" if run.end <= now else f"{run.end:%Y-%m-%d %H:%M}"
-    state = "paused" if paused else ""
-    return (spec.dag_id, schedule_text(spec.schedule), state, due, str(len(spec.tasks)), spec.file)
+def _row(spec: DagSpec, paused: str, run: DataInterval | None, now: datetime) -> tuple[str, ...]:
+    due = "" if run is None else "now" if run.end <= now else f"{run.end.astimezone(UTC):%Y-%m-%d %H:%M}Z"
+    return (spec.dag_id, schedule_text(spec.schedule), paused, due, str(len(spec.tasks)), spec.file)
 
 
 def _run_json(run: DataInterval | None) -> dict[str, object] | None:

@@ -29,7 +29,7 @@ def pools() -> None:
 @click.command("list", cls=Command)
 @output_option
 def list_(output: str) -> None:
-    """List pools: their slots and who takes them."""
+    """List pools: their slots, who takes them, and who changed them last. Times are in UTC."""
     with stores_with() as stores:
         found = views.list_pools(stores)
     if output == "json":
@@ -42,9 +42,13 @@ def list_(output: str) -> None:
         Column("queued", number=True),
         Column("open", number=True),
         Column("description"),
+        Column("last change"),
     )
     rows = [
-        (pool.name, str(pool.slots), str(pool.running), str(pool.queued), str(pool.open), pool.description)
+        (
+            *(pool.name, str(pool.slots), str(pool.running), str(pool.queued), str(pool.open), pool.description),
+            "" if pool.last_command is None else pool.last_command.text,
+        )
         for pool in found
     ]
     show_table(columns, rows, empty="no pools yet; the first backfill makes default_pool")

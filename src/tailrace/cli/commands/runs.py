@@ -22,11 +22,11 @@ from tailrace.cli.views import (
     RUN_COLUMNS,
     TASK_INSTANCE_COLUMNS,
     interval_text,
-    moment_text,
     run_reason,
     run_row,
     task_instance_row,
 )
+from tailrace.model.moments import moment_text
 from tailrace.model.plain_text import visible_line
 from tailrace.model.states import DagRunState
 from tailrace.service import views
@@ -65,7 +65,7 @@ def list_(
     limit: int,
     output: str,
 ) -> None:
-    """List the runs of DAG_ID, or of every DAG, newest logical date first. Times are in UTC."""
+    """List the runs of DAG_ID, or of every DAG, newest logical date first."""
     wanted = views.Wanted(dag_id, start, end, limit)
     read = partial(views.list_runs, wanted=wanted, state=state, failed_tasks=failed_tasks)
     none = f"no runs{f' of {dag_id}' if dag_id else ''}"
@@ -87,14 +87,16 @@ def show(dag_id: str, run: str, output: str) -> None:
     beside = run_reason(found)
     state = state_styled_stdout(found.state) + (f", {beside}" if beside and beside != found.reason else "")
     console.print(f"{found.dag_id} / {found.run_id}: {state}")
-    if found.reason:
+    if found.reason and not (found.last_command and found.reason.startswith(found.last_command.what)):
         console.print(found.reason)
+    if found.last_command is not None:
+        console.print(found.last_command.text)
     console.print(interval_text(*found.data_interval))
     if found.conf:
         console.print(conf_line(found.conf))
     if found.start is not None:
         ended = f", ended {moment_text(found.end)}" if found.end else ""
-        console.print(f"started {moment_text(found.start)}{ended} (UTC)")
+        console.print(f"started {moment_text(found.start)}{ended}")
     rows = [task_instance_row(line) for line in found.task_instances]
     show_table(TASK_INSTANCE_COLUMNS, rows, empty="it has not been activated: no task instances yet")
 

@@ -6,8 +6,8 @@ from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import dag_argument, map_index_option, output_option, run_argument, stores_with, task_argument
 from tailrace.cli.tables import Column, show_table
-from tailrace.cli.views import moment_text
 from tailrace.model.keys import index_suffix
+from tailrace.model.moments import moment_text
 from tailrace.model.plain_text import visible_line
 from tailrace.service import xcoms
 from tailrace.service.encoding import json_of

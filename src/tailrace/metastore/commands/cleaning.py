@@ -56,7 +56,6 @@ from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.chains import CHANGED
 from tailrace.model.keys import RunType
 from tailrace.model.states import BACKFILL_CLOSED, CLOSED, BackfillState, DagRunState, TaskInstanceState
-from tailrace.model.transitions import Actor
 
 #: A write is repeated under its id by the process that made it, seconds after it; a process that slept longer finds the
 #: state, the version and the try number it expected gone. A week is far beyond the first and costs little.
@@ -124,7 +123,7 @@ def clean_some(tx: Transaction, cleaning: Cleaning, write_id: str) -> dict[str, 
 
     The DAG's guard is locked, so nobody wants, reopens or clears a run of it meanwhile.
     """
-    author = Author(tx.moment.wall, write_id, Actor.PERSON)
+    author = Author.of_command(tx, write_id)
     text = f"what ended before {cleaning.before.isoformat()}"
     # Before anything is removed: SQLite would give the id of the newest row again, and whoever has seen that one would
     # find another (see ``witness``). PostgreSQL gives none twice, and others may add to the same chain meanwhile.

@@ -33,7 +33,6 @@ from tailrace.metastore.writes.runs import set_columns as set_run_columns
 from tailrace.metastore.writes.stateless import renew_dag
 from tailrace.metastore.writes.task_instances import StateChange, change_states, insert_task_instances
 from tailrace.model.chains import Chain
-from tailrace.model.transitions import Actor
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.commands import CommandPlan, RunChange, TaskInstanceChange
 
@@ -110,7 +109,7 @@ def write_command(tx: Transaction, plan: CommandPlan, write_id: str) -> dict[str
     """Write the whole command, or nothing; the result is recorded. Raises StaleFacts."""
     if plan.refusals:
         raise InternalError(f"a refused command reached the metastore: {plan.refusals[0]}")
-    carry_out(tx, plan, Author(tx.moment.wall, write_id, Actor.PERSON))
+    carry_out(tx, plan, Author.of_command(tx, write_id))
     result = {"task_instances": len(plan.task_instances) + len(plan.created), "runs": len(plan.runs)}
     record(tx, write_id, result)
     return result

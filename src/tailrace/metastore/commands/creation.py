@@ -32,7 +32,6 @@ from tailrace.model.chains import Chain
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, DagRunState
-from tailrace.model.transitions import Actor
 from tailrace.planning.backfills import BackfillCreation, DateAction, DatePlan
 from tailrace.planning.creation import options_for
 
@@ -87,7 +86,7 @@ def write_backfill(
     """Write the whole creation, or nothing; the record holds the backfill's row. Raises StaleFacts."""
     if creation.refusals:
         raise InternalError(f"a refused backfill reached the metastore: {creation.refusals[0]}")
-    author = Author(tx.moment.wall, write_id, Actor.PERSON)
+    author = Author.of_command(tx, write_id)
     lock_dag_row(tx, author, dag_spec.dag_id)
     work = Creating(tx, dag_spec, creation, author)
     conflict = _find_conflict(work)

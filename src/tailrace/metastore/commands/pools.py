@@ -13,12 +13,14 @@ from tailrace.metastore.db.tables import OCCUPYING_SQL, backfill, dag, dag_run, 
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.guards import lock_dag
 from tailrace.metastore.views.loaded import loaded_structure
+from tailrace.metastore.views.persons import of_pools
 from tailrace.metastore.writes.records import Author, changed_row, insert_metastore_history, pool_row, record
 from tailrace.metastore.writes.stateless import locked_row, set_row
 from tailrace.model.spec import DEFAULT_POOL
 from tailrace.model.states import BACKFILL_CLOSED, CLOSED, IDLE, BackfillState, DagRunState, TaskInstanceState
-from tailrace.model.transitions import Actor, Cause
+from tailrace.model.transitions import Cause
 from tailrace.planning.commands import CommandScope
+from tailrace.planning.explain_facts import PersonsCommand
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.planning.resizing import ResizeFacts, ResizePlan
 
@@ -70,6 +72,7 @@ class PoolSummary(Struct, frozen=True):
     queued: int
     open: int
     description: str
+    last_command: PersonsCommand | None = None
 
 
 def list_pools(tx: Transaction) -> tuple[PoolSummary, ...]:
@@ -79,10 +82,11 @@ def list_pools(tx: Transaction) -> tuple[PoolSummary, ...]:
     for name, state, slots in tx.rows(_OCCUPIED):
         counts = queued if state == TaskInstanceState.QUEUED else running
         counts[name] = counts.get(name, 0) + int(slots)
-    summaries = []
+    summaries, commands = [], of_pools(tx)
     for name, slots, description in tx.rows(_POOLS):
         runs, waits = running.get(name, 0), queued.get(name, 0)
-        summaries.append(PoolSummary(name, slots, runs, waits, slots - runs - waits, description))
+        open_, command = slots - runs - waits, commands.get(name)
+        summaries.append(PoolSummary(name, slots, runs, waits, open_, description, command))
     return tuple(summaries)
 
 
@@ -98,7 +102,7 @@ def write_resize(tx: Transaction, plan: ResizePlan, write_id: str) -> dict[str, 
     """Create the pool or change it, and open again what was deadlocked for it. What runs goes on. Raises StaleFacts."""
     if plan.refusals:
         raise InternalError(f"a refused resizing reached the metastore: {plan.refusals[0]}")
-    author = Author(tx.moment.wall, write_id, Actor.PERSON)
+    author = Author.of_command(tx, write_id)
     for reopens in plan.reopens:
         lock_dag(tx, reopens.dag_id)
     found = tx.row(_LOCK_POOL, {"pool": plan.name})
@@ -141,7 +145,7 @@ def delete_pool(tx: Transaction, name: str, write_id: str) -> dict[str, Any]:
     if tx.value(_OPEN_BACKFILLS, {"pool": name}):
         raise CommandError(f"pool {name!r} is used by an unfinished backfill; wait for it, or resize the pool")
     tx.change(_DELETE, {"pool": name})
-    author = Author(tx.moment.wall, write_id, Actor.PERSON)
+    author = Author.of_command(tx, write_id)
     insert_metastore_history(tx, (pool_row(author, name, found.slots, None, Cause.DELETED), None))
     result = {"deleted": True}
     record(tx, write_id, result)
@@ -150,7 +154,7 @@ def delete_pool(tx: Transaction, name: str, write_id: str) -> dict[str, Any]:
 
 def set_paused(tx: Transaction, dag_id: str, paused: bool, write_id: str) -> dict[str, Any]:
     """Pause or resume a DAG's schedule. ``known`` is False when it was never loaded, nor has it run."""
-    author = Author(tx.moment.wall, write_id, Actor.PERSON)
+    author = Author.of_command(tx, write_id)
     found = locked_row(tx, dag, dag_id)
     structure = None if found is not None else loaded_structure(tx, dag_id)
     if structure is not None:  # it has yet to run

@@ -15,7 +15,6 @@ from tailrace.metastore.writes.stateless import renew_dag
 from tailrace.metastore.writes.structures import Structures
 from tailrace.model.keys import RunType
 from tailrace.model.spec import DagSpec
-from tailrace.model.transitions import Actor
 from tailrace.planning.triggering import TriggerFacts, TriggerPlan
 
 _PAUSED = select(dag.c.paused).where(dag.c.dag_id == bindparam("dag_id"))
@@ -47,7 +46,7 @@ def write_trigger(
     if plan.refusals:
         raise InternalError(f"a refused trigger reached the metastore: {plan.refusals[0]}")
     dag_id = dag_spec.dag_id
-    author, history = Author(tx.moment.wall, write_id, Actor.PERSON), History()
+    author, history = Author.of_command(tx, write_id), History()
     lock_dag_row(tx, author, dag_id)
     facts = read_trigger_facts(tx, dag_id, plan.logical_date, plan.run_id)
     if facts.same_date is not None or facts.same_id is not None:

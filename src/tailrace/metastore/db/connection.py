@@ -59,13 +59,14 @@ class Database:
         wait_seconds: float,
         sqlite_synchronous: str = "normal",
         reads_only: bool = False,
+        person: str | None = None,
     ) -> None:
-        """``reads_only``: nothing is made or written, so that nobody need be allowed to."""
+        """``reads_only``: nothing is made or written, so that nobody need be allowed to. ``person``: for whom."""
         keep_library_logs()
         self.address = address if isinstance(address, Address) else address_named(address)
         self.postgres = self.address.postgres
         self.where = str(self.address) if self.address.file is None else on_one_line(self.address.file)
-        self.reads_only = reads_only
+        self.reads_only, self._person = reads_only, person
         file_kind = ReadingFile if reads_only else SqliteFile
         self._file = None if self.address.file is None else file_kind(self.address.file)
         self._soundness = None if self._file is None else Soundness(self._file.uri, self._file.path)
@@ -175,8 +176,8 @@ class Database:
 
     def _transaction(self, connection: Connection) -> Transaction:
         if self.postgres:
-            return Transaction(connection, True, self._moment)
-        return SQLiteTransaction(connection, self._moment, self._statements)
+            return Transaction(connection, True, self._moment, self._person)
+        return SQLiteTransaction(connection, self._moment, self._person, self._statements)
 
     def _control(self, connection: Connection, statement: str) -> None:
         """Begin or end a transaction. SQLite's driver is asked directly: these are half the statements there are."""

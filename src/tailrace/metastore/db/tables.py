@@ -281,6 +281,7 @@ history = Table(
     Column("dag_version_id", Id),  # the structure that a planner decided by
     Column("pool", Text),
     Column("sets", Text),  # JSON: the columns that were set on what it is about
+    Column("person", Text),  # user@host, where somebody's command did it; NULL for what a job or a worker did
     Column("digest", Text),  # of this row and the one before it about the same; NULL on rows from before 0007
 )
 Index("ix_history_task_instance", history.c.dag_id, history.c.run_id, history.c.task_id)
@@ -351,4 +352,6 @@ PARTIAL_INDEXES = (
     PartialIndex("ix_task_instance_occupying", task_instance, ("dag_id", "pool"), OCCUPYING_SQL),
     # What failed inside a run is said wherever the run is: few rows, however many succeeded.
     PartialIndex("ix_task_instance_failed", task_instance, ("dag_run_id", "task_id", "state"), FAILED_SQL),
+    # Who paused a DAG is said wherever the DAG is: few rows, however many jobs have written about it.
+    PartialIndex("ix_history_of_persons", history, ("dag_id", "kind"), "person IS NOT NULL AND run_id IS NULL"),
 )

@@ -26,15 +26,20 @@ def in_batches(values: Sequence[T], size: int = BATCH) -> Iterator[list[T]]:
 class Transaction:
     """One open transaction: runs statements and knows the time. Valid only inside the callable it was given to."""
 
-    __slots__ = ("_connection", "_moment", "_read_moment", "postgres")
+    __slots__ = ("_connection", "_moment", "_read_moment", "person", "postgres")
 
     def __init__(
-        self, connection: Connection, postgres: bool, read_moment: Callable[[Connection], TransactionTime]
+        self,
+        connection: Connection,
+        postgres: bool,
+        read_moment: Callable[[Connection], TransactionTime],
+        person: str | None,
     ) -> None:
         self._connection = connection
         self._read_moment = read_moment
         self._moment: TransactionTime | None = None
         self.postgres = postgres
+        self.person = person  # user@host of who opened the metastore; None: nobody said
 
     @property
     def moment(self) -> TransactionTime:
@@ -80,9 +85,13 @@ class SQLiteTransaction(Transaction):
     __slots__ = ("_driver", "_statements")
 
     def __init__(
-        self, connection: Connection, read_moment: Callable[[Connection], TransactionTime], statements: Statements
+        self,
+        connection: Connection,
+        read_moment: Callable[[Connection], TransactionTime],
+        person: str | None,
+        statements: Statements,
     ) -> None:
-        super().__init__(connection, False, read_moment)
+        super().__init__(connection, False, read_moment, person)
         self._driver = cast(sqlite3.Connection, connection.connection.dbapi_connection)
         self._statements = statements
 

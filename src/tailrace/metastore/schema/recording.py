@@ -31,7 +31,7 @@ from tailrace.metastore.writes.records import (
     schema_row,
 )
 from tailrace.model.chains import Chain, text_digest
-from tailrace.model.transitions import Actor, Cause
+from tailrace.model.transitions import Cause
 
 _NEWEST_SCHEMA = text("SELECT after FROM history WHERE kind = 'schema' ORDER BY id DESC LIMIT 1")
 _KEYS = {dag.name: "dag_id", loaded_dag.name: "dag_id"}
@@ -50,7 +50,7 @@ _WANTED = select(
 
 def record_standing(tx: Transaction, former: str, now: str) -> None:
     """Begin every chain with what its row says, in a metastore that was just migrated."""
-    author = Author(tx.moment.wall, f"schema-{now}", Actor.PERSON)
+    author = Author.of_command(tx, f"schema-{now}")
     newest = tx.row(_NEWEST_SCHEMA)
     rows: list[tuple[dict[str, Any], dict[str, Any] | None]] = []
     rows.append((schema_row(author, former if newest is None else newest[0], now), None))

@@ -20,7 +20,7 @@ from tailrace.metastore.schema.backing_up import back_up
 from tailrace.metastore.writes.records import Author, insert_metastore_history, pool_row, schema_row
 from tailrace.model.chains import CHAINED
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS
-from tailrace.model.transitions import Actor, Cause
+from tailrace.model.transitions import Cause
 from tailrace.planning.messages import Action, Advised, Remedy, Unusable
 
 #: Every revision of the schema, oldest first; the last is what ``tables`` says.
@@ -138,7 +138,7 @@ def _create(tx: Transaction) -> str:
     tx.change(insert(alembic_version), {"version_num": HEAD})
     columns = {"slots": DEFAULT_POOL_SLOTS, "description": "where tasks go that name no pool"}
     tx.change(insert(pool), {"name": DEFAULT_POOL, **columns})
-    author = Author(tx.moment.wall, f"schema-{HEAD}", Actor.PERSON)
+    author = Author.of_command(tx, f"schema-{HEAD}")
     created = pool_row(author, DEFAULT_POOL, None, DEFAULT_POOL_SLOTS, Cause.CREATED)
     insert_metastore_history(tx, (schema_row(author, None, HEAD), None), (created, columns), begins=True)
     return HEAD

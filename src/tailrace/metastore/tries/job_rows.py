@@ -99,7 +99,7 @@ def start_job(
         "lease_epoch": now.epoch,
         "lease_seconds": lease_seconds,
     }
-    author = Author(now.wall, write_id, Actor.PLANNER)
+    author = Author(now.wall, write_id, Actor.PLANNER, person=tx.person)  # who started it
     result = {"id": insert_row(tx, author, job, values)}
     record(tx, write_id, result)
     return result

@@ -251,7 +251,7 @@ def _task_instance(row: Any) -> TaskInstanceRecord:
 
 def _history(row: Any) -> HistoryRecord:
     _, at, write_id, kind, dag_id, run_id, task_id, map_index, backfill_id, before, after, actor, cause, *rest = row
-    try_number, token, _, _, evidence, structure, pool_name, _, row_id, run_row, digest = rest
+    try_number, token, _, _, evidence, structure, pool_name, _, _, row_id, run_row, digest = rest
     return HistoryRecord(
         row[0],
         kind,
@@ -272,5 +272,5 @@ def _history(row: Any) -> HistoryRecord:
         None if evidence is None else evidence_from(evidence, kind, cause, after),
         run_row,
         digest,
-        (cell(history.c.at, at), *row[2:21]),
+        (cell(history.c.at, at), *row[2 : 1 + len(COVERED)]),
     )

@@ -31,12 +31,13 @@ from tailrace.metastore.plans.rows import (
 )
 from tailrace.metastore.plans.snapshots import past_facts, read_snapshot
 from tailrace.metastore.tries.job_rows import live_jobs, trouble_from
+from tailrace.metastore.views.persons import of_runs, of_task_instances
 from tailrace.metastore.views.summaries import stored_blocker
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, JobState
 from tailrace.model.transitions import Cause
-from tailrace.planning.explain_facts import JobFacts, RunFacts, TaskInstanceFacts, TryFacts, WantedBy
+from tailrace.planning.explain_facts import JobFacts, PersonsCommand, RunFacts, TaskInstanceFacts, TryFacts, WantedBy
 from tailrace.planning.snapshot import RunSnapshot, Snapshot
 
 _RUN = (
@@ -129,8 +130,11 @@ def read_explained(tx: Transaction, run: int) -> RunFacts:
     if row is None:
         raise KeyError(run)
     now = tx.moment
-    tries = _tries(tx, run)
-    tis = tuple(_task_instance(each, now, tries) for each in by_place(tx.rows(_TASK_INSTANCES, {"run": run})))
+    names = tx.row(_NAMES, {"run": run})
+    name = (names.dag_id, names.run_id)
+    tries, commands = _tries(tx, *name), of_task_instances(tx, [name])
+    found = by_place(tx.rows(_TASK_INSTANCES, {"run": run}))
+    tis = tuple(_task_instance(each, now, tries, commands.get((*name, each.task_id, each.map_index))) for each in found)
     view = replace(run_snapshot(row, now, tuple(ti.view for ti in tis)), live=bool(row.live))
     wanted_by = _wanted_by(tx, run)
     jobs = [_job(each, now) for each in tx.rows(_JOBS, {"owner": view.owner_job_id})]
@@ -148,6 +152,7 @@ def read_explained(tx: Transaction, run: int) -> RunFacts:
         blocked=() if row.blocked is None else tuple(stored_blocker(each) for each in from_json(row.blocked)),
         started_at=row.started_at,
         ended_at=row.ended_at,
+        last_command=of_runs(tx, [name]).get(name),
     )
 
 
@@ -217,7 +222,9 @@ def _drivers(
     return (*([owner] if owner is not None and owner.alive else []), *may)
 
 
-def _task_instance(row: Any, now: TransactionTime, tries: Mapping[int, list[TryFacts]]) -> TaskInstanceFacts:
+def _task_instance(
+    row: Any, now: TransactionTime, tries: Mapping[int, list[TryFacts]], last_command: PersonsCommand | None
+) -> TaskInstanceFacts:
     view = task_instance_snapshot(row[: len(TASK_INSTANCE_COLUMNS)], now)
     lease = (row.lease_until, row.lease_epoch, row.lease_seconds)
     return TaskInstanceFacts(
@@ -228,14 +235,14 @@ def _task_instance(row: Any, now: TransactionTime, tries: Mapping[int, list[TryF
         ended_at=row.its_end,
         lease_seconds=None if row.lease_until is None else now.left(*lease),
         tries=tuple(tries.get(view.id, ())),
+        last_command=last_command,
     )
 
 
-def _tries(tx: Transaction, run: int) -> Mapping[int, list[TryFacts]]:
+def _tries(tx: Transaction, dag_id: str, run_id: str) -> Mapping[int, list[TryFacts]]:
     """Each task instance's tries, from what history says of their beginning and their end."""
-    names = tx.row(_NAMES, {"run": run})
     found: dict[int, list[TryFacts]] = {}
-    for row in tx.rows(_TRIES, {"of_dag": names.dag_id, "of_run": names.run_id}):
+    for row in tx.rows(_TRIES, {"of_dag": dag_id, "of_run": run_id}):
         tries = found.setdefault(row.task_instance_id, [])
         if row.cause == Cause.DEPENDENCIES_MET:
             tries.append(TryFacts(row.try_number, queued_at=row.at))

@@ -12,6 +12,7 @@ from tailrace.metastore.db.tables import job
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.rows import job_alive
 from tailrace.metastore.tries.job_rows import trouble_from
+from tailrace.metastore.views.persons import of_jobs
 from tailrace.model.states import JobState
 
 
@@ -19,6 +20,7 @@ class Job(Struct, frozen=True):
     """One job: fields are the JSON's. ``state`` is lost for one whose lease ran out before it said how it ended.
 
     ``tries`` says why it cannot begin any try, ``files`` and ``dags`` what is wrong with those it could not load.
+    ``started_by`` is user@host.
     """
 
     job_id: int
@@ -34,15 +36,17 @@ class Job(Struct, frozen=True):
     tries: str
     files: Mapping[str, str]
     dags: Mapping[str, str]
+    started_by: str | None = None
 
 
 def list_jobs(tx: Transaction, limit: int) -> tuple[Job, ...]:
     """Jobs, newest first."""
-    now = tx.moment
-    return tuple(_job(row, now) for row in tx.rows(select(job).order_by(job.c.id.desc()).limit(limit)))
+    now, rows = tx.moment, tx.rows(select(job).order_by(job.c.id.desc()).limit(limit))
+    started_by = of_jobs(tx, {row.id: row.dag_id for row in rows})
+    return tuple(_job(row, now, started_by.get(row.id)) for row in rows)
 
 
-def _job(row: Any, now: TransactionTime) -> Job:
+def _job(row: Any, now: TransactionTime, started_by: str | None) -> Job:
     alive = job_alive(row.state, row.lease_until, row.lease_epoch, row.lease_seconds, now)
     trouble = trouble_from(row.trouble)
     return Job(
@@ -59,4 +63,5 @@ def _job(row: Any, now: TransactionTime) -> Job:
         tries=trouble.tries,
         files=trouble.files,
         dags=trouble.dags,
+        started_by=started_by,
     )

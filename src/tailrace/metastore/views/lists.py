@@ -1,11 +1,11 @@
 """What people are shown: lists and summaries, each read in one transaction. Nothing here is read by a planning step."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, bindparam, case, exists, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from tailrace.metastore.db.tables import (
     UNFINISHED_BACKFILL,
@@ -16,15 +16,16 @@ from tailrace.metastore.db.tables import (
     dag_version,
     task_instance,
 )
-from tailrace.metastore.db.transaction import Transaction, in_batches
-from tailrace.metastore.plans.failed_inside import FAILED, Failures, failures_of_backfills, failures_of_runs
+from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.failed_inside import Failures, failures_of_backfills
 from tailrace.metastore.plans.wanted import run_counts
 from tailrace.metastore.tries.job_rows import LiveJobs, live_jobs
-from tailrace.metastore.views.driving import drivers_of
 from tailrace.metastore.views.jobs import Job, list_jobs
 from tailrace.metastore.views.loaded import LoadedDag, loaded_dags
+from tailrace.metastore.views.persons import creation_and_last, of_backfills, of_dags
 from tailrace.metastore.views.recorded_xcoms import RecordedXCom, recorded_xcoms
 from tailrace.metastore.views.run_names import RunName, newest_runs
+from tailrace.metastore.views.runs import ALL_RUNS, Run, RunFilter, run_lines
 from tailrace.metastore.views.summaries import (
     BackfillSummary,
     summarize,
@@ -32,7 +33,6 @@ from tailrace.metastore.views.summaries import (
     wanted_by,
 )
 from tailrace.metastore.views.task_instances import (
-    IS_MARKED,
     TaskInstanceFilter,
     TaskInstanceLine,
     TaskInstanceOfRun,
@@ -40,25 +40,12 @@ from tailrace.metastore.views.task_instances import (
     task_instances_of,
 )
 from tailrace.metastore.writes.specs import spec_from
-from tailrace.model.json_values import json_or_text
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import CLOSED, BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.planning.explain_facts import PersonsCommand
 from tailrace.planning.failed_tasks import FailedTasks
 
 R = TypeVar("R")
-
-_COUNTED = (
-    select(
-        task_instance.c.dag_run_id,
-        task_instance.c.state,
-        func.count(),
-        func.sum(case((IS_MARKED, 1), else_=0)),
-    )
-    .select_from(task_instance)
-    .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
-    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
-    .group_by(task_instance.c.dag_run_id, task_instance.c.state)
-)
 
 _MOST_RUNNING_SHOWN = 5
 
@@ -95,63 +82,8 @@ class Backfill(Struct, frozen=True):
     failed_inside: FailedTasks  # in its runs that succeeded
     detached: bool = False  # left to schedulers
     driven_by: tuple[int, ...] = ()
-
-
-class Run(Struct, frozen=True):
-    """One run, as it is shown; its task instances are counted by state, those that failed by task.
-
-    ``driven_by`` are the jobs believed alive that drive an open run, or will; ``marked`` counts the task instances that
-    were given their outcome instead of being run.
-    """
-
-    dag_id: str
-    run_id: str
-    logical_date: datetime
-    data_interval: tuple[datetime, datetime]
-    run_type: str
-    state: str
-    start: datetime | None
-    end: datetime | None
-    reason: str
-    conf: object
-    task_instance_counts: Mapping[str, int]
-    failed_tasks: Mapping[str, int]
-    upstream_failed_tasks: Mapping[str, int]
-    marked: int = 0
-    driven_by: tuple[int, ...] = ()
-
-    @property
-    def failures(self) -> FailedTasks:
-        """What failed in it."""
-        return FailedTasks(self.failed_tasks, self.upstream_failed_tasks)
-
-
-class RunFilter(Struct, frozen=True):
-    """Which runs are listed: of a DAG, in a state, between two logical dates (inclusive), with a failed task inside;
-    what is left out is not asked.
-    """
-
-    dag_id: str | None = None
-    state: str | None = None
-    first: datetime | None = None
-    last: datetime | None = None
-    failed_tasks: bool = False
-
-    def conditions(self) -> Iterator[ColumnElement[bool]]:
-        """What a run must be like."""
-        if self.dag_id is not None:
-            yield dag_run.c.dag_id == self.dag_id
-        if self.state is not None:
-            yield dag_run.c.state == self.state
-        if self.first is not None:
-            yield dag_run.c.logical_date >= self.first
-        if self.last is not None:
-            yield dag_run.c.logical_date <= self.last
-        if self.failed_tasks:
-            yield exists().where(task_instance.c.dag_run_id == dag_run.c.id, FAILED)
-
-
-ALL_RUNS = RunFilter()
+    created_by: PersonsCommand | None = None
+    last_command: PersonsCommand | None = None
 
 
 class RunFound(Struct, frozen=True):
@@ -168,6 +100,7 @@ class DagStats(Struct, frozen=True):
     paused: bool
     runs: Mapping[str, int]
     task_instances: Mapping[str, int]
+    last_pause: PersonsCommand | None = None  # or end of a pause, by a person
 
 
 class Views:
@@ -217,17 +150,17 @@ class Views:
             .order_by(backfill_run.c.ordinal)
             .limit(limit)
         )
-        return self.read(lambda tx: _run_lines(tx, wanted))
+        return self.read(lambda tx: run_lines(tx, wanted))
 
     def list_runs(self, asked: RunFilter = ALL_RUNS, limit: int = 100) -> tuple[Run, ...]:
         """The runs that are asked for, newest logical date first."""
         wanted = select(dag_run).where(*asked.conditions())
         newest = wanted.order_by(dag_run.c.logical_date.desc(), dag_run.c.id.desc()).limit(limit)
-        return self.read(lambda tx: _run_lines(tx, newest))
+        return self.read(lambda tx: run_lines(tx, newest))
 
     def show_run(self, run: int) -> Run:
         """One run (its row). Raises KeyError for one that does not exist."""
-        found = self.read(lambda tx: _run_lines(tx, select(dag_run).where(dag_run.c.id == run)))
+        found = self.read(lambda tx: run_lines(tx, select(dag_run).where(dag_run.c.id == run)))
         if not found:
             raise KeyError(run)
         return found[0]
@@ -273,8 +206,9 @@ class Views:
             counted = select(task_instance.c.dag_id, task_instance.c.state, func.count()).group_by("dag_id", "state")
             task_instances = _by_dag(tx, counted)
             known = tx.rows(select(dag.c.dag_id, dag.c.paused).order_by(dag.c.dag_id))
+            pauses = of_dags(tx, [name for name, _ in known])
             return tuple(
-                DagStats(name, paused, runs.get(name, {}), task_instances.get(name, {}))
+                DagStats(name, paused, runs.get(name, {}), task_instances.get(name, {}), pauses.get(name))
                 for name, paused in known
                 if dag_id is None or name == dag_id
             )
@@ -325,10 +259,15 @@ def _backfill_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Backfill, ...
     rows = tx.rows(wanted)
     ids = [row.id for row in rows]
     runs, failures, jobs = run_counts(tx, ids), failures_of_backfills(tx, ids), live_jobs(tx)
-    return tuple(_backfill(row, runs[row.id], failures.get(row.id, Failures()), jobs) for row in rows)
+    commands = of_backfills(tx, [row.dag_id for row in rows])
+    return tuple(
+        _backfill(row, runs[row.id], failures.get(row.id, Failures()), jobs, commands.get(row.id, ())) for row in rows
+    )
 
 
-def _backfill(row: Any, runs: Mapping[str, int], failures: Failures, jobs: LiveJobs) -> Backfill:
+def _backfill(
+    row: Any, runs: Mapping[str, int], failures: Failures, jobs: LiveJobs, commands: Sequence[PersonsCommand]
+) -> Backfill:
     open_ = row.state in UNFINISHED_BACKFILL
     driven_by = jobs.driving(row.id, detached=row.detached) if open_ else ()
     state = row.state
@@ -336,6 +275,7 @@ def _backfill(row: Any, runs: Mapping[str, int], failures: Failures, jobs: LiveJ
         state = "paused"
     elif open_ and not driven_by and (row.state == BackfillState.RUNNING or not row.detached):
         state = "interrupted"
+    created_by, last_command = creation_and_last(row, commands)
     return Backfill(
         backfill_id=row.id,
         dag_id=row.dag_id,
@@ -354,46 +294,6 @@ def _backfill(row: Any, runs: Mapping[str, int], failures: Failures, jobs: LiveJ
         failed_inside=failures.inside,
         detached=row.detached,
         driven_by=driven_by,
-    )
-
-
-def _run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Run, ...]:
-    rows = tx.rows(wanted)
-    counts: dict[int, dict[str, int]] = {}
-    marked: dict[int, int] = {row.id: 0 for row in rows}
-    for batch in in_batches([row.id for row in rows]):
-        for run, state, count, of_them in tx.rows(_COUNTED, {"runs": batch}):
-            counts.setdefault(run, {})[state] = count
-            marked[run] += int(of_them)
-    failures = failures_of_runs(tx, [row.id for row in rows])
-    driven_by = drivers_of(tx, [row for row in rows if row.state not in CLOSED])
-    return tuple(
-        _run(
-            row,
-            counts.get(row.id, {}),
-            failures.get(row.id, FailedTasks()),
-            marked[row.id],
-            driven_by.get(row.id, ()),
-        )
-        for row in rows
-    )
-
-
-def _run(row: Any, counts: Mapping[str, int], failures: FailedTasks, marked: int, driven_by: tuple[int, ...]) -> Run:
-    return Run(
-        dag_id=row.dag_id,
-        run_id=row.run_id,
-        logical_date=row.logical_date,
-        data_interval=(row.interval_start, row.interval_end),
-        run_type=row.run_type,
-        state=row.state,
-        start=row.started_at,
-        end=row.ended_at,
-        reason=row.reason,
-        conf=json_or_text(row.conf),
-        task_instance_counts=counts,
-        failed_tasks=failures.failed,
-        upstream_failed_tasks=failures.upstream_failed,
-        marked=marked,
-        driven_by=driven_by,
+        created_by=created_by,
+        last_command=last_command,
     )

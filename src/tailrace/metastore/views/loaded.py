@@ -9,12 +9,15 @@ from sqlalchemy import Select, bindparam, select
 
 from tailrace.metastore.db.tables import dag, dag_version, loaded_dag
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.views.persons import of_dags
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.spec import DagSpec
+from tailrace.planning.explain_facts import PersonsCommand
 from tailrace.planning.schedules import ScheduleFacts
 
 _LOADED: Select[Any] = (
     select(
+        loaded_dag.c.dag_id,
         dag_version.c.spec,
         loaded_dag.c.file,
         loaded_dag.c.code_hash,
@@ -35,11 +38,14 @@ class LoadedDag(Struct, frozen=True):
     spec: DagSpec
     loaded_at: datetime
     schedule: ScheduleFacts = ScheduleFacts()
+    last_pause: PersonsCommand | None = None  # or end of a pause, by a person
 
 
 def loaded_dags(tx: Transaction) -> tuple[LoadedDag, ...]:
     """Every DAG that was ever loaded, by name."""
-    return tuple(_loaded(row) for row in tx.rows(_LOADED))
+    rows = tx.rows(_LOADED)
+    pauses = of_dags(tx, [row.dag_id for row in rows])
+    return tuple(_loaded(row, pauses.get(row.dag_id)) for row in rows)
 
 
 def loaded_structure(tx: Transaction, dag_id: str) -> int | None:
@@ -48,6 +54,6 @@ def loaded_structure(tx: Transaction, dag_id: str) -> int | None:
     return found
 
 
-def _loaded(row: Any) -> LoadedDag:
+def _loaded(row: Any, last_pause: PersonsCommand | None) -> LoadedDag:
     spec = replace(spec_from(row.spec), file=row.file, code_hash=row.code_hash)
-    return LoadedDag(spec, row.loaded_at, ScheduleFacts(bool(row.paused), row.scheduled_until))
+    return LoadedDag(spec, row.loaded_at, ScheduleFacts(bool(row.paused), row.scheduled_until), last_pause)

@@ -20,9 +20,11 @@ from tailrace.metastore.views.failures import (
     root_before,
     root_of,
 )
+from tailrace.metastore.views.persons import creation_and_last, of_backfills
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.backfills import DateAction
+from tailrace.planning.explain_facts import PersonsCommand
 from tailrace.planning.failure_groups import Failed
 from tailrace.planning.messages import Message, Sentence
 from tailrace.planning.plan import Blocker, Dependency, DependencyStatus
@@ -49,6 +51,7 @@ class BackfillSummary(Struct, frozen=True):
     failures: Failures = Failures()
     failed: tuple[Failed, ...] = ()  # by task and error
     root_before: RootBefore | None = None
+    last_command: PersonsCommand | None = None
 
 
 def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
@@ -75,6 +78,7 @@ def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
         failures=failures_of_backfills(tx, [backfill_id]).get(backfill_id, Failures()),
         failed=failure_groups(tx, backfill_id),
         root_before=root_before(tx, backfill_id, stored),
+        last_command=creation_and_last(row, of_backfills(tx, [row.dag_id]).get(backfill_id, ()))[1],
     )
 
 

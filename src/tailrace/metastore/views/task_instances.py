@@ -1,5 +1,6 @@
 """Task instances as lists show them: those of one run, and those of many runs by state and date."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +10,10 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.rows import by_place
+from tailrace.metastore.views.persons import Instance, of_task_instances
 from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.explain_facts import PersonsCommand
 
 #: Of a task instance joined to its run: it was given its outcome instead of being run.
 IS_MARKED: ColumnElement[bool] = or_(
@@ -18,22 +21,31 @@ IS_MARKED: ColumnElement[bool] = or_(
     and_(dag_run.c.mark_success, task_instance.c.state == TaskInstanceState.SUCCESS),
 )
 
-_COLUMNS = (
-    task_instance.c.task_id,
-    task_instance.c.map_index,
-    task_instance.c.id,
-    task_instance.c.state,
-    task_instance.c.try_number,
-    task_instance.c.started_at,
-    task_instance.c.ended_at,
-    task_instance.c.reason,
-    IS_MARKED.label("marked"),
+_LINES = (
+    select(
+        task_instance.c.task_id,
+        task_instance.c.map_index,
+        task_instance.c.id,
+        task_instance.c.state,
+        task_instance.c.try_number,
+        task_instance.c.started_at,
+        task_instance.c.ended_at,
+        task_instance.c.reason,
+        IS_MARKED.label("marked"),
+        dag_run.c.dag_id,
+        dag_run.c.run_id,
+        dag_run.c.logical_date,
+    )
+    .select_from(task_instance)
+    .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
 )
-_WITH_RUN = (*_COLUMNS, dag_run.c.dag_id, dag_run.c.run_id, dag_run.c.logical_date)
 
 
 class TaskInstanceLine(Struct, frozen=True):
-    """One task instance of a run: fields are the JSON's. ``marked``: it was given its outcome, and not run for it."""
+    """One task instance of a run: fields are the JSON's. ``marked``: it was given its outcome, and not run for it.
+
+    ``last_command`` is the newest of a person that changed its state.
+    """
 
     task_id: str
     map_index: int
@@ -43,6 +55,7 @@ class TaskInstanceLine(Struct, frozen=True):
     end: datetime | None
     reason: str
     marked: bool = False
+    last_command: PersonsCommand | None = None
 
 
 class TaskInstanceOfRun(TaskInstanceLine, frozen=True, kw_only=True):
@@ -67,36 +80,36 @@ class TaskInstanceFilter(Struct, frozen=True):
 
 def task_instances_of(tx: Transaction, run: int) -> tuple[TaskInstanceLine, ...]:
     """The task instances of a run (its row), in topological order, those of a mapped task together."""
-    wanted = _select(_COLUMNS).where(task_instance.c.dag_run_id == run)
-    return tuple(TaskInstanceLine(*_line(row)) for row in by_place(tx.rows(wanted)))
+    rows = tx.rows(_LINES.where(task_instance.c.dag_run_id == run))
+    commands = of_task_instances(tx, {(row.dag_id, row.run_id) for row in rows})
+    return tuple(TaskInstanceLine(**_line(row, commands)) for row in by_place(rows))
 
 
 def list_task_instances(tx: Transaction, asked: TaskInstanceFilter, limit: int) -> tuple[TaskInstanceOfRun, ...]:
     """The task instances that are asked for, newest logical date first."""
-    wanted = _select(_WITH_RUN).order_by(dag_run.c.logical_date.desc(), dag_run.c.id.desc(), task_instance.c.id)
+    wanted = _LINES.order_by(dag_run.c.logical_date.desc(), dag_run.c.id.desc(), task_instance.c.id)
     for condition in _conditions(asked):
         wanted = wanted.where(condition)
+    rows = tx.rows(wanted.limit(limit))
+    commands = of_task_instances(tx, {(row.dag_id, row.run_id) for row in rows}, {row.task_id for row in rows})
     return tuple(
-        TaskInstanceOfRun(*_line(row), dag_id=row.dag_id, run_id=row.run_id, logical_date=row.logical_date)
-        for row in tx.rows(wanted.limit(limit))
+        TaskInstanceOfRun(**_line(row, commands), dag_id=row.dag_id, run_id=row.run_id, logical_date=row.logical_date)
+        for row in rows
     )
 
 
-def _select(columns: tuple[Any, ...]) -> Any:
-    return select(*columns).select_from(task_instance).join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
-
-
-def _line(row: Any) -> tuple[Any, ...]:
-    return (
-        row.task_id,
-        row.map_index,
-        row.state,
-        row.try_number,
-        row.started_at,
-        row.ended_at,
-        row.reason,
-        bool(row.marked),
-    )
+def _line(row: Any, commands: Mapping[Instance, PersonsCommand]) -> dict[str, Any]:
+    return {
+        "task_id": row.task_id,
+        "map_index": row.map_index,
+        "state": row.state,
+        "try_number": row.try_number,
+        "start": row.started_at,
+        "end": row.ended_at,
+        "reason": row.reason,
+        "marked": bool(row.marked),
+        "last_command": commands.get((row.dag_id, row.run_id, row.task_id, row.map_index)),
+    }
 
 
 def _conditions(asked: TaskInstanceFilter) -> list[ColumnElement[bool]]:

@@ -67,6 +67,12 @@ class Author(Struct, frozen=True):
     actor: Actor
     job_id: int | None = None
     structure: int | None = None  # the row of the DAG version that a planner decided by
+    person: str | None = None  # user@host, where somebody's command makes them
+
+    @classmethod
+    def of_command(cls, tx: Transaction, write_id: str) -> "Author":
+        """Whoever typed the command that this transaction carries out."""
+        return cls(tx.moment.wall, write_id, Actor.PERSON, person=tx.person)
 
 
 class History:
@@ -220,6 +226,7 @@ def _row(
         "cause": cause,
         "reason": reason,
         "job_id": author.job_id,
+        "person": author.person,
         "evidence": None if evidence is None else to_json(dict(evidence)),
         **more,
     }

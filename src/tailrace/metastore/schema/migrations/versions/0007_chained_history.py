@@ -1,4 +1,4 @@
-"""History says which columns it set, and is chained by digest; each row says where the chain about it has come to.
+"""History says who did it and which columns it set, and is chained; each row says how far the chain about it is.
 
 What stands already is recorded behind this, once all migrations are done (see ``schema.recording``).
 """
@@ -28,11 +28,14 @@ def upgrade() -> None:
             op.add_column(table, column)
     for column in chain("refused"):
         op.add_column("task_instance", column)
-    for name, kind in (("dag_run_id", ROW_ID), ("sets", sa.Text()), ("digest", sa.Text())):
+    for name, kind in (("dag_run_id", ROW_ID), ("sets", sa.Text()), ("digest", sa.Text()), ("person", sa.Text())):
         op.add_column("history", sa.Column(name, kind))
     op.create_table(
         "chain",
         sa.Column("name", sa.Text(), nullable=False),
         *chain(),
         sa.PrimaryKeyConstraint("name", name="pk_chain"),
+    )
+    op.execute(
+        "CREATE INDEX ix_history_of_persons ON history (dag_id, kind) WHERE person IS NOT NULL AND run_id IS NULL"
     )

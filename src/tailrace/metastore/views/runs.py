@@ -1,0 +1,126 @@
+"""Runs as lists show them: what is asked for, and what is read of each."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import ColumnElement, Select, bindparam, case, exists, func, select
+
+from tailrace.metastore.db.tables import dag_run, task_instance
+from tailrace.metastore.db.transaction import Transaction, in_batches
+from tailrace.metastore.plans.failed_inside import FAILED, failures_of_runs
+from tailrace.metastore.views.driving import drivers_of
+from tailrace.metastore.views.persons import of_runs
+from tailrace.metastore.views.task_instances import IS_MARKED
+from tailrace.model.json_values import json_or_text
+from tailrace.model.states import CLOSED
+from tailrace.planning.explain_facts import PersonsCommand
+from tailrace.planning.failed_tasks import FailedTasks
+
+_COUNTED = (
+    select(
+        task_instance.c.dag_run_id,
+        task_instance.c.state,
+        func.count(),
+        func.sum(case((IS_MARKED, 1), else_=0)),
+    )
+    .select_from(task_instance)
+    .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
+    .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
+    .group_by(task_instance.c.dag_run_id, task_instance.c.state)
+)
+
+
+class Run(Struct, frozen=True):
+    """One run, as it is shown; its task instances are counted by state, those that failed by task.
+
+    ``driven_by`` are the jobs believed alive that drive an open run, or will; ``marked`` counts the task instances that
+    were given their outcome instead of being run. ``last_command`` is the newest of a person that changed its state.
+    """
+
+    dag_id: str
+    run_id: str
+    logical_date: datetime
+    data_interval: tuple[datetime, datetime]
+    run_type: str
+    state: str
+    start: datetime | None
+    end: datetime | None
+    reason: str
+    conf: object
+    task_instance_counts: Mapping[str, int]
+    failed_tasks: Mapping[str, int]
+    upstream_failed_tasks: Mapping[str, int]
+    marked: int = 0
+    driven_by: tuple[int, ...] = ()
+    last_command: PersonsCommand | None = None
+
+    @property
+    def failures(self) -> FailedTasks:
+        """What failed in it."""
+        return FailedTasks(self.failed_tasks, self.upstream_failed_tasks)
+
+
+class RunFilter(Struct, frozen=True):
+    """Which runs are listed: of a DAG, in a state, between two logical dates (inclusive), with a failed task inside;
+    what is left out is not asked.
+    """
+
+    dag_id: str | None = None
+    state: str | None = None
+    first: datetime | None = None
+    last: datetime | None = None
+    failed_tasks: bool = False
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """What a run must be like."""
+        if self.dag_id is not None:
+            yield dag_run.c.dag_id == self.dag_id
+        if self.state is not None:
+            yield dag_run.c.state == self.state
+        if self.first is not None:
+            yield dag_run.c.logical_date >= self.first
+        if self.last is not None:
+            yield dag_run.c.logical_date <= self.last
+        if self.failed_tasks:
+            yield exists().where(task_instance.c.dag_run_id == dag_run.c.id, FAILED)
+
+
+ALL_RUNS = RunFilter()
+
+
+def run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Run, ...]:
+    """The runs that are selected, in their order."""
+    rows = tx.rows(wanted)
+    counts: dict[int, dict[str, int]] = {}
+    marked: dict[int, int] = {row.id: 0 for row in rows}
+    for batch in in_batches([row.id for row in rows]):
+        for run, state, count, of_them in tx.rows(_COUNTED, {"runs": batch}):
+            counts.setdefault(run, {})[state] = count
+            marked[run] += int(of_them)
+    failures = failures_of_runs(tx, [row.id for row in rows])
+    driven_by = drivers_of(tx, [row for row in rows if row.state not in CLOSED])
+    commands = of_runs(tx, [(row.dag_id, row.run_id) for row in rows])
+    return tuple(
+        Run(
+            dag_id=row.dag_id,
+            run_id=row.run_id,
+            logical_date=row.logical_date,
+            data_interval=(row.interval_start, row.interval_end),
+            run_type=row.run_type,
+            state=row.state,
+            start=row.started_at,
+            end=row.ended_at,
+            reason=row.reason,
+            conf=json_or_text(row.conf),
+            task_instance_counts=counts.get(row.id, {}),
+            failed_tasks=failed.failed,
+            upstream_failed_tasks=failed.upstream_failed,
+            marked=marked[row.id],
+            driven_by=driven_by.get(row.id, ()),
+            last_command=commands.get((row.dag_id, row.run_id)),
+        )
+        for row in rows
+        for failed in (failures.get(row.id, FailedTasks()),)
+    )
