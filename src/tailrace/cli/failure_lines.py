@@ -8,6 +8,7 @@ from tailrace.cli.fitting import command_lines, cut, width_of, wrapped
 from tailrace.effects.tries import FailedTry
 from tailrace.model.durations import rough_duration
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
+from tailrace.model.moments import clock_text
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.failure_groups import same_error
 
@@ -57,7 +58,7 @@ class FailureLines:
         count, since = self._left_out, self._since
         self._since, self._left_out = None, 0
         self._told.clear()
-        return [f"{plural(count, 'more failure')} since {since:%H:%M:%S}, counted and not listed"] if count else []
+        return [f"{plural(count, 'more failure')} since {clock_text(since)}, counted and not listed"] if count else []
 
     def _further(self, what: tuple[str, ...], key: TaskInstanceKey) -> str:
         until = "until the end" if self._clock is None else "for an hour"

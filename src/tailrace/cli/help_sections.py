@@ -22,6 +22,19 @@ _SECTIONS: Mapping[str, str] = {
 _OTHER = "Options"
 
 
+#: By which a command takes logical dates.
+_DATES = {"start", "end", "logical_date", "run", "runs"}
+_ZONES = "Dates typed without an offset are in the DAG's time zone (UTC where no DAG is named); times are shown in UTC."
+
+
+def write_zones(command: click.Command, formatter: click.HelpFormatter) -> None:
+    """Where dates are typed: in which zone they are, and in which zone times are shown."""
+    if _DATES & {each.name for each in command.params}:
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(_ZONES)
+
+
 def write_options(command: click.Command, context: click.Context, formatter: click.HelpFormatter) -> None:
     """The command's options with their help, in sections if there are many."""
     options = [each for each in command.get_params(context) if isinstance(each, click.Option)]

@@ -13,7 +13,7 @@ import click
 from msgspec import Struct
 
 from tailrace.cli.console import Console
-from tailrace.cli.help_sections import write_options
+from tailrace.cli.help_sections import write_options, write_zones
 from tailrace.errors import CommandError
 from tailrace.model.plain_text import is_storable, visible_line
 from tailrace.model.suggestions import did_you_mean
@@ -83,8 +83,9 @@ class Command(click.Command):
             raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the options, those of a long command in sections."""
+        """List the options, those of a long command in sections; and say what zone dates are in."""
         write_options(self, ctx, formatter)
+        write_zones(self, formatter)
 
     def _require_text(self, ctx: click.Context) -> None:
         """Raise CommandError for a word that is no text in UTF-8: only a path may be any bytes."""

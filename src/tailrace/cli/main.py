@@ -46,7 +46,9 @@ _COMPLETION = "_TAILRACE_COMPLETE"
     cls=LazyGroup,
     lazy=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Settings: tailrace.toml, then TAILRACE_* variables, then options; see `tailrace config show`.",
+    epilog="Settings: tailrace.toml, then TAILRACE_* variables, then options; see `tailrace config show`. Times are "
+    "shown in UTC and end in Z, or with their offset; dates typed without an offset are "
+    "in the DAG's time zone.",
 )
 @click.version_option(package_name="tailrace", message="tailrace %(version)s")
 def tailrace() -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import TextIO
 
@@ -93,11 +94,18 @@ def open_streams() -> None:
     faulthandler.enable(2)  # a segmentation fault leaves its Python traceback in the log
 
 
+class _InUtc(logging.Formatter):
+    """``2024-01-01 00:00:00,000Z``: the time as everywhere in Tailrace, whatever zone the worker's machine is in."""
+
+    converter = staticmethod(time.gmtime)
+    default_msec_format = "%s,%03dZ"
+
+
 def show_logging() -> None:
     """Let ``logging`` write to standard output, from INFO on, unless user code has set it up while loading."""
     if not logging.root.handlers:
         handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(logging.Formatter("[%(asctime)s] %(levelname)s %(name)s: %(message)s"))
+        handler.setFormatter(_InUtc("[%(asctime)s] %(levelname)s %(name)s: %(message)s"))
         logging.root.addHandler(handler)
         logging.root.setLevel(logging.INFO)
 

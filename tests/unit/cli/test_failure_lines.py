@@ -87,6 +87,6 @@ def test_a_scheduler_counts_anew_each_hour_and_says_what_it_did_not_list() -> No
         lines.lines(a_try(), 300)
     assert lines.left_out() == []
     now += timedelta(hours=1)
-    assert lines.left_out() == ["5 more failures since 10:00:00, counted and not listed"]
+    assert lines.left_out() == ["5 more failures since 10:00:00Z, counted and not listed"]
     assert lines.left_out() == []
     assert lines.lines(a_try(), 300)[0].startswith("failed: etl.load @ ")

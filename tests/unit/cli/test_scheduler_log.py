@@ -19,7 +19,7 @@ def test_a_failure_has_one_time_and_a_command_to_copy(
     log.on_message("a sentence that is longer than a narrow terminal, and goes on in another line of it")
     lines = capsys.readouterr().err.splitlines()
     assert all(len(line) <= columns for line in lines)
-    assert [line[:9] for line in lines if not line.startswith(" " * 9)] == ["10:02:03 "] * 2
-    assert lines[0].startswith("10:02:03 failed: etl.load @ 2024-01-01")
+    assert [line[:10] for line in lines if not line.startswith(" " * 10)] == ["10:02:03Z "] * 2
+    assert lines[0].startswith("10:02:03Z failed: etl.load @ 2024-01-01")
     typed = " ".join(line.strip().removesuffix(" \\") for line in lines)
     assert "tailrace tasks logs etl load 2024-01-01T00:00Z" in typed

@@ -5,7 +5,8 @@ Nothing here may import SQLAlchemy, directly or not: the runtime forks the zygot
 
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -20,12 +21,13 @@ from tailrace.cli.remedies import text_of
 from tailrace.effects.requests import Event
 from tailrace.effects.tries import FailedTry
 from tailrace.errors import CommandError
+from tailrace.model.moments import clock_text
 from tailrace.runtime.listeners import SchedulerStarted
 from tailrace.runtime.settings import EXECUTORS, ISOLATIONS
 from tailrace.service.launch import run_scheduler
 
 _MOST_DAGS_NAMED = 8
-_TIME_COLUMNS = len("00:00:00 ")
+_TIME_COLUMNS = len("00:00:00Z ")
 
 
 @click.command(
@@ -54,17 +56,17 @@ def scheduler(until_idle: bool, **typed: Any) -> int:
     """Create the runs that are due, and drive them, triggered runs and detached backfills, until interrupted.
 
     DAG files are looked at again while it runs. A paused DAG begins nothing; the bundled examples are never
-    scheduled.
+    scheduled. Each line begins with the time of day in UTC.
     """
     settings = settings_with(**typed)
     if not settings.dags.exists():
         advice = "; `tailrace init` writes a first one" if settings.origins["dags"] == "default" else ""
         raise CommandError(f"{settings.dags} does not exist{advice}")
-    return run_scheduler(settings, SchedulerLog(current_console(), datetime.now), until_idle)
+    return run_scheduler(settings, SchedulerLog(current_console(), partial(datetime.now, UTC)), until_idle)
 
 
 class SchedulerLog:
-    """Plain lines with the local time."""
+    """Plain lines, each with the time of day in UTC."""
 
     def __init__(self, console: Console, clock: Callable[[], datetime]) -> None:
         self._console = console
@@ -90,7 +92,7 @@ class SchedulerLog:
 
     def _lines(self, first: str, *more: str) -> None:
         """One message: only its first line has the time, so that a command on several lines can be copied."""
-        self._console.note(f"{self._clock():%H:%M:%S} {first}")
+        self._console.note(f"{clock_text(self._clock())} {first}")
         for line in more:
             self._console.note(" " * _TIME_COLUMNS + line)
 

@@ -59,7 +59,7 @@ def list_(
 ) -> None:
     """List a DAG's tasks in topological order; with --state, --task, -s or -e their instances instead.
 
-    Task instances are those of DAG_ID, or of every DAG. Times are in UTC.
+    Task instances are those of DAG_ID, or of every DAG.
     """
     if states or task_ids or start or end:
         # The tasks of a DAG are listed without a database library.
