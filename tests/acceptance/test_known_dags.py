@@ -58,8 +58,8 @@ def test_what_is_kept_is_shown_without_loading(
     kept, said = shown(tailrace, words)
     if kept_by[1] == "pause" and words == ("dags", "list"):
         [one] = [each for each in kept if each["dag_id"] == "one"]
-        assert (one.pop("paused"), one.pop("next_run")) == (True, None)
-        for name in ("paused", "next_run"):
+        assert (one.pop("paused"), one.pop("next_run"), one.pop("last_pause")["what"]) == (True, None, "paused")
+        for name in ("paused", "next_run", "last_pause"):
             fresh[kept.index(one)].pop(name)
     assert (kept, loads(project)) == (fresh, before)
     assert "shown as loaded, the last of them at 20" in said

@@ -8,6 +8,7 @@ in the middle; tasks cleared and marked, a run triggered, a pool, a paused DAG. 
 import gzip
 import json
 import shutil
+import socket
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -16,8 +17,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, select
 
+from tailrace.metastore.db.tables import history
+from tailrace.metastore.schema.revisions import HEAD
 from tailrace.metastore.store import Metastore
 from tests.acceptance.conftest import Run
 from tests.conformance.test_schema import described
@@ -68,6 +71,21 @@ def changed_after_migrating(url: str, audit: Callable[[], Any]) -> None:
             assert (done.returncode, column in done.stdout) == (code, bool(code)), f"{statement}: {done.stdout}"
 
 
+def only_the_migration_has_a_person(url: str, asked: Callable[..., Any]) -> None:
+    """Nobody knows who did what was done before, and who migrates did not."""
+    reading = Metastore.open_to_read(url)
+    assert reading is not None
+    with closing(reading):
+        wanted = select(history.c.kind, history.c.after, history.c.person).where(history.c.person.is_not(None))
+        assert [tuple(row) for row in reading.read(lambda tx: tx.rows(wanted))] == [
+            ("schema", HEAD, f"ana@{socket.gethostname()}")
+        ]
+    for words in (("backfill", "list"), ("runs", "list"), ("pools", "list"), ("tasks", "list", "--state", "failed")):
+        assert all(each["last_command"] is None for each in asked(*words)), words
+    assert all(each["last_pause"] is None for each in asked("dags", "stats"))
+    assert all(each["started_by"] is None for each in asked("jobs", "list"))
+
+
 @pytest.mark.parametrize("name", ["0002", "0005"])
 def test_it_is_migrated_and_goes_on(tailrace: Run, tmp_path: Path, new_url: Callable[[], str], name: str) -> None:
     (tmp_path / "dags").mkdir()
@@ -83,8 +101,9 @@ def test_it_is_migrated_and_goes_on(tailrace: Run, tmp_path: Path, new_url: Call
     def asked(*words: str) -> Any:
         return json.loads(run(*words, "-o", "json"))
 
-    run("db", "migrate")
+    assert tailrace("db", "migrate", TAILRACE_DATABASE_URL=url, SUDO_USER="ana").returncode == 0
     run("audit")
+    only_the_migration_has_a_person(url, asked)
     unsealed = tailrace("audit", TAILRACE_DATABASE_URL=url).stderr
     assert "history rows from before history was chained" in unsealed
     changed_after_migrating(url, lambda: tailrace("audit", TAILRACE_DATABASE_URL=url))

@@ -6,6 +6,7 @@ What had happened to it before stays unsealed: nobody can say whether those rows
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Table, bindparam, select, text, update
 
 from tailrace.metastore.db.tables import (
@@ -54,6 +55,7 @@ def record_standing(tx: Transaction, former: str, now: str) -> None:
     newest = tx.row(_NEWEST_SCHEMA)
     rows: list[tuple[dict[str, Any], dict[str, Any] | None]] = []
     rows.append((schema_row(author, former if newest is None else newest[0], now), None))
+    author = replace(author, person=None)  # who migrates did none of what stands
     for found in tx.rows(select(*map(as_it_is, pool.columns)).order_by(pool.c.name)):
         sets = {"slots": found.slots, "description": found.description}
         rows.append((changed_row(author, pool.name, Cause.RECORDED, pool=found.name), sets))
