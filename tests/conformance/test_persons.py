@@ -1,15 +1,20 @@
 """History says whose command it was, on both databases: of every command, and of nothing that a job did on its own."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
+from sqlalchemy.dialects import sqlite
 
 from tailrace.metastore.db.tables import history
+from tailrace.metastore.db.transaction import SQLiteTransaction, Transaction
 from tailrace.metastore.store import Done, Metastore
+from tailrace.metastore.views import persons
 from tailrace.metastore.views.runs import RunFilter
 from tailrace.metastore.views.task_instances import TaskInstanceFilter
 from tailrace.model.outcomes import OutcomeKind
@@ -206,3 +211,27 @@ def test_jobs_say_who_started_them(world: World, bo: Metastore) -> None:
         ("scheduler", BO),
         ("backfill", PERSON),
     ]
+
+
+def test_a_long_history_costs_nothing_where_dags_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schedule leaves a row about its DAG for each run that it creates; who paused it is found without them."""
+    file = tmp_path / "plans.sqlite"
+    store, asked = Metastore.open(f"sqlite:///{file}"), list[Select[Any]]()
+    rows = Transaction.rows
+
+    def noted(self: Transaction, statement: Any, values: Any = None) -> Any:
+        asked.append(statement)
+        return rows(self, statement, values)
+
+    monkeypatch.setattr(SQLiteTransaction, "rows", noted)
+    for read in (persons.of_dags, persons.of_backfills):
+        store.read(lambda tx, read=read: read(tx, ["dag", "other"]))
+    store.read(lambda tx: persons.of_jobs(tx, {1: "dag", 2: None}))
+    store.read(persons.of_pools)
+    store.close()
+    assert len(asked) == 4
+    with closing(sqlite3.connect(file)) as connection:
+        for statement in asked:
+            text = statement.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {text}").fetchall()
+            assert "ix_history_of_persons (dag_id=? AND kind=?)" in plan[0][-1], plan
