@@ -85,6 +85,61 @@ def test_each_failed_try_is_told_while_the_run_goes_on(tmp_path: Path, tailrace:
         assert [(each["task_id"], each["count"]) for each in failures] == [("load_customers", 1), ("load_orders", 1)]
 
 
+KINDS = """
+import ctypes, os, sqlite3, sys, time
+from datetime import datetime
+from tailrace import DAG, BashOperator, PythonOperator
+
+def query(): sqlite3.connect(":memory:").execute("selct 1")
+def in_a_set(): return {"days": {1, 2}}
+def crash(): ctypes.string_at(0)
+def leave(): sys.exit(3)
+def because():
+    try: {}["customer"]
+    except KeyError as error: raise RuntimeError("no such customer\\nsecond line") from error
+def accents(): raise ValueError("Tabelle »größe« fehlt 💥")
+
+with DAG("kinds", schedule="@daily", start_date=datetime(2024, 1, 1)):
+    for what in (query, in_a_set, crash, leave, because, accents):
+        PythonOperator(task_id=what.__name__, python_callable=what)
+    PythonOperator(task_id="late", python_callable=lambda: time.sleep(60), execution_timeout=0.5)
+    BashOperator(task_id="killed", bash_command="echo at work; kill -9 $$")
+    BashOperator(task_id="absent", bash_command="tailrace-no-such-program --day {{ ds }}")
+    BashOperator(task_id="connection", bash_command="echo {{ conn.dwh.host }}")
+    BashOperator(task_id="script", bash_command="no-such.sh")
+"""
+SAYS = {
+    "query": 'OperationalError: near "selct": syntax error',
+    "in_a_set": "the XCom 'return_value' of in_a_set must be JSON (text, numbers, lists, dicts with text keys)",
+    "crash": "the task's process ended without an outcome: it was killed by SIGSEGV",
+    "leave": "the task called exit(3)",
+    "because": "RuntimeError: no such customer",
+    "accents": "ValueError: Tabelle »größe« fehlt 💥",
+    "late": "timed out after 0:00:00.500000 (its execution_timeout)",
+    "killed": "BashFailed: bash was killed by signal 9: at work",
+    "absent": "BashFailed: bash exited 127: ",
+    "connection": "bash_command of connection: conn (Airflow Connections) does not exist in Tailrace; use",
+    "script": "bash_command of script: no template file no-such.sh in ",
+}
+
+
+def test_whatever_made_it_fail_is_named_in_its_line_at_the_end_in_the_list_and_in_its_log(
+    tmp_path: Path, tailrace: Run
+) -> None:
+    written(tmp_path, "kinds.py", KINDS)
+    done = tailrace("backfill", "kinds", "-s", "2024-01-01")
+    assert done.returncode == 1
+    assert f"\n{len(SAYS)} task instances of {len(SAYS)} tasks failed:\n" in done.stdout
+    listed = tailrace("tasks", "list", "--state", "failed", "kinds").stdout
+    for task_id, says in SAYS.items():
+        [line] = [each for each in done.stderr.splitlines() if each.startswith(f"failed: {task_id} @ 2024-01-01: ")]
+        assert says in line and line.endswith(f"; log: tailrace tasks logs kinds {task_id} 2024-01-01T00:00Z")
+        [group] = [each for each in done.stdout.splitlines() if each.startswith(f"  1 × {task_id} ")]
+        assert says in group and says in listed
+        last = tailrace("tasks", "logs", "kinds", task_id, "2024-01-01").stdout.splitlines()[-1]
+        assert last.startswith("--- failed after ") and says in last
+
+
 def commands(said: str) -> list[list[str]]:
     """What a summary says to type to run what failed again, the lines of each joined."""
     typed = said[said.index("fix the cause") :].replace(" \\\n", " ").splitlines()[1:]
