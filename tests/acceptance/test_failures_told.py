@@ -170,6 +170,27 @@ def test_a_cause_before_the_range_is_found_and_what_is_printed_repairs_it(
     assert (len(runs) == 4 + (first == "2024-01-02")) is (start == "2024-01-06"), "dates nobody asked for were not run"
 
 
+def at_a_terminal(folder: Path, columns: int, *words: str) -> tuple[int, str]:
+    """The exit code of a command at a terminal so wide, and what it shows there, without what steers it."""
+    main, other = pty.openpty()
+    environment = clean_environment(COLUMNS=str(columns), TERM="xterm", NO_COLOR="1")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tailrace", *words], cwd=folder, env=environment, stdin=other, stdout=other, stderr=other
+    )
+    os.close(other)
+    said = b""
+    while select.select([main], [], [], 60)[0]:
+        try:
+            piece = os.read(main, 1 << 16)
+        except OSError:
+            break
+        if not piece:
+            break
+        said += piece
+    os.close(main)
+    return process.wait(60), re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
+
+
 @pytest.mark.parametrize("columns", [40, 80, 140])
 def test_no_line_is_longer_than_the_terminal(tmp_path: Path, columns: int) -> None:
     written(
@@ -182,24 +203,34 @@ def test_no_line_is_longer_than_the_terminal(tmp_path: Path, columns: int) -> No
         "        name = f'a_task_whose_name_is_long_{n}'\n"
         "        PythonOperator(task_id=name, python_callable=f, retries=1, retry_delay=0)\n",
     )
-    main, other = pty.openpty()
-    environment = clean_environment(COLUMNS=str(columns), TERM="xterm", NO_COLOR="1")
-    command = [sys.executable, "-m", "tailrace", "backfill", "wide", "-s", "2024-01-01"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdin=other, stdout=other, stderr=other)
-    os.close(other)
-    said = b""
-    while select.select([main], [], [], 60)[0]:
-        try:
-            piece = os.read(main, 1 << 16)
-        except OSError:
-            break
-        if not piece:
-            break
-        said += piece
-    os.close(main)
-    assert process.wait(60) == 1
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode())
+    code, text = at_a_terminal(tmp_path, columns, "backfill", "wide", "-s", "2024-01-01")
+    assert code == 1
     lines = [line for line in re.split(r"[\r\n]+", text) if "/" not in line]  # but for paths of this machine
     assert max(map(width_of, lines)) <= columns, max(lines, key=width_of)
     assert sum(line.startswith("failed: a_task_whose_name_") for line in lines) == 3
     assert "failed, again at once: a_task_whose_" in text
+
+
+def test_no_list_and_no_explanation_breaks_a_word_at_80_columns(tmp_path: Path, tailrace: Run) -> None:
+    """Ids, dates and states were cut into pieces that nobody could read, search or copy."""
+    written(tmp_path, "past.py", PAST % str(tmp_path))
+    assert tailrace("backfill", "past", "-s", "2024-01-01", "-e", "2024-01-05").returncode == 3
+    assert tailrace("backfill", "past", "-s", "2024-02-01", "--detach").returncode == 0
+    run_id = "backfill__2024-01-04T00:00:00+00:00"
+    for words, whole in {
+        "backfill list": ("deadlocked", "2024-01-05", "`tailrace scheduler`"),
+        "backfill show 1": (run_id, "tailrace backfill past -s 2024-01-01 -e 2024-01-05"),
+        "runs list past": (run_id, "deadlocked"),
+        f"runs show past {run_id}": (run_id,),
+        f"runs explain past {run_id}": (run_id, "backfill__2024-01-03T00:00:00+00:00"),
+        f"tasks explain past a {run_id}": ("Previous Dagrun State", "backfill__2024-01-03T00:00:00+00:00"),
+        "tasks list --state failed past": ("backfill__2024-01-03T00:00:00+00:00",),
+        "tasks clear past a 2024-01-03 -n": (run_id, "upstream_failed"),
+        "backfill past -s 2024-01-01 -e 2024-01-06 -n": ("2024-01-06T00:00+00:00",),
+        "jobs list": ("backfill 1 of past",),
+        "backfill pasts -s 2024-01-01 -e 2024-01-06": ("did", "mean", "past?"),
+    }.items():
+        _, text = at_a_terminal(tmp_path, 80, *words.split())
+        assert all(each in text for each in whole), text
+        lines = [line for line in re.split(r"[\r\n]+", text) if "/" not in line or run_id in line]
+        assert max(map(width_of, lines)) <= 80, max(lines, key=width_of)

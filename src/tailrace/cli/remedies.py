@@ -1,6 +1,6 @@
 """The command line that does what a remedy says. ``command_line`` makes that of a backfill as it was typed."""
 
-from tailrace.cli.command_line import shell_line
+from tailrace.cli.shell_line import shell_line
 from tailrace.planning.messages import Action, Message, Remedy
 
 

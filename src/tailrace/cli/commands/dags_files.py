@@ -72,7 +72,7 @@ def show(dag_id: str, dags: Path | None, output: str) -> None:
     console = current_console()
     console.print(f"{spec.dag_id}  {schedule_text(spec.schedule)}, {plural(len(spec.tasks), 'task')}")
     if spec.description:
-        console.print(spec.description)
+        console.tell(spec.description)
     for line in task_tree(spec):
         console.print(line)
 
@@ -105,9 +105,9 @@ def check(dags: Path | None, output: str) -> int:
         )
     else:
         for mistake in mistakes:
-            console.print(str(mistake))
+            console.tell(str(mistake))
         for note in notes:
-            console.print(str(note))
+            console.tell(str(note))
         for notice in () if loaded is None else loaded.notices:
             console.notice(notice)
         ended = plural(len(mistakes), "mistake") if mistakes else "no mistakes"

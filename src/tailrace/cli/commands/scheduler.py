@@ -90,9 +90,9 @@ class SchedulerLog:
 
     def _lines(self, first: str, *more: str) -> None:
         """One message: only its first line has the time, so that a command on several lines can be copied."""
-        self._console.note(f"{self._clock():%H:%M:%S} {first}")
+        self._console.note_lines(f"{self._clock():%H:%M:%S} {first}")
         for line in more:
-            self._console.note(" " * _TIME_COLUMNS + line)
+            self._console.note_lines(" " * _TIME_COLUMNS + line)
 
     def _columns(self) -> int:
         return columns_of(sys.stderr) - _TIME_COLUMNS
