@@ -234,3 +234,16 @@ def test_no_list_and_no_explanation_breaks_a_word_at_80_columns(tmp_path: Path, 
         assert all(each in text for each in whole), text
         lines = [line for line in re.split(r"[\r\n]+", text) if "/" not in line or run_id in line]
         assert max(map(width_of, lines)) <= 80, max(lines, key=width_of)
+
+
+def test_what_an_explanation_says_to_type_releases_the_run(tmp_path: Path, tailrace: Run) -> None:
+    """Clearing a run that waits for an earlier one ends in the same deadlock; clearing a failed one ran all of it."""
+    written(tmp_path, "past.py", PAST % str(tmp_path))
+    assert tailrace("backfill", "past", "-s", "2024-01-03", "-e", "2024-01-04").returncode == 3
+    failed = json.loads(tailrace("runs", "explain", "past", "2024-01-03", "-o", "json").stdout)["release"]
+    assert failed["command"] == "tailrace runs clear past backfill__2024-01-03T00:00:00+00:00 --only-failed"
+    blocked = json.loads(tailrace("runs", "explain", "past", "2024-01-04", "-o", "json").stdout)["release"]
+    assert blocked["command"] == "tailrace tasks clear past a backfill__2024-01-03T00:00:00+00:00"
+    (tmp_path / "mended").touch()
+    assert tailrace(*shlex.split(blocked["command"])[1:], "-y").returncode == 0
+    assert tailrace("backfill", "past", "-s", "2024-01-03", "-e", "2024-01-04").returncode == 0
