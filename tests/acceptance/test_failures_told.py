@@ -97,13 +97,15 @@ def leave(): sys.exit(3)
 def because():
     try: {}["customer"]
     except KeyError as error: raise RuntimeError("no such customer\\nsecond line") from error
+def painted(): raise ValueError("\\x1b[1;31mno table\\x1b[0m of that name")
 def accents(): raise ValueError("Tabelle »größe« fehlt 💥")
 
 with DAG("kinds", schedule="@daily", start_date=datetime(2024, 1, 1)):
-    for what in (query, in_a_set, crash, leave, because, accents):
+    for what in (query, in_a_set, crash, leave, because, painted, accents):
         PythonOperator(task_id=what.__name__, python_callable=what)
     PythonOperator(task_id="late", python_callable=lambda: time.sleep(60), execution_timeout=0.5)
     BashOperator(task_id="killed", bash_command="echo at work; kill -9 $$")
+    BashOperator(task_id="tool", bash_command="printf '\\\\033[31mno such host\\\\033[0m\\\\n'; exit 2")
     BashOperator(task_id="absent", bash_command="tailrace-no-such-program --day {{ ds }}")
     BashOperator(task_id="connection", bash_command="echo {{ conn.dwh.host }}")
     BashOperator(task_id="script", bash_command="no-such.sh")
@@ -115,6 +117,8 @@ SAYS = {
     "leave": "the task called exit(3)",
     "because": "RuntimeError: no such customer",
     "accents": "ValueError: Tabelle »größe« fehlt 💥",
+    "painted": "ValueError: no table of that name",
+    "tool": "BashFailed: bash exited 2: no such host",
     "late": "timed out after 0:00:00.500000 (its execution_timeout)",
     "killed": "BashFailed: bash was killed by signal 9: at work",
     "absent": "BashFailed: bash exited 127: ",

@@ -103,6 +103,7 @@ Exit codes:
   4         the environment is broken
   5         cancelled
   6         paused
+  70        a bug in Tailrace
   130, 143  interrupted; the same command continues""",
 )
 @dag_argument
