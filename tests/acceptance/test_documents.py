@@ -116,6 +116,13 @@ def test_the_json_of_a_backfill_is_as_the_commands_page_shows_it(tailrace: Run) 
     assert printed | {"seconds": 0} == expected | {"seconds": 0}
 
 
+def test_nothing_says_to_install_what_is_on_no_index() -> None:
+    """Until Tailrace is on PyPI; then this goes."""
+    files = [*DOCUMENTS, *(ROOT / "src").rglob("*.py")]
+    wrong = re.compile(r"pip install (-\w+ )*['\"]?tailrace")
+    assert [str(file) for file in files if wrong.search(file.read_text())] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: os.path.relpath(path, ROOT))
 def test_python_in_it_is_python(document: Path) -> None:
     for block in blocks(document.read_text()):
