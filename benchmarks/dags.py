@@ -42,3 +42,16 @@ def nothing():
 with DAG("chain_python", schedule="@daily", start_date=datetime(2016, 1, 1)):
     chain(*[PythonOperator(task_id=f"hop_{i:02}", python_callable=nothing) for i in range(50)])
 '''
+
+FAILING = '''
+"""Tasks that all fail, each with an error of its own date."""
+from datetime import datetime
+from tailrace import DAG, PythonOperator
+
+def fails(ds):
+    raise ValueError(f"no such table: orders of {ds}")
+
+with DAG("failing", schedule="@daily", start_date=datetime(2016, 1, 1)):
+    for i in range(TASKS):
+        PythonOperator(task_id=f"load_{i}", python_callable=fails)
+'''

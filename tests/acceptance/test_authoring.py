@@ -125,3 +125,85 @@ with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1)):
     assert "env['LONG'] is 200,000 bytes long, and Linux takes at most" in reasons["env"]
     assert gone.replace("bash_command", "bash_command of gone") in reasons["gone"]
     assert tailrace("tasks", "logs", "d", "file", "2024-01-01").stdout.count("a line of") == 4000
+
+
+def test_every_mistake_of_a_file_is_reported_at_once_in_its_line(tailrace: Run, tmp_path: Path) -> None:
+    """newcomer 04 and 05: a file with all of them was "1 DAG loaded, no mistakes"."""
+    write(
+        tmp_path,
+        x_py=f"""{HEAD}
+with DAG("misc", schedule="@monthly", start_date=datetime(2024, 1, 1), catchup="False", max_active_runs=1):
+    @task
+    def total(net, tax):
+        return net + tax
+
+    total(100)
+
+    @task
+    def day(ds):
+        return ds
+
+    day(date="2024-01-01")
+    PythonOperator(task_id="words", python_callable=lambda table: table, op_kwargs={{"tabel": 1}})
+    BashOperator(task_id="brace", bash_command="echo {{{{ ds }}")
+    BashOperator(task_id="name", bash_command="echo {{{{ logical_dat }}}}")
+    BashOperator(task_id="pull", bash_command="echo {{{{ ti.xcom_pull(task_ids='totl') }}}}")
+""",
+    )
+    mistakes = [
+        "4: catchup must be True or False, not 'False'",
+        "9: task total: python_callable cannot be called: missing a required argument: 'tax'",
+        "15: task day: python_callable cannot be called: got an unexpected keyword argument 'date'",
+        "16: task words: python_callable cannot be called: missing a required argument: 'table'",
+        "17: task brace: bash_command: unexpected '}'",
+        "18: task name: bash_command: 'logical_dat' is undefined; did you mean 'logical_date'?",
+        "19: task pull: bash_command: 'totl' is no task of this DAG; did you mean 'total'?",
+    ]
+    done = tailrace("dags", "check")
+    assert (done.returncode, done.stderr) == (2, "0 DAGs loaded, 7 mistakes\n")
+    assert [line.partition("x.py:")[2] for line in done.stdout.splitlines()] == mistakes
+    refused = tailrace("backfill", "misc", "-s", "2024-01-01")
+    assert refused.returncode == 2 and "catchup must be True or False" in refused.stderr
+    assert not (tmp_path / ".tailrace" / "tailrace.db").exists()
+
+
+def test_a_fixed_offset_is_the_zone_of_the_schedule(tailrace: Run, tmp_path: Path) -> None:
+    """newcomer 03: ten in the evening five hours west of Greenwich was ten in the evening in Greenwich."""
+    write(
+        tmp_path,
+        x_py=f"""{HEAD}
+with DAG("d", schedule="0 22 * * *", start_date=datetime(2024, 1, 1, tzinfo=timezone(timedelta(hours=-5)))):
+    BashOperator(task_id="t", bash_command="echo {{{{ ds }}}} {{{{ ts }}}} {{{{ data_interval_end | ts }}}}")
+""",
+    )
+    assert (
+        "  2024-01-02T22:00-05:00  create  no run yet\n" in tailrace("backfill", "d", "-s", "2024-01-02", "-n").stdout
+    )
+    assert tailrace("backfill", "d", "-s", "2024-01-02").returncode == 0
+    [run] = answered(tailrace, "runs", "list", "d")
+    assert run["logical_date"] == "2024-01-03T03:00:00+00:00"
+    shown = "\n2024-01-03 2024-01-03T03:00:00+00:00 2024-01-04T03:00:00+00:00\n"
+    assert shown in tailrace("tasks", "logs", "d", "t", "2024-01-02").stdout
+
+
+def test_what_reads_a_param_that_nobody_gave_says_what_gives_it(tailrace: Run, tmp_path: Path) -> None:
+    """newcomer 13: 'mappingproxy object' has no attribute 'table'; and with what it says, the same task succeeds."""
+    text = f"""{HEAD}
+with DAG("k", schedule="@daily", start_date=datetime(2024, 1, 1)):
+    BashOperator(task_id="a", bash_command="echo from {{{{ params.table }}}}")
+    BashOperator(task_id="b", bash_command="echo from {{{{ dag_run.conf.table }}}}")
+"""
+    write(tmp_path, k_py=text)
+    done = tailrace("backfill", "k", "-s", "2024-01-01")
+    says = "the run's conf has no attribute 'table'; --conf '{\"table\": …}' gives it"
+    assert done.returncode == 1
+    for task_id in ("a", "b"):
+        assert f"failed: {task_id} @ 2024-01-01: bash_command of {task_id}: {says}; log: " in done.stderr
+    assert "mappingproxy" not in done.stdout + done.stderr
+    repair = done.stdout.splitlines()[-1].split()[1:]
+    assert tailrace(*repair, "--conf", '{"table": "orders"}').returncode == 0
+    assert "\nfrom orders\n" in tailrace("tasks", "logs", "k", "a", "2024-01-01").stdout
+    write(tmp_path, k_py=text.replace("1)):", '1), params={"table": "x"}):'))
+    assert tailrace("dags", "check").returncode == 0
+    assert tailrace("backfill", "k", "-s", "2024-01-02").returncode == 1
+    assert "\nfrom x\n" in tailrace("tasks", "logs", "k", "a", "2024-01-02").stdout

@@ -5,6 +5,7 @@ a command has written. In a block with ``$`` the commands are typed, and what fo
 for lines left out. Seconds and moments of today differ, and lines of progress come when there is time.
 """
 
+import json
 import os
 import re
 import shlex
@@ -18,7 +19,7 @@ import pytest
 from msgspec import Struct
 
 from tailrace.cli.main import tailrace as commands
-from tests.acceptance.conftest import assert_sound, clean_environment
+from tests.acceptance.conftest import Run, assert_sound, clean_environment
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -82,7 +83,7 @@ def run(command: str, folder: Path) -> list[str]:
         text=True,
         timeout=120,
     )
-    return [line for line in done.stdout.rstrip("\n").split("\n") if not _PROGRESS.search(line)]
+    return [line for line in done.stdout.rstrip("\n").splitlines() if not _PROGRESS.search(line)]
 
 
 @pytest.mark.parametrize("name", TYPED)
@@ -103,6 +104,23 @@ def test_what_it_shows_is_what_one_sees(tmp_path: Path, name: str) -> None:
     for file, excerpt in excerpts:
         assert excerpt in file.read_text()
     assert_sound(tmp_path / ".tailrace")
+
+
+def test_the_json_of_a_backfill_is_as_the_commands_page_shows_it(tailrace: Run) -> None:
+    """Its fields in their order, and the values of the example it is of; but for how long that took."""
+    [shown] = [block for block in blocks((ROOT / "docs" / "commands.md").read_text()) if block.kind == "json"]
+    expected = json.loads(shown.body)
+    words = ("backfill", expected["dag_id"], "-s", "2024-01-01", "-e", "2024-01-03", "-o", "json")
+    printed = json.loads(tailrace(*words).stdout)
+    assert list(printed) == list(expected)
+    assert printed | {"seconds": 0} == expected | {"seconds": 0}
+
+
+def test_nothing_says_to_install_what_is_on_no_index() -> None:
+    """Until Tailrace is on PyPI; then this goes."""
+    files = [*DOCUMENTS, *(ROOT / "src").rglob("*.py")]
+    wrong = re.compile(r"pip install (-\w+ )*['\"]?tailrace")
+    assert [str(file) for file in files if wrong.search(file.read_text())] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: os.path.relpath(path, ROOT))

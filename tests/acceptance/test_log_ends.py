@@ -139,6 +139,21 @@ def test_an_interrupt(tmp_path: Path) -> None:
     assert last_line(tmp_path, "sleeps") == "--- stopped: terminated by a second interrupt"
 
 
+def test_a_terminal_that_was_closed(tmp_path: Path, tailrace: Run) -> None:
+    """The command is gone at once; its worker ends what it runs, and says so in the log and the metastore."""
+    (tmp_path / "dags" / "d.py").write_text(
+        DAGS.replace("sleep 60", f"until [ -e {tmp_path}/go ]; do sleep 0.05; done")
+    )
+    with running(tmp_path) as process:
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == -signal.SIGHUP
+        (tmp_path / "go").touch()
+        eventually(lambda: last_line(tmp_path, "sleeps") == "--- success")
+    assert tailrace("backfill", "long", "-s", "2024-01-01").returncode == 0
+    [task] = json.loads(tailrace("runs", "show", "long", "2024-01-01", "-o", "json").stdout)["task_instances"]
+    assert (task["state"], task["try_number"]) == ("success", 1)
+
+
 def test_a_worker_that_was_killed(tmp_path: Path, tailrace: Run) -> None:
     with running(tmp_path):
         [task] = json.loads(tailrace("runs", "explain", "long", "2024-01-01", "-o", "json").stdout)["task_instances"]

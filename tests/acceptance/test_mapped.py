@@ -120,3 +120,36 @@ def test_cleared_whole_it_has_as_many_as_there_are_items_then(
     for wrong in ("-2", "x", "2147483648"):
         bad = tailrace("tasks", "clear", "mapped", "work", RUN, "--map-index", wrong, "-y")
         assert bad.returncode == 2 and bad.stderr.count("\n") == 1 and "--map-index" in bad.stderr
+
+
+def test_each_value_of_a_mapped_task_is_listed_and_got(
+    tailrace: Run, backfill: Callable[..., dict[str, Any]], items: Callable[[str], None]
+) -> None:
+    items("one bad three")
+    backfill("mapped", "2024-01-01", "2024-01-01", code=1)
+
+    def got(task_id: str, *options: str) -> Any:
+        done = tailrace("xcom", "get", "mapped", task_id, "2024-01-01", "-o", "json", *options)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def refused(task_id: str, *options: str) -> str:
+        done = tailrace("xcom", "get", "mapped", task_id, "2024-01-01", *options)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        return done.stderr
+
+    listed = json.loads(tailrace("xcom", "list", "mapped", "2024-01-01", "-o", "json").stdout)
+    assert [(each["task_id"], each["map_index"]) for each in listed] == [("make", -1), ("work", 0), ("work", 2)]
+    table = tailrace("xcom", "list", "mapped", "2024-01-01").stdout
+    assert "\nwork[0] " in table and "\nwork[2] " in table
+    assert (got("work", "--map-index", "0"), got("work", "--map-index", "2")) == ("ONE", "THREE")
+    assert tailrace("xcom", "get", "mapped", "work", "2024-01-01", "--map-index", "2").stdout == "THREE\n"
+    assert got("make") == got("make", "--map-index", "-1") == ["one", "bad", "three"]
+    assert got("work") == ["ONE", "THREE"], "as xcom_pull gives it"
+    said = tailrace("xcom", "get", "mapped", "work", "2024-01-01").stderr
+    assert said == "note: not in it, for nothing was recorded: work[1] (failed)\n", "an entry's place is not its index"
+    assert "it has return_value[0] and return_value[2]" in refused("work", "--map-index", "1")
+    assert "has no map index 7: it has map indexes 0 to 2" in refused("work", "--map-index", "7")
+    assert "has no map index -1: it has map indexes 0 to 2" in refused("work", "--map-index", "-1")
+    assert "has no map index 0: it has one instance only" in refused("make", "--map-index", "0")
+    assert "it has none, and is upstream_failed" in refused("gather")

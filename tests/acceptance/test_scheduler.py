@@ -204,6 +204,15 @@ def test_changed_dag_files_are_loaded_again(place: Place, tailrace: Run) -> None
     assert place.lines()["third 2024-01-08"] == 1
 
 
+def test_a_start_date_in_default_args_is_caught_up_from(place: Place, tailrace: Run) -> None:
+    """newcomer 17: neither the start date nor the catchup that needs it had an effect."""
+    text = DAG_FILE.replace("start_date=datetime(2024, 1, 1),", 'default_args={"start_date": datetime(2024, 1, 1)},')
+    assert text != DAG_FILE
+    (place.dags / "daily.py").write_text(text)
+    ended(place.scheduler("--until-idle"))
+    place.all_once()
+
+
 def test_a_mistake_in_a_dag_file_stops_nothing(place: Place) -> None:
     """Its DAGs were gone from the scheduler at once, and their runs stood still."""
     (place.dags / "daily.py").write_text(DAG_FILE.replace("sleep 0.2", "sleep 0.6"))

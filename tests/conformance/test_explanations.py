@@ -82,7 +82,7 @@ def test_a_deadlock_is_explained_with_its_stored_proof(world: World) -> None:
     assert p.release is not None and p.release.remedy is not None
     assert command_of(p.release.remedy) == f"tailrace tasks clear past p {world.row(dag_run, 1).run_id}"
     assert found.release is not None and found.release.remedy is not None
-    assert command_of(found.release.remedy).startswith("tailrace runs clear past ")
+    assert found.release == p.release, "clearing the run itself would end in the same deadlock"
 
 
 def test_a_run_that_no_lane_drives_is_asked_about_all_the_same(world: World) -> None:

@@ -1,10 +1,8 @@
 """The command line that repeats a command: what a summary advises a person to type next."""
 
-import os
-import shlex
 from collections.abc import Mapping
 
-from tailrace.model.plain_text import on_one_line
+from tailrace.cli.shell_line import shell_line
 from tailrace.planning.backfills import Reprocess
 from tailrace.service.backfill_report import BackfillCommand
 
@@ -48,31 +46,6 @@ def command_words(
     for name, value in settings_options.items():
         arguments += _setting(name.replace("_", "-"), value)
     return arguments
-
-
-def shell_line(*arguments: str) -> str:
-    """Words as a line for a shell, with bash's ``$'…'`` where a word cannot be shown as it is."""
-    return " ".join(
-        shlex.quote(argument) if argument.isprintable() and on_one_line(argument) == argument else _escaped(argument)
-        for argument in arguments
-    )
-
-
-def _escaped(argument: str) -> str:
-    return "$'" + "".join(map(_spelt, argument)) + "'"
-
-
-def _spelt(character: str) -> str:
-    if character.isprintable() and on_one_line(character) == character and character not in "'\\":
-        return character
-    return "".join(f"\\x{byte:02x}" for byte in _bytes(character))
-
-
-def _bytes(character: str) -> bytes:
-    try:
-        return os.fsencode(character)
-    except UnicodeEncodeError:  # half a character: no argument can hold it
-        return b"?"
 
 
 def _setting(option: str, value: object | None) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 import click
 
+from tailrace.cli.fitting import fitted
 from tailrace.errors import EnvironmentBroken
 from tailrace.model.plain_text import json_printable, printable
 from tailrace.service.encoding import json_of
@@ -22,18 +23,17 @@ from tailrace.service.encoding import json_of
 #: Stands for the escape character of our own colours until they are written: no text of others can hold it.
 _OUR_ESCAPE = f"<{os.urandom(8).hex()}>"
 
+#: None that is hard to read on a light background or a dark one: no yellow, blue or white, and no bright ones.
 STYLES: Mapping[str, str] = {
     "success": "green",
     "failed": "red",
-    "upstream_failed": "yellow",
+    "upstream_failed": "magenta",
     "deadlocked": "magenta",
     "running": "cyan",
-    "queued": "blue",
-    "skipped": "bright_black",
-    "up_for_retry": "yellow",
-    "cancelled": "yellow",
-    "paused": "yellow",
-    "interrupted": "yellow",
+    "up_for_retry": "magenta",
+    "cancelled": "magenta",
+    "paused": "magenta",
+    "interrupted": "magenta",
 }
 
 
@@ -54,6 +54,10 @@ class Console:
         with _writing_stdout():
             _write(sys.stdout, f"{terminal_text(text)}\n")
             sys.stdout.flush()
+
+    def tell(self, text: str, state: str = "") -> None:
+        """Print sentences and commands on stdout, as lines that fit; the first ``state`` in them has its colour."""
+        self.print(coloured(fitted(text, sys.stdout), state, sys.stdout))
 
     def print_log(self, text: str) -> None:
         """The same for a piece of a log that ``cli.log_text`` has made safe already."""
@@ -76,7 +80,11 @@ class Console:
             sys.stdout.flush()
 
     def note(self, text: str) -> None:
-        """Print something beside the result, on stderr, unless asked to be quiet."""
+        """Print something beside the result, on stderr, unless asked to be quiet; as lines that fit."""
+        self.note_lines(fitted(text, sys.stderr))
+
+    def note_lines(self, text: str) -> None:
+        """The same for lines that fit already, and may have colours."""
         if self.quiet:
             return
         try:
@@ -86,7 +94,8 @@ class Console:
 
     def notice(self, text: str) -> None:
         """The same, for something a person should know before trusting the result."""
-        self.note(f"{styled('note:', sys.stderr, fg='yellow')} {text}")
+        lines = fitted(f"note: {text}", sys.stderr)
+        self.note_lines(lines.replace("note:", styled("note:", sys.stderr, fg="magenta"), 1))
 
     def notice_once(self, text: str) -> None:
         """The same, unless it was printed before."""
@@ -97,8 +106,9 @@ class Console:
     def error(self, text: str) -> None:
         """Say what went wrong, on stderr, however quiet."""
         with suppress(OSError):
-            parts = terminal_text(f"{styled('error:', sys.stderr, fg='red', bold=True)} {text}")
-            _write(sys.stderr, f"{parts}\n")
+            lines = fitted(f"error: {text}", sys.stderr)
+            lines = lines.replace("error:", styled("error:", sys.stderr, fg="red", bold=True), 1)
+            _write(sys.stderr, f"{terminal_text(lines)}\n")
 
     def trace(self, text: str) -> None:
         """Say where something went wrong, for whoever asked with -vv."""
@@ -138,15 +148,15 @@ def state_styled(state: str, stream: TextIO) -> str:
     return styled(state, stream, fg=STYLES.get(state))
 
 
+def coloured(text: str, state: str, stream: TextIO) -> str:
+    """``text`` with the first mention of a state in its colour."""
+    return text.replace(f" {state}", f" {state_styled(state, stream)}", 1) if state else text
+
+
 def painted(line: str, state: str) -> str:
     """A line for stderr whose first word, where it names a failure, has the colour of the state that led to."""
     word = next((word for word in ("failed", "lost") if line.startswith(word)), "")
     return styled(word, sys.stderr, fg=STYLES.get(state)) + line[len(word) :] if word else line
-
-
-def state_styled_stdout(state: str) -> str:
-    """A state's name in its colour, for stdout."""
-    return state_styled(state, sys.stdout)
 
 
 def counted(counts: Mapping[str, int]) -> str:

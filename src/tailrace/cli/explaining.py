@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from tailrace.cli.console import state_styled_stdout
 from tailrace.cli.remedies import command_of, text_of
-from tailrace.cli.tables import Column, plain_table
+from tailrace.cli.tables import Column
 from tailrace.cli.views import interval_text
 from tailrace.model.moments import moment_text
 from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation
@@ -19,8 +18,8 @@ EXPLAINED_COLUMNS = (
     Column("why"),
     Column("what would release it"),
 )
-_DEPENDENCY_COLUMNS = (Column("dependency"), Column("met"), Column("reason"))
-_TRY_COLUMNS = (
+DEPENDENCY_COLUMNS = (Column("dependency"), Column("met"), Column("reason"))
+TRY_COLUMNS = (
     Column("try", number=True),
     Column("queued"),
     Column("started"),
@@ -42,7 +41,7 @@ def explained_row(explained: TaskInstanceExplanation) -> tuple[str, ...]:
 def run_lines(explained: RunExplanation) -> Iterator[str]:
     """A run's own explanation, line by line."""
     facts = explained.facts
-    yield f"{facts.dag_id} / {facts.run.run_id}: {state_styled_stdout(str(facts.run.state))}"
+    yield f"{facts.dag_id} / {facts.run.run_id}: {facts.run.state}"
     yield interval_text(facts.run.data_interval.start, facts.run.data_interval.end)
     yield explained.waits
     if facts.last_command is not None:
@@ -55,8 +54,8 @@ def run_lines(explained: RunExplanation) -> Iterator[str]:
 
 
 def task_lines(explained: TaskInstanceExplanation, run: RunFacts) -> Iterator[str]:
-    """A task instance's explanation, line by line: why, what releases it, each dependency, each try."""
-    yield f"{explained.key}: {state_styled_stdout(str(explained.facts.view.state))}"
+    """A task instance's explanation, line by line: why, and what releases it."""
+    yield f"{explained.key}: {explained.facts.view.state}"
     yield explained.waits
     if explained.facts.last_command is not None:
         yield explained.facts.last_command.text
@@ -65,11 +64,16 @@ def task_lines(explained: TaskInstanceExplanation, run: RunFacts) -> Iterator[st
     if explained.release is not None:
         yield from release_lines(explained.release)
         yield f"run: {run.run.state}; {owner_text(run)}"
-    if explained.statuses:
-        rows = [(each.dependency, "yes" if each.passed else "NO", text_of(each.reason)) for each in explained.statuses]
-        yield plain_table(_DEPENDENCY_COLUMNS, rows)
-    if explained.facts.tries:
-        yield plain_table(_TRY_COLUMNS, [_try_row(each) for each in explained.facts.tries])
+
+
+def dependency_rows(explained: TaskInstanceExplanation) -> list[tuple[str, ...]]:
+    """Each dependency of a task instance as a table row."""
+    return [(each.dependency, "yes" if each.passed else "NO", text_of(each.reason)) for each in explained.statuses]
+
+
+def try_rows(explained: TaskInstanceExplanation) -> list[tuple[str, ...]]:
+    """Each of its tries."""
+    return [_try_row(each) for each in explained.facts.tries]
 
 
 def release_lines(release: Message) -> Iterator[str]:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from tailrace.cli.command_line import shell_line
+from tailrace.cli.shell_line import quoted_words, shell_line
 from tailrace.model.plain_text import on_one_line
 
 #: Where no terminal says how wide it is.
@@ -56,14 +56,37 @@ def shortened(text: str, columns: int, most: int = 3) -> list[str]:
     return lines if len(lines) <= most else [*lines[: most - 1], cut(" ".join([lines[most - 1], "…"]), columns)]
 
 
-def wrapped(text: str, columns: int, indent: str = "  ") -> list[str]:
-    """A sentence on as many lines as it needs, the later ones indented. Words between backticks are never cut."""
+def padded(text: str, columns: int, *, right: bool = False) -> str:
+    """``text`` with as many spaces as fill so many columns, behind it or before it."""
+    spaces = " " * max(0, columns - width_of(text))
+    return spaces + text if right else text + spaces
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """Sentences and commands, one a line, as they stand; on a terminal on as many lines as they need, no word cut."""
+    if not stream.isatty():
+        return text
+    return "\n".join(line for each in text.split("\n") for line in _fitted(each, columns_of(stream)))
+
+
+def _fitted(line: str, columns: int) -> list[str]:
+    indent = " " * (len(line) - len(line.lstrip(" ")))
+    if line.startswith(f"{indent}tailrace "):
+        return list(_continued(quoted_words(line), columns, indent))
+    return wrapped(line, columns, f"{indent}  ", whole=True)
+
+
+def wrapped(text: str, columns: int, indent: str = "  ", *, whole: bool = False) -> list[str]:
+    """A sentence on as many lines as it needs, the later ones indented.
+
+    Words between backticks are never cut; with ``whole`` none is, be it longer than a line.
+    """
     lines: list[str] = []
     line, is_typed = text[: len(text) - len(text.lstrip(" "))], False
     is_empty = True
     for word in text.lstrip(" ").split(" "):
         is_typed = is_typed or word.lstrip("(,;").startswith("`")
-        piece = word if is_typed else cut(word, columns - len(indent))
+        piece = word if is_typed or whole else cut(word, columns - len(indent))
         is_typed = is_typed and not word.lstrip("(,;`").rstrip(".,;:)").endswith("`")
         if is_empty:
             line, is_empty = line + piece, False

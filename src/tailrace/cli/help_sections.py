@@ -1,5 +1,6 @@
 """The options of a long command in sections: an option of one name stands in the same section, wherever it is."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import click
@@ -20,6 +21,8 @@ _SECTIONS: Mapping[str, str] = {
     "Output": "--output --limit --follow --timestamps --trace --verbose --quiet --help",
 }
 _OTHER = "Options"
+_RANGE = re.compile(r"(; |\[)(-?\d+)<=x<=(\d+)\]")
+_BOUNDED = 1000  # what may be more has no bound worth a word
 
 
 #: By which a command takes logical dates.
@@ -38,13 +41,28 @@ def write_zones(command: click.Command, formatter: click.HelpFormatter) -> None:
 def write_options(command: click.Command, context: click.Context, formatter: click.HelpFormatter) -> None:
     """The command's options with their help, in sections if there are many."""
     options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
-    listed = [(each.opts[-1], record) for each in options if (record := each.get_help_record(context)) is not None]
+    listed = [
+        (each.opts[-1], (record[0], _without_range(record[1])))
+        for each in options
+        if (record := each.get_help_record(context)) is not None
+    ]
     if len(listed) < _MANY:
         _write("Options", [record for _, record in listed], formatter)
         return
     known = {name: section for section, names in _SECTIONS.items() for name in names.split()}
     for section in (_OTHER, *_SECTIONS):
         _write(section, [record for name, record in listed if known.get(name, _OTHER) == section], formatter)
+
+
+def _without_range(text: str) -> str:
+    """click's ``[1<=x<=2147483647]`` says nothing that a person wants to know; what is bounded is said in words."""
+
+    def said(found: re.Match[str]) -> str:
+        before, least, most = found.groups()
+        between = "" if int(most) > _BOUNDED else f"{least} to {most}"
+        return f"{before}{between}]" if between else "]" if before == "; " else ""
+
+    return _RANGE.sub(said, text).rstrip()
 
 
 def _write(section: str, records: Sequence[tuple[str, str]], formatter: click.HelpFormatter) -> None:

@@ -68,6 +68,8 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the line; a number below zero, which looks like an option, is refused as the number it is."""
         typed = list(args)
+        if ctx.resilient_parsing and args and args[-1].startswith("-"):
+            del args[-1]  # its value is being completed: with it click forgets the arguments that stand before it
         try:
             left = super().parse_args(ctx, args)
             self._require_text(ctx)

@@ -67,7 +67,12 @@ class LiveDisplay:
         row = Table.grid(padding=(0, 1))
         width = min(_BAR, self._console.width // 3)
         bar = ProgressBar(
-            total=max(reading.runs, 1), completed=reading.runs_done, width=width, complete_style=bad, finished_style=bad
+            total=max(reading.runs, 1),
+            completed=reading.runs_done,
+            width=width,
+            style="dim",
+            complete_style=bad,
+            finished_style=bad,
         )
         row.add_row(bar, Text(_counts(reading), no_wrap=True, overflow="ellipsis"))
         return row

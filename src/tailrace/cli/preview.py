@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import tzinfo
 
 from tailrace.cli.console import bullet_lines, plural, styled
+from tailrace.cli.fitting import fitted
 from tailrace.cli.remedies import text_of
 from tailrace.model.keys import shown_to_clear
 from tailrace.planning.backfills import DateAction, DatePlan
@@ -30,7 +31,7 @@ def preview_text(previewed: BackfillPreview, typed: str) -> str:
     else:
         would = f"would continue backfill {creation.continues}" if creation.continues else "would create a backfill"
     head = f"{dag.dag_id}: {would}"
-    lines = [styled(head, sys.stdout, bold=True) + f" in {previewed.metastore}"]
+    lines = [f"{head} in {previewed.metastore}"]
     rows = [(_span(group, zone), _what(group[0]), _why(group)) for group in _grouped(creation.dates)]
     widths = [max((len(row[at]) for row in rows), default=0) for at in (0, 1)]
     lines += [f"  {span.ljust(widths[0])}  {what.ljust(widths[1])}  {why}".rstrip() for span, what, why in rows]
@@ -43,7 +44,7 @@ def preview_text(previewed: BackfillPreview, typed: str) -> str:
         lines += ["notes:", bullet_lines([text_of(notice) for notice in creation.notices])]
     if creation.done_by is None:
         lines += ["nothing was written; to do it:", f"  {typed}"]
-    return "\n".join(lines)
+    return fitted("\n".join(lines), sys.stdout).replace(head, styled(head, sys.stdout, bold=True), 1)
 
 
 def _grouped(dates: Sequence[DatePlan]) -> list[list[DatePlan]]:

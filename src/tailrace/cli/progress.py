@@ -183,7 +183,7 @@ class ConsoleListener:
         if self._display is not None:
             self._display.line(text)
         else:
-            self._console.note(text)
+            self._console.note_lines(text)
 
     def _print_run(self, run_id: str, state: str, reason: str) -> None:
         if state in _BAD_RUNS:

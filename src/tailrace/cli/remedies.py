@@ -1,6 +1,6 @@
 """The command line that does what a remedy says. ``command_line`` makes that of a backfill as it was typed."""
 
-from tailrace.cli.command_line import shell_line
+from tailrace.cli.shell_line import shell_line
 from tailrace.planning.messages import Action, Message, Remedy
 
 
@@ -34,6 +34,7 @@ _NAMING = {
     Action.LIST_RUNS: (("runs", "list"), ("dag_id",)),
     Action.EXPLAIN_RUN: (("runs", "explain"), ("dag_id", "run_id")),
     Action.CLEAR_RUN: (("runs", "clear"), ("dag_id", "run_id")),
+    Action.CLEAR_FAILED_OF_RUN: (("runs", "clear"), ("dag_id", "run_id")),
     Action.CLEAR_TASK: (("tasks", "clear"), ("dag_id", "task_id", "run_id")),
     Action.CLEAR_DOWNSTREAM_FAILED: (("tasks", "mark"), ("dag_id", "task_id", "run_id")),
 }
@@ -50,7 +51,7 @@ def _text(remedy: Remedy) -> list[str]:
         return list(_FIXED[remedy.action])
     arguments, names = _NAMING[remedy.action]
     index = [] if remedy.map_index is None else ["--map-index", str(remedy.map_index)]
-    marks = []
+    marks = ["--only-failed"] if remedy.action is Action.CLEAR_FAILED_OF_RUN else []
     if remedy.action is Action.CLEAR_DOWNSTREAM_FAILED:
         marks = ["--state", str(remedy.state), "--downstream-failed"]
     return [*arguments, *(str(getattr(remedy, name)) for name in names), *index, *marks]

@@ -14,6 +14,7 @@ from tailrace.cli.failure_lines import log_words, with_error
 from tailrace.cli.fitting import columns_of, command_lines, cut, wrapped
 from tailrace.cli.remedies import text_of
 from tailrace.model.durations import duration
+from tailrace.model.plain_text import without_colours
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.backfills import Reprocess
 from tailrace.planning.failure_groups import Failed
@@ -211,4 +212,4 @@ def log_tail(path: Path, lines: int = LOG_LINES) -> list[str]:
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return list(deque(text.splitlines(), maxlen=lines))
+    return list(deque(without_colours(text).splitlines(), maxlen=lines))

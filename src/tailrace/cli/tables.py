@@ -1,20 +1,18 @@
-"""Tables on stdout: drawn by rich on a terminal, plain aligned columns (made for grep and awk) when piped.
+"""Tables on stdout: drawn on a terminal, plain aligned columns (made for grep and awk) when piped.
 
-rich is imported only when a table is really drawn on a terminal.
+No word is broken to make a table fit: the columns that find no room on a row's line stand below it, with their names.
 """
 
-import importlib
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from tailrace.cli.console import STYLES, current_console
+from tailrace.cli.console import STYLES, current_console, styled, supports_unicode
+from tailrace.cli.fitting import columns_of, padded, width_of, wrapped
 from tailrace.model.plain_text import printable
 
-if TYPE_CHECKING:
-    from types import ModuleType
+_BETWEEN = "  "
 
 
 class Column(Struct, frozen=True):
@@ -31,45 +29,72 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empt
     """Show rows on stdout; with no rows, ``empty`` is printed on stderr instead."""
     if not rows:
         current_console().note(empty)
-        return
-    if sys.stdout.isatty():
-        _rendered(columns, rows)
+    elif sys.stdout.isatty():
+        current_console().print("\n".join(_drawn(columns, rows, columns_of(sys.stdout))))
     else:
         current_console().print(plain_table(columns, rows))
 
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
     """The table as aligned text, one line per row, two spaces between columns, without trailing blanks."""
-    lines = [[column.heading for column in columns], *([_flat(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
-    text = []
-    for line in lines:
-        cells = [
-            cell.rjust(width) if column.number else cell.ljust(width)
-            for cell, width, column in zip(line, widths, columns, strict=True)
-        ]
-        text.append("  ".join(cells).rstrip())
-    return "\n".join(text)
+    flat = [[_flat(cell) for cell in row] for row in rows]
+    widths = _widths(columns, flat)
+    return "\n".join(_line(columns, row, widths) for row in ([each.heading for each in columns], *flat))
+
+
+def _drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -> Iterator[str]:
+    """The table with a line under its headings, states in their colours, no line longer than the terminal."""
+    flat = [[_flat(cell) for cell in row] for row in rows]
+    widths = _fitting(_widths(columns, flat), room)
+    beside, below = columns[: len(widths)], columns[len(widths) :]
+    yield styled(_line(beside, [each.heading for each in beside], widths), sys.stdout, bold=True)
+    yield ("─" if supports_unicode(sys.stdout) else "-") * min(room, sum(widths) + len(_BETWEEN) * (len(widths) - 1))
+    for row in flat:
+        yield _line(beside, row, widths, coloured=True)
+        yield from _below([(each.heading, cell) for each, cell in zip(below, row[len(widths) :], strict=True)], room)
+
+
+def _below(cells: Sequence[tuple[str, str]], room: int) -> Iterator[str]:
+    """What found no room on a row's line: as much of it as fits on each of the lines below, whole words."""
+    line = ""
+    for heading, cell in cells:
+        if not cell:
+            continue
+        piece = f"{heading}: {cell}"
+        if line and width_of(line) + len(_BETWEEN) + width_of(piece) <= room:
+            line += _BETWEEN + piece
+            continue
+        yield from wrapped(line, room, "    ", whole=True) if line else ()
+        line = f"  {piece}"
+    yield from wrapped(line, room, "    ", whole=True) if line else ()
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [
+        max(width_of(text) for text in (column.heading, *(row[at] for row in rows)))
+        for at, column in enumerate(columns)
+    ]
+
+
+def _fitting(widths: Sequence[int], room: int) -> list[int]:
+    """The widths of the first columns that fit beside one another: of one at least."""
+    taken = widths[0]
+    for at, width in enumerate(widths[1:], start=1):
+        taken += len(_BETWEEN) + width
+        if taken > room:
+            return list(widths[:at])
+    return list(widths)
+
+
+def _line(columns: Sequence[Column], row: Sequence[str], widths: Sequence[int], *, coloured: bool = False) -> str:
+    cells = []
+    for column, cell, width in zip(columns, row, widths, strict=False):
+        text = padded(cell, width, right=column.number)
+        if coloured and column.state and cell in STYLES:
+            text = text.replace(cell, styled(cell, sys.stdout, fg=STYLES[cell]), 1)
+        cells.append(text)
+    return _BETWEEN.join(cells).rstrip()
 
 
 def _flat(cell: str) -> str:
     return printable(" ".join(cell.split()))
-
-
-def _rendered(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    table = _rich("table").Table(box=_rich("box").SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(column.heading, justify="right" if column.number else "left", overflow="fold")
-    text = _rich("text").Text
-    for row in rows:
-        table.add_row(
-            *(
-                text(_flat(cell), style=STYLES.get(cell, "") if column.state else "")
-                for cell, column in zip(row, columns, strict=True)
-            )
-        )
-    _rich("console").Console(file=sys.stdout).print(table)
-
-
-def _rich(name: str) -> "ModuleType":
-    return importlib.import_module(f"rich.{name}")

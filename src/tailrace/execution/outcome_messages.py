@@ -6,12 +6,18 @@ from tailrace.execution.channel import LONGEST_MESSAGE, encode
 from tailrace.execution.context import TaskInstance
 from tailrace.execution.logs import write_line
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
-from tailrace.model.plain_text import visible_line
+from tailrace.model.plain_text import visible_line, without_colours
 
 
 def message_of(kind: OutcomeKind, error: str, followed: tuple[str, ...] | None = None) -> dict[str, Any]:
     """The outcome of a try that has pushed nothing yet."""
-    return {"kind": str(kind), "error": visible_line(error), "xcoms": {}, "followed": followed, "again": False}
+    return {
+        "kind": str(kind),
+        "error": visible_line(without_colours(error)),
+        "xcoms": {},
+        "followed": followed,
+        "again": False,
+    }
 
 
 def with_pushes(outcome: dict[str, Any], task_instance: TaskInstance) -> dict[str, Any]:

@@ -23,6 +23,7 @@ _STEERS = (
 )
 _UNSAFE = re.compile(f"[{_STEERS}]")
 _HIDDEN = re.compile(f"[\t\n{_STEERS}]")
+_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
 _LINE_ENDS = str.maketrans({"\n": "\\n", "\t": "\\t"})
 
 #: What is left of a line that is cut, beside the count of what is not there.
@@ -43,6 +44,11 @@ def visible_line(text: str, longest: int = LONGEST_LINE) -> str:
             break
         kept.append(piece)
     return f"{''.join(kept)}… ({len(text) - len(kept):,} more characters)"
+
+
+def without_colours(text: str) -> str:
+    """``text`` as it reads at a terminal, of whatever weight and colour: what a tool writes of an error has them."""
+    return _COLOURS.sub("", text)
 
 
 def printable(text: str) -> str:

@@ -3,6 +3,9 @@
 import importlib
 from collections.abc import Iterable
 
+#: Of what there is, where all of it is asked for.
+_MOST_NAMED = 8
+
 
 def nearest(
     name: str, known: Iterable[str], *, most: int = 3, likeness: float = 0.6, cut_short: bool = True
@@ -26,6 +29,14 @@ def nearest(
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``"; did you mean a or b?"``, or nothing when nothing is close: to be put at the end of a message."""
     return _asked(nearest(name, known))
+
+
+def near_or_there(name: str, known: Iterable[str]) -> str:
+    """The same; where nothing is close, what there is: ``"; it has a, b and 3 more"``."""
+    names = list(dict.fromkeys(known))
+    more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
+    there = joined([*names[:_MOST_NAMED], *more])
+    return did_you_mean(name, names) or (f"; it has {there}" if there else "")
 
 
 def did_you_write(name: str, known: Iterable[str], *, likeness: float = 0.6, cut_short: bool = True) -> str:

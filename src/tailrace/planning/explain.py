@@ -73,7 +73,7 @@ def explain_task_instance(
 
 
 def _ended(ti: TaskInstanceFacts) -> str:
-    why = f": {ti.reason}" if ti.reason else ""
+    why = f": {ti.reason}" if ti.reason and ti.reason != ti.view.state else ""
     cause = ti.view.cause or ""
     tried = f" in try {ti.view.try_number}" if ti.view.try_number and cause in (Cause.OUTCOME, Cause.LOST) else ""
     return f"{ti.view.state}{tried} ({cause.replace('_', ' ')}){why}"

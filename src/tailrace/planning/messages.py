@@ -32,6 +32,7 @@ class Action(StrEnum):
     LIST_ALL_RUNS = "list_all_runs"
     EXPLAIN_RUN = "explain_run"
     CLEAR_RUN = "clear_run"
+    CLEAR_FAILED_OF_RUN = "clear_failed_of_run"
     CLEAR_TASK = "clear_task"
     CLEAR_DOWNSTREAM_FAILED = "clear_downstream_failed"
     LIST_POOLS = "list_pools"

@@ -62,7 +62,7 @@ class LeftAsked(Message, frozen=True):
 
 class LeftWanted(LeftAsked, frozen=True):
     backfills: tuple[int, ...]
-    template = "{0.count:1 open run goes|# open runs go} on: backfill {0.backfills} wants {0.count:it|them} too"
+    template = "{0.count:1 open run goes|# open runs go} on: wanted by backfill {0.backfills} too"
 
 
 class NothingToClear(Message, frozen=True):
@@ -152,7 +152,7 @@ class DrivenByAnybody(DrivenByScheduler, frozen=True):
 
 class VerdictStays(Message, frozen=True):
     backfills: tuple[int, ...]
-    template = "the verdict of backfill {0.backfills} stays as it is"
+    template = "what was judged stays as it is: backfill {0.backfills}"
 
 
 class GoAgain(Message, frozen=True):

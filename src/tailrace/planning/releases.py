@@ -41,10 +41,11 @@ class RunCleared(Message, frozen=True):
     dag_id: str
     run_id: str
     template = "fixing the cause and clearing what failed"
-    action = Action.CLEAR_RUN
+    action = Action.CLEAR_FAILED_OF_RUN
 
 
 class CancelledRunAgain(RunCleared, frozen=True):
+    action = Action.CLEAR_RUN
     template = "{0.run_id}, which was cancelled after it had begun, must run again, or be marked"
 
 

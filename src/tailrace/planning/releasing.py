@@ -10,7 +10,7 @@ from tailrace.model.states import CLOSED, FINISHED, DagRunState, JobKind, TaskIn
 from tailrace.planning import releases
 from tailrace.planning.explain_facts import JobFacts, RunFacts, WantedBy
 from tailrace.planning.messages import Message
-from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Plan
+from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Plan, Verdict
 from tailrace.planning.reasons import OfPool
 from tailrace.planning.releases import seconds_text
 
@@ -118,7 +118,7 @@ def release_of_run(facts: RunFacts, plan: Plan) -> Message | None:
     if facts.run.state is DagRunState.SUCCESS:
         return None
     if facts.run.state in CLOSED:
-        return releases.RunCleared(facts.dag_id, facts.run.run_id)
+        return _of_deadlock(facts) or releases.RunCleared(facts.dag_id, facts.run.run_id)
     wanting = _open(facts.wanted_by)
     if not facts.run.live and wanting and all(each.paused for each in wanting):
         return _resumed(wanting)
@@ -129,6 +129,16 @@ def release_of_run(facts: RunFacts, plan: Plan) -> Message | None:
     if not facts.drivers or _begins(facts, plan) or any(each.id == facts.run.id for each in plan.run_verdicts):
         return their_next_step(facts)
     return releases.RestEnds() if facts.run.state is DagRunState.RUNNING else releases.RunCloses()
+
+
+def _of_deadlock(facts: RunFacts) -> Message | None:
+    """What would release the first that is blocked by more than tasks above it: clearing the run would not help it."""
+    for blocker in facts.blocked:
+        if blocker.key.run_id == facts.run.run_id and any(
+            why.dependency not in (Dependency.TRIGGER_RULE, Dependency.BRANCH) for why in blocker.reasons
+        ):
+            return release_of(facts, Decision(blocker.key, blocker.state, Verdict.WAIT, blocker.reasons, doomed=True))
+    return None
 
 
 def waits_of_queued(facts: RunFacts, plan: Plan) -> str:

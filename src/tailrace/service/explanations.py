@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from tailrace.errors import CommandError
-from tailrace.model.suggestions import did_you_mean
+from tailrace.model.suggestions import near_or_there
 from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation, explain_run
 from tailrace.planning.explain_facts import JobFacts, PersonsCommand, TryFacts, WantedBy
 from tailrace.planning.messages import Refused, Typed
@@ -122,7 +122,7 @@ def instances_of(
             f"{facts.run.run_id} of {facts.dag_id} is {facts.run.state}, no task of it has begun: "
             f"{explanation.waits}{release}"
         )
-    raise CommandError(f"no task {task_id!r} in {facts.run.run_id} of {facts.dag_id}{did_you_mean(task_id, names)}")
+    raise CommandError(f"no task {task_id!r} in {facts.run.run_id} of {facts.dag_id}{near_or_there(task_id, names)}")
 
 
 def explained_run(explanation: RunExplanation, typed: Typed) -> ExplainedRunDetails:

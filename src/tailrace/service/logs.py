@@ -10,7 +10,7 @@ from tailrace.execution.logs import log_path
 from tailrace.metastore.views.task_instances import TaskInstanceLine
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey
 from tailrace.model.states import CLAIMED, FINISHED, DagRunState, TaskInstanceState
-from tailrace.model.suggestions import did_you_mean
+from tailrace.model.suggestions import near_or_there
 from tailrace.service.scopes import instance_of, require_known
 from tailrace.service.stores import Stores
 from tailrace.service.views import RunDetails, Wanted, list_runs, list_task_instances, show_run
@@ -159,4 +159,4 @@ def _require_task(stores: Stores, run: RunDetails, task_id: str) -> None:
     metastore = stores.reading()
     dag = None if metastore is None else metastore.stored_dag(run.dag_id)
     if dag is not None and task_id not in dag.by_id:
-        raise CommandError(f"no task {task_id!r} in DAG {run.dag_id}{did_you_mean(task_id, dag.by_id)}")
+        raise CommandError(f"no task {task_id!r} in DAG {run.dag_id}{near_or_there(task_id, dag.by_id)}")

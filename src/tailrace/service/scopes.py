@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tailrace.errors import CommandError
 from tailrace.model.spec import DagSpec
-from tailrace.model.suggestions import did_you_mean, joined
+from tailrace.model.suggestions import did_you_mean, joined, near_or_there
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.planning.refusals import NoSuchMapIndex
@@ -89,7 +89,7 @@ def instance_of(
     if found:
         raise CommandError(f"{task_id} of {run_id} has {indexes_text(found.keys())}: say which with --map-index N")
     names = [instance.task_id for instance in instances]
-    raise CommandError(f"no task {task_id!r} in {run_id} of {dag_id}{did_you_mean(task_id, names)}")
+    raise CommandError(f"no task {task_id!r} in {run_id} of {dag_id}{near_or_there(task_id, names)}")
 
 
 def removed(dag_id: str, run_id: str) -> CommandError:

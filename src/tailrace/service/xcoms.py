@@ -19,10 +19,13 @@ def list_xcoms(stores: Stores, dag_id: str, run: str) -> tuple[RecordedXCom, ...
     return metastore.recorded_xcoms(found.id)
 
 
-def get_xcom(stores: Stores, dag_id: str, task_id: str, run: str, key: str, map_index: int | None) -> Json:
+def get_xcom(
+    stores: Stores, dag_id: str, task_id: str, run: str, key: str, map_index: int | None
+) -> tuple[Json, tuple[str, ...]]:
     """The value, as ``xcom_pull`` gives it: of a mapped task without ``map_index`` the list of all.
 
-    Raises CommandError, with what there is, for a value that is not there.
+    With it, which instances that list has nothing of. Raises CommandError, with what there is, for a value that is
+    not there.
     """
     metastore, found = _found(stores, dag_id, run)
     reply = metastore.read_xcom(XComQuery(dag_id, found.run_id, (task_id,), key, map_index))
@@ -32,8 +35,11 @@ def get_xcom(stores: Stores, dag_id: str, task_id: str, run: str, key: str, map_
         raise _lacking(metastore, found, dag_id, task_id, key, map_index)
     ordered = sorted(reply, key=lambda row: row[1])
     if len(ordered) == 1 and (map_index is not None or ordered[0][1] == UNMAPPED):
-        return ordered[0][2]
-    return [value for _, _, value in ordered]
+        return ordered[0][2], ()
+    there = {index for _, index, _ in ordered}
+    absent = [each for each in metastore.task_instances_of(found.id) if each.task_id == task_id]
+    said = [f"{task_id}{index_suffix(each.map_index)} ({each.state})" for each in absent if each.map_index not in there]
+    return [value for _, _, value in ordered], tuple(_named(said))
 
 
 def _found(stores: Stores, dag_id: str, run: str) -> tuple[Metastore, RunFound]:
@@ -52,7 +58,14 @@ def _lacking(
         own = [instance_of(dag_id, run.run_id, instances, task_id, map_index)]
     recorded = [each for each in metastore.recorded_xcoms(run.id) if each.task_id == task_id]
     there = list(dict.fromkeys(each.key + index_suffix(each.map_index) for each in recorded))
-    named = there if len(there) <= _MOST_NAMED else [*there[:_MOST_NAMED], f"{len(there) - _MOST_NAMED} more"]
-    what = f"it has {joined(named)}" if there else f"it has none, and is {joined(sorted({each.state for each in own}))}"
+    what = (
+        f"it has {joined(_named(there))}"
+        if there
+        else f"it has none, and is {joined(sorted({each.state for each in own}))}"
+    )
     index = "" if map_index is None else index_suffix(map_index)
     return CommandError(f"{task_id}{index} of {run.run_id} has recorded no XCom {key!r}; {what}")
+
+
+def _named(what: list[str]) -> list[str]:
+    return what if len(what) <= _MOST_NAMED else [*what[:_MOST_NAMED], f"{len(what) - _MOST_NAMED} more"]

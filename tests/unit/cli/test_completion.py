@@ -36,6 +36,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["tasks", "test", "sales_daily"], "lo", {"load", "look"}),
         (["tasks", "test", "sales_daily"], "loa", {"load"}),
         (["tasks", "test", "nosuch"], "lo", set()),
+        (["tasks", "list", "sales_daily", "--task"], "lo", {"load", "look"}),
+        (["tasks", "list", "sales_daily", "--state"], "fa", {"failed"}),
         (["runs", "show", "sales_daily"], "", set()),
         (["backfill", "show"], "", set()),
         (["zzz"], "ba", {"backfill"}),

@@ -1,5 +1,6 @@
 """No line is longer than it may be; commands are never cut, and those on several lines are the same to a shell."""
 
+import io
 import shlex
 import subprocess
 
@@ -7,8 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.cli.command_line import shell_line
-from tailrace.cli.fitting import command_lines, cut, shortened, width_of, wrapped
+from tailrace.cli.fitting import command_lines, cut, fitted, shortened, width_of, wrapped
+from tailrace.cli.shell_line import quoted_words, shell_line
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
 
 WORDS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60), min_size=1, max_size=12)
 COLUMNS = st.integers(20, 120)
@@ -61,3 +68,25 @@ def test_a_sentence_of_many_lines_is_cut_where_it_may_be() -> None:
     text = " ".join(f"word{n}" for n in range(100))
     assert shortened(text, 40) == [*wrapped(text, 40)[:2], f"{wrapped(text, 40)[2]} …"[:40]]
     assert shortened("short", 40) == ["short"]
+
+
+@given(WORDS)
+def test_a_line_for_a_shell_is_split_where_a_shell_splits_it(words: list[str]) -> None:
+    assert quoted_words(shell_line(*words)) == [shell_line(word) for word in words]
+
+
+def test_sentences_and_commands_fit_a_terminal_and_nothing_of_them_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notes, errors, reasons and the commands below them were broken by the terminal, in the middle of words."""
+    text = (
+        "nothing was written to /a/path/that/is/longer/than/a/whole/line.db; to do it all:\n"
+        "  tailrace backfill sales -s 2024-01-01 -e 2024-01-31 --conf '{\"a\": 1}'"
+    )
+    assert fitted(text, io.StringIO()) == text
+    monkeypatch.setenv("COLUMNS", "42")
+    assert fitted(text, Terminal()) == (
+        "nothing was written to\n"
+        "  /a/path/that/is/longer/than/a/whole/line.db;\n"
+        "  to do it all:\n"
+        "  tailrace backfill sales -s 2024-01-01 \\\n"
+        "    -e 2024-01-31 --conf '{\"a\": 1}'"
+    )

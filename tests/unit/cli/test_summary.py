@@ -218,6 +218,13 @@ def test_log_tail_of_a_long_log_without_line_ends(tmp_path: Path) -> None:
     assert len(line) == 65_536
 
 
+def test_log_tail_is_without_the_colours_of_its_log(tmp_path: Path) -> None:
+    """They stood there as ``\\x1b[31m``: what others wrote steers no terminal."""
+    log = tmp_path / "x.log"
+    log.write_text("\x1b[1;31mno such host\x1b[0m\n")
+    assert log_tail(log) == ["no such host"]
+
+
 def test_command_line_repeats_every_option_but_new() -> None:
     command = BackfillCommand(
         dag_id="etl",

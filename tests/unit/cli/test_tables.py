@@ -2,10 +2,14 @@
 
 import io
 import sys
+from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tailrace.cli.console import counted, has_colour, plural
+from tailrace.cli.console import STYLES, counted, has_colour, plural
+from tailrace.cli.fitting import width_of
 from tailrace.cli.tables import Column, plain_table, show_table
 from tailrace.cli.tree import describe_task, task_tree
 from tailrace.model.durations import duration, rough_duration
@@ -35,6 +39,49 @@ def test_drawn_table_keeps_text_that_looks_like_markup(monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "stdout", terminal)
     show_table(COLUMNS, [("[red]a[/red]", "1", "")], empty="nothing")
     assert "[red]a[/red]" in terminal.getvalue()
+
+
+WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFF, categories=("L", "N")), min_size=1, max_size=20)
+CELLS = st.lists(WORDS, max_size=12).map(" ".join)
+
+
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=5), st.integers(30, 160))
+def test_a_drawn_table_fits_and_breaks_no_word(rows: list[tuple[str, str, str]], columns: int) -> None:
+    """At 80 columns each row of `runs list` was sixteen lines of pieces of words."""
+    terminal = Terminal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", terminal)
+        patch.setenv("COLUMNS", str(columns))
+        patch.setenv("NO_COLOR", "1")
+        show_table(COLUMNS, rows, empty="nothing")
+    lines = terminal.getvalue().splitlines()
+    first_column = max(width_of(row[0]) for row in rows)
+    assert max(map(width_of, lines)) <= max(columns, first_column)
+    words = terminal.getvalue().split()
+    assert not Counter(" ".join(cell for row in rows for cell in row).split()) - Counter(words)
+
+
+def test_columns_without_room_stand_below_their_row_with_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    columns = (Column("id"), Column("state", state=True), Column("took"), Column("why"))
+    rows = [("daily", "failed", "1 s", "a reason of so many words that it needs two lines"), ("b", "none", "", "")]
+    show_table(columns, rows, empty="nothing")
+    assert terminal.getvalue() == (
+        "\x1b[1mid     state   took\x1b[0m\n"
+        "───────────────────\n"
+        "daily  \x1b[31mfailed\x1b[0m  1 s\n"
+        "  why: a reason of so many words that it\n"
+        "    needs two lines\n"
+        "b      none\n"
+    )
+
+
+def test_no_colour_of_ours_is_hard_to_read_on_a_light_or_a_dark_background() -> None:
+    assert set(STYLES.values()) <= {"green", "red", "magenta", "cyan"}
 
 
 def test_no_rows_is_reported_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,7 +57,10 @@ def test_every_option_of_a_long_help_is_in_a_section_that_says_what_it_is_about(
     assert len(sections) == len(set(sections))
     if "Output" in sections:
         assert _OTHER not in sections, "its options stand in a section, or get one"
-    assert max(map(len, shown.splitlines())) <= 80
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if line.endswith("-") or line.count("{{") != line.count("}}")] == [], "broken words"
+    assert "<=x" not in shown
 
 
 def test_the_help_of_a_backfill_is_in_sections(capsys: pytest.CaptureFixture[str]) -> None:

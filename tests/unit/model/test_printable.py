@@ -10,7 +10,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.cli.command_line import shell_line
+from tailrace.cli.shell_line import shell_line
 from tailrace.model.plain_text import json_printable, on_one_line, printable
 
 #: Any text, lone surrogates and the bytes that no UTF-8 is (as Python keeps them) among it; what hurts more often.

@@ -143,7 +143,7 @@ def test_a_clear_says_who_drives_the_run_again(run: dict[str, object], backfill:
     given = facts(ABC, failed, backfills={1: known_backfill(**backfill)})
     plan = plan_clear(given, ClearRequest())
     assert said in lines(plan.notices)[0]
-    assert ("the verdict of backfill 4 stays" in " ".join(lines(plan.notices))) == (failed.judged_by == 4)
+    assert ("what was judged stays as it is: backfill 4" in " ".join(lines(plan.notices))) == (failed.judged_by == 4)
 
 
 # --- mark --------------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def _summarize(report: Report, output: str) -> None:
     elif output == "json":
         console.note(f"sound: {checked}")
     else:
-        console.print(f"sound: {checked}")
+        console.tell(f"sound: {checked}")
 
 
 def _counted(name: str, count: int) -> str:

@@ -75,7 +75,7 @@ _CHOICES = (
     click.option(
         "--conf",
         metavar="JSON",
-        help="A JSON object for every run, `{{ dag_run.conf }}` in templates. Runs that exist keep theirs without it.",
+        help="A JSON object for every run, `{{dag_run.conf}}` in templates. Runs that exist keep theirs without it.",
     ),
     click.option("-n", "--dry-run", is_flag=True, help="Say what would be done about each date; write nothing."),
     click.option(
@@ -93,9 +93,18 @@ def _all_options(command: F) -> F:
 
 @click.command(
     cls=Command,
-    epilog="Exit codes: 0 every run succeeded (by its last tasks: see --fail-on-task-failure) or nothing to do, 1 some "
-    "run failed, 2 wrong command, 3 deadlocked, 4 broken environment, 5 cancelled, 6 paused, 130/143 interrupted (the "
-    "same command continues).",
+    epilog="""\b
+Exit codes:
+  0         every run succeeded, judged by its last tasks alone (unless
+            --fail-on-task-failure asks for more), or nothing was to do
+  1         some run failed
+  2         the command is wrong
+  3         deadlocked
+  4         the environment is broken
+  5         cancelled
+  6         paused
+  70        a bug in Tailrace
+  130, 143  interrupted; the same command continues""",
 )
 @dag_argument
 @_all_options
@@ -168,7 +177,7 @@ def detach(command: BackfillCommand, settings: Settings, output: str) -> int:
         console.print(summary(report, command, {}))
     else:
         runs = plural(sum(report.runs.values()), "run")
-        console.print(
+        console.tell(
             f"backfill {report.backfill_id} of {report.dag_id}: {report.state}, {runs} ({counted(report.runs)}); "
             f"schedulers drive it, `tailrace backfill show {report.backfill_id}` says how it stands, "
             f"and this drives it here too:\n  {command.typed}"

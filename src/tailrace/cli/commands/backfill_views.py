@@ -5,7 +5,7 @@ from functools import partial
 import click
 
 from tailrace.cli.completing import complete_backfills
-from tailrace.cli.console import bullet_lines, counted, current_console, state_styled_stdout
+from tailrace.cli.console import bullet_lines, counted, current_console
 from tailrace.cli.lazy import Command
 from tailrace.cli.listing import show_list
 from tailrace.cli.options import (
@@ -46,8 +46,8 @@ def show(backfill_id: int | None, output: str) -> None:
             return
         runs = views.runs_of_backfill(stores, shown.backfill_id, _MOST_RUNS_SHOWN)
     inside = shown.failed_inside.named
-    state = state_styled_stdout(shown.state) + (f", {inside}" if inside and shown.state == "success" else "")
-    console.print(f"backfill {shown.backfill_id} of {shown.dag_id}: {state}")
+    more = f", {inside}" if inside and shown.state == "success" else ""
+    console.tell(f"backfill {shown.backfill_id} of {shown.dag_id}: {shown.state}{more}", shown.state)
     facts = [shown.reason] if shown.reason and shown.state != "success" else []
     facts += [f"in runs that succeeded, {inside}"] if inside and shown.state != "success" else []
     facts += [note] if (note := driving_note(shown)) else []
@@ -59,7 +59,7 @@ def show(backfill_id: int | None, output: str) -> None:
     root = shown.root_failure
     if root is not None:
         facts.insert(0, f"{root.try_key.task_instance.task_id} of {root.try_key.task_instance.run_id}: {root.reason}")
-    console.print(bullet_lines(facts))
+    console.tell(bullet_lines(facts))
     show_table(RUN_COLUMNS, [run_row(run) for run in runs], empty="it wants no runs")
     if len(runs) == _MOST_RUNS_SHOWN:
         console.note(f"the first {_MOST_RUNS_SHOWN} runs; `tailrace runs list {shown.dag_id}` lists more")

@@ -80,9 +80,9 @@ def show(dag_id: str, dags: Path | None, output: str) -> None:
         return
     console.print(f"{spec.dag_id}  {schedule_text(spec.schedule)}, {plural(len(spec.tasks), 'task')}")
     if spec.description:
-        console.print(spec.description)
+        console.tell(spec.description)
     if paused:
-        console.print(pause_text(paused, pause))
+        console.tell(pause_text(paused, pause))
     for line in task_tree(spec):
         console.print(line)
 
@@ -115,9 +115,9 @@ def check(dags: Path | None, output: str) -> int:
         )
     else:
         for mistake in mistakes:
-            console.print(str(mistake))
+            console.tell(str(mistake))
         for note in notes:
-            console.print(str(note))
+            console.tell(str(note))
         for notice in () if loaded is None else loaded.notices:
             console.notice(notice)
         ended = plural(len(mistakes), "mistake") if mistakes else "no mistakes"

@@ -16,13 +16,13 @@ from tailrace.service.launch import trigger_run
 
 @click.command(cls=Command)
 @dag_argument
-@click.option("--logical-date", metavar="DATE", help="Of the run; now by default.")
+@click.option("--logical-date", metavar="DATE", help="The run's logical date; now by default.")
 @click.option(
     "--run-id",
     metavar="ID",
     help="Its name, in one line, no date; manual__ and the logical date by default.",
 )
-@click.option("--conf", metavar="JSON", help="A JSON object, `{{ dag_run.conf }}` in templates.")
+@click.option("--conf", metavar="JSON", help="A JSON object, `{{dag_run.conf}}` in templates.")
 @dags_option
 @output_option
 def trigger(

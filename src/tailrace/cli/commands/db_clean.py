@@ -60,9 +60,9 @@ def _report(counted: Mapping[str, int], *, dry_run: bool, output: str, settings:
             {"dry_run": dry_run, "removed": {kind.replace(" ", "_"): counted.get(kind, 0) for kind in _KINDS}}
         )
     elif not counted:
-        console.print("nothing to remove")
+        console.tell("nothing to remove")
     else:
-        console.print(f"{'would remove' if dry_run else 'removed'} {_text(counted)}")
+        console.tell(f"{'would remove' if dry_run else 'removed'} {_text(counted)}")
     if counted and not dry_run:
         file = settings.sqlite_file
         how = f'sqlite3 "{file}" VACUUM, while nothing runs' if file is not None else "VACUUM in PostgreSQL"

@@ -3,7 +3,16 @@
 import click
 
 from tailrace.cli.console import current_console
-from tailrace.cli.explaining import EXPLAINED_COLUMNS, explained_row, run_lines, task_lines
+from tailrace.cli.explaining import (
+    DEPENDENCY_COLUMNS,
+    EXPLAINED_COLUMNS,
+    TRY_COLUMNS,
+    dependency_rows,
+    explained_row,
+    run_lines,
+    task_lines,
+    try_rows,
+)
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, map_index_option, output_option, run_argument, stores_with, task_argument
 from tailrace.cli.remedies import command_of
@@ -28,8 +37,7 @@ def explain_run_command(dag_id: str, run: str, output: str) -> None:
     if output == "json":
         console.print_json(explanations.explained_run(explained, command_of))
         return
-    for line in run_lines(explained):
-        console.print(line)
+    console.tell("\n".join(run_lines(explained)), str(explained.facts.run.state))
     rows = [explained_row(each) for each in explained.task_instances]
     show_table(EXPLAINED_COLUMNS, rows, empty="it has not been activated: no task instances yet")
 
@@ -55,5 +63,8 @@ def explain_task_command(dag_id: str, task_id: str, run: str, map_index: int | N
         console.print_json(shown if map_index is None and instances[0].key.map_index != UNMAPPED else shown[0])
         return
     for instance in instances:
-        for line in task_lines(instance, explained.facts):
-            console.print(line)
+        console.tell("\n".join(task_lines(instance, explained.facts)), str(instance.facts.view.state))
+        if instance.statuses:
+            show_table(DEPENDENCY_COLUMNS, dependency_rows(instance), empty="")
+        if instance.facts.tries:
+            show_table(TRY_COLUMNS, try_rows(instance), empty="")

@@ -70,7 +70,7 @@ def set_(name: str, slots: int, description: str | None) -> None:
     console = current_console()
     console.note(f"pool {name} has {plural(slots, 'slot')}")
     for notice in plan.notices:
-        console.note(f"note: {text_of(notice)}")
+        console.notice(text_of(notice))
 
 
 @click.command(cls=Command)

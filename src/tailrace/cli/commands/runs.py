@@ -5,7 +5,7 @@ from functools import partial
 
 import click
 
-from tailrace.cli.console import current_console, state_styled_stdout
+from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.listing import show_list
 from tailrace.cli.options import (
@@ -85,18 +85,18 @@ def show(dag_id: str, run: str, output: str) -> None:
         console.print_json(found)
         return
     beside = run_reason(found)
-    state = state_styled_stdout(found.state) + (f", {beside}" if beside and beside != found.reason else "")
-    console.print(f"{found.dag_id} / {found.run_id}: {state}")
+    more = f", {beside}" if beside and beside != found.reason else ""
+    console.tell(f"{found.dag_id} / {found.run_id}: {found.state}{more}", found.state)
     if found.reason and not (found.last_command and found.reason.startswith(found.last_command.what)):
-        console.print(found.reason)
+        console.tell(found.reason)
     if found.last_command is not None:
-        console.print(found.last_command.text)
-    console.print(interval_text(*found.data_interval))
+        console.tell(found.last_command.text)
+    console.tell(interval_text(*found.data_interval))
     if found.conf:
-        console.print(conf_line(found.conf))
+        console.tell(conf_line(found.conf))
     if found.start is not None:
         ended = f", ended {moment_text(found.end)}" if found.end else ""
-        console.print(f"started {moment_text(found.start)}{ended}")
+        console.tell(f"started {moment_text(found.start)}{ended}")
     rows = [task_instance_row(line) for line in found.task_instances]
     show_table(TASK_INSTANCE_COLUMNS, rows, empty="it has not been activated: no task instances yet")
 

@@ -92,9 +92,9 @@ class SchedulerLog:
 
     def _lines(self, first: str, *more: str) -> None:
         """One message: only its first line has the time, so that a command on several lines can be copied."""
-        self._console.note(f"{clock_text(self._clock())} {first}")
+        self._console.note_lines(f"{clock_text(self._clock())} {first}")
         for line in more:
-            self._console.note(" " * _TIME_COLUMNS + line)
+            self._console.note_lines(" " * _TIME_COLUMNS + line)
 
     def _columns(self) -> int:
         return columns_of(sys.stderr) - _TIME_COLUMNS

@@ -72,7 +72,7 @@ def _print_failed(stores: Stores, dag_id: str, run: str | None, timestamps: bool
         key = log.key
         number = f", try {key.try_number}" if key.try_number else ""
         title = f"==> {key.task_instance.place} of {run_id}{number}, failed: {log.reason} <=="
-        console.print(("\n" if at else "") + title)
+        console.tell(("\n" if at else "") + title)
         if log.missing:
             console.note(log.missing)
         else:

@@ -9,6 +9,7 @@ from tailrace.cli.tables import Column, show_table
 from tailrace.model.keys import index_suffix
 from tailrace.model.moments import moment_text
 from tailrace.model.plain_text import visible_line
+from tailrace.model.suggestions import joined
 from tailrace.service import xcoms
 from tailrace.service.encoding import json_of
 
@@ -65,8 +66,10 @@ def get(dag_id: str, task_id: str, run: str, key: str, map_index: int | None, ou
     Of a mapped task without --map-index it is the list of all its values.
     """
     with stores_with() as stores:
-        value = xcoms.get_xcom(stores, dag_id, task_id, run, key, map_index)
+        value, lacking = xcoms.get_xcom(stores, dag_id, task_id, run, key, map_index)
     console = current_console()
+    if lacking:
+        console.notice(f"not in it, for nothing was recorded: {joined(lacking)}")
     if output == "json":
         console.print_json(value)
     else:

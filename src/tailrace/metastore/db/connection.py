@@ -377,7 +377,7 @@ class Database:
             )
         except ModuleNotFoundError as error:
             raise EnvironmentBroken(
-                f"metastore {self.where}: the PostgreSQL driver is not installed; pip install 'tailrace[postgres]'"
+                f"metastore {self.where}: the PostgreSQL driver is not installed; `pip install 'psycopg[binary]'`"
             ) from error
 
     def _url(self) -> URL:

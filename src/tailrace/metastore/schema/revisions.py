@@ -154,7 +154,7 @@ def _refuse_unknown(database: Database, found: str) -> None:
     if found not in REVISIONS:
         raise EnvironmentBroken(
             f"metastore {database.where}: its schema is {found}, newer than this Tailrace knows ({HEAD}); "
-            "upgrade Tailrace (`pip install -U tailrace`) or name another metastore"
+            "upgrade Tailrace, or name another metastore"
         )
 
 
