@@ -14,6 +14,8 @@ from tailrace.authoring.dag import DAG, TaskArguments
 from tailrace.authoring.dag_arguments import DagArguments
 from tailrace.authoring.dag_errors import MISSING
 from tailrace.authoring.declarations import arguments_of, unsupported_of
+from tailrace.authoring.group_arguments import GroupArguments
+from tailrace.authoring.groups import Group
 from tailrace.authoring.operator_arguments import (
     BashOperatorArguments,
     PythonOperatorArguments,
@@ -57,6 +59,7 @@ NAMES: Mapping[Any, str] = {
     XComArg: "output of a task",
     TriggerRule: "a [trigger rule](trigger-rules.md)",
     DAG: "DAG",
+    Group: "TaskGroup",
     DefaultArguments: "dict",
     type(None): "None",
 }
@@ -111,6 +114,10 @@ def reference() -> str:
         "## ShortCircuitOperator, `@task.short_circuit`\n",
         "Those of PythonOperator, and:\n",
         arguments_table(ShortCircuitOperatorArguments, without=python),
+        "## TaskGroup, `@task_group`\n",
+        '`TaskGroup("id", …)`; of `@task_group(…)` also `group_id`, by default the function\'s name. See\n'
+        "[task groups](groups.md).\n",
+        arguments_table(GroupArguments),
         "## default_args\n",
         "Any argument of an operator, your own operators' included; of the DAG's own:\n",
         arguments_table(DefaultArguments, without=ShortCircuitOperatorArguments, only=("start_date", "end_date")),
@@ -123,6 +130,8 @@ def reference() -> str:
         unsupported_table(every),
         "### Of a DAG\n",
         unsupported_table(DagArguments),
+        "### Of a task group\n",
+        unsupported_table(GroupArguments),
     ]
     return "\n".join(parts)
 

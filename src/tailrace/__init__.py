@@ -13,8 +13,9 @@ from tailrace.authoring.operators import (
     ShortCircuitOperator,
 )
 from tailrace.authoring.params import Param
-from tailrace.authoring.relations import chain, cross_downstream
+from tailrace.authoring.relations import Label, chain, cross_downstream
 from tailrace.authoring.task_arguments import DefaultArguments
+from tailrace.authoring.task_groups import TaskGroup, task_group
 from tailrace.authoring.taskflow import dag, task
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
@@ -28,10 +29,12 @@ __all__ = [
     "BranchPythonOperator",
     "DefaultArguments",
     "EmptyOperator",
+    "Label",
     "Param",
     "PythonOperator",
     "ShortCircuitOperator",
     "TaskArguments",
+    "TaskGroup",
     "TriggerRule",
     "XComArg",
     "__version__",
@@ -40,4 +43,5 @@ __all__ = [
     "dag",
     "get_current_context",
     "task",
+    "task_group",
 ]

@@ -2,26 +2,37 @@
 
 import importlib
 import os
-from graphlib import CycleError, TopologicalSorter
 
 from tailrace.authoring.dag import DAG, UNSUPPORTED_TASK_ARGUMENTS, BaseOperator, names_of
 from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, UNSUPPORTED_DAG_ARGUMENTS
+from tailrace.authoring.group_relations import Order, settle
+from tailrace.authoring.groups import Group
+from tailrace.authoring.relations import Label
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.authoring.template_fields import is_template, missing_file, names_file, templated_texts
 from tailrace.authoring.unsupported import judge
 from tailrace.authoring.variables import VARIABLES
+from tailrace.model.names import label_error
 from tailrace.model.spec import BranchKind, ScheduleKind
-from tailrace.model.suggestions import did_you_write
+from tailrace.model.suggestions import did_you_write, joined
 
 
-def check(dag: DAG) -> None:
-    """Note the mistakes in a DAG that its parts could not see, and what its author should know about it."""
-    _check_defaults(dag)
+def check(dag: DAG) -> Order:
+    """Note the mistakes in a DAG that its parts could not see, and what its author should know about it.
+
+    Returns what the relations of its tasks and groups come to.
+    """
+    for group in (dag.task_group, *dag.task_group_dict.values()):
+        _check_defaults(dag, group)
+        if not group.children and group.task_group is not None:
+            dag.note(f"task group {group.group_id} is empty: relations go through it", at=group.written_at)
     for name in () if dag.schedule.kind is ScheduleKind.NONE else dag.params.without_default:
         dag.mistake(f"param {name!r} has no default, and nobody gives scheduled runs one; give it here")
-    cycle = _cycle(dag)
-    if cycle:
-        dag.mistake(f"cycle: {' >> '.join(cycle)}", at=dag.task_dict[cycle[0]].written_at)
+    for label in dag.task_group.labels:
+        _check_label(label)
+    order = settle(dag)
+    if order.circle:
+        _note_circle(dag, order)
     for task in dag.task_dict.values():
         if task.decides is not BranchKind.NOTHING and not task.downstream_task_ids:
             task.mistake("it decides between tasks, and has none downstream")
@@ -37,6 +48,7 @@ def check(dag: DAG) -> None:
     if dag.without_effect:
         names = sorted(dag.without_effect)
         dag.note(f"{', '.join(names)}: kept, and without effect in Tailrace")
+    return order
 
 
 def _faults(task: BaseOperator, field: str, text: str) -> list[str]:
@@ -53,46 +65,49 @@ def _faults(task: BaseOperator, field: str, text: str) -> list[str]:
     return found
 
 
-def graph_of(dag: DAG) -> dict[str, set[str]]:
-    """For each task id, what is directly upstream of it."""
-    return {
-        task_id: {up for up in task.upstream_task_ids if up in dag.task_dict} for task_id, task in dag.task_dict.items()
-    }
+def _check_label(label: Label) -> None:
+    if wrong := label_error(label.label):
+        label.mistake(f"{label!r} must be {wrong}")
+    elif not label.is_misplaced and not (label.before and label.after):
+        label.mistake(
+            f"{label!r} stands between two tasks or groups, a >> {label!r} >> b, and here one of them is missing"
+        )
 
 
-def _cycle(dag: DAG) -> list[str]:
-    try:
-        TopologicalSorter(graph_of(dag)).prepare()
-    except CycleError as error:
-        found: list[str] = error.args[1]
-        return list(reversed(found))
-    return []
+def _note_circle(dag: DAG, order: Order) -> None:
+    """Which tasks are in the circle, and which relations of groups made it one."""
+    where = min((relation.written_at for relation in order.by), default=order.circle[0].written_at)
+    made = joined([f"{relation.before.node_id} >> {relation.after.node_id}" for relation in order.by])
+    text = " >> ".join(node.node_id for node in order.circle)
+    dag.mistake(f"cycle: {text}" + (f" (by {made})" if made else ""), at=where)
 
 
-def _check_defaults(dag: DAG) -> None:
+def _check_defaults(dag: DAG, group: Group) -> None:
     """Each of default_args is taken by a task, or reported: what is the DAG's, what is not there, what is misspelt."""
     of_dag = {*DAG_ARGUMENTS, *UNSUPPORTED_DAG_ARGUMENTS} - UNSUPPORTED_TASK_ARGUMENTS.keys()
-    known = set(TASK_ARGUMENTS).union(*(names_of(type(task)) for task in dag.task_dict.values()))
+    tasks = [each for each in group if isinstance(each, BaseOperator)]
+    known = set(TASK_ARGUMENTS).union(*(names_of(type(task)) for task in tasks))
     nobodys = []
-    for name, value in dag.default_args.items():
-        if name in UNSUPPORTED_TASK_ARGUMENTS and (name in TASK_ARGUMENTS or name not in dag.defaults_taken):
-            judged = judge(UNSUPPORTED_TASK_ARGUMENTS, name, dag.default_args)
+    for name, value in group.own_defaults.items():
+        if name in UNSUPPORTED_TASK_ARGUMENTS and (name in TASK_ARGUMENTS or name not in group.defaults_taken):
+            judged = judge(UNSUPPORTED_TASK_ARGUMENTS, name, group.default_args)
             if judged.mistake:
-                dag.mistake(f"default_args: {judged.mistake}")
+                group.mistake(f"default_args: {judged.mistake}")
             if judged.has_no_effect:
                 dag.without_effect.add(name)
-        elif name in dag.defaults_taken:
+        elif name in group.defaults_taken:
             continue
         elif name in of_dag:
             own = getattr(dag, name, None)
             if type(own) is not type(value) or own != value:
-                dag.mistake(f"default_args are for tasks, and {name} is the DAG's: give it to DAG(…)")
+                group.mistake(f"default_args are for tasks, and {name} is the DAG's: give it to DAG(…)")
             dag.without_effect.add(f"{name} in default_args")
         elif name not in known and (
             hint := did_you_write(name, known | UNSUPPORTED_TASK_ARGUMENTS.keys(), likeness=0.8, cut_short=False)
         ):
-            dag.mistake(f"default_args has no argument {name!r}{hint}")
+            group.mistake(f"default_args has no argument {name!r}{hint}")
         else:
             nobodys.append(name)
     if nobodys:
-        dag.note(f"no task of this DAG takes {', '.join(nobodys)} of default_args")
+        where = "this DAG" if group.task_group is None else f"task group {group.group_id}"
+        dag.note(f"no task of {where} takes {', '.join(nobodys)} of default_args", at=group.written_at)

@@ -11,12 +11,14 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from tailrace.authoring.arguments import MOST
-from tailrace.authoring.checking import check, graph_of
+from tailrace.authoring.checking import check
 from tailrace.authoring.dag import DAG, BaseOperator
+from tailrace.authoring.groups import Group
+from tailrace.authoring.relations import Task
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.model.names import LONGEST_NAME
 from tailrace.model.plain_text import visible_line
-from tailrace.model.spec import DagSpec, ParamSpec, TaskSpec
+from tailrace.model.spec import DagSpec, EdgeLabel, GroupSpec, ParamSpec, TaskSpec
 
 #: What a spec has as the task has it. (Weights are summed up later.)
 _AS_DECLARED = tuple(name for name in TaskSpec.__struct_fields__ if name in TASK_ARGUMENTS)
@@ -25,7 +27,7 @@ _AS_DECLARED = tuple(name for name in TaskSpec.__struct_fields__ if name in TASK
 def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
     """The DAG compiled, or None with its mistakes noted in ``dag.mistakes``."""
     dag.folder = Path(file).parent
-    check(dag)
+    order = check(dag)
     if dag.mistakes:
         return None
     specs = {task_id: _task(dag.task_dict[task_id]) for task_id in _topological(dag)}
@@ -44,6 +46,8 @@ def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
         code_hash=code_hash,
         params=_params(dag),
         paused_at_creation=dag.is_paused_upon_creation,
+        groups=tuple(sorted(map(_group, dag.task_group_dict.values()), key=lambda group: group.group_id)),
+        labels=tuple(sorted(EdgeLabel(up, down, label) for (up, down), label in order.labels.items())),
     )
     compiled: DagSpec = _standard(
         replace(spec, tasks=tuple(_weighted(task, spec, dag.task_dict) for task in spec.tasks))
@@ -58,7 +62,9 @@ def _params(dag: DAG) -> tuple[ParamSpec, ...]:
 
 def _topological(dag: DAG) -> list[str]:
     """Upstream first; among those that could come next, by task id, so that the order is always the same."""
-    sorter = TopologicalSorter(graph_of(dag))
+    sorter = TopologicalSorter(
+        {task_id: task.upstream_task_ids & dag.task_dict.keys() for task_id, task in dag.task_dict.items()}
+    )
     sorter.prepare()
     order: list[str] = []
     ready: list[str] = []
@@ -79,6 +85,12 @@ def _task(task: BaseOperator) -> TaskSpec:
         decides=task.decides,
         **{name: getattr(task, name) for name in _AS_DECLARED},
     )
+
+
+def _group(group: Group) -> GroupSpec:
+    own = (child.node_id for child in group.children.values() if isinstance(child, Task))
+    parent = "" if group.task_group is None else group.task_group.group_id
+    return GroupSpec(group.group_id, tuple(sorted(own)), parent, group.tooltip)
 
 
 def _weighted(task: TaskSpec, spec: DagSpec, written: Mapping[str, BaseOperator]) -> TaskSpec:

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Required, Self, TypeVar, Unpack
 
 from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, UNSUPPORTED_DAG_ARGUMENTS, DagArguments
+from tailrace.authoring.dag_dates import Dated
 from tailrace.authoring.dag_errors import MISSING, DagError, Note, where_written
-from tailrace.authoring.datetimes import datetime_in, zone_of
 from tailrace.authoring.declarations import Argument, arguments_of, unsupported_of
 from tailrace.authoring.defaults import OF_ONE_TASK, parameters_of, with_defaults
+from tailrace.authoring.groups import Group
 from tailrace.authoring.params import Params
 from tailrace.authoring.relations import Task, relate
-from tailrace.authoring.task_arguments import CommonArguments
+from tailrace.authoring.task_arguments import IN_GROUP, CommonArguments
 from tailrace.authoring.unsupported import Unsupported, judge
 from tailrace.authoring.variables import VARIABLES
 from tailrace.authoring.xcom_args import XComArg, outputs_in
-from tailrace.model.names import id_error
+from tailrace.model.names import id_error, task_id_error
 from tailrace.model.plain_text import on_one_line, shown, visible_line
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import BranchKind, Schedule, ScheduleKind
@@ -30,10 +31,8 @@ from tailrace.timetable import read_schedule, validate
 
 M = TypeVar("M", bound=DagError)
 
-_ZONE = Argument("a time zone", zone_of, "UTC")
 
-
-class DAG:
+class DAG(Dated):
     """Tasks and the order between them, on a schedule.
 
     ``schedule``: cron text, a preset such as ``@daily``, a timedelta, or None. ``start_date`` and ``end_date``: naive
@@ -42,7 +41,6 @@ class DAG:
     is the DAG's. ``template_searchpath``: folders of template files, besides that of the DAG's file.
     """
 
-    _open: ClassVar[list["DAG"]] = []
     _loaded: ClassVar[list["DAG"]] = []  # every DAG made since ``collect`` was last called
 
     schedule: Schedule
@@ -68,27 +66,29 @@ class DAG:
         self.mistakes: list[DagError] = []
         self.notes: list[Note] = []
         self.without_effect: set[str] = set()  # arguments that are kept and change nothing
-        self.defaults_taken: set[str] = set()  # what of default_args some task has taken
         self.task_dict: dict[str, BaseOperator] = {}
+        self.task_group = Group(self)  # holds everything in it that is in no other group
+        self.task_group_dict: dict[str, Group] = {}
         given: Mapping[str, Any] = {**arguments}
         for name, argument in DAG_ARGUMENTS.items():
             setattr(self, name, self._read(name, argument, given.get(name, argument.default)))
+        self.task_group.own_defaults = self.default_args
         for name in sorted(VARIABLES.keys() & self.user_defined_macros):
             self.mistake(f"user_defined_macros: {name} is a variable of every template; take another name")
         self._add_default_params()
         self._check_unsupported(given)
-        self._read_dates(given.get("timezone"), given.get("start_date"), given.get("end_date"))
+        self.read_dates(given.get("timezone"), given.get("start_date"), given.get("end_date"))
         self._read_schedule(given.get("schedule"))
         if wrong := id_error(dag_id):
             self.mistake(f"dag_id must be {wrong}")
         DAG._loaded.append(self)
 
     def __enter__(self) -> Self:
-        DAG._open.append(self)
+        self.task_group.open()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        DAG._open.remove(self)
+        self.task_group.close()
 
     def __repr__(self) -> str:
         return f"<DAG: {self.dag_id}>"
@@ -96,25 +96,27 @@ class DAG:
     @classmethod
     def current(cls) -> "DAG | None":
         """The DAG whose ``with`` block is innermost."""
-        return cls._open[-1] if cls._open else None
+        group = Group.current()
+        found: DAG | None = None if group is None else group.dag
+        return found
 
     @classmethod
     def collect(cls) -> list["DAG"]:
         """The DAGs made since the last call, in order, and forget them."""
         made, cls._loaded = cls._loaded, []
-        cls._open.clear()
+        Group.close_all()
         return made
 
     @classmethod
     @contextmanager
     def gathered(cls, into: "list[DAG]") -> Iterator[None]:
         """DAGs made within go into this list, and tasks into none that was open before."""
-        outside = cls._open, cls._loaded
-        cls._open, cls._loaded = [], into
+        outside, cls._loaded = cls._loaded, into
         try:
-            yield
+            with Group.none_open():
+                yield
         finally:
-            cls._open, cls._loaded = outside
+            cls._loaded = outside
 
     @property
     def tasks(self) -> list["BaseOperator"]:
@@ -133,13 +135,17 @@ class DAG:
     def add_task(self, task: "BaseOperator") -> None:
         """Take a task in; a second one of the same id is a mistake."""
         former = self.task_dict.get(task.task_id)
+        group = self.task_group_dict.get(task.task_id)
         if former is not None:
             self.mistake(
                 f"duplicate task_id {task.task_id!r}; the first is at line {former.written_at[1]}",
                 at=task.written_at,
             )
             return
+        if group is not None:
+            task.mistake(f"its id is that of the task group at line {group.written_at[1]}; take another one")
         self.task_dict[task.task_id] = task
+        task.task_group.children[task.task_id] = task
 
     def mistake(self, message: str, *, at: tuple[str, int] | None = None) -> None:
         """Note a mistake, once; by default where the DAG was written."""
@@ -171,53 +177,10 @@ class DAG:
     def _add_default_params(self) -> None:
         """Those in default_args are the DAG's, as in Airflow."""
         if "params" in self.default_args:
-            self.defaults_taken.add("params")
+            self.task_group.defaults_taken.add("params")
             given = self._read("default_args: params", DAG_ARGUMENTS["params"], self.default_args["params"])
             own = {each.name for each in self.params.specs}
             self.params = Params((*(each for each in given.specs if each.name not in own), *self.params.specs))
-
-    def _read_dates(self, timezone: object, start_date: object, end_date: object) -> None:
-        """The zone, and the DAG's own dates; what default_args has of them is the DAG's."""
-        defaults = self.default_args
-        self.defaults_taken |= {"start_date", "end_date"}
-        start_date = defaults.get("start_date") if start_date is None else start_date
-        end_date = defaults.get("end_date") if end_date is None else end_date
-        self.timezone = "UTC"
-        if timezone is not None:
-            self.timezone = self._read("timezone:", _ZONE, timezone)
-        elif (zone := getattr(start_date, "tzinfo", None)) is not None:
-            self.timezone = self._read("the zone of start_date:", _ZONE, zone)
-        self.start_date = self._date("start_date", start_date)
-        self.end_date = self._date("end_date", end_date)
-        if self.start_date is not None and self.end_date is not None and self.end_date < self.start_date:
-            self.mistake(f"end_date {self.end_date.isoformat()} is before start_date {self.start_date.isoformat()}")
-        self._compare_date("start_date", self.start_date, later_counts=True)
-        self._compare_date("end_date", self.end_date, later_counts=False)
-
-    def _compare_date(self, name: str, own: datetime | None, *, later_counts: bool) -> None:
-        """In Airflow a task runs in its own dates and the DAG's; here there are only the DAG's."""
-        default = self._date(name, self.default_args.get(name), noted=False)
-        if default is None or own is None or default == own:
-            return
-        if (default > own) is later_counts:
-            self.mistake(
-                f"default_args: {name} {default.isoformat()} is not the DAG's, {own.isoformat()}: "
-                f"tasks have none of their own; leave one of the two out"
-            )
-        else:
-            self.without_effect.add(f"{name} in default_args")
-
-    def _date(self, name: str, written: object, noted: bool = True) -> datetime | None:
-        if written is None:
-            return None
-        try:
-            read = datetime_in(self.timezone, written)
-        except ValueError as wrong:
-            self.mistake(f"{name} {wrong}")
-            return None
-        if read.note and noted:
-            self.note(f"{name} {read.note}")
-        return read.moment
 
     def _read_schedule(self, schedule: str | timedelta | None) -> None:
         try:
@@ -235,19 +198,13 @@ class DAG:
         if self.catchup and kind is ScheduleKind.NONE:
             self.without_effect.add("catchup (there is no schedule)")
 
-    def _read(self, name: str, argument: Argument, value: object) -> Any:
-        try:
-            return argument.read(value)
-        except ValueError as wrong:
-            self.mistake(f"{name} {wrong}")
-            return argument.otherwise
-
 
 class TaskArguments(CommonArguments, total=False):
     """What every operator takes: to be unpacked in the ``__init__`` of your own."""
 
     task_id: Annotated[Required[str], Argument("its name in the DAG", default=MISSING)]
     dag: Annotated[DAG | None, Argument("the DAG it is in, where it is not written inside `with DAG(…):`")]
+    task_group: IN_GROUP
     start_date: Annotated[None, Unsupported("is the DAG's: a task has none of its own")]
     end_date: Annotated[None, Unsupported("is the DAG's: a task has none of its own")]
 
@@ -295,19 +252,18 @@ class BaseOperator(Task):
 
     def __init__(self, **arguments: Unpack[TaskArguments]) -> None:
         given: Mapping[str, Any] = {**arguments}
-        named, given_dag = given.get("task_id", MISSING), given.get("dag")
-        found = self._begin(given_dag)
+        named = given.get("task_id", MISSING)
+        found = self._begin(given)
         self.upstream_task_ids = set()
         self.downstream_task_ids = set()
-        wrong_with_it = id_error(named)
-        self.task_id = shown(named) if wrong_with_it else named
-        # A task outside any DAG is kept in one of its own, whose only mistake says so.
-        self.dag = found or DAG("(no DAG)")
+        self.task_group = found or nowhere()
+        self.dag = self.task_group.dag
+        in_dag = self.task_group.child_id(named)
+        wrong_with_it = task_id_error(in_dag)
+        self.task_id = shown(in_dag) if wrong_with_it else in_dag
         if found is None:
-            self.dag.mistakes.clear()
             self.mistake(f"task {named!r} is in no DAG; write it inside `with DAG(…):` or give it dag=")
-        if given_dag is not None and not isinstance(given_dag, DAG):
-            self.mistake(f"dag must be a DAG, not {shown(given_dag)}")
+        self._check_place(given)
         if wrong_with_it:
             self.mistake(f"task_id must be {wrong_with_it}")
         self._check_unsupported(given)
@@ -341,22 +297,32 @@ class BaseOperator(Task):
         """Note a mistake where this task was written."""
         self.dag.mistake(f"task {self.task_id}: {message}", at=self.written_at)
 
-    def _begin(self, dag: object) -> DAG | None:
-        """The DAG that the task is in. The first ``__init__`` that runs, be it an author's own, keeps where it is."""
+    def _begin(self, given: Mapping[str, Any]) -> Group | None:
+        """The group that the task is in, be it the DAG's. The first ``__init__``, an author's own too, keeps where."""
         if "written_at" not in vars(self):
             self.written_at = where_written()
             self._from_defaults: set[str] = set()
-        return dag if isinstance(dag, DAG) else DAG.current()
+        return group_for(given.get("dag"), given.get("task_group"))
 
-    def _took_defaults(self, dag: DAG, names: Collection[str]) -> None:
-        dag.defaults_taken.update(names)
+    def _took_defaults(self, group: Group, names: Collection[str]) -> None:
+        for each in group.lineage:
+            each.defaults_taken.update(names)
         self._from_defaults.update(names)
+
+    def _check_place(self, given: Mapping[str, Any]) -> None:
+        dag, group = given.get("dag"), given.get("task_group")
+        if dag is not None and not isinstance(dag, DAG):
+            self.mistake(f"dag must be a DAG, not {shown(dag)}")
+        elif group is not None and not isinstance(group, Group):
+            self.mistake(f"task_group must be a TaskGroup, not {shown(group)}")
+        elif dag is not None and self.dag is not dag:
+            self.mistake(f"task_group is in another DAG, {self.dag.dag_id}, than dag={dag.dag_id}")
 
     def _on_arguments_read(self) -> None:
         """What an operator makes of its arguments."""
 
     def _check_unsupported(self, arguments: Mapping[str, Any]) -> None:
-        given = {**self.dag.default_args, **arguments}
+        given = {**self.task_group.default_args, **arguments}
         for name in arguments:
             if name in UNSUPPORTED_TASK_ARGUMENTS:
                 judged = judge(UNSUPPORTED_TASK_ARGUMENTS, name, given)
@@ -369,10 +335,10 @@ class BaseOperator(Task):
                 self.mistake(f"{type(self).__name__} has no argument {name!r}{hint}")
 
     def _read_arguments(self, given: Mapping[str, Any]) -> None:
-        defaults = {
-            name: value for name, value in self.dag.default_args.items() if name in self._declared and name != "params"
-        }
-        self._took_defaults(self.dag, defaults.keys() - given.keys() - OF_ONE_TASK)
+        defaults = {name: value for name, value in self.task_group.default_args.items() if name in self._declared}
+        if "params" in defaults and self.task_group.giver_of("params").task_group is None:
+            del defaults["params"]  # they are the DAG's
+        self._took_defaults(self.task_group, defaults.keys() - given.keys() - OF_ONE_TASK)
         for name, argument in self._declared.items():
             if name not in OF_ONE_TASK:
                 value = self._read(name, argument, given.get(name, defaults.get(name, argument.default)))
@@ -386,7 +352,7 @@ class BaseOperator(Task):
             return argument.read(value)
         except ValueError as wrong:
             if name in self._from_defaults:
-                self.dag.mistake(f"default_args: {name} {wrong}")
+                self.task_group.giver_of(name).mistake(f"default_args: {name} {wrong}")
             else:
                 self.mistake(f"{name} {wrong}")
             return argument.otherwise
@@ -396,4 +362,21 @@ def names_of(operator: type[BaseOperator]) -> set[str]:
     """Every argument that operators of this class take."""
     made = [vars(each).get("__init__") for each in operator.__mro__ if issubclass(each, BaseOperator)]
     own = (parameters_of(each)[1] for each in made if each is not None)
-    return set(operator._declared).union(*own) - {"self", "dag"}
+    return set(operator._declared).union(*own) - {"self", "dag", "task_group"}
+
+
+def group_for(dag: object, group: object) -> Group | None:
+    """The group that something written here is in: the one it is given, else the innermost one that is open."""
+    if isinstance(group, Group):
+        return group
+    current = Group.current()
+    if isinstance(dag, DAG) and (current is None or current.dag is not dag):
+        return dag.task_group
+    return current
+
+
+def nowhere() -> Group:
+    """Where what is in no DAG is kept: in one of its own, whose only mistake says so."""
+    dag = DAG("(no DAG)")
+    dag.mistakes.clear()
+    return dag.task_group

@@ -1,4 +1,4 @@
-"""How what a DAG has in ``default_args`` reaches every operator that takes it, an author's own classes included."""
+"""How what a DAG or group has in ``default_args`` reaches every operator that takes it, an author's own included."""
 
 import functools
 import inspect
@@ -6,22 +6,22 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 #: Not to be had from default_args: these say which task it is.
-OF_ONE_TASK = frozenset(("self", "dag", "task_id"))
+OF_ONE_TASK = frozenset(("self", "dag", "task_group", "task_id"))
 
 
 def with_defaults(initialise: Callable[..., None]) -> Callable[..., None]:
-    """An operator's ``__init__`` that takes from the DAG's default_args what it has a parameter for and was not given.
+    """An operator's ``__init__`` that takes from default_args what it has a parameter for and was not given.
 
     Each class in a chain takes what it names itself: what one class hands to the next counts as given.
     """
 
     @functools.wraps(initialise)
     def initialise_with_defaults(self: Any, *args: Any, **kwargs: Any) -> None:
-        dag = self._begin(kwargs.get("dag"))
-        if dag is not None and dag.default_args:
-            taken = _missing(initialise, args, kwargs, dag.default_args)
-            kwargs.update((name, dag.default_args[name]) for name in taken)
-            self._took_defaults(dag, taken)
+        group = self._begin(kwargs)
+        if group is not None and (defaults := group.default_args):
+            taken = _missing(initialise, args, kwargs, defaults)
+            kwargs.update((name, defaults[name]) for name in taken)
+            self._took_defaults(group, taken)
         initialise(self, *args, **kwargs)
 
     return initialise_with_defaults

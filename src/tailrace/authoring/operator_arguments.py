@@ -7,6 +7,7 @@ from tailrace.authoring.dag import TaskArguments
 from tailrace.authoring.declarations import Argument
 from tailrace.authoring.task_arguments import (
     BASH_COMMAND,
+    IN_GROUP,
     PYTHON_CALLABLE,
     BashArguments,
     CallArguments,
@@ -44,6 +45,7 @@ class FunctionArguments(CommonArguments, CallArguments, total=False):
     """What ``@task(…)`` takes."""
 
     task_id: Annotated[str, Argument("the task's name; by default the function's")]
+    task_group: IN_GROUP
 
 
 class BashFunctionArguments(FunctionArguments, BashArguments, total=False):

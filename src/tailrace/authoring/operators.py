@@ -328,7 +328,10 @@ def _accepted(
 
 
 class BranchPythonOperator(PythonOperator):
-    """Follows the direct downstream task ids its function returns (one, several, or None); the others are skipped."""
+    """Follows the direct downstream task ids its function returns (one, several, or None); the others are skipped.
+
+    The id of a task group stands for its first tasks.
+    """
 
     decides: ClassVar[BranchKind] = BranchKind.BRANCH
 
@@ -343,19 +346,26 @@ class BranchPythonOperator(PythonOperator):
 
 
 def followed_ids(task: BaseOperator, chosen: Any) -> tuple[str, ...]:
-    """The task ids a branch chose. Raises TaskFailed unless each is directly downstream."""
+    """The task ids a branch chose, a group's id being its first tasks. Raises TaskFailed for one not directly below."""
     if chosen is None:
         return ()
     ids = [chosen] if isinstance(chosen, str) else chosen
     if not isinstance(ids, (list, tuple, set)) or not all(isinstance(each, str) for each in ids):
         raise TaskFailed(f"{task.task_id} must return a task id, several, or None; it returned {chosen!r}")
-    unknown = sorted(set(ids) - task.downstream_task_ids)
+    followed: set[str] = set()
+    unknown = []
+    for each in sorted(set(ids)):
+        group = task.dag.task_group_dict.get(each)
+        entered = task.downstream_task_ids & ({each} if group is None else group.first_task_ids)
+        followed |= entered
+        if not entered:
+            unknown.append(each)
     if unknown:
         below = ", ".join(sorted(task.downstream_task_ids)) or "none"
         raise TaskFailed(
             f"{task.task_id} followed {', '.join(unknown)}, not directly downstream of it; those are: {below}"
         )
-    return tuple(sorted(set(ids)))
+    return tuple(sorted(followed))
 
 
 class ShortCircuitOperator(PythonOperator):

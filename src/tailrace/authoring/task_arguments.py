@@ -13,6 +13,7 @@ from tailrace.authoring import bash_command as bash
 from tailrace.authoring import unsupported
 from tailrace.authoring.dag_errors import MISSING
 from tailrace.authoring.declarations import Argument, arguments_of
+from tailrace.authoring.groups import Group
 from tailrace.authoring.params import read_params
 from tailrace.authoring.unsupported import DOCUMENTATION, NoDict, NoList, Off, Unsupported
 from tailrace.authoring.xcom_args import XComArg
@@ -30,6 +31,8 @@ TriggerRuleName: TypeAlias = Literal[
 # fmt: on
 #: What the function of a branch returns: the task ids to follow.
 Chosen: TypeAlias = str | list[str] | tuple[str, ...] | set[str] | None
+
+IN_GROUP: TypeAlias = Annotated[Group | None, Argument("the group it is in, where it is not written inside its `with`")]
 
 
 class CommonArguments(TypedDict, total=False):
@@ -89,7 +92,6 @@ class CommonArguments(TypedDict, total=False):
     task_concurrency: Annotated[None, Unsupported("is now max_active_tis_per_dag; write that")]
     xcom_push: Annotated[None, Unsupported("is now do_xcom_push; write that")]
     skip_exit_code: Annotated[None, Unsupported("is now skip_on_exit_code; write that")]
-    task_group: Annotated[None, Unsupported("is not there yet; relate the tasks themselves")]
     default_args: Annotated[NoDict, Unsupported("are the DAG's; give the arguments to the task itself", (None, {}))]
     is_setup: unsupported.NoTeardown
     is_teardown: unsupported.NoTeardown

@@ -24,7 +24,8 @@ from typing import (
     overload,
 )
 
-from tailrace.authoring.dag import DAG
+from tailrace.authoring.dag import DAG, group_for
+from tailrace.authoring.groups import Group, free_id
 from tailrace.authoring.operators import BranchPythonOperator, PythonOperator, RunsBash, ShortCircuitOperator
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ class TaskFunction(Generic[F]):
     def __call__(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         """A task that calls the function with these arguments; its output."""
         task = self._operator(
-            task_id=_free_id(self._arguments.get("task_id") or self.function.__name__),
+            task_id=_free_id(
+                self._arguments.get("task_id") or self.function.__name__,
+                group_for(self._arguments.get("dag"), self._arguments.get("task_group")),
+            ),
             python_callable=self.function,
             op_args=args,
             op_kwargs=kwargs,
@@ -194,17 +198,12 @@ def _decorated(
     return lambda decorated: kind(decorated, operator, arguments)
 
 
-def _free_id(wanted: Any) -> Any:
-    current = DAG.current()
-    if not isinstance(wanted, str):
+def _free_id(wanted: Any, group: Group | None) -> Any:
+    """The id that a further call of a function gets in this group, as it is called in there."""
+    if not isinstance(wanted, str) or group is None:
         return wanted  # the task itself says what is wrong with it
-    taken = current.task_dict if current is not None else {}
-    if wanted not in taken:
-        return wanted
-    number = 1
-    while f"{wanted}__{number}" in taken:
-        number += 1
-    return f"{wanted}__{number}"
+    in_dag = group.child_id(wanted)
+    return wanted + free_id(in_dag, group.dag.task_dict)[len(in_dag) :]
 
 
 @overload

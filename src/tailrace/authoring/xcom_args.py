@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Never, TypeVar
 
-from tailrace.authoring.relations import Relations, Task
+from tailrace.authoring.relations import Node, Relations, Task
 
 R = TypeVar("R", covariant=True)
 
@@ -21,7 +21,7 @@ class XComArg(Relations, Generic[R]):
         self.path = path
 
     @property
-    def tasks_of_item(self) -> list[Task]:
+    def related_nodes(self) -> list[Node]:
         """Relating an output relates its task."""
         return [self.operator]
 

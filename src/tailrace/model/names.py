@@ -21,6 +21,20 @@ def id_error(text: object) -> str | None:
     return _file_name_error(text)
 
 
+def task_id_error(text: object) -> str | None:
+    """As the id of a task: the same, without the brackets in which the index of a mapped one stands behind it."""
+    if isinstance(text, str) and ("[" in text or "]" in text):
+        return f"a name without brackets, which are for the index of a mapped task, not {shown(text)}"
+    return id_error(text)
+
+
+def group_id_error(text: object) -> str | None:
+    """As a task group is called: the same, without dots, which stand between a group and what is in it."""
+    if isinstance(text, str) and "." in text:
+        return f"a name without dots, which stand between a group and what is in it, not {shown(text)}"
+    return task_id_error(text)
+
+
 def run_id_error(text: object) -> str | None:
     """As the id of a run: the same, where spaces may stand between words."""
     if not _is_one_line(text) or text != text.strip() or "/" in text:

@@ -104,6 +104,23 @@ class TaskSpec(Struct, frozen=True):
         return (self.task_id,) if self.depends_on_past else ()
 
 
+class GroupSpec(Struct, frozen=True, order=True):
+    """A task group: the tasks directly in it, sorted, and the group that it is in; empty for one in no other."""
+
+    group_id: str
+    tasks: tuple[str, ...] = ()
+    parent: str = ""
+    tooltip: str = ""
+
+
+class EdgeLabel(Struct, frozen=True, order=True):
+    """What is written on the way from one task to another that is directly below it."""
+
+    upstream: str
+    downstream: str
+    label: str
+
+
 class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached properties below
     """One DAG, its tasks in topological order (ties by task id)."""
 
@@ -121,11 +138,35 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
     code_hash: str = ""  # sha256 of that file's bytes, hex
     params: tuple[ParamSpec, ...] = ()  # the DAG's and its tasks'
     paused_at_creation: bool | None = None  # whether a new DAG begins paused; None: as the settings say
+    groups: tuple[GroupSpec, ...] = ()  # by their ids; planning knows none of them
+    labels: tuple[EdgeLabel, ...] = ()
 
     @cached_property
     def by_id(self) -> Mapping[str, TaskSpec]:
         """The tasks by task id, in topological order."""
         return MappingProxyType({task.task_id: task for task in self.tasks})
+
+    @cached_property
+    def group_of(self) -> Mapping[str, str]:
+        """For each task and group that is in a group, the id of that."""
+        inner = {group.group_id: group.parent for group in self.groups if group.parent}
+        return MappingProxyType(inner | {task_id: group.group_id for group in self.groups for task_id in group.tasks})
+
+    @cached_property
+    def members(self) -> Mapping[str, frozenset[str]]:
+        """For each group id, all tasks in it, in groups or not."""
+        found: dict[str, set[str]] = {group.group_id: set(group.tasks) for group in self.groups}
+        for group in self.groups:
+            for outer in self.groups_around(group.group_id):
+                found[outer].update(group.tasks)
+        return MappingProxyType({group_id: frozenset(tasks) for group_id, tasks in found.items()})
+
+    def groups_around(self, task_id: str) -> tuple[str, ...]:
+        """The ids of the groups that a task or group is in, the innermost first."""
+        found: list[str] = []
+        while (group := self.group_of.get(found[-1] if found else task_id)) is not None:
+            found.append(group)
+        return tuple(found)
 
     @cached_property
     def leaves(self) -> frozenset[str]:

@@ -79,7 +79,7 @@ def test_wrong_and_missing_arguments_hide_no_other_mistake(load) -> None:
         "6 start_date must be a datetime, not '2024-01-01'; write datetime(2024, 1, 31)",
         "7 task a: BashOperator has no argument 'bash_comand'; did you mean 'bash_command'?",
         "7 task a: bash_command must be text, not left out",
-        "7 task a: only tasks and lists of tasks can be related by >> and <<, not 'b'",
+        "7 task a: only tasks, task groups and lists of them can be related by >> and <<, not 'b'",
         "8 task b: python_callable must be callable, not left out",
         "9 task c: trigger_rule 'all_sucess' is not a trigger rule; did you mean 'all_success' or 'one_success'?",
         "11 task left out: task_id must be a name without spaces or slashes, not left out",

@@ -59,7 +59,7 @@ def made(operator: type[BaseOperator], default_args: dict[str, Any], **given: An
 
 
 def described(task: BaseOperator) -> dict[str, Any]:
-    left_out = ("dag", "written_at", "_from_defaults", "_described")
+    left_out = ("dag", "task_group", "written_at", "_from_defaults", "_described")
     return {name: value for name, value in vars(task).items() if name not in left_out}
 
 
@@ -227,7 +227,7 @@ def test_no_name_is_dropped_silently(default_args: dict[str, Any]) -> None:
         PythonOperator(task_id="u", python_callable=print)
     check(dag)
     told = " ".join(each.message for each in (*dag.mistakes, *dag.notes))
-    taken = dag.defaults_taken | {"start_date", "end_date"}
+    taken = dag.task_group.defaults_taken | {"start_date", "end_date"}
     asks_nothing = {
         name for name, value in default_args.items() if name in UNSUPPORTED_TASK_ARGUMENTS and value is None
     }
@@ -259,7 +259,7 @@ fail_fast disable_bundle_versioning rerun_with_latest_version
 
 
 def test_every_argument_of_airflows_is_there_or_in_the_table() -> None:
-    ours = set().union(*map(names_of, SHIPPED)) | {"dag"}
+    ours = set().union(*map(names_of, SHIPPED)) | {"dag", "task_group"}
     assert set(AIRFLOW_TASK.split()) - ours - UNSUPPORTED_TASK_ARGUMENTS.keys() == set()
     of_dag = DAG_ARGUMENTS
     assert set(AIRFLOW_DAG.split()) - {"dag_id"} - of_dag.keys() - UNSUPPORTED_DAG_ARGUMENTS.keys() == set()

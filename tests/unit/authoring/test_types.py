@@ -60,7 +60,7 @@ def test_what_types_accept_loads(tmp_path: Path) -> None:
     (tmp_path / "right.py").write_bytes(RIGHT.read_bytes())
     loaded = load_dags(tmp_path)
     assert [str(mistake) for mistake in loaded.mistakes] == []
-    assert loaded.specs.keys() == {"right", "functions", "own"}
+    assert loaded.specs.keys() == {"right", "functions", "own", "grouped"}
 
 
 def test_what_types_refuse_of_an_operators_arguments_does_not_load(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_what_types_refuse_of_an_operators_arguments_does_not_load(tmp_path: Pat
 def test_the_declarations_are_complete() -> None:
     """An argument that is read has an attribute; what a spec has of it is compiled; both say the same default."""
     assert TASK_ARGUMENTS.keys() <= BaseOperator.__annotations__.keys()
-    assert arguments_of(DagArguments).keys() == DAG.__annotations__.keys() - {"_open", "_loaded"}
+    assert arguments_of(DagArguments).keys() == DAG.__annotations__.keys() - {"_loaded"}
     assert set(_AS_DECLARED) == TaskSpec.__annotations__.keys() & TASK_ARGUMENTS.keys()
     spec = TaskSpec(task_id="t")
     assert {name: getattr(spec, name) for name in _AS_DECLARED} == {

@@ -66,24 +66,29 @@ def list_(dags: Path | None, output: str) -> int:
 
 @click.command(cls=Command)
 @dag_argument
+@click.option("--fold", is_flag=True, help="Draw each task group as one line, without what is in it.")
 @dags_option
 @output_option
-def show(dag_id: str, dags: Path | None, output: str) -> None:
-    """Draw one DAG's tasks as a tree, each below what it waits for."""
+def show(dag_id: str, fold: bool, dags: Path | None, output: str) -> None:
+    """Draw one DAG's tasks as a tree, each below what it waits for, and those of a task group together.
+
+    A text in parentheses is the label on the way.
+    """
     settings, console = settings_with(dags=dags), current_console()
     shown = _shown(dag_id, settings)
     (spec,), pause = shown.specs, shown.pauses.get(dag_id)
     paused = shown.schedule_of(spec, settings).paused
     if output == "json":
-        tasks = [task_json(task) for task in spec.tasks]
-        console.print_json({**_dag_json(spec), "paused": paused, "last_pause": pause, "tasks": tasks})
+        drawn = {"tasks": [task_json(task) for task in spec.tasks], "groups": spec.groups, "labels": spec.labels}
+        console.print_json({**_dag_json(spec), "paused": paused, "last_pause": pause, **drawn})
         return
-    console.print(f"{spec.dag_id}  {schedule_text(spec.schedule)}, {plural(len(spec.tasks), 'task')}")
+    grouped = f" in {plural(len(spec.groups), 'task group')}" if spec.groups else ""
+    console.print(f"{spec.dag_id}  {schedule_text(spec.schedule)}, {plural(len(spec.tasks), 'task')}{grouped}")
     if spec.description:
         console.tell(spec.description)
     if paused:
         console.tell(pause_text(paused, pause))
-    for line in task_tree(spec):
+    for line in task_tree(spec, folded=fold):
         console.print(line)
 
 

@@ -8,7 +8,17 @@ from msgspec import to_builtins
 
 from tailrace.metastore.db.columns import from_json, to_json
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import BranchKind, DagSpec, ParamSpec, Schedule, ScheduleKind, TaskSpec, XComRef
+from tailrace.model.spec import (
+    BranchKind,
+    DagSpec,
+    EdgeLabel,
+    GroupSpec,
+    ParamSpec,
+    Schedule,
+    ScheduleKind,
+    TaskSpec,
+    XComRef,
+)
 
 _DURATIONS = ("retry_delay", "max_retry_delay", "execution_timeout")
 _MOMENTS = ("start_date", "end_date")
@@ -19,8 +29,9 @@ def spec_text(dag: DagSpec) -> str:
     fields = _plain(to_builtins(dag, builtin_types=(datetime, timedelta)))
     if fields["paused_at_creation"] is None:  # structures from before there were these fields stay the same
         del fields["paused_at_creation"]
-    if not fields["params"]:
-        del fields["params"]
+    for name in ("params", "groups", "labels"):
+        if not fields[name]:
+            del fields[name]
     for task in fields["tasks"]:
         if task["mapped_over"] is None:
             del task["mapped_over"]
@@ -40,6 +51,8 @@ def spec_from(text: str) -> DagSpec:
     fields["schedule"] = Schedule(ScheduleKind(schedule["kind"]), schedule["expression"], schedule["timezone"])
     fields["tags"] = tuple(fields["tags"])
     fields["params"] = tuple(ParamSpec(**each) for each in fields.get("params", ()))
+    fields["groups"] = tuple(GroupSpec(**{**each, "tasks": tuple(each["tasks"])}) for each in fields.get("groups", ()))
+    fields["labels"] = tuple(EdgeLabel(**each) for each in fields.get("labels", ()))
     for name in _MOMENTS:
         fields[name] = None if fields[name] is None else datetime.fromisoformat(fields[name])
     return DagSpec(**fields)

@@ -13,15 +13,18 @@ from tailrace import (
     BranchPythonOperator,
     DefaultArguments,
     EmptyOperator,
+    Label,
     PythonOperator,
     ShortCircuitOperator,
     TaskArguments,
+    TaskGroup,
     TriggerRule,
     XComArg,
     chain,
     cross_downstream,
     dag,
     task,
+    task_group,
 )
 
 
@@ -197,3 +200,30 @@ def names(of: DAG) -> Iterator[str]:
         yield each.task_id
     yield from (str(each.output) for each in right.task_dict.values() if each.pool and each.execution_timeout)
     yield right.get_task("bash").trigger_rule
+
+
+with DAG("grouped", start_date=datetime(2024, 1, 1)) as grouped:
+    with TaskGroup("g", tooltip="why", default_args={"retries": 2}, prefix_group_id=False) as outer:
+        inner = TaskGroup("inner", parent_group=outer, dag=grouped, ui_color="red", add_suffix_on_collision=True)
+        made = EmptyOperator(task_id="made", task_group=inner)
+    with outer:
+        late = EmptyOperator(task_id="late")
+
+    @task
+    def number(start: int) -> int:
+        return start
+
+    @task_group
+    def plain(start: int) -> None:
+        number(start)
+
+    @task_group(group_id="named", default_args={"pool": "p"}, tooltip="t")
+    def returning(start: Any) -> XComArg[int]:
+        return number(start)
+
+    assert_type(plain(1), TaskGroup)
+    assert_type(returning(number(1)), XComArg[int])
+    assert_type(returning.override(group_id="other")(2), XComArg[int])
+    EmptyOperator(task_id="a") >> Label("x") >> outer >> [Label("y")] >> plain(2) >> [returning(3)]
+    chain([inner], Label("z"), [returning(4), plain(5)])
+    outer.children["late"] << EmptyOperator(task_id="before")

@@ -13,9 +13,11 @@ from tailrace import (
     PythonOperator,
     ShortCircuitOperator,
     TaskArguments,
+    TaskGroup,
     chain,
     dag,
     task,
+    task_group,
 )
 
 
@@ -140,3 +142,11 @@ a.set_upstream("b")  # refused: Argument 1 to "set_upstream"
 chain(a, "b")  # refused: Argument 2 to "chain"
 for each in name():  # refused: Need type annotation for "each"
     print(each)
+
+TaskGroup()  # refused: Missing positional argument "group_id"
+TaskGroup("g", tooltips="t")  # refused: Unexpected keyword argument "tooltips"
+TaskGroup("g", default_args={"retrys": 1})  # refused: Extra key "retrys"
+TaskGroup("g", parent_group=a)  # refused: Argument "parent_group" to "TaskGroup"
+EmptyOperator(task_id="t", task_group="g")  # refused: Argument "task_group"
+a >> TaskGroup  # refused: "__rshift__" of "Relations" cannot be
+task_group(group_id=7)  # refused: No overload variant
