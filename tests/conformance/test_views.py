@@ -16,6 +16,7 @@ from tailrace.metastore.views.task_instances import TaskInstanceFilter
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
+from tailrace.model.spec import GroupSpec, TaskSpec
 from tailrace.model.states import BackfillState, DagRunState, JobKind, JobState, TaskInstanceState
 from tailrace.planning.failed_tasks import FailedTasks
 from tailrace.planning.failure_groups import Failed
@@ -295,6 +296,17 @@ def test_task_instances_of_many_runs(world: World, failed: int) -> None:
     [run] = world.store.list_runs(RunFilter(failed_tasks=True))
     assert run.logical_date == FIRST + DAY
     assert world.store.list_runs(RunFilter(first=FIRST + DAY, last=FIRST + DAY)) == (run,)
+
+
+def test_the_tasks_and_groups_of_all_structures(world: World, failed: int) -> None:
+    spec = world.store.stored_dag("dag")
+    assert spec is not None
+    newer = replace(spec, tasks=(TaskSpec("g.new"), *spec.tasks), groups=(GroupSpec("g", ("g.new",)),))
+    world.store.store_loaded([newer], "newer")
+    assert world.store.task_names("dag") == world.store.task_names(None)
+    assert world.store.task_names("dag").tasks == {"a", "b", "g.new"}
+    assert world.store.task_names("dag").groups == {"g": {"g.new"}}
+    assert world.store.task_names("another").tasks == frozenset()
 
 
 def test_what_was_marked_shows_as_marked(world: World, failed: int) -> None:

@@ -117,6 +117,13 @@ def task_argument(command: F) -> F:
     return click.argument("task_id", shell_complete=complete_tasks)(command)
 
 
+def tasks_option(text: str) -> Callable[[F], F]:
+    """--task, as often as wanted, as ``task_ids``: ids, groups and patterns."""
+    return click.option(
+        "--task", "task_ids", metavar="TASK_ID", multiple=True, shell_complete=complete_tasks, help=text
+    )
+
+
 def run_argument(command: F) -> F:
     """RUN, as ``run``: a run id or a logical date."""
     return click.argument("run", shell_complete=complete_runs)(command)

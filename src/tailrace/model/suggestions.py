@@ -12,7 +12,7 @@ def nearest(
 ) -> tuple[str, ...]:
     """The known names most like ``name``, best first; none when nothing reaches ``likeness`` (0 to 1).
 
-    ``cut_short``: those that merely begin with ``name`` too.
+    ``cut_short``: those that merely begin with ``name`` too, or have it behind a dot: a task's, without its group's.
     """
     by_folded: dict[str, str] = {}
     for candidate in sorted(known):
@@ -22,7 +22,8 @@ def nearest(
     close: list[str] = difflib.get_close_matches(folded, by_folded, n=most, cutoff=likeness)
     # A name cut short ("example_b") is not "close" by edit ratio, yet it is what a person types.
     begun = [each for each in by_folded if len(folded) > 1 and cut_short and each.startswith(folded)]
-    ordered = dict.fromkeys([*close, *begun])
+    inside = [each for each in by_folded if folded and cut_short and each.endswith(f".{folded}")]
+    ordered = dict.fromkeys([*inside, *close, *begun])
     return tuple(by_folded[candidate] for candidate in ordered)[:most]
 
 

@@ -21,7 +21,7 @@ from tailrace.planning.expanding import reset_for_expansion
 from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToClear
 from tailrace.planning.reopening import drivers, freed_runs
-from tailrace.planning.selecting import instances, key_of, refusals, with_relatives
+from tailrace.planning.selecting import instances, key_of, named_tasks, refusals, with_relatives
 from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 
 _FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
@@ -31,6 +31,7 @@ _REASON = "cleared"
 class ClearRequest(Struct, frozen=True):
     """What is to be cleared in each run: these tasks (none named: all) with what is below and above them.
 
+    ``task_ids`` may be ids of groups and patterns too.
     ``map_index``: of the tasks that are named only the instance of that index. ``only_failed`` leaves out all but what
     failed, is upstream_failed, or was skipped by its rule below a failure.
     """
@@ -44,6 +45,7 @@ class ClearRequest(Struct, frozen=True):
 
 def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
     """Everything that clearing writes. Refused when a run or task is not there."""
+    request = replace(request, task_ids=named_tasks(facts, request.task_ids))
     refused = tuple(refusals(facts, request.task_ids, request.map_index))
     dag = facts.dag
     if refused or dag is None:

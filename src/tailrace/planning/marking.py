@@ -28,7 +28,7 @@ from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToMark, StayUpstreamFailed
 from tailrace.planning.refusals import DownstreamFailedBeside
 from tailrace.planning.reopening import drivers, freed_runs
-from tailrace.planning.selecting import instances, key_of, refusals, with_relatives
+from tailrace.planning.selecting import instances, key_of, named_tasks, refusals, with_relatives
 from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 
 _BAD = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
@@ -38,6 +38,7 @@ _CLAIMED = frozenset({TaskInstanceState.RUNNING, TaskInstanceState.STOPPING})
 class MarkRequest(Struct, frozen=True):
     """The outcome to give these tasks of each run: success, failed or skipped.
 
+    ``task_ids`` may be ids of groups and patterns too.
     ``map_index``: of the tasks that are named only the instance of that index. ``downstream_failed``: what is
     upstream_failed below them is cleared.
     """
@@ -83,16 +84,17 @@ class _Marked:
 
 def plan_mark_tasks(facts: CommandFacts, request: MarkRequest) -> CommandPlan:
     """Everything that marking tasks writes. Refused when a run or task is not there."""
-    refused = (*_contradictions(request), *refusals(facts, request.task_ids, request.map_index))
+    named = named_tasks(facts, request.task_ids)
+    refused = (*_contradictions(request), *refusals(facts, named, request.map_index))
     dag = facts.dag
     if refused or dag is None:
         return CommandPlan(CommandKind.MARK, facts.dag_id, refusals=refused)
-    chosen = with_relatives(dag, request.task_ids, upstream=request.upstream, downstream=request.downstream)
+    chosen = with_relatives(dag, named, upstream=request.upstream, downstream=request.downstream)
     marked: list[tuple[_Marked, RunChange]] = []
     for run in facts.runs:
         steps = [
             step
-            for ti in instances(run, chosen, request.task_ids, request.map_index)
+            for ti in instances(run, chosen, named, request.map_index)
             if (step := _step(facts, run, ti, request.state, "marked")) is not None
         ]
         created = _create(facts, dag, run, chosen, request.state)

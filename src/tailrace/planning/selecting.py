@@ -6,6 +6,7 @@ from datetime import datetime
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey, spans_of
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import TaskInstanceState
+from tailrace.model.task_words import tasks_meant
 from tailrace.planning.commands import CommandFacts
 from tailrace.planning.expanding import is_expanded
 from tailrace.planning.messages import Message
@@ -27,12 +28,24 @@ def refusals(facts: CommandFacts, task_ids: Iterable[str] = (), map_index: int |
         yield NoSuchRun(facts.dag_id, name_of(run))
     if not facts.runs and not facts.not_found:
         yield NoRunsInRange(facts.dag_id)
-    known = {*facts.dag.by_id, *(ti.task_id for run in facts.runs for ti in run.task_instances)}
+    known = _known(facts)
     for task_id in task_ids:
         if task_id not in known:
             yield NoSuchTask(facts.dag_id, task_id, tuple(sorted(known)))
         elif map_index is not None:
             yield from _without_index(facts, task_id, map_index)
+
+
+def named_tasks(facts: CommandFacts, words: Iterable[str]) -> tuple[str, ...]:
+    """The tasks that are meant by these ids, groups and patterns. What means none stays as it is, to be refused."""
+    groups = {} if facts.dag is None else facts.dag.members
+    known = sorted(_known(facts))
+    return tuple(dict.fromkeys(each for word in words for each in tasks_meant(word, known, groups) or (word,)))
+
+
+def _known(facts: CommandFacts) -> set[str]:
+    of_dag = () if facts.dag is None else facts.dag.by_id
+    return {*of_dag, *(ti.task_id for run in facts.runs for ti in run.task_instances)}
 
 
 def _without_index(facts: CommandFacts, task_id: str, map_index: int) -> Iterator[Message]:

@@ -16,6 +16,9 @@ _TASK_NAMES = re.compile(
 )
 _MOST_FILES_TO_LOOK_AT = 500
 
+#: Where there are groups, what stands in the text is no whole id.
+_GROUPS = re.compile(rb"\bTaskGroup\(|@task_group\b|\btask_group\(")
+
 
 def dag_names_in(path: Path) -> set[str]:
     """The DAG ids that a file or folder seems to define, read from the text alone."""
@@ -23,8 +26,8 @@ def dag_names_in(path: Path) -> set[str]:
 
 
 def task_names_in(path: Path, dag_id: str) -> set[str]:
-    """The task ids in the files that seem to define this DAG."""
-    texts = [text for text in _texts(path) if dag_id in _found(_DAG_NAMES, text)]
+    """The task ids in the files that seem to define this DAG; none of one whose tasks may be in groups."""
+    texts = [text for text in _texts(path) if dag_id in _found(_DAG_NAMES, text) and not _GROUPS.search(text)]
     return {name for text in texts for name in _found(_TASK_NAMES, text)}
 
 

@@ -1,5 +1,6 @@
 """Explanations of runs and task instances as every interface shows them: the fields are the JSON's."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -7,6 +8,7 @@ from msgspec import Struct
 
 from tailrace.errors import CommandError
 from tailrace.model.suggestions import near_or_there
+from tailrace.model.task_words import tasks_meant
 from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation, explain_run
 from tailrace.planning.explain_facts import JobFacts, PersonsCommand, TryFacts, WantedBy
 from tailrace.planning.messages import Refused, Typed
@@ -103,11 +105,14 @@ def explained(stores: Stores, dag_id: str, run: str) -> RunExplanation:
 def instances_of(
     explanation: RunExplanation, task_id: str, map_index: int | None, typed: Typed
 ) -> list[TaskInstanceExplanation]:
-    """The instances of this task, or the one of this index.
+    """The instances of this task, or of all tasks of a group or pattern, or those of this index.
 
     Raises CommandError with the nearest name, with the indexes that there are, or with why there are none yet.
     """
-    of_task = [each for each in explanation.task_instances if each.key.task_id == task_id]
+    dag = explanation.facts.snapshot.dag
+    known = dict.fromkeys((*dag.by_id, *(each.key.task_id for each in explanation.task_instances)))
+    meant = tasks_meant(task_id, known, dag.members)
+    of_task = [each for each in explanation.task_instances if each.key.task_id in meant]
     found = [each for each in of_task if map_index is None or each.key.map_index == map_index]
     if found:
         return found
@@ -115,19 +120,20 @@ def instances_of(
     if of_task and map_index is not None:
         has = indexes_text({each.key.map_index for each in of_task})
         raise Refused(NoSuchMapIndex(facts.dag_id, facts.run.run_id, task_id, map_index, has))
-    names = [task.task_id for task in facts.snapshot.dag.tasks]
-    if task_id in names:
+    if meant:
         release = "" if explanation.release is None else f"; released by: {explanation.release.render(typed)}"
         raise CommandError(
             f"{facts.run.run_id} of {facts.dag_id} is {facts.run.state}, no task of it has begun: "
             f"{explanation.waits}{release}"
         )
-    raise CommandError(f"no task {task_id!r} in {facts.run.run_id} of {facts.dag_id}{near_or_there(task_id, names)}")
+    raise CommandError(f"no task {task_id!r} in {facts.run.run_id} of {facts.dag_id}{near_or_there(task_id, known)}")
 
 
-def explained_run(explanation: RunExplanation, typed: Typed) -> ExplainedRunDetails:
-    """A run's explanation with those of its task instances, as it is shown."""
-    shown = tuple(ExplainedTask(**_of_task(each, typed)) for each in explanation.task_instances)
+def explained_run(
+    explanation: RunExplanation, task_instances: Iterable[TaskInstanceExplanation], typed: Typed
+) -> ExplainedRunDetails:
+    """A run's explanation with those of these of its task instances, as it is shown."""
+    shown = tuple(ExplainedTask(**_of_task(each, typed)) for each in task_instances)
     return ExplainedRunDetails(**_of_run(explanation, typed), task_instances=shown)
 
 

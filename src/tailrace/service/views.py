@@ -6,6 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from tailrace.errors import CommandError
 from tailrace.metastore.commands.pools import PoolSummary
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.failures import Root
@@ -13,6 +14,8 @@ from tailrace.metastore.views.jobs import Job
 from tailrace.metastore.views.lists import Backfill, DagStats
 from tailrace.metastore.views.runs import Run, RunFilter
 from tailrace.metastore.views.task_instances import TaskInstanceFilter, TaskInstanceLine, TaskInstanceOfRun
+from tailrace.model.suggestions import did_you_mean
+from tailrace.model.task_words import tasks_meant
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.service.reason_structs import Blocked, blocked_of, no_backfill
 from tailrace.service.scopes import find_run, range_of, removed, require_known
@@ -91,13 +94,31 @@ def list_runs(
 def list_task_instances(
     stores: Stores, wanted: Wanted, states: tuple[str, ...], task_ids: tuple[str, ...] = ()
 ) -> tuple[TaskInstanceOfRun, ...]:
-    """Task instances in these states, newest logical date first. Raises as ``list_runs`` does."""
+    """Task instances in these states, newest logical date first. Raises as ``list_runs`` does.
+
+    ``task_ids`` may be ids of groups and patterns too.
+    """
     metastore = stores.reading()
     first, last = _range(metastore, wanted)
     if metastore is None:
         return ()
-    asked = TaskInstanceFilter(wanted.dag_id, states, task_ids, first, last)
+    asked = TaskInstanceFilter(wanted.dag_id, states, _meant(metastore, wanted.dag_id, task_ids), first, last)
     return metastore.list_task_instances(asked, wanted.limit)
+
+
+def _meant(metastore: Metastore, dag_id: str | None, words: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises CommandError for a word that means no task there has ever been."""
+    if not words:
+        return ()
+    known = metastore.task_names(dag_id)
+    found: dict[str, None] = {}
+    for word in words:
+        meant = tasks_meant(word, sorted(known.tasks), known.groups)
+        if not meant:
+            whose = "no DAG here has ever had a" if dag_id is None else f"{dag_id} has never had a"
+            raise CommandError(f"{whose} task {word!r}{did_you_mean(word, (*known.tasks, *known.groups))}")
+        found |= dict.fromkeys(meant)
+    return tuple(found)
 
 
 def list_jobs(stores: Stores, limit: int) -> tuple[Job, ...]:

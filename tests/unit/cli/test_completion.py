@@ -17,6 +17,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dags" / "a.py").write_text(
         'raise SystemExit\nDAG("sales_daily")\nDAG("sales_weekly")\nX(task_id="load")\n@task\ndef look(): pass\n'
     )
+    (tmp_path / "dags" / "b.py").write_text('DAG("grouped")\nwith TaskGroup("g"):\n    X(task_id="load")\n')
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -38,6 +39,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["tasks", "test", "nosuch"], "lo", set()),
         (["tasks", "list", "sales_daily", "--task"], "lo", {"load", "look"}),
         (["tasks", "list", "sales_daily", "--state"], "fa", {"failed"}),
+        (["tasks", "test", "grouped"], "lo", set()),
         (["runs", "show", "sales_daily"], "", set()),
         (["backfill", "show"], "", set()),
         (["zzz"], "ba", {"backfill"}),

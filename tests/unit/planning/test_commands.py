@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from tailrace.model.keys import RunType
+from tailrace.model.spec import GroupSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, dag_run_may, task_instance_may
 from tailrace.planning.cancelling import plan_cancel, plan_pause
@@ -54,6 +55,31 @@ def test_what_a_clear_reaches(request_: ClearRequest, cleared: set[str]) -> None
     plan = legal(plan_clear(facts(ABC, run), request_))
     assert steps(plan).keys() == cleared
     assert plan.writes == bool(cleared)
+
+
+GROUPED = replace(
+    dag("a>g.b>g.c>d"), groups=(GroupSpec("g", ("g.b",)), GroupSpec("g.h", ("g.c",), "g"), GroupSpec("empty"))
+)
+
+
+@pytest.mark.parametrize("word", ["g", "g.*", "g.?"])
+def test_a_group_or_a_pattern_is_all_its_tasks(word: str) -> None:
+    run = known_run(GROUPED, state="success", tis=dict.fromkeys(GROUPED.by_id, "success"))
+    cleared = legal(plan_clear(facts(GROUPED, run), ClearRequest((word, "g.b"), downstream=False)))
+    assert steps(cleared).keys() == {"g.b", "g.c"}
+    assert steps(plan_clear(facts(GROUPED, run), ClearRequest((word,)))).keys() == {"g.b", "g.c", "d"}
+    marked = legal(plan_mark_tasks(facts(GROUPED, run), mark("failed", word)))
+    assert steps(marked).keys() == {"g.b", "g.c"}
+
+
+@pytest.mark.parametrize("word", ["b", "empty", "x*", "g.??"])
+def test_a_word_that_means_no_task_is_refused_as_it_was_typed(word: str) -> None:
+    given = facts(GROUPED, known_run(GROUPED))
+    for refusals in (
+        plan_clear(given, ClearRequest(("a", word))).refusals,
+        plan_mark_tasks(given, mark("success", word)).refusals,
+    ):
+        assert lines(refusals) == (f"dag has no task {word!r}; it has a, d, g.b, g.c",)
 
 
 def test_only_failed_takes_the_skips_that_a_failure_caused_along() -> None:

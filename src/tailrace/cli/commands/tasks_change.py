@@ -44,7 +44,8 @@ def clear(
 ) -> int:
     """Have a task, and what is below it, done again. RUN is a run id or a logical date.
 
-    Its next try has a new number and all its retries. A running try is stopped first.
+    Its next try has a new number and all its retries. A running try is stopped first. TASK_ID may be that of a task
+    group, or a pattern such as 'load.*'.
     """
     request = ClearRequest(
         (task_id,), map_index=map_index, upstream=upstream, downstream=downstream, only_failed=only_failed
@@ -81,7 +82,8 @@ def mark(
 ) -> int:
     """Give a task an outcome without running it. RUN is a run id or a logical date. A running try is stopped.
 
-    A closed run is judged again by what its tasks are then.
+    A closed run is judged again by what its tasks are then. TASK_ID may be that of a task group, or a pattern such as
+    'load.*'.
     """
     outcome = TaskInstanceState(state)
     request = MarkRequest(

@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from tailrace.cli.commands.dags_files import shown_dag, task_json
-from tailrace.cli.completing import complete_tasks
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import (
@@ -15,6 +14,7 @@ from tailrace.cli.options import (
     dates_options,
     optional_dag_argument,
     output_option,
+    tasks_option,
 )
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
@@ -35,14 +35,7 @@ _COLUMNS = (Column("task_id"), Column("operator"), Column("trigger_rule"), Colum
     help="Task instances in this state (failed, upstream_failed, running…), newest logical date first; may be given "
     "several times.",
 )
-@click.option(
-    "--task",
-    "task_ids",
-    metavar="TASK_ID",
-    multiple=True,
-    shell_complete=complete_tasks,
-    help="Task instances of this task.",
-)
+@tasks_option("Task instances of this task; of all in a group, or whose ids fit a pattern such as 'load.*'.")
 @dates_options
 @click.option("--limit", type=WholeNumber(1), help="At most so many task instances.  [default: 100]")
 @dags_option

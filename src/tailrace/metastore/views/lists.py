@@ -39,6 +39,7 @@ from tailrace.metastore.views.task_instances import (
     list_task_instances,
     task_instances_of,
 )
+from tailrace.metastore.views.task_names import TaskNames, task_names
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
@@ -189,6 +190,10 @@ class Views:
     def list_task_instances(self, wanted: TaskInstanceFilter, limit: int) -> tuple[TaskInstanceOfRun, ...]:
         """The task instances that are wanted, newest logical date first."""
         return self.read(lambda tx: list_task_instances(tx, wanted, limit))
+
+    def task_names(self, dag_id: str | None) -> TaskNames:
+        """The tasks and groups that the DAG, or any DAG, has ever had."""
+        return self.read(lambda tx: task_names(tx, dag_id))
 
     def recorded_xcoms(self, run: int) -> tuple[RecordedXCom, ...]:
         """The XComs of a run (its row)."""
