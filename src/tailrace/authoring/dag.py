@@ -331,7 +331,7 @@ class BaseOperator(Task):
                 if judged.has_no_effect:
                     self.dag.without_effect.add(name)
             elif name not in self._declared:
-                hint = did_you_write(name, names_of(type(self)))
+                hint = did_you_write(name, names_of(type(self)) | {"task_group"})
                 self.mistake(f"{type(self).__name__} has no argument {name!r}{hint}")
 
     def _read_arguments(self, given: Mapping[str, Any]) -> None:

@@ -47,7 +47,8 @@ class _Graph:
     def __init__(self, dag: DAG) -> None:
         tasks = dag.task_dict
         self._groups = [dag.task_group, *dag.task_group_dict.values()]  # each after the one that it is in
-        self._relations = dag.task_group.relations
+        known = {id(node) for node in (*tasks.values(), *self._groups)}  # others are mistakes, which have been noted
+        self._relations = [each for each in dag.task_group.relations if {id(each.before), id(each.after)} <= known]
         self.above: dict[Node, set[Node]] = {
             task: {tasks[up] for up in task.upstream_task_ids if up in tasks} for task in tasks.values()
         }

@@ -15,13 +15,23 @@ from tailrace.runtime.settings import load_settings
 
 def complete_tasks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The tasks of the DAG that was typed."""
-    dag_id = context.params.get("dag_id")
+    dag_id = _dag_id(context)
     return [] if not dag_id else _completed(context, incomplete, lambda asked, stores: asked.task_ids(stores, dag_id))
+
+
+def complete_tasks_and_groups(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The tasks and task groups of the DAG that was typed."""
+    dag_id = _dag_id(context)
+    if not dag_id:
+        return []
+    return _completed(context, incomplete, lambda asked, stores: asked.tasks_and_groups(stores, dag_id))
 
 
 def complete_runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The newest runs of the DAG that was typed: their ids, or their dates where a digit is typed."""
-    dag_id = context.params.get("dag_id")
+    dag_id = _dag_id(context)
     if not dag_id:
         return []
     return _completed(context, incomplete, lambda asked, stores: asked.runs(stores, dag_id, incomplete))
@@ -35,6 +45,11 @@ def complete_backfills(context: click.Context, parameter: click.Parameter, incom
 def complete_pools(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The pools."""
     return _completed(context, incomplete, lambda asked, stores: asked.pools(stores))
+
+
+def _dag_id(context: click.Context) -> str | None:
+    """The DAG that was typed: as read, or as it stands before an option whose value is being typed."""
+    return context.params.get("dag_id") or next(iter(context.args), None)
 
 
 def _completed(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from tailrace.cli.completing import complete_runs, complete_tasks
+from tailrace.cli.completing import complete_runs, complete_tasks, complete_tasks_and_groups
 from tailrace.cli.console import current_console
 from tailrace.cli.remedies import command_of
 from tailrace.errors import CommandError, TailraceError
@@ -117,10 +117,15 @@ def task_argument(command: F) -> F:
     return click.argument("task_id", shell_complete=complete_tasks)(command)
 
 
+def tasks_argument(command: F) -> F:
+    """TASK_ID, as ``task_id``, which may mean several: the id of a task or a group, or a pattern."""
+    return click.argument("task_id", shell_complete=complete_tasks_and_groups)(command)
+
+
 def tasks_option(text: str) -> Callable[[F], F]:
     """--task, as often as wanted, as ``task_ids``: ids, groups and patterns."""
     return click.option(
-        "--task", "task_ids", metavar="TASK_ID", multiple=True, shell_complete=complete_tasks, help=text
+        "--task", "task_ids", metavar="TASK_ID", multiple=True, shell_complete=complete_tasks_and_groups, help=text
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from tailrace.cli.console import plural, supports_unicode
+from tailrace.model.plain_text import visible_line
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DEFAULT_POOL, DagSpec, GroupSpec, TaskSpec
 
@@ -109,7 +110,8 @@ class _Drawing:
         if isinstance(node, TaskSpec):
             return describe_task(node)
         count = len(self._dag.members[node.group_id])
-        return (plural(count, "task") if count else "no tasks") + (f", {node.tooltip}" if node.tooltip else "")
+        about = f", {visible_line(node.tooltip)}" if node.tooltip else ""
+        return (plural(count, "task") if count else "no tasks") + about
 
     def _place(self, name: str) -> int:
         """Topologically, a group where the first of its tasks is; those without any come last."""

@@ -20,6 +20,13 @@ def task_ids(stores: Stores, dag_id: str) -> list[str]:
     return sorted(task_names_in(stores.settings.dags, dag_id))
 
 
+def tasks_and_groups(stores: Stores, dag_id: str) -> list[str | tuple[str, str]]:
+    """The same, and the DAG's task groups."""
+    dag = _dag(stores, dag_id)
+    groups = () if dag is None else dag.groups
+    return [*task_ids(stores, dag_id), *((group.group_id, group.tooltip or "a task group") for group in groups)]
+
+
 def runs(stores: Stores, dag_id: str, beginning: str) -> list[tuple[str, str]]:
     """The DAG's newest runs with their states: by id, or by date where a digit is typed."""
     metastore = stores.reading()

@@ -1,9 +1,14 @@
 """Relations of groups: a random DAG of nested groups has the edges that a second, flat computation finds."""
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tailrace import DAG, EmptyOperator, Label, TaskGroup
 from tailrace.authoring.compiling import compile_dag
+from tailrace.authoring.relations import Node
+from tailrace.metastore.writes.specs import spec_from, spec_text
 from tailrace.model.spec import DagSpec
 from tests.unit.authoring.conftest import Load, noted, said
 from tests.unit.authoring.random_groups import Written, build, related, within, written
@@ -166,3 +171,29 @@ def test_a_thousand_nested_groups(load: Load) -> None:
         """,
     )
     assert edges(spec) == {"a b"}
+
+
+@given(written(), st.data())
+def test_whatever_is_written_is_a_dag_or_its_mistakes(dag: Written, data: st.DataObject) -> None:
+    """Ids that are there already, things related to themselves and to what they are in, labels anywhere."""
+    made: list[Node] = []
+    with DAG("d") as found:
+        for at, kind in enumerate(dag.kinds):
+            parent: Any = None if dag.parents[at] is None else made[dag.parents[at] or 0]
+            name = data.draw(st.sampled_from("abc"))
+            suffixed = data.draw(st.booleans())
+            made.append(
+                TaskGroup(name, parent_group=parent, prefix_group_id=dag.prefixes[at], add_suffix_on_collision=suffixed)
+                if kind
+                else EmptyOperator(task_id=name, task_group=parent)
+            )
+        labels = [Label("x"), Label("y"), found.task_group]
+        for pair in dag.pairs:
+            up, down = (data.draw(st.sampled_from([made[at], made[at], *labels])) for at in pair)
+            up >> down
+    spec = compile_dag(found, "d.py", "")
+    assert (spec is None) is bool(found.mistakes)
+    if spec is not None:
+        assert set(spec.by_id) == set(found.task_dict)
+        assert {group.group_id for group in spec.groups} == found.task_group_dict.keys()
+        assert spec_from(spec_text(spec)) == spec

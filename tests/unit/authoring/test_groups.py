@@ -289,10 +289,10 @@ def test_a_branch_follows_a_group_into_its_first_tasks(load: Load) -> None:
                 [a, b] >> c
             with TaskGroup("part") as part:
                 d, e = EmptyOperator(task_id="d"), EmptyOperator(task_id="e")
-            empty, far = TaskGroup("empty"), TaskGroup("far")
+            empty, more, far = TaskGroup("empty"), TaskGroup("more"), TaskGroup("far")
             end = EmptyOperator(task_id="end")
             choose() >> [g, d, empty]
-            empty >> end >> far
+            empty >> more >> end >> far
         """
     )
     assert said(loaded) == []

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from click.shell_completion import ShellComplete
+from msgspec.structs import replace
 
 from tailrace.cli.main import tailrace
 from tailrace.metastore.store import Metastore
+from tailrace.model.spec import GroupSpec
 from tests.conformance.worlds import FalseClock, World, dag
 
 
@@ -78,6 +80,17 @@ def test_what_has_run_is_completed(project: Path) -> None:
     assert completed("", "backfill", "show") == completed("1", "backfill", "cancel") == {"1"}
     assert completed("s", "pools", "set") == completed("s", "backfill", "dag", "--pool") == {"slow"}
     assert sorted(path.name for path in (project / ".tailrace").iterdir()) == ["tailrace.db"]
+
+
+def test_groups_are_completed_where_they_are_taken(project: Path) -> None:
+    spec = replace(dag("a>g.b"), groups=(GroupSpec("g", ("g.b",), tooltip="why"),))
+    with closing(Metastore.open(f"sqlite:///{project}/.tailrace/tailrace.db")) as store:
+        World(store, FalseClock()).backfill(spec, days=1)
+    completer = ShellComplete(tailrace, {}, "tailrace", "_TAILRACE_COMPLETE")
+    for words in (["tasks", "clear"], ["tasks", "mark"], ["tasks", "explain"]):
+        assert {item.value for item in completer.get_completions([*words, "dag"], "g")} == {"g", "g.b"}
+    assert {item.value for item in completer.get_completions(["tasks", "list", "dag", "--task"], "g")} == {"g", "g.b"}
+    assert {item.value for item in completer.get_completions(["xcom", "get", "dag"], "g")} == {"g.b"}
 
 
 def test_completion_over_a_metastore_that_is_none_is_silent(project: Path, capfd: pytest.CaptureFixture[str]) -> None:

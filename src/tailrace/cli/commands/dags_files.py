@@ -79,7 +79,7 @@ def show(dag_id: str, fold: bool, dags: Path | None, output: str) -> None:
     (spec,), pause = shown.specs, shown.pauses.get(dag_id)
     paused = shown.schedule_of(spec, settings).paused
     if output == "json":
-        drawn = {"tasks": [task_json(task) for task in spec.tasks], "groups": spec.groups, "labels": spec.labels}
+        drawn = {"tasks": [task_json(spec, task) for task in spec.tasks], "groups": spec.groups, "labels": spec.labels}
         console.print_json({**_dag_json(spec), "paused": paused, "last_pause": pause, **drawn})
         return
     grouped = f" in {plural(len(spec.groups), 'task group')}" if spec.groups else ""
@@ -208,10 +208,11 @@ def _moment(moment: datetime | None, zone: tzinfo) -> str | None:
     return None if moment is None else bound_text(moment, zone)
 
 
-def task_json(task: TaskSpec) -> dict[str, object]:
-    """One task as JSON."""
+def task_json(spec: DagSpec, task: TaskSpec) -> dict[str, object]:
+    """One task of the DAG as JSON."""
     return {
         "task_id": task.task_id,
+        "task_group": spec.group_of.get(task.task_id),
         "operator": task.operator,
         "upstream": list(task.upstream),
         "downstream": list(task.downstream),

@@ -20,7 +20,7 @@ from tailrace.cli.options import (
     output_option,
     run_argument,
     stores_with,
-    task_argument,
+    tasks_argument,
     tasks_option,
 )
 from tailrace.cli.remedies import command_of
@@ -57,7 +57,7 @@ def explain_run_command(dag_id: str, run: str, task_ids: tuple[str, ...], output
 
 @click.command("explain", cls=Command)
 @dag_argument
-@task_argument
+@tasks_argument
 @run_argument
 @map_index_option
 @output_option

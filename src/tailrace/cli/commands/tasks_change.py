@@ -6,7 +6,7 @@ import click
 
 from tailrace.cli.change_options import ChangeOptions, change, change_options, range_options
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, map_index_option, runs_argument, task_argument
+from tailrace.cli.options import dag_argument, map_index_option, runs_argument, tasks_argument
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.clearing import ClearRequest
 from tailrace.planning.marking import MarkRequest
@@ -16,7 +16,7 @@ from tailrace.service.scopes import RunsNamed
 
 @click.command(cls=Command)
 @dag_argument
-@task_argument
+@tasks_argument
 @runs_argument
 @map_index_option
 @range_options
@@ -56,7 +56,7 @@ def clear(
 
 @click.command(cls=Command)
 @dag_argument
-@task_argument
+@tasks_argument
 @runs_argument
 @map_index_option
 @range_options

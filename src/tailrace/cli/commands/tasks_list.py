@@ -71,7 +71,7 @@ def list_(
 def _list_tasks(dag_id: str, dags: Path | None, output: str) -> None:
     spec = shown_dag(dag_id, dags)
     if output == "json":
-        current_console().print_json([task_json(task) for task in spec.tasks])
+        current_console().print_json([task_json(spec, task) for task in spec.tasks])
         return
     rows = [(task.task_id, task.operator, str(task.trigger_rule), ", ".join(task.upstream)) for task in spec.tasks]
     show_table(_COLUMNS, rows, empty=f"{dag_id} has no tasks")
