@@ -39,7 +39,8 @@ class TaskGroup(Group):
             self.mistake("it is in no DAG; write it inside `with DAG(…):` or give it dag=")
         self._check_place(given.get("dag"), given.get("parent_group"))
         read = {name: self._read(name, argument, given) for name, argument in GROUP_ARGUMENTS.items()}
-        self.prefixes, self.tooltip = read["prefix_group_id"], read["tooltip"]
+        self.prefixes = read["prefix_group_id"] and not wrong  # which is one mistake, not one of each task too
+        self.tooltip = read["tooltip"]
         self.own_defaults = read["default_args"]
         self._check_unsupported(given)
         self._join(parent, suffixed=read["add_suffix_on_collision"])

@@ -1,13 +1,21 @@
 """Task groups as authors write them: ids, default_args, decorated functions, branches, and what is wrong with them."""
 
-import pytest
+from typing import Any
 
-from tailrace import DAG, EmptyOperator, TaskGroup, task, task_group
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tailrace import DAG, EmptyOperator, Label, TaskGroup, task, task_group
+from tailrace.authoring.compiling import compile_dag
+from tailrace.authoring.group_arguments import GROUP_ARGUMENTS
 from tailrace.authoring.operators import followed_ids
 from tailrace.errors import TaskFailed
 from tailrace.metastore.writes.specs import spec_from, spec_text
 from tailrace.model.spec import DagSpec, GroupSpec, TaskSpec
 from tests.unit.authoring.conftest import FIRST_LINE, Load, noted, said
+from tests.unit.model.anything import json_values
 
 
 def spec_of(load: Load, body: str) -> DagSpec:
@@ -356,3 +364,23 @@ def test_outputs_relate_tasks_through_groups() -> None:
 
         use(make())
     assert dag.get_task("use.put").upstream_task_ids == {"make"}
+
+
+@given(st.sampled_from(["group_id", "label", *GROUP_ARGUMENTS]), st.one_of(json_values, st.just(print), st.binary()))
+@example("group_id", "g" * 221)
+@example("label", "\ud800")
+@example("default_args", {"\0": 1})
+def test_whatever_it_is_given_is_taken_or_one_mistake(name: str, value: Any) -> None:
+    with DAG("d") as dag:
+        arguments: dict[str, Any] = {"group_id": "g", **({} if name == "label" else {name: value})}
+        with TaskGroup(**arguments) as group:
+            EmptyOperator(task_id="a") >> Label(value if name == "label" else "x") >> EmptyOperator(task_id="b")
+    spec = compile_dag(dag, "d.py", "")
+    assert isinstance(group.group_id, str)
+    assert (spec is None) is bool(dag.mistakes)
+    if name != "default_args":
+        assert len(dag.mistakes) <= 1
+    assert all("\n" not in mistake.message for mistake in dag.mistakes)
+    if spec is not None:
+        assert spec_from(spec_text(spec)) == spec
+        assert msgspec.msgpack.decode(msgspec.msgpack.encode(spec), type=DagSpec) == spec
