@@ -15,7 +15,7 @@ from tailrace.runtime.settings import load_settings
 
 def complete_tasks(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The tasks of the DAG that was typed."""
-    dag_id = _dag_id(context)
+    dag_id = context.params.get("dag_id")
     return [] if not dag_id else _completed(context, incomplete, lambda asked, stores: asked.task_ids(stores, dag_id))
 
 
@@ -23,7 +23,7 @@ def complete_tasks_and_groups(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """The tasks and task groups of the DAG that was typed."""
-    dag_id = _dag_id(context)
+    dag_id = context.params.get("dag_id")
     if not dag_id:
         return []
     return _completed(context, incomplete, lambda asked, stores: asked.tasks_and_groups(stores, dag_id))
@@ -31,7 +31,7 @@ def complete_tasks_and_groups(
 
 def complete_runs(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The newest runs of the DAG that was typed: their ids, or their dates where a digit is typed."""
-    dag_id = _dag_id(context)
+    dag_id = context.params.get("dag_id")
     if not dag_id:
         return []
     return _completed(context, incomplete, lambda asked, stores: asked.runs(stores, dag_id, incomplete))
@@ -45,11 +45,6 @@ def complete_backfills(context: click.Context, parameter: click.Parameter, incom
 def complete_pools(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The pools."""
     return _completed(context, incomplete, lambda asked, stores: asked.pools(stores))
-
-
-def _dag_id(context: click.Context) -> str | None:
-    """The DAG that was typed: as read, or as it stands before an option whose value is being typed."""
-    return context.params.get("dag_id") or next(iter(context.args), None)
 
 
 def _completed(
