@@ -86,3 +86,37 @@ def test_a_triggered_run_is_given_what_it_must_have(tailrace: Run, dags: None) -
     assert tailrace("dags", "trigger", "asked", "--run-id", "first", "--conf", '{"table": "orders"}').returncode == 0
     assert tailrace("scheduler", "--until-idle").returncode == 0
     assert "orders" in tailrace("tasks", "logs", "asked", "shell", "first").stdout
+
+
+NATIVE = """
+from datetime import datetime
+from tailrace import DAG, BashOperator, task
+
+with DAG(
+    "native",
+    start_date=datetime(2024, 1, 1),
+    render_template_as_native_obj=True,
+    params={"ids": [1, 2]},
+    user_defined_filters={"twice": lambda value: value * 2},
+):
+    @task
+    def given(ids, day, text):
+        return [ids, day, text]
+
+    given("{{ params.ids | twice }}", "{{ logical_date }}", "{{ ds }}") >> BashOperator(
+        task_id="shell", bash_command="echo {{ params.ids | twice }}", render_template_as_native_obj=False
+    )
+"""
+
+
+def test_templates_that_give_values_and_filters_of_the_dags_own(tailrace: Run, tmp_path: Path) -> None:
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "native.py").write_text(NATIVE)
+    assert tailrace("dags", "trigger", "native", "--logical-date", "2024-01-02").returncode == 0
+    assert tailrace("scheduler", "--until-idle").returncode == 0
+
+    def got(task_id: str) -> object:
+        return json.loads(tailrace("xcom", "get", "native", task_id, "2024-01-02", "-o", "json").stdout)
+
+    assert got("given") == [[1, 2, 1, 2], "2024-01-02T00:00:00+00:00", "2024-01-02"]
+    assert got("shell") == "[1, 2, 1, 2]"

@@ -104,6 +104,15 @@ def arguments(values: Any) -> dict[str, Any]:
     return dict(values)
 
 
+def functions(values: Any) -> dict[str, Callable[..., Any]]:
+    """Reads a dict of functions by name; None is none."""
+    found = arguments(values)
+    for name, value in found.items():
+        if not callable(value) or getattr(value, "__hash__", None) is None:
+            raise ValueError(f"must be functions by name, not {shown(value)} for {shown(name)}")
+    return found
+
+
 def function(value: Any) -> Callable[..., Any]:
     """Reads what can be called."""
     if not callable(value):

@@ -9,7 +9,7 @@ from tailrace.authoring.group_relations import Order, settle
 from tailrace.authoring.groups import Group
 from tailrace.authoring.relations import Label
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS
-from tailrace.authoring.template_fields import is_template, missing_file, names_file, templated_texts
+from tailrace.authoring.template_fields import is_template, missing_file, names_file, setup_of, templated_texts
 from tailrace.authoring.unsupported import judge
 from tailrace.authoring.variables import VARIABLES
 from tailrace.model.names import label_error
@@ -60,7 +60,7 @@ def _faults(task: BaseOperator, field: str, text: str) -> list[str]:
     templates = importlib.import_module("tailrace.authoring.templates")
     known = {*VARIABLES, *dag.user_defined_macros}
     found: list[str] = templates.faults_in(
-        dag.template_folders, text, is_file=is_file, known=known, tasks=dag.task_dict.keys()
+        setup_of(task), text, is_file=is_file, known=known, tasks=dag.task_dict.keys()
     )
     return found
 

@@ -4,7 +4,7 @@ They know each other, so they stand together. Neither raises for what is wrong: 
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -54,6 +54,8 @@ class DAG(Dated):
     description: str
     tags: tuple[str, ...]
     user_defined_macros: dict[str, Any]
+    user_defined_filters: dict[str, Callable[..., Any]]
+    render_template_as_native_obj: bool
     template_searchpath: tuple[str, ...]
     is_paused_upon_creation: bool | None
     params: Params
@@ -240,6 +242,7 @@ class BaseOperator(Task):
     weight_rule: str
     max_active_tis_per_dag: int | None
     max_active_tis_per_dagrun: int | None
+    render_template_as_native_obj: bool | None
     do_xcom_push: bool
     params: Params
     owner: str

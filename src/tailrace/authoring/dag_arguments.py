@@ -1,7 +1,7 @@
 """The arguments of a DAG, each declared once."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, tzinfo
 from typing import Annotated, Any, Literal, Never, TypeAlias, TypedDict
 
@@ -36,6 +36,12 @@ class DagArguments(TypedDict, total=False):
     user_defined_macros: Annotated[
         Mapping[str, Any] | None, Argument("values and functions for its templates, by name", read.arguments)
     ]
+    user_defined_filters: Annotated[
+        Mapping[str, Callable[..., Any]] | None, Argument("more filters for its templates, by name", read.functions)
+    ]
+    render_template_as_native_obj: Annotated[
+        bool, Argument("whether a template gives a value of its own kind, not its text", read.flag, False)
+    ]
     template_searchpath: Annotated[
         _Path | Iterable[_Path] | None, Argument("more folders of template files than the DAG file's", read.folders)
     ]
@@ -61,14 +67,10 @@ class DagArguments(TypedDict, total=False):
     on_failure_callback: unsupported.NotCalled
     sla_miss_callback: unsupported.NotCalled
     deadline: Annotated[NoList, Unsupported("is not watched yet; leave it out", (None, []))]
-    user_defined_filters: Annotated[
-        NoDict, Unsupported("are not there yet; call a function of user_defined_macros", (None, {}))
-    ]
     template_undefined: Annotated[
         None, Unsupported("changes nothing: an undefined variable fails the try; leave it out")
     ]
     jinja_environment_kwargs: Annotated[NoDict, Unsupported("change nothing; leave them out", (None, {}))]
-    render_template_as_native_obj: unsupported.NotNative
     max_consecutive_failed_dag_runs: Annotated[
         Literal[0] | None, Unsupported("pauses nothing; leave it out", (None, 0))
     ]

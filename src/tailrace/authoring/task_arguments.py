@@ -61,6 +61,9 @@ class CommonArguments(TypedDict, total=False):
     max_active_tis_per_dagrun: Annotated[
         int | None, Argument("how many of its task instances run at once, in one run", read.or_none(read.whole(1)))
     ]
+    render_template_as_native_obj: Annotated[
+        bool | None, Argument("whether its templates give values of their own kind", read.or_none(read.flag))
+    ]
     do_xcom_push: Annotated[bool, Argument("whether what it returns becomes its XCom", read.flag, True)]
     params: Annotated[
         Mapping[str, Any] | None, Argument("values by name, before those of the DAG's params", read_params)
@@ -98,7 +101,6 @@ class CommonArguments(TypedDict, total=False):
     on_failure_fail_dagrun: Annotated[
         Off, Unsupported("decides nothing: a run is judged by its last tasks", (None, False))
     ]
-    render_template_as_native_obj: unsupported.NotNative
     templates_exts: Annotated[
         NoList, Unsupported("names no files: templates in files are for bash_command", (None, [], ()))
     ]

@@ -2,13 +2,29 @@
 
 import os
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from tailrace.authoring.dag import BaseOperator
 
+
+class TemplateSetup(NamedTuple):
+    """What a DAG's templates are rendered with, beside their variables."""
+
+    folders: tuple[str, ...] = ()  # where files that they name are looked for
+    filters: tuple[tuple[str, Callable[..., Any]], ...] = ()  # besides those there are for all
+    native: bool = False  # whether a template gives a value of its own kind, and not its text
+
+
 #: A path below a folder, and nothing that a shell would run from elsewhere or replace.
 _FILE = re.compile(r"(?!\.{0,2}/)[\w.+@%/-]+")
+
+
+def setup_of(task: BaseOperator) -> TemplateSetup:
+    """How this task's templates are rendered."""
+    dag, own = task.dag, task.render_template_as_native_obj
+    native = dag.render_template_as_native_obj if own is None else own
+    return TemplateSetup(dag.template_folders, tuple(dag.user_defined_filters.items()), native)
 
 
 def templated_texts(task: BaseOperator) -> Iterator[tuple[str, str]]:

@@ -4,6 +4,7 @@ Loaded only for a field that is a template: to look for its mistakes, and to ren
 """
 
 import functools
+import importlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
@@ -15,14 +16,12 @@ import jinja2
 from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
+from tailrace.authoring.template_fields import TemplateSetup
 from tailrace.errors import RenderingFailed
 from tailrace.model.suggestions import did_you_mean, did_you_write
 
 #: What brings other templates or code of its own into a template.
 _MORE = (nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Macro, nodes.CallBlock)
-
-
-Folders = tuple[str, ...]
 
 
 #: The filters besides Jinja's: how each writes a datetime.
@@ -49,47 +48,54 @@ class _Undefined(jinja2.StrictUndefined):
 
 
 @functools.cache
-def _environment(folders: Folders) -> jinja2.Environment:
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folders), undefined=_Undefined)
+def _environment(setup: TemplateSetup) -> jinja2.Environment:
+    kind = jinja2.Environment
+    if setup.native:
+        kind = importlib.import_module("jinja2.nativetypes").NativeEnvironment
+    environment = kind(loader=jinja2.FileSystemLoader(setup.folders), undefined=_Undefined)
     environment.filters.update(FILTERS)
+    environment.filters.update(setup.filters)
     return environment
 
 
 @functools.lru_cache(maxsize=4096)
-def _of_text(folders: Folders, text: str) -> jinja2.Template:
-    return _environment(folders).from_string(text)
+def _of_text(setup: TemplateSetup, text: str) -> jinja2.Template:
+    return _environment(setup).from_string(text)
 
 
-def _of_file(folders: Folders, name: str) -> jinja2.Template:
+def _of_file(setup: TemplateSetup, name: str) -> jinja2.Template:
     """The file as it is now: a compiled one is used again only while the file is unchanged."""
-    return _environment(folders).get_template(name)
+    return _environment(setup).get_template(name)
 
 
-def prepare(folders: Folders, text: str, *, is_file: bool) -> None:
+def prepare(setup: TemplateSetup, text: str, *, is_file: bool) -> None:
     """Compile a template ahead of its use. A wrong one is reported when it is rendered."""
     with suppress(jinja2.TemplateError, OSError, UnicodeDecodeError):
-        _of_file(folders, text) if is_file else _of_text(folders, text)
+        _of_file(setup, text) if is_file else _of_text(setup, text)
 
 
-def render(folders: Folders, text: str, context: Mapping[str, Any], *, is_file: bool, what: str) -> str:
-    """The text, or the file of that name below a folder, rendered. Raises RenderingFailed, naming ``what``."""
+def render(setup: TemplateSetup, text: str, context: Mapping[str, Any], *, is_file: bool, what: str) -> Any:
+    """The text, or the file of that name below a folder, rendered. Raises RenderingFailed, naming ``what``.
+
+    It is text; where the setup is native, a template that is one expression gives what that is.
+    """
     try:
-        template = _of_file(folders, text) if is_file else _of_text(folders, text)
+        template = _of_file(setup, text) if is_file else _of_text(setup, text)
         return template.render(context)
     except jinja2.TemplateNotFound as missing:
-        raise RenderingFailed(f"{what}: no template file {missing.name} in {' or '.join(folders)}") from None
+        raise RenderingFailed(f"{what}: no template file {missing.name} in {' or '.join(setup.folders)}") from None
     except (jinja2.TemplateError, LookupError, UnicodeDecodeError) as wrong:
         raise RenderingFailed(f"{what}: {wrong}".partition("\n")[0]) from None
 
 
 def faults_in(
-    folders: Folders, text: str, *, is_file: bool, known: Collection[str], tasks: Collection[str]
+    setup: TemplateSetup, text: str, *, is_file: bool, known: Collection[str], tasks: Collection[str]
 ) -> list[str]:
     """What is certainly wrong with a template: its syntax, a filter, a variable or a task that is not there.
 
     ``known`` are the variables there are, ``tasks`` the ids of the DAG's tasks.
     """
-    environment = _environment(folders)
+    environment = _environment(setup)
     try:
         parts = _parts(environment.parse(_content(environment, text)) if is_file else _parsed(text))
     except (jinja2.TemplateError, UnicodeDecodeError, OSError) as wrong:
@@ -157,7 +163,7 @@ def _pulled(parts: "_Parts") -> Iterator[str]:
 
 @functools.lru_cache(maxsize=4096)
 def _parsed(text: str) -> nodes.Template:
-    return _environment(()).parse(text)
+    return _environment(TemplateSetup()).parse(text)
 
 
 @dataclass(slots=True)

@@ -57,7 +57,6 @@ NoList: TypeAlias = Sequence[Never] | None
 DOCUMENTATION = Unsupported(nothing=(None, ""))
 NotCalled: TypeAlias = Annotated[NoList, Unsupported("is not called yet; leave it out", (None, [], ()))]
 NotSent: TypeAlias = Annotated[Off, Unsupported("sends no e-mail yet; say False, or leave it out", (None, False))]
-NotNative: TypeAlias = Annotated[Off, Unsupported("is not there yet: a template gives text", (None, False))]
 NoTeardown: TypeAlias = Annotated[
     Off, Unsupported("is not there yet; use trigger_rule='all_done' for what cleans up", (None, False))
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tailrace.authoring.context import Context
 from tailrace.authoring.dag import BaseOperator
-from tailrace.authoring.template_fields import is_template, missing_file, names_file, templated_texts
+from tailrace.authoring.template_fields import is_template, missing_file, names_file, setup_of, templated_texts
 from tailrace.authoring.variables import ON_DEMAND
 from tailrace.authoring.xcom_args import XComArg, resolve
 from tailrace.errors import RenderingFailed
@@ -32,7 +32,7 @@ def prepare(task: BaseOperator) -> None:
     for field, text in templated_texts(task):
         is_file = names_file(task, field, text)
         if is_file or is_template(text):
-            _templates().prepare(task.dag.template_folders, text, is_file=is_file)
+            _templates().prepare(setup_of(task), text, is_file=is_file)
 
 
 def _render(task: BaseOperator, field: str, value: Any, context: Mapping[str, Any]) -> Any:
@@ -45,7 +45,7 @@ def _render(task: BaseOperator, field: str, value: Any, context: Mapping[str, An
             return value
         if isinstance(context, Context) and (is_file or any(name in value for name in ON_DEMAND)):
             context.completed()
-        return _templates().render(task.dag.template_folders, value, context, is_file=is_file, what=what)
+        return _templates().render(setup_of(task), value, context, is_file=is_file, what=what)
     if isinstance(value, XComArg):
         return resolve(value, lambda task_id, key: context["ti"].xcom_pull(task_ids=task_id, key=key))
     if isinstance(value, (list, tuple)):

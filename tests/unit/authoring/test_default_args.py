@@ -43,6 +43,7 @@ OTHER: dict[str, Any] = {
     "weight_rule": "absolute",
     "max_active_tis_per_dag": 4,
     "max_active_tis_per_dagrun": 4,
+    "render_template_as_native_obj": True,
     "do_xcom_push": False,
     "owner": "me",
     "doc_md": "text",

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace import DAG, BashOperator
-from tailrace.authoring.template_fields import may_name_file, missing_file, names_file
+from tailrace.authoring.template_fields import TemplateSetup, may_name_file, missing_file, names_file
 from tailrace.authoring.templates import faults_in
 from tailrace.authoring.variables import VARIABLES
 from tests.unit.authoring.conftest import Load, noted, said
@@ -15,7 +15,7 @@ from tests.unit.execution.builders import context_of
 
 
 def faults(text: str) -> list[str]:
-    return faults_in((), text, is_file=False, known=VARIABLES, tasks=("a", "b"))
+    return faults_in(TemplateSetup(), text, is_file=False, known=VARIABLES, tasks=("a", "b"))
 
 
 @pytest.mark.parametrize(
