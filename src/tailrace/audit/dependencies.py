@@ -9,7 +9,7 @@ from tailrace.audit.past import looks_back, past_lets
 from tailrace.audit.replay import Replay, Run, RunKey
 from tailrace.audit.rules import FAIL, RUN, SKIP, WAIT, outcome
 from tailrace.audit.structure import Structure
-from tailrace.model.spec import TaskSpec, XComRef
+from tailrace.model.spec import TaskSpec
 from tailrace.model.states import FINISHED, IDLE, TaskInstanceState
 
 
@@ -60,7 +60,7 @@ def doomed(replay: Replay, structure: Structure, key: RunKey, unknown: Container
 
 def _waits_to_be_expanded(task: TaskSpec, found: dict[str, bool]) -> bool:
     """Whether how many instances it has will never be known, because what says so can never end."""
-    over = {each.task_id for each in task.mapped_over or () if isinstance(each, XComRef)}
+    over = {each.task_id for each in task.length_sources}
     return any(found.get(above, False) for above in over)
 
 

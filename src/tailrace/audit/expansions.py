@@ -14,7 +14,7 @@ from tailrace.audit.replay import Instance, Replay, Run, name_of, place_of
 from tailrace.audit.rules import RUN
 from tailrace.audit.structure import Structure
 from tailrace.model.keys import UNMAPPED, spans_of
-from tailrace.model.spec import MOST_INSTANCES, TaskSpec, XComRef
+from tailrace.model.spec import MOST_INSTANCES, TaskSpec
 from tailrace.model.states import FINISHED, IDLE, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 
@@ -62,7 +62,7 @@ def _stands(instance: Instance, index: int, *, mapped: bool) -> bool:
 
 def _sources(run: Run, row: HistoryRecord, task: TaskSpec, expanded: Expanded) -> Iterator[Violation]:
     """All that it was expanded over had ended, in the tries that the row names."""
-    above = {each.task_id for each in task.mapped_over or () if isinstance(each, XComRef)}
+    above = {each.task_id for each in task.length_sources}
     there = {each.row_id or 0: each for task_id in above for each in run.of_task(task_id)}
     for id in sorted(there.keys() | expanded.sources.keys()):
         source, number = there.get(id), expanded.sources.get(id)

@@ -86,7 +86,7 @@ def _check_defaults(dag: DAG, group: Group) -> None:
     """Each of default_args is taken by a task, or reported: what is the DAG's, what is not there, what is misspelt."""
     of_dag = {*DAG_ARGUMENTS, *UNSUPPORTED_DAG_ARGUMENTS} - UNSUPPORTED_TASK_ARGUMENTS.keys()
     tasks = [each for each in group if isinstance(each, BaseOperator)]
-    known = set(TASK_ARGUMENTS).union(*(names_of(type(task)) for task in tasks))
+    known = set(TASK_ARGUMENTS).union(*(names_of(task.made_by) for task in tasks))
     nobodys = []
     for name, value in group.own_defaults.items():
         if name in UNSUPPORTED_TASK_ARGUMENTS and (name in TASK_ARGUMENTS or name not in group.defaults_taken):

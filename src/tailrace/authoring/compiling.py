@@ -18,7 +18,7 @@ from tailrace.authoring.relations import Task
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.model.names import LONGEST_NAME
 from tailrace.model.plain_text import visible_line
-from tailrace.model.spec import DagSpec, EdgeLabel, GroupSpec, ParamSpec, TaskSpec
+from tailrace.model.spec import DagSpec, EdgeLabel, GroupSpec, ParamSpec, TaskSpec, Together
 
 #: What a spec has as the task has it. (Weights are summed up later.)
 _AS_DECLARED = tuple(name for name in TaskSpec.__struct_fields__ if name in TASK_ARGUMENTS)
@@ -79,10 +79,11 @@ def _topological(dag: DAG) -> list[str]:
 def _task(task: BaseOperator) -> TaskSpec:
     return TaskSpec(
         task_id=task.task_id,
-        operator=visible_line(type(task).__name__, LONGEST_NAME),
+        operator=visible_line(task.made_by.__name__, LONGEST_NAME),
         upstream=tuple(sorted(task.upstream_task_ids)),
         downstream=tuple(sorted(task.downstream_task_ids)),
         decides=task.decides,
+        mapped_over=task.mapped_over,
         **{name: getattr(task, name) for name in _AS_DECLARED},
     )
 
@@ -111,6 +112,8 @@ def _standard(value: Any) -> Any:
     match value:
         case Struct():
             return replace(value, **{name: _standard(each) for name, each in asdict(value).items()})
+        case Together():
+            return Together(*map(_standard, value))
         case tuple():
             return tuple(map(_standard, value))
         case Enum() | bool():

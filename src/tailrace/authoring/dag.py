@@ -17,17 +17,17 @@ from tailrace.authoring.declarations import Argument, arguments_of, unsupported_
 from tailrace.authoring.defaults import OF_ONE_TASK, parameters_of, with_defaults
 from tailrace.authoring.groups import Group
 from tailrace.authoring.params import Params
+from tailrace.authoring.partial import Partial
 from tailrace.authoring.relations import Task, relate
 from tailrace.authoring.task_arguments import IN_GROUP, CommonArguments
 from tailrace.authoring.unsupported import Unsupported, judge
 from tailrace.authoring.variables import VARIABLES
-from tailrace.authoring.xcom_args import XComArg, outputs_in
+from tailrace.authoring.xcom_args import Pull, XComArg, outputs_in
 from tailrace.model.names import id_error, task_id_error
 from tailrace.model.plain_text import on_one_line, shown, visible_line
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import BranchKind, Schedule, ScheduleKind
+from tailrace.model.spec import BranchKind, Over, Schedule
 from tailrace.model.suggestions import did_you_write
-from tailrace.timetable import read_schedule, validate
 
 M = TypeVar("M", bound=DagError)
 
@@ -41,6 +41,7 @@ class DAG(Dated):
     is the DAG's. ``template_searchpath``: folders of template files, besides that of the DAG's file.
     """
 
+    keeps_relations = True
     _loaded: ClassVar[list["DAG"]] = []  # every DAG made since ``collect`` was last called
 
     schedule: Schedule
@@ -80,7 +81,7 @@ class DAG(Dated):
         self._add_default_params()
         self._check_unsupported(given)
         self.read_dates(given.get("timezone"), given.get("start_date"), given.get("end_date"))
-        self._read_schedule(given.get("schedule"))
+        self.read_schedule(given.get("schedule"))
         if wrong := id_error(dag_id):
             self.mistake(f"dag_id must be {wrong}")
         DAG._loaded.append(self)
@@ -184,22 +185,6 @@ class DAG(Dated):
             own = {each.name for each in self.params.specs}
             self.params = Params((*(each for each in given.specs if each.name not in own), *self.params.specs))
 
-    def _read_schedule(self, schedule: str | timedelta | None) -> None:
-        try:
-            self.schedule = read_schedule(schedule, self.timezone)
-        except TypeError as wrong:
-            self.mistake(str(wrong))
-            self.schedule = read_schedule(None, self.timezone)
-        if (wrong_with_it := validate(self.schedule)) is not None:
-            self.mistake(wrong_with_it)
-        kind = self.schedule.kind
-        if self.start_date is None and kind is ScheduleKind.ONCE:
-            self.mistake("schedule '@once' needs a start_date: that is the date of its one run")
-        if self.start_date is None and self.catchup and kind in (ScheduleKind.CRON, ScheduleKind.INTERVAL):
-            self.mistake("catchup=True needs a start_date: from there on it catches up")
-        if self.catchup and kind is ScheduleKind.NONE:
-            self.without_effect.add("catchup (there is no schedule)")
-
 
 class TaskArguments(CommonArguments, total=False):
     """What every operator takes: to be unpacked in the ``__init__`` of your own."""
@@ -225,6 +210,7 @@ class BaseOperator(Task):
     template_ext: ClassVar[Sequence[str]] = ()  # a templated word with this ending names a file to render
     file_fields: ClassVar[Sequence[str] | None] = None  # in which fields; None is in every one
     decides: ClassVar[BranchKind] = BranchKind.NOTHING
+    mapped_over: tuple[Over, ...] | None = None  # None: it is one task instance
     _declared: ClassVar[Mapping[str, Argument]] = arguments_of(TaskArguments)
 
     dag: DAG
@@ -280,8 +266,22 @@ class BaseOperator(Task):
         """Do the task's work in its own process. Raise TaskSkipped to skip, TaskFailed to fail for good."""
         raise TypeError(f"{type(self).__name__} does not define execute(context)")
 
+    @classmethod
+    def partial(cls, **arguments: Any) -> Partial:
+        """The arguments that are the same for all instances of a mapped task: ``.expand(…)`` makes that task."""
+        return Partial(cls, arguments)
+
+    def for_index(self, index: int, pull: Pull) -> "BaseOperator":
+        """What runs as the instance of this map index; ``pull`` returns the XComs it is made of."""
+        return self
+
     def look_for_mistakes(self) -> None:
         """Note what is wrong with the task as it is once its whole file has been read."""
+
+    @property
+    def made_by(self) -> type["BaseOperator"]:
+        """The operator that does the task's work."""
+        return type(self)
 
     @property
     def log(self) -> logging.Logger:

@@ -1,18 +1,22 @@
-"""The zone and the dates of a DAG, and what default_args say of them: tasks have none of their own."""
+"""The zone, the dates and the schedule of a DAG, and what default_args say of them: tasks have none of their own."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from tailrace.authoring.datetimes import datetime_in, zone_of
 from tailrace.authoring.declarations import Argument
 from tailrace.authoring.groups import Group
+from tailrace.model.spec import Schedule, ScheduleKind
+from tailrace.timetable import read_schedule, validate
 
 _ZONE = Argument("a time zone", zone_of, "UTC")
 
 
 class Dated:
-    """What has dates: a DAG."""
+    """What has dates and a schedule: a DAG."""
 
+    schedule: Schedule
+    catchup: bool
     timezone: str
     start_date: datetime | None
     end_date: datetime | None
@@ -79,3 +83,20 @@ class Dated:
         except ValueError as wrong:
             self.mistake(f"{name} {wrong}")
             return argument.otherwise
+
+    def read_schedule(self, schedule: str | timedelta | None) -> None:
+        """The schedule, in the DAG's zone, and whether its dates are such as it needs."""
+        try:
+            self.schedule = read_schedule(schedule, self.timezone)
+        except TypeError as wrong:
+            self.mistake(str(wrong))
+            self.schedule = read_schedule(None, self.timezone)
+        if (wrong_with_it := validate(self.schedule)) is not None:
+            self.mistake(wrong_with_it)
+        kind = self.schedule.kind
+        if self.start_date is None and kind is ScheduleKind.ONCE:
+            self.mistake("schedule '@once' needs a start_date: that is the date of its one run")
+        if self.start_date is None and self.catchup and kind in (ScheduleKind.CRON, ScheduleKind.INTERVAL):
+            self.mistake("catchup=True needs a start_date: from there on it catches up")
+        if self.catchup and kind is ScheduleKind.NONE:
+            self.without_effect.add("catchup (there is no schedule)")

@@ -167,7 +167,9 @@ def _relate(upstream: Node, downstream: Node, label: str) -> None:
     elif isinstance(downstream, Label):
         downstream.come_after(upstream)
     elif upstream.dag is not downstream.dag:
-        downstream.mistake(f"{upstream.node_id} and {downstream.node_id} are in different DAGs and cannot be related")
+        if downstream.dag.keeps_relations:
+            text = f"{upstream.node_id} and {downstream.node_id} are in different DAGs and cannot be related"
+            downstream.mistake(text)
     elif isinstance(upstream, Task) and isinstance(downstream, Task):
         upstream.downstream_task_ids.add(downstream.task_id)
         downstream.upstream_task_ids.add(upstream.task_id)

@@ -27,6 +27,7 @@ from typing import (
 from tailrace.authoring.dag import DAG, group_for
 from tailrace.authoring.groups import Group, free_id
 from tailrace.authoring.operators import BranchPythonOperator, PythonOperator, RunsBash, ShortCircuitOperator
+from tailrace.authoring.partial import Partial
 
 if TYPE_CHECKING:
     from tailrace.authoring.dag_arguments import DagArguments
@@ -48,6 +49,23 @@ F = TypeVar("F", covariant=True, bound=Callable[..., Any])
 if TYPE_CHECKING:
     #: A value, or an output that will be one; in a list or dict anything may be an output.
     ValueOf: TypeAlias = V1 | XComArg[V1] | list[Any] | tuple[Any, ...] | dict[str, Any]
+
+
+class FunctionPartial:
+    """A function with what is the same for all instances of a mapped task; ``expand`` makes the task."""
+
+    def __init__(self, partial: Callable[[], Partial]) -> None:
+        self._partial = partial  # made for each task: the second has another id
+
+    def expand(self, **over: Any) -> XComArg[Any]:
+        """The task, with an instance for each combination of the items of these; the output is the list of theirs."""
+        output: XComArg[Any] = self._partial().expand(**over).output
+        return output
+
+    def expand_kwargs(self, kwargs: Any) -> XComArg[Any]:
+        """The task, with an instance for each of these dicts of arguments."""
+        output: XComArg[Any] = self._partial().expand_kwargs(kwargs).output
+        return output
 
 
 class TaskFunction(Generic[F]):
@@ -85,18 +103,28 @@ class TaskFunction(Generic[F]):
     ) -> XComArg[R]: ...
     def __call__(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         """A task that calls the function with these arguments; its output."""
-        task = self._operator(
-            task_id=_free_id(
-                self._arguments.get("task_id") or self.function.__name__,
-                group_for(self._arguments.get("dag"), self._arguments.get("task_group")),
-            ),
-            python_callable=self.function,
-            op_args=args,
-            op_kwargs=kwargs,
-            **{name: value for name, value in self._arguments.items() if name != "task_id"},
+        return self._operator(**self._of_task(), op_args=args, op_kwargs=kwargs).output
+
+    def _of_task(self) -> dict[str, Any]:
+        """What makes a further task of the function, but for what the function is called with."""
+        wanted = self._arguments.get("task_id") or self.function.__name__
+        group = group_for(self._arguments.get("dag"), self._arguments.get("task_group"))
+        given = {**self._arguments, "task_id": _free_id(wanted, group), "python_callable": self.function}
+        return given if given.get("doc_md") else {**given, "doc_md": self.function.__doc__}
+
+    def partial(self, **arguments: Any) -> FunctionPartial:
+        """The arguments of the function that are the same for all instances of a mapped task."""
+        return FunctionPartial(
+            lambda: Partial(self._operator, {**self._of_task(), "op_kwargs": arguments}, inner="op_kwargs")
         )
-        task.doc_md = task.doc_md or self.function.__doc__ or ""
-        return task.output
+
+    def expand(self, **over: Any) -> XComArg[Any]:
+        """A task with an instance for each combination of the items of these; the output is the list of theirs."""
+        return self.partial().expand(**over)
+
+    def expand_kwargs(self, kwargs: Any) -> XComArg[Any]:
+        """A task with an instance for each of these dicts, which hold its function's arguments."""
+        return self.partial().expand_kwargs(kwargs)
 
     def override(self, **arguments: Unpack[FunctionArguments]) -> Self:
         """The same function with other task arguments, such as ``task_id`` or ``retries``."""

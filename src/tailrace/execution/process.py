@@ -289,7 +289,7 @@ def environment_of(key: TryKey, order: Mapping[str, Any], home: str, file: str) 
 def execute(task: BaseOperator, context: Context, task_instance: TaskInstance) -> dict[str, Any]:
     """Render the task's templates and run it; whatever it raises becomes an outcome."""
     try:
-        task = context["task"] = copy_of(task)  # rendering changes it, and this process may run it again
+        task = context["task"] = instance_of(task, task_instance)
         with running(context):
             render_fields(task, context)
             result = task.execute(context)
@@ -355,8 +355,10 @@ def _exit_text(code: object) -> str:
     return f"the task called exit: {first_line(text)}"
 
 
-def copy_of(task: BaseOperator) -> BaseOperator:
-    """The task, to be rendered: that changes it."""
+def instance_of(task: BaseOperator, ti: TaskInstance) -> BaseOperator:
+    """What runs as this task instance: a copy, because rendering changes it, or made of the values of its map index."""
+    if task.mapped_over is not None:
+        return task.for_index(ti.map_index, lambda task_id, key: ti.xcom_pull(task_ids=task_id, key=key))
     copied = object.__new__(type(task))
     copied.__dict__.update(task.__dict__)
     return copied

@@ -33,9 +33,9 @@ from tailrace.execution.outcome_messages import message_of
 from tailrace.execution.process import (
     LONGEST_TIMER,
     after_loading,
-    copy_of,
     end_by_exception,
     environment_of,
+    instance_of,
     lead,
     outcome_of,
     pulling,
@@ -182,7 +182,7 @@ def _say_waiting(what: str) -> None:
 
 def _render(task: BaseOperator, context: dict[str, Any]) -> dict[str, Any]:
     try:
-        task = context["task"] = copy_of(task)
+        task = context["task"] = instance_of(task, context["ti"])
         render_fields(task, context)
         fields = {name: _shown(getattr(task, name, None)) for name in task.template_fields}
         return {**message_of(OutcomeKind.SUCCESS, ""), "xcoms": fields}

@@ -1,10 +1,11 @@
 """What authoring compiles a DAG into: frozen, JSON-able, free of user code. Planning and metastore know only this."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
+from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct, field
 
@@ -50,6 +51,34 @@ class XComRef(Struct, frozen=True, order=True):
     key: str = "return_value"
 
 
+class Together(NamedTuple):
+    """Several lists and dicts that a task is expanded over as one, by the length of that one.
+
+    ``how``: "shortest" or "longest" where their items stand side by side, "sum" where they follow one another.
+    """
+
+    how: Literal["shortest", "longest", "sum"]
+    of: tuple["Over", ...]
+
+    def length(self, lengths: Iterable[int]) -> int:
+        """How many items there are, from the lengths of its parts."""
+        combine: dict[str, Callable[..., int]] = {"shortest": min, "longest": max, "sum": sum}
+        return combine[self.how](lengths)
+
+
+#: What a task is expanded over: an XCom, a list that is written in the DAG file (its length), or several as one.
+Over: TypeAlias = "XComRef | int | Together"
+
+
+def xcoms_of(over: Iterable[Over]) -> Iterator[XComRef]:
+    """Every XCom in what a task is expanded over."""
+    for each in over:
+        if isinstance(each, XComRef):
+            yield each
+        elif isinstance(each, Together):
+            yield from xcoms_of(each.of)
+
+
 class ParamSpec(Struct, frozen=True):
     """A value that a run may be given by name: JSON texts of its default and of its schema.
 
@@ -89,12 +118,12 @@ class TaskSpec(Struct, frozen=True):
     max_active_tis_per_dag: int | None = None
     max_active_tis_per_dagrun: int | None = None
     decides: BranchKind = BranchKind.NOTHING
-    mapped_over: tuple[XComRef | int, ...] | None = None  # None: not mapped
+    mapped_over: tuple[Over, ...] | None = None  # None: not mapped
 
     @property
     def length_sources(self) -> tuple[XComRef, ...]:
         """The XComs whose lengths say how many instances the task has."""
-        return tuple(each for each in self.mapped_over or () if isinstance(each, XComRef))
+        return tuple(xcoms_of(self.mapped_over or ()))
 
     @property
     def looks_back_at(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from math import prod
 from typing import TypeAlias
 
 from tailrace.model.keys import UNMAPPED
-from tailrace.model.spec import MOST_INSTANCES, DagSpec, TaskSpec, XComRef
+from tailrace.model.spec import MOST_INSTANCES, DagSpec, Over, TaskSpec, Together, XComRef
 from tailrace.model.states import FINISHED, IDLE, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning import reasons
@@ -142,10 +142,15 @@ def _of(board: Board, task_ids: Iterable[str]) -> Iterator[TaskInstanceSnapshot]
     return (each for task_id in task_ids for each in board.by_task.get(task_id, ()))
 
 
-def _length(board: Board, over: XComRef | int) -> _Length:
+def _length(board: Board, over: Over) -> _Length:
     """The length of one thing that a task is expanded over."""
     if isinstance(over, int):
         return over
+    if isinstance(over, Together):
+        lengths = [_length(board, each) for each in over.of]
+        none = [each for each in (_State.UPSTREAM_FAILED, _State.SKIPPED) if each in lengths]
+        others = [each for each in lengths if not isinstance(each, int)]
+        return (none or others)[0] if others else over.length(each for each in lengths if isinstance(each, int))
     found = board.by_task.get(over.task_id, ())
     states = {board.state(each) for each in found if each.map_index == UNMAPPED}
     if states.intersection(_BAD) or not found:

@@ -43,7 +43,10 @@ class _Date(Struct, frozen=True):
 class Trial:
     """One task of one run, to be tried out. ``claim`` is one that nobody holds."""
 
-    def __init__(self, settings: Settings, dag: DagSpec, task_id: str, run: str, now: datetime) -> None:
+    def __init__(
+        self, settings: Settings, dag: DagSpec, task_id: str, run: str, map_index: int | None, now: datetime
+    ) -> None:
+        index = _index_of(dag, task_id, map_index)
         self.notices: list[str] = []
         self._dag = dag
         self._named = run
@@ -51,7 +54,7 @@ class Trial:
         self._stores = _stores(settings)
         found = self._recorded(run)
         self.is_recorded = found is not None
-        self.claim = _claim(dag, task_id, _date_of(dag, run) if found is None else found, now)
+        self.claim = _claim(dag, task_id, index, _date_of(dag, run) if found is None else found, now)
         if self._stores is not None:  # before the task's process is forked
             self._stores.close()
 
@@ -146,7 +149,17 @@ def _date_of(dag: DagSpec, run: str) -> _Date:
     return _Date(logical, run if "__" in run else run_id_for(RunType.MANUAL, logical))
 
 
-def _claim(dag: DagSpec, task_id: str, of: "Run | _Date", now: datetime) -> Claim:
+def _index_of(dag: DagSpec, task_id: str, map_index: int | None) -> int:
+    """The task instance that is tried out. Raises CommandError unless it is named where there are several."""
+    mapped = dag.by_id[task_id].mapped_over is not None
+    if mapped and map_index in (None, UNMAPPED):
+        raise CommandError(f"{task_id} is mapped: name one of its task instances with --map-index, such as 0")
+    if not mapped and map_index not in (None, UNMAPPED):
+        raise CommandError(f"{task_id} is not mapped: leave out --map-index")
+    return UNMAPPED if map_index is None else map_index
+
+
+def _claim(dag: DagSpec, task_id: str, map_index: int, of: "Run | _Date", now: datetime) -> Claim:
     """What a try of that run would get; of one that is not recorded, as it would be triggered."""
     if isinstance(of, _Date):
         logical, run_type, conf = of.logical, str(RunType.MANUAL), {}
@@ -156,7 +169,7 @@ def _claim(dag: DagSpec, task_id: str, of: "Run | _Date", now: datetime) -> Clai
         interval, conf = DataInterval(*of.data_interval), of.conf if isinstance(of.conf, dict) else {}
     return Claim(
         id=0,
-        key=TryKey(TaskInstanceKey(dag.dag_id, run_id, task_id, UNMAPPED), 1),
+        key=TryKey(TaskInstanceKey(dag.dag_id, run_id, task_id, map_index), 1),
         token=0,
         max_tries=1,
         lost_tries=0,

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.spec import BranchKind, DagSpec, TaskSpec, XComRef
+from tailrace.model.spec import BranchKind, DagSpec, Over, TaskSpec, Together, XComRef
 from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import Act, ActKind, random_acts
 from tailrace.simulator.scenario import FIRST_DATE, Faults, Scenario, daily, random_scenario
@@ -89,11 +89,13 @@ def _mapped(draw: random.Random, task: TaskSpec) -> TaskSpec:
     return replace(task, mapped_over=_over(draw, task))
 
 
-def _over(draw: random.Random, task: TaskSpec) -> tuple[XComRef | int, ...]:
-    """What a task is mapped over: most often one XCom of a task above it."""
-    refs: list[XComRef | int] = [XComRef(above) for above in task.upstream]
+def _over(draw: random.Random, task: TaskSpec) -> tuple[Over, ...]:
+    """What a task is mapped over: most often one XCom of a task above it; sometimes several, or several as one."""
+    refs: list[Over] = [XComRef(above) for above in task.upstream]
     draw.shuffle(refs)
     over = refs[: draw.choice((1, 1, 1, 2))]
     if not over or draw.random() < 0.15:
         over.append(draw.choice((1, 2, 2, 3)))
+    if draw.random() < 0.2:
+        over = [Together(draw.choice(("shortest", "longest", "sum")), (*over, draw.choice((1, 2))))]
     return tuple(over)

@@ -15,7 +15,7 @@ from tailrace.audit.structure import Structure
 from tailrace.effects.tries import Json
 from tailrace.model.keys import UNMAPPED, index_suffix
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.spec import MOST_INSTANCES, TaskSpec, XComRef
+from tailrace.model.spec import MOST_INSTANCES, Over, TaskSpec, Together
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.simulator.scenario import Scenario
 
@@ -116,7 +116,7 @@ def _shut_out(scenario: Scenario, task: TaskSpec, past: Run | None) -> bool:
 
 def _expanded(task: TaskSpec, run: Run) -> tuple[TaskInstanceState | None, Sequence[int]]:
     """The map indexes of a mapped task that may run (None: they are tried), or what it ends in without any."""
-    lengths = [each if isinstance(each, int) else _length(run, each) for each in task.mapped_over or ()]
+    lengths = [_length(run, each) for each in task.mapped_over or ()]
     for state in (TaskInstanceState.NONE, TaskInstanceState.UPSTREAM_FAILED, TaskInstanceState.SKIPPED):
         if state in lengths:
             return state, [UNMAPPED]
@@ -128,8 +128,17 @@ def _expanded(task: TaskSpec, run: Run) -> tuple[TaskInstanceState | None, Seque
     return (None, range(count)) if count else (TaskInstanceState.SKIPPED, [UNMAPPED])
 
 
-def _length(run: Run, over: XComRef) -> int | TaskInstanceState | None:
+def _length(run: Run, over: Over) -> int | TaskInstanceState | None:
     """How many items there are to be expanded over; the state that says there are none; None for what has no items."""
+    if isinstance(over, int):
+        return over
+    if isinstance(over, Together):
+        lengths = [_length(run, each) for each in over.of]
+        for worst in (TaskInstanceState.NONE, TaskInstanceState.UPSTREAM_FAILED, TaskInstanceState.SKIPPED, None):
+            if worst in lengths:
+                return worst
+        known = [each for each in lengths if isinstance(each, int)]
+        return {"shortest": min(known), "longest": max(known), "sum": sum(known)}[over.how]
     states = run.of(over.task_id)
     if any(state not in FINISHED for state in states):
         return TaskInstanceState.NONE

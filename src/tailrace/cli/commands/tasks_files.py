@@ -9,7 +9,15 @@ import click
 
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, dags_option, output_option, run_argument, settings_with, task_argument
+from tailrace.cli.options import (
+    dag_argument,
+    dags_option,
+    map_index_option,
+    output_option,
+    run_argument,
+    settings_with,
+    task_argument,
+)
 from tailrace.cli.remedies import text_of
 from tailrace.effects.tries import Claim, TryOutcome
 from tailrace.errors import CommandError
@@ -30,15 +38,16 @@ _SUCCESSFUL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
 @dag_argument
 @task_argument
 @run_argument
+@map_index_option
 @dags_option
-def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
+def test(dag_id: str, task_id: str, run: str, map_index: int | None, dags: Path | None) -> int:
     """Run one task for RUN, a logical date or a run id, here and now, and write no state.
 
     Its dependencies are not looked at, its output goes to this terminal. XCom pulls find what the run has recorded, and
     what they do not find is said. Its execution_timeout counts, and no process of it stays behind. Exits with 1 if it
     fails.
     """
-    claim, outcome = _tried(dag_id, task_id, run, dags)
+    claim, outcome = _tried(dag_id, task_id, run, map_index, dags)
     console = current_console()
     console.note(f"{_ended(claim, outcome)} (nothing was recorded)")
     for key, value in outcome.xcoms.items():
@@ -50,14 +59,15 @@ def test(dag_id: str, task_id: str, run: str, dags: Path | None) -> int:
 @dag_argument
 @task_argument
 @run_argument
+@map_index_option
 @dags_option
 @output_option
-def render(dag_id: str, task_id: str, run: str, dags: Path | None, output: str) -> int:
+def render(dag_id: str, task_id: str, run: str, map_index: int | None, dags: Path | None, output: str) -> int:
     """Show a task's templates as they are for RUN, a run id or a logical date. Nothing is run.
 
     Its DAG file is loaded; conf and XComs are those of the run, where there is one.
     """
-    claim, outcome = _tried(dag_id, task_id, run, dags, only_render=True)
+    claim, outcome = _tried(dag_id, task_id, run, map_index, dags, only_render=True)
     console = current_console()
     if outcome.kind not in _SUCCESSFUL:
         console.error(_ended(claim, outcome))
@@ -70,14 +80,14 @@ def render(dag_id: str, task_id: str, run: str, dags: Path | None, output: str) 
 
 
 def _tried(
-    dag_id: str, task_id: str, run: str, dags: Path | None, *, only_render: bool = False
+    dag_id: str, task_id: str, run: str, map_index: int | None, dags: Path | None, *, only_render: bool = False
 ) -> tuple[Claim, TryOutcome]:
     settings, console = settings_with(dags=dags), current_console()
     spec, path = load_one(dag_id, settings, console.notice)
     if task_id not in spec.by_id:
         guess = did_you_mean(task_id, spec.by_id) or f"; `tailrace tasks list {dag_id}` lists them"
         raise CommandError(f"no task {task_id!r} in DAG {dag_id}{guess}")
-    trial = Trial(settings, spec, task_id, run, datetime.now(UTC))
+    trial = Trial(settings, spec, task_id, run, map_index, datetime.now(UTC))
     for notice in trial.notices:
         console.notice(notice)
     test = TaskTest(

@@ -13,10 +13,12 @@ from tailrace.model.spec import (
     DagSpec,
     EdgeLabel,
     GroupSpec,
+    Over,
     ParamSpec,
     Schedule,
     ScheduleKind,
     TaskSpec,
+    Together,
     XComRef,
 )
 
@@ -74,7 +76,10 @@ def _task(fields: dict[str, Any]) -> TaskSpec:
     )
 
 
-def _mapped_over(stored: int | dict[str, str]) -> XComRef | int:
+def _mapped_over(stored: int | list[Any] | dict[str, str]) -> Over:
+    if isinstance(stored, list):
+        how, of = stored
+        return Together(how, tuple(map(_mapped_over, of)))
     return stored if isinstance(stored, int) else XComRef(**stored)
 
 
