@@ -18,6 +18,8 @@ from tailrace.authoring.task_arguments import DefaultArguments
 from tailrace.authoring.taskflow import dag, task
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
+from tailrace.secrets.connection import Connection
+from tailrace.secrets.variable import Variable
 
 __version__ = "0.1.0"
 
@@ -26,6 +28,7 @@ __all__ = [
     "BaseOperator",
     "BashOperator",
     "BranchPythonOperator",
+    "Connection",
     "DefaultArguments",
     "EmptyOperator",
     "Param",
@@ -33,6 +36,7 @@ __all__ = [
     "ShortCircuitOperator",
     "TaskArguments",
     "TriggerRule",
+    "Variable",
     "XComArg",
     "__version__",
     "chain",

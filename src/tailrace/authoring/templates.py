@@ -15,7 +15,7 @@ import jinja2
 from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
-from tailrace.errors import RenderingFailed
+from tailrace.errors import RenderingFailed, SecretUnreadable
 from tailrace.model.suggestions import did_you_mean, did_you_write
 
 #: What brings other templates or code of its own into a template.
@@ -78,7 +78,7 @@ def render(folders: Folders, text: str, context: Mapping[str, Any], *, is_file: 
         return template.render(context)
     except jinja2.TemplateNotFound as missing:
         raise RenderingFailed(f"{what}: no template file {missing.name} in {' or '.join(folders)}") from None
-    except (jinja2.TemplateError, LookupError, UnicodeDecodeError) as wrong:
+    except (jinja2.TemplateError, LookupError, UnicodeDecodeError, SecretUnreadable) as wrong:
         raise RenderingFailed(f"{what}: {wrong}".partition("\n")[0]) from None
 
 
@@ -114,6 +114,8 @@ def calls_in(text: str) -> frozenset[str] | None:
         parts = _parts(_parsed(text))
     except jinja2.TemplateError:
         return None
+    if any(name.name in ("var", "conn") for name in parts.names):
+        return None  # a secret stays in no process that another try gets
     if parts.more or not all(isinstance(call.node, nodes.Getattr) for call in parts.calls):
         return None  # a variable is called
     # ``dag`` and ``task`` are the author's own objects: whatever else they hold may run code by being looked at.

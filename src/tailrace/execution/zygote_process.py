@@ -13,8 +13,11 @@ from typing import NoReturn
 from msgspec import Struct
 
 from tailrace.authoring.loading import LoadedDags, load_dags
+from tailrace.execution import log_masking
 from tailrace.execution.loading_process import LoadReport, LoadRequest, MessageWriter, keep_sources, read_sources
 from tailrace.execution.logs import open_streams, show_logging
+from tailrace.execution.secret_requests import asking_job
+from tailrace.secrets.source import ask_by
 
 
 class Lines(Struct, frozen=True):
@@ -64,7 +67,11 @@ def be_zygote(job: int, request: LoadRequest, lines: Lines) -> NoReturn:
 def _load(server: ModuleType, request: LoadRequest, lines: Lines) -> tuple[LoadedDags, str]:
     """Load the files and report; returns what is in them and what isolation tries will get."""
     writer = MessageWriter(lines.report)
+    log_masking.begin()
+    ask_by(asking_job(lines.control, writer.ask))
     loaded = _load_all(request, lines, writer)
+    ask_by(None)
+    log_masking.end()
     writer.begins(Path())  # none any more
     show_logging()
     isolation, notices = request.isolation, loaded.notices

@@ -15,6 +15,7 @@ from tailrace.model.names import id_error
 from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
+from tailrace.runtime.secrets import LoadSecrets
 from tailrace.runtime.settings import Settings
 from tailrace.service.dag_lookup import find_dag
 from tailrace.service.dag_names import dag_names_in
@@ -38,7 +39,9 @@ def _loaded(path: Path, settings: Settings, notify: Notify) -> LoadReport:
     if path == settings.dags:
         settings.require_trusted_dags()
     # It will fork nothing: nothing is warmed up for that.
-    zygote = start_zygote(path, settings.home, isolation="spawn", timeout=settings.load_timeout_seconds)
+    zygote = start_zygote(
+        path, settings.home, isolation="spawn", timeout=settings.load_timeout_seconds, secrets=LoadSecrets(settings)
+    )
     zygote.notify = notify
     try:
         return zygote.loaded()

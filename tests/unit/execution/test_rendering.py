@@ -103,8 +103,8 @@ def test_a_template_pulls_xcoms() -> None:
         ("{{ params['new\nline'] }}", "--conf '{\"new\\nline\": …}' gives it"),
         ("{{ {}.table }}", "'dict object' has no attribute 'table'"),
         ("{{ ds", "unexpected end of template"),
-        ("{{ var.value.key }}", "var (Airflow Variables) does not exist in Tailrace; use an environment variable"),
-        ("{{ conn.db }}", "conn (Airflow Connections) does not exist in Tailrace"),
+        ("{{ var.value.key }}", "there is no Variable 'key'; set it with `tailrace variables set key VALUE`"),
+        ("{{ conn.db }}", "there is no Connection 'db'; set it with `tailrace connections set db URI`"),
         ("absent.sql", "no template file absent.sql in "),
     ],
 )
