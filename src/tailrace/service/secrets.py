@@ -198,7 +198,7 @@ def rotate_key(stores: Stores) -> KeyRotated:
     secrets = [] if metastore is None else [each for kind in SecretKind for each in metastore.list_secrets(kind)]
     settings = SecretSettings.of(stores.settings)
     if metastore is None or not secrets:
-        raise CommandError("nothing is stored that a key encrypts; the first `tailrace variables set` makes one")
+        raise CommandError("nothing is stored that a key encrypts; the first value that is stored makes one")
     lookup = settings.lookup(lambda: metastore)
     new, left = list[NewSecret](), list[str]()
     keys = lookup.keys.add_first()
