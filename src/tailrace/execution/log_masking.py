@@ -35,7 +35,9 @@ class _Masking:
     pid = 0  # of the one that masks
     line: socket.socket | None = None
     opened: tuple[int, ...] | None = None
-    instead: tuple[tuple[int, int], ...] = ()  # of each output, where it went before, where that was kept
+    pipes: frozenset[tuple[int, ...]] = frozenset()  # what is open as an output
+    instead: tuple[tuple[int, int], ...] = ()  # of each output, where what it led to before was kept
+    before: tuple[tuple[int, ...] | None, ...] = ()  # what that is, of each
 
 
 def begin() -> None:
@@ -43,6 +45,14 @@ def begin() -> None:
     forget()
     set_line_filter(_without_secrets)
     known.listen(_learned)
+
+
+def renew() -> None:
+    """Something may have put the output back to where it went before: it is masked again, if there is a secret."""
+    if _Masking.owner == os.getpid() and known.patterns() and not _is_in_place():
+        flush_streams()
+        _hang_up()
+        _start()
 
 
 def forget() -> None:
@@ -55,10 +65,8 @@ def end() -> None:
     """Write out what is on its way, and have this process write to where it wrote before."""
     drain()
     if _Masking.owner == os.getpid():
-        for output, before in _Masking.instead:
-            os.dup2(before, output)
-            os.close(before)
-        _Masking.instead = ()
+        for output, kept in _Masking.instead:
+            os.dup2(kept, output)
     forget()
     set_line_filter(None)
 
@@ -82,7 +90,7 @@ def _without_secrets(line: str) -> str:
 
 def _learned() -> None:
     flush_streams()
-    if _Masking.owner == os.getpid() and _is_own(_Masking.line):
+    if _Masking.owner == os.getpid() and _is_own(_Masking.line) and _is_in_place():
         _ask(known.patterns())
     else:
         _hang_up()
@@ -110,8 +118,17 @@ def _is_own(line: socket.socket | None) -> bool:
     return line is not None and what_is_open(line.fileno()) == _Masking.opened
 
 
+def _is_in_place() -> bool:
+    """Whether whatever is open as an output is a pipe of ours."""
+    return all((found := what_is_open(output)) is None or found in _Masking.pipes for output in _OUTPUTS)
+
+
 def _hang_up() -> None:
-    line, _Masking.line, _Masking.pid, _Masking.instead = _Masking.line, None, 0, ()
+    line, _Masking.line, _Masking.pid = _Masking.line, None, 0
+    for (_, kept), was in zip(_Masking.instead, _Masking.before, strict=True):
+        if what_is_open(kept) == was:
+            os.close(kept)
+    _Masking.instead = _Masking.before = ()
     if line is not None:
         if what_is_open(line.fileno()) == _Masking.opened:
             line.close()
@@ -138,10 +155,12 @@ def _start() -> None:
     for output, _ in instead:
         pipe = places[what_is_open(output) or ()]
         os.dup2(pipe, output)
+    _Masking.pipes = frozenset(opened for pipe in places.values() if (opened := what_is_open(pipe)) is not None)
     for descriptor in (*places.values(), *(reads for reads, _ in streams)):
         os.close(descriptor)
     _Masking.owner, _Masking.line, _Masking.opened = os.getpid(), ours, what_is_open(ours.fileno())
     _Masking.instead = tuple(instead)
+    _Masking.before = tuple(what_is_open(kept) for _, kept in instead)
     pid = ours.recv(_PID.size)
     _Masking.pid = _PID.unpack(pid)[0] if len(pid) == _PID.size else 0
 

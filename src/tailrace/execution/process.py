@@ -199,6 +199,7 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
         # The worker ends the group at the timeout; should no one be left to do that, the kernel ends this process.
         signal.setitimer(signal.ITIMER_REAL, min(timeout + order["grace_seconds"] + _BACKSTOP_SECONDS, LONGEST_TIMER))
     loaded = load(ti.dag_id)
+    log_masking.renew()
     dag = loaded.dags.get(ti.dag_id)
     if dag is None or ti.task_id not in dag.task_dict:
         why = f": {loaded.mistakes[0]}" if loaded.mistakes else ""

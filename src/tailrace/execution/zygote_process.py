@@ -90,13 +90,18 @@ def _load(server: ModuleType, request: LoadRequest, lines: Lines) -> tuple[Loade
 def _load_all(request: LoadRequest, lines: Lines, writer: MessageWriter) -> LoadedDags:
     """What is kept; or the files as they are now, and of those that do not load, what was kept before."""
     dags, loads = Path(os.fsdecode(request.dags)), list[LoadedDags]()
+
+    def begins(file: Path) -> None:
+        log_masking.renew()  # what the file before it has put elsewhere was put back
+        writer.begins(file)
+
     if request.again:
         for sources in read_sources(lines.kept):
-            loads.append(load_dags(dags, writer.begins, only=request.only, skip=request.skip, sources=sources))
+            loads.append(load_dags(dags, begins, only=request.only, skip=request.skip, sources=sources))
     else:
-        loads.append(load_dags(dags, writer.begins, skip={**request.stale, **request.skip}))
+        loads.append(load_dags(dags, begins, skip={**request.stale, **request.skip}))
         for sources in read_sources(lines.former) if lines.former >= 0 else ():
-            loads.append(load_dags(dags, writer.begins, only=request.stale, skip=request.skip, sources=sources))
+            loads.append(load_dags(dags, begins, only=request.stale, skip=request.skip, sources=sources))
         keep_sources(lines.kept, [loaded.packed for loaded in loads])
     if lines.former >= 0:
         os.close(lines.former)
