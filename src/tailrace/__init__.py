@@ -19,6 +19,7 @@ from tailrace.authoring.taskflow import dag, task
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
 from tailrace.secrets.connection import Connection
+from tailrace.secrets.known import mask_secret
 from tailrace.secrets.variable import Variable
 
 __version__ = "0.1.0"
@@ -43,5 +44,6 @@ __all__ = [
     "cross_downstream",
     "dag",
     "get_current_context",
+    "mask_secret",
     "task",
 ]
