@@ -335,3 +335,12 @@ class Vault:
     assert "stage MARK of the vault of MARK of the vault" in logs(folder)["shows.1"]
     without = tailrace("variables", "get", "stage")
     assert without.returncode == 4 and "the secrets backend vault:Vault cannot be imported" in without.stderr
+
+
+def test_a_check_notes_what_templates_name_and_is_not_there(folder: Path, tailrace: Run) -> None:
+    done = tailrace("dags", "check", "-o", "json")
+    assert done.returncode == 0
+    notes = [note["message"] for note in json.loads(done.stdout)["notes"]]
+    how = "set it with `tailrace variables set nope VALUE`, or in the environment as TAILRACE_VAR_NOPE"
+    assert notes == [f"task rendered: bash_command: there is no Variable 'nope'; {how}"]
+    assert json.loads(tailrace("dags", "check", "-o", "json", AIRFLOW_VAR_NOPE="x").stdout)["notes"] == []

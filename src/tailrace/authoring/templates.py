@@ -17,6 +17,7 @@ from jinja2.defaults import DEFAULT_NAMESPACE
 
 from tailrace.errors import RenderingFailed, SecretUnreadable
 from tailrace.model.suggestions import did_you_mean, did_you_write
+from tailrace.secrets.names import SecretKind
 
 #: What brings other templates or code of its own into a template.
 _MORE = (nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Macro, nodes.CallBlock)
@@ -103,6 +104,43 @@ def faults_in(
     for name in sorted({name for name in _pulled(parts) if name not in tasks}):
         found.append(f"{name!r} is no task of this DAG{did_you_write(name, tasks)}")
     return found
+
+
+def secrets_in(folders: Folders, text: str, *, is_file: bool) -> set[tuple[SecretKind, str]]:
+    """The Variables and Connections that a template names itself, where it gives no default."""
+    environment = _environment(folders)
+    try:
+        parsed = environment.parse(_content(environment, text)) if is_file else _parsed(text)
+    except (jinja2.TemplateError, UnicodeDecodeError, OSError):
+        return set()
+    found = set()
+    for of in _OF_SECRETS:
+        for node in parsed.find_all(of):
+            if (named := _secret_of(node)) is not None:
+                found.add(named)
+    return found
+
+
+_OF_SECRETS: tuple[type[nodes.Expr], ...] = (nodes.Getattr, nodes.Getitem, nodes.Call)
+
+
+def _secret_of(node: nodes.Node) -> tuple[SecretKind, str] | None:
+    """What ``var.value.X``, ``conn.X``, ``conn["X"]`` or ``conn.get("X")`` names; None for anything else."""
+    match node:
+        case nodes.Call(node=nodes.Getattr(node=base, attr="get"), args=[nodes.Const(value=name)], kwargs=[]):
+            pass
+        case nodes.Getattr(node=base, attr=name) if name != "get":
+            pass
+        case nodes.Getitem(node=base, arg=nodes.Const(value=name)):
+            pass
+        case _:
+            return None
+    match base:
+        case nodes.Name(name="conn") if isinstance(name, str):
+            return SecretKind.CONNECTION, name
+        case nodes.Getattr(node=nodes.Name(name="var"), attr="value" | "json") if isinstance(name, str):
+            return SecretKind.VARIABLE, name
+    return None
 
 
 def calls_in(text: str) -> frozenset[str] | None:

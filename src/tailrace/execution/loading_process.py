@@ -36,6 +36,7 @@ class LoadRequest(Struct, frozen=True):
 
     ``again``: not the files as they are now but the code that was kept. ``only`` and ``skip`` are as in ``load_dags``.
     ``stale``: files that do not load as they are now, and why; their DAGs are those that a former load has kept.
+    ``checks_secrets``: note which Variables and Connections templates name that are not there.
     """
 
     dags: bytes
@@ -45,6 +46,7 @@ class LoadRequest(Struct, frozen=True):
     only: tuple[str, ...] = ()
     skip: dict[str, str] = {}
     stale: dict[str, str] = {}
+    checks_secrets: bool = False
 
     @classmethod
     def of(cls, dags: Path, home: Path, isolation: str) -> "LoadRequest":

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from tailrace.execution.channel import TaskEnd, what_is_open
+from tailrace.execution.channel import NotToBeAsked, TaskEnd, what_is_open
 from tailrace.secrets.names import SecretKind, in_environment
 from tailrace.secrets.requests import (
     SecretFound,
@@ -56,7 +56,10 @@ def asking(channel: TaskEnd) -> Ask:
     """How a task's process asks its worker."""
 
     def ask(request: SecretRequest) -> SecretReply:
-        reply = channel.ask(_message(request))
+        try:
+            reply = channel.ask(_message(request))
+        except NotToBeAsked as no:
+            return SecretRefused(str(no))
         if reply is None:
             raise ConnectionError("the worker of this task is gone")
         if "refused" in reply:

@@ -70,6 +70,9 @@ def _load(server: ModuleType, request: LoadRequest, lines: Lines) -> tuple[Loade
     log_masking.begin()
     ask_by(asking_job(lines.control, writer.ask))
     loaded = _load_all(request, lines, writer)
+    if request.checks_secrets:
+        notes = importlib.import_module("tailrace.authoring.secret_notes")
+        loaded.notes += notes.notes_about_secrets(loaded)
     ask_by(None)
     log_masking.end()
     writer.begins(Path())  # none any more

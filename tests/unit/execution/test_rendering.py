@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tailrace.authoring import templates
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.operators import BashOperator, PythonOperator
 from tailrace.errors import RenderingFailed
@@ -166,3 +167,20 @@ def test_an_output_in_a_field_becomes_its_value() -> None:
         task = Echo(value=[first.output, "{{ ds }}"])
     render_fields(task, context_of(task, lambda *query: [["first", -1, {"rows": 3}]]))
     assert task.value == [{"rows": 3}, "2016-01-31"]
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("{{ var.value.a }} {{ var.json.b.c }} {{ conn.d.host }}", {"variable a", "variable b", "connection d"}),
+        ("{{ var.value['a b'] }} {{ conn['c'] }}", {"variable a b", "connection c"}),
+        ("{{ var.value.get('a') }} {{ conn.get('c').host }}", {"variable a", "connection c"}),
+        ("{{ var.value.get('a', 'x') }} {{ var.json.get(ds) }} {{ conn.get('c', None) }}", set()),
+        ("{% if var.value.a %}{{ other.value.b }}{% endif %}", {"variable a"}),
+        ("{{ broken", set()),
+        ("{{ conn }} {{ var.value }} {{ value.a }}", set()),
+    ],
+)
+def test_a_template_says_which_secrets_it_names(text: str, named: set[str]) -> None:
+    found = templates.secrets_in((), text, is_file=False)
+    assert {f"{kind} {name}" for kind, name in found} == named
