@@ -40,11 +40,16 @@ class _Masking:
     before: tuple[tuple[int, ...] | None, ...] = ()  # what that is, of each
 
 
-def begin() -> None:
-    """From here on, what this process writes is masked, once it is given a secret."""
-    forget()
-    set_line_filter(_without_secrets)
+def listen() -> None:
+    """From here on, what this process and its forks write is masked once they are given a secret."""
     known.listen(_learned)
+
+
+def begin() -> None:
+    """The output goes elsewhere by now, as a new try begins, say: it is masked if there is a secret already."""
+    if known.patterns():
+        _hang_up()
+        _start()
 
 
 def renew() -> None:
@@ -55,20 +60,15 @@ def renew() -> None:
         _start()
 
 
-def forget() -> None:
-    """The output goes elsewhere by now: what was begun for the former one ends by itself."""
-    _hang_up()
-    known.listen(None)
-
-
 def end() -> None:
-    """Write out what is on its way, and have this process write to where it wrote before."""
+    """Write out what is on its way, and have this process write to where it wrote before, unmasked."""
     drain()
     if _Masking.owner == os.getpid():
         for output, kept in _Masking.instead:
             os.dup2(kept, output)
-    forget()
+    _hang_up()
     set_line_filter(None)
+    known.listen(None)
 
 
 def drain() -> None:
@@ -158,6 +158,7 @@ def _start() -> None:
     _Masking.pipes = frozenset(opened for pipe in places.values() if (opened := what_is_open(pipe)) is not None)
     for descriptor in (*places.values(), *(reads for reads, _ in streams)):
         os.close(descriptor)
+    set_line_filter(_without_secrets)
     _Masking.owner, _Masking.line, _Masking.opened = os.getpid(), ours, what_is_open(ours.fileno())
     _Masking.instead = tuple(instead)
     _Masking.before = tuple(what_is_open(kept) for _, kept in instead)

@@ -126,6 +126,7 @@ def _await_group(seconds: float) -> None:
 def after_loading() -> None:
     """In a process that has loaded DAG files, before any try. ``gc.freeze`` is to follow."""
     forget_loading()
+    log_masking.listen()
     mp_main.be_main_of_children()
 
 

@@ -67,7 +67,7 @@ def be_zygote(job: int, request: LoadRequest, lines: Lines) -> NoReturn:
 def _load(server: ModuleType, request: LoadRequest, lines: Lines) -> tuple[LoadedDags, str]:
     """Load the files and report; returns what is in them and what isolation tries will get."""
     writer = MessageWriter(lines.report)
-    log_masking.begin()
+    log_masking.listen()
     ask_by(asking_job(lines.control, writer.ask))
     loaded = _load_all(request, lines, writer)
     if request.checks_secrets:

@@ -26,10 +26,8 @@ def learn(secrets: Iterable[str]) -> None:
 
 
 def listen(listener: Listener | None) -> None:
-    """Have this called once there is a secret, and whenever there is one more; at once where there is one already."""
+    """Have this called whenever there is one more secret."""
     _Known.listener = listener
-    if listener is not None and _Known.secrets:
-        listener()
 
 
 def patterns() -> tuple[bytes, ...]:

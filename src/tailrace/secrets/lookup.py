@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from tailrace.errors import EnvironmentBroken
+from tailrace.errors import EnvironmentBroken, TailraceError
 from tailrace.secrets.backends import NamedBackend
 from tailrace.secrets.keys import VARIABLE, KeyStore
 from tailrace.secrets.names import SecretKind, in_environment
@@ -120,7 +120,7 @@ class Lookup:
                     return encrypted
                 text = encrypted
             store(request, text)
-        except EnvironmentBroken as trouble:
+        except TailraceError as trouble:
             return SecretRefused(str(trouble))
         before = self.outside(SecretQuery(SecretKind.VARIABLE, request.name))
         return SecretFound(None, before.origin if isinstance(before, SecretFound) else "")

@@ -27,6 +27,12 @@ def secrets_of(kind: SecretKind, name: str, text: str) -> set[str]:
     return {each for each in found if can_be_masked(each)}
 
 
+def has_short_secret(kind: SecretKind, name: str, text: str) -> bool:
+    """Whether there is one that is too short to be masked."""
+    found = _of_connection(text) if kind is SecretKind.CONNECTION else _of_variable(name, text)
+    return any(each.strip() and not can_be_masked(each) for each in found)
+
+
 def can_be_masked(text: str) -> bool:
     """Whether a text is long enough, and of its own."""
     return len(text.strip()) >= SHORTEST_SECRET and text.strip().lower() not in _NO_SECRETS

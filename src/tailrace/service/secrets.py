@@ -16,6 +16,7 @@ from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.secrets import SecretSettings
 from tailrace.secrets.connection_text import NotAConnection, fields_of, json_of
 from tailrace.secrets.lookup import Lookup, cipher_of
+from tailrace.secrets.masked_values import has_short_secret
 from tailrace.secrets.names import SecretKind, how_to_set, in_environment, name_error
 from tailrace.secrets.requests import SecretFound, SecretQuery, SecretRefused
 from tailrace.service.stores import Stores
@@ -37,10 +38,14 @@ class SecretShown(Struct, frozen=True, omit_defaults=True):
 
 
 class SecretSet(Struct, frozen=True):
-    """One that was set; ``before`` is the environment variable that goes before it, if one does."""
+    """One that was set; ``before`` is the environment variable that goes before it, if one does.
+
+    ``seen``: a secret in it is too short to be masked.
+    """
 
     created: bool
     before: str = ""
+    seen: bool = False
 
 
 class KeyRotated(Struct, frozen=True):
@@ -105,7 +110,7 @@ def set_secret(stores: Stores, kind: SecretKind, name: str, text: str, descripti
     """Store it, encrypted. Raises CommandError for what cannot be stored."""
     written = set_secrets(stores, kind, {name: (text, description)})
     own = in_environment(kind, name, _lookup(stores, None).environ)
-    return SecretSet(written.created > 0, "" if own is None else own[0])
+    return SecretSet(written.created > 0, "" if own is None else own[0], has_short_secret(kind, name, text))
 
 
 def set_secrets(stores: Stores, kind: SecretKind, given: Mapping[str, tuple[str, str | None]]) -> SecretsWritten:

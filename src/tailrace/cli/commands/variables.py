@@ -13,6 +13,7 @@ from tailrace.cli.tables import Column, show_table
 from tailrace.cli.views import moment_text
 from tailrace.errors import CommandError
 from tailrace.model.plain_text import visible_line
+from tailrace.secrets.masked_values import SHORTEST_SECRET
 from tailrace.secrets.names import SecretKind
 from tailrace.service import secrets
 
@@ -111,6 +112,8 @@ def report_set(kind: SecretKind, name: str, done: secrets.SecretSet) -> None:
     console.note(f"{kind.shown} {name} is {'set' if done.created else 'changed'}")
     if done.before:
         console.notice(f"{done.before} in the environment goes before it")
+    if done.seen:
+        console.notice(f"a secret of fewer than {SHORTEST_SECRET} characters is masked in no log")
 
 
 @click.command(cls=Command)
