@@ -1,5 +1,6 @@
 """Stored Variables and Connections: written whole or not at all, told in history by name alone, and audited."""
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tailrace.metastore.writes.records import Author, insert_metastore_history, 
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.transitions import Actor
 from tailrace.secrets.names import SecretKind
-from tests.conformance.worlds import World
+from tests.conformance.worlds import FalseClock, World
 
 V, C = SecretKind.VARIABLE, SecretKind.CONNECTION
 
@@ -48,6 +49,21 @@ def test_they_are_set_changed_and_deleted(world: World) -> None:
     ]
     everything = str(world.rows(history))
     assert not any(value in everything for value in ("'e1'", "'e2'", "'e3'", '"e1"', '"e2"', '"e3"'))
+    assert store.audit().violations == ()
+
+
+def test_a_pool_of_the_same_name_is_another_thing(world: World) -> None:
+    before = world.store.list_pools()
+    world.store.write_secrets([NewSecret(V, pool.name, "e1") for pool in before], world.write_id())
+    assert world.store.list_pools() == before
+
+
+def test_who_has_set_one_is_told(open_store: Callable[..., Metastore], clock: FalseClock) -> None:
+    store = open_store(person="ann@host")
+    store.write_secrets([NewSecret(V, "a", "e1"), NewSecret(V, "b", "e1")], "w1")
+    clock.advance(1)
+    store.write_secrets([NewSecret(V, "b", "e2")], "w2", TaskInstanceKey("d", "run", "t"))
+    assert {each.name: each.set_by for each in store.list_secrets(V)} == {"a": "ann@host", "b": ""}
     assert store.audit().violations == ()
 
 

@@ -28,6 +28,7 @@ class SecretShown(Struct, frozen=True, omit_defaults=True):
     name: str
     description: str
     set: datetime
+    set_by: str = ""
     value: str | None = None
     conn_type: str | None = None
     host: str | None = None
@@ -69,7 +70,7 @@ def list_secrets(stores: Stores, kind: SecretKind, *, values: bool) -> tuple[Sec
 def _shown(lookup: Lookup, stored: StoredSecret, values: bool) -> SecretShown:
     kind, name = stored.kind, stored.name
     own = in_environment(kind, name, lookup.environ)
-    shown = SecretShown(name, stored.description, stored.set_at, before="" if own is None else own[0])
+    shown = SecretShown(name, stored.description, stored.set_at, stored.set_by, before="" if own is None else own[0])
     reply = lookup.decrypted(kind, name, stored.value)
     if isinstance(reply, SecretRefused):
         return _with(shown, trouble=reply.why)

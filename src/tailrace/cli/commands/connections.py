@@ -5,14 +5,13 @@ from typing import Any
 
 import click
 
-from tailrace.cli.commands.variables import HIDDEN, delete_one, import_all, note_of, report_set
+from tailrace.cli.commands.variables import HIDDEN, delete_one, import_all, note_of, report_set, set_text
 from tailrace.cli.completing import complete_connections
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import WholeNumber, output_option, stores_with
 from tailrace.cli.secret_input import print_secret, secret_text
 from tailrace.cli.tables import Column, show_table
-from tailrace.cli.views import moment_text
 from tailrace.errors import CommandError, SecretUnreadable
 from tailrace.secrets.connection import Connection
 from tailrace.secrets.connection_text import NotAConnection, checked, json_of
@@ -62,7 +61,7 @@ def list_(show_values: bool, output: str) -> None:
         password = "" if each.trouble else HIDDEN
         if each.value is not None:
             password = Connection.from_text(each.name, each.value).password or ""
-        rows.append((each.name, *parts, password, moment_text(each.set), each.description, note_of(each)))
+        rows.append((each.name, *parts, password, set_text(each), each.description, note_of(each)))
     show_table(
         tuple(Column(name) for name in names),
         rows,

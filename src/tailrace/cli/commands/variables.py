@@ -10,8 +10,8 @@ from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import output_option, stores_with
 from tailrace.cli.secret_input import print_secret, secret_text, text_of_file
 from tailrace.cli.tables import Column, show_table
-from tailrace.cli.views import moment_text
 from tailrace.errors import CommandError
+from tailrace.model.moments import moment_text
 from tailrace.model.plain_text import visible_line
 from tailrace.secrets.masked_values import SHORTEST_SECRET
 from tailrace.secrets.names import SecretKind
@@ -56,8 +56,13 @@ def list_(show_values: bool, output: str) -> None:
     rows = []
     for each in found:
         value = visible_line(each.value, _SHOWN) if each.value is not None else "" if each.trouble else HIDDEN
-        rows.append((each.name, value, moment_text(each.set), each.description, note_of(each)))
+        rows.append((each.name, value, set_text(each), each.description, note_of(each)))
     show_table(columns, rows, empty="no Variables are stored; `tailrace variables set KEY VALUE` stores one")
+
+
+def set_text(shown: secrets.SecretShown) -> str:
+    """When it was set, and by whom, if by a person."""
+    return f"{moment_text(shown.set)} by {shown.set_by}" if shown.set_by else moment_text(shown.set)
 
 
 def note_of(shown: secrets.SecretShown) -> str:

@@ -9,10 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Table, bindparam, delete, insert, select, update
 
 from tailrace.metastore.db.tables import connection, variable
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.views.persons import who_set
 from tailrace.metastore.writes.records import (
     Author,
     changed_row,
@@ -43,6 +45,7 @@ class StoredSecret(Struct, frozen=True):
     value: str
     description: str
     set_at: datetime
+    set_by: str = ""  # user@host, where a person has set it
 
 
 class NewSecret(Struct, frozen=True):
@@ -75,7 +78,14 @@ class StoredSecrets:
     def list_secrets(self, kind: SecretKind) -> tuple[StoredSecret, ...]:
         """All of a kind, by name."""
         table = _TABLES[kind]
-        return tuple(self.read(lambda tx: _secrets(kind, tx.rows(_LISTS[kind].order_by(table.c.name)))))
+
+        def work(tx: Transaction) -> tuple[StoredSecret, ...]:
+            by = who_set(tx, table.name)
+            found = _secrets(kind, tx.rows(_LISTS[kind].order_by(table.c.name)))
+            return tuple(replace(each, set_by=by.get((each.name, each.set_at), "")) for each in found)
+
+        secrets: tuple[StoredSecret, ...] = self.read(work)
+        return secrets
 
     def stored_secret(self, kind: SecretKind, name: str) -> StoredSecret | None:
         """The one of this name."""
@@ -116,10 +126,11 @@ def _write_secrets(
     tx: Transaction, secrets: Iterable[NewSecret], task_instance: TaskInstanceKey | None, write_id: str
 ) -> dict[str, int]:
     counts = {"created": 0, "changed": 0, "deleted": 0}
-    author = Author(tx.moment.wall, write_id, Actor.PERSON if task_instance is None else Actor.WORKER)
+    author = Author.of_command(tx, write_id)
     metastore_chain(tx)  # its lock: nobody else writes a secret until this is done
     by_task: dict[str, Any] = {}
     if task_instance is not None:
+        author = Author(tx.moment.wall, write_id, Actor.WORKER)
         place = {"run_id": task_instance.run_id, "task_id": task_instance.task_id}
         by_task = {"dag_id": task_instance.dag_id, **place, "map_index": task_instance.map_index}
     for secret in secrets:

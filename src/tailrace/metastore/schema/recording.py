@@ -67,7 +67,7 @@ def record_standing(tx: Transaction, former: str, now: str) -> None:
 
 def record_schema(tx: Transaction, former: str, now: str) -> None:
     """Say in a history that is chained already which schema writes what follows."""
-    author = Author(tx.moment.wall, f"schema-{now}", Actor.PERSON)
+    author = Author.of_command(tx, f"schema-{now}")
     insert_metastore_history(tx, (schema_row(author, former, now), None))
 
 
