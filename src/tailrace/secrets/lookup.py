@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tailrace.errors import EnvironmentBroken, TailraceError
 from tailrace.secrets.backends import NamedBackend
-from tailrace.secrets.keys import VARIABLE, KeyStore
+from tailrace.secrets.keys import VARIABLE, Keys, KeyStore
 from tailrace.secrets.names import SecretKind, in_environment
 from tailrace.secrets.requests import (
     LONGEST_VALUE,
@@ -47,6 +47,7 @@ class Lookup:
         self._backends = backends
         self._stored = stored
         self.environ = environ
+        self._fitting: tuple[str, ...] | None = None  # keys of which one has decrypted what is stored
 
     def reply(self, query: SecretQuery) -> SecretReply:
         """The text, or that there is none, or why it cannot be read."""
@@ -98,15 +99,23 @@ class Lookup:
             text.encode()
         except UnicodeError:
             return SecretRefused("half a character is in it, which no store takes")
+        keys = self.keys.read()
+        if keys.keys != self._fitting and (refused := self._misfit(keys, kind, name)) is not None:
+            return refused
+        return cipher_of(self.keys.read_or_make().keys).encrypt(kind, name, text)
+
+    def _misfit(self, keys: Keys, kind: SecretKind, name: str) -> SecretRefused | None:
+        """Why none of the keys may encrypt: what is stored under other names needs another one."""
         stored = self._stored()
         others = () if stored is None else stored.some_secrets(kind, name)
         if others and all(isinstance(self.decrypted(*other), SecretRefused) for other in others):
-            first, where = others[0], self.keys.read().origin
+            first = others[0]
             return SecretRefused(
                 f"what is stored already ({first[0].shown} {first[1]!r} and the like) does not decrypt with any key of "
-                f"{where}: add the key that it was stored with, or delete it first"
+                f"{keys.origin}: add the key that it was stored with, or delete it first"
             )
-        return cipher_of(self.keys.read_or_make().keys).encrypt(kind, name, text)
+        self._fitting = keys.keys if others else None
+        return None
 
     def reply_to(self, request: SecretRequest, store: Callable[[VariableChange, str | None], None]) -> SecretReply:
         """The reply to a task's request; ``store`` writes a change, with the encrypted text (None: deletes it)."""
