@@ -19,6 +19,9 @@ from tailrace.authoring.task_groups import TaskGroup, task_group
 from tailrace.authoring.taskflow import dag, task
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
+from tailrace.secrets.connection import Connection
+from tailrace.secrets.known import mask_secret
+from tailrace.secrets.variable import Variable
 
 __version__ = "0.1.0"
 
@@ -27,6 +30,7 @@ __all__ = [
     "BaseOperator",
     "BashOperator",
     "BranchPythonOperator",
+    "Connection",
     "DefaultArguments",
     "EmptyOperator",
     "Label",
@@ -36,12 +40,14 @@ __all__ = [
     "TaskArguments",
     "TaskGroup",
     "TriggerRule",
+    "Variable",
     "XComArg",
     "__version__",
     "chain",
     "cross_downstream",
     "dag",
     "get_current_context",
+    "mask_secret",
     "task",
     "task_group",
 ]

@@ -59,3 +59,18 @@ class TaskFailed(Exception):
 
 class RenderingFailed(Exception):
     """A template could not be rendered; the message names task, field and what is wrong in it."""
+
+
+class SecretUnreadable(Exception):
+    """A Variable or a Connection that is there, or may be, and cannot be read or set; nothing of it is repeated."""
+
+
+class SecretNotFound(SecretUnreadable, KeyError):
+    """There is no Variable or Connection of this name; the message says how to set it."""
+
+    def __init__(self, text: str, kind: str = "", name: str = "") -> None:
+        super().__init__(text)
+        self.kind, self.name = kind, name
+
+    def __str__(self) -> str:
+        return str(self.args[0])

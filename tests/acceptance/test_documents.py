@@ -23,7 +23,7 @@ from tests.acceptance.conftest import Run, assert_sound, clean_environment
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-TYPED = ("README.md", "docs/authoring.md", "docs/groups.md", "docs/mapping.md")
+TYPED = ("README.md", "docs/authoring.md", "docs/groups.md", "docs/mapping.md", "docs/variables.md")
 
 _BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAMED = re.compile(r"`(?P<file>[\w./]+\.py)`.*:\s*$")

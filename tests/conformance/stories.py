@@ -7,8 +7,10 @@ from msgspec.structs import replace
 
 from tailrace.effects.tries import Claim, Refused, Submission, TryOutcome
 from tailrace.metastore.commands.cleaning import Cleaning
+from tailrace.metastore.commands.secrets import NewSecret
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.store import Done
+from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import BranchKind, DagSpec
@@ -21,6 +23,7 @@ from tailrace.planning.plan import CapacityWait, WaitChanges
 from tailrace.planning.schedules import ScheduleFacts
 from tailrace.planning.scheduling import due_runs
 from tailrace.planning.triggering import TriggerRequest, plan_trigger
+from tailrace.secrets.names import SecretKind
 from tests.conformance.worlds import DAY, FIRST, LEASE, World, dag
 
 FAILED, SUCCESS, LOST = OutcomeKind.FAILED, OutcomeKind.SUCCESS, OutcomeKind.LOST
@@ -106,6 +109,16 @@ def eventful(world: World) -> None:
     }
 
 
+def _secrets(world: World) -> None:
+    """Variables and a Connection are set, one of them twice, once by a task; one is deleted."""
+    variable, connection = SecretKind.VARIABLE, SecretKind.CONNECTION
+    key = TaskInstanceKey("plain", "a run", "a")
+    world.store.write_secrets([NewSecret(variable, "gone", "e0"), NewSecret(variable, "kept", "e1")], world.write_id())
+    world.store.write_secrets([NewSecret(variable, "gone", None)], world.write_id())
+    world.store.write_secrets([NewSecret(variable, "kept", "e2", "what for")], world.write_id(), key)
+    world.store.write_secrets([NewSecret(connection, "warehouse", "e3", "of facts")], world.write_id())
+
+
 def busy(world: World) -> None:
     """An eventful metastore in the middle of things: every table has rows, and hardly a column is empty in all of them.
 
@@ -119,6 +132,7 @@ def busy(world: World) -> None:
     while world.store.clean_some(Cleaning(world.clock.now, "older"), world.write_id()):
         pass
     world.pool("small", 3, None)
+    _secrets(world)
     greedy = world.backfill(GREEDY)
     world.pool("small", 1, None)
     Drive(world, GREEDY, greedy, {}).go()

@@ -36,6 +36,8 @@ IDENTITY: Mapping[str, tuple[str, ...]] = {
     "job": ("id",),
     "dag_version": ("id", "spec"),
     "pool": ("name",),
+    "variable": ("name",),
+    "connection": ("name",),
     "task_instance": ("dag_run_id", "task_id", "map_index"),
     "backfill_run": ("backfill_id", "dag_run_id"),
     "xcom": ("task_instance_id", "key"),

@@ -288,7 +288,7 @@ def test_a_user_who_may_not(postgres_url: str) -> None:
 
 def test_a_driver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(EnvironmentBroken, match=r"pip install 'tailrace\[postgres\]'") as said:
+    with pytest.raises(EnvironmentBroken, match=r"pip install 'psycopg\[binary\]'") as said:
         Metastore.open("postgresql://me:secret@127.0.0.1:1/tailrace")
     assert "secret" not in one_line(said)
 

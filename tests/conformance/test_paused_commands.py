@@ -122,7 +122,9 @@ def test_a_clear_behind_the_backfills_verdict_is_stale(world: World, behind: Beh
     assert isinstance(answer, MetastoreStale)
     assert "expected to be wanted by" in answer.reason
     assert world.row(backfill, backfill_id).state == "failed"
-    assert any(f"verdict of backfill {backfill_id} stays" in text_of(notice) for notice in clear(world).notices)
+    assert any(
+        f"what was judged stays as it is: backfill {backfill_id}" in text_of(notice) for notice in clear(world).notices
+    )
 
 
 def test_a_clear_behind_another_is_stale(world: World, behind: Behind) -> None:

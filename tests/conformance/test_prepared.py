@@ -44,7 +44,7 @@ class Both(SQLiteTransaction):
 def test_every_reading_of_a_backfill(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     database, kept = world.store._database, Statements()
     monkeypatch.setattr(Both, "compared", set())
-    monkeypatch.setattr(database, "_transaction", lambda connection: Both(connection, database._moment, kept))
+    monkeypatch.setattr(database, "_transaction", lambda connection: Both(connection, database._moment, None, kept))
     Drive(world, PLAIN, world.backfill(PLAIN, days=2), {}).go()
     assert len(Both.compared) > 20
 

@@ -13,8 +13,9 @@ from msgspec.json import decode
 from tailrace.audit.records import DELETED_POOL, HistoryRecord, Recorded, RowRecord, Violation
 from tailrace.audit.replay import Replay, name_of
 from tailrace.audit.seals import Removed, Seal, SealCheck
-from tailrace.model.chains import CHAINED, METASTORE, REFUSED, Chain, Subject, chain_of, link, subject_of
+from tailrace.model.chains import CHAINED, CHANGED, METASTORE, REFUSED, Chain, Subject, chain_of, link, subject_of
 from tailrace.model.states import TaskInstanceState
+from tailrace.model.transitions import Cause
 
 #: What ``final_rows`` looks at, in words of its own.
 _ELSEWHERE = frozenset(
@@ -84,7 +85,7 @@ class Chains:
             if self._seal is not None and row.kind == "cleaned":
                 self._seal.remove(Removed.of(sets), end)
             return
-        if row.kind == "pool" and row.after == DELETED_POOL:
+        if (row.kind == "pool" and row.after == DELETED_POOL) or (row.kind == CHANGED and row.cause == Cause.DELETED):
             self._folds.pop(subject, None)
             return
         if row.kind in _STEPS and sets.get("state") != row.after:

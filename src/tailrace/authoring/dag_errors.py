@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from tailrace.model.plain_text import visible_line
+from tailrace.secrets.known import masked
 
 _PACKAGE = str(Path(__file__).parent.parent) + "/"
 _EXAMPLES = _PACKAGE + "examples/"
@@ -26,7 +27,7 @@ class DagError(Struct, frozen=True, order=True):
 
     def __post_init__(self) -> None:
         """What is wrong may be anything: an id of a megabyte, an exception's text."""
-        force_setattr(self, "message", visible_line(self.message))
+        force_setattr(self, "message", visible_line(masked(self.message)))
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file

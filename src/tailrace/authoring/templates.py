@@ -17,8 +17,9 @@ from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
 from tailrace.authoring.template_fields import TemplateSetup
-from tailrace.errors import RenderingFailed
+from tailrace.errors import RenderingFailed, SecretUnreadable
 from tailrace.model.suggestions import did_you_mean, did_you_write
+from tailrace.secrets.names import SecretKind
 
 #: What brings other templates or code of its own into a template.
 _MORE = (nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Macro, nodes.CallBlock)
@@ -84,7 +85,7 @@ def render(setup: TemplateSetup, text: str, context: Mapping[str, Any], *, is_fi
         return template.render(context)
     except jinja2.TemplateNotFound as missing:
         raise RenderingFailed(f"{what}: no template file {missing.name} in {' or '.join(setup.folders)}") from None
-    except (jinja2.TemplateError, LookupError, UnicodeDecodeError) as wrong:
+    except (jinja2.TemplateError, LookupError, UnicodeDecodeError, SecretUnreadable) as wrong:
         raise RenderingFailed(f"{what}: {wrong}".partition("\n")[0]) from None
 
 
@@ -111,6 +112,43 @@ def faults_in(
     return found
 
 
+def secrets_in(setup: TemplateSetup, text: str, *, is_file: bool) -> set[tuple[SecretKind, str]]:
+    """The Variables and Connections that a template names itself, where it gives no default."""
+    environment = _environment(setup)
+    try:
+        parsed = environment.parse(_content(environment, text)) if is_file else _parsed(text)
+    except (jinja2.TemplateError, UnicodeDecodeError, OSError):
+        return set()
+    found = set()
+    for of in _OF_SECRETS:
+        for node in parsed.find_all(of):
+            if (named := _secret_of(node)) is not None:
+                found.add(named)
+    return found
+
+
+_OF_SECRETS: tuple[type[nodes.Expr], ...] = (nodes.Getattr, nodes.Getitem, nodes.Call)
+
+
+def _secret_of(node: nodes.Node) -> tuple[SecretKind, str] | None:
+    """What ``var.value.X``, ``conn.X``, ``conn["X"]`` or ``conn.get("X")`` names; None for anything else."""
+    match node:
+        case nodes.Call(node=nodes.Getattr(node=base, attr="get"), args=[nodes.Const(value=name)], kwargs=[]):
+            pass
+        case nodes.Getattr(node=base, attr=name) if name != "get":
+            pass
+        case nodes.Getitem(node=base, arg=nodes.Const(value=name)):
+            pass
+        case _:
+            return None
+    match base:
+        case nodes.Name(name="conn") if isinstance(name, str):
+            return SecretKind.CONNECTION, name
+        case nodes.Getattr(node=nodes.Name(name="var"), attr="value" | "json") if isinstance(name, str):
+            return SecretKind.VARIABLE, name
+    return None
+
+
 def calls_in(text: str) -> frozenset[str] | None:
     """The last names of what a template's text calls (``macros.ds_add(…)``: ds_add); None if it is more than that.
 
@@ -120,6 +158,8 @@ def calls_in(text: str) -> frozenset[str] | None:
         parts = _parts(_parsed(text))
     except jinja2.TemplateError:
         return None
+    if any(name.name in ("var", "conn") for name in parts.names):
+        return None  # a secret stays in no process that another try gets
     if parts.more or not all(isinstance(call.node, nodes.Getattr) for call in parts.calls):
         return None  # a variable is called
     # ``dag`` and ``task`` are the author's own objects: whatever else they hold may run code by being looked at.

@@ -54,7 +54,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
         "params": "the values of the DAG's and the task's `params`, and over them what `--conf` gave the run",
         "macros": "`ds_add`, `ds_format`, `ds_format_locale`, `datetime`, `timedelta`, and the modules `time`, `uuid`, "
         "`random`, `json` and `dateutil`",
-        "var": "not there: it says what to use instead of Airflow's Variables",
-        "conn": "not there: it says what to use instead of Airflow's Connections",
+        "var": "Variables: `var.value.NAME`, `var.value.get('NAME', 'default')`, `var.json.NAME.FIELD`",
+        "conn": "Connections: `conn.ID.host`, `.login`, `.password`, `.schema`, `.port`, `.extra_dejson`, `.get_uri()`",
     }
 )

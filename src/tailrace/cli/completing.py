@@ -47,6 +47,16 @@ def complete_pools(context: click.Context, parameter: click.Parameter, incomplet
     return _completed(context, incomplete, lambda asked, stores: asked.pools(stores))
 
 
+def complete_variables(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The Variables that are stored."""
+    return _completed(context, incomplete, lambda asked, stores: asked.variables(stores))
+
+
+def complete_connections(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The Connections that are stored."""
+    return _completed(context, incomplete, lambda asked, stores: asked.connections(stores))
+
+
 def _completed(
     context: click.Context, incomplete: str, asked: Callable[[Any, Any], Iterable[str | tuple[str, str]]]
 ) -> list[CompletionItem]:

@@ -17,6 +17,7 @@ _SECTIONS: Mapping[str, str] = {
     "What is simulated": "--seeds --first --seed --processes --worlds --scenario --canary --preemptions --crashes",
     "How": "--workers --executor --isolation --max-active-runs --backwards --stop-on-failure --fail-on-task-failure "
     "--detach --until-idle --jobs",
+    "What it says": "--type --host --login --password --schema --port --extra --description",
     "Before anything is written": "--dry-run --yes",
     "Output": "--output --limit --follow --timestamps --trace --verbose --quiet --help",
 }

@@ -32,6 +32,8 @@ _COMMANDS = {
     "scheduler": Lazy("tailrace.cli.commands.scheduler:scheduler", "Create due runs, drive them and what is detached."),
     "jobs": Lazy("tailrace.cli.commands.jobs:jobs", "List what drives backfills and schedules."),
     "pools": Lazy("tailrace.cli.commands.pools:pools", "List, set and delete pools."),
+    "variables": Lazy("tailrace.cli.commands.variables:variables", "List, get, set, import and export Variables."),
+    "connections": Lazy("tailrace.cli.commands.connections:connections", "The same for Connections; test one."),
     "db": Lazy("tailrace.cli.commands.db:db", "Migrate, check and clean the metastore."),
     "audit": Lazy("tailrace.cli.commands.audit:audit", "Check the whole recorded history."),
     "config": Lazy("tailrace.cli.commands.config:config", "Show each setting and where it comes from."),

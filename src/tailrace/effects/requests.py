@@ -17,6 +17,8 @@ from tailrace.effects.tries import (
     Refused,
     Renewal,
     Submission,
+    TaskReply,
+    TaskRequest,
     TryOutcome,
     Unstorable,
     XComQuery,
@@ -30,6 +32,7 @@ from tailrace.planning.plan import Decision, Plan
 from tailrace.planning.retries import AfterTry
 from tailrace.planning.schedules import Agenda, DueRuns, LaneKey
 from tailrace.planning.snapshot import Holder, Snapshot
+from tailrace.secrets.requests import SecretReply, SecretRequest
 
 R = TypeVar("R")
 
@@ -215,8 +218,8 @@ class StillRunning(Struct, frozen=True):
     waiting: str = ""
 
 
-class AwaitTask(Effect["TryOutcome | XComQuery | StillRunning"], frozen=True):
-    """Wait for the task to end or to ask for an XCom, until its lease is ``seconds`` old.
+class AwaitTask(Effect[TryOutcome | TaskRequest | StillRunning], frozen=True):
+    """Wait for the task to end or to ask for something, until its lease is ``seconds`` old.
 
     The lease's age counts from its claim or last renewal, not from this wait: a task that asks all the time must not
     put off the renewal.
@@ -231,10 +234,17 @@ class ReadXCom(Effect[XComReply], frozen=True):
     query: XComQuery
 
 
-class ReplyToTask(Effect[None], frozen=True):
-    """Send a running task the reply to its XCom query."""
+class ResolveSecret(Effect[SecretReply], frozen=True):
+    """Look up a Variable or Connection for a running task, or set a Variable for it."""
 
-    reply: XComReply
+    claim: Claim
+    request: SecretRequest
+
+
+class ReplyToTask(Effect[None], frozen=True):
+    """Send a running task the reply to what it has asked for."""
+
+    reply: TaskReply
 
 
 class RenewLease(Effect[Renewal], frozen=True):

@@ -13,6 +13,7 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.states import TaskInstanceState
+from tailrace.secrets.requests import SecretReply, SecretRequest
 
 Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -141,3 +142,9 @@ class XComQuery(Struct, frozen=True):
     task_ids: tuple[str, ...]
     key: str
     map_index: int | None = None
+
+
+TaskRequest: TypeAlias = XComQuery | SecretRequest
+"""What a running task asks its worker for: XComs, or a Variable or Connection."""
+
+TaskReply: TypeAlias = XComReply | SecretReply

@@ -19,6 +19,7 @@ from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.execution.jsonable import as_json
 from tailrace.execution.macros import MACROS
 from tailrace.execution.schedule_names import of_schedule
+from tailrace.execution.secret_names import CONN, VAR
 from tailrace.model.json_values import stored_form
 from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED, TryKey
 from tailrace.model.names import key_error, search_error
@@ -179,18 +180,6 @@ class _DagRun(Struct, frozen=True):
     conf: Mapping[str, Any]
 
 
-class _Absent:
-    """A thing of Airflow's that Tailrace does not have; any use of it says what to use instead."""
-
-    def __init__(self, name: str, instead: str) -> None:
-        self._text = f"{name} does not exist in Tailrace; {instead}"
-
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__"):
-            raise AttributeError(attribute)
-        raise LookupError(self._text)
-
-
 def _params(of_dag: Params, of_task: Params, conf: Mapping[str, Any]) -> Mapping[str, Any]:
     """A run's conf over what the task has for it, over what the DAG has."""
     return MappingProxyType({**of_dag, **of_task, **conf}) if of_dag or of_task else conf
@@ -232,8 +221,8 @@ def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> Conte
         "conf": conf,
         "params": _params(dag.params, dag.task_dict[ti.task_id].params, conf),
         "macros": MACROS,
-        "var": _Absent("var (Airflow Variables)", "use an environment variable or dag_run.conf"),
-        "conn": _Absent("conn (Airflow Connections)", "use an environment variable"),
+        "var": VAR,
+        "conn": CONN,
     }
     return Context(values, lambda: of_schedule(dag.schedule, dag.start_date, logical))
 

@@ -121,10 +121,15 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def living_children() -> list[str]:
-    """The processes that this one has started and that still run, as ``name (pid)``; no helpers of multiprocessing."""
+def living_children(but: int = 0) -> list[str]:
+    """The processes that this one has started and that still run, as ``name (pid)``; no helpers of multiprocessing.
+
+    ``but``: nor this one.
+    """
     found = []
     for pid in children_of(os.getpid()):
+        if pid == but:
+            continue
         with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as command:
             if start_time(pid) is not None and b"from multiprocessing." not in command.read():
                 with open(f"/proc/{pid}/comm") as name:

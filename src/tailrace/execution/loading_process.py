@@ -6,7 +6,7 @@ User code runs in that process and may write anything: what is read here is data
 import fcntl
 import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,11 +15,14 @@ from msgspec.structs import replace
 
 from tailrace.authoring.dag_errors import DagError, Note
 from tailrace.authoring.sources import Sources
+from tailrace.execution.secret_requests import unpacked_query
 from tailrace.model.spec import DagSpec
+from tailrace.secrets.requests import SecretQuery
 
-#: Goes before each message: whether it is the report (else a file's name), and its length. The pipe's end proves
-#: nothing: user code may hold it open.
-_HEAD = struct.Struct("!?Q")
+#: Goes before each message: its kind (a file's name, the report, a query for a secret), and its length. The pipe's end
+#: proves nothing: user code may hold it open.
+_HEAD = struct.Struct("!BQ")
+_FILE, _REPORT, _QUERY = range(3)
 
 #: With this exit code a loading process ends that cannot report any more what it loads.
 CLOSED_PIPE = 71
@@ -33,6 +36,7 @@ class LoadRequest(Struct, frozen=True):
 
     ``again``: not the files as they are now but the code that was kept. ``only`` and ``skip`` are as in ``load_dags``.
     ``stale``: files that do not load as they are now, and why; their DAGs are those that a former load has kept.
+    ``checks_secrets``: note which Variables and Connections templates name that are not there.
     """
 
     dags: bytes
@@ -42,6 +46,7 @@ class LoadRequest(Struct, frozen=True):
     only: tuple[str, ...] = ()
     skip: dict[str, str] = {}
     stale: dict[str, str] = {}
+    checks_secrets: bool = False
 
     @classmethod
     def of(cls, dags: Path, home: Path, isolation: str) -> "LoadRequest":
@@ -114,15 +119,19 @@ class MessageWriter:
 
     def begins(self, file: Path) -> None:
         """A file is about to run: it may be the last thing that this process does."""
-        self._send(False, os.fsencode(file))
+        self._send(_FILE, os.fsencode(file))
 
     def report(self, report: LoadReport) -> None:
         """Every file has been loaded. Nothing can be sent after this."""
-        self._send(True, msgspec.msgpack.encode(report))
+        self._send(_REPORT, msgspec.msgpack.encode(report))
         os.close(self._pipe)
 
-    def _send(self, is_report: bool, payload: bytes) -> None:
-        message = _HEAD.pack(is_report, len(payload)) + payload
+    def ask(self, query: bytes) -> None:
+        """Ask for a Variable or a Connection. The reply comes on the line to the job."""
+        self._send(_QUERY, query)
+
+    def _send(self, kind: int, payload: bytes) -> None:
+        message = _HEAD.pack(kind, len(payload)) + payload
         if _file_at(self._pipe) != self._is:
             os._exit(CLOSED_PIPE)  # a DAG file has closed it, and may have opened another there
         while message:
@@ -143,23 +152,30 @@ class MessageReader:
     def __init__(self) -> None:
         self._received = bytearray()
 
-    def take(self, piece: bytes) -> "list[str | LoadReport]":
-        """The messages that are whole now: the printable name of a file that begins, or the report.
+    def take(self, piece: bytes) -> "list[str | LoadReport | SecretQuery]":
+        """The messages that are whole now: the printable name of a file that begins, a query, or the report.
 
         Raises ValueError where it was somebody else who wrote.
         """
         self._received += piece
-        messages: list[str | LoadReport] = []
+        messages: list[str | LoadReport | SecretQuery] = []
         while len(self._received) >= _HEAD.size:
-            is_report, length = _HEAD.unpack(self._received[: _HEAD.size])
-            if length > (_LONGEST_REPORT if is_report else _LONGEST_NAME):
+            kind, length = _HEAD.unpack(self._received[: _HEAD.size])
+            if kind > _QUERY or length > (_LONGEST_REPORT if kind == _REPORT else _LONGEST_NAME):
                 raise ValueError("a message of impossible length")
             if len(self._received) < _HEAD.size + length:
                 break
             payload = bytes(self._received[_HEAD.size : _HEAD.size + length])
             del self._received[: _HEAD.size + length]
-            messages.append(msgspec.msgpack.decode(payload, type=LoadReport) if is_report else os.fsdecode(payload))
+            messages.append(_READ[kind](payload))
         return messages
+
+
+_READ: Mapping[int, Callable[[bytes], str | LoadReport | SecretQuery]] = {
+    _FILE: os.fsdecode,
+    _REPORT: msgspec.msgpack.Decoder(LoadReport).decode,
+    _QUERY: unpacked_query,
+}
 
 
 def _read_all(descriptor: int) -> bytes:

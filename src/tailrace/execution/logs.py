@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -80,6 +81,7 @@ class _Own:
     streams: tuple[TextIO, ...] = ()
     log = ""
     opened: tuple[int, int] | None = None  # which file that is
+    line_filter: Callable[[str], str] | None = None
 
 
 def open_streams() -> None:
@@ -145,6 +147,11 @@ def _open_log(path: str) -> int:
         return os.open(path, how | os.O_NOFOLLOW)
 
 
+def set_line_filter(line_filter: Callable[[str], str] | None) -> None:
+    """Have each line of our own go through this before it is written."""
+    _Own.line_filter = line_filter
+
+
 def write_line(text: str, log: str = "") -> None:
     """Write a line of our own to the try's log (or this one), or to standard error where there is none.
 
@@ -152,6 +159,8 @@ def write_line(text: str, log: str = "") -> None:
     none of ours to write to. A disk that is full by now takes no outcome away.
     """
     flush_streams()
+    if _Own.line_filter is not None:
+        text = _Own.line_filter(text)
     descriptor = opened = -1
     try:
         if not log and _Own.log and _file_at(1) == _Own.opened:

@@ -6,16 +6,20 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, MsgspecError, Struct, convert
 
-from tailrace.effects.tries import Claim, PastRun, TryOutcome, Unreadable, XComQuery, XComReply
+from tailrace.effects.tries import Claim, PastRun, TaskReply, TaskRequest, TryOutcome, Unreadable, XComQuery
 from tailrace.execution.channel import ProtocolError
+from tailrace.execution.secret_requests import secret_reply
 from tailrace.model.intervals import DataInterval
 from tailrace.model.json_values import NotStorable, require_storable
 from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED
 from tailrace.model.names import key_error, search_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line
+from tailrace.secrets.names import SecretKind, name_error
+from tailrace.secrets.requests import SecretFound, SecretQuery, SecretRefused, VariableChange
 
 T = TypeVar("T")
+R = TypeVar("R", SecretQuery, VariableChange)
 
 _LONGEST_WAIT = 300
 
@@ -113,8 +117,33 @@ class _Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     again: bool
 
 
-def question_in(message: dict[str, Any]) -> tuple[int, XComQuery]:
-    """The XCom query a task sent, with its number. Raises ProtocolError."""
+class _SecretQuestion(Struct, frozen=True, forbid_unknown_fields=True):
+    """The same for a Variable or a Connection."""
+
+    id: Annotated[int, Meta(ge=0, le=2**53)]
+    secret: SecretQuery
+
+
+class _VariableQuestion(Struct, frozen=True, forbid_unknown_fields=True):
+    """The same for a Variable that is to be set or deleted."""
+
+    id: Annotated[int, Meta(ge=0, le=2**53)]
+    variable: VariableChange
+
+
+def is_question(message: dict[str, Any]) -> bool:
+    """Whether a task asks for something with it."""
+    return "id" in message
+
+
+def question_in(message: dict[str, Any]) -> tuple[int, TaskRequest]:
+    """What a task asked for, with its number. Raises ProtocolError."""
+    if "secret" in message:
+        asked = _read(message, _SecretQuestion, "something that is no query")
+        return asked.id, _named(asked.secret, asked.secret.kind)
+    if "variable" in message:
+        wanted = _read(message, _VariableQuestion, "something that is no query")
+        return wanted.id, _named(wanted.variable, SecretKind.VARIABLE)
     question = _read(message, _Question, "something that is no query")
     query = question.query
     if any(map(search_error, (query.dag_id, query.run_id, query.key, *query.task_ids))):
@@ -122,8 +151,16 @@ def question_in(message: dict[str, Any]) -> tuple[int, XComQuery]:
     return question.id, XComQuery(query.dag_id, query.run_id, tuple(query.task_ids), query.key, query.map_index)
 
 
-def reply_to(number: int, reply: XComReply) -> dict[str, Any]:
-    """The reply to a task's query of this number. The task looks for ``reply_to`` at the beginning."""
+def _named(request: R, kind: SecretKind) -> R:
+    if name_error(kind, request.name):
+        raise ProtocolError("a query for what cannot be")
+    return request
+
+
+def reply_to(number: int, reply: TaskReply) -> dict[str, Any]:
+    """The reply to a task's request of this number. The task looks for ``reply_to`` at the beginning."""
+    if isinstance(reply, SecretFound | SecretRefused):
+        return secret_reply(number, reply)
     if isinstance(reply, Unreadable):
         return {"reply_to": number, "refused": reply.why}
     return {"reply_to": number, "xcom": [list(value) for value in reply]}

@@ -7,13 +7,14 @@ from tailrace.execution.context import TaskInstance
 from tailrace.execution.logs import write_line
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line, without_colours
+from tailrace.secrets.known import masked
 
 
 def message_of(kind: OutcomeKind, error: str, followed: tuple[str, ...] | None = None) -> dict[str, Any]:
     """The outcome of a try that has pushed nothing yet."""
     return {
         "kind": str(kind),
-        "error": visible_line(without_colours(error)),
+        "error": visible_line(masked(without_colours(masked(error)))),
         "xcoms": {},
         "followed": followed,
         "again": False,

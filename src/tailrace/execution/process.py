@@ -20,7 +20,7 @@ from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.results import BranchResult, is_success, settled
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
-from tailrace.execution import mp_main
+from tailrace.execution import log_masking, mp_main
 from tailrace.execution.channel import ClosedByTask, TaskEnd
 from tailrace.execution.context import PullXCom, TaskInstance, build_context, try_token
 from tailrace.execution.files import flush_c_streams
@@ -41,9 +41,12 @@ from tailrace.execution.process_guard import adopt_orphans
 from tailrace.execution.raised import first_line, first_line_of, full_text, print_traceback
 from tailrace.execution.rendering import render_fields
 from tailrace.execution.reuse import attributes
+from tailrace.execution.secret_requests import asking
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.plain_text import LONGEST_LINE
+from tailrace.secrets.known import masked
+from tailrace.secrets.source import ask_by
 
 _BACKSTOP_SECONDS = 10
 _WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
@@ -79,6 +82,7 @@ def serve(channel: TaskEnd, load: Load, home: str) -> int:
     ``load`` returns the DAG files, at least that of the DAG it is given.
     """
     _Leader.pid = os.getpid()
+    ask_by(asking(channel))
     made: tuple[Any, ...] = ()
     while True:
         order = channel.receive()
@@ -122,6 +126,7 @@ def _await_group(seconds: float) -> None:
 def after_loading() -> None:
     """In a process that has loaded DAG files, before any try. ``gc.freeze`` is to follow."""
     forget_loading()
+    log_masking.listen()
     mp_main.be_main_of_children()
 
 
@@ -187,6 +192,7 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
     began = time.monotonic()
     try:
         send_output_to_log(home, key, heading(key, order["started_at"]))
+        log_masking.begin()
     except OSError as trouble:
         return message_of(OutcomeKind.FAILED, f"its log file cannot be written: {trouble}"), True
     timeout = order["timeout_seconds"]
@@ -194,6 +200,7 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
         # The worker ends the group at the timeout; should no one be left to do that, the kernel ends this process.
         signal.setitimer(signal.ITIMER_REAL, min(timeout + order["grace_seconds"] + _BACKSTOP_SECONDS, LONGEST_TIMER))
     loaded = load(ti.dag_id)
+    log_masking.renew()
     dag = loaded.dags.get(ti.dag_id)
     if dag is None or ti.task_id not in dag.task_dict:
         why = f": {loaded.mistakes[0]}" if loaded.mistakes else ""
@@ -207,7 +214,7 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
     def wait(what: str) -> None:
         write_line(f"--- {what}")
         with suppress(OSError):
-            channel.send({"waiting": what})
+            channel.send({"waiting": masked(what)})
 
     task_instance = TaskInstance(key, order, pulling(channel))
     task = dag.task_dict[ti.task_id]
@@ -254,7 +261,7 @@ def run_to_its_end(
         return with_pushes(outcome, ti), True
     left = finish(waiting, keep=keep, within=grace_seconds * _THREADS_PART if _Leader.asked_to_end else None)
     _leave_if_copy()
-    if has_children() and (living := living_children()):
+    if has_children() and (living := living_children(log_masking.masker_pid())):
         write_line(f"--- nobody waits for these processes, so they end with it: {', '.join(living)}")
     return with_pushes(_with_what_was_left(outcome, left), ti), left.as_new
 

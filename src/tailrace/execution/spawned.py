@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from tailrace.authoring.loading import LoadedDags, load_dags
+from tailrace.execution import log_masking
 from tailrace.execution.channel import TaskEnd
 from tailrace.execution.loading_process import read_sources
 from tailrace.execution.logs import open_streams, show_logging
@@ -26,6 +27,7 @@ def main() -> None:
     os.set_inheritable(int(guard), False)
     open_streams()
     handle_signals()
+    log_masking.listen()  # what the DAG file prints as it loads stands in the try's log
     loads = read_sources(int(kept))
     os.close(int(kept))
 

@@ -24,13 +24,14 @@ from tailrace.effects.requests import (
     StillRunning,
     StopTask,
 )
-from tailrace.effects.tries import TryOutcome, XComQuery
+from tailrace.effects.tries import TaskRequest, TryOutcome
 from tailrace.execution.channel import ProtocolError
 from tailrace.execution.identity import end_groups, identity_from, kill_group, own_identity, start_time
 from tailrace.execution.lease_clock import LeaseClock
 from tailrace.execution.log_times import LogTimer
 from tailrace.execution.messages import (
     CANNOT_TELL,
+    is_question,
     order_for,
     outcome_in,
     question_in,
@@ -112,9 +113,7 @@ class TaskRunner:
         """The claim was refused, or needs no process: the parked one waits for the next."""
 
     def start(self, effect: StartTask) -> None:
-        """Send the order: user code runs from here. The zygote knows its deadline already: it never runs
-        without one.
-        """
+        """Send the order: user code runs from here, and never without a deadline that the zygote knows."""
         assert self._offered is not None, "a try is started only after its process was parked"
         child, self._offered = self._offered, None
         self._kept = None if child is self._kept else self._kept
@@ -139,7 +138,7 @@ class TaskRunner:
             return  # ``wait`` finds it as well
         child.end.send(order_for(effect.claim, seconds, self._grace_seconds, again))
 
-    def wait(self, effect: AwaitTask, orders: Orders) -> TryOutcome | XComQuery | StillRunning:
+    def wait(self, effect: AwaitTask, orders: Orders) -> TryOutcome | TaskRequest | StillRunning:
         """Listen until the task ends or asks, or its lease is due for renewal (a third of it has passed)."""
         assert self._run is not None, "only a started try is waited for"
         run = self._run
@@ -148,7 +147,7 @@ class TaskRunner:
         except ZygoteGone:
             return self._lost(run)
 
-    def _wait(self, run: Run, due: float, orders: Orders) -> TryOutcome | XComQuery | StillRunning:
+    def _wait(self, run: Run, due: float, orders: Orders) -> TryOutcome | TaskRequest | StillRunning:
         self._prepare(run)
         self._follow_orders(run, orders)
         if run.is_replied:  # it may have the next question ready, and the next: its time goes on all the same
@@ -249,7 +248,7 @@ class TaskRunner:
             end.go_on()
         return job in ready
 
-    def _receive(self, run: Run) -> TryOutcome | XComQuery | None:
+    def _receive(self, run: Run) -> TryOutcome | TaskRequest | None:
         """What the task sends, or how it ended. Its own outcome counts, if it came before the order to end."""
         child = run.child
         gone = child.gone  # looked at first: what a process sent, it sent before its end was known
@@ -257,7 +256,7 @@ class TaskRunner:
             child.end.give_up()
         try:
             while run.outcome is None and not child.end.hung_up and (message := child.end.receive()) is not None:
-                if "query" in message:
+                if is_question(message):
                     run.asked, query = question_in(message)
                     return query
                 if "waiting" in message:
@@ -373,7 +372,7 @@ class TaskRunner:
         end_groups([identity_from(child.pid, child.start)])
         with suppress(ProtocolError):
             while run.outcome is None and (message := child.end.receive()) is not None:
-                run.outcome = None if "query" in message or "waiting" in message else outcome_in(message)
+                run.outcome = None if is_question(message) or "waiting" in message else outcome_in(message)
         child.end.close()
         if (known := run.ending or run.outcome) is not None:
             return known

@@ -22,7 +22,8 @@ from msgspec import Struct
 
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.loading import LoadedDags, load_dags
-from tailrace.effects.tries import Claim, TryOutcome, XComQuery, XComReply
+from tailrace.effects.tries import Claim, TaskReply, TaskRequest, TryOutcome
+from tailrace.execution import log_masking
 from tailrace.execution.channel import ProtocolError, decode, encode, what_is_open
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.identity import children_of
@@ -43,9 +44,12 @@ from tailrace.execution.process import (
 )
 from tailrace.execution.process_guard import adopt_orphans
 from tailrace.execution.rendering import render_fields
+from tailrace.execution.secret_requests import asking
+from tailrace.execution.task_replies import TaskReplies
 from tailrace.execution.withholding import withhold_secrets
-from tailrace.execution.xcom_replies import XComReplies
 from tailrace.model.outcomes import OutcomeKind
+from tailrace.secrets.known import masked_value
+from tailrace.secrets.source import ask_by
 
 _HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -61,14 +65,14 @@ _SENT_BY_KERNEL = 0x80
 
 class TaskTest(Struct, frozen=True):
     """What is to be done: the claim's task, as this DAG file of ``dags`` has it, which must have been loaded safely
-    before. ``read`` gives it the XComs that it asks for, in a thread that calls ``close`` at its end.
+    before. ``read`` gives it what it asks for, in a thread that calls ``close`` at its end.
     """
 
     dags: Path
     file: str
     claim: Claim
     home: Path
-    read: Callable[[XComQuery], XComReply]
+    read: Callable[[TaskRequest], TaskReply]
     close: Callable[[], None]
     timeout: timedelta | None
     grace_seconds: float
@@ -86,7 +90,7 @@ def run_task_once(test: TaskTest) -> TryOutcome:
     adopt_orphans()  # so that all it leaves behind is found below us
     heeded = {each for each in _HEEDED if signal.getsignal(each) is not signal.SIG_IGN}  # nohup, a shell's &
     flush_streams()
-    replies = XComReplies(test.read, test.close)
+    replies = TaskReplies(test.read, test.close)
     with tempfile.TemporaryFile(buffering=0) as output:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, _BEGINS, signal.SIGCHLD})
         try:
@@ -138,7 +142,7 @@ def _loaded_silently(dags: Path, file: str) -> LoadedDags:
     return loaded
 
 
-def _be_task(test: TaskTest, replies: XComReplies, output: IO[bytes], mask: set[int | signal.Signals]) -> NoReturn:
+def _be_task(test: TaskTest, replies: TaskReplies, output: IO[bytes], mask: set[int | signal.Signals]) -> NoReturn:
     """The task's process: loads its DAG, here and not before a fork that threads would not survive, runs the task, and
     writes its outcome down.
     """
@@ -149,7 +153,10 @@ def _be_task(test: TaskTest, replies: XComReplies, output: IO[bytes], mask: set[
         signal.signal(signal.SIGTERM, end_by_exception)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         withhold_secrets()
+        channel = replies.for_task()
+        ask_by(asking(channel))
         loaded = _loaded_silently(test.dags, test.file)
+        log_masking.begin()
         after_loading()
         gc.freeze()
         os.kill(os.getppid(), _BEGINS)
@@ -158,15 +165,15 @@ def _be_task(test: TaskTest, replies: XComReplies, output: IO[bytes], mask: set[
         order = order_for(claim, None)
         dag, space = loaded.dags[dag_id], loaded.enter(dag_id)
         os.environ.update(environment_of(claim.key, order, str(test.home), loaded.specs[dag_id].file))
-        context = build_context(dag, order, TaskInstance(claim.key, order, pulling(replies.for_task())))
+        context = build_context(dag, order, TaskInstance(claim.key, order, pulling(channel)))
         task = dag.task_dict[claim.task_instance.task_id]
         if test.only_render:
             outcome = space.run(_render, task, context)
         else:
             outcome, _ = space.run(run_to_its_end, task, context, _say_waiting, test.grace_seconds)
-        flush_streams()
+        log_masking.drain()
         if what_is_open(output.fileno()) == opened:
-            output.write(encode(outcome))
+            output.write(encode({**outcome, "xcoms": masked_value(outcome["xcoms"])}))
             code = 0
         else:
             code = CLOSED_BY_TASK

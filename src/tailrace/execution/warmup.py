@@ -12,13 +12,16 @@ from typing import Any
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operators import EmptyOperator
-from tailrace.execution import logs, outcome_messages, process, rendering
+from tailrace.execution import log_masking, logs, outcome_messages, process, rendering
 from tailrace.execution.channel import TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import may_need_finishing
+from tailrace.execution.secret_requests import asking
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.permissions import is_shared
+from tailrace.secrets import known
+from tailrace.secrets.source import ask_by
 
 _TIMES = 20  # more than the runs after which Python has settled a piece of code
 
@@ -53,6 +56,7 @@ def warm_up(loaded: LoadedDags) -> None:
     for _ in range(_TIMES):
         with suppress(Exception):  # what cannot be warmed up is done for the first time in the child
             _run(loaded, first, empty, ours, end)
+    ask_by(None)
     ours.close()
     theirs.close()
 
@@ -64,6 +68,10 @@ def _run(loaded: LoadedDags, dag: Any, task: EmptyOperator, worker: socket.socke
     key = TryKey(TaskInstanceKey(dag.dag_id, "warmup", task.task_id), 1)
     logs.log_path(Path(), key)
     is_shared(os.curdir)
+    ask_by(asking(end))
+    if not known.patterns():  # else it would put a pipe in the place of this process's output
+        log_masking.begin()
+        log_masking.renew()
     environment = {name: os.environ.get(name) for name in process.environment_of(key, order, "", "")}
     for name, value in environment.items():
         os.environ[name] = value or ""

@@ -7,14 +7,23 @@ an address, lest it begin another metastore unnoticed.
 import re
 from collections.abc import Mapping
 
+from tailrace.secrets.names import is_sensitive
+
 WITHHELD = "TAILRACE_DATABASE_URL_WITHHELD"
 
+_VARIABLE = "TAILRACE_VAR_"
+_WHOLE = ("TAILRACE_CONN_", "TAILRACE_SECRETS_")
 _SECRET = re.compile(r"TAILRACE_(?:.*_)?(?:URL|URI|DSN|PASSWORD|PASSWD|SECRET|TOKEN|KEY|CREDENTIALS?)S?", re.IGNORECASE)
 
 
 def is_secret(name: str) -> bool:
-    """Whether this variable is one of ours that user code has no need of."""
-    return _SECRET.fullmatch(name) is not None
+    """Whether this variable is one of ours that user code has no need of.
+
+    Connections, and Variables whose name says that they are secret, a task asks its worker for.
+    """
+    if name.startswith(_VARIABLE):
+        return is_sensitive(name.removeprefix(_VARIABLE))
+    return name.startswith(_WHOLE) or _SECRET.fullmatch(name) is not None
 
 
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from tailrace.effects.requests import (
     RenewLease,
     ReplyToTask,
     ReportOutcome,
+    ResolveSecret,
     StartTask,
     StopTask,
     ask,
@@ -46,6 +47,7 @@ from tailrace.model.spec import BranchKind, TaskSpec
 from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.retries import AfterTry, after_try
+from tailrace.secrets.requests import SecretQuery, VariableChange
 
 RENEWALS_PER_LEASE = 3
 
@@ -102,7 +104,7 @@ def _serve(submission: Submission, lease_seconds: float) -> Loop[FailedTry | Non
 
 
 def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], Any, TryOutcome | None]:
-    """Wait for the outcome, renewing the lease and answering XCom queries. None: the try is no longer ours.
+    """Wait for the outcome, renewing the lease and replying to what it asks for. None: the try is no longer ours.
 
     A try that a person wants ended keeps its lease until nothing of it runs: only then may another follow.
     """
@@ -115,6 +117,8 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
         if isinstance(event, XComQuery):
             reply = yield from ask(ReadXCom(event))
             yield from ask(ReplyToTask(reply))
+        elif isinstance(event, SecretQuery | VariableChange):
+            yield from ask(ReplyToTask((yield from ask(ResolveSecret(claim, event)))))
         else:
             renewal = yield from ask(RenewLease(claim, lease_seconds, event.waiting))
             if renewal is Renewal.GONE:

@@ -30,7 +30,7 @@ from tailrace.effects.requests import (
     StillRunning,
     StopTask,
 )
-from tailrace.effects.tries import FailedTry, Submission, TryOutcome, XComQuery
+from tailrace.effects.tries import FailedTry, Submission, TaskRequest, TryOutcome
 from tailrace.execution.task_runner import TaskRunner
 from tailrace.execution.zygote import ZygoteGone
 from tailrace.model.keys import TryKey
@@ -194,7 +194,7 @@ class WorkerChannel:
             self._job.send(WorkerReport(relieved=True))
         return parked
 
-    def _await(self, effect: AwaitTask) -> TryOutcome | XComQuery | StillRunning | None:
+    def _await(self, effect: AwaitTask) -> TryOutcome | TaskRequest | StillRunning | None:
         report = self._runner.wait(effect, self._job)
         if isinstance(report, TryOutcome) and report.kind is OutcomeKind.LOST_TOGETHER:
             self._job.send(WorkerReport(lost=self._trying))

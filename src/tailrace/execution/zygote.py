@@ -21,7 +21,9 @@ from msgspec.structs import replace
 from tailrace.errors import EnvironmentBroken
 from tailrace.execution.loading_process import CLOSED_PIPE, LoadReport, LoadRequest, MessageReader, file_for_sources
 from tailrace.execution.messages import signal_name
+from tailrace.execution.secret_requests import OfEnvironment, Replies, send_reply
 from tailrace.execution.zygote_starting import Started, execute_zygote, fork_zygote
+from tailrace.secrets.requests import SecretQuery
 
 #: A file that has taken so long is named, long before it is given up.
 _SLOW_SECONDS = 5.0
@@ -36,6 +38,9 @@ _LOOK_SECONDS = 0.5
 _ENDING_SECONDS = 1.0
 #: A killed process that does not end for so long hangs in the kernel: it is left to it.
 _STUCK_SECONDS = 5.0
+#: Whoever only looks whether the files are loaded replies to so many seconds of their queries, and waits so long for
+#: the next.
+_ASKING_SECONDS, _NEXT_QUERY_SECONDS = 0.5, 0.02
 
 
 class ZygoteGone(EnvironmentBroken):
@@ -65,7 +70,9 @@ class ZygoteHandle:
         start: Callable[[LoadRequest, int, int], Started],
         kept: int,
         former: int = -1,
+        secrets: Replies | None = None,
     ) -> None:
+        self._secrets = secrets or OfEnvironment()
         self.notify: Callable[[str], None] = lambda text: None
         self.interrupted = False  # somebody wants what waits for it to end
         self.given_up: dict[str, str] = {}  # files that were not loaded to their end, and why
@@ -77,6 +84,7 @@ class ZygoteHandle:
         self._first: LoadReport | None = None
         self._report: LoadReport | None = None
         self._loading: _Loading | None = None
+        self._replied = False  # to a query, the last time that something was received
         self._control: socket.socket | None = None
         self.pid = 0
         self._status: int | None = None
@@ -97,12 +105,16 @@ class ZygoteHandle:
             if self.interrupted:
                 raise KeyboardInterrupt
             self._advance(min(self._patience(), _LOOK_SECONDS))
+        self._secrets.close()
         return self._report
 
     def is_loaded(self) -> bool:
         """Whether ``loaded`` would return without waiting. Raises EnvironmentBroken where no process can do it."""
-        while self._report is None and self._advance(0.0):
-            pass
+        until = time.monotonic() + _ASKING_SECONDS
+        while self._report is None and self._advance(_NEXT_QUERY_SECONDS if self._replied else 0.0):
+            if time.monotonic() > until:
+                break
+        self._secrets.close()
         return self._report is not None
 
     def fileno(self) -> int:
@@ -143,7 +155,17 @@ class ZygoteHandle:
                 self.notify(f"{loading.file}: it has been loading for {waited:.0f} s, and is given up after {limit}")
         return False
 
+    def _reply(self, loading: _Loading, query: SecretQuery) -> None:
+        """Reply to a DAG file that asks for a Variable or a Connection; the time that takes is not the file's."""
+        asked = time.monotonic()
+        reply = self._secrets.reply(query)
+        with suppress(OSError, AttributeError):  # one that is gone is noticed by its end
+            send_reply(self._control, reply)  # type: ignore[arg-type]
+        loading.since += time.monotonic() - asked
+        self._replied = True
+
     def _receive(self, loading: _Loading) -> None:
+        self._replied = False
         try:
             piece = os.read(loading.report, 1 << 16)
         except BlockingIOError:
@@ -153,6 +175,9 @@ class ZygoteHandle:
         except ValueError:  # somebody else has written there: nothing that follows can be believed
             messages, piece = [], b""
         for message in messages:
+            if isinstance(message, SecretQuery):
+                self._reply(loading, message)
+                continue
             if isinstance(message, LoadReport):
                 os.close(loading.report)
                 self._loading, self._report = None, message
@@ -219,13 +244,13 @@ class ZygoteHandle:
     def another(self, file: str) -> "ZygoteHandle":
         """One more, of the same code, but of one DAG file alone."""
         request = replace(self._request, again=True, skip={}, stale={}, only=(file,))
-        return ZygoteHandle(request, self.timeout, execute_zygote, os.dup(self._kept))
+        return ZygoteHandle(request, self.timeout, execute_zygote, os.dup(self._kept), secrets=self._secrets)
 
     def successor(self, stale: Mapping[str, str], skip: Mapping[str, str]) -> "ZygoteHandle":
         """One that loads the files as they are now; what does not load so keeps the code of this one, or is skipped."""
         request = replace(self._request, again=False, skip=dict(skip), only=(), stale=dict(stale))
         kept = file_for_sources()
-        return ZygoteHandle(request, self.timeout, execute_zygote, kept, os.dup(self._kept))
+        return ZygoteHandle(request, self.timeout, execute_zygote, kept, os.dup(self._kept), self._secrets)
 
     # --- serving -------------------------------------------------------------------------------------------
 
@@ -307,14 +332,23 @@ def _how(status: int) -> str:
 
 
 def start_zygote(
-    dags: Path, home: Path, *, isolation: str = "fork", timeout: float = 30.0, small: bool = True
+    dags: Path,
+    home: Path,
+    *,
+    isolation: str = "fork",
+    timeout: float = 30.0,
+    small: bool = True,
+    secrets: Replies | None = None,
+    checks_secrets: bool = False,
 ) -> ZygoteHandle:
     """Start a zygote; it loads the DAG files while the caller goes on. ``isolation``: fork, spawn or worker.
 
     ``timeout``: so many seconds each file may take. ``small``: nothing heavy has been imported here yet, so that this
-    process can be forked. Raises EnvironmentBroken where the kernel has no pidfds (Linux has them since 5.3).
+    process can be forked. ``secrets`` replies to files that ask for a Variable or a Connection as they load, and with
+    ``checks_secrets`` for their templates. Raises EnvironmentBroken where the kernel has no pidfds (Linux has them
+    since 5.3).
     """
     if not hasattr(os, "pidfd_open"):
         raise EnvironmentBroken(f"tasks can be run on Linux (5.3 or newer) only; this is {sys.platform}")
-    request = LoadRequest.of(dags, home, isolation)
-    return ZygoteHandle(request, timeout, fork_zygote if small else execute_zygote, file_for_sources())
+    request = replace(LoadRequest.of(dags, home, isolation), checks_secrets=checks_secrets)
+    return ZygoteHandle(request, timeout, fork_zygote if small else execute_zygote, file_for_sources(), secrets=secrets)

@@ -13,8 +13,11 @@ from typing import NoReturn
 from msgspec import Struct
 
 from tailrace.authoring.loading import LoadedDags, load_dags
+from tailrace.execution import log_masking
 from tailrace.execution.loading_process import LoadReport, LoadRequest, MessageWriter, keep_sources, read_sources
 from tailrace.execution.logs import open_streams, show_logging
+from tailrace.execution.secret_requests import asking_job
+from tailrace.secrets.source import ask_by
 
 
 class Lines(Struct, frozen=True):
@@ -64,7 +67,14 @@ def be_zygote(job: int, request: LoadRequest, lines: Lines) -> NoReturn:
 def _load(server: ModuleType, request: LoadRequest, lines: Lines) -> tuple[LoadedDags, str]:
     """Load the files and report; returns what is in them and what isolation tries will get."""
     writer = MessageWriter(lines.report)
+    log_masking.listen()
+    ask_by(asking_job(lines.control, writer.ask))
     loaded = _load_all(request, lines, writer)
+    if request.checks_secrets:
+        notes = importlib.import_module("tailrace.authoring.secret_notes")
+        loaded.notes += notes.notes_about_secrets(loaded)
+    ask_by(None)
+    log_masking.end()
     writer.begins(Path())  # none any more
     show_logging()
     isolation, notices = request.isolation, loaded.notices
@@ -83,13 +93,18 @@ def _load(server: ModuleType, request: LoadRequest, lines: Lines) -> tuple[Loade
 def _load_all(request: LoadRequest, lines: Lines, writer: MessageWriter) -> LoadedDags:
     """What is kept; or the files as they are now, and of those that do not load, what was kept before."""
     dags, loads = Path(os.fsdecode(request.dags)), list[LoadedDags]()
+
+    def begins(file: Path) -> None:
+        log_masking.renew()  # what the file before it has put elsewhere was put back
+        writer.begins(file)
+
     if request.again:
         for sources in read_sources(lines.kept):
-            loads.append(load_dags(dags, writer.begins, only=request.only, skip=request.skip, sources=sources))
+            loads.append(load_dags(dags, begins, only=request.only, skip=request.skip, sources=sources))
     else:
-        loads.append(load_dags(dags, writer.begins, skip={**request.stale, **request.skip}))
+        loads.append(load_dags(dags, begins, skip={**request.stale, **request.skip}))
         for sources in read_sources(lines.former) if lines.former >= 0 else ():
-            loads.append(load_dags(dags, writer.begins, only=request.stale, skip=request.skip, sources=sources))
+            loads.append(load_dags(dags, begins, only=request.stale, skip=request.skip, sources=sources))
         keep_sources(lines.kept, [loaded.packed for loaded in loads])
     if lines.former >= 0:
         os.close(lines.former)

@@ -19,6 +19,7 @@ from tailrace.metastore.commands import command_facts, commanding, creation, loa
 from tailrace.metastore.commands.cleaning import Cleaning, clean_some, count_cleanable
 from tailrace.metastore.commands.facts import ended_backfill, read_facts
 from tailrace.metastore.commands.pools import PoolSummary
+from tailrace.metastore.commands.secrets import StoredSecrets
 from tailrace.metastore.db.address import Address
 from tailrace.metastore.db.clock import Clock
 from tailrace.metastore.db.connection import Database
@@ -73,7 +74,7 @@ class Done(Struct, frozen=True):
     runs: int
 
 
-class Metastore(Views):
+class Metastore(Views, StoredSecrets):
     """One process's way to the metastore. Not for several threads; a fork gets its own connection by itself.
 
     Every method raises EnvironmentBroken when the store is out of reach or does not let us write. A method that takes

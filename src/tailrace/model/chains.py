@@ -2,8 +2,8 @@
 
 Whoever changes, removes or adds a row behind the product's back breaks the chain of what it is about. The newest digest
 and the number of rows stand on the thing's own row as well. What has no row of its own that stays (the schema, pools,
-what was cleaned away) is in the one chain of the metastore; results that were refused are in one of their own, beside
-that of their task instance.
+secrets, what was cleaned away) is in the one chain of the metastore; results that were refused are in one of their own,
+beside that of their task instance.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,11 @@ KEYS = {
     "dag_version": ("dag_version_id",),
     "loaded_dag": ("dag_id",),
     "pool": ("pool",),
+    "variable": ("pool",),
+    "connection": ("pool",),
 }
+#: Their rows say nothing of a chain.
+_OF_METASTORE = frozenset({"pool", "variable", "connection"})
 _PLACES = {table: tuple(COVERED.index(name) for name in names) for table, names in KEYS.items()}
 _KIND, _AFTER = COVERED.index("kind"), COVERED.index("after")
 _ENCODE = Encoder(enc_hook=_plain).encode
@@ -91,7 +95,7 @@ def subject_of(cells: Sequence[Any]) -> Subject:
 
 def chain_of(subject: Subject) -> Subject:
     """In which chain the rows about it are."""
-    return (METASTORE,) if subject[0] == "pool" else subject
+    return (METASTORE,) if subject[0] in _OF_METASTORE else subject
 
 
 def moment_cell(moment: datetime) -> str:

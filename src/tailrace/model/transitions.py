@@ -46,8 +46,8 @@ class Cause(StrEnum):
     ACTIVATED = "activated"
     JUDGED = "judged"
     RESIZED = "resized"  # a pool, by a person
-    DELETED = "deleted"  # a pool, by a person
-    RECORDED = "recorded"  # a pool that stood before history recorded pools
+    DELETED = "deleted"  # a pool or a secret, by a person; a Variable, by a task
+    RECORDED = "recorded"  # what stood before history recorded it; columns that are no state
     CLEANED = "cleaned"  # a person had old rows removed
 
 

@@ -12,6 +12,7 @@ from tailrace.execution.local import LocalExecutor
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import TryKey
+from tailrace.runtime.secrets import SecretSettings
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 from tailrace.runtime.worker import WorkerMain
@@ -34,7 +35,7 @@ def start_executor(
     ``in_worker`` is called in each worker as it begins.
     """
     require_proc()
-    worker = WorkerMain(metastore, settings.home, settings.lease_seconds)
+    worker = WorkerMain(metastore, settings.home, settings.lease_seconds, SecretSettings.of(settings))
     common: dict[str, Any] = {
         "before_fork": metastore.release,
         "wakeup": interrupts.wakeup,

@@ -19,6 +19,7 @@ from tailrace.runtime.executors import start_executor
 from tailrace.runtime.listeners import SchedulerListener, SchedulerStarted, watching_interrupts
 from tailrace.runtime.opening import new_write_id, open_metastore
 from tailrace.runtime.reloading import ReloadingExecutor
+from tailrace.runtime.secrets import LoadSecrets
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
 
@@ -46,6 +47,7 @@ def run(
                 isolation=settings.isolation,
                 timeout=settings.load_timeout_seconds,
                 small=False,
+                secrets=LoadSecrets(settings),
             ),
             start_executor=partial(
                 start_executor, metastore, settings, interrupts, listener.on_message, listener.on_failure

@@ -4,13 +4,12 @@ Works with no settings at all. Nothing here creates a folder or opens a metastor
 SQLAlchemy: the settings are read before the zygote is forked.
 """
 
-import grp
 import os
-import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from msgspec import Struct, field
 
@@ -19,11 +18,26 @@ from tailrace.execution.withheld import WITHHELD
 from tailrace.metastore.db.address import Address, read_address, sqlite_address
 from tailrace.model.plain_text import on_one_line
 from tailrace.model.suggestions import did_you_mean, joined, nearest
+from tailrace.runtime.setting_values import (
+    Key,
+    Place,
+    choice,
+    file_path,
+    group,
+    names,
+    seconds,
+    table,
+    weight,
+    whole,
+    yes_or_no,
+)
 from tailrace.runtime.trust import SAFE_DIRECTORIES, Trust, Untrusted
 
 SETTINGS_FILE = "tailrace.toml"
 HOME_FOLDER = ".tailrace"
 METASTORE_FILE = "tailrace.db"
+#: A Variable or a Connection may have any name.
+_OF_SECRETS = ("TAILRACE_VAR_", "TAILRACE_CONN_", "TAILRACE_SECRET_KEY")
 SHORTEST_LEASE = 15.0  # seconds; a SQLite writer can stall for one, so anything shorter takes the living for dead
 
 LOAD_TIMEOUT = 30.0  # seconds for one DAG file, as Airflow's dagbag_import_timeout
@@ -32,8 +46,6 @@ LOAD_TIMEOUT = 30.0  # seconds for one DAG file, as Airflow's dagbag_import_time
 EXECUTORS = ("local", "sequential")
 ISOLATIONS = ("fork", "spawn", "worker")
 SYNCHRONOUS = ("normal", "full")
-#: A switch as text, in a variable.
-_YES_OR_NO = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 class Settings(Struct, frozen=True):
@@ -59,6 +71,8 @@ class Settings(Struct, frozen=True):
     shared_group: str
     load_timeout_seconds: float
     dags_are_paused_at_creation: bool
+    secrets_backend: tuple[str, ...] = ()
+    secrets_backend_kwargs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     notices: tuple[str, ...] = ()  # what was found and not obeyed, or should not be as it is
     untrusted_dags: Untrusted | None = None  # why the DAG files, which nobody named, may not be the person's own
@@ -97,25 +111,9 @@ def _defaults(project: Path, home: Path) -> Mapping[str, object]:
         "shared_group": "",
         "load_timeout_seconds": LOAD_TIMEOUT,
         "dags_are_paused_at_creation": False,
+        "secrets_backend": (),
+        "secrets_backend_kwargs": MappingProxyType({}),
     }
-
-
-class _Place(Struct, frozen=True):
-    """Where a value was found: how to name it, and what a relative path in it is relative to."""
-
-    origin: str
-    folder: Path
-
-
-class _Key(Struct, frozen=True):
-    """One setting: its name in the file, its variable, and how its text or TOML value is read."""
-
-    name: str
-    read: Callable[[object, _Place], object]
-
-    @property
-    def variable(self) -> str:
-        return f"TAILRACE_{self.name.upper()}"
 
 
 def load_settings(
@@ -207,14 +205,14 @@ def _default_workers() -> int:
 # --- where values come from --------------------------------------------------------------------------------
 
 
-def _from_file(path: Path) -> dict[str, tuple[object, _Place]]:
+def _from_file(path: Path) -> dict[str, tuple[object, Place]]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as mistake:
         raise CommandError(f"{on_one_line(path)}: not valid TOML: {mistake}") from None
     except OSError as trouble:
         raise CommandError(f"{on_one_line(path)}: cannot be read: {trouble.strerror}") from None
-    place = _Place(f"file {on_one_line(path)}", path.parent)
+    place = Place(f"file {on_one_line(path)}", path.parent)
     for key in table:
         if key not in _KEYS:
             raise CommandError(f"{on_one_line(path)}: unknown setting {key!r}{_or_all(key)}")
@@ -225,18 +223,18 @@ def _or_all(key: str) -> str:
     return did_you_mean(key, _KEYS) or f"; settings are {joined(sorted(_KEYS))}"
 
 
-def _from_environment(environ: Mapping[str, str], cwd: Path) -> dict[str, tuple[object, _Place]]:
-    found: dict[str, tuple[object, _Place]] = {}
+def _from_environment(environ: Mapping[str, str], cwd: Path) -> dict[str, tuple[object, Place]]:
+    found: dict[str, tuple[object, Place]] = {}
     names = {key.variable: key.name for key in _KEYS.values()}
     for variable, text in sorted(environ.items()):
         if not variable.startswith("TAILRACE_"):
             continue
         if variable in names:
             if text:  # an empty variable is an unset one, as in most shells' habits
-                found[names[variable]] = (text, _Place(f"environment {variable}", cwd))
+                found[names[variable]] = (text, Place(f"environment {variable}", cwd))
             continue
         # Others are somebody else's (tasks find TAILRACE_DAG_ID and more in theirs); only a near miss is a mistake.
-        if variable in (SAFE_DIRECTORIES, WITHHELD):
+        if variable in (SAFE_DIRECTORIES, WITHHELD) or variable.startswith(_OF_SECRETS):
             continue
         if guess := nearest(variable.removeprefix("TAILRACE_"), (*_KEYS, "safe_directories"), most=1, likeness=0.8):
             meant = f"TAILRACE_{guess[0].upper()}"
@@ -244,115 +242,15 @@ def _from_environment(environ: Mapping[str, str], cwd: Path) -> dict[str, tuple[
     return found
 
 
-def _from_options(options: Mapping[str, object], cwd: Path) -> dict[str, tuple[object, _Place]]:
+def _from_options(options: Mapping[str, object], cwd: Path) -> dict[str, tuple[object, Place]]:
     return {
-        name: (value, _Place(f"option --{name.replace('_', '-')}", cwd))
+        name: (value, Place(f"option --{name.replace('_', '-')}", cwd))
         for name, value in options.items()
         if value is not None
     }
 
 
-# --- how values are read -----------------------------------------------------------------------------------
-
-
-def _bad(place: _Place, name: str, expected: str, found: object) -> CommandError:
-    where = place.origin.removeprefix("file ")
-    key = "" if where.startswith(("environment", "option")) else f" {name}"
-    shown = repr(found)
-    if "@" in shown or "pass" in shown.lower():  # perhaps an address that somebody gave to the wrong setting
-        return CommandError(f"{where}:{key} must be {expected}")
-    return CommandError(f"{where}:{key} must be {expected}, not {shown}")
-
-
-def _text(value: object, place: _Place, name: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise _bad(place, name, "text", value)
-    return value
-
-
-def _path(name: str) -> _Key:
-    def read(value: object, place: _Place) -> Path:
-        text = str(value) if isinstance(value, Path) else _text(value, place, name)
-        return Path(os.path.normpath(place.folder / os.path.expanduser(text)))
-
-    return _Key(name, read)
-
-
-def _choice(name: str, choices: tuple[str, ...]) -> _Key:
-    def read(value: object, place: _Place) -> str:
-        if value not in choices:
-            raise _bad(place, name, joined(choices, "or"), value)
-        return str(value)
-
-    return _Key(name, read)
-
-
-def _whole(name: str, least: int) -> _Key:
-    def read(value: object, place: _Place) -> int:
-        expected = f"a whole number, at least {least}"
-        if isinstance(value, str) and re.fullmatch(r"\s*\d+\s*", value):
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise _bad(place, name, expected, value)
-        return value
-
-    return _Key(name, read)
-
-
-def _seconds(name: str, least: float) -> _Key:
-    def read(value: object, place: _Place) -> float:
-        expected = f"a number of seconds, at least {least:g}"
-        if isinstance(value, str):
-            try:
-                value = float(value)
-            except ValueError:
-                raise _bad(place, name, expected, value) from None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < float("inf"):
-            raise _bad(place, name, expected, value)
-        return float(value)
-
-    return _Key(name, read)
-
-
-def _weight(name: str) -> _Key:
-    """How much room one kind of work gets beside another."""
-
-    def read(value: object, place: _Place) -> float:
-        expected = "a number from 0.01 to 100"
-        if isinstance(value, str):
-            try:
-                value = float(value)
-            except ValueError:
-                raise _bad(place, name, expected, value) from None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.01 <= value <= 100:
-            raise _bad(place, name, expected, value)
-        return float(value)
-
-    return _Key(name, read)
-
-
-def _yes_or_no(name: str) -> _Key:
-    def read(value: object, place: _Place) -> bool:
-        read = _YES_OR_NO.get(value.strip().lower()) if isinstance(value, str) else value
-        if not isinstance(read, bool):
-            raise _bad(place, name, "true or false", value)
-        return read
-
-    return _Key(name, read)
-
-
-def _group(value: object, place: _Place) -> str:
-    """A group of this machine, by name or number; empty for none."""
-    if value == "":
-        return ""
-    text = _text(value, place, "shared_group") if not isinstance(value, int) else str(value)
-    try:
-        return text if text.isdecimal() else grp.getgrnam(text).gr_name
-    except KeyError:
-        raise _bad(place, "shared_group", "a group of this machine", value) from None
-
-
-def _database_url(value: object, place: _Place) -> Address:
+def _database_url(value: object, place: Place) -> Address:
     """A metastore's address, in what is not shown of it too: no mistake repeats it."""
     try:
         return read_address(value if isinstance(value, str) else "", place.folder)
@@ -362,25 +260,27 @@ def _database_url(value: object, place: _Place) -> Address:
         raise CommandError(f"{where}: {key}{mistake}") from None
 
 
-_KEYS: Mapping[str, _Key] = MappingProxyType(
+_KEYS: Mapping[str, Key] = MappingProxyType(
     {
         key.name: key
         for key in (
-            _path("home"),
-            _Key("database_url", _database_url),
-            _path("dags"),
-            _whole("workers", 1),
-            _choice("executor", EXECUTORS),
-            _choice("isolation", ISOLATIONS),
-            _choice("sqlite_synchronous", SYNCHRONOUS),
-            _seconds("lease_seconds", SHORTEST_LEASE),
-            _seconds("heartbeat_seconds", 0.1),
-            _seconds("grace_seconds", 0.0),
-            _weight("backfill_weight"),
-            _yes_or_no("fail_on_task_failure"),
-            _Key("shared_group", _group),
-            _seconds("load_timeout_seconds", 1),
-            _yes_or_no("dags_are_paused_at_creation"),
+            file_path("home"),
+            Key("database_url", _database_url),
+            file_path("dags"),
+            whole("workers", 1),
+            choice("executor", EXECUTORS),
+            choice("isolation", ISOLATIONS),
+            choice("sqlite_synchronous", SYNCHRONOUS),
+            seconds("lease_seconds", SHORTEST_LEASE),
+            seconds("heartbeat_seconds", 0.1),
+            seconds("grace_seconds", 0.0),
+            weight("backfill_weight"),
+            yes_or_no("fail_on_task_failure"),
+            Key("shared_group", group),
+            seconds("load_timeout_seconds", 1),
+            yes_or_no("dags_are_paused_at_creation"),
+            names("secrets_backend"),
+            table("secrets_backend_kwargs"),
         )
     }
 )

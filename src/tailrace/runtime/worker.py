@@ -8,7 +8,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from tailrace.effects.requests import Accepted, ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome, StartTask
+from tailrace.effects.requests import (
+    Accepted,
+    ClaimTry,
+    Effect,
+    ReadXCom,
+    RenewLease,
+    ReportOutcome,
+    ResolveSecret,
+    StartTask,
+)
 from tailrace.effects.tries import Claim, Refused, Unreadable, Unstorable, XComReply
 from tailrace.errors import TailraceError, ValueRefused
 from tailrace.execution.log_end import log_outcome
@@ -16,9 +25,14 @@ from tailrace.execution.logs import require_room
 from tailrace.execution.running_try import STOPPED
 from tailrace.execution.worker import worker_loop
 from tailrace.execution.worker_channel import WorkerChannel
+from tailrace.metastore.commands.secrets import NewSecret
 from tailrace.metastore.store import Metastore
 from tailrace.runtime.driver import drive
 from tailrace.runtime.opening import new_write_id
+from tailrace.runtime.secrets import SecretSettings
+from tailrace.secrets.keys import FILE_NAME
+from tailrace.secrets.names import SecretKind
+from tailrace.secrets.requests import SecretReply, VariableChange
 
 
 class WorkerMain(Struct, frozen=True):
@@ -27,16 +41,23 @@ class WorkerMain(Struct, frozen=True):
     metastore: Metastore
     home: Path
     lease_seconds: float
+    secrets: SecretSettings
 
     def __call__(self, channel: WorkerChannel) -> None:
         """Serve tries from ``channel`` until no more will come."""
         with closing(self.metastore):  # the last one that closes a SQLite file brings it up to date
             self.metastore.connect()  # before the first try is in hand: a server that is away would cost its lease
-            drive(worker_loop(self.lease_seconds), worker_performer(self.metastore, self.home, channel.perform))
+            drive(worker_loop(self.lease_seconds), self._performer(channel))
+
+    def _performer(self, channel: WorkerChannel) -> Callable[[Effect[Any]], Any]:
+        return worker_performer(self.metastore, self.home, channel.perform, self.secrets)
 
 
 def worker_performer(
-    metastore: Metastore, home: Path, perform_task_effect: Callable[[Effect[Any]], Any]
+    metastore: Metastore,
+    home: Path,
+    perform_task_effect: Callable[[Effect[Any]], Any],
+    secrets: SecretSettings | None = None,
 ) -> Callable[[Effect[Any]], Any]:
     """Performs a worker loop's effects: those of the metastore here, all others by the worker's task runner."""
 
@@ -49,6 +70,15 @@ def worker_performer(
             return metastore.read_xcom(effect.query)
         except ValueRefused as refused:
             return Unreadable(str(refused))
+
+    lookup = (secrets or SecretSettings(home / FILE_NAME)).lookup(lambda: metastore)
+
+    def resolve(effect: ResolveSecret) -> SecretReply:
+        def store(change: VariableChange, text: str | None) -> None:
+            new = NewSecret(SecretKind.VARIABLE, change.name, text, change.description)
+            metastore.write_secrets([new], new_write_id(), effect.claim.task_instance)
+
+        return lookup.reply_to(effect.request, store)
 
     started = time.monotonic()
 
@@ -77,6 +107,7 @@ def worker_performer(
     handlers: dict[type, Callable[[Any], Any]] = {
         ClaimTry: claim,
         ReadXCom: read_xcom,
+        ResolveSecret: resolve,
         StartTask: start,
         RenewLease: lambda effect: metastore.renew(effect.claim, effect.lease_seconds, effect.waiting),
         ReportOutcome: report,

@@ -4,7 +4,9 @@ Nothing is written, no code of a DAG file is run, and whatever goes wrong comple
 """
 
 from tailrace.model.spec import DagSpec
+from tailrace.secrets.names import SecretKind
 from tailrace.service.dag_names import task_names_in
+from tailrace.service.secrets import names_of
 from tailrace.service.stores import Stores
 from tailrace.timetable import zone_named
 
@@ -56,6 +58,16 @@ def pools(stores: Stores) -> list[str]:
     """The names of the pools."""
     metastore = stores.reading()
     return [] if metastore is None else [pool.name for pool in metastore.list_pools()]
+
+
+def variables(stores: Stores) -> list[str]:
+    """The Variables that are stored."""
+    return list(names_of(stores, SecretKind.VARIABLE))
+
+
+def connections(stores: Stores) -> list[str]:
+    """The Connections that are stored."""
+    return list(names_of(stores, SecretKind.CONNECTION))
 
 
 def _dag(stores: Stores, dag_id: str) -> DagSpec | None:

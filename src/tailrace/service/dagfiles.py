@@ -15,6 +15,7 @@ from tailrace.model.names import id_error
 from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
+from tailrace.runtime.secrets import LoadSecrets
 from tailrace.runtime.settings import Settings
 from tailrace.service.dag_lookup import find_dag
 from tailrace.service.dag_names import dag_names_in
@@ -22,23 +23,31 @@ from tailrace.service.dag_names import dag_names_in
 Notify = Callable[[str], None]
 
 
-def load(settings: Settings, notify: Notify) -> LoadReport | None:
+def load(settings: Settings, notify: Notify, *, checks_secrets: bool = False) -> LoadReport | None:
     """The DAG files of the settings; None when the default folder is not there. ``notify`` is called as they load.
 
-    Raises CommandError when a path that somebody named is not there.
+    ``checks_secrets``: look for the Variables and Connections that templates name. Raises CommandError when a path that
+    somebody named is not there.
     """
     if settings.dags.exists():
-        return _loaded(settings.dags, settings, notify)
+        return _loaded(settings.dags, settings, notify, checks_secrets)
     if settings.origins["dags"] == "default":
         return None
     raise CommandError(f"{settings.dags} does not exist ({settings.origins['dags']})")
 
 
-def _loaded(path: Path, settings: Settings, notify: Notify) -> LoadReport:
+def _loaded(path: Path, settings: Settings, notify: Notify, checks_secrets: bool = False) -> LoadReport:
     if path == settings.dags:
         settings.require_trusted_dags()
     # It will fork nothing: nothing is warmed up for that.
-    zygote = start_zygote(path, settings.home, isolation="spawn", timeout=settings.load_timeout_seconds)
+    zygote = start_zygote(
+        path,
+        settings.home,
+        isolation="spawn",
+        timeout=settings.load_timeout_seconds,
+        secrets=LoadSecrets(settings),
+        checks_secrets=checks_secrets,
+    )
     zygote.notify = notify
     try:
         return zygote.loaded()

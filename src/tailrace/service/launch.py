@@ -16,6 +16,7 @@ from tailrace.authoring.dag_files import FolderWatch
 from tailrace.execution.zygote import ZygoteHandle, start_zygote
 from tailrace.planning.messages import Typed
 from tailrace.runtime.listeners import Listener, SchedulerListener
+from tailrace.runtime.secrets import LoadSecrets
 from tailrace.runtime.settings import Settings
 from tailrace.service.backfill_report import BackfillCommand, BackfillPreview, BackfillReport
 from tailrace.service.dates import checked_run_id
@@ -46,7 +47,7 @@ def detach_backfill(command: BackfillCommand, settings: Settings, notify: Callab
 
 def preview_backfill(command: BackfillCommand, settings: Settings, notify: Callable[[str], None]) -> BackfillPreview:
     """What the command would do, date by date. Writes nothing, not even an empty metastore."""
-    with _zygote(settings, notify) as zygote:
+    with _zygote(settings, notify, writes=False) as zygote:
         previewed: BackfillPreview = _metastore_side().preview(command, settings, zygote)
         return previewed
 
@@ -78,11 +79,18 @@ def trigger_run(
 
 
 @contextmanager
-def _zygote(settings: Settings, notify: Callable[[str], None]) -> Iterator[ZygoteHandle]:
-    """A zygote over the DAG files of the settings; ``notify`` is called with what a person should know as they load."""
+def _zygote(settings: Settings, notify: Callable[[str], None], *, writes: bool = True) -> Iterator[ZygoteHandle]:
+    """A zygote over the DAG files of the settings; ``notify`` is called with what a person should know as they load.
+
+    ``writes``: what it is for writes to the metastore, and brings an older one up to date.
+    """
     settings.require_trusted_dags()
     zygote = start_zygote(
-        settings.dags, settings.home, isolation=settings.isolation, timeout=settings.load_timeout_seconds
+        settings.dags,
+        settings.home,
+        isolation=settings.isolation,
+        timeout=settings.load_timeout_seconds,
+        secrets=LoadSecrets(settings, migrates=writes),
     )
     zygote.notify = notify
     before = signal.getsignal(signal.SIGINT)

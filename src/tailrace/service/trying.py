@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tailrace.effects.tries import Claim, XComQuery, XComReply
+from tailrace.effects.tries import Claim, TaskReply, TaskRequest, XComQuery, XComReply
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED, RunType, TaskInstanceKey, TryKey, run_id_for
@@ -19,7 +19,10 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import joined
 from tailrace.planning.messages import Action, Advised, Message, Remedy
 from tailrace.planning.triggering import interval_for
+from tailrace.runtime.secrets import SecretSettings
 from tailrace.runtime.settings import Settings
+from tailrace.secrets.names import SecretKind
+from tailrace.secrets.requests import SecretFound, SecretReply, SecretRequest, VariableChange
 from tailrace.service.dates import bound_text, parse_bound
 from tailrace.service.scopes import run_of
 from tailrace.timetable import intervals_between, zone_named
@@ -52,14 +55,33 @@ class Trial:
         self._named = run
         self._missing: dict[tuple[str, str], list[str]] = {}
         self._stores = _stores(settings)
+        self._set: dict[str, str | None] = {}  # Variables, by the task
+        self._lookup = SecretSettings.of(settings).lookup(self._stored)
         found = self._recorded(run)
         self.is_recorded = found is not None
         self.claim = _claim(dag, task_id, index, _date_of(dag, run) if found is None else found, now)
         if self._stores is not None:  # before the task's process is forked
             self._stores.close()
 
-    def read(self, query: XComQuery) -> XComReply:
-        """The XComs asked for, as the runs recorded them. May be called in another thread, which closes."""
+    def read(self, request: TaskRequest) -> TaskReply:
+        """What the task asks for. May be called in another thread, which closes."""
+        return self._xcoms(request) if isinstance(request, XComQuery) else self._secret(request)
+
+    def _secret(self, request: SecretRequest) -> SecretReply:
+        """As a worker replies. What the task sets it alone sees: nothing is written."""
+        if isinstance(request, VariableChange):
+            if not self._set:
+                self.notices.append("Variables that the task has set or deleted stay as they are: nothing is written")
+            self._set[request.name] = request.value
+            return SecretFound(None)
+        query = request
+        outside = self._lookup.outside(query)
+        if outside is None and query.kind is SecretKind.VARIABLE and query.name in self._set:
+            return SecretFound(self._set[query.name])
+        return outside or self._lookup.reply(query)
+
+    def _xcoms(self, query: XComQuery) -> XComReply:
+        """The XComs asked for, as the runs recorded them."""
         own = self.claim.task_instance
         metastore = None if self._stores is None else self._stores.reading()
         reply: XComReply = () if metastore is None else metastore.read_xcom(query)
@@ -70,6 +92,9 @@ class Trial:
                 found.add(own.task_id)
             self._note_missing(query, found)
         return reply
+
+    def _stored(self) -> "Metastore | None":
+        return None if self._stores is None else self._stores.reading()
 
     def close(self) -> None:
         """Close what this thread has opened."""

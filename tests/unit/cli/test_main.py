@@ -178,7 +178,7 @@ def test_a_traceback_is_shown_with_vv_only(typed: Typed, monkeypatch: pytest.Mon
 def test_config_show_names_origins_and_masks_the_password(
     typed: Typed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("TAILRACE_DATABASE_URL", "postgresql://me:secret@db/x")
+    monkeypatch.setenv("TAILRACE_DATABASE_URL", "postgresql://me:hunter2@db/x")
     (tmp_path / "tailrace.toml").write_text("workers = 3\n")
     code, out, err = typed("config", "show", "-o", "json")
     assert code == 0 and err == ""
@@ -189,7 +189,7 @@ def test_config_show_names_origins_and_masks_the_password(
         "origin": "environment TAILRACE_DATABASE_URL",
     }
     code, out, _ = typed("config", "show")
-    assert "secret" not in out
+    assert "hunter2" not in out
     assert out.splitlines()[0].split() == ["setting", "value", "origin"]
 
 

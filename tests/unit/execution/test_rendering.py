@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tailrace.authoring import templates
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.operators import BashOperator, PythonOperator
+from tailrace.authoring.template_fields import TemplateSetup
 from tailrace.errors import RenderingFailed
 from tailrace.execution.rendering import prepare, render_fields
 from tests.unit.execution.builders import context_of, dag, nothing, run
@@ -103,8 +105,8 @@ def test_a_template_pulls_xcoms() -> None:
         ("{{ params['new\nline'] }}", "--conf '{\"new\\nline\": …}' gives it"),
         ("{{ {}.table }}", "'dict object' has no attribute 'table'"),
         ("{{ ds", "unexpected end of template"),
-        ("{{ var.value.key }}", "var (Airflow Variables) does not exist in Tailrace; use an environment variable"),
-        ("{{ conn.db }}", "conn (Airflow Connections) does not exist in Tailrace"),
+        ("{{ var.value.key }}", "there is no Variable 'key'; set it with `tailrace variables set key VALUE`"),
+        ("{{ conn.db }}", "there is no Connection 'db'; set it with `tailrace connections set db URI`"),
         ("absent.sql", "no template file absent.sql in "),
     ],
 )
@@ -166,3 +168,20 @@ def test_an_output_in_a_field_becomes_its_value() -> None:
         task = Echo(value=[first.output, "{{ ds }}"])
     render_fields(task, context_of(task, lambda *query: [["first", -1, {"rows": 3}]]))
     assert task.value == [{"rows": 3}, "2016-01-31"]
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("{{ var.value.a }} {{ var.json.b.c }} {{ conn.d.host }}", {"variable a", "variable b", "connection d"}),
+        ("{{ var.value['a b'] }} {{ conn['c'] }}", {"variable a b", "connection c"}),
+        ("{{ var.value.get('a') }} {{ conn.get('c').host }}", {"variable a", "connection c"}),
+        ("{{ var.value.get('a', 'x') }} {{ var.json.get(ds) }} {{ conn.get('c', None) }}", set()),
+        ("{% if var.value.a %}{{ other.value.b }}{% endif %}", {"variable a"}),
+        ("{{ broken", set()),
+        ("{{ conn }} {{ var.value }} {{ value.a }}", set()),
+    ],
+)
+def test_a_template_says_which_secrets_it_names(text: str, named: set[str]) -> None:
+    found = templates.secrets_in(TemplateSetup(), text, is_file=False)
+    assert {f"{kind} {name}" for kind, name in found} == named

@@ -100,7 +100,7 @@ def check(dags: Path | None, output: str) -> int:
 
     Exits with 2 if there is any mistake; notes are none.
     """
-    loaded = _load(dags)
+    loaded = _load(dags, checks_secrets=True)
     mistakes, notes = ((), ()) if loaded is None else (loaded.mistakes, loaded.notes)
     found = [] if loaded is None else sorted(loaded.specs)
     console = current_console()
@@ -131,10 +131,10 @@ def check(dags: Path | None, output: str) -> int:
     return _MISTAKEN if mistakes else 0
 
 
-def _load(dags: Path | None) -> LoadReport | None:
+def _load(dags: Path | None, *, checks_secrets: bool = False) -> LoadReport | None:
     """The DAG files; where there is no default folder, that is reported with what to do."""
     settings = settings_with(dags=dags)
-    loaded = load(settings, current_console().notice)
+    loaded = load(settings, current_console().notice, checks_secrets=checks_secrets)
     if loaded is None:
         _note_none(settings)
     return loaded

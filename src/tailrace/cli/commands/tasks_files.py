@@ -101,7 +101,10 @@ def _tried(
         settings.grace_seconds,
         only_render,
     )
+    told = len(trial.notices)
     outcome = run_task_once(test)
+    for notice in trial.notices[told:]:
+        console.notice(notice)
     if trial.missing is not None:
         console.notice(text_of(trial.missing))
     return trial.claim, outcome

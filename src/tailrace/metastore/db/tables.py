@@ -279,7 +279,7 @@ history = Table(
     Column("reason", Text, nullable=False),
     Column("evidence", Text),
     Column("dag_version_id", Id),  # the structure that a planner decided by
-    Column("pool", Text),
+    Column("pool", Text),  # or the Variable or Connection that it is about
     Column("sets", Text),  # JSON: the columns that were set on what it is about
     Column("person", Text),  # user@host, where somebody's command did it; NULL for what a job or a worker did
     Column("digest", Text),  # of this row and the one before it about the same; NULL on rows from before 0007
@@ -293,6 +293,20 @@ chain = Table(
     Column("name", Text, primary_key=True),
     *_chain(),
 )
+
+
+def _secret(name: str) -> Table:
+    return Table(
+        name,
+        metadata,
+        Column("name", Text, primary_key=True),
+        Column("value", Text, nullable=False),  # encrypted for this name; nobody reads it without a key
+        Column("description", Text, nullable=False),
+        Column("set_at", UtcDateTime, nullable=False),
+    )
+
+
+variable, connection = _secret("variable"), _secret("connection")
 
 xcom = Table(
     "xcom",

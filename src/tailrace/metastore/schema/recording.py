@@ -65,6 +65,12 @@ def record_standing(tx: Transaction, former: str, now: str) -> None:
             _record(tx, author, table, page)
 
 
+def record_schema(tx: Transaction, former: str, now: str) -> None:
+    """Say in a history that is chained already which schema writes what follows."""
+    author = Author.of_command(tx, f"schema-{now}")
+    insert_metastore_history(tx, (schema_row(author, former, now), None))
+
+
 def _record(tx: Transaction, author: Author, table: Table, page: Sequence[Any]) -> None:
     history, more = History(), _more(tx, table, page)
     ends: list[dict[str, Any]] = []

@@ -10,7 +10,7 @@ from tailrace.audit.records import RowRecord, Unreadable, WantedRecord, XComReco
 from tailrace.metastore.db.columns import UtcDateTime
 from tailrace.metastore.db.tables import backfill_run, chain, dag_run, task_instance, xcom
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.metastore.writes.accounted import TABLES, accounted, as_it_is, cell
+from tailrace.metastore.writes.accounted import BY_DIGEST, TABLES, accounted, as_it_is, cell
 from tailrace.model.chains import METASTORE, Chain, text_digest
 from tailrace.model.keys import UNMAPPED
 
@@ -53,7 +53,8 @@ def rows_as_they_stand(tx: Transaction, unreadable: Iterable[Unreadable]) -> Ite
             subject, name = named(row)
             cells = {column: row[place] for column, place in plain}
             for column, place in others:
-                cells[column.name] = cell(column, row[place])
+                stands = row[place]
+                cells[column.name] = text_digest(stands) if str(column) in BY_DIGEST else cell(column, stands)
             yield RowRecord(
                 (table.name, *subject),
                 name,
@@ -66,7 +67,7 @@ def rows_as_they_stand(tx: Transaction, unreadable: Iterable[Unreadable]) -> Ite
 
 def _has_forms(column: Any) -> bool:
     """Whether databases give its cells back in forms of their own."""
-    return isinstance(column.type, (UtcDateTime, Boolean))
+    return isinstance(column.type, (UtcDateTime, Boolean)) or str(column) in BY_DIGEST
 
 
 _ACCOUNTED = {table.name: set(accounted(table)) for table in TABLES}
@@ -83,6 +84,8 @@ _NAMED: Mapping[str, Callable[[Any], tuple[tuple[Any, ...], str]]] = {
     "dag_version": lambda row: ((row.id,), f"dag_version {row.id}"),
     "loaded_dag": lambda row: ((row.dag_id,), f"loaded_dag {row.dag_id}"),
     "pool": lambda row: ((row.name,), f"pool {row.name}"),
+    "variable": lambda row: ((row.name,), f"Variable {row.name}"),
+    "connection": lambda row: ((row.name,), f"Connection {row.name}"),
     "job": lambda row: ((row.id,), f"job {row.id}"),
     "backfill": lambda row: ((row.id,), f"backfill {row.id}"),
     "dag_run": lambda row: ((row.dag_id, row.run_id), f"{row.dag_id} / {row.run_id}"),

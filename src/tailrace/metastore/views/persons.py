@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -107,7 +108,7 @@ def of_pools(tx: Transaction) -> Mapping[str, PersonsCommand]:
     """The newest about each pool."""
     found: dict[str, PersonsCommand] = {}
     for row in tx.rows(_OF_NO_RUN.where(history.c.dag_id == "", history.c.kind.in_((POOL, CHANGED)))):
-        if row.pool is None:
+        if row.pool is None or (row.kind == CHANGED and row.after != POOL):
             continue
         if row.kind != POOL:
             what = "described"
@@ -117,6 +118,12 @@ def of_pools(tx: Transaction) -> Mapping[str, PersonsCommand]:
             what = CREATED if row.cause == Cause.CREATED else f"set to {row.after}"
         found[row.pool] = _changed(row, what)
     return found
+
+
+def who_set(tx: Transaction, table: str) -> Mapping[tuple[str, datetime], str]:
+    """Who has set a Variable or a Connection, by its name and the moment."""
+    asked = _OF_NO_RUN.where(history.c.dag_id == "", history.c.kind == CHANGED, history.c.after == table)
+    return {(row.pool, row.at): row.person for row in tx.rows(asked) if row.pool is not None}
 
 
 def of_jobs(tx: Transaction, jobs: Mapping[int, str | None]) -> Mapping[int, str]:

@@ -13,6 +13,7 @@ from sqlalchemy.types import NullType
 from tailrace.metastore.db.tables import (
     backfill,
     capacity_wait,
+    connection,
     dag,
     dag_run,
     dag_version,
@@ -21,6 +22,7 @@ from tailrace.metastore.db.tables import (
     metadata,
     pool,
     task_instance,
+    variable,
     write_record,
 )
 from tailrace.model.chains import moment_cell
@@ -57,11 +59,16 @@ _CHAIN = frozenset({"chain_head", "chain_length", "refused_head", "refused_lengt
 _BY_HASH = frozenset({"dag_version.spec"})
 
 #: The tables of which history tells each row's columns, in the order in which they are looked at.
-TABLES: tuple[Table, ...] = (dag, dag_version, loaded_dag, pool, job, backfill, dag_run, task_instance)
+TABLES: tuple[Table, ...] = (
+    *(dag, dag_version, loaded_dag, pool, variable, connection, job, backfill, dag_run, task_instance),
+)
 
 
 #: Of tables whose key names the row in history, that key.
-_KEYS = frozenset({"dag_version.id", "pool.name", "job.id", "backfill.id"})
+_KEYS = frozenset({"dag_version.id", "pool.name", "variable.name", "connection.name", "job.id", "backfill.id"})
+
+#: History knows them by the digest of their text alone.
+BY_DIGEST = frozenset({"variable.value", "connection.value"})
 
 
 def accounted(table: Table) -> tuple[Column[Any], ...]:

@@ -1,4 +1,4 @@
-"""Gives a task that is tried out at a terminal the XComs it asks for, as a worker would: from a thread of its own.
+"""Gives a task that is tried out at a terminal what it asks for, as a worker would: from a thread of its own.
 
 The task's process has no connection to the metastore, and the thread that watches it waits for signals.
 """
@@ -9,16 +9,17 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 
-from tailrace.effects.tries import Unreadable, XComQuery, XComReply
+from tailrace.effects.tries import TaskReply, TaskRequest, Unreadable, XComQuery
 from tailrace.errors import TailraceError
 from tailrace.execution.channel import ProtocolError, TaskEnd, WorkerEnd
 from tailrace.execution.messages import question_in, reply_to
+from tailrace.secrets.requests import SecretRefused
 
 
-class XComReplies:
+class TaskReplies:
     """A connection whose other end is the task's. ``read``, and ``close`` at the end, are called in the thread."""
 
-    def __init__(self, read: Callable[[XComQuery], XComReply], close: Callable[[], None]) -> None:
+    def __init__(self, read: Callable[[TaskRequest], TaskReply], close: Callable[[], None]) -> None:
         self._read, self._close = read, close
         self._own, self._of_task = socket.socketpair()
         self._thread = threading.Thread(target=self._reply, daemon=True)
@@ -57,8 +58,8 @@ class XComReplies:
             self._own.shutdown(socket.SHUT_RDWR)
         self._close()
 
-    def _reply_to(self, query: XComQuery) -> XComReply:
+    def _reply_to(self, query: TaskRequest) -> TaskReply:
         try:
             return self._read(query)
         except TailraceError as trouble:
-            return Unreadable(str(trouble))
+            return Unreadable(str(trouble)) if isinstance(query, XComQuery) else SecretRefused(str(trouble))

@@ -1,0 +1,1 @@
+"""Variables and Connections: their names and forms, where they are looked for, how they are encrypted and masked."""
