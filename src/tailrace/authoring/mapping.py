@@ -11,11 +11,11 @@ from typing import Any, cast
 
 from tailrace.authoring.dag import DAG, BaseOperator, TaskArguments, names_of
 from tailrace.authoring.declarations import arguments_of
-from tailrace.authoring.relations import relate
+from tailrace.authoring.relations import Relations, relate
 from tailrace.authoring.xcom_args import Pull, XComArg, length_of, made, outputs_in, values_of, wrong_with
 from tailrace.errors import TaskFailed
 from tailrace.model.plain_text import shown
-from tailrace.model.spec import BranchKind
+from tailrace.model.spec import MOST_INSTANCES, BranchKind
 from tailrace.model.suggestions import did_you_write
 
 #: What is each instance's alike, because it is decided before there are instances.
@@ -54,6 +54,9 @@ class MappedOperator(BaseOperator):
             if wrong := wrong_with(source):
                 self.mistake(f"expanded over {wrong}")
         self.mapped_over = tuple(map(length_of, self.sources))
+        written_out = [length for length in self.mapped_over if isinstance(length, int)]
+        if len(written_out) == len(self.mapped_over) and (instances := prod(written_out)) > MOST_INSTANCES:
+            self.mistake(f"it would have {instances:,} instances; at most {MOST_INSTANCES:,} are allowed")
         self._check_names()
         relate([output.operator for output in outputs_in([self.same, *self.sources])], [self])
 
@@ -97,9 +100,9 @@ class MappedOperator(BaseOperator):
     def _differing(self, index: int, pull: Pull) -> dict[str, Any]:
         if self.over is None:
             kwargs = _item(values_of(self.over_kwargs, pull), index)
-            if not isinstance(kwargs, dict) or not all(isinstance(name, str) for name in kwargs):
-                raise TaskFailed(f"expand_kwargs needs dicts of arguments, and item {index} is {shown(kwargs)}")
-            return kwargs
+            if wrong := self._wrong_with_kwargs(index, kwargs):
+                raise TaskFailed(wrong)
+            return dict(kwargs)
         values = {name: values_of(source, pull) for name, source in self.over.items()}
         if index >= prod(map(len, values.values())):
             raise TaskFailed(_CHANGED)
@@ -109,25 +112,48 @@ class MappedOperator(BaseOperator):
             found[name] = _item(values[name], place)
         return dict(reversed(found.items()))
 
+    def _wrong_with_kwargs(self, index: int, kwargs: Any) -> str | None:
+        """Why one item of an ``expand_kwargs`` cannot be the arguments of its instance; None where it can."""
+        if not isinstance(kwargs, dict) or not all(isinstance(name, str) for name in kwargs):
+            return f"expand_kwargs needs dicts of arguments, and item {index} is {shown(kwargs)}"
+        wrong = next(filter(None, (self._wrong_with_name(name, "expand_kwargs(…)") for name in kwargs)), None)
+        return wrong and f"{wrong} (item {index})"
+
+    def _wrong_with_name(self, name: str, given_to: str) -> str | None:
+        if self.inner is None and name in _ALIKE:
+            return f"{name} is the same for all instances: give it to partial(…)"
+        if name in (self.same if self.inner is None else self.same.get(self.inner, {})):
+            return f"{name} is given to partial(…) and to {given_to}"
+        return None
+
+    def _check_kwargs(self) -> None:
+        """Those that are written out; an output will be what it is."""
+        if isinstance(self.over_kwargs, dict):
+            self.mistake(f"expand_kwargs needs a list of dicts of arguments, not {shown(self.over_kwargs)}")
+        if not isinstance(self.over_kwargs, (list, tuple)):
+            return
+        for index, kwargs in enumerate(self.over_kwargs):
+            if not isinstance(kwargs, Relations) and (wrong := self._wrong_with_kwargs(index, kwargs)):
+                return self.mistake(wrong)
+
     def _check_names(self) -> None:
         if self.over is None:
-            return
-        if not self.over:
+            self._check_kwargs()
+        elif not self.over:
             self.mistake("expand needs at least one argument to expand over")
-        for name in self.over:
-            if self.inner is None and name in _ALIKE:
-                self.mistake(f"{name} is the same for all instances: give it to partial(…)")
-            elif name in (self.same if self.inner is None else self.same.get(self.inner, {})):
-                self.mistake(f"{name} is given to partial(…) and to expand(…)")
+        over = self.over or {}
+        for name in over:
+            if wrong := self._wrong_with_name(name, "expand(…)"):
+                self.mistake(wrong)
         known = names_of(self.made_by)
-        for name in (*self.same, *(self.over if self.inner is None else ())):
+        for name in (*self.same, *(over if self.inner is None else ())):
             if name not in known | {"task_id", "dag"}:
                 self.mistake(f"{self.made_by.__name__} has no argument {name!r}{did_you_write(name, known)}")
         written: list[tuple[str, Sequence[Any]]] = [
             (name, [value]) for name, value in self.same.items() if name not in _ALIKE
         ]
         if self.inner is None:
-            written += [(name, items) for name, items in self.over.items() if isinstance(items, (list, tuple))]
+            written += [(name, items) for name, items in over.items() if isinstance(items, (list, tuple))]
         for name, values in written:
             self._check_values(name, values)
 
@@ -158,6 +184,9 @@ class _Made:
             dag = _Aside(mapped.dag.dag_id, default_args=cast(Any, mapped.task_group.default_args))
             given = {name: value for name, value in arguments.items() if name != "task_group"}
             self.operator = mapped.made_by(**{**given, "task_id": mapped.task_id, "dag": dag})
+        if "task_id" not in vars(self.operator):
+            name = type(self.operator).__name__
+            raise TaskFailed(f"{name}.__init__ does not call super().__init__(**arguments), which makes a task of it")
         self.operator.look_for_mistakes()
         self.mistakes = [each.message for each in dag.mistakes]
 

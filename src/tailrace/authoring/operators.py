@@ -374,6 +374,7 @@ class ShortCircuitOperator(PythonOperator):
     With ``ignore_downstream_trigger_rules=False`` only its direct downstream tasks are; trigger rules decide the rest.
     """
 
+    decides: ClassVar[BranchKind] = BranchKind.SHORT_CIRCUIT
     _declared = {**PythonOperator._declared, **arguments_of(ShortCircuitArguments)}
     ignore_downstream_trigger_rules: bool
 

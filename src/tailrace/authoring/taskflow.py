@@ -28,6 +28,7 @@ from tailrace.authoring.dag import DAG, group_for
 from tailrace.authoring.groups import Group, free_id
 from tailrace.authoring.operators import BranchPythonOperator, PythonOperator, RunsBash, ShortCircuitOperator
 from tailrace.authoring.partial import Partial
+from tailrace.authoring.xcom_args import NoPlainFunction
 
 if TYPE_CHECKING:
     from tailrace.authoring.dag_arguments import DagArguments
@@ -68,7 +69,7 @@ class FunctionPartial:
         return output
 
 
-class TaskFunction(Generic[F]):
+class TaskFunction(NoPlainFunction, Generic[F]):
     """A decorated function. Each call makes one task; a second call gets ``__1`` after its id, and so on."""
 
     def __init__(self, function: Callable[..., Any], operator: type[PythonOperator], arguments: Mapping[str, Any]):

@@ -17,6 +17,10 @@ Pull = Callable[[str, str], Any]
 """Returns the XCom of a task id under a key, or None where there is none."""
 
 
+class NoPlainFunction:
+    """What can be called and gives a task, not a value."""
+
+
 class Items(Relations):
     """What a task can be expanded over, beside lists and dicts: an output, or what is made of some, item by item.
 
@@ -25,7 +29,9 @@ class Items(Relations):
     """
 
     def map(self, function: Callable[[Any], Any]) -> "Derived":
-        """What a function makes of each. It runs in the process of the task that is expanded over them."""
+        """What a function makes of each. It runs in the process of the task that is given them."""
+        if not callable(function) or isinstance(function, NoPlainFunction):
+            raise TypeError(f"map(…) needs a plain function, which is called with each item, not {shown(function)}")
         return Each(self, function)
 
     def zip(self, *others: Any, fillvalue: Any = MISSING) -> "Derived":
@@ -71,6 +77,8 @@ class XComArg(Items, Generic[R]):
     def resolve(self, pull: Pull) -> Any:
         """The value, once the task has run. Raises LookupError if it returned no such part."""
         value = pull(self.operator.task_id, RETURN_VALUE)
+        if value is None and getattr(self.operator, "mapped_over", None) is not None:
+            value = []  # a mapped task gives the list of what its instances leave, and none left anything
         for part in self.path:
             try:
                 value = value[part]
@@ -175,6 +183,8 @@ def resolve(value: Any, pull: Pull) -> Any:
     """``value`` with every output in it replaced by what its task returned."""
     if isinstance(value, XComArg):
         return value.resolve(pull)
+    if isinstance(value, Derived):
+        return [made(each) for each in value.values(pull)]
     if isinstance(value, dict):
         return {name: resolve(each, pull) for name, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tailrace import DAG, BaseOperator, BashOperator, BranchPythonOperator, PythonOperator, task
 from tailrace.authoring.compiling import compile_dag
 from tailrace.authoring.loading import load_dags
+from tailrace.authoring.xcom_args import outputs_in, resolve
 from tailrace.errors import TaskFailed
 from tailrace.metastore.writes.specs import spec_from, spec_text
 from tailrace.model.spec import DagSpec, Over, TaskSpec, Together, XComRef
@@ -133,6 +134,24 @@ def test_an_operator_of_the_authors_own_is_made_of_its_own_values() -> None:
         ("BashOperator.partial().expand(bash_command=['x'])", "task_id must be"),
         ("add.partial(y=1).expand(x=numbers()['a'])", "its length is not known; let the task return that part"),
         ("task.branch(f).expand(x=[1])", "task f: a task that decides between others is not mapped"),
+        ("task.short_circuit(f).expand(x=[1])", "task f: a task that decides between others is not mapped"),
+        ("add.partial(y=1).expand(x=list(range(1025)))", "task add: it would have 1,025 instances; at most 1,024 are"),
+        ("add.expand(x=list(range(64)), y=list(range(64)))", "task add: it would have 4,096 instances; at most 1,024"),
+        ("add.expand_kwargs([{}, 5])", "task add: expand_kwargs needs dicts of arguments, and item 1 is 5"),
+        ("add.expand_kwargs({'x': 1})", "task add: expand_kwargs needs a list of dicts of arguments, not {'x': 1}"),
+        (
+            "add.partial(y=1).expand_kwargs([{'x': 1, 'y': 2}])",
+            "task add: y is given to partial(…) and to expand_kwargs(…) (item 0)",
+        ),
+        (
+            "BashOperator.partial(task_id='t').expand_kwargs([numbers(), {'bash_command': 'x', 'retries': 3}])",
+            "task t: retries is the same for all instances: give it to partial(…) (item 1)",
+        ),
+        (
+            "add.partial(y=1).expand(x=numbers().map('text'))",
+            "map(…) needs a plain function, which is called with each item, not 'text'",
+        ),
+        ("add.partial(y=1).expand(x=numbers().map(add))", "map(…) needs a plain function, which is called with each"),
     ],
 )
 def test_what_cannot_be_is_a_mistake_where_it_is_written(tmp_path: Path, line: str, said: str) -> None:
@@ -226,3 +245,58 @@ def test_what_a_function_makes_of_an_item_is_made_of_that_item_only() -> None:
     assert made.op_kwargs["x"] == (1, "b")
     with pytest.raises(ZeroDivisionError):
         dag.task_dict["called"].for_index(0, lambda *asked: [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "said"),
+    [
+        ({"bash_command": "x", "retries": 3}, "retries is the same for all instances"),
+        ({"bash_command": "x", "task_id": "u"}, "task_id is the same for all instances"),
+        ({"bash_command": "x", "env": {}}, "env is given to partial"),
+    ],
+)
+def test_what_an_instance_cannot_have_of_its_own_fails_it_and_is_not_passed_over(
+    kwargs: dict[str, Any], said: str
+) -> None:
+    with DAG("d") as dag:
+        source = PythonOperator(task_id="rows", python_callable=list).output
+        BashOperator.partial(task_id="t", env={"A": "1"}).expand_kwargs(source)
+    with pytest.raises(TaskFailed, match=said):
+        dag.task_dict["t"].for_index(0, lambda *asked: [kwargs])
+
+
+def test_what_is_made_of_outputs_may_be_handed_over_whole() -> None:
+    with DAG("d") as dag:
+
+        @task
+        def numbers() -> list[int]:
+            return []
+
+        found = numbers()
+        texts = found.map(str)
+    assert resolve({"all": [texts, found.zip(texts)]}, lambda *asked: [1, 2]) == {
+        "all": [["1", "2"], [(1, "1"), (2, "2")]]
+    }
+    assert [output.operator for output in outputs_in(texts)] == [dag.task_dict["numbers"]]
+
+
+def test_a_mapped_task_that_left_nothing_gives_an_empty_list() -> None:
+    with DAG("d"):
+
+        @task
+        def one(x: int) -> None: ...
+
+        mapped, plain = one.expand(x=[1]), one(1)
+    assert resolve([mapped, plain], lambda *asked: None) == [[], None]
+    assert resolve(mapped, lambda *asked: [5]) == [5]
+
+
+def test_an_operator_that_never_calls_its_base_says_so() -> None:
+    class Forgets(BaseOperator):
+        def __init__(self, *, table: str, **arguments: Any) -> None:
+            self.table = table
+
+    with DAG("d") as dag:
+        Forgets.partial(task_id="t").expand(table=["a"])
+    with pytest.raises(TaskFailed, match=r"Forgets\.__init__ does not call super\(\)\.__init__"):
+        dag.task_dict["t"].for_index(0, nothing)
