@@ -52,7 +52,7 @@ class _Undefined(jinja2.StrictUndefined):
 def _environment(setup: TemplateSetup) -> jinja2.Environment:
     kind = jinja2.Environment
     if setup.native:
-        kind = importlib.import_module("jinja2.nativetypes").NativeEnvironment
+        kind = importlib.import_module("tailrace.authoring.native_templates").OwnKindEnvironment
     environment = kind(loader=jinja2.FileSystemLoader(setup.folders), undefined=_Undefined)
     environment.filters.update(FILTERS)
     environment.filters.update(setup.filters)

@@ -38,6 +38,26 @@ def rendered(value: Any, *, pull: Any = nothing, **dag_arguments: Any) -> Any:
     return task.value
 
 
+@pytest.mark.parametrize("value", ["{{ nothing }}", ["{{ [1, params.nothing] }}"], "{{ {'a': params.nothing} }}"])
+def test_what_is_undefined_is_no_value_of_its_own_kind(value: Any) -> None:
+    with pytest.raises(RenderingFailed, match="nothing"):
+        rendered(value, render_template_as_native_obj=True)
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("{{ '{{}}' }}", "{{}}"),
+        ("{{ '{[]: 1}' }}", "{[]: 1}"),
+        ("{{ [1, 2] }}", [1, 2]),
+        ("{{ 1 }}{{ 2 }}", 12),
+        ("{{ none }}", None),
+    ],
+)
+def test_a_text_that_only_looks_like_a_value_is_a_text(template: str, value: Any) -> None:
+    assert rendered(template, render_template_as_native_obj=True) == value
+
+
 @pytest.mark.parametrize(
     ("template", "text"),
     [
