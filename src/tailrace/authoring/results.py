@@ -71,6 +71,14 @@ def _refuse_unrun(result: Any) -> None:
         )
 
 
+def never_run(result: Any) -> str:
+    """What is wrong with a function that makes a DAG or a group, if its code has not run and will not; else ""."""
+    what = _unrun(type(result)) if hasattr(result, "close") else ""
+    if what:
+        result.close()
+    return f"its function returned {what}, whose code has not run: write it without async and yield" if what else ""
+
+
 def _unrun(kind: type) -> str:
     """What a value of this type is, if it is code that has not run; else ""."""
     if kind in _PLAIN:

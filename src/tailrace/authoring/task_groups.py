@@ -8,6 +8,7 @@ from tailrace.authoring.dag import DAG, group_for, nowhere
 from tailrace.authoring.declarations import Argument, unsupported_of
 from tailrace.authoring.group_arguments import GROUP_ARGUMENTS, GroupArguments, GroupFunctionArguments
 from tailrace.authoring.groups import Group, free_id
+from tailrace.authoring.results import never_run
 from tailrace.authoring.unsupported import judge
 from tailrace.model.names import group_id_error, task_id_error
 from tailrace.model.plain_text import shown
@@ -94,9 +95,9 @@ class GroupFunction(Generic[R]):
     """A decorated function. Each call makes one group; a second call gets ``__1`` after its id, and so on."""
 
     def __init__(self, function: Callable[..., R], arguments: Mapping[str, Any]) -> None:
+        functools.update_wrapper(self, function)  # first: it takes over what a decorated function has of its own
         self.function = function
         self._arguments = dict(arguments)
-        functools.update_wrapper(self, function)
 
     @overload
     def __call__(self: "GroupFunction[None]", /, *args: Any, **kwargs: Any) -> TaskGroup: ...
@@ -108,6 +109,9 @@ class GroupFunction(Generic[R]):
         given: dict[str, Any] = {"group_id": self.function.__name__, **own, **self._arguments}
         with TaskGroup(**given) as group:
             returned = self.function(*args, **kwargs)
+        if unrun := never_run(returned):
+            group.mistake(unrun)
+            return group
         return group if returned is None else returned
 
     def override(self, **arguments: Unpack[GroupFunctionArguments]) -> Self:

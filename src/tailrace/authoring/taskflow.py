@@ -28,6 +28,7 @@ from tailrace.authoring.dag import DAG, group_for
 from tailrace.authoring.groups import Group, free_id
 from tailrace.authoring.operators import BranchPythonOperator, PythonOperator, RunsBash, ShortCircuitOperator
 from tailrace.authoring.partial import Partial
+from tailrace.authoring.results import never_run
 from tailrace.authoring.xcom_args import NoPlainFunction
 
 if TYPE_CHECKING:
@@ -73,10 +74,10 @@ class TaskFunction(NoPlainFunction, Generic[F]):
     """A decorated function. Each call makes one task; a second call gets ``__1`` after its id, and so on."""
 
     def __init__(self, function: Callable[..., Any], operator: type[PythonOperator], arguments: Mapping[str, Any]):
+        functools.update_wrapper(self, function)  # first: it takes over what a decorated function has of its own
         self.function = function
         self._operator = operator
         self._arguments = dict(arguments)
-        functools.update_wrapper(self, function)
 
     @overload
     def __call__(self: TaskFunction[Callable[P, R]], /, *args: P.args, **kwargs: P.kwargs) -> XComArg[R]: ...
@@ -256,7 +257,8 @@ def dag(dag_id: str | Callable[..., Any] | None = None, **arguments: Any) -> Any
         def make(*args: P.args, **kwargs: P.kwargs) -> DAG:
             described: Any = {"description": (function.__doc__ or "").strip().partition("\n")[0], **arguments}
             with DAG(function.__name__ if named is None else named, **described) as made:
-                function(*args, **kwargs)
+                if unrun := never_run(function(*args, **kwargs)):
+                    made.mistake(unrun)
             return made
 
         return make

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -197,3 +198,31 @@ def test_whatever_is_written_is_a_dag_or_its_mistakes(dag: Written, data: st.Dat
         assert set(spec.by_id) == set(found.task_dict)
         assert {group.group_id for group in spec.groups} == found.task_group_dict.keys()
         assert spec_from(spec_text(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    "body", ["async def made(): EmptyOperator(task_id='a')", "def made(): yield EmptyOperator(task_id='a')"]
+)
+@pytest.mark.parametrize("decorator", ["task_group", "dag(start_date=datetime(2024, 1, 1))"])
+def test_a_function_whose_code_never_runs_makes_nothing_and_is_a_mistake(load: Load, decorator: str, body: str) -> None:
+    loaded = load(f"""
+        @{decorator}
+        {body}
+        with DAG("d"):
+            made()
+        """)
+    assert len(said(loaded)) == 1
+    assert "whose code has not run: write it without async and yield" in said(loaded)[0]
+
+
+def test_a_group_of_one_decorated_task_has_that_task(load: Load) -> None:
+    loaded = load("""
+        with DAG("d"):
+            @task_group
+            @task(retries=3)
+            def one():
+                return 1
+            one()
+        """)
+    assert said(loaded) == []
+    assert [(each.task_id, each.retries) for each in loaded.specs["d"].tasks] == [("one.one", 3)]
