@@ -45,6 +45,8 @@ class MappedOperator(BaseOperator):
         self._made_by, self.same, self.inner = made_by, dict(same), inner
         self.over, self.over_kwargs = over, over_kwargs
         super().__init__(**{name: value for name, value in same.items() if name in _ALIKE})
+        defaults = self.task_group.default_args if "multiple_outputs" in names_of(made_by) else {}
+        self.multiple_outputs = {**defaults, **same}.get("multiple_outputs") is True  # of each instance
         if made_by.decides is not BranchKind.NOTHING:
             self.mistake(
                 "a task that decides between others is not mapped: let a task below it decide over what all return"

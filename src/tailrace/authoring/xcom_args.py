@@ -76,9 +76,18 @@ class XComArg(Items, Generic[R]):
 
     def resolve(self, pull: Pull) -> Any:
         """The value, once the task has run. Raises LookupError if it returned no such part."""
+        if getattr(self.operator, "mapped_over", None) is not None:
+            return self._of_instances(pull)
         value = pull(self.operator.task_id, RETURN_VALUE)
-        if value is None and getattr(self.operator, "mapped_over", None) is not None:
-            value = []  # a mapped task gives the list of what its instances leave, and none left anything
+        return self._part_of(value)
+
+    def _of_instances(self, pull: Pull) -> Any:
+        """The list of what the instances of a mapped task left, which may be nothing; or a part of it."""
+        if self.key is not None:
+            return pull(self.operator.task_id, self.key) or []
+        return self._part_of(pull(self.operator.task_id, RETURN_VALUE) or [])
+
+    def _part_of(self, value: Any) -> Any:
         for part in self.path:
             try:
                 value = value[part]

@@ -300,3 +300,22 @@ def test_an_operator_that_never_calls_its_base_says_so() -> None:
         Forgets.partial(task_id="t").expand(table=["a"])
     with pytest.raises(TaskFailed, match=r"Forgets\.__init__ does not call super\(\)\.__init__"):
         dag.task_dict["t"].for_index(0, nothing)
+
+
+def test_one_xcom_of_several_of_a_mapped_task_is_a_list_of_its_own() -> None:
+    with DAG("d") as dag:
+
+        @task(multiple_outputs=True)
+        def parts(x: int) -> dict[str, int]:
+            return {"a": x}
+
+        @task
+        def one(x: int) -> None: ...
+
+        found = parts.expand(x=[1, 2])
+        one.expand(x=found["a"])
+    assert compiled(dag)["one"].mapped_over == (XComRef("parts", "a"),)
+    pulled = {("parts", "a"): [1, 2], ("parts", "return_value"): [{"a": 1}, {"a": 2}]}
+    assert resolve([found["a"], found[1]["a"]], lambda *asked: pulled.get(asked)) == [[1, 2], 2]
+    with pytest.raises(LookupError, match="has no 7"):
+        resolve(found[7], lambda *asked: pulled.get(asked))
