@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tailrace.effects.tries import Unreadable, XComQuery
 from tailrace.metastore.db.tables import dag_run
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.outcomes import OutcomeKind
@@ -155,3 +156,22 @@ def test_explain_says_what_a_placeholder_waits_for(world: World) -> None:
     run.leaves([1, 2])
     assert "It is expanded into 2 instances before it runs." in explained().waits
     assert str(explained().release).startswith("the next step of job")
+
+
+def test_what_all_instances_left_is_no_more_than_a_worker_can_hold(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tailrace.metastore.writes.xcoms.LONGEST_REPLY", 100)
+    run = Mapped(world)
+    run.leaves([1, 2, 3])
+    run.step()
+    for index in range(3):
+        run.ends("m", index, xcoms={"k": "x" * 40, "small": index})
+    run_id = world.row(dag_run, 1).run_id
+    refused = world.store.read_xcom(XComQuery("dag", run_id, ("m",), "k"))
+    assert isinstance(refused, Unreadable) and "pull those of fewer tasks, or map_indexes, at a time" in refused.why
+    for task_ids in (("m",), ("m", "a"), ()):
+        one = world.store.read_xcom(XComQuery("dag", run_id, task_ids, "k", map_index=1))
+        assert one == (("m", 1, "x" * 40),)
+    small = world.store.read_xcom(XComQuery("dag", run_id, ("m",), "small"))
+    assert small == (("m", 0, 0), ("m", 1, 1), ("m", 2, 2))

@@ -38,6 +38,14 @@ _SIZE_OF_RUN = _OF_RUN.with_only_columns(func.coalesce(func.sum(func.length(xcom
 _IS_ASKED = task_instance.c.task_id.in_(bindparam("tasks", expanding=True))
 _OF_TASKS = _OF_RUN.where(_IS_ASKED)
 _SIZE_OF_TASKS = _SIZE_OF_RUN.where(_IS_ASKED)
+_HAS_INDEX = task_instance.c.map_index == bindparam("map_index")
+#: By whether tasks are named, and whether one map index of theirs is.
+_STATEMENTS = {
+    (False, False): (_OF_RUN, _SIZE_OF_RUN),
+    (True, False): (_OF_TASKS, _SIZE_OF_TASKS),
+    (False, True): (_OF_RUN.where(_HAS_INDEX), _SIZE_OF_RUN.where(_HAS_INDEX)),
+    (True, True): (_OF_TASKS.where(_HAS_INDEX), _SIZE_OF_TASKS.where(_HAS_INDEX)),
+}
 
 
 def xcom_rows(tx: Transaction, task_instance_id: int, values: Mapping[str, Json]) -> list[dict[str, Any]]:
@@ -57,23 +65,24 @@ def read_xcoms(tx: Transaction, query: XComQuery) -> XComReply:
     """The values asked for; Unreadable when they are too many, or when one is no JSON (somebody else wrote it)."""
     found: list[Any] = []
     size = 0
+    index = {} if query.map_index is None else {"map_index": query.map_index}
+    is_one = len(query.task_ids) == 1 and bool(index)  # whose size is bounded where it pushes
     for names in _pieces(tuple(dict.fromkeys(query.task_ids))):
-        values = {"dag_id": query.dag_id, "run_id": query.run_id, "key": query.key, **names}
-        if len(query.task_ids) != 1:
-            size += tx.value(_SIZE_OF_TASKS if names else _SIZE_OF_RUN, values)
-            if size > LONGEST_REPLY:
-                return Unreadable(
-                    f"the XComs {query.key!r} asked for are more than {LONGEST_REPLY:,} characters together: "
-                    "pull those of fewer tasks at a time"
-                )
-        found += tx.rows(_OF_TASKS if names else _OF_RUN, values)
+        values = {"dag_id": query.dag_id, "run_id": query.run_id, "key": query.key, **names, **index}
+        of_values, of_size = _STATEMENTS[bool(names), bool(index)]
+        size += 0 if is_one else tx.value(of_size, values)
+        if size > LONGEST_REPLY:
+            return Unreadable(
+                f"the XComs {query.key!r} asked for are more than {LONGEST_REPLY:,} characters together: "
+                "pull those of fewer tasks, or map_indexes, at a time"
+            )
+        found += tx.rows(of_values, values)
     result: list[tuple[str, int, Json]] = []
-    for _, task_id, index, value in sorted(found, key=itemgetter(0)):
-        if query.map_index is None or index == query.map_index:
-            try:
-                result.append((task_id, index, from_json(value)))
-            except (ValueError, RecursionError) as wrong:
-                return Unreadable(f"the XCom {query.key!r} of {task_id} is stored as what cannot be read: {wrong}")
+    for _, task_id, map_index, value in sorted(found, key=itemgetter(0)):
+        try:
+            result.append((task_id, map_index, from_json(value)))
+        except (ValueError, RecursionError) as wrong:
+            return Unreadable(f"the XCom {query.key!r} of {task_id} is stored as what cannot be read: {wrong}")
     return tuple(result)
 
 
