@@ -23,6 +23,13 @@ def with_defaults(initialise: Callable[..., None]) -> Callable[..., None]:
             kwargs.update((name, defaults[name]) for name in taken)
             self._took_defaults(group, taken)
         initialise(self, *args, **kwargs)
+        is_outermost = type(self).__init__ is initialise_with_defaults
+        if is_outermost and group is not None and "task_id" not in vars(self):
+            name = type(self).__name__
+            group.dag.mistake(
+                f"{name}.__init__ does not call super().__init__(**arguments), which makes a task of it",
+                at=self.written_at,
+            )
 
     return initialise_with_defaults
 

@@ -297,3 +297,21 @@ def test_notes_are_of_dags_that_load(load: Load) -> None:
     loaded = load('with DAG("good", default_args={"owner": "me"}): EmptyOperator(task_id="a")', "good.py")
     assert [note.dag_id for note in loaded.notes] == ["good"]
     assert str(loaded.notes[0]).endswith("good.py:6: note: owner: kept, and without effect in Tailrace")
+
+
+def test_an_operator_that_never_calls_its_base_is_a_mistake_and_not_left_out(load: Load) -> None:
+    loaded = load("""
+        class Base(BaseOperator):
+            def __init__(self, **arguments):
+                super().__init__(**arguments)
+                self.mine = 1
+        class Forgets(Base):
+            def __init__(self, **arguments):
+                self.arguments = arguments
+        class Inherits(Forgets):
+            pass
+        with DAG("d"):
+            Base(task_id="right")
+            Inherits(task_id="wrong")
+        """)
+    assert said(loaded) == ["Inherits.__init__ does not call super().__init__(**arguments), which makes a task of it"]
