@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help venv demo test test-all test-acceptance test-others check format reference flakes soak chaos simulate exhaustive bench wheel clean
+.PHONY: help venv demo test test-all test-acceptance test-acceptance-more test-others check format reference flakes soak chaos simulate exhaustive bench wheel clean
 PYTHON_WILL_DO = "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 NEEDS_PYTHON = "Tailrace needs Python 3.11 or newer, and found $$("$(PYTHON)" --version 2>/dev/null || echo none);" \
   "name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"
@@ -42,11 +42,15 @@ demo: $(VENV)/.installed ## a month of real weather, backfilled before your eyes
 test-all: test ## everything that must hold before a push; what needs more than this machine's Python will join it
 
 test: $(VENV)/.developing ## the test suite, PostgreSQL included (under 15 minutes on 2 cores)
-	@echo "two halves side by side; each is shown when it has ended, some minutes from now"
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target test-acceptance test-others
+	@echo "three parts side by side; each is shown when it has ended, some minutes from now"
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target test-acceptance test-acceptance-more test-others
 
+# In two parts by name, of about the same length: much of it is waiting for processes.
 test-acceptance: $(VENV)/.developing
-	$(BIN)/python -m pytest tests/acceptance
+	$(BIN)/python -m pytest tests/acceptance/execution tests/acceptance/test_[a-f]*.py
+
+test-acceptance-more: $(VENV)/.developing
+	$(BIN)/python -m pytest tests/acceptance/test_[g-z]*.py
 
 test-others: $(VENV)/.developing
 	$(BIN)/python -m pytest --ignore=tests/acceptance tests
