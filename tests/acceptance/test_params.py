@@ -8,6 +8,7 @@ import pytest
 from tests.acceptance.conftest import Run
 
 DAGS = """
+import json
 from datetime import datetime
 from tailrace import DAG, BashOperator, Param, task
 
@@ -18,7 +19,8 @@ with DAG("load", schedule="@daily", start_date=datetime(2024, 1, 1), params={
     BashOperator(task_id="shell", bash_command=shell, params={"own": "mine"})
 
     @task
-    def called(params):
+    def called(params, dag_run):
+        assert json.loads(json.dumps([params, dag_run.conf])) == [params, dag_run.conf]
         return [params["table"], params["rows"], params.get("own"), params.get("extra")]
 
     called()

@@ -7,6 +7,10 @@ from typing import Any, Self
 from tailrace.authoring.variables import ON_DEMAND
 
 
+class Given(dict[str, Any]):
+    """What a run was given: its conf, or its params with the conf over them. Its own copy in each try."""
+
+
 class Context(dict[str, Any]):
     """The variables of one try.
 

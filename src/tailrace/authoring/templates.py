@@ -9,13 +9,13 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import jinja2
 from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
+from tailrace.authoring.context import Given
 from tailrace.authoring.template_fields import TemplateSetup
 from tailrace.errors import RenderingFailed, SecretUnreadable
 from tailrace.model.suggestions import did_you_mean, did_you_write
@@ -36,12 +36,12 @@ FILTERS: Mapping[str, Callable[[Any], str]] = {
 
 
 class _Undefined(jinja2.StrictUndefined):
-    """What is not there. Of a run's conf, which is the one read-only mapping of a context, it says how to give it."""
+    """What is not there. Of what a run was given it says how to give it."""
 
     @property
     def _undefined_message(self) -> str:
         conf, name = self._undefined_obj, self._undefined_name
-        if not isinstance(conf, MappingProxyType) or not isinstance(name, str):
+        if not isinstance(conf, Given) or not isinstance(name, str):
             return super()._undefined_message
         near = did_you_mean(name, [key for key in conf if isinstance(key, str)])
         given = f"--conf '{{{json.dumps(name)}: …}}'"

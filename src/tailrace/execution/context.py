@@ -7,12 +7,11 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
-from types import MappingProxyType
 from typing import Any, NoReturn, Self
 
 from msgspec import Struct
 
-from tailrace.authoring.context import Context
+from tailrace.authoring.context import Context, Given
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.params import Params
 from tailrace.authoring.xcom_args import RETURN_VALUE
@@ -182,14 +181,14 @@ class _DagRun(Struct, frozen=True):
 
 def _params(of_dag: Params, of_task: Params, conf: Mapping[str, Any]) -> Mapping[str, Any]:
     """A run's conf over what the task has for it, over what the DAG has."""
-    return MappingProxyType({**of_dag, **of_task, **conf}) if of_dag or of_task else conf
+    return Given({**of_dag, **of_task, **conf})
 
 
 def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> Context:
     """Every variable a template may use, by name."""
     start, end = (datetime.fromisoformat(text) for text in order["data_interval"])
     logical = ti.logical_date
-    conf = MappingProxyType(order["run_conf"])
+    conf = Given(order["run_conf"])
     run = _DagRun(ti.dag_id, ti.run_id, order["run_type"], logical, start, end, _moment(order["run_started_at"]), conf)
     past_start, past_end, past_began, past_ended = map(_moment, order["previous_success"] or (None,) * 4)
     day = logical.strftime("%Y-%m-%d")

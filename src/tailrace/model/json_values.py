@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date
-from types import MappingProxyType
 from typing import Any, NoReturn
 
 from tailrace.model.plain_text import shown
@@ -92,7 +91,7 @@ def _require(value: Any, depth: int) -> int:
             raise NotStorable(f"{float(value)} is not in JSON")
     elif isinstance(value, (list, tuple)):
         return _require_members(enumerate(value), depth)
-    elif isinstance(value, (dict, MappingProxyType)):  # the conf and the params of a run are read-only
+    elif isinstance(value, dict):
         _require_keys(value)
         return _require_members(value.items(), depth)
     elif value is not None and not isinstance(value, date):
@@ -134,11 +133,9 @@ def _too_deep() -> NotStorable:
     return NotStorable(f"lists and dicts more than {DEEPEST} deep in one another")
 
 
-def _written(value: Any) -> str | dict[str, Any]:
+def _written(value: Any) -> str:
     if isinstance(value, date):  # a datetime is one
         return value.isoformat()
-    if isinstance(value, MappingProxyType):
-        return dict(value)
     raise NotStorable(f"{type(value).__name__} is not JSON")
 
 

@@ -6,7 +6,6 @@ import math
 from collections import OrderedDict
 from datetime import UTC, date, datetime
 from enum import IntEnum, StrEnum
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -109,7 +108,6 @@ class Name(str):
         (Colour.RED, "red"),
         ({Colour.RED: Level.HIGH}, {"red": 3}),
         (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
-        ([MappingProxyType({"b": MappingProxyType({}), "a": (2,)})], [{"b": {}, "a": [2]}]),
         (date(2024, 1, 31), "2024-01-31"),
         (datetime(2024, 1, 31, tzinfo=UTC), "2024-01-31T00:00:00+00:00"),
     ],
@@ -131,7 +129,6 @@ def test_what_becomes_json_without_a_loss(value: Any, kept: Any) -> None:
         ([1, float("-inf")], "at [1]: -inf is not in JSON"),
         ({"a": [{"b": {2}}]}, "at ['a'][0]['b']: set is not JSON"),
         ({"a": b"x"}, "at ['a']: bytes is not JSON"),
-        (MappingProxyType({1: 2}), "the key 1 is int, not text"),
         (10**MOST_DIGITS, f"a number of more than {MOST_DIGITS} digits"),
         ([-(10**MOST_DIGITS)], f"at [0]: a number of more than {MOST_DIGITS} digits"),
         ({"k" * 1000: 10**MOST_DIGITS}, "...]: a number"),
