@@ -122,7 +122,7 @@ SAYS = {
     "late": "timed out after 0:00:00.500000 (its execution_timeout)",
     "killed": "BashFailed: bash was killed by signal 9: at work",
     "absent": "BashFailed: bash exited 127: ",
-    "connection": "bash_command of connection: conn (Airflow Connections) does not exist in Tailrace; use",
+    "connection": "bash_command of connection: there is no Connection 'dwh'; set it with",
     "script": "bash_command of script: no template file no-such.sh in ",
 }
 

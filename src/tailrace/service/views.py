@@ -14,7 +14,7 @@ from tailrace.metastore.views.jobs import Job
 from tailrace.metastore.views.lists import Backfill, DagStats
 from tailrace.metastore.views.runs import Run, RunFilter
 from tailrace.metastore.views.task_instances import TaskInstanceFilter, TaskInstanceLine, TaskInstanceOfRun
-from tailrace.model.suggestions import did_you_mean
+from tailrace.model.suggestions import near_or_there
 from tailrace.model.task_words import tasks_meant
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.service.reason_structs import Blocked, blocked_of, no_backfill
@@ -116,7 +116,7 @@ def _meant(metastore: Metastore, dag_id: str | None, words: tuple[str, ...]) -> 
         meant = tasks_meant(word, sorted(known.tasks), known.groups)
         if not meant:
             whose = "no DAG here has ever had a" if dag_id is None else f"{dag_id} has never had a"
-            raise CommandError(f"{whose} task {word!r}{did_you_mean(word, (*known.tasks, *known.groups))}")
+            raise CommandError(f"{whose} task {word!r}{near_or_there(word, (*known.tasks, *known.groups))}")
         found |= dict.fromkeys(meant)
     return tuple(found)
 
