@@ -47,10 +47,10 @@ test: $(VENV)/.developing ## the test suite, PostgreSQL included (under 15 minut
 
 # In two parts by name, of about the same length: much of it is waiting for processes.
 test-acceptance: $(VENV)/.developing
-	$(BIN)/python -m pytest tests/acceptance/execution tests/acceptance/test_[a-f]*.py
+	$(BIN)/python -m pytest tests/acceptance/execution tests/acceptance/test_[a-i]*.py
 
 test-acceptance-more: $(VENV)/.developing
-	$(BIN)/python -m pytest tests/acceptance/test_[g-z]*.py
+	$(BIN)/python -m pytest tests/acceptance/test_[j-z]*.py
 
 test-others: $(VENV)/.developing
 	$(BIN)/python -m pytest --ignore=tests/acceptance tests

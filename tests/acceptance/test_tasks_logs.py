@@ -171,7 +171,7 @@ def test_the_newest_run_is_shown_and_all_that_failed_in_one(tmp_path: Path, tail
         ),
         (("days", "--failed", "-f"), "--failed is of a whole run"),
         (("nope", "--failed"), "nope has never run here"),
-        (("days", "nope"), "days has never had a task 'nope'; it has a, "),
+        (("days", "nope"), "days has never had a task 'nope'; it has a, b, c and d"),
         (("days", "a", "--try", "2"), f"a of {FIRST} has had no try 2: its latest is 1"),
         (
             ("days", "a", "--try", "2", "-f"),

@@ -116,7 +116,9 @@ def _meant(metastore: Metastore, dag_id: str | None, words: tuple[str, ...]) -> 
         meant = tasks_meant(word, sorted(known.tasks), known.groups)
         if not meant:
             whose = "no DAG here has ever had a" if dag_id is None else f"{dag_id} has never had a"
-            raise CommandError(f"{whose} task {word!r}{near_or_there(word, (*known.tasks, *known.groups))}")
+            raise CommandError(
+                f"{whose} task {word!r}{near_or_there(word, (*sorted(known.tasks), *sorted(known.groups)))}"
+            )
         found |= dict.fromkeys(meant)
     return tuple(found)
 
