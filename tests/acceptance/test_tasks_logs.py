@@ -133,6 +133,7 @@ def test_each_line_has_the_time_at_which_it_was_written(tmp_path: Path, tailrace
     with started(tmp_path, "backfill", "talk", "-s", "2024-01-01", "--disable-retry") as backfill:
         eventually(lambda: any(log.read_text().count("\n") for log in logs(tmp_path, "talks.1.log.times")))
         [log], [times] = logs(tmp_path, "talks.1.log"), logs(tmp_path, "talks.1.log.times")
+        eventually(lambda: "first" in log.read_text())  # and not only the line above it
         eventually(lambda: int(times.read_text().split()[-2]) == log.stat().st_size)
         meanwhile = datetime.now(UTC)
         (tmp_path / "go1").touch()
