@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from tailrace.cli.console import STYLES, current_console, styled, supports_unicode
-from tailrace.cli.fitting import columns_of, padded, width_of, wrapped
+from tailrace.cli.fitting import NO_TERMINAL, columns_of, cut, padded, width_of, wrapped
 from tailrace.model.plain_text import printable
 
 _BETWEEN = "  "
@@ -36,10 +36,14 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, empt
 
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> str:
-    """The table as aligned text, one line per row, two spaces between columns, without trailing blanks."""
+    """The table as aligned text, one line per row, two spaces between columns, without trailing blanks.
+
+    What a row has beyond the longest line shows as ``…``; JSON has all of it.
+    """
     flat = [[_flat(cell) for cell in row] for row in rows]
     widths = _widths(columns, flat)
-    return "\n".join(_line(columns, row, widths) for row in ([each.heading for each in columns], *flat))
+    lines = (_line(columns, row, widths) for row in ([each.heading for each in columns], *flat))
+    return "\n".join(line if width_of(line) <= NO_TERMINAL else cut(line, NO_TERMINAL) for line in lines)
 
 
 def _drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -> Iterator[str]:

@@ -34,6 +34,14 @@ def test_plain_table_is_aligned_with_one_line_per_row() -> None:
     )
 
 
+def test_no_piped_line_is_longer_than_300_columns() -> None:
+    shown = plain_table(
+        (Column("task_id"), Column("reason")), [("a", "x" * 400), ("b" * 290, "short"), ("c", "日" * 200)]
+    )
+    assert [width_of(line) <= 300 for line in shown.splitlines()] == [True] * 4
+    assert [line.endswith("…") for line in shown.splitlines()[1:]] == [True, False, True]
+
+
 def test_drawn_table_keeps_text_that_looks_like_markup(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
