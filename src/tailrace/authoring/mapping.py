@@ -12,7 +12,7 @@ from typing import Any, cast
 from tailrace.authoring.dag import DAG, BaseOperator, TaskArguments, names_of
 from tailrace.authoring.declarations import arguments_of
 from tailrace.authoring.relations import Relations, relate
-from tailrace.authoring.xcom_args import Pull, XComArg, length_of, made, outputs_in, values_of, wrong_with
+from tailrace.authoring.xcom_args import Pull, XComArg, item_value, length_of, outputs_in, values_of, wrong_with
 from tailrace.errors import TaskFailed
 from tailrace.model.plain_text import shown
 from tailrace.model.spec import MOST_INSTANCES, BranchKind
@@ -80,21 +80,21 @@ class MappedOperator(BaseOperator):
             arguments.update(differing)
         else:
             arguments[self.inner] = {**arguments.get(self.inner, {}), **differing}
-        return self._made(arguments)
+        return self._operator_with(arguments)
 
     def look_for_mistakes(self) -> None:
         """Those of a function's call: whatever the values will be, their names are known."""
         if self.inner is None or self.over is None or self.dag.mistakes:
             return
         named = {**self.same.get(self.inner, {}), **dict.fromkeys(self.over, XComArg(self))}
-        for mistake in _Made(self, {**self.same, self.inner: named}).mistakes:
+        for mistake in _Instance(self, {**self.same, self.inner: named}).mistakes:
             self.dag.mistake(mistake, at=self.written_at)
 
-    def _made(self, arguments: Mapping[str, Any]) -> BaseOperator:
-        made = _Made(self, arguments)
-        if made.mistakes:
-            raise TaskFailed(made.mistakes[0])
-        operator = made.operator
+    def _operator_with(self, arguments: Mapping[str, Any]) -> BaseOperator:
+        instance = _Instance(self, arguments)
+        if instance.mistakes:
+            raise TaskFailed(instance.mistakes[0])
+        operator = instance.operator
         operator.dag, operator.task_group = self.dag, self.task_group
         operator.upstream_task_ids, operator.downstream_task_ids = self.upstream_task_ids, self.downstream_task_ids
         return operator
@@ -136,7 +136,8 @@ class MappedOperator(BaseOperator):
             return
         for index, kwargs in enumerate(self.over_kwargs):
             if not isinstance(kwargs, Relations) and (wrong := self._wrong_with_kwargs(index, kwargs)):
-                return self.mistake(wrong)
+                self.mistake(wrong)
+                return
 
     def _check_names(self) -> None:
         if self.over is None:
@@ -177,8 +178,8 @@ class _Aside(DAG):
     keeps_relations = False
 
 
-class _Made:
-    """An operator that was made outside the DAG, with what was wrong with it."""
+class _Instance:
+    """The operator of one instance, made outside the DAG, with what was wrong with it."""
 
     def __init__(self, mapped: MappedOperator, arguments: Mapping[str, Any]) -> None:
         aside: list[DAG] = []
@@ -194,4 +195,4 @@ class _Made:
 def _item(values: Sequence[Any], place: int) -> Any:
     if place >= len(values):
         raise TaskFailed(_CHANGED)
-    return made(values[place])
+    return item_value(values[place])

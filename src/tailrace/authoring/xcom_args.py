@@ -128,19 +128,19 @@ class Each(Derived):
         return length_of(self.of[0])
 
     def values(self, pull: Pull) -> list[Any]:
-        """Made when they are asked for: the function may skip the one instance that asks."""
-        return [Made(self._function, item) for item in values_of(self.of[0], pull)]
+        """LazyItem when they are asked for: the function may skip the one instance that asks."""
+        return [LazyItem(self._function, item) for item in values_of(self.of[0], pull)]
 
 
-class Made:
+class LazyItem:
     """An item that a function makes when it is needed: of the one instance that it belongs to."""
 
     def __init__(self, function: Callable[[Any], Any], item: Any) -> None:
         self._function, self._item = function, item
 
-    def make(self) -> Any:
+    def value(self) -> Any:
         """The item. Whatever the function raises is raised."""
-        return self._function(made(self._item))
+        return self._function(item_value(self._item))
 
 
 class SideBySide(Derived):
@@ -193,7 +193,7 @@ def resolve(value: Any, pull: Pull) -> Any:
     if isinstance(value, XComArg):
         return value.resolve(pull)
     if isinstance(value, Derived):
-        return [made(each) for each in value.values(pull)]
+        return [item_value(each) for each in value.values(pull)]
     if isinstance(value, dict):
         return {name: resolve(each, pull) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -222,11 +222,11 @@ def values_of(items: Any, pull: Pull) -> list[Any]:
     raise LookupError(f"expanded over {shown(found)}, which is no list and no dict")
 
 
-def made(item: Any) -> Any:
+def item_value(item: Any) -> Any:
     """An item as it is meant, where a function is yet to make it."""
-    if isinstance(item, Made):
-        return item.make()
-    return tuple(map(made, item)) if type(item) is tuple else item
+    if isinstance(item, LazyItem):
+        return item.value()
+    return tuple(map(item_value, item)) if type(item) is tuple else item
 
 
 def wrong_with(items: Any) -> str | None:

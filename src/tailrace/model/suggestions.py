@@ -1,7 +1,7 @@
 """Nearest names for what a person mistyped. Only for messages: nothing is ever done under a guessed name."""
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 #: Of what there is, where all of it is asked for.
 _MOST_NAMED = 8
@@ -35,14 +35,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def near_or_there(name: str, known: Iterable[str]) -> str:
     """The same; where nothing is close, what there is: ``"; it has a, b and 3 more"``."""
     names = list(dict.fromkeys(known))
-    more = [f"{len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
-    there = joined([*names[:_MOST_NAMED], *more])
+    there = joined(few(names, _MOST_NAMED))
     return did_you_mean(name, names) or (f"; it has {there}" if there else "")
 
 
 def did_you_write(name: str, known: Iterable[str], *, likeness: float = 0.6, cut_short: bool = True) -> str:
     """The same of names in code: two at most, as literals."""
     return _asked(tuple(map(repr, nearest(name, known, most=2, likeness=likeness, cut_short=cut_short))))
+
+
+def few(names: Sequence[str], most: int) -> list[str]:
+    """The names, or so many of them and how many more there are."""
+    return [*names[:most], *([f"{len(names) - most:,} more"] if len(names) > most else [])]
 
 
 def joined(names: Iterable[str], conjunction: str = "and") -> str:

@@ -16,7 +16,7 @@ from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED, RunType, TaskInstanceKey, TryKey, run_id_for
 from tailrace.model.spec import DagSpec
-from tailrace.model.suggestions import joined
+from tailrace.model.suggestions import few, joined
 from tailrace.planning.messages import Action, Advised, Message, Remedy
 from tailrace.planning.triggering import interval_for
 from tailrace.runtime.secrets import SecretSettings
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tailrace.service.stores import Stores
 
 
-_MOST_NAMED = 4
+_MOST_NAMED = 3
 
 
 class _Date(Struct, frozen=True):
@@ -107,14 +107,11 @@ class Trial:
         if not self._missing:
             return None
         dag_id, run_id = self._dag.dag_id, self.claim.task_instance.run_id
-        which = "; ".join(
-            _few(
-                [
-                    f"{key} of {joined(_few(tasks))}" + ("" if run == run_id else f" in {run}")
-                    for (run, key), tasks in self._missing.items()
-                ]
-            )
-        )
+        named = [
+            f"{key} of {joined(few(tasks, _MOST_NAMED))}" + ("" if run == run_id else f" in {run}")
+            for (run, key), tasks in self._missing.items()
+        ]
+        which = "; ".join(few(named, _MOST_NAMED))
         if self.is_recorded:
             shows = Remedy(Action.EXPLAIN_RUN, dag_id=dag_id, run_id=run_id)
             return Advised((f"missing XComs: {which}: {run_id} has not recorded them; ", shows, " says what it did"))
@@ -144,10 +141,6 @@ class Trial:
             self.notices.append(f"what runs have recorded cannot be read: {trouble}")
             self._stores = None
             return None
-
-
-def _few(names: list[str]) -> list[str]:
-    return names if len(names) <= _MOST_NAMED else [*names[: _MOST_NAMED - 1], f"{len(names) - _MOST_NAMED + 1} more"]
 
 
 def _find(metastore: "Metastore", dag: DagSpec, run: str) -> "Run | None":

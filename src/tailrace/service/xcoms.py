@@ -6,7 +6,7 @@ from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.lists import RunFound
 from tailrace.metastore.views.recorded_xcoms import RecordedXCom
 from tailrace.model.keys import UNMAPPED, index_suffix
-from tailrace.model.suggestions import joined
+from tailrace.model.suggestions import few, joined
 from tailrace.service.scopes import find_run, instance_of
 from tailrace.service.stores import Stores
 
@@ -39,7 +39,7 @@ def get_xcom(
     there = {index for _, index, _ in ordered}
     absent = [each for each in metastore.task_instances_of(found.id) if each.task_id == task_id]
     said = [f"{task_id}{index_suffix(each.map_index)} ({each.state})" for each in absent if each.map_index not in there]
-    return [value for _, _, value in ordered], tuple(_named(said))
+    return [value for _, _, value in ordered], tuple(few(said, _MOST_NAMED))
 
 
 def _found(stores: Stores, dag_id: str, run: str) -> tuple[Metastore, RunFound]:
@@ -59,13 +59,9 @@ def _lacking(
     recorded = [each for each in metastore.recorded_xcoms(run.id) if each.task_id == task_id]
     there = list(dict.fromkeys(each.key + index_suffix(each.map_index) for each in recorded))
     what = (
-        f"it has {joined(_named(there))}"
+        f"it has {joined(few(there, _MOST_NAMED))}"
         if there
         else f"it has none, and is {joined(sorted({each.state for each in own}))}"
     )
     index = "" if map_index is None else index_suffix(map_index)
     return CommandError(f"{task_id}{index} of {run.run_id} has recorded no XCom {key!r}; {what}")
-
-
-def _named(what: list[str]) -> list[str]:
-    return what if len(what) <= _MOST_NAMED else [*what[:_MOST_NAMED], f"{len(what) - _MOST_NAMED} more"]
