@@ -252,7 +252,8 @@ class BaseOperator(Task):
         self.task_id = shown(in_dag) if wrong_with_it else in_dag
         if found is None:
             self.mistake(f"task {named!r} is in no DAG; write it inside `with DAG(…):` or give it dag=")
-        self._check_place(given)
+        if misplaced := wrong_with_place(self.dag, given.get("dag"), "task_group", given.get("task_group")):
+            self.mistake(misplaced)
         if wrong_with_it:
             self.mistake(f"task_id must be {wrong_with_it}")
         self._check_unsupported(given)
@@ -312,15 +313,6 @@ class BaseOperator(Task):
             each.defaults_taken.update(names)
         self._from_defaults.update(names)
 
-    def _check_place(self, given: Mapping[str, Any]) -> None:
-        dag, group = given.get("dag"), given.get("task_group")
-        if dag is not None and not isinstance(dag, DAG):
-            self.mistake(f"dag must be a DAG, not {shown(dag)}")
-        elif group is not None and not isinstance(group, Group):
-            self.mistake(f"task_group must be a TaskGroup, not {shown(group)}")
-        elif dag is not None and self.dag is not dag:
-            self.mistake(f"task_group is in another DAG, {self.dag.dag_id}, than dag={dag.dag_id}")
-
     def _on_arguments_read(self) -> None:
         """What an operator makes of its arguments."""
 
@@ -376,6 +368,17 @@ def group_for(dag: object, group: object) -> Group | None:
     if isinstance(dag, DAG) and (current is None or current.dag is not dag):
         return dag.task_group
     return current
+
+
+def wrong_with_place(found: DAG, dag: object, name: str, group: object) -> str | None:
+    """Why something cannot be in this DAG and this group, which it was given by this name; None where it can."""
+    if dag is not None and not isinstance(dag, DAG):
+        return f"dag must be a DAG, not {shown(dag)}"
+    if group is not None and not isinstance(group, Group):
+        return f"{name} must be a TaskGroup, not {shown(group)}"
+    if isinstance(dag, DAG) and found is not dag:
+        return f"{name} is in another DAG, {found.dag_id}, than dag={dag.dag_id}"
+    return None
 
 
 def nowhere() -> Group:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from tailrace.authoring.dag import DAG, BaseOperator, TaskArguments, names_of
 from tailrace.authoring.declarations import arguments_of
+from tailrace.authoring.defaults import OF_ONE_TASK
 from tailrace.authoring.relations import Relations, relate
 from tailrace.authoring.xcom_args import Pull, XComArg, item_value, length_of, outputs_in, values_of, wrong_with
 from tailrace.errors import TaskFailed
@@ -150,7 +151,7 @@ class MappedOperator(BaseOperator):
                 self.mistake(wrong)
         known = names_of(self.made_by)
         for name in (*self.same, *(over if self.inner is None else ())):
-            if name not in known | {"task_id", "dag"}:
+            if name not in known | OF_ONE_TASK:
                 self.mistake(f"{self.made_by.__name__} has no argument {name!r}{did_you_write(name, known)}")
         written: list[tuple[str, Sequence[Any]]] = [
             (name, [value]) for name, value in self.same.items() if name not in _ALIKE

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
-from tailrace.authoring.dag import DAG, group_for, nowhere
+from tailrace.authoring.dag import DAG, group_for, nowhere, wrong_with_place
 from tailrace.authoring.declarations import Argument, unsupported_of
 from tailrace.authoring.group_arguments import GROUP_ARGUMENTS, GroupArguments, GroupFunctionArguments
 from tailrace.authoring.groups import Group, free_id
@@ -38,7 +38,8 @@ class TaskGroup(Group):
             self.mistake(f"group_id must be {wrong}")
         if found is None:
             self.mistake("it is in no DAG; write it inside `with DAG(…):` or give it dag=")
-        self._check_place(given.get("dag"), given.get("parent_group"))
+        if misplaced := wrong_with_place(self.dag, given.get("dag"), "parent_group", given.get("parent_group")):
+            self.mistake(misplaced)
         read = {name: self._read(name, argument, given) for name, argument in GROUP_ARGUMENTS.items()}
         self.prefixes = read["prefix_group_id"] and not wrong  # which is one mistake, not one of each task too
         self.tooltip = read["tooltip"]
@@ -66,14 +67,6 @@ class TaskGroup(Group):
             return
         dag.task_group_dict[self.group_id] = self
         parent.children[self.group_id] = self
-
-    def _check_place(self, dag: object, parent: object) -> None:
-        if dag is not None and not isinstance(dag, DAG):
-            self.mistake(f"dag must be a DAG, not {shown(dag)}")
-        elif parent is not None and not isinstance(parent, Group):
-            self.mistake(f"parent_group must be a TaskGroup, not {shown(parent)}")
-        elif dag is not None and self.dag is not dag:
-            self.mistake(f"parent_group is in another DAG, {self.dag.dag_id}, than dag={dag.dag_id}")
 
     def _check_unsupported(self, given: Mapping[str, Any]) -> None:
         for name in given:

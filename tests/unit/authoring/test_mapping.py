@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace import DAG, BaseOperator, BashOperator, BranchPythonOperator, PythonOperator, task
+from tailrace import DAG, BaseOperator, BashOperator, BranchPythonOperator, PythonOperator, TaskGroup, task
 from tailrace.authoring.compiling import compile_dag
 from tailrace.authoring.loading import load_dags
 from tailrace.authoring.xcom_args import outputs_in, resolve
@@ -319,3 +319,17 @@ def test_one_xcom_of_several_of_a_mapped_task_is_a_list_of_its_own() -> None:
     assert resolve([found["a"], found[1]["a"]], lambda *asked: pulled.get(asked)) == [[1, 2], 2]
     with pytest.raises(LookupError, match="has no 7"):
         resolve(found[7], lambda *asked: pulled.get(asked))
+
+
+def test_a_mapped_task_may_be_put_into_a_group_by_its_argument() -> None:
+    with DAG("d") as dag:
+        group = TaskGroup("g")
+
+        @task(task_group=group)
+        def called(x: int) -> None: ...
+
+        called.expand(x=[1, 2])
+        BashOperator.partial(task_id="shell", task_group=group).expand(bash_command=["true"])
+    assert compiled(dag).keys() == {"g.called", "g.shell"}
+    made: Any = dag.task_dict["g.shell"].for_index(0, nothing)
+    assert (made.task_id, made.task_group) == ("g.shell", group)
