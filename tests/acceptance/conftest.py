@@ -58,6 +58,17 @@ def tailrace(tmp_path: Path) -> Iterator[Run]:
     assert_sound(tmp_path / ".tailrace")
 
 
+def answer(done: "subprocess.CompletedProcess[str]", code: int = 0) -> Any:
+    """The JSON that a command has printed; it must have ended with this code."""
+    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return json.loads(done.stdout)
+
+
+def asked(tailrace: Run, *words: str) -> Any:
+    """What a command prints with ``-o json``; it must end well."""
+    return answer(tailrace(*words, "-o", "json"))
+
+
 @pytest.fixture
 def backfill(tailrace: Run) -> Callable[..., dict[str, Any]]:
     """``backfill(dag_id, start, end, *options)`` that must exit with ``code``; returns its JSON object."""

@@ -1,10 +1,8 @@
 """What authors write reaches the tasks, is shown as it was stored, and is said where it comes to nothing."""
 
-import json
 from pathlib import Path
-from typing import Any
 
-from tests.acceptance.conftest import Run
+from tests.acceptance.conftest import Run, asked
 
 HEAD = "from datetime import *\nfrom tailrace import *\n"
 
@@ -13,12 +11,6 @@ def write(folder: Path, **files: str) -> None:
     (folder / "dags").mkdir(exist_ok=True)
     for name, text in files.items():
         (folder / "dags" / name.replace("_", ".")).write_text(text)
-
-
-def answered(tailrace: Run, *arguments: str) -> Any:
-    done = tailrace(*arguments, "-o", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def test_default_args_reach_bash_and_what_has_no_effect_is_reported_once(tailrace: Run, tmp_path: Path) -> None:
@@ -41,7 +33,7 @@ with DAG("defargs", schedule="@daily", default_args={{
     assert done.returncode == 0 and done.stderr.count("note: owner: kept, and without effect in Tailrace") == 1
     assert "\n/usr prod home\n" in tailrace("tasks", "logs", "defargs", "where", "2024-01-01").stdout
     assert checked.stderr == "1 DAG loaded, no mistakes, 1 note\n"
-    [note] = answered(tailrace, "dags", "check")["notes"]
+    [note] = asked(tailrace, "dags", "check")["notes"]
     assert (note["dag_id"], note["line"]) == ("defargs", 4)
 
 
@@ -77,13 +69,13 @@ with DAG("d", schedule="30 2 * * *", start_date=datetime(2024, 10, 1), timezone=
 """,
     )
     run_id, right = "manual__2024-10-27T01:10:00+00:00", ["2024-10-26T00:30:00+00:00", "2024-10-27T00:30:00+00:00"]
-    triggered = answered(tailrace, "dags", "trigger", "d", "--logical-date", "2024-10-27T02:10+01:00")
+    triggered = asked(tailrace, "dags", "trigger", "d", "--logical-date", "2024-10-27T02:10+01:00")
     assert (triggered["run_id"], triggered["data_interval"]) == (run_id, right)
     assert tailrace("scheduler", "--until-idle").returncode == 0
     assert f"\n{' '.join(right)}\n" in tailrace("tasks", "logs", "d", "t", run_id).stdout
-    assert answered(tailrace, "runs", "show", "d", run_id)["data_interval"] == right
-    assert answered(tailrace, "runs", "explain", "d", run_id)["data_interval"] == right
-    assert right in [run["data_interval"] for run in answered(tailrace, "runs", "list", "d")]
+    assert asked(tailrace, "runs", "show", "d", run_id)["data_interval"] == right
+    assert asked(tailrace, "runs", "explain", "d", run_id)["data_interval"] == right
+    assert right in [run["data_interval"] for run in asked(tailrace, "runs", "list", "d")]
     shown = "data interval 2024-10-26 00:30:00Z to 2024-10-27 00:30:00Z"
     assert shown in tailrace("runs", "show", "d", run_id).stdout
     assert shown in tailrace("runs", "explain", "d", run_id).stdout
@@ -116,7 +108,7 @@ with DAG("d", schedule="@daily", start_date=datetime(2024, 1, 1)):
         f"bash_command: no template file absent.sh in {tmp_path}/dags; if it is no file's name, write a space after it"
     )
     assert done.returncode == 1 and done.stderr.count(f"note: task gone: {gone}\n") == 1
-    shown = answered(tailrace, "runs", "show", "d", "2024-01-01")["task_instances"]
+    shown = asked(tailrace, "runs", "show", "d", "2024-01-01")["task_instances"]
     assert {each["task_id"]: each["state"] for each in shown} == {
         **dict.fromkeys(("env", "gone"), "failed"),
         **dict.fromkeys(("calls", "file", "path", "space", "touch"), "success"),
@@ -180,7 +172,7 @@ with DAG("d", schedule="0 22 * * *", start_date=datetime(2024, 1, 1, tzinfo=time
         "  2024-01-02T22:00-05:00  create  no run yet\n" in tailrace("backfill", "d", "-s", "2024-01-02", "-n").stdout
     )
     assert tailrace("backfill", "d", "-s", "2024-01-02").returncode == 0
-    [run] = answered(tailrace, "runs", "list", "d")
+    [run] = asked(tailrace, "runs", "list", "d")
     assert run["logical_date"] == "2024-01-03T03:00:00+00:00"
     shown = "\n2024-01-03 2024-01-03T03:00:00+00:00 2024-01-04T03:00:00+00:00\n"
     assert shown in tailrace("tasks", "logs", "d", "t", "2024-01-02").stdout

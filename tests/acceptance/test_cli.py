@@ -5,11 +5,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import clean_environment
+from tests.acceptance.conftest import answer, clean_environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -30,11 +29,6 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "etl.py").write_text(BREAKS_ONCE.replace("FOLDER", str(tmp_path)))
     return tmp_path
-
-
-def answer(done: subprocess.CompletedProcess[str], code: int = 0) -> Any:
-    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return json.loads(done.stdout)
 
 
 def test_from_an_empty_folder_to_a_finished_backfill(tailrace: Run, tmp_path: Path) -> None:

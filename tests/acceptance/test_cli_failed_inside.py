@@ -1,12 +1,12 @@
 """A run whose last tasks succeed is a success, and what failed inside of it is said wherever the run is shown."""
 
-import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.acceptance.conftest import answer
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -28,11 +28,6 @@ SAID = "8 tasks failed inside: t0 (2), t1 (2), t2 (2), t3 (2)"
 def sync(tmp_path: Path) -> None:
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "sync.py").write_text(SYNC)
-
-
-def answer(done: subprocess.CompletedProcess[str], code: int = 0) -> Any:
-    assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return json.loads(done.stdout)
 
 
 @pytest.mark.usefixtures("sync")

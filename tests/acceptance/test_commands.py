@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import Run, clean_environment
+from tests.acceptance.conftest import Run, answer, clean_environment
 
 DAG_FILE = """
 from datetime import datetime
@@ -78,11 +78,6 @@ def ended(process: "subprocess.Popen[str]", code: int) -> dict[str, Any]:
     assert process.returncode == code, (out, err)
     answer: dict[str, Any] = json.loads(out)
     return answer
-
-
-def answer(done: "subprocess.CompletedProcess[str]", code: int = 0) -> Any:
-    assert done.returncode == code, (done.stdout, done.stderr)
-    return json.loads(done.stdout)
 
 
 def test_clearing_a_running_task_ends_its_process_and_runs_it_anew(

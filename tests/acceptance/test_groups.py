@@ -2,11 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import Run
+from tests.acceptance.conftest import Run, asked
 
 DAGS = """
 from datetime import datetime
@@ -46,12 +45,6 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "d.py").write_text(DAGS)
     return tmp_path
-
-
-def asked(tailrace: Run, *words: str) -> Any:
-    done = tailrace(*words, "-o", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def states(tailrace: Run, *words: str) -> dict[str, str]:

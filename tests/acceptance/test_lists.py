@@ -1,16 +1,14 @@
 """Lists say how things stand: who drives what is open, what was marked instead of run, which tasks failed when."""
 
-import json
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import Run, clean_environment
+from tests.acceptance.conftest import Run, asked, clean_environment
 
 DAGS = """
 from datetime import datetime
@@ -30,12 +28,6 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "d.py").write_text(DAGS)
     return tmp_path
-
-
-def asked(tailrace: Run, *words: str) -> Any:
-    done = tailrace(*words, "-o", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def interrupted(project: Path) -> None:
