@@ -23,7 +23,7 @@ from tailrace.model.suggestions import did_you_write
 _ALIKE = frozenset(arguments_of(TaskArguments))
 
 _CHANGED = (
-    "what the task is expanded over has no item of this index (any more); clear the task whole to have it expanded anew"
+    "what the task is expanded over has no item of this index; if it had one, clear the task whole to expand it anew"
 )
 
 
