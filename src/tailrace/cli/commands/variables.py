@@ -117,7 +117,7 @@ def report_set(kind: SecretKind, name: str, done: secrets.SecretSet) -> None:
     console.note(f"{kind.shown} {name} is {'set' if done.created else 'changed'}")
     if done.before:
         console.notice(f"{done.before} in the environment goes before it")
-    if done.seen:
+    if done.short:
         console.notice(f"a secret of fewer than {SHORTEST_SECRET} characters is masked in no log")
 
 
