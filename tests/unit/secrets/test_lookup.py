@@ -47,6 +47,8 @@ class Vault:
         return {
             "uri": "x://me:pw@host",
             "fields": {"conn_type": "x", "port": "5"},
+            "named": {"conn_id": "named", "conn_type": "x"},
+            "dict of a uri": {"uri": "x://host"},
             "object": Connection("object", "x", host="h"),
             "wrong": {"hots": "MARK"},
         }.get(conn_id)
@@ -89,7 +91,7 @@ def test_the_environment_goes_first_then_backends_then_what_is_stored(tmp_path: 
     assert looked.reply(SecretQuery(V, "b")) == looked.reply(SecretQuery(C, "a")) == SecretFound(None)
 
 
-@pytest.mark.parametrize("conn_id", ["uri", "fields", "object"])
+@pytest.mark.parametrize("conn_id", ["uri", "fields", "named", "dict of a uri", "object"])
 def test_a_backend_may_return_a_connection_in_any_form(tmp_path: Path, conn_id: str) -> None:
     reply = lookup(Kept(), tmp_path, names=[NAME]).reply(SecretQuery(C, conn_id))
     assert isinstance(reply, SecretFound) and reply.text is not None
