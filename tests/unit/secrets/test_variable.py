@@ -8,15 +8,18 @@ from tailrace import Connection, Variable
 from tailrace.exceptions import SecretNotFound, SecretUnreadable
 from tailrace.execution.secret_names import CONN, VAR
 from tailrace.secrets.known import masked
+from tailrace.secrets.names import SecretKind
 from tailrace.secrets.requests import SecretFound, SecretQuery, SecretRefused, SecretReply, SecretRequest
 from tailrace.secrets.source import ask_by
 
 STORED: dict[str, str] = {}
+ASKED: list[SecretRequest] = []
 
 
 @pytest.fixture(autouse=True)
 def worker() -> Iterator[None]:
     def ask(request: SecretRequest) -> SecretReply:
+        ASKED.append(request)
         if isinstance(request, SecretQuery):
             refused = STORED.get(f"refused {request.name}")
             return SecretFound(STORED.get(request.name)) if refused is None else SecretRefused(refused)
@@ -45,7 +48,9 @@ def test_a_variable_is_got_set_and_deleted() -> None:
     assert Variable.get("a", None) is None
     assert Variable.get("a", default={}, deserialize_json=True) == {}
     assert Variable.setdefault("s", {"y": 1}, deserialize_json=True) == {"y": 1}
+    ASKED.clear()
     assert Variable.setdefault("s", {"y": 2}, deserialize_json=True) == {"y": 1}
+    assert ASKED == [SecretQuery(SecretKind.VARIABLE, "s")]
 
 
 def test_what_is_not_there_says_how_to_set_it() -> None:
