@@ -58,11 +58,3 @@ def in_environment(kind: SecretKind, name: str, environ: Mapping[str, str]) -> t
         if text is not None:
             return variable, text
     return None
-
-
-def how_to_set(kind: SecretKind, name: str) -> str:
-    """How a person sets it, for the error that says that it is not there."""
-    variable = environment_names(kind, name)[0]
-    value = "VALUE" if kind is SecretKind.VARIABLE else "URI"
-    command = f"`tailrace {kind.value}s set {name} {value}`"
-    return f"set it with {command}, or in the environment as {variable}"

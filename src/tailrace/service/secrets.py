@@ -12,16 +12,19 @@ from msgspec.structs import replace
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.metastore.commands.secrets import NewSecret, SecretsWritten, StoredSecret
 from tailrace.metastore.store import Metastore
-from tailrace.model.plain_text import is_storable
+from tailrace.model.plain_text import is_storable, on_one_line
 from tailrace.model.suggestions import did_you_mean
+from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.secrets import SecretSettings
 from tailrace.secrets.connection_text import NotAConnection, fields_of, json_of
 from tailrace.secrets.lookup import Lookup, cipher_of
 from tailrace.secrets.masked_values import has_short_secret
-from tailrace.secrets.names import SecretKind, how_to_set, in_environment, name_error
+from tailrace.secrets.names import SecretKind, environment_names, in_environment, name_error
 from tailrace.secrets.requests import SecretFound, SecretQuery, SecretRefused
 from tailrace.service.stores import Stores
+
+_SETS = {SecretKind.VARIABLE: Action.SET_VARIABLE, SecretKind.CONNECTION: Action.SET_CONNECTION}
 
 
 class SecretShown(Struct, frozen=True, omit_defaults=True):
@@ -99,8 +102,11 @@ def require_secret(stores: Stores, kind: SecretKind, name: str) -> SecretFound:
     """The same; raises CommandError where there is none."""
     found = get_secret(stores, kind, name)
     if found is None:
-        advice = _guess(stores, kind, name) or f"; {how_to_set(kind, name)}"
-        raise CommandError(f"there is no {kind.shown} {name!r}{advice}")
+        missing = f"there is no {kind.shown} {name!r}"
+        if guess := _guess(stores, kind, name):
+            raise CommandError(f"{missing}{guess}")
+        otherwise = on_one_line(f", or in the environment as {environment_names(kind, name)[0]}")
+        raise Refused(Advised((f"{missing}; set it with ", Remedy(_SETS[kind], name=name), otherwise)))
     return found
 
 
