@@ -9,7 +9,6 @@ A Variable is text; a Connection is a URI, JSON, a dict of its fields, or a ``ta
 import importlib
 import threading
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any, Protocol
 
 from tailrace.errors import EnvironmentBroken
@@ -79,6 +78,7 @@ def _class_of(name: str) -> Any:
     if not colon:
         module, _, attribute = name.rpartition(".")
     if not module:
+        metadata = importlib.import_module("importlib.metadata")  # 10 ms that every job would pay before its zygote
         for entry in metadata.entry_points(group=GROUP, name=name):
             return entry.load()
         raise EnvironmentBroken(

@@ -1,5 +1,7 @@
 """Where a Variable or a Connection is found first, and what is said where it cannot be read."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -178,3 +180,11 @@ def test_a_task_sets_and_deletes_and_learns_what_goes_before(tmp_path: Path) -> 
     assert looked.reply_to(VariableChange("b", None), write) == SecretFound(None, "environment AIRFLOW_VAR_B")
     assert isinstance(looked.reply_to(VariableChange("a", "x" * (LONGEST_VALUE + 1)), write), SecretRefused)
     assert [name for name, _ in done] == ["a", "b"] and done[0][1] is not None and done[1][1] is None
+
+
+def test_who_prepares_a_lookup_loads_what_finds_packages_only_when_it_is_needed() -> None:
+    """Every job prepares one before it forks its zygote, whose tries have all that is loaded by then."""
+    heavy = "{'importlib.metadata', 'cryptography', 'sqlalchemy'}"
+    code = f"import sys, tailrace.runtime.secrets; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
