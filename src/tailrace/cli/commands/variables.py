@@ -137,4 +137,4 @@ def rotate_key() -> None:
     for name in done.left:
         console.notice(f"{name} does not decrypt, and stays as it is")
     if not done.left:
-        console.note("the others there are needed no more, once nobody uses a copy of the metastore from before")
+        console.note("the former keys there can be removed once no older copy of the metastore is to be read")
