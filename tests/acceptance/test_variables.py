@@ -240,6 +240,8 @@ def test_they_are_set_listed_exported_and_imported(folder: Path, tailrace: Run, 
     "words, said",
     [
         (("variables", "get", "nope"), "there is no Variable 'nope'; set it with `tailrace variables set nope VALUE`"),
+        (("variables", "get", "it; is"), "set it with `tailrace variables set 'it; is' VALUE`"),
+        (("connections", "get", "nope"), "set it with `tailrace connections set nope URI`, or in the environment as"),
         (("variables", "get", "stagee"), "did you mean stage?"),
         (("variables", "set", "a"), "the value of a is missing"),
         (("variables", "set", "", "x"), "the name of a Variable must be a name"),

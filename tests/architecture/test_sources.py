@@ -88,6 +88,8 @@ def command_lines(file: Path) -> Iterator[str]:
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         text = node.value if isinstance(node, ast.Constant) and id(node) not in docstrings else None
+        if isinstance(node, ast.JoinedStr):  # as it may read: ``{each}`` may be any word of a command
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in node.values)
         if isinstance(text, str) and re.search(r"(^|`)tailrace [a-z]", text):
             yield f"line {node.lineno}: a command line; say it as a remedy"
 
@@ -163,9 +165,14 @@ def test_only_what_runs_real_processes_sleeps() -> None:
 
 
 def test_only_the_command_line_writes_command_lines() -> None:
-    """Below it a remedy is a code with data (``planning.messages``); what authors read of their files is no remedy."""
+    """Below it a remedy is a code with data (``planning.messages``).
+
+    What authors read of their files and tasks is no remedy: they read it in a log, which no command line has worded.
+    """
     cli, authoring = ROOT / "src/tailrace/cli", ROOT / "src/tailrace/authoring"
-    below = [file for file in SOURCES if not file.is_relative_to(cli) and not file.is_relative_to(authoring)]
+    of_a_task = ROOT / "src/tailrace/secrets/not_found.py"
+    for_authors = [file for file in SOURCES if file.is_relative_to(authoring) or file == of_a_task]
+    below = [file for file in SOURCES if not file.is_relative_to(cli) and file not in for_authors]
     assert found(below, command_lines) == []
     assert found([cli / "remedies.py", cli / "main.py"], command_lines), "it finds some where they are"
 
@@ -199,6 +206,8 @@ def test_the_readme_is_the_packages_description() -> None:
         (pickles, "sweet.py", "from pickle import loads\n"),
         (sleeps, "tired.py", "import time\ntime.sleep(1)\n"),
         (sleeps, "asleep.py", "from time import sleep\nsleep(1)\n"),
+        (command_lines, "whole.py", "x = 'see `tailrace runs list`'\n"),
+        (command_lines, "pieces.py", "x = f'see `tailrace {each} list`'\n"),
         (machine_paths, "here.txt", MACHINE[0] + "main"),
     ],
 )

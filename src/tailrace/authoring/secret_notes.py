@@ -13,7 +13,8 @@ from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.template_fields import is_template, names_file, setup_of, templated_texts
 from tailrace.errors import SecretUnreadable
 from tailrace.secrets import source
-from tailrace.secrets.names import SecretKind, how_to_set, name_error
+from tailrace.secrets.names import SecretKind, name_error
+from tailrace.secrets.not_found import not_found_text
 
 
 def notes_about_secrets(loaded: LoadedDags) -> tuple[Note, ...]:
@@ -47,4 +48,4 @@ def _wrong_with(kind: SecretKind, name: str) -> str | None:
         found = source.find(kind, name)
     except SecretUnreadable as wrong:
         return str(wrong)
-    return None if found is not None else f"there is no {kind.shown} {name!r}; {how_to_set(kind, name)}"
+    return None if found is not None else not_found_text(kind, name)

@@ -47,6 +47,10 @@ def _text(remedy: Remedy) -> list[str]:
         return ["dags", "trigger", str(remedy.dag_id), "--logical-date", str(remedy.start)]
     if remedy.action is Action.SET_POOL:
         return ["pools", "set", str(remedy.pool), "SLOTS" if remedy.slots is None else str(remedy.slots)]
+    if remedy.action is Action.SET_VARIABLE:
+        return ["variables", "set", str(remedy.name), "VALUE"]
+    if remedy.action is Action.SET_CONNECTION:
+        return ["connections", "set", str(remedy.name), "URI"]
     if remedy.action in _FIXED:
         return list(_FIXED[remedy.action])
     arguments, names = _NAMING[remedy.action]

@@ -130,7 +130,7 @@ def _hang_up() -> None:
             os.close(kept)
     _Masking.instead = _Masking.before = ()
     if line is not None:
-        if what_is_open(line.fileno()) == _Masking.opened:
+        if _is_own(line):
             line.close()
         else:
             line.detach()

@@ -8,7 +8,23 @@ from tailrace.secrets.variable import Variable
 _NOT_GIVEN = object()
 
 
-class _Values:
+class _ByName:
+    """Has what ``get`` returns for a name as the attribute, and the item, of that name."""
+
+    def get(self, name: str, default: Any = _NOT_GIVEN) -> Any:
+        """What has this name, or the default."""
+        raise NotImplementedError
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self.get(name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.get(name)
+
+
+class _Values(_ByName):
     """``var.value`` or ``var.json``: each Variable under its name."""
 
     def __init__(self, *, json: bool) -> None:
@@ -19,13 +35,6 @@ class _Values:
         if default is _NOT_GIVEN:
             return Variable.get(key, deserialize_json=self._json)
         return Variable.get(key, default, deserialize_json=self._json)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self.get(name)
-
-    __getitem__ = get
 
     def __repr__(self) -> str:
         return f"<var.{'json' if self._json else 'value'}>"
@@ -41,7 +50,7 @@ class Variables:
         return "<var>"
 
 
-class Connections:
+class Connections(_ByName):
     """``conn``: each Connection under its id."""
 
     def get(self, conn_id: str, default: Any = _NOT_GIVEN) -> Any:
@@ -52,13 +61,6 @@ class Connections:
             if default is _NOT_GIVEN:
                 raise
             return default
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self.get(name)
-
-    __getitem__ = get
 
     def __repr__(self) -> str:
         return "<conn>"

@@ -9,11 +9,10 @@ import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
 
-from tailrace.effects.tries import TaskReply, TaskRequest, Unreadable, XComQuery
+from tailrace.effects.tries import TaskReply, TaskRequest, Unreadable
 from tailrace.errors import TailraceError
 from tailrace.execution.channel import ProtocolError, TaskEnd, WorkerEnd
 from tailrace.execution.messages import question_in, reply_to
-from tailrace.secrets.requests import SecretRefused
 
 
 class TaskReplies:
@@ -62,4 +61,4 @@ class TaskReplies:
         try:
             return self._read(query)
         except TailraceError as trouble:
-            return Unreadable(str(trouble)) if isinstance(query, XComQuery) else SecretRefused(str(trouble))
+            return Unreadable(str(trouble))

@@ -7,12 +7,12 @@ an address, lest it begin another metastore unnoticed.
 import re
 from collections.abc import Mapping
 
-from tailrace.secrets.names import is_sensitive
+from tailrace.secrets.names import SecretKind, is_sensitive, own_prefix
 
 WITHHELD = "TAILRACE_DATABASE_URL_WITHHELD"
 
-_VARIABLE = "TAILRACE_VAR_"
-_WHOLE = ("TAILRACE_CONN_", "TAILRACE_SECRETS_")
+_VARIABLE = own_prefix(SecretKind.VARIABLE)
+_WHOLE = (own_prefix(SecretKind.CONNECTION), "TAILRACE_SECRETS_")
 _SECRET = re.compile(r"TAILRACE_(?:.*_)?(?:URL|URI|DSN|PASSWORD|PASSWD|SECRET|TOKEN|KEY|CREDENTIALS?)S?", re.IGNORECASE)
 
 

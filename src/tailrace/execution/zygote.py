@@ -159,8 +159,9 @@ class ZygoteHandle:
         """Reply to a DAG file that asks for a Variable or a Connection; the time that takes is not the file's."""
         asked = time.monotonic()
         reply = self._secrets.reply(query)
-        with suppress(OSError, AttributeError):  # one that is gone is noticed by its end
-            send_reply(self._control, reply)  # type: ignore[arg-type]
+        if self._control is not None:
+            with suppress(OSError):  # one that is gone is noticed by its end
+                send_reply(self._control, reply)
         loading.since += time.monotonic() - asked
         self._replied = True
 

@@ -37,6 +37,8 @@ class Action(StrEnum):
     CLEAR_DOWNSTREAM_FAILED = "clear_downstream_failed"
     LIST_POOLS = "list_pools"
     SET_POOL = "set_pool"
+    SET_VARIABLE = "set_variable"
+    SET_CONNECTION = "set_connection"
     LIST_DAGS = "list_dags"
     CHECK_DAGS = "check_dags"
     WRITE_FIRST_DAG = "write_first_dag"
@@ -54,6 +56,7 @@ class Remedy(Struct, frozen=True, omit_defaults=True):
     backfill_id: int | None = None
     pool: str | None = None
     slots: int | None = None
+    name: str | None = None  # of a Variable or a Connection
     start: str | None = None
     end: str | None = None
     disable_retry: bool = False

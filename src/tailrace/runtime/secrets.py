@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from tailrace.errors import TailraceError
 from tailrace.permissions import make_folder
 from tailrace.runtime.settings import Settings
 from tailrace.secrets.backends import backends_of
 from tailrace.secrets.keys import FILE_NAME, KeyStore
 from tailrace.secrets.lookup import Lookup, Stored
-from tailrace.secrets.requests import SecretQuery, SecretRefused, SecretReply
+from tailrace.secrets.requests import SecretQuery, SecretReply
 
 if TYPE_CHECKING:
     from tailrace.metastore.store import Metastore
@@ -59,10 +58,7 @@ class LoadSecrets:
 
     def reply(self, query: SecretQuery) -> SecretReply:
         """The reply; what is wrong with the metastore is one too."""
-        try:
-            return self._lookup.reply(query)
-        except TailraceError as trouble:
-            return SecretRefused(str(trouble))
+        return self._lookup.reply(query)
 
     def close(self) -> None:
         """Close the metastore, if it was opened."""

@@ -32,12 +32,13 @@ from tailrace.runtime.setting_values import (
     yes_or_no,
 )
 from tailrace.runtime.trust import SAFE_DIRECTORIES, Trust, Untrusted
+from tailrace.secrets.names import SecretKind, own_prefix
 
 SETTINGS_FILE = "tailrace.toml"
 HOME_FOLDER = ".tailrace"
 METASTORE_FILE = "tailrace.db"
 #: A Variable or a Connection may have any name.
-_OF_SECRETS = ("TAILRACE_VAR_", "TAILRACE_CONN_", "TAILRACE_SECRET_KEY")
+_OF_SECRETS = (*map(own_prefix, SecretKind), "TAILRACE_SECRET_KEY")
 SHORTEST_LEASE = 15.0  # seconds; a SQLite writer can stall for one, so anything shorter takes the living for dead
 
 LOAD_TIMEOUT = 30.0  # seconds for one DAG file, as Airflow's dagbag_import_timeout

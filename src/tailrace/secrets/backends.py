@@ -9,13 +9,12 @@ A Variable is text; a Connection is a URI, JSON, a dict of its fields, or a ``ta
 import importlib
 import threading
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any, Protocol
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.model.plain_text import visible_line
 from tailrace.secrets.connection import Connection
-from tailrace.secrets.connection_text import NotAConnection, checked, json_of
+from tailrace.secrets.connection_text import NotAConnection, fields_of_dict, json_of
 from tailrace.secrets.names import SecretKind
 from tailrace.secrets.requests import SecretFound, SecretQuery, SecretRefused, SecretReply
 
@@ -79,6 +78,7 @@ def _class_of(name: str) -> Any:
     if not colon:
         module, _, attribute = name.rpartition(".")
     if not module:
+        metadata = importlib.import_module("importlib.metadata")  # 10 ms that every job would pay before its zygote
         for entry in metadata.entry_points(group=GROUP, name=name):
             return entry.load()
         raise EnvironmentBroken(
@@ -93,12 +93,9 @@ def _class_of(name: str) -> Any:
 
 def _text(query: SecretQuery, found: Any) -> str:
     if query.kind is SecretKind.VARIABLE:
-        return found if isinstance(found, str) else str(found)
+        return str(found)
     if isinstance(found, Connection):
         return found.as_json()
     if isinstance(found, Mapping):
-        strange = found.keys() - {*checked({})}
-        if strange:
-            raise NotAConnection("a dict of fields that a Connection does not have")
-        return json_of(checked(found))
+        return json_of(fields_of_dict(found))
     return str(found)

@@ -11,10 +11,6 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from tailrace.secrets.names import SecretKind
 
 
-class NotDecrypted(Exception):
-    """None of the keys opens it, or it is another one's."""
-
-
 class Cipher:
     """Encrypts with the first of some keys, and decrypts with whichever fits."""
 
@@ -26,13 +22,13 @@ class Cipher:
         packed = json.dumps([str(kind), str.__str__(name), str.__str__(text)]).encode()
         return self._fernets.encrypt(packed).decode()
 
-    def decrypt(self, kind: SecretKind, name: str, stored: str) -> str:
-        """The text that was encrypted. Raises NotDecrypted."""
+    def decrypt(self, kind: SecretKind, name: str, stored: str) -> str | None:
+        """The text that was encrypted; None: with none of these keys, or it is stored under another name."""
         try:
             packed = json.loads(self._fernets.decrypt(stored))
         except (InvalidToken, ValueError, TypeError):
-            raise NotDecrypted from None
+            return None
         if not isinstance(packed, list) or len(packed) != 3 or packed[:2] != [str(kind), name]:
-            raise NotDecrypted
+            return None
         text: str = packed[2]
         return text

@@ -42,12 +42,17 @@ def fields_of_json(text: str) -> dict[str, Any]:
         given = None
     if not isinstance(given, dict):
         raise NotAConnection("it is no JSON object")
-    given.pop("conn_id", None)
-    if set(given) == {"uri"} and isinstance(given["uri"], str):
-        return fields_of_uri(given["uri"])
-    if strange := sorted(given.keys() - set(FIELDS)):
+    return fields_of_dict(given)
+
+
+def fields_of_dict(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, of a dict of fields, or of one that has a ``uri``. Raises NotAConnection."""
+    fields = {name: value for name, value in given.items() if name != "conn_id"}
+    if fields.keys() == {"uri"} and isinstance(fields["uri"], str):
+        return fields_of_uri(fields["uri"])
+    if strange := sorted(map(str, fields.keys() - set(FIELDS))):
         raise NotAConnection(f"a Connection has no field {strange[0]!r}; it has {', '.join(FIELDS)}")
-    return checked(given)
+    return checked(fields)
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:

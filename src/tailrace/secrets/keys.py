@@ -72,10 +72,10 @@ class KeyStore(Struct, frozen=True):
     def add_first(self) -> Keys:
         """Put a new key in front of those in the file: what they encrypted can be read still.
 
-        Raises EnvironmentBroken where the keys are the environment's, which only a person can change.
+        Keys of the environment stay as they are: only a person can change them.
         """
         found = self.read_or_make()
-        if self.environ.get(VARIABLE):
+        if self.is_from_environment:
             return found
         keys = (new_key(), *found.keys)
         beside = self._write_beside(keys, stat.S_IMODE(os.stat(self.file).st_mode))

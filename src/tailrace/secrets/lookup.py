@@ -46,7 +46,7 @@ class Lookup:
         self.keys = keys
         self._backends = backends
         self._stored = stored
-        self.environ = environ
+        self._environ = environ
         self._fitting: tuple[str, ...] | None = None  # keys of which one has decrypted what is stored
 
     def reply(self, query: SecretQuery) -> SecretReply:
@@ -58,12 +58,12 @@ class Lookup:
             stored = self._stored()
             text = None if stored is None else stored.read_secret(query.kind, query.name)
             return SecretFound(None) if text is None else self.decrypted(query.kind, query.name, text)
-        except EnvironmentBroken as trouble:
+        except TailraceError as trouble:
             return SecretRefused(str(trouble))
 
     def outside(self, query: SecretQuery) -> SecretReply | None:
         """What goes before all that is stored: the environment, and backends."""
-        own = in_environment(query.kind, query.name, self.environ)
+        own = in_environment(query.kind, query.name, self._environ)
         if own is not None:
             return SecretFound(own[1], f"environment {own[0]}")
         for backend in self._backends:
@@ -82,14 +82,13 @@ class Lookup:
                 f"it is encrypted, and there is no key here: put the key that it was stored with into {keys.origin} "
                 f"(mode 0600), or into {VARIABLE}; or store it again"
             )
-        cipher = cipher_of(keys.keys)
-        try:
-            return SecretFound(cipher.decrypt(kind, name, stored), "metastore")
-        except _not_decrypted():
+        text = cipher_of(keys.keys).decrypt(kind, name, stored)
+        if text is None:
             return SecretRefused(
                 f"it does not decrypt with any key of {keys.origin}: add the key that it was stored with, or store it "
                 "again"
             )
+        return SecretFound(text, "metastore")
 
     def encrypted(self, kind: SecretKind, name: str, text: str) -> str | SecretRefused:
         """A text as it is to be stored; refused where its key does not fit what is stored already."""
@@ -139,8 +138,3 @@ def cipher_of(keys: Sequence[str]) -> "Cipher":
     """What encrypts with these keys. Loads the library."""
     made: Cipher = importlib.import_module("tailrace.secrets.cipher").Cipher(keys)
     return made
-
-
-def _not_decrypted() -> type[Exception]:
-    found: type[Exception] = importlib.import_module("tailrace.secrets.cipher").NotDecrypted
-    return found

@@ -23,14 +23,12 @@ _PASSWORD_IN_URL = re.compile(r"://[^/\s:@?#]*:([^/\s@]+)@")
 
 def secrets_of(kind: SecretKind, name: str, text: str) -> set[str]:
     """Every text in it that is not to be seen; too short ones are left out."""
-    found = _of_connection(text) if kind is SecretKind.CONNECTION else _of_variable(name, text)
-    return {each for each in found if can_be_masked(each)}
+    return {each for each in _all_of(kind, name, text) if can_be_masked(each)}
 
 
 def has_short_secret(kind: SecretKind, name: str, text: str) -> bool:
     """Whether there is one that is too short to be masked."""
-    found = _of_connection(text) if kind is SecretKind.CONNECTION else _of_variable(name, text)
-    return any(each.strip() and not can_be_masked(each) for each in found)
+    return any(each.strip() and not can_be_masked(each) for each in _all_of(kind, name, text))
 
 
 def can_be_masked(text: str) -> bool:
@@ -50,6 +48,10 @@ def texts_in(value: Any) -> Iterator[str]:
         yield value
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield str(value)
+
+
+def _all_of(kind: SecretKind, name: str, text: str) -> Iterator[str]:
+    return _of_connection(text) if kind is SecretKind.CONNECTION else _of_variable(name, text)
 
 
 def _of_variable(name: str, text: str) -> Iterator[str]:

@@ -137,7 +137,7 @@ def _safe_cut(raw: bytes, patterns: tuple[bytes, ...]) -> int:
     if not patterns:
         return len(raw)
     plain, spans = _found(raw, patterns)
-    cut = min((_beginning(plain, pattern) for pattern in patterns), default=len(plain))
+    cut = min(_beginning(plain, pattern) for pattern in patterns)
     if cut == len(plain):
         return len(raw)
     for start, end in reversed(spans):

@@ -13,8 +13,8 @@ _WORDS = (
 )
 _SEPARATORS = re.compile("[^a-z0-9]+")
 
-#: In this order: Tailrace's own name goes before Airflow's.
-_PREFIXES = ("TAILRACE", "AIRFLOW")
+#: What an environment variable's name begins with, of a kind. In this order: Tailrace's own goes before Airflow's.
+_PREFIXES = {"variable": ("TAILRACE_VAR_", "AIRFLOW_VAR_"), "connection": ("TAILRACE_CONN_", "AIRFLOW_CONN_")}
 
 
 class SecretKind(StrEnum):
@@ -44,8 +44,12 @@ def name_error(kind: SecretKind, name: object) -> str | None:
 
 def environment_names(kind: SecretKind, name: str) -> tuple[str, ...]:
     """The environment variables that may hold it, the first that is set wins."""
-    part = "VAR" if kind is SecretKind.VARIABLE else "CONN"
-    return tuple(f"{prefix}_{part}_{str.upper(name)}" for prefix in _PREFIXES)
+    return tuple(f"{prefix}{str.upper(name)}" for prefix in _PREFIXES[kind])
+
+
+def own_prefix(kind: SecretKind) -> str:
+    """What the name of Tailrace's own begins with."""
+    return _PREFIXES[kind][0]
 
 
 def in_environment(kind: SecretKind, name: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
@@ -58,11 +62,3 @@ def in_environment(kind: SecretKind, name: str, environ: Mapping[str, str]) -> t
         if text is not None:
             return variable, text
     return None
-
-
-def how_to_set(kind: SecretKind, name: str) -> str:
-    """How a person sets it, for the error that says that it is not there."""
-    variable = environment_names(kind, name)[0]
-    value = "VALUE" if kind is SecretKind.VARIABLE else "URI"
-    command = f"`tailrace {kind.value}s set {name} {value}`"
-    return f"set it with {command}, or in the environment as {variable}"

@@ -12,7 +12,8 @@ from tailrace.errors import SecretNotFound, SecretUnreadable
 from tailrace.model.plain_text import is_storable
 from tailrace.secrets.known import learn
 from tailrace.secrets.masked_values import secrets_of
-from tailrace.secrets.names import SecretKind, how_to_set, in_environment, name_error
+from tailrace.secrets.names import SecretKind, in_environment, name_error
+from tailrace.secrets.not_found import not_found_text
 from tailrace.secrets.requests import (
     SecretFound,
     SecretQuery,
@@ -84,4 +85,4 @@ def _replied(kind: SecretKind, name: str, request: SecretRequest) -> SecretFound
 
 def raise_not_found(kind: SecretKind, name: str) -> NoReturn:
     """Say that it is not there, where it was looked for, and how it is set."""
-    raise SecretNotFound(f"there is no {kind.shown} {name!r}; {how_to_set(kind, name)}", kind, name)
+    raise SecretNotFound(not_found_text(kind, name), kind, name)

@@ -50,11 +50,11 @@ class Variable:
     @staticmethod
     def setdefault(key: str, default: Any, description: str | None = None, deserialize_json: bool = False) -> Any:
         """The Variable's value; it is set to ``default`` if there is none."""
-        found = Variable.get(key, _NOT_GIVEN, deserialize_json) if source.find(_KIND, key) is not None else _NOT_GIVEN
-        if found is _NOT_GIVEN:
+        text = source.find(_KIND, key)
+        if text is None:
             Variable.set(key, default, description, serialize_json=deserialize_json)
             return default
-        return found
+        return read_json(key, text) if deserialize_json else text
 
     @staticmethod
     def delete(key: str) -> None:

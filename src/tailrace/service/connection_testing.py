@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import socket
 import sqlite3
 import time
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.model.plain_text import visible_line
@@ -75,7 +77,7 @@ def _sqlite(connection: Connection) -> str:
     file = Path(connection.host or connection.schema or "")
     if not file.is_file():
         raise FileNotFoundError(2, "no such file", str(file))
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=_SECONDS)) as opened:
+    with closing(sqlite3.connect(f"file:{quote(os.fsencode(file))}?mode=ro", uri=True, timeout=_SECONDS)) as opened:
         opened.execute("SELECT count(*) FROM sqlite_master").fetchone()
     return f"{file} is a SQLite database"
 

@@ -1,25 +1,30 @@
 """Variables and Connections, as a person lists, reads and sets them: what is stored, and what goes before it."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.metastore.commands.secrets import NewSecret, SecretsWritten, StoredSecret
 from tailrace.metastore.store import Metastore
-from tailrace.model.plain_text import is_storable
+from tailrace.model.plain_text import is_storable, on_one_line
 from tailrace.model.suggestions import did_you_mean
+from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.secrets import SecretSettings
 from tailrace.secrets.connection_text import NotAConnection, fields_of, json_of
 from tailrace.secrets.lookup import Lookup, cipher_of
 from tailrace.secrets.masked_values import has_short_secret
-from tailrace.secrets.names import SecretKind, how_to_set, in_environment, name_error
+from tailrace.secrets.names import SecretKind, environment_names, in_environment, name_error
 from tailrace.secrets.requests import SecretFound, SecretQuery, SecretRefused
 from tailrace.service.stores import Stores
+
+_SETS = {SecretKind.VARIABLE: Action.SET_VARIABLE, SecretKind.CONNECTION: Action.SET_CONNECTION}
 
 
 class SecretShown(Struct, frozen=True, omit_defaults=True):
@@ -41,12 +46,12 @@ class SecretShown(Struct, frozen=True, omit_defaults=True):
 class SecretSet(Struct, frozen=True):
     """One that was set; ``before`` is the environment variable that goes before it, if one does.
 
-    ``seen``: a secret in it is too short to be masked.
+    ``short``: a secret in it is too short to be masked.
     """
 
     created: bool
     before: str = ""
-    seen: bool = False
+    short: bool = False
 
 
 class KeyRotated(Struct, frozen=True):
@@ -69,23 +74,18 @@ def list_secrets(stores: Stores, kind: SecretKind, *, values: bool) -> tuple[Sec
 
 def _shown(lookup: Lookup, stored: StoredSecret, values: bool) -> SecretShown:
     kind, name = stored.kind, stored.name
-    own = in_environment(kind, name, lookup.environ)
-    shown = SecretShown(name, stored.description, stored.set_at, stored.set_by, before="" if own is None else own[0])
+    shown = SecretShown(name, stored.description, stored.set_at, stored.set_by, before=_in_environment(kind, name))
     reply = lookup.decrypted(kind, name, stored.value)
     if isinstance(reply, SecretRefused):
-        return _with(shown, trouble=reply.why)
+        return replace(shown, trouble=reply.why)
     if kind is SecretKind.VARIABLE:
-        return _with(shown, value=reply.text if values else None)
+        return replace(shown, value=reply.text if values else None)
     try:
         fields = fields_of(reply.text or "")
     except NotAConnection as wrong:
-        return _with(shown, trouble=str(wrong))
+        return replace(shown, trouble=str(wrong))
     parts = {name: fields[name] for name in ("conn_type", "host", "port", "login")}
-    return _with(shown, value=reply.text if values else None, **parts)
-
-
-def _with(shown: SecretShown, **more: Any) -> SecretShown:
-    return SecretShown(**({name: getattr(shown, name) for name in SecretShown.__struct_fields__} | more))
+    return replace(shown, value=reply.text if values else None, **parts)
 
 
 def get_secret(stores: Stores, kind: SecretKind, name: str) -> SecretFound | None:
@@ -102,16 +102,18 @@ def require_secret(stores: Stores, kind: SecretKind, name: str) -> SecretFound:
     """The same; raises CommandError where there is none."""
     found = get_secret(stores, kind, name)
     if found is None:
-        advice = _guess(stores, kind, name) or f"; {how_to_set(kind, name)}"
-        raise CommandError(f"there is no {kind.shown} {name!r}{advice}")
+        missing = f"there is no {kind.shown} {name!r}"
+        if guess := _guess(stores, kind, name):
+            raise CommandError(f"{missing}{guess}")
+        otherwise = on_one_line(f", or in the environment as {environment_names(kind, name)[0]}")
+        raise Refused(Advised((f"{missing}; set it with ", Remedy(_SETS[kind], name=name), otherwise)))
     return found
 
 
 def set_secret(stores: Stores, kind: SecretKind, name: str, text: str, description: str | None) -> SecretSet:
     """Store it, encrypted. Raises CommandError for what cannot be stored."""
     written = set_secrets(stores, kind, {name: (text, description)})
-    own = in_environment(kind, name, _lookup(stores, None).environ)
-    return SecretSet(written.created > 0, "" if own is None else own[0], has_short_secret(kind, name, text))
+    return SecretSet(written.created > 0, _in_environment(kind, name), has_short_secret(kind, name, text))
 
 
 def set_secrets(stores: Stores, kind: SecretKind, given: Mapping[str, tuple[str, str | None]]) -> SecretsWritten:
@@ -149,11 +151,11 @@ def delete_secret(stores: Stores, kind: SecretKind, name: str) -> str:
     require_name(kind, name)
     metastore = stores.existing()
     deleted = metastore is not None and metastore.write_secrets([NewSecret(kind, name, None)], new_write_id()).deleted
-    own = in_environment(kind, name, _lookup(stores, None).environ)
+    before = _in_environment(kind, name)
     if not deleted:
-        where = "" if own is None else f"; {own[0]} in the environment is not this command's to delete"
+        where = f"; {before} in the environment is not this command's to delete" if before else ""
         raise CommandError(f"no {kind.shown} {name!r} is stored{where or _guess(stores, kind, name)}")
-    return "" if own is None else own[0]
+    return before
 
 
 def export_secrets(stores: Stores, kind: SecretKind) -> dict[str, Any]:
@@ -234,6 +236,12 @@ def require_name(kind: SecretKind, name: str) -> None:
 
 def _lookup(stores: Stores, metastore: Metastore | None) -> Lookup:
     return SecretSettings.of(stores.settings).lookup(lambda: metastore)
+
+
+def _in_environment(kind: SecretKind, name: str) -> str:
+    """The variable of the environment that goes before what is stored; "": none does."""
+    found = in_environment(kind, name, os.environ)
+    return "" if found is None else found[0]
 
 
 def _guess(stores: Stores, kind: SecretKind, name: str) -> str:

@@ -74,11 +74,9 @@ class Trial:
                 self.notices.append("Variables that the task has set or deleted stay as they are: nothing is written")
             self._set[request.name] = request.value
             return SecretFound(None)
-        query = request
-        outside = self._lookup.outside(query)
-        if outside is None and query.kind is SecretKind.VARIABLE and query.name in self._set:
-            return SecretFound(self._set[query.name])
-        return outside or self._lookup.reply(query)
+        if request.kind is SecretKind.VARIABLE and request.name in self._set:
+            return self._lookup.outside(request) or SecretFound(self._set[request.name])
+        return self._lookup.reply(request)
 
     def _xcoms(self, query: XComQuery) -> XComReply:
         """The XComs asked for, as the runs recorded them."""

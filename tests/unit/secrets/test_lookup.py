@@ -1,5 +1,7 @@
 """Where a Variable or a Connection is found first, and what is said where it cannot be read."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,6 +49,8 @@ class Vault:
         return {
             "uri": "x://me:pw@host",
             "fields": {"conn_type": "x", "port": "5"},
+            "named": {"conn_id": "named", "conn_type": "x"},
+            "dict of a uri": {"uri": "x://host"},
             "object": Connection("object", "x", host="h"),
             "wrong": {"hots": "MARK"},
         }.get(conn_id)
@@ -89,7 +93,7 @@ def test_the_environment_goes_first_then_backends_then_what_is_stored(tmp_path: 
     assert looked.reply(SecretQuery(V, "b")) == looked.reply(SecretQuery(C, "a")) == SecretFound(None)
 
 
-@pytest.mark.parametrize("conn_id", ["uri", "fields", "object"])
+@pytest.mark.parametrize("conn_id", ["uri", "fields", "named", "dict of a uri", "object"])
 def test_a_backend_may_return_a_connection_in_any_form(tmp_path: Path, conn_id: str) -> None:
     reply = lookup(Kept(), tmp_path, names=[NAME]).reply(SecretQuery(C, conn_id))
     assert isinstance(reply, SecretFound) and reply.text is not None
@@ -176,3 +180,11 @@ def test_a_task_sets_and_deletes_and_learns_what_goes_before(tmp_path: Path) -> 
     assert looked.reply_to(VariableChange("b", None), write) == SecretFound(None, "environment AIRFLOW_VAR_B")
     assert isinstance(looked.reply_to(VariableChange("a", "x" * (LONGEST_VALUE + 1)), write), SecretRefused)
     assert [name for name, _ in done] == ["a", "b"] and done[0][1] is not None and done[1][1] is None
+
+
+def test_who_prepares_a_lookup_loads_what_finds_packages_only_when_it_is_needed() -> None:
+    """Every job prepares one before it forks its zygote, whose tries have all that is loaded by then."""
+    heavy = "{'importlib.metadata', 'cryptography', 'sqlalchemy'}"
+    code = f"import sys, tailrace.runtime.secrets; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

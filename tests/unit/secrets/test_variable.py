@@ -12,11 +12,13 @@ from tailrace.secrets.requests import SecretFound, SecretQuery, SecretRefused, S
 from tailrace.secrets.source import ask_by
 
 STORED: dict[str, str] = {}
+ASKED: list[SecretRequest] = []
 
 
 @pytest.fixture(autouse=True)
 def worker() -> Iterator[None]:
     def ask(request: SecretRequest) -> SecretReply:
+        ASKED.append(request)
         if isinstance(request, SecretQuery):
             refused = STORED.get(f"refused {request.name}")
             return SecretFound(STORED.get(request.name)) if refused is None else SecretRefused(refused)
@@ -45,13 +47,20 @@ def test_a_variable_is_got_set_and_deleted() -> None:
     assert Variable.get("a", None) is None
     assert Variable.get("a", default={}, deserialize_json=True) == {}
     assert Variable.setdefault("s", {"y": 1}, deserialize_json=True) == {"y": 1}
+    ASKED.clear()
     assert Variable.setdefault("s", {"y": 2}, deserialize_json=True) == {"y": 1}
+    assert len(ASKED) == 1
 
 
 def test_what_is_not_there_says_how_to_set_it() -> None:
     with pytest.raises(KeyError, match="`tailrace variables set nope VALUE`.* TAILRACE_VAR_NOPE") as missing:
         Variable.get("nope")
     assert isinstance(missing.value, SecretNotFound) and not str(missing.value).startswith("'")
+    with pytest.raises(SecretNotFound, match="`tailrace variables set 'it; is' VALUE`"):
+        Variable.get("it; is")
+    with pytest.raises(SecretNotFound) as broken:
+        Variable.get("two\nlines")
+    assert "\n" not in str(broken.value)
     with pytest.raises(SecretNotFound, match="`tailrace connections set nope URI`.* TAILRACE_CONN_NOPE"):
         Connection.get("nope")
 

@@ -5,23 +5,29 @@ from typing import Any
 
 import click
 
-from tailrace.cli.commands.variables import HIDDEN, delete_one, import_all, note_of, report_set, set_text
 from tailrace.cli.completing import complete_connections
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import WholeNumber, output_option, stores_with
+from tailrace.cli.secret_commands import (
+    delete_one,
+    existing_option,
+    export_all,
+    import_all,
+    list_stored,
+    set_one,
+)
 from tailrace.cli.secret_input import print_secret, secret_text
-from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError, SecretUnreadable
 from tailrace.secrets.connection import Connection
 from tailrace.secrets.connection_text import NotAConnection, checked, json_of
+from tailrace.secrets.masking import MASK
 from tailrace.secrets.names import SecretKind
 from tailrace.service import secrets
 from tailrace.service.connection_testing import test_connection
 
 _HERE = "tailrace.cli.commands.connections"
 _KIND = SecretKind.CONNECTION
-_FIELDS = ("conn_type", "host", "login", "password", "schema", "port", "extra")
 
 
 @click.group(
@@ -48,25 +54,17 @@ def connections() -> None:
 @output_option
 def list_(show_values: bool, output: str) -> None:
     """List the Connections that are stored."""
-    with stores_with() as stores:
-        found = secrets.list_secrets(stores, _KIND, values=show_values)
-    if output == "json":
-        current_console().print_json(found)
-        return
-    names = ("conn_id", "type", "host", "port", "login", "password", "set", "description", "note")
-    rows = []
-    for each in found:
-        port = "" if each.port is None else str(each.port)
-        parts = (each.conn_type or "", each.host or "", port, each.login or "")
-        password = "" if each.trouble else HIDDEN
-        if each.value is not None:
-            password = Connection.from_text(each.name, each.value).password or ""
-        rows.append((each.name, *parts, password, set_text(each), each.description, note_of(each)))
-    show_table(
-        tuple(Column(name) for name in names),
-        rows,
-        empty="no Connections are stored; `tailrace connections set ID URI` stores one",
-    )
+    names = ("conn_id", "type", "host", "port", "login", "password")
+    empty = "no Connections are stored; `tailrace connections set ID URI` stores one"
+    list_stored(_KIND, names, _parts, empty, values=show_values, output=output)
+
+
+def _parts(shown: secrets.SecretShown) -> tuple[str, ...]:
+    password = "" if shown.trouble else MASK
+    if shown.value is not None:
+        password = Connection.from_text(shown.name, shown.value).password or ""
+    port = "" if shown.port is None else str(shown.port)
+    return shown.conn_type or "", shown.host or "", port, shown.login or "", password
 
 
 @click.command(cls=Command)
@@ -107,9 +105,7 @@ def set_(conn_id: str, uri: str | None, description: str | None, **fields: Any) 
     if given and uri is not None:
         raise CommandError("give a URI, or the parts of the Connection, not both")
     text = _text_of(given) if given else secret_text(uri, f"the URI of {conn_id}")
-    with stores_with() as stores:
-        done = secrets.set_secret(stores, _KIND, conn_id, text, description)
-    report_set(_KIND, conn_id, done)
+    set_one(_KIND, conn_id, text, description)
 
 
 def _text_of(given: dict[str, Any]) -> str:
@@ -136,13 +132,7 @@ def delete(conn_id: str) -> None:
 
 @click.command("import", cls=Command)
 @click.argument("file")
-@click.option(
-    "--existing",
-    type=click.Choice(["overwrite", "skip", "fail"]),
-    default="overwrite",
-    show_default=True,
-    help="What becomes of those that are stored already.",
-)
+@existing_option
 def import_(file: str, existing: str) -> None:
     """Store the Connections of FILE (- for standard input): a JSON object with one for each id; all, or none.
 
@@ -154,8 +144,7 @@ def import_(file: str, existing: str) -> None:
 @click.command(cls=Command)
 def export() -> None:
     """Print all Connections that are stored, in the clear, as the JSON that `tailrace connections import` takes."""
-    with stores_with() as stores:
-        current_console().print_json(secrets.export_secrets(stores, _KIND))
+    export_all(_KIND)
 
 
 @click.command(cls=Command)

@@ -8,19 +8,24 @@ from tailrace.cli.completing import complete_variables
 from tailrace.cli.console import current_console, plural
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.options import output_option, stores_with
-from tailrace.cli.secret_input import print_secret, secret_text, text_of_file
-from tailrace.cli.tables import Column, show_table
+from tailrace.cli.secret_commands import (
+    delete_one,
+    existing_option,
+    export_all,
+    import_all,
+    list_stored,
+    set_one,
+)
+from tailrace.cli.secret_input import print_secret, secret_text
 from tailrace.errors import CommandError
-from tailrace.model.moments import moment_text
 from tailrace.model.plain_text import visible_line
-from tailrace.secrets.masked_values import SHORTEST_SECRET
+from tailrace.secrets.masking import MASK
 from tailrace.secrets.names import SecretKind
 from tailrace.service import secrets
 
 _HERE = "tailrace.cli.commands.variables"
 _KIND = SecretKind.VARIABLE
 _SHOWN = 60
-HIDDEN = "***"
 
 
 @click.group(
@@ -47,27 +52,13 @@ def variables() -> None:
 @output_option
 def list_(show_values: bool, output: str) -> None:
     """List the Variables that are stored."""
-    with stores_with() as stores:
-        found = secrets.list_secrets(stores, _KIND, values=show_values)
-    if output == "json":
-        current_console().print_json(found)
-        return
-    columns = (Column("key"), Column("value"), Column("set"), Column("description"), Column("note"))
-    rows = []
-    for each in found:
-        value = visible_line(each.value, _SHOWN) if each.value is not None else "" if each.trouble else HIDDEN
-        rows.append((each.name, value, set_text(each), each.description, note_of(each)))
-    show_table(columns, rows, empty="no Variables are stored; `tailrace variables set KEY VALUE` stores one")
+    empty = "no Variables are stored; `tailrace variables set KEY VALUE` stores one"
+    list_stored(_KIND, ("key", "value"), _parts, empty, values=show_values, output=output)
 
 
-def set_text(shown: secrets.SecretShown) -> str:
-    """When it was set, and by whom, if by a person."""
-    return f"{moment_text(shown.set)} by {shown.set_by}" if shown.set_by else moment_text(shown.set)
-
-
-def note_of(shown: secrets.SecretShown) -> str:
-    """What a person should know of one: that it cannot be read, or that something goes before it."""
-    return shown.trouble or (f"{shown.before} goes before it" if shown.before else "")
+def _parts(shown: secrets.SecretShown) -> tuple[str]:
+    value = "" if shown.trouble else MASK
+    return (value if shown.value is None else visible_line(shown.value, _SHOWN),)
 
 
 @click.command(cls=Command)
@@ -106,19 +97,7 @@ def set_(key: str, value: str | None, description: str | None, is_json: bool) ->
             json.loads(text)
         except (ValueError, RecursionError):
             raise CommandError(f"Variable {key!r}: its value is no JSON") from None
-    with stores_with() as stores:
-        done = secrets.set_secret(stores, _KIND, key, text, description)
-    report_set(_KIND, key, done)
-
-
-def report_set(kind: SecretKind, name: str, done: secrets.SecretSet) -> None:
-    """Say that it is set, and what goes before it."""
-    console = current_console()
-    console.note(f"{kind.shown} {name} is {'set' if done.created else 'changed'}")
-    if done.before:
-        console.notice(f"{done.before} in the environment goes before it")
-    if done.seen:
-        console.notice(f"a secret of fewer than {SHORTEST_SECRET} characters is masked in no log")
+    set_one(_KIND, key, text, description)
 
 
 @click.command(cls=Command)
@@ -128,25 +107,9 @@ def delete(key: str) -> None:
     delete_one(_KIND, key)
 
 
-def delete_one(kind: SecretKind, name: str) -> None:
-    """Delete it, and say so."""
-    with stores_with() as stores:
-        before = secrets.delete_secret(stores, kind, name)
-    console = current_console()
-    console.note(f"{kind.shown} {name} is deleted")
-    if before:
-        console.notice(f"{before} in the environment still has one")
-
-
 @click.command("import", cls=Command)
 @click.argument("file")
-@click.option(
-    "--existing",
-    type=click.Choice(["overwrite", "skip", "fail"]),
-    default="overwrite",
-    show_default=True,
-    help="What becomes of those that are stored already.",
-)
+@existing_option
 def import_(file: str, existing: str) -> None:
     """Store the Variables of FILE (- for standard input): a JSON object with a value for each key; all, or none.
 
@@ -155,20 +118,10 @@ def import_(file: str, existing: str) -> None:
     import_all(_KIND, file, existing)
 
 
-def import_all(kind: SecretKind, file: str, existing: str) -> None:
-    """Store what the file says, and say how many."""
-    text, where = text_of_file(file)
-    with stores_with() as stores:
-        count, skipped = secrets.import_secrets(stores, kind, text, where, existing)
-    there = f"; {plural(skipped, kind.shown)} stored already, and skipped" if skipped else ""
-    current_console().note(f"{plural(count, kind.shown)} imported{there}")
-
-
 @click.command(cls=Command)
 def export() -> None:
     """Print all Variables that are stored, in the clear, as the JSON object that `tailrace variables import` takes."""
-    with stores_with() as stores:
-        current_console().print_json(secrets.export_secrets(stores, _KIND))
+    export_all(_KIND)
 
 
 @click.command("rotate-key", cls=Command)
@@ -184,4 +137,4 @@ def rotate_key() -> None:
     for name in done.left:
         console.notice(f"{name} does not decrypt, and stays as it is")
     if not done.left:
-        console.note("the others there are needed no more, once nobody uses a copy of the metastore from before")
+        console.note("the former keys there can be removed once no older copy of the metastore is to be read")

@@ -70,7 +70,7 @@ class SecretsWritten(Struct, frozen=True):
 
 
 class StoredSecrets:
-    """The part of the metastore's face that is about secrets. The metastore itself reads and writes."""
+    """The methods of the metastore that are about secrets; ``read`` and ``_write`` are its own."""
 
     read: Callable[..., Any]
     _write: Callable[..., Any]
