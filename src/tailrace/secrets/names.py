@@ -1,6 +1,7 @@
 """Which names are those of secrets, and the environment variables that hold a Variable or a Connection."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 
@@ -64,5 +65,5 @@ def how_to_set(kind: SecretKind, name: str) -> str:
     """How a person sets it, for the error that says that it is not there."""
     variable = environment_names(kind, name)[0]
     value = "VALUE" if kind is SecretKind.VARIABLE else "URI"
-    command = f"`tailrace {kind.value}s set {name} {value}`"
+    command = f"`tailrace {kind.value}s set {shlex.quote(name)} {value}`"
     return f"set it with {command}, or in the environment as {variable}"

@@ -52,6 +52,8 @@ def test_what_is_not_there_says_how_to_set_it() -> None:
     with pytest.raises(KeyError, match="`tailrace variables set nope VALUE`.* TAILRACE_VAR_NOPE") as missing:
         Variable.get("nope")
     assert isinstance(missing.value, SecretNotFound) and not str(missing.value).startswith("'")
+    with pytest.raises(SecretNotFound, match="`tailrace variables set 'two words' VALUE`"):
+        Variable.get("two words")
     with pytest.raises(SecretNotFound, match="`tailrace connections set nope URI`.* TAILRACE_CONN_NOPE"):
         Connection.get("nope")
 
