@@ -62,6 +62,8 @@ def logs(
             return
         log = find_log(stores, named)
         current_console().note(f"{log.path}:")
+        if log.marked:
+            current_console().note(log.marked)
         _print(pieces_of(log.path), _times(stores.settings.home, log.key, timestamps))
 
 
