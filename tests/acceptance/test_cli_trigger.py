@@ -1,6 +1,7 @@
 """``dags trigger --run-id``: any safe name names the run wherever a run is named."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,10 @@ def test_a_run_of_any_name(tailrace: Run, tmp_path: Path, run_id: str) -> None:
         assert done.returncode == code, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout if code == 0 else done.stderr
 
-    assert typed("dags", "trigger", "d", "--run-id", run_id, "--logical-date", "2024-03-01") == f"{run_id}\n"
+    done = tailrace("dags", "trigger", "d", "--run-id", run_id, "--logical-date", "2024-03-01")
+    assert (done.returncode, done.stdout) == (0, f"{run_id}\n")
+    named = done.stderr.rpartition("`tailrace ")[2].partition("`")[0]
+    assert shlex.split(named) == ["runs", "show", "d", run_id], "the command that is named can be typed"
     typed("dags", "pause", "d")
     assert typed("runs", "show", "d", run_id).startswith(f"d / {run_id}: queued")
     typed("dags", "unpause", "d")

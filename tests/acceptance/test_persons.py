@@ -60,6 +60,8 @@ def test_lists_and_explanations_say_whose_command_it_was(tailrace: Run) -> None:
         ("tasks", "list", "etl", "--task", "load"),
     ):
         assert re.search(marked, by(tailrace, "reader", *words)), words
+    log = tailrace("tasks", "logs", "etl", "load", "2024-01-02")
+    assert re.search(rf"after this try load of \S+ was {marked}", log.stderr) and "--- failed after" in log.stdout
     shown = asked(tailrace, "runs", "show", "etl", "2024-01-01")
     assert told(shown["last_command"]) == ("marked failed", BO, True)
     assert told(asked(tailrace, "runs", "explain", "etl", "2024-01-01")["last_command"])[1] == BO
@@ -111,6 +113,7 @@ def test_dags_and_pools_say_who_changed_them(tailrace: Run) -> None:
     [listed] = asked(tailrace, "dags", "list")
     assert (listed["paused"], told(listed["last_pause"])[:2]) == (False, ("resumed", ANA))
     assert "paused by" not in by(tailrace, "reader", "dags", "list")
+    assert re.search(rf"^resumed by {ANA} at {MOMENT}$", by(tailrace, "reader", "dags", "show", "etl"), re.MULTILINE)
     by(tailrace, "bo", "pools", "set", "small", "3")
     assert re.search(rf"small .* created by {BO} at {MOMENT}", by(tailrace, "reader", "pools", "list"))
     pools = {each["name"]: each["last_command"]["by"] for each in asked(tailrace, "pools", "list")}

@@ -254,6 +254,10 @@ def test_a_backfill_that_is_not_finished_shows_who_drives_it(world: World) -> No
         world.store._database.write(lambda tx: tx.change(backfill.update().values(**columns)))
         [found], [run] = world.store.list_backfills(), world.store.list_runs()
         assert run.driven_by == (() if found.state == "paused" and not found.driven_by else found.driven_by)
+        for each in world.store.list_task_instances(TaskInstanceFilter(), 9):
+            assert (each.run_state, each.driven_by) == (run.state, run.driven_by)
+        [wanted] = world.store.explained(1).wanted_by
+        assert wanted.interrupted == (found.state == "interrupted")
         return found.state, found.driven_by
 
     assert shown(paused=False) == ("queued", (job,)), "its job has only just begun"

@@ -47,8 +47,9 @@ def run_lines(explained: RunExplanation) -> Iterator[str]:
     if facts.last_command is not None:
         yield facts.last_command.text
     for wanted in facts.wanted_by:
+        state = "interrupted" if wanted.interrupted else wanted.state
         paused = ", paused" if wanted.paused else ""
-        yield f"wanted by backfill {wanted.backfill_id} ({wanted.state}{paused})"
+        yield f"wanted by backfill {wanted.backfill_id} ({state}{paused})"
     if explained.release is not None:
         yield from release_lines(explained.release)
 

@@ -63,13 +63,17 @@ def padded(text: str, columns: int, *, right: bool = False) -> str:
 
 
 def fitted(text: str, stream: TextIO) -> str:
-    """Sentences and commands, one a line, as they stand; on a terminal on as many lines as they need, no word cut."""
-    if not stream.isatty():
-        return text
-    return "\n".join(line for each in text.split("\n") for line in _fitted(each, columns_of(stream)))
+    """Sentences and commands, one a line; what is longer than a line on as many as it needs, no word cut.
+
+    Without a terminal a sentence with a word (a path) that is longer than a line stays as it is, for who searches it.
+    """
+    columns = columns_of(stream)
+    return "\n".join(line for each in text.split("\n") for line in _fitted(each, columns, stream.isatty()))
 
 
-def _fitted(line: str, columns: int) -> list[str]:
+def _fitted(line: str, columns: int, at_terminal: bool) -> list[str]:
+    if width_of(line) <= columns or not (at_terminal or all(width_of(word) < columns for word in line.split())):
+        return [line]
     indent = " " * (len(line) - len(line.lstrip(" ")))
     if line.startswith(f"{indent}tailrace "):
         return list(_continued(quoted_words(line), columns, indent))

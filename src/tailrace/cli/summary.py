@@ -69,8 +69,8 @@ def _root(root: RootFailure, columns: int) -> list[str]:
     key = root.task_instance
     where = "" if root.is_own else "before this range: "
     state = root.state if root.state in _FAILED else "did not succeed"
-    line = f"{where}{key.place} of {key.run_id} {state}: {root.reason}"
-    lines = [styled(cut(line, columns), sys.stdout, fg="red")]
+    said = with_error(f"{where}{key.place} of {key.run_id} {state}", ": ", root.reason, columns)
+    lines = [styled(line, sys.stdout, fg="red") for line in said]
     tail = log_tail(Path(root.log)) if root.log else []
     if tail:
         lines += wrapped(f"last lines of its log, {root.log}:", columns)

@@ -14,6 +14,7 @@ from tailrace.metastore.views.task_instances import TaskInstanceLine, TaskInstan
 from tailrace.model.durations import duration
 from tailrace.model.keys import index_suffix
 from tailrace.model.moments import moment_text
+from tailrace.model.states import FINISHED
 from tailrace.service.dates import bound_text
 
 _UTC = ZoneInfo("UTC")
@@ -133,8 +134,11 @@ def task_instance_reason(line: TaskInstanceLine) -> str:
 
 
 def task_instance_of_run_row(line: TaskInstanceOfRun) -> tuple[str, ...]:
-    """One task instance with its run as a table row."""
-    return (line.dag_id, line.run_id, *task_instance_row(line))
+    """One task instance with its run as a table row; one that is unfinished says where nobody drives its run."""
+    *cells, reason = task_instance_row(line)
+    alone = line.run_state in ("queued", "running") and not line.driven_by and line.state not in FINISHED
+    reasons = (reason, "no job drives it") if alone else (reason,)
+    return (line.dag_id, line.run_id, *cells, "; ".join(filter(None, reasons)))
 
 
 def job_row(job: Job) -> tuple[str, ...]:

@@ -190,7 +190,7 @@ def kill_group(leader: ProcessIdentity) -> None:
 
 
 def end_groups(leaders: Sequence[ProcessIdentity], within: float = 2.0) -> None:
-    """Kill these groups and wait until nothing of them runs, stopped processes and unreaped corpses notwithstanding.
+    """Kill these groups and wait until nothing of them runs, stopped processes and unreaped zombies notwithstanding.
 
     What is not gone ``within`` seconds hangs in the kernel: the first thing it does afterwards is to die.
     """

@@ -51,7 +51,7 @@ from tailrace.model.outcomes import OutcomeKind
 from tailrace.secrets.known import masked_value
 from tailrace.secrets.source import ask_by
 
-_HEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 #: What the task's process sends as its task begins: its time runs from then.
 _BEGINS = signal.SIGUSR1
@@ -88,17 +88,17 @@ def run_task_once(test: TaskTest) -> TryOutcome:
     Raises KeyboardInterrupt where Ctrl-C ended the task; by SIGTERM and SIGHUP this process ends as well.
     """
     adopt_orphans()  # so that all it leaves behind is found below us
-    heeded = {each for each in _HEEDED if signal.getsignal(each) is not signal.SIG_IGN}  # nohup, a shell's &
+    handled = {each for each in _HANDLED if signal.getsignal(each) is not signal.SIG_IGN}  # nohup, a shell's &
     flush_streams()
     replies = TaskReplies(test.read, test.close)
     with tempfile.TemporaryFile(buffering=0) as output:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heeded, _BEGINS, signal.SIGCHLD})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {*handled, _BEGINS, signal.SIGCHLD})
         try:
             pid = os.fork()
             if pid == 0:
                 _be_task(test, replies, output, before)
             replies.start()
-            watch = _Watch(pid, heeded, test.timeout, test.grace_seconds)
+            watch = _Watch(pid, handled, test.timeout, test.grace_seconds)
             code = watch.until_its_end()
             watch.until_the_others_have_ended()
             _end_descendants(os.getpid())
@@ -207,11 +207,11 @@ def _shown(value: Any) -> Any:
 class _Watch:
     """Sees the task's process to its end. Whoever asks it to end, its timeout or a person, does so gently at first."""
 
-    def __init__(self, pid: int, heeded: set[signal.Signals], timeout: timedelta | None, grace_seconds: float) -> None:
+    def __init__(self, pid: int, signals: set[signal.Signals], timeout: timedelta | None, grace_seconds: float) -> None:
         self.asked: signal.Signals | None = None
         self.is_late = False
         self._pid = pid
-        self._heeded = heeded
+        self._signals = signals
         self._grace_seconds = grace_seconds
         self._seconds = None if timeout is None else min(timeout.total_seconds(), LONGEST_TIMER)
         self._due: float | None = None
@@ -220,7 +220,7 @@ class _Watch:
         """The exit code of the task's process, once it has ended. Needs the signals blocked."""
         while True:
             left = LONGEST_TIMER if self._due is None else max(0.0, self._due - time.monotonic())
-            received = signal.sigtimedwait({*self._heeded, _BEGINS, signal.SIGCHLD}, left)
+            received = signal.sigtimedwait({*self._signals, _BEGINS, signal.SIGCHLD}, left)
             if received is None:
                 self._end(late=True)
             elif received.si_signo == _BEGINS:
@@ -242,7 +242,7 @@ class _Watch:
         with suppress(ChildProcessError):
             while self._due is not None and time.monotonic() < self._due:
                 os.waitpid(-1, os.WNOHANG)
-                if signal.sigtimedwait(self._heeded, _LOOK_SECONDS):
+                if signal.sigtimedwait(self._signals, _LOOK_SECONDS):
                     return
 
     def _end(self, asked: signal.Signals | None = None, *, late: bool = False, heard_by_all: bool = False) -> None:

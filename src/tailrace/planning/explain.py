@@ -1,4 +1,4 @@
-"""Why a run's task instances stand as they do, and what would release them: the planner read aloud. Pure.
+"""Why a run's task instances stand as they do, and what would release them: the planner's own decisions. Pure.
 
 The facts are one consistent read; what an unfinished task instance waits for are the decisions of ``plan`` itself over
 that read. Nothing here decides: a reason that is not the planner's own is a fact (an owner, a lease, a place in a

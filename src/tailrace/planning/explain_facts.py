@@ -66,7 +66,10 @@ class JobFacts(Struct, frozen=True):
 
 
 class WantedBy(Struct, frozen=True):
-    """A backfill that wants the run. ``ahead`` counts its queued runs before this one, ``active`` its running ones."""
+    """A backfill that wants the run. ``ahead`` counts its queued runs before this one, ``active`` its running ones.
+
+    ``interrupted``: it is open, and no live job drives it or will.
+    """
 
     backfill_id: int
     state: str
@@ -76,6 +79,7 @@ class WantedBy(Struct, frozen=True):
     max_active_runs: int | None
     detached: bool
     command: str
+    interrupted: bool = False
 
 
 class TryFacts(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """What a planning step decides. Plain values: applying them is the metastore's duty, showing them the faces'.
 
 Every part says what it expects to find; a part whose expectation fails is refused, the rest stands. A decision
-not to act is a value too (``Decision`` with verdict WAIT and its reasons): ``explain`` and ``-v`` read those aloud.
+not to act is a value too (``Decision`` with verdict WAIT and its reasons): ``explain`` and ``-v`` print those.
 """
 
 from collections.abc import Mapping

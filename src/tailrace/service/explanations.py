@@ -92,7 +92,7 @@ class ExplainedTaskOfRun(ExplainedTask, frozen=True, kw_only=True):
 
 
 def explained(stores: Stores, dag_id: str, run: str) -> RunExplanation:
-    """The planner read aloud about the run that is named. Raises CommandError as ``find_run`` does."""
+    """The planner's decisions about the run that is named. Raises CommandError as ``find_run`` does."""
     metastore = stores.reading()
     found = find_run(metastore, dag_id, run)
     assert metastore is not None  # else no run is found

@@ -35,7 +35,8 @@ class LogNamed(Struct, frozen=True):
 class TryLog(Struct, frozen=True):
     """A try's log file, and how its task instance, or the run that has none yet, stands.
 
-    ``missing`` says why there is no such file; it is empty where there is one.
+    ``missing`` says why there is no such file; it is empty where there is one. ``marked`` says by whom the task
+    instance was given its outcome after the log of its latest try had ended.
     """
 
     key: TryKey
@@ -43,6 +44,7 @@ class TryLog(Struct, frozen=True):
     stands: str
     reason: str
     missing: str
+    marked: str = ""
 
 
 def find_log(stores: Stores, named: LogNamed) -> TryLog:
@@ -130,7 +132,15 @@ def _log(stores: Stores, run: RunDetails, instance: TaskInstanceLine, number: in
     key = TryKey(TaskInstanceKey(run.dag_id, run.run_id, instance.task_id, instance.map_index), number)
     path = log_path(stores.settings.home, key)
     missing = "" if path.is_file() else _why_missing(instance, key, path)
-    return TryLog(key, path, f"the task instance is {instance.state}", instance.reason, missing)
+    marked = "" if missing else _marked(instance, key)
+    return TryLog(key, path, f"the task instance is {instance.state}", instance.reason, missing, marked)
+
+
+def _marked(instance: TaskInstanceLine, key: TryKey) -> str:
+    command = instance.last_command
+    if not instance.marked or key.try_number != instance.try_number or command is None or not command.stands:
+        return ""
+    return f"after this try {key.task_instance.place} of {key.task_instance.run_id} was {command.text}"
 
 
 def _why_missing(instance: TaskInstanceLine, key: TryKey, path: Path) -> str:

@@ -154,7 +154,7 @@ def bench(tmp_path: Path) -> Iterator[NewBench]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs (a corpse does not)."""
+    """Whether a process runs (a zombie does not)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

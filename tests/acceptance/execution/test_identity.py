@@ -17,7 +17,7 @@ from tailrace.execution.identity import Life, identity_of, life_of, own_identity
 from tailrace.model.keys import ProcessIdentity
 from tests.acceptance.conftest import clean_environment
 
-#: What a process finds of itself, of a child, of a corpse, of what has gone, and of others it is told of.
+#: What a process finds of itself, of a child, of a zombie, of what has gone, and of others it is told of.
 LOOKS = """
 import json, os, subprocess, sys, time
 from tailrace.execution.identity import identity_from, life_of, own_identity, start_time
@@ -27,7 +27,7 @@ identity = identity_from(child.pid, start_time(child.pid) or 0)
 found = {"self": life_of(own_identity()).name, "child": life_of(identity).name, "namespace": own_identity().namespace}
 child.kill()
 os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-found["corpse"] = life_of(identity).name
+found["zombie"] = life_of(identity).name
 child.wait()
 found["gone"] = life_of(identity).name
 found["others"] = [life_of(ProcessIdentity(*each)).name for each in json.loads(sys.argv[1])]
@@ -48,7 +48,7 @@ def looked(*within: str, others: tuple[ProcessIdentity, ...] = (), before: str =
     return answer
 
 
-SEEN = {"self": "ALIVE", "child": "ALIVE", "corpse": "DEAD", "gone": "DEAD"}
+SEEN = {"self": "ALIVE", "child": "ALIVE", "zombie": "DEAD", "gone": "DEAD"}
 
 
 def states(found: dict[str, Any]) -> dict[str, str]:

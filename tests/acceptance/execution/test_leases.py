@@ -256,7 +256,7 @@ def test_a_dead_workers_task_is_over_before_it_is_called_lost(family: MakeFamily
     desk, run = family()
     worker = own_identity()
     dead = replace(worker, start_time=worker.start_time - 1)
-    os.kill(desk.zygote.pid, signal.SIGSTOP)  # its corpses are nobody's to reap
+    os.kill(desk.zygote.pid, signal.SIGSTOP)  # its zombies are nobody's to reap
     assert find_lost(((7, Holder(dead, run.leader)),), ()) == {7}
     assert not any(map(alive, run.pids))
 

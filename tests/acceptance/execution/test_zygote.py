@@ -102,7 +102,7 @@ def test_a_zygote_without_descriptors_refuses_and_lives(bench: NewBench) -> None
 
 
 def test_what_left_its_group_lives_on_and_is_reaped_in_the_end(bench: NewBench, tmp_path: Path) -> None:
-    """A daemon that a task starts on purpose is left alone; its corpse is the zygote's to take away."""
+    """A daemon that a task starts on purpose is left alone; the zombie is the zygote's to take away."""
     pid_file = tmp_path / "pid"
     desk = bench(
         NOOP + f"\n@work\ndef daemon():\n"

@@ -1,4 +1,4 @@
-"""-v reads the planner's decisions aloud in Airflow's words, once each."""
+"""-v prints the planner's decisions in Airflow's words, once each."""
 
 from tailrace.cli.decisions import DecisionLog, decision_lines
 from tailrace.model.keys import TaskInstanceKey

@@ -82,6 +82,12 @@ def test_sentences_and_commands_fit_a_terminal_and_nothing_of_them_is_lost(monke
         "  tailrace backfill sales -s 2024-01-01 -e 2024-01-31 --conf '{\"a\": 1}'"
     )
     assert fitted(text, io.StringIO()) == text
+    reasons = "; ".join(f"load_{n} is failed" for n in range(40))
+    lines = fitted(reasons, io.StringIO()).split("\n")
+    assert len(lines) == 3 and all(len(line) <= 300 for line in lines), "without a terminal it has 300 columns"
+    assert " ".join(line.strip() for line in lines) == reasons
+    unbroken = f"no metastore at {'/long' * 70}.db yet"
+    assert fitted(unbroken, io.StringIO()) == unbroken
     monkeypatch.setenv("COLUMNS", "42")
     assert fitted(text, Terminal()) == (
         "nothing was written to\n"

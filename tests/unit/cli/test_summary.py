@@ -105,6 +105,15 @@ def test_failure_leads_with_the_root_its_log_and_ends_with_the_repair(tmp_path: 
     assert lines[-1] == ("  tailrace backfill etl -s 2016-01-01 -e 2016-01-03 --reprocess failed --dags 'my dags'")
 
 
+def test_the_root_failure_is_said_whole_at_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tailrace.cli.summary.columns_of", lambda stream: 80)
+    reason = "ValueError: no such table: orders"
+    key = TryKey(TaskInstanceKey("etl", "scheduled__2015-12-20T00:00:00+00:00", "load"), 1)
+    root = RootFailure(key, "failed", reason, is_own=False, repair=Repair(datetime(2015, 12, 20, tzinfo=UTC)))
+    lines = summary(report(BackfillEnding.FAILED, 1, root_failure=root), COMMAND, {}).splitlines()
+    assert lines[:2] == [f"before this range: load of {key.task_instance.run_id} failed", f"    {reason}"]
+
+
 def test_failure_whose_log_is_gone(tmp_path: Path) -> None:
     text = summary(failed(tmp_path / "gone.log"), COMMAND, {})
     assert "last lines" not in text and "--reprocess failed" in text

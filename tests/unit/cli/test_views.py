@@ -131,6 +131,16 @@ def test_what_was_marked_is_no_success_like_another() -> None:
     assert task_instance_of_run_row(of_run) == ("etl", "r", "a[2]", "failed", "1", "", "", "said so")
 
 
+def test_an_unfinished_task_instance_says_where_nobody_drives_its_run() -> None:
+    line = TaskInstanceOfRun("a", -1, "running", 1, None, None, "", dag_id="etl", run_id="r", logical_date=FIRST)
+    assert task_instance_of_run_row(replace(line, run_state="running"))[-1] == "no job drives it"
+    queued = replace(line, state="queued", run_state="running", reason="cleared")
+    assert task_instance_of_run_row(queued)[-1] == "cleared; no job drives it"
+    assert task_instance_of_run_row(replace(line, run_state="running", driven_by=(7,)))[-1] == ""
+    assert task_instance_of_run_row(replace(line, state="none", run_state="deadlocked"))[-1] == ""
+    assert task_instance_of_run_row(replace(line, state="success", run_state="running"))[-1] == ""
+
+
 def test_whose_command_a_state_is_stands_beside_it_while_it_is() -> None:
     marked = PersonsCommand("ana@here", FIRST, "marked failed")
     text = "marked failed by ana@here at 2024-01-01 00:00:00Z"

@@ -15,6 +15,7 @@ from tailrace.cli.options import (
     output_option,
     stores_with,
 )
+from tailrace.cli.shell_line import shell_line
 from tailrace.cli.tables import show_table
 from tailrace.cli.views import BACKFILL_COLUMNS, RUN_COLUMNS, backfill_row, driving_note, run_row
 from tailrace.service import views
@@ -62,4 +63,5 @@ def show(backfill_id: int | None, output: str) -> None:
     console.tell(bullet_lines(facts))
     show_table(RUN_COLUMNS, [run_row(run) for run in runs], empty="it wants no runs")
     if len(runs) == _MOST_RUNS_SHOWN:
-        console.note(f"the first {_MOST_RUNS_SHOWN} runs; `tailrace runs list {shown.dag_id}` lists more")
+        rest = shell_line("tailrace", "runs", "list", shown.dag_id)
+        console.note(f"the first {_MOST_RUNS_SHOWN} runs; `{rest}` lists more")

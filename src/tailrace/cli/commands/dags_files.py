@@ -86,8 +86,8 @@ def show(dag_id: str, fold: bool, dags: Path | None, output: str) -> None:
     console.print(f"{spec.dag_id}  {schedule_text(spec.schedule)}, {plural(len(spec.tasks), 'task')}{grouped}")
     if spec.description:
         console.tell(spec.description)
-    if paused:
-        console.tell(pause_text(paused, pause))
+    if said := pause_text(paused, pause) or (pause.text if pause else ""):
+        console.tell(said)
     for line in task_tree(spec, folded=fold):
         console.print(line)
 

@@ -8,6 +8,7 @@ from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
 from tailrace.cli.remedies import command_of
+from tailrace.cli.shell_line import shell_line
 from tailrace.errors import CommandError
 from tailrace.service.confs import canonical_conf
 from tailrace.service.dagfiles import bundled_file, require_dags
@@ -35,7 +36,8 @@ def trigger(
     settings = settings_with(dags=dags)
     if bundled_file(dag_id, settings) is not None:
         raise CommandError(
-            f"{dag_id} is a bundled example, which no scheduler loads; run it with `tailrace backfill {dag_id}`"
+            f"{dag_id} is a bundled example, which no scheduler loads; run it with "
+            f"`{shell_line('tailrace', 'backfill', dag_id)}`"
         )
     require_dags(dag_id, settings)
     console = current_console()
@@ -46,5 +48,5 @@ def trigger(
     console.print(triggered.run_id)
     for notice in triggered.notices:
         console.notice(notice)
-    shown = f"`tailrace runs show {dag_id} {triggered.run_id}`"
+    shown = f"`{shell_line('tailrace', 'runs', 'show', dag_id, triggered.run_id)}`"
     console.note(f"created; a scheduler drives it (`tailrace scheduler`); {shown}")

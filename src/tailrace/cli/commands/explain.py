@@ -1,4 +1,4 @@
-"""``tailrace runs explain`` and ``tailrace tasks explain``: the planner read aloud, with what would release it."""
+"""``tailrace runs explain`` and ``tailrace tasks explain``: the planner's decisions, with what would release them."""
 
 import click
 

@@ -68,7 +68,8 @@ def list_(
     """List the runs of DAG_ID, or of every DAG, newest logical date first."""
     wanted = views.Wanted(dag_id, start, end, limit)
     read = partial(views.list_runs, wanted=wanted, state=state, failed_tasks=failed_tasks)
-    none = f"no runs{f' of {dag_id}' if dag_id else ''}"
+    chosen = " with these options" if state or failed_tasks or start or end else ""
+    none = f"no runs{f' of {dag_id}' if dag_id else ''}{chosen}"
     show_list(read, RUN_COLUMNS, run_row, output=output, empty=none, limit=limit)
 
 

@@ -19,6 +19,7 @@ from tailrace.cli.options import (
     task_argument,
 )
 from tailrace.cli.remedies import text_of
+from tailrace.cli.shell_line import shell_line
 from tailrace.effects.tries import Claim, TryOutcome
 from tailrace.errors import CommandError
 from tailrace.execution.task_test import TaskTest, run_task_once
@@ -85,7 +86,7 @@ def _tried(
     settings, console = settings_with(dags=dags), current_console()
     spec, path = load_one(dag_id, settings, console.notice)
     if task_id not in spec.by_id:
-        guess = did_you_mean(task_id, spec.by_id) or f"; `tailrace tasks list {dag_id}` lists them"
+        guess = did_you_mean(task_id, spec.by_id) or f"; `{shell_line('tailrace', 'tasks', 'list', dag_id)}` lists them"
         raise CommandError(f"no task {task_id!r} in DAG {dag_id}{guess}")
     trial = Trial(settings, spec, task_id, run, map_index, datetime.now(UTC))
     for notice in trial.notices:

@@ -12,6 +12,7 @@ from tailrace.cli.lazy import Command
 from tailrace.cli.log_pieces import followed, pieces_of, with_times
 from tailrace.cli.log_text import log_text
 from tailrace.cli.options import WholeNumber, dag_argument, map_index_option, stores_with
+from tailrace.cli.shell_line import shell_line
 from tailrace.errors import CommandError
 from tailrace.execution.log_times import LogTimes
 from tailrace.model.keys import TryKey
@@ -49,7 +50,8 @@ def logs(
     with stores_with() as stores:
         if failed:
             if run is not None or follow or try_number is not None or map_index is not None:
-                raise CommandError(f"--failed is of a whole run: `tailrace tasks logs {dag_id} --failed RUN`")
+                whole = shell_line("tailrace", "tasks", "logs", dag_id, "--failed", "RUN")
+                raise CommandError(f"--failed is of a whole run: `{whole}`")
             _print_failed(stores, dag_id, task_id, timestamps)
             return
         if task_id is None:
@@ -60,6 +62,8 @@ def logs(
             return
         log = find_log(stores, named)
         current_console().note(f"{log.path}:")
+        if log.marked:
+            current_console().note(log.marked)
         _print(pieces_of(log.path), _times(stores.settings.home, log.key, timestamps))
 
 

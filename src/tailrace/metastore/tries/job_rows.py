@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, select, text, update
 
 from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.columns import from_json, to_json
-from tailrace.metastore.db.tables import OPEN_BACKFILL_SQL, backfill, job
+from tailrace.metastore.db.tables import OPEN_BACKFILL_SQL, UNFINISHED_BACKFILL, backfill, job
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.capacity_waits import end_waits
 from tailrace.metastore.plans.rows import job_alive
@@ -17,7 +17,7 @@ from tailrace.metastore.writes.records import Author, record
 from tailrace.metastore.writes.stateless import insert_row, locked_row, set_row
 from tailrace.model.chains import moment_cell
 from tailrace.model.keys import ProcessIdentity
-from tailrace.model.states import JobKind, JobState
+from tailrace.model.states import BackfillState, JobKind, JobState
 from tailrace.model.transitions import Actor
 from tailrace.planning.explain_facts import JobTrouble
 
@@ -69,6 +69,12 @@ class LiveJobs(Struct, frozen=True):
         """Those that drive this backfill."""
         scheduled = detached or backfill_id in self.killed
         return self.of_backfills.get(backfill_id, ()) + (self.schedulers if scheduled else ())
+
+    def interrupted(self, row: Any) -> bool:
+        """Whether this backfill (its row) is unfinished, begun or not left to schedulers, and driven by no job."""
+        if row.state not in UNFINISHED_BACKFILL or self.driving(row.id, detached=row.detached):
+            return False
+        return row.state == BackfillState.RUNNING or not row.detached
 
 
 def start_job(

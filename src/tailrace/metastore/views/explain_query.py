@@ -181,6 +181,7 @@ def _snapshot(tx: Transaction, run: RunSnapshot, job_id: int, lane: int | None) 
 
 
 def _wanted_by(tx: Transaction, run: int) -> tuple[WantedBy, ...]:
+    jobs = live_jobs(tx)
     return tuple(
         WantedBy(
             backfill_id=row.id,
@@ -191,6 +192,7 @@ def _wanted_by(tx: Transaction, run: int) -> tuple[WantedBy, ...]:
             max_active_runs=row.max_active_runs,
             detached=row.detached,
             command=row.command,
+            interrupted=not row.paused and jobs.interrupted(row),
         )
         for row in tx.rows(_WANTED_BY, {"run": run})
     )

@@ -42,7 +42,7 @@ from tailrace.metastore.views.task_instances import (
 from tailrace.metastore.views.task_names import TaskNames, task_names
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
+from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.explain_facts import PersonsCommand
 from tailrace.planning.failed_tasks import FailedTasks
 
@@ -278,7 +278,7 @@ def _backfill(
     state = row.state
     if open_ and row.paused:
         state = "paused"
-    elif open_ and not driven_by and (row.state == BackfillState.RUNNING or not row.detached):
+    elif jobs.interrupted(row):
         state = "interrupted"
     created_by, last_command = creation_and_last(row, commands)
     return Backfill(

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 
 from tailrace.metastore.db.tables import dag_run, task_instance
-from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.rows import by_place
+from tailrace.metastore.views.driving import drivers_of
 from tailrace.metastore.views.persons import Instance, of_task_instances
-from tailrace.model.states import TaskInstanceState
+from tailrace.model.states import CLOSED, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.explain_facts import PersonsCommand
 
@@ -32,12 +33,17 @@ _LINES = (
         task_instance.c.ended_at,
         task_instance.c.reason,
         IS_MARKED.label("marked"),
+        task_instance.c.dag_run_id,
         dag_run.c.dag_id,
         dag_run.c.run_id,
         dag_run.c.logical_date,
+        dag_run.c.state.label("run_state"),
     )
     .select_from(task_instance)
     .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
+)
+_RUNS = select(dag_run.c.id, dag_run.c.dag_id, dag_run.c.state, dag_run.c.live, dag_run.c.owner_job_id).where(
+    dag_run.c.id.in_(bindparam("runs", expanding=True))
 )
 
 
@@ -59,11 +65,13 @@ class TaskInstanceLine(Struct, frozen=True):
 
 
 class TaskInstanceOfRun(TaskInstanceLine, frozen=True, kw_only=True):
-    """One task instance with its run."""
+    """One task instance with its run; ``driven_by`` are the jobs believed alive that drive an open run, or will."""
 
     dag_id: str
     run_id: str
     logical_date: datetime
+    run_state: str = ""
+    driven_by: tuple[int, ...] = ()
 
 
 class TaskInstanceFilter(Struct, frozen=True):
@@ -92,8 +100,19 @@ def list_task_instances(tx: Transaction, asked: TaskInstanceFilter, limit: int) 
         wanted = wanted.where(condition)
     rows = tx.rows(wanted.limit(limit))
     commands = of_task_instances(tx, {(row.dag_id, row.run_id) for row in rows}, {row.task_id for row in rows})
+    runs: list[Any] = []
+    for batch in in_batches(sorted({row.dag_run_id for row in rows if row.run_state not in CLOSED})):
+        runs += tx.rows(_RUNS, {"runs": batch})
+    driven_by = drivers_of(tx, runs)
     return tuple(
-        TaskInstanceOfRun(**_line(row, commands), dag_id=row.dag_id, run_id=row.run_id, logical_date=row.logical_date)
+        TaskInstanceOfRun(
+            **_line(row, commands),
+            dag_id=row.dag_id,
+            run_id=row.run_id,
+            logical_date=row.logical_date,
+            run_state=row.run_state,
+            driven_by=driven_by.get(row.dag_run_id, ()),
+        )
         for row in rows
     )
 
