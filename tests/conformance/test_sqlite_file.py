@@ -81,6 +81,17 @@ def test_every_transaction_finds_it(sqlite: World, file: Path, what: str) -> Non
         sqlite.store.release()
 
 
+@pytest.mark.parametrize("first", ["-wal", "-shm"])
+def test_a_folder_that_is_being_deleted_is_said_to_be_gone_not_one_file_of_it(
+    sqlite: World, file: Path, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside(file, first).unlink()
+    rest = "tailrace.metastore.db.sqlite_file.time.sleep"  # the rest of it is deleted in the meantime
+    monkeypatch.setattr(rest, lambda _: shutil.rmtree(file.parent, ignore_errors=True))
+    with pytest.raises(EnvironmentBroken, match="deleted or moved while it was in use; .*, or the same command beg"):
+        sqlite.backfill(A, days=2)
+
+
 @pytest.mark.parametrize("what", ["deleted", "moved", "its folder", "replaced"])
 def test_a_process_that_opens_it_again_finds_it_and_makes_no_new_one(sqlite: World, file: Path, what: str) -> None:
     sqlite.store.close()  # as before a fork

@@ -29,6 +29,9 @@ _LOCK = struct.Struct("hhqqi4x")
 #: Another process that opens or closes the file at this moment has both of its logs, or none, within so many seconds.
 _PATIENCE, _PAUSE = 1.0, 0.01
 
+#: A folder is deleted file by file: what is missing is named after so many seconds, when the rest is gone too.
+_DELETED_ONE_BY_ONE = 0.2
+
 Identity = tuple[int, int]  # device, inode
 
 #: How many connections of this process have each file open.
@@ -125,6 +128,8 @@ class SqliteFile:
             try:
                 stat = os.stat(path)
             except OSError:
+                time.sleep(_DELETED_ONE_BY_ONE)
+                self._found()
                 raise self._log_gone(path, "deleted") from None
             if (stat.st_dev, stat.st_ino) != identity:
                 raise self._log_gone(path, "replaced")
@@ -153,6 +158,7 @@ class SqliteFile:
         except FileNotFoundError:
             if self._identity is None:
                 raise
+            time.sleep(_DELETED_ONE_BY_ONE)
             raise self.broken(f"the file was deleted or moved while it was in use; put it back{self._anew()}") from None
         found = (stat.st_dev, stat.st_ino)
         if self._identity is None:
