@@ -23,7 +23,10 @@ from tests.acceptance.conftest import Run, assert_sound, clean_environment
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-TYPED = ("README.md", "docs/authoring.md", "docs/groups.md", "docs/mapping.md", "docs/variables.md")
+TYPED = (
+    "README.md",
+    *("docs/authoring.md", "docs/groups.md", "docs/mapping.md", "docs/variables.md", "docs/trying-out.md"),
+)
 
 _BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAMED = re.compile(r"`(?P<file>[\w./]+\.py)`.*:\s*$")
@@ -72,7 +75,11 @@ def shows(printed: list[str], expected: list[str]) -> bool:
 
 
 def run(command: str, folder: Path) -> list[str]:
-    words = f"{shlex.quote(sys.executable)} -m {command}" if command.startswith("tailrace") else command
+    words, python = command, shlex.quote(sys.executable)
+    if command.startswith("tailrace"):
+        words = f"{python} -m {command}"
+    elif command.startswith("python "):
+        words = f"{python} {command.removeprefix('python ')}"
     done = subprocess.run(
         ["bash", "-c", words],
         cwd=folder,

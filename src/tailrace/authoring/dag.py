@@ -20,6 +20,7 @@ from tailrace.authoring.params import Params
 from tailrace.authoring.partial import Partial
 from tailrace.authoring.relations import Task, relate
 from tailrace.authoring.task_arguments import IN_GROUP, CommonArguments
+from tailrace.authoring.tested import Testable
 from tailrace.authoring.unsupported import Unsupported, judge
 from tailrace.authoring.variables import VARIABLES
 from tailrace.authoring.xcom_args import Pull, XComArg, outputs_in
@@ -32,7 +33,7 @@ from tailrace.model.suggestions import did_you_write
 M = TypeVar("M", bound=DagError)
 
 
-class DAG(Dated):
+class DAG(Dated, Testable):
     """Tasks and the order between them, on a schedule.
 
     ``schedule``: cron text, a preset such as ``@daily``, a timedelta, or None. ``start_date`` and ``end_date``: naive

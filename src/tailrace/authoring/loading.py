@@ -21,6 +21,7 @@ from tailrace.authoring.module_space import ModuleSpace
 from tailrace.authoring.process_state import ProcessState
 from tailrace.authoring.sources import Sources
 from tailrace.authoring.system_state import StandardDescriptors
+from tailrace.authoring.tested import Testable
 from tailrace.model.plain_text import on_one_line
 from tailrace.model.spec import DagSpec
 
@@ -138,9 +139,11 @@ class _Loading:
         space.enter()
         run = self._folder.begin(file)
         own = os.getpid()
+        Testable.being_loaded = True
         try:
             failure = _failure(space, run)
         finally:
+            Testable.being_loaded = False
             if os.getpid() != own:
                 os._exit(0)  # a process that the file forked came out of its code: what is left is not its to load
             space.leave()

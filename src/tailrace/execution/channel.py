@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 #: One message may be this many bytes long, XCom values included; more is an error of the task, reported in one line.
 LONGEST_MESSAGE = 16 * 1024 * 1024
@@ -57,6 +57,13 @@ def decode(line: bytes | bytearray) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise ProtocolError("something that is no message of Tailrace's")
     return message
+
+
+class Asked(Protocol):
+    """Whom a task asks for what it needs of others."""
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
+        """The reply; None when there is nobody any more."""
 
 
 class TaskEnd:

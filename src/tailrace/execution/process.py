@@ -21,7 +21,7 @@ from tailrace.authoring.results import BranchResult, is_success, settled
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
 from tailrace.execution import log_masking, mp_main
-from tailrace.execution.channel import ClosedByTask, TaskEnd
+from tailrace.execution.channel import Asked, ClosedByTask, TaskEnd
 from tailrace.execution.context import PullXCom, TaskInstance, build_context, try_token
 from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
@@ -225,7 +225,7 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
     return outcome, as_new
 
 
-def pulling(channel: TaskEnd) -> PullXCom:
+def pulling(channel: Asked) -> PullXCom:
     """How a task's process gets XComs: it asks whoever is at the other end."""
 
     def pull(dag_id: str, run_id: str, task_ids: tuple[str, ...], name: str, map_index: int | None) -> list[Any]:
@@ -293,8 +293,13 @@ def environment_of(key: TryKey, order: Mapping[str, Any], home: str, file: str) 
     }
 
 
-def execute(task: BaseOperator, context: Context, task_instance: TaskInstance) -> dict[str, Any]:
-    """Render the task's templates and run it; whatever it raises becomes an outcome."""
+def execute(
+    task: BaseOperator,
+    context: Context,
+    task_instance: TaskInstance,
+    let_through: tuple[type[BaseException], ...] = (),
+) -> dict[str, Any]:
+    """Render the task's templates and run it; whatever it raises becomes an outcome, but for what is let through."""
     try:
         task = context["task"] = instance_of(task, task_instance)
         with running(context):
@@ -306,6 +311,8 @@ def execute(task: BaseOperator, context: Context, task_instance: TaskInstance) -
         return _finished(task, result, task_instance)
     except BaseException as raised:
         _leave_if_copy(raised)
+        if isinstance(raised, let_through):
+            raise
         if isinstance(raised, SystemExit) and is_success(raised):
             return message_of(OutcomeKind.SUCCESS, "")
         return outcome_of(raised)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from tailrace.execution.channel import NotToBeAsked, TaskEnd, what_is_open
+from tailrace.execution.channel import Asked, NotToBeAsked, what_is_open
 from tailrace.secrets.names import SecretKind, in_environment
 from tailrace.secrets.requests import (
     SecretFound,
@@ -52,7 +52,7 @@ class OfEnvironment:
 # --- of a task ---------------------------------------------------------------------------------------------
 
 
-def asking(channel: TaskEnd) -> Ask:
+def asking(channel: Asked) -> Ask:
     """How a task's process asks its worker."""
 
     def ask(request: SecretRequest) -> SecretReply:

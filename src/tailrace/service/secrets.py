@@ -180,24 +180,26 @@ def import_secrets(stores: Stores, kind: SecretKind, text: str, where: str, exis
 
     ``existing``: what becomes of those that are stored already: overwrite, skip or fail.
     """
-    try:
-        given = json.loads(text)
-    except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
-        raise CommandError(f"{where}: expected a JSON object, of a value for each name")
+    given = given_secrets(kind, text, where)
     metastore = stores.reading()
     known = set() if metastore is None else {each.name for each in metastore.list_secrets(kind)}
     if existing == "fail" and (there := sorted(known & given.keys())):
         raise CommandError(f"{where}: {kind.shown} {there[0]!r} is stored already; --existing overwrite or skip")
     wanted = {name: value for name, value in given.items() if existing == "overwrite" or name not in known}
     if wanted:
-        set_secrets(stores, kind, {name: (_imported(kind, value), None) for name, value in wanted.items()})
+        set_secrets(stores, kind, {name: (text, None) for name, text in wanted.items()})
     return len(wanted), len(given) - len(wanted)
 
 
-def _imported(kind: SecretKind, value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def given_secrets(kind: SecretKind, text: str, where: str) -> dict[str, str]:
+    """What a JSON object says, as it is stored; ``where`` it was read from. Raises CommandError."""
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise CommandError(f"{where}: expected a JSON object, of a value for each name")
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
 
 
 def rotate_key(stores: Stores) -> KeyRotated:
