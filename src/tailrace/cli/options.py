@@ -63,14 +63,20 @@ def map_index_option(command: F) -> F:
 
 def output_option(command: F) -> F:
     """-o/--output table|json, as ``output``."""
+    return output_or()(command)
+
+
+def output_or(**others: str) -> Callable[[F], F]:
+    """The same with other formats, each with what it is, as the help says it."""
+    also = "".join(f" {name}: {what}." for name, what in others.items())
     return click.option(
         "-o",
         "--output",
-        type=click.Choice(["table", "json"]),
+        type=click.Choice(["table", "json", *others]),
         default="table",
         show_default=True,
-        help="json prints one value on stdout and nothing else there.",
-    )(command)
+        help=f"json prints one value on stdout and nothing else there.{also}",
+    )
 
 
 def dags_option(command: F) -> F:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tailrace.cli.console import STYLES, counted, has_colour, plural
 from tailrace.cli.fitting import width_of
 from tailrace.cli.tables import Column, plain_table, show_table
-from tailrace.cli.tree import describe_task, task_tree
+from tailrace.cli.tree import task_tree
+from tailrace.graphs.nesting import describe_task
 from tailrace.model.durations import duration, rough_duration
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DagSpec, TaskSpec

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import click
 
+from tailrace import __version__
+from tailrace.cli.annotations import github_annotations, sarif
 from tailrace.cli.console import current_console, plural
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, dags_option, output_option, settings_with
+from tailrace.cli.options import dag_argument, dags_option, output_option, output_or, settings_with
 from tailrace.cli.persons import pause_text
 from tailrace.cli.tables import Column, show_table
 from tailrace.cli.tree import task_tree
 from tailrace.execution.loading_process import LoadReport
+from tailrace.graphs.mermaid import mermaid
+from tailrace.graphs.svg import svg
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.scheduling import next_run
@@ -22,6 +26,7 @@ from tailrace.service.known_dags import ShownDags, list_dags, show_dag
 from tailrace.timetable import zone_named
 
 _MISTAKEN = 2
+_GRAPHS = {"mermaid": mermaid, "svg": svg}
 _COLUMNS = (
     Column("dag_id"),
     Column("schedule"),
@@ -68,11 +73,11 @@ def list_(dags: Path | None, output: str) -> int:
 @dag_argument
 @click.option("--fold", is_flag=True, help="Draw each task group as one line, without what is in it.")
 @dags_option
-@output_option
+@output_or(mermaid="a flowchart for Markdown", svg="a picture, to be redirected to a file")
 def show(dag_id: str, fold: bool, dags: Path | None, output: str) -> None:
     """Draw one DAG's tasks as a tree, each below what it waits for, and those of a task group together.
 
-    A text in parentheses is the label on the way.
+    A text in parentheses is the label on the way. With -o mermaid and -o svg it is drawn as a graph.
     """
     settings, console = settings_with(dags=dags), current_console()
     shown = _shown(dag_id, settings)
@@ -81,6 +86,11 @@ def show(dag_id: str, fold: bool, dags: Path | None, output: str) -> None:
     if output == "json":
         drawn = {"tasks": [task_json(spec, task) for task in spec.tasks], "groups": spec.groups, "labels": spec.labels}
         console.print_json({**_dag_json(spec), "paused": paused, "last_pause": pause, **drawn})
+        return
+    if output in _GRAPHS:
+        if fold:
+            raise click.UsageError(f"--fold is for the tree: leave it out with -o {output}")
+        console.print_bytes(f"{_GRAPHS[output](spec)}\n".encode())
         return
     grouped = f" in {plural(len(spec.groups), 'task group')}" if spec.groups else ""
     console.print(f"{spec.dag_id}  {schedule_text(spec.schedule)}, {plural(len(spec.tasks), 'task')}{grouped}")
@@ -94,7 +104,7 @@ def show(dag_id: str, fold: bool, dags: Path | None, output: str) -> None:
 
 @click.command(cls=Command)
 @dags_option
-@output_option
+@output_or(github="annotations for a workflow of GitHub's", sarif="a log for tools that show findings in code")
 def check(dags: Path | None, output: str) -> int:
     """Load every DAG file and report every mistake with file and line, and what has no effect.
 
@@ -118,6 +128,11 @@ def check(dags: Path | None, output: str) -> int:
                 ],
             }
         )
+    elif output == "sarif":
+        console.print_json(sarif(mistakes, notes, __version__))
+    elif output == "github":
+        for line in github_annotations(mistakes, notes):
+            console.print(line)
     else:
         for mistake in mistakes:
             console.tell(str(mistake))

@@ -1,0 +1,1 @@
+"""Draws a DAG: its tasks and groups as a graph, in the formats of other tools."""
