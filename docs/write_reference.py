@@ -10,6 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, Required, Union, get_args, get_origin
 
+import tailrace
+from tailrace.authoring.airflow_imports import NAMED, OTHERWISE
 from tailrace.authoring.dag import DAG, TaskArguments
 from tailrace.authoring.dag_arguments import DagArguments
 from tailrace.authoring.dag_errors import MISSING
@@ -124,6 +126,11 @@ def reference() -> str:
         "## Template variables\n",
         table(["variable", "what it is"], ([f"`{name}`", what] for name, what in VARIABLES.items())),
         f"Filters besides Jinja's: {', '.join(f'`{name}`' for name in FILTERS)}, as the variables of these names.\n",
+        "## Names of Airflow's\n",
+        "What a DAG file imports from Airflow, wherever that has it, and what to write. The same names here: "
+        f"{', '.join(f'`{name}`' for name in same_names())}.\n",
+        table(["name", "write"], ([f"`{name}`", f"`tailrace.{ours}`"] for name, ours in sorted(NAMED.items()))),
+        table(["name", "instead"], ([f"`{name}`", text] for name, text in sorted(OTHERWISE.items()))),
         "## Arguments of Airflow's that are not there\n",
         "Given another value than those that ask for nothing, they are a mistake, or kept, and without effect.\n",
         "### Of tasks\n",
@@ -134,6 +141,11 @@ def reference() -> str:
         unsupported_table(GroupArguments),
     ]
     return "\n".join(parts)
+
+
+def same_names() -> list[str]:
+    """What is imported from ``tailrace`` and is Airflow's by the same name."""
+    return [name for name in tailrace.__all__ if name not in ("DefaultArguments", "TaskArguments", "__version__")]
 
 
 def trigger_rules() -> str:

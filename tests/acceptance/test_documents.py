@@ -26,6 +26,7 @@ DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 TYPED = (
     "README.md",
     *("docs/authoring.md", "docs/groups.md", "docs/mapping.md", "docs/variables.md", "docs/trying-out.md"),
+    "docs/coming-from-airflow.md",
 )
 
 _BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -5,13 +5,14 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
 
+from tailrace.authoring.airflow_imports import instead_of, is_of_airflow, lacking
 from tailrace.authoring.compiling import compile_dag
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.dag_errors import DagError, Note
@@ -141,14 +142,14 @@ class _Loading:
         own = os.getpid()
         Testable.being_loaded = True
         try:
-            failure = _failure(space, run)
+            failures = list(_failures(space, run, self._folder.sources))
         finally:
             Testable.being_loaded = False
             if os.getpid() != own:
                 os._exit(0)  # a process that the file forked came out of its code: what is left is not its to load
             space.leave()
             self._put_back(space)
-        self._collect(file, hashlib.sha256(code).hexdigest(), [*DAG.collect(), *run.made], failure, space)
+        self._collect(file, hashlib.sha256(code).hexdigest(), [*DAG.collect(), *run.made], failures, space)
 
     def _put_back(self, space: ModuleSpace) -> None:
         self._descriptors.put_back()
@@ -166,7 +167,7 @@ class _Loading:
             self._loaded.threads_started += (on_one_line(space.file),)
 
     def _collect(
-        self, file: Path, code_hash: str, made: list[DAG], failure: DagError | None, space: ModuleSpace
+        self, file: Path, code_hash: str, made: list[DAG], failures: list[DagError], space: ModuleSpace
     ) -> None:
         loaded = self._loaded
         for dag in made:
@@ -179,17 +180,19 @@ class _Loading:
                 dag.mistake(f"duplicate dag_id {dag.dag_id!r}; {former.file} has it too")
                 spec = None
             self._mistakes.extend(dag.mistakes)
-            if spec is not None and failure is None:
+            if spec is not None and not failures:
                 loaded.dags[spec.dag_id] = dag
                 loaded.specs[spec.dag_id] = spec
                 loaded.spaces[spec.dag_id] = space
                 loaded.notes += tuple(dag.notes)
-        if failure is not None:
-            self._mistakes.append(failure)
+        self._mistakes.extend(failures)
 
 
-def _failure(space: ModuleSpace, run: Run) -> DagError | None:
-    """Run the file; returns what went wrong, at which of its lines, and where else if it was not there."""
+def _failures(space: ModuleSpace, run: Run, sources: Sources) -> Iterator[DagError]:
+    """Run the file; what went wrong, at which of its lines, and where else if it was not there.
+
+    It is one thing; but of a file that was written for Airflow it is each of its imports.
+    """
     file = str(space.file)
     try:
         space.load(run)
@@ -197,16 +200,21 @@ def _failure(space: ModuleSpace, run: Run) -> DagError | None:
         raise
     except BaseException as wrong:  # sys.exit, a cancelled coroutine: what a file raises is its own mistake
         places = [(frame.filename, frame.lineno or 0) for frame in traceback.extract_tb(wrong.__traceback__)]
-        text = _text(wrong)
+        text = lacking(wrong) or _text(wrong)
         if isinstance(wrong, SyntaxError):
             text = f"syntax error: {wrong.msg}"
             places.append((wrong.filename or file, wrong.lineno or 0))
         places = [place for place in places if space.holds(place[0])]
         own = next((line for name, line in reversed(places) if name == file), 0)
+        if places and is_of_airflow(wrong):
+            importing = places[-1][0]
+            for line, instead in instead_of(sources.read(importing)):
+                where = "" if importing == file else f" (in {on_one_line(importing)}:{line})"
+                yield DagError(on_one_line(file), own if where else line, None, instead + where)
+            return
         if places and places[-1][0] != file:
             text += f" (in {on_one_line(places[-1][0])}:{places[-1][1]})"
-        return DagError(on_one_line(file), own, None, text)
-    return None
+        yield DagError(on_one_line(file), own, None, text)
 
 
 def _unfit(spec: DagSpec) -> str | None:
