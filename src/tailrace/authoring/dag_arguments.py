@@ -22,8 +22,8 @@ class DagArguments(TypedDict, total=False):
     schedule: Annotated[
         str | timedelta | None, Argument("when it runs by itself: cron, a preset (`@daily`), a timedelta")
     ]
-    start_date: Annotated[datetime | None, Argument("the first date; a naive one is in `timezone`")]
-    end_date: Annotated[datetime | None, Argument("the last date; a naive one is in `timezone`")]
+    start_date: Annotated[datetime | str | None, Argument("the first date; a naive one is in `timezone`")]
+    end_date: Annotated[datetime | str | None, Argument("the last date; a naive one is in `timezone`")]
     timezone: Annotated[
         str | tzinfo | None, Argument("its zone; by default that of an aware `start_date`, else UTC", in_airflow=False)
     ]

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from tailrace.authoring.datetimes import datetime_in, zone_of
+from tailrace.authoring.datetimes import datetime_in, from_text, zone_of
 from tailrace.authoring.declarations import Argument
 from tailrace.authoring.groups import Group
 from tailrace.model.spec import Schedule, ScheduleKind
@@ -35,7 +35,7 @@ class Dated:
     def read_dates(self, timezone: object, start_date: object, end_date: object) -> None:
         """The zone, and the DAG's own dates; what default_args has of them is the DAG's."""
         defaults = self.default_args
-        start_date = defaults.get("start_date") if start_date is None else start_date
+        start_date = from_text(defaults.get("start_date") if start_date is None else start_date)
         end_date = defaults.get("end_date") if end_date is None else end_date
         self.timezone = "UTC"
         if timezone is not None:

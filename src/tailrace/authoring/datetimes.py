@@ -37,8 +37,17 @@ def zone_of(written: Any) -> str:
     return name
 
 
+def from_text(written: Any) -> Any:
+    """The datetime that a text of ISO 8601 says, as Airflow takes it in default_args; anything else as it is."""
+    try:
+        return datetime.fromisoformat(written) if isinstance(written, str) else written
+    except ValueError:
+        return written
+
+
 def datetime_in(zone: str, written: Any) -> Read:
-    """The moment of a datetime; a naive one is in ``zone``. Raises ValueError with what it must be."""
+    """The moment of a datetime or its text; a naive one is in ``zone``. Raises ValueError with what it must be."""
+    written = from_text(written)
     if not isinstance(written, datetime):
         raise ValueError(f"must be a datetime, not {shown(written)}; write datetime(2024, 1, 31)")
     offset = _offset(written)

@@ -178,8 +178,8 @@ class DefaultArguments(CommonArguments, BashArguments, PythonArguments, ShortCir
 
     bash_command: Annotated[str, BASH_COMMAND]
     python_callable: Annotated[Callable[..., Any], PYTHON_CALLABLE]
-    start_date: Annotated[datetime | None, Argument("the DAG's, where that has none of its own")]
-    end_date: Annotated[datetime | None, Argument("the DAG's, where that has none of its own")]
+    start_date: Annotated[datetime | str | None, Argument("the DAG's, where that has none of its own")]
+    end_date: Annotated[datetime | str | None, Argument("the DAG's, where that has none of its own")]
 
 
 #: What every operator takes.

@@ -61,7 +61,7 @@ def test_wrong_and_missing_arguments_hide_no_other_mistake(load) -> None:
     """Python itself would stop at the first of them."""
     loaded = load(
         """
-        with DAG("x", nonsense=1, catch_up=True, start_date="2024-01-01", default_args={"retires": 2, "email": "me"}):
+        with DAG("x", nonsense=1, catch_up=True, start_date="2024-01", default_args={"retires": 2, "email": "me"}):
             a = BashOperator(task_id="a", bash_comand="true")
             b = PythonOperator(task_id="b")
             EmptyOperator(task_id="c", trigger_rule="all_sucess")
@@ -76,7 +76,7 @@ def test_wrong_and_missing_arguments_hide_no_other_mistake(load) -> None:
         "6 DAG has no argument 'nonsense'",
         "6 default_args has no argument 'retires'; did you mean 'retries'?",
         "6 default_args: email gets no e-mail yet; leave it out, or say email_on_failure=False, email_on_retry=False",
-        "6 start_date must be a datetime, not '2024-01-01'; write datetime(2024, 1, 31)",
+        "6 start_date must be a datetime, not '2024-01'; write datetime(2024, 1, 31)",
         "7 task a: BashOperator has no argument 'bash_comand'; did you mean 'bash_command'?",
         "7 task a: bash_command must be text, not left out",
         "7 task a: only tasks, task groups and lists of them can be related by >> and <<, not 'b'",

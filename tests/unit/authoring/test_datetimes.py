@@ -3,6 +3,7 @@
 pytz, dateutil and pendulum are no dependencies: what they hand in is made here as they make it.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tailrace import DAG
 from tailrace.authoring.datetimes import datetime_in, zone_of
+from tailrace.authoring.loading import LoadedDags
 from tailrace.timetable import intervals_between, zone_named
 
 NEW_YORK = "America/New_York"
@@ -177,7 +179,8 @@ def test_the_moment_of_a_datetime(written: datetime, right: str) -> None:
         (datetime(1, 1, 1, tzinfo=timezone(HOUR)), "is no date in UTC"),
         (datetime(1, 1, 1), "is no date in UTC"),
         (datetime(9999, 12, 31, 23, tzinfo=ZoneInfo(NEW_YORK)), "is no date in UTC"),
-        ("2024-01-01", "must be a datetime, not '2024-01-01'; write datetime("),
+        ("2024-13-01", "must be a datetime, not '2024-13-01'; write datetime("),
+        ("today", "must be a datetime, not 'today'; write datetime("),
         (datetime(2024, 1, 1).date(), "must be a datetime, not datetime.date(2024, 1, 1)"),
         (1704067200, "must be a datetime, not 1704067200"),
     ],
@@ -273,3 +276,24 @@ def test_a_naive_datetime_is_the_moment_that_its_zone_says(zone: str, local: dat
         return
     read = datetime_in(zone, written)
     assert read.moment == moment if exists else "does not exist" in read.note
+
+
+@pytest.mark.parametrize(
+    ("dag", "zone", "moment"),
+    [
+        ("start_date='2024-07-01'", "UTC", "2024-07-01T00:00:00+00:00"),
+        ("start_date='2024-07-01', timezone='Europe/Berlin'", "Europe/Berlin", "2024-07-01T00:00:00+02:00"),
+        ("start_date='2024-07-01T06:00+05:30'", "UTC+05:30", "2024-07-01T06:00:00+05:30"),
+        ("start_date='2024-07-01T06:00Z'", "UTC", "2024-07-01T06:00:00+00:00"),
+        ("default_args={'start_date': '20240701'}", "UTC", "2024-07-01T00:00:00+00:00"),
+        (
+            "start_date=datetime(2024, 7, 1), default_args={'start_date': '2024-07-01'}",
+            "UTC",
+            "2024-07-01T00:00:00+00:00",
+        ),
+    ],
+)
+def test_dates_may_be_text(load: Callable[[str], LoadedDags], dag: str, zone: str, moment: str) -> None:
+    loaded = load(f'with DAG("x", schedule="@daily", {dag}): EmptyOperator(task_id="a")')
+    assert loaded.mistakes == ()
+    assert (loaded.dags["x"].timezone, loaded.dags["x"].start_date.isoformat()) == (zone, moment)

@@ -172,7 +172,7 @@ def test_the_dates_in_them_are_the_dags(load: Load) -> None:
             "is before start_date",
             "",
         ),
-        ("default_args={'start_date': '2024-01-01'}", "start_date must be a datetime, not '2024-01-01'", ""),
+        ("default_args={'start_date': '1.1.2024'}", "start_date must be a datetime, not '1.1.2024'", ""),
     ],
 )
 def test_dates_given_twice_are_one_or_a_mistake(load: Load, dates: str, mistake: str, note: str) -> None:
