@@ -33,7 +33,7 @@ from tests.acceptance.execution.conftest import (
 )
 
 #: A tenth of it is left when a task is ended: enough for a machine that is busy with other things.
-LEASE = 5.0
+LEASE = 8.0
 TASKS = """
 @work
 def family():
