@@ -13,6 +13,17 @@ from tailrace.authoring.operators import (
     ShortCircuitOperator,
 )
 from tailrace.authoring.params import Param
+from tailrace.authoring.recorded import (
+    DagRun,
+    TaskInstanceRecord,
+    get_dag_runs,
+    get_dagrun_state,
+    get_dr_count,
+    get_task_instance_count,
+    get_task_instances,
+    get_task_states,
+    get_ti_count,
+)
 from tailrace.authoring.relations import Label, chain, cross_downstream
 from tailrace.authoring.task_arguments import DefaultArguments
 from tailrace.authoring.task_groups import TaskGroup, task_group
@@ -31,6 +42,7 @@ __all__ = [
     "BashOperator",
     "BranchPythonOperator",
     "Connection",
+    "DagRun",
     "DefaultArguments",
     "EmptyOperator",
     "Label",
@@ -39,6 +51,7 @@ __all__ = [
     "ShortCircuitOperator",
     "TaskArguments",
     "TaskGroup",
+    "TaskInstanceRecord",
     "TriggerRule",
     "Variable",
     "XComArg",
@@ -47,6 +60,13 @@ __all__ = [
     "cross_downstream",
     "dag",
     "get_current_context",
+    "get_dag_runs",
+    "get_dagrun_state",
+    "get_dr_count",
+    "get_task_instance_count",
+    "get_task_instances",
+    "get_task_states",
+    "get_ti_count",
     "mask_secret",
     "task",
     "task_group",

@@ -61,6 +61,14 @@ class RenderingFailed(Exception):
     """A template could not be rendered; the message names task, field and what is wrong in it."""
 
 
+class RecordsUnreadable(Exception):
+    """What runs have done cannot be asked from here, or is more than is returned at once."""
+
+
+class RecordNotFound(RecordsUnreadable, LookupError):
+    """There is no such DAG, run, task or task group."""
+
+
 class SecretUnreadable(Exception):
     """A Variable or a Connection that is there, or may be, and cannot be read or set; nothing of it is repeated."""
 

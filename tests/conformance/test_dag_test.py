@@ -69,6 +69,17 @@ def test_the_planner_decides_and_the_tasks_run_here() -> None:
         run.get_task_instance("double")
 
 
+def test_tasks_may_ask_what_is_recorded_of_the_run() -> None:
+    def asks(ti: Any, dag_run: Any) -> list[Any]:
+        return [ti.get_task_states("dag")[ti.run_id], dag_run.get_previous_dagrun(), ti.get_dr_count("dag")]
+
+    with DAG("dag", schedule=None) as dag:
+        EmptyOperator(task_id="first") >> python("asks", asks)
+    run = dag.test()
+    assert run.state == "success"
+    assert run.xcom("asks") == [{"first": "success", "asks": "running"}, None, 1]
+
+
 def test_a_failure_is_final_and_what_follows_is_as_in_any_run() -> None:
     def fail() -> None:
         raise ValueError("no")

@@ -41,6 +41,41 @@ class Context(dict[str, Any]):
         except KeyError:
             return default
 
+    def given(self) -> dict[str, Any]:
+        """Those that are made, in a dict of its own: what a function or template without the others is given."""
+        return dict(dict.items(self))
+
+    def __iter__(self) -> Iterator[str]:
+        return dict.__iter__(self.completed())
+
+    def __len__(self) -> int:
+        return dict.__len__(self.completed())
+
+    def __or__(self, others: Any) -> Any:
+        return dict.__or__(self.completed(), others)
+
+    def __ror__(self, others: Any) -> Any:
+        return dict.__ror__(self.completed(), others)
+
+    def __repr__(self) -> str:
+        return dict.__repr__(self.completed())
+
+    def copy(self) -> dict[str, Any]:
+        """All of them, in a dict of its own."""
+        return dict.copy(self.completed())
+
+    def keys(self) -> Any:
+        """The names of all."""
+        return dict.keys(self.completed())
+
+    def values(self) -> Any:
+        """The values of all."""
+        return dict.values(self.completed())
+
+    def items(self) -> Any:
+        """The names and values of all."""
+        return dict.items(self.completed())
+
     def __contains__(self, name: object) -> bool:
         return super().__contains__(name) or (name in ON_DEMAND and self._on_demand is not None)
 

@@ -270,7 +270,8 @@ class PythonOperator(BaseOperator):
             parameters = _parameters_of(self.python_callable)
         if isinstance(context, Context) and _takes(parameters, ON_DEMAND):
             context.completed()
-        offered = {**context, "templates_dict": self.templates_dict}
+        offered = context.given() if isinstance(context, Context) else dict(context)
+        offered["templates_dict"] = self.templates_dict
         try:
             result = self.python_callable(*args, **_accepted(parameters, args, kwargs, offered))
             return result if result is None else settled(result)

@@ -26,8 +26,15 @@ from typing import (
 
 from tailrace.authoring.dag import DAG, group_for
 from tailrace.authoring.groups import Group, free_id
-from tailrace.authoring.operators import BranchPythonOperator, PythonOperator, RunsBash, ShortCircuitOperator
+from tailrace.authoring.operators import (
+    BashOperator,
+    BranchPythonOperator,
+    PythonOperator,
+    RunsBash,
+    ShortCircuitOperator,
+)
 from tailrace.authoring.partial import Partial
+from tailrace.authoring.rendering import rendered
 from tailrace.authoring.results import never_run
 from tailrace.authoring.xcom_args import NoPlainFunction
 
@@ -150,13 +157,15 @@ class BashFunction(TaskFunction[F]):
 
 
 class _BashTask(PythonOperator, RunsBash):
-    """Calls its function for a bash command and runs that."""
+    """Calls its function for a bash command, renders that as a template and runs it."""
 
     template_fields: ClassVar[Sequence[str]] = (*PythonOperator.template_fields, "env", "cwd")
+    template_ext: ClassVar[Sequence[str]] = BashOperator.template_ext
+    file_fields: ClassVar[Sequence[str] | None] = BashOperator.file_fields
     _declared = {**RunsBash._declared, **PythonOperator._declared}
 
     def execute(self, context: Mapping[str, Any]) -> Any:
-        return self.run_in_bash(self.call(context))
+        return self.run_in_bash(rendered(self, "bash_command", self.call(context), context))
 
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ import jinja2
 from jinja2 import nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
-from tailrace.authoring.context import Given
+from tailrace.authoring.context import Context, Given
+from tailrace.authoring.moments import Moment
 from tailrace.authoring.template_fields import TemplateSetup
-from tailrace.errors import RenderingFailed, SecretUnreadable
+from tailrace.errors import RecordsUnreadable, RenderingFailed, SecretUnreadable
 from tailrace.model.suggestions import did_you_mean, did_you_write
 from tailrace.secrets.names import SecretKind
 
@@ -41,6 +42,8 @@ class _Undefined(jinja2.StrictUndefined):
     @property
     def _undefined_message(self) -> str:
         conf, name = self._undefined_obj, self._undefined_name
+        if isinstance(conf, Moment) and isinstance(name, str):
+            return conf.lacks(name)
         if not isinstance(conf, Given) or not isinstance(name, str):
             return super()._undefined_message
         near = did_you_mean(name, [key for key in conf if isinstance(key, str)])
@@ -82,10 +85,10 @@ def render(setup: TemplateSetup, text: str, context: Mapping[str, Any], *, is_fi
     """
     try:
         template = _of_file(setup, text) if is_file else _of_text(setup, text)
-        return template.render(context)
+        return template.render(context.given() if isinstance(context, Context) else context)
     except jinja2.TemplateNotFound as missing:
         raise RenderingFailed(f"{what}: no template file {missing.name} in {' or '.join(setup.folders)}") from None
-    except (jinja2.TemplateError, LookupError, UnicodeDecodeError, SecretUnreadable) as wrong:
+    except (jinja2.TemplateError, LookupError, UnicodeDecodeError, SecretUnreadable, RecordsUnreadable) as wrong:
         raise RenderingFailed(f"{what}: {wrong}".partition("\n")[0]) from None
 
 

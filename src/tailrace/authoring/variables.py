@@ -27,12 +27,12 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
     {
         "dag": "the DAG",
         "task": "the task",
-        "ti": "the task instance: its ids, `xcom_push`, `xcom_pull`, `try_number`, `start_date`, `state`, "
-        "`hostname`, `log`, `try_token`",
+        "ti": "the task instance: its ids, `xcom_push`, `xcom_pull`, `try_number`, `max_tries`, `start_date`, `state`, "
+        "`task`, `dag_run`, `hostname`, `log`, `log_url`, `try_token`, and [what earlier runs did](history-calls.md)",
         "task_instance": "the same",
         "task_instance_key_str": "`DAG__TASK__YYYYMMDD`",
         "dag_run": "the run: `run_id`, `run_type`, `logical_date`, `data_interval_start`, `data_interval_end`, "
-        "`start_date`, `conf`",
+        "`start_date`, `state`, `conf`, and [what may be asked about it](history-calls.md)",
         "run_id": "the run's id",
         "try_number": "which try this is; the first is 1",
         "logical_date": "the start of the data interval, in UTC",

@@ -25,6 +25,7 @@ from tailrace.effects.tries import (
     XComReply,
 )
 from tailrace.model.keys import ProcessIdentity
+from tailrace.model.recorded import RecordsQuery, RecordsReply
 from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.model.states import JobState
 from tailrace.planning.messages import Message
@@ -232,6 +233,12 @@ class ReadXCom(Effect[XComReply], frozen=True):
     """The values that a running task asks for."""
 
     query: XComQuery
+
+
+class ReadRecords(Effect[RecordsReply], frozen=True):
+    """The runs or task instances that a running task asks about, or how many there are."""
+
+    query: RecordsQuery
 
 
 class ResolveSecret(Effect[SecretReply], frozen=True):

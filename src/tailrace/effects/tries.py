@@ -12,6 +12,7 @@ from tailrace.model.chains import Chain
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.recorded import RecordsQuery, RecordsReply
 from tailrace.model.states import TaskInstanceState
 from tailrace.secrets.requests import SecretReply, SecretRequest
 
@@ -135,16 +136,21 @@ XComReply: TypeAlias = tuple[tuple[str, int, Json], ...] | Unreadable
 
 
 class XComQuery(Struct, frozen=True):
-    """What a running task asks for. An empty ``task_ids`` means every task of the run."""
+    """What a running task asks for. An empty ``task_ids`` means every task of the run.
+
+    With ``until``, a logical date, each task's values are those of the run of the latest date that has some, up to the
+    run that is named, or up to that date where the DAG has no such run.
+    """
 
     dag_id: str
     run_id: str
     task_ids: tuple[str, ...]
     key: str
     map_index: int | None = None
+    until: datetime | None = None
 
 
-TaskRequest: TypeAlias = XComQuery | SecretRequest
-"""What a running task asks its worker for: XComs, or a Variable or Connection."""
+TaskRequest: TypeAlias = XComQuery | SecretRequest | RecordsQuery
+"""What a running task asks its worker for: XComs, a Variable or Connection, or what runs have done."""
 
-TaskReply: TypeAlias = XComReply | SecretReply
+TaskReply: TypeAlias = XComReply | SecretReply | RecordsReply

@@ -4,27 +4,43 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
-from typing import Any, NoReturn, Self
-
-from msgspec import Struct
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, Self
 
 from tailrace.authoring.context import Context, Given
-from tailrace.authoring.dag import DAG
+from tailrace.authoring.dag import DAG, BaseOperator
+from tailrace.authoring.moments import Moment
 from tailrace.authoring.params import Params
+from tailrace.authoring.recorded import DagRun
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.execution.jsonable import as_json
+from tailrace.execution.logs import log_path
 from tailrace.execution.macros import MACROS
+from tailrace.execution.recorded_calls import RecordedCalls
 from tailrace.execution.schedule_names import of_schedule
 from tailrace.execution.secret_names import CONN, VAR
 from tailrace.model.json_values import stored_form
 from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED, TryKey
 from tailrace.model.names import key_error, search_error
 
-PullXCom = Callable[[str, str, tuple[str, ...], str, int | None], list[Any]]
-"""(dag id, run id, task ids, key, map index) → [task id, map index, value] for each that exists."""
+
+class PullXCom(Protocol):
+    """Returns [task id, map index, value] for each XCom that exists."""
+
+    def __call__(
+        self,
+        dag_id: str,
+        run_id: str,
+        task_ids: tuple[str, ...],
+        name: str,
+        map_index: int | None,
+        until: datetime | None = None,
+        /,
+    ) -> list[Any]:
+        """Those of these tasks (of any: no ids) under this name; with ``until`` also of earlier logical dates."""
 
 
 def try_token(key: TryKey, token: int) -> str:
@@ -33,10 +49,14 @@ def try_token(key: TryKey, token: int) -> str:
     return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}/{key.try_number}#{token}"
 
 
-class TaskInstance:
-    """The ``ti`` of a running task: its names, and XCom."""
+class TaskInstance(RecordedCalls):
+    """The ``ti`` of a running task: its names, XCom, and what may be asked about recorded runs."""
 
     state = "running"
+    end_date: Moment | None = None
+    duration: float | None = None
+    task: BaseOperator
+    dag_run: DagRun
     log = logging.getLogger("tailrace.task")
 
     def __init__(self, key: TryKey, order: Mapping[str, Any], pull: PullXCom) -> None:
@@ -45,8 +65,8 @@ class TaskInstance:
         self.try_number = key.try_number
         self.max_tries: int = order["max_tries"]
         self.key = ti
-        self.logical_date = self.execution_date = datetime.fromisoformat(order["logical_date"])
-        self.start_date = datetime.fromisoformat(order["started_at"])
+        self.logical_date = self.execution_date = Moment.fromisoformat(order["logical_date"])
+        self.start_date = Moment.fromisoformat(order["started_at"])
         self.try_token = try_token(key, order["token"])
         self.pushed: dict[str, Any] = {}
         self._pull = pull
@@ -58,6 +78,45 @@ class TaskInstance:
     def hostname(self) -> str:
         """The name of the host that the task runs on."""
         return socket.gethostname()
+
+    @property
+    def pid(self) -> int:
+        """The process that the task runs in."""
+        return self._process
+
+    @property
+    def log_url(self) -> str:
+        """Where its log is, as a URL of the file."""
+        key = TryKey(self.key, self.try_number)
+        return log_path(Path(os.environ.get("TAILRACE_HOME", "")).absolute(), key).as_uri()
+
+    @property
+    def prev_attempted_tries(self) -> int:
+        """How many tries there were before this one."""
+        return self.try_number - 1
+
+    @property
+    def operator(self) -> str:
+        """The name of its operator's class."""
+        return type(self.task).__name__
+
+    @property
+    def pool(self) -> str:
+        """The pool of its task."""
+        return self.task.pool
+
+    @property
+    def priority_weight(self) -> int:
+        """That of its task."""
+        return self.task.priority_weight
+
+    def get_dagrun(self) -> DagRun:
+        """The run that it is of."""
+        return self.dag_run
+
+    def current_state(self) -> str:
+        """``running``."""
+        return self.state
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Give ``value`` (JSON) to other tasks under ``key``; it lands if and when the try succeeds or ends."""
@@ -83,11 +142,14 @@ class TaskInstance:
         dag_id: str | None = None,
         run_id: str | None = None,
         map_indexes: int | None = None,
+        include_prior_dates: bool = False,
     ) -> Any:
         """What other tasks of the run gave under ``key``: one value for one task id, a list for several.
 
         For a mapped task the value is the list of all its map indexes' values, unless ``map_indexes`` names one.
-        Without task ids it is the value of the last task, in topological order, that has one.
+        Without task ids it is the value of the last task, in topological order, that has one. With
+        ``include_prior_dates`` a task that has left none in this run gives what it left in the run of the latest
+        earlier logical date that has one, in whatever order the runs were made.
         """
         ids = _several(task_ids)
         asked = self.dag_id if dag_id is None else dag_id, self.run_id if run_id is None else run_id
@@ -96,7 +158,8 @@ class TaskInstance:
         self._require_own_try()
         if task_ids is not None and not ids:
             return []
-        found = self._pull(*asked, tuple(dict.fromkeys(ids)), key, map_indexes)
+        until = (self.logical_date.as_datetime(),) if include_prior_dates else ()
+        found = self._pull(*asked, tuple(dict.fromkeys(ids)), key, map_indexes, *until)
         if key in self.pushed and asked == (self.dag_id, self.run_id) and self.task_id in ids:
             # Its own pushes land with its outcome; until then they are known here only.
             found = [row for row in found if row[0] != self.task_id]
@@ -166,19 +229,6 @@ def _not_meant(value: object, message: str) -> Exception:
     return ValueError(message) if isinstance(value, str) else TypeError(message)
 
 
-class _DagRun(Struct, frozen=True):
-    """The ``dag_run`` of templates."""
-
-    dag_id: str
-    run_id: str
-    run_type: str
-    logical_date: datetime
-    data_interval_start: datetime
-    data_interval_end: datetime
-    start_date: datetime | None
-    conf: Mapping[str, Any]
-
-
 def _params(of_dag: Params, of_task: Params, conf: Mapping[str, Any]) -> Mapping[str, Any]:
     """A run's conf over what the task has for it, over what the DAG has."""
     return Given({**of_dag, **of_task, **conf})
@@ -186,17 +236,28 @@ def _params(of_dag: Params, of_task: Params, conf: Mapping[str, Any]) -> Mapping
 
 def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> Context:
     """Every variable a template may use, by name."""
-    start, end = (datetime.fromisoformat(text) for text in order["data_interval"])
+    start, end = (Moment.fromisoformat(text) for text in order["data_interval"])
     logical = ti.logical_date
     conf = Given(order["run_conf"])
-    run = _DagRun(ti.dag_id, ti.run_id, order["run_type"], logical, start, end, _moment(order["run_started_at"]), conf)
+    run = ti.dag_run = DagRun(
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        run_type=order["run_type"],
+        state="running",
+        logical_date=logical,
+        data_interval_start=start,
+        data_interval_end=end,
+        start_date=_moment(order["run_started_at"]),
+        conf=conf,
+    )
+    task = ti.task = dag.task_dict[ti.task_id]
     past_start, past_end, past_began, past_ended = map(_moment, order["previous_success"] or (None,) * 4)
     day = logical.strftime("%Y-%m-%d")
     stamp = logical.isoformat()
     values = {
         **dag.user_defined_macros,
         "dag": dag,
-        "task": dag.task_dict[ti.task_id],
+        "task": task,
         "ti": ti,
         "task_instance": ti,
         "task_instance_key_str": f"{ti.dag_id}__{ti.task_id}__{logical.strftime('%Y%m%d')}",
@@ -218,7 +279,7 @@ def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> Conte
         "prev_start_date_success": past_began,
         "prev_end_date_success": past_ended,
         "conf": conf,
-        "params": _params(dag.params, dag.task_dict[ti.task_id].params, conf),
+        "params": _params(dag.params, task.params, conf),
         "macros": MACROS,
         "var": VAR,
         "conn": CONN,
@@ -226,5 +287,5 @@ def build_context(dag: DAG, order: Mapping[str, Any], ti: TaskInstance) -> Conte
     return Context(values, lambda: of_schedule(dag.schedule, dag.start_date, logical))
 
 
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _moment(text: str | None) -> Moment | None:
+    return None if text is None else Moment.fromisoformat(text)

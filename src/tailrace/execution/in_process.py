@@ -21,11 +21,11 @@ from tailrace.execution.identity import own_identity
 from tailrace.execution.logs import heading, last_line, write_line
 from tailrace.execution.messages import order_for, outcome_in, question_in, reply_to
 from tailrace.execution.outcome_messages import with_pushes
-from tailrace.execution.process import environment_of, execute, lead, pulling
-from tailrace.execution.secret_requests import asking
+from tailrace.execution.process import environment_of, execute, lead
+from tailrace.execution.record_requests import pulling
+from tailrace.execution.task_questions import ask_through
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
-from tailrace.secrets.source import ask_by
 
 #: What ends the whole test and not only a task: Ctrl-C, and the debugger's own ``quit``.
 _ENDS_ALL = (KeyboardInterrupt, bdb.BdbQuit)
@@ -51,13 +51,13 @@ class TasksHere:
 
     @contextmanager
     def in_charge(self) -> Iterator[None]:
-        """While this holds, what tasks ask for Variables and Connections is replied to here."""
+        """While this holds, what tasks ask for Variables and Connections is replied to here, and about runs."""
         lead()
-        ask_by(asking(self._channel))
+        ask_through(self._channel)
         try:
             yield
         finally:
-            ask_by(None)
+            ask_through(None)
 
     def perform(self, effect: Effect[Any]) -> Any:
         """Perform one effect and return its result. Raises what ends the whole test."""

@@ -8,6 +8,7 @@ from msgspec import Meta, MsgspecError, Struct, convert
 
 from tailrace.effects.tries import Claim, PastRun, TaskReply, TaskRequest, TryOutcome, Unreadable, XComQuery
 from tailrace.execution.channel import ProtocolError
+from tailrace.execution.record_requests import checked, records_reply
 from tailrace.execution.secret_requests import secret_reply
 from tailrace.model.intervals import DataInterval
 from tailrace.model.json_values import NotStorable, require_storable
@@ -15,6 +16,7 @@ from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED
 from tailrace.model.names import key_error, search_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line
+from tailrace.model.recorded import Counted, Moment, RecordsQuery, RecordsRefused, RunsFound, TaskInstancesFound
 from tailrace.secrets.names import SecretKind, name_error
 from tailrace.secrets.requests import SecretFound, SecretQuery, SecretRefused, VariableChange
 
@@ -98,6 +100,7 @@ class _Query(Struct, frozen=True, forbid_unknown_fields=True):
     task_ids: list[str]
     key: str
     map_index: Annotated[int, Meta(ge=UNMAPPED, le=GREATEST_MAP_INDEX)] | None
+    until: Moment | None = None
 
 
 class _Question(Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +134,13 @@ class _VariableQuestion(Struct, frozen=True, forbid_unknown_fields=True):
     variable: VariableChange
 
 
+class _RecordsQuestion(Struct, frozen=True, forbid_unknown_fields=True):
+    """The same for runs and task instances."""
+
+    id: Annotated[int, Meta(ge=0, le=2**53)]
+    records: RecordsQuery
+
+
 def is_question(message: dict[str, Any]) -> bool:
     """Whether a task asks for something with it."""
     return "id" in message
@@ -144,11 +154,17 @@ def question_in(message: dict[str, Any]) -> tuple[int, TaskRequest]:
     if "variable" in message:
         wanted = _read(message, _VariableQuestion, "something that is no query")
         return wanted.id, _named(wanted.variable, SecretKind.VARIABLE)
+    if "records" in message:
+        about = _read(message, _RecordsQuestion, "something that is no query")
+        return about.id, checked(about.records)
     question = _read(message, _Question, "something that is no query")
     query = question.query
     if any(map(search_error, (query.dag_id, query.run_id, query.key, *query.task_ids))):
         raise ProtocolError("a query for what cannot be")
-    return question.id, XComQuery(query.dag_id, query.run_id, tuple(query.task_ids), query.key, query.map_index)
+    if query.until is not None and query.until.utcoffset() != timedelta(0):
+        raise ProtocolError("a query for what cannot be")
+    task_ids = tuple(query.task_ids)
+    return question.id, XComQuery(query.dag_id, query.run_id, task_ids, query.key, query.map_index, query.until)
 
 
 def _named(request: R, kind: SecretKind) -> R:
@@ -161,6 +177,8 @@ def reply_to(number: int, reply: TaskReply) -> dict[str, Any]:
     """The reply to a task's request of this number. The task looks for ``reply_to`` at the beginning."""
     if isinstance(reply, SecretFound | SecretRefused):
         return secret_reply(number, reply)
+    if isinstance(reply, RunsFound | TaskInstancesFound | Counted | RecordsRefused):
+        return records_reply(number, reply)
     if isinstance(reply, Unreadable):
         return {"reply_to": number, "refused": reply.why}
     return {"reply_to": number, "xcom": [list(value) for value in reply]}

@@ -17,12 +17,13 @@ from typing import Any, TypeAlias
 from tailrace.authoring.context import Context, running
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.loading import LoadedDags
+from tailrace.authoring.rendering import render_fields
 from tailrace.authoring.results import BranchResult, is_success, settled
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
 from tailrace.execution import log_masking, mp_main
-from tailrace.execution.channel import Asked, ClosedByTask, TaskEnd
-from tailrace.execution.context import PullXCom, TaskInstance, build_context, try_token
+from tailrace.execution.channel import ClosedByTask, TaskEnd
+from tailrace.execution.context import TaskInstance, build_context, try_token
 from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
 from tailrace.execution.identity import has_children, leads_others, living_children
@@ -39,14 +40,13 @@ from tailrace.execution.messages import CLOSED_BY_TASK
 from tailrace.execution.outcome_messages import message_of, with_pushes
 from tailrace.execution.process_guard import adopt_orphans
 from tailrace.execution.raised import first_line, first_line_of, full_text, print_traceback
-from tailrace.execution.rendering import render_fields
+from tailrace.execution.record_requests import pulling
 from tailrace.execution.reuse import attributes
-from tailrace.execution.secret_requests import asking
+from tailrace.execution.task_questions import ask_through
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.plain_text import LONGEST_LINE
 from tailrace.secrets.known import masked
-from tailrace.secrets.source import ask_by
 
 _BACKSTOP_SECONDS = 10
 _WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
@@ -82,7 +82,7 @@ def serve(channel: TaskEnd, load: Load, home: str) -> int:
     ``load`` returns the DAG files, at least that of the DAG it is given.
     """
     _Leader.pid = os.getpid()
-    ask_by(asking(channel))
+    ask_through(channel)
     made: tuple[Any, ...] = ()
     while True:
         order = channel.receive()
@@ -225,22 +225,6 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
     return outcome, as_new
 
 
-def pulling(channel: Asked) -> PullXCom:
-    """How a task's process gets XComs: it asks whoever is at the other end."""
-
-    def pull(dag_id: str, run_id: str, task_ids: tuple[str, ...], name: str, map_index: int | None) -> list[Any]:
-        query = {"dag_id": dag_id, "run_id": run_id, "task_ids": task_ids, "key": name, "map_index": map_index}
-        reply = channel.ask({"query": query})
-        if reply is None:
-            raise ConnectionError("the worker of this task is gone")
-        if "refused" in reply:
-            raise LookupError(reply["refused"])
-        values: list[Any] = reply["xcom"]
-        return values
-
-    return pull
-
-
 def run_to_its_end(
     task: BaseOperator,
     context: Context,
@@ -301,7 +285,7 @@ def execute(
 ) -> dict[str, Any]:
     """Render the task's templates and run it; whatever it raises becomes an outcome, but for what is let through."""
     try:
-        task = context["task"] = instance_of(task, task_instance)
+        task = context["task"] = task_instance.task = instance_of(task, task_instance)
         with running(context):
             render_fields(task, context)
             result = task.execute(context)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from tailrace.authoring.moments import moment_of
 from tailrace.model.spec import Schedule, ScheduleKind
 from tailrace.timetable import next_interval, previous_interval
 
@@ -17,8 +18,8 @@ def of_schedule(schedule: Schedule, start_date: datetime | None, logical: dateti
     if schedule.kind is not ScheduleKind.NONE:
         previous = previous_interval(schedule, start_date, logical)
         following = next_interval(schedule, start_date, logical)
-        before = None if previous is None else previous.start
-        after = None if following is None else following.start
+        before = None if previous is None else moment_of(previous.start)
+        after = None if following is None else moment_of(following.start)
     return {
         "prev_execution_date": before,
         **dict(_days("prev_ds", before)),

@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.loading import LoadedDags, load_dags
+from tailrace.authoring.rendering import render_fields
 from tailrace.effects.tries import Claim, TaskReply, TaskRequest, TryOutcome
 from tailrace.execution import log_masking
 from tailrace.execution.channel import ProtocolError, decode, encode, what_is_open
@@ -39,17 +40,15 @@ from tailrace.execution.process import (
     instance_of,
     lead,
     outcome_of,
-    pulling,
     run_to_its_end,
 )
 from tailrace.execution.process_guard import adopt_orphans
-from tailrace.execution.rendering import render_fields
-from tailrace.execution.secret_requests import asking
+from tailrace.execution.record_requests import pulling
+from tailrace.execution.task_questions import ask_through
 from tailrace.execution.task_replies import TaskReplies
 from tailrace.execution.withholding import withhold_secrets
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.secrets.known import masked_value
-from tailrace.secrets.source import ask_by
 
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -154,7 +153,7 @@ def _be_task(test: TaskTest, replies: TaskReplies, output: IO[bytes], mask: set[
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         withhold_secrets()
         channel = replies.for_task()
-        ask_by(asking(channel))
+        ask_through(channel)
         loaded = _loaded_silently(test.dags, test.file)
         log_masking.begin()
         after_loading()

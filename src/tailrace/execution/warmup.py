@@ -10,18 +10,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tailrace.authoring import rendering
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.operators import EmptyOperator
-from tailrace.execution import log_masking, logs, outcome_messages, process, rendering
+from tailrace.execution import log_masking, logs, outcome_messages, process
 from tailrace.execution.channel import TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import may_need_finishing
-from tailrace.execution.secret_requests import asking
+from tailrace.execution.task_questions import ask_through
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.permissions import is_shared
 from tailrace.secrets import known
-from tailrace.secrets.source import ask_by
 
 _TIMES = 20  # more than the runs after which Python has settled a piece of code
 
@@ -56,7 +56,7 @@ def warm_up(loaded: LoadedDags) -> None:
     for _ in range(_TIMES):
         with suppress(Exception):  # what cannot be warmed up is done for the first time in the child
             _run(loaded, first, empty, ours, end)
-    ask_by(None)
+    ask_through(None)
     ours.close()
     theirs.close()
 
@@ -68,7 +68,7 @@ def _run(loaded: LoadedDags, dag: Any, task: EmptyOperator, worker: socket.socke
     key = TryKey(TaskInstanceKey(dag.dag_id, "warmup", task.task_id), 1)
     logs.log_path(Path(), key)
     is_shared(os.curdir)
-    ask_by(asking(end))
+    ask_through(end)
     if not known.patterns():  # else it would put a pipe in the place of this process's output
         log_masking.begin()
         log_masking.renew()

@@ -20,6 +20,7 @@ from tailrace.effects.requests import (
     NotifyExecutor,
     Parked,
     ParkTask,
+    ReadRecords,
     ReadXCom,
     RenewLease,
     ReplyToTask,
@@ -43,6 +44,7 @@ from tailrace.effects.tries import (
 from tailrace.errors import InternalError
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.plain_text import visible_line
+from tailrace.model.recorded import RecordsQuery
 from tailrace.model.spec import BranchKind, TaskSpec
 from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -117,6 +119,8 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
         if isinstance(event, XComQuery):
             reply = yield from ask(ReadXCom(event))
             yield from ask(ReplyToTask(reply))
+        elif isinstance(event, RecordsQuery):
+            yield from ask(ReplyToTask((yield from ask(ReadRecords(event)))))
         elif isinstance(event, SecretQuery | VariableChange):
             yield from ask(ReplyToTask((yield from ask(ResolveSecret(claim, event)))))
         else:

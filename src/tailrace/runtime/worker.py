@@ -12,6 +12,7 @@ from tailrace.effects.requests import (
     Accepted,
     ClaimTry,
     Effect,
+    ReadRecords,
     ReadXCom,
     RenewLease,
     ReportOutcome,
@@ -27,6 +28,7 @@ from tailrace.execution.worker import worker_loop
 from tailrace.execution.worker_channel import WorkerChannel
 from tailrace.metastore.commands.secrets import NewSecret
 from tailrace.metastore.store import Metastore
+from tailrace.model.recorded import RecordsRefused, RecordsReply
 from tailrace.runtime.driver import drive
 from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.secrets import SecretSettings
@@ -65,12 +67,6 @@ def worker_performer(
         require_room(home)
         return metastore.claim(effect.request, new_write_id())
 
-    def read_xcom(effect: ReadXCom) -> XComReply:
-        try:
-            return metastore.read_xcom(effect.query)
-        except ValueRefused as refused:
-            return Unreadable(str(refused))
-
     lookup = (secrets or SecretSettings(home / FILE_NAME)).lookup(lambda: metastore)
 
     def resolve(effect: ResolveSecret) -> SecretReply:
@@ -106,7 +102,7 @@ def worker_performer(
 
     handlers: dict[type, Callable[[Any], Any]] = {
         ClaimTry: claim,
-        ReadXCom: read_xcom,
+        **_reading(metastore),
         ResolveSecret: resolve,
         StartTask: start,
         RenewLease: lambda effect: metastore.renew(effect.claim, effect.lease_seconds, effect.waiting),
@@ -118,3 +114,21 @@ def worker_performer(
         return perform_task_effect(effect) if handler is None else handler(effect)
 
     return perform
+
+
+def _reading(metastore: Metastore) -> dict[type, Callable[[Any], Any]]:
+    """What performs a task's questions: what a store cannot look for is refused, and ends no worker."""
+
+    def read_xcom(effect: ReadXCom) -> XComReply:
+        try:
+            return metastore.read_xcom(effect.query)
+        except ValueRefused as refused:
+            return Unreadable(str(refused))
+
+    def read_records(effect: ReadRecords) -> RecordsReply:
+        try:
+            return metastore.recorded(effect.query)
+        except ValueRefused as refused:
+            return RecordsRefused(str(refused))
+
+    return {ReadXCom: read_xcom, ReadRecords: read_records}

@@ -29,6 +29,7 @@ from tailrace.jobs.lane_step import LoopIntervals
 from tailrace.jobs.scheduler import scheduler_loop
 from tailrace.metastore.store import Metastore
 from tailrace.model.json_values import json_text
+from tailrace.model.recorded import RecordsQuery
 from tailrace.model.spec import DEFAULT_POOL, DagSpec
 from tailrace.model.states import JobKind
 from tailrace.planning.messages import plainly
@@ -169,6 +170,8 @@ class _Replies:
 
     def read(self, request: TaskRequest) -> TaskReply:
         """What a task asks for."""
+        if isinstance(request, RecordsQuery):
+            return self._metastore.recorded(request)
         return self._metastore.read_xcom(request) if isinstance(request, XComQuery) else self._secret(request)
 
     def _secret(self, request: SecretRequest) -> SecretReply:

@@ -15,6 +15,7 @@ from tailrace.effects.tries import Claim, TaskReply, TaskRequest, XComQuery, XCo
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED, RunType, TaskInstanceKey, TryKey, run_id_for
+from tailrace.model.recorded import RecordsQuery, RecordsRefused, RecordsReply, nothing_of
 from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import few, joined
 from tailrace.planning.messages import Action, Advised, Message, Remedy
@@ -65,7 +66,23 @@ class Trial:
 
     def read(self, request: TaskRequest) -> TaskReply:
         """What the task asks for. May be called in another thread, which closes."""
+        if isinstance(request, RecordsQuery):
+            return self._records(request)
         return self._xcoms(request) if isinstance(request, XComQuery) else self._secret(request)
+
+    def _records(self, query: RecordsQuery) -> RecordsReply:
+        """What runs have recorded. A DAG that is tried out before it ever ran is one with no runs, not none."""
+        metastore = None if self._stores is None else self._stores.reading()
+        found = RecordsRefused(f"there is no DAG {query.dag_id}", unknown=True)
+        reply: RecordsReply = found if metastore is None else metastore.recorded(query)
+        if isinstance(reply, RecordsRefused) and reply.unknown and self._is_there(query):
+            return nothing_of(query.wanted)
+        return reply
+
+    def _is_there(self, query: RecordsQuery) -> bool:
+        dag = self._dag
+        known = all(task_id in dag.by_id for task_id in query.task_ids or ())
+        return query.dag_id == dag.dag_id and known and query.task_group_id in (None, *dag.members)
 
     def _secret(self, request: SecretRequest) -> SecretReply:
         """As a worker replies. What the task sets it alone sees: nothing is written."""

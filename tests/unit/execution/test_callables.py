@@ -91,11 +91,11 @@ def test_those_that_decide_await_too() -> None:
     assert made(ShortCircuitOperator, no)["followed"] == ()
 
     async def command() -> str:
-        return "echo from bash"
+        return "echo from bash, try {{ try_number }} after {{ prev_ds }}"
 
     with dag():
         made_by_bash = task.bash(command)()
-    assert run(made_by_bash.operator)["xcoms"] == {"return_value": "from bash"}
+    assert run(made_by_bash.operator)["xcoms"] == {"return_value": "from bash, try 2 after 2016-01-30"}
 
 
 def generator() -> Iterator[int]:

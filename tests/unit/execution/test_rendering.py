@@ -11,9 +11,9 @@ import pytest
 from tailrace.authoring import templates
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.operators import BashOperator, PythonOperator
+from tailrace.authoring.rendering import prepare, render_fields
 from tailrace.authoring.template_fields import TemplateSetup
 from tailrace.errors import RenderingFailed
-from tailrace.execution.rendering import prepare, render_fields
 from tests.unit.execution.builders import context_of, dag, nothing, run
 
 

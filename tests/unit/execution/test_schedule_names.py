@@ -1,6 +1,10 @@
 """The dates around a run's own, by its DAG's schedule."""
 
+import copy
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -65,3 +69,39 @@ def test_the_current_context_is_that_of_the_task_that_runs() -> None:
         assert get_current_context() is context
     with pytest.raises(RuntimeError, match="no task is running here"):
         get_current_context()
+
+
+def whole(**context: Any) -> dict[str, Any]:
+    return context
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        dict,
+        lambda context: whole(**context),
+        lambda context: {**context},
+        lambda context: dict(context.items()),
+        lambda context: {name: context[name] for name in context},
+        lambda context: dict(zip(context.keys(), context.values(), strict=True)),
+        lambda context: context.copy(),
+        lambda context: context | {},
+        lambda context: {} | context,
+        copy.copy,
+        copy.deepcopy,
+        json.dumps,
+        str,
+        len,
+        list,
+    ],
+)
+def test_whoever_looks_through_it_finds_all(of: Callable[[Context], Any]) -> None:
+    """However it is read as a whole, those are there that are computed when they are asked for."""
+    made = {"ds": "2024-01-01", **dict.fromkeys(ON_DEMAND, "x")}
+    found = of(Context({"ds": "2024-01-01"}, lambda: dict.fromkeys(ON_DEMAND, "x")))
+    assert found == of(made)  # type: ignore[arg-type]
+
+
+def test_a_function_or_template_that_uses_none_makes_none() -> None:
+    context = Context({"ds": "2024-01-01"}, lambda: pytest.fail("made"))
+    assert context.given() == {"ds": "2024-01-01"} and context["ds"] == "2024-01-01"

@@ -17,6 +17,7 @@ from tailrace.effects.requests import (
     NotifyExecutor,
     Parked,
     ParkTask,
+    ReadRecords,
     ReadXCom,
     RenewLease,
     ReplyToTask,
@@ -40,6 +41,7 @@ from tailrace.execution.worker import worker_loop
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.recorded import Counted, RecordsQuery, Wanted
 from tailrace.model.spec import BranchKind, TaskSpec
 from tailrace.model.states import TaskInstanceState
 
@@ -140,6 +142,12 @@ def test_an_xcom_query_gets_its_reply_and_the_wait_goes_on() -> None:
     asked = drive([SUBMISSION, PARKED, claim(), None, QUERY, values, None, SUCCESS, Accepted("success"), None, None])
     middle = asked[4:8]
     assert middle == [AwaitTask(4.0), ReadXCom(QUERY), ReplyToTask(values), AwaitTask(4.0)]
+
+
+def test_a_question_about_runs_gets_its_reply_and_the_wait_goes_on() -> None:
+    query, reply = RecordsQuery(Wanted.RUN_COUNT, "example"), Counted(3)
+    asked = drive([SUBMISSION, PARKED, claim(), None, query, reply, None, SUCCESS, Accepted("success"), None, None])
+    assert asked[4:8] == [AwaitTask(4.0), ReadRecords(query), ReplyToTask(reply), AwaitTask(4.0)]
 
 
 def test_the_lease_is_renewed_each_time_the_wait_is_over() -> None:

@@ -4,19 +4,22 @@ import copy
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from tailrace.authoring.operators import EmptyOperator
 from tailrace.execution.jsonable import NotJson
-from tests.unit.execution.builders import context_of, dag
+from tests.unit.execution.builders import DAY, context_of, dag
 
 STORED: list[list[Any]] = [["a", -1, 1], ["m", 0, "x"], ["m", 1, "y"], ["z", -1, None]]
 
 
 def ti(stored: list[list[Any]] = STORED) -> Any:
-    def pull(dag_id: str, run_id: str, task_ids: tuple[str, ...], key: str, map_index: int | None) -> list[Any]:
+    def pull(
+        dag_id: str, run_id: str, task_ids: tuple[str, ...], key: str, map_index: int | None, until: Any = None
+    ) -> list[Any]:
         found = [row for row in stored if not task_ids or row[0] in task_ids]
         return [row for row in found if map_index is None or row[1] == map_index]
 
@@ -155,3 +158,35 @@ def test_pushes_of_many_threads_all_land() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: mine.xcom_push(f"k{n}", n), range(500)))
     assert mine.all_pushed() == {f"k{n}": n for n in range(500)}
+
+
+def test_prior_dates_are_asked_for_up_to_its_own() -> None:
+    asked: list[Any] = []
+
+    def pull(*query: Any) -> list[Any]:
+        asked.append(query)
+        return [["a", -1, 1], ["me", -1, "earlier"]]
+
+    with dag():
+        mine = context_of(EmptyOperator(task_id="me"), pull)["ti"]
+    assert mine.xcom_pull("a", include_prior_dates=True) == 1
+    assert asked == [("example", mine.run_id, ("a",), "return_value", None, DAY)] and type(asked[0][-1]) is datetime
+    assert mine.xcom_pull("me", key="k", include_prior_dates=True) == "earlier"
+    mine.xcom_push("k", "now")
+    assert mine.xcom_pull("me", key="k", include_prior_dates=True) == "now"
+    mine.xcom_pull("a")
+    assert len(asked[-1]) == 5
+
+
+def test_what_a_task_instance_says_of_itself() -> None:
+    with dag():
+        task = EmptyOperator(task_id="me", pool="small", priority_weight=3)
+    context = context_of(task)
+    mine, run = context["ti"], context["dag_run"]
+    assert (mine.task, mine.operator, mine.pool, mine.priority_weight) == (task, "EmptyOperator", "small", 3)
+    assert mine.get_dagrun() is run is mine.dag_run
+    assert (run.state, run.get_state(), run.execution_date, run.end_date) == ("running", "running", DAY, None)
+    assert (mine.try_number, mine.max_tries, mine.prev_attempted_tries, mine.map_index) == (2, 3, 1, -1)
+    assert (mine.current_state(), mine.end_date, mine.duration, mine.pid) == ("running", None, None, os.getpid())
+    assert mine.log_url.startswith("file:///") and mine.log_url.endswith("/me.2.log")
+    assert context["logical_date"] == DAY == context["data_interval_start"]

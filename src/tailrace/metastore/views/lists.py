@@ -23,6 +23,7 @@ from tailrace.metastore.tries.job_rows import LiveJobs, live_jobs
 from tailrace.metastore.views.jobs import Job, list_jobs
 from tailrace.metastore.views.loaded import LoadedDag, loaded_dags
 from tailrace.metastore.views.persons import creation_and_last, of_backfills, of_dags
+from tailrace.metastore.views.recorded import recorded
 from tailrace.metastore.views.recorded_xcoms import RecordedXCom, recorded_xcoms
 from tailrace.metastore.views.run_names import RunName, newest_runs
 from tailrace.metastore.views.runs import ALL_RUNS, Run, RunFilter, run_lines
@@ -41,6 +42,7 @@ from tailrace.metastore.views.task_instances import (
 )
 from tailrace.metastore.views.task_names import TaskNames, task_names
 from tailrace.metastore.writes.specs import spec_from
+from tailrace.model.recorded import RecordsQuery, RecordsReply
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.explain_facts import PersonsCommand
@@ -198,6 +200,10 @@ class Views:
     def recorded_xcoms(self, run: int) -> tuple[RecordedXCom, ...]:
         """The XComs of a run (its row)."""
         return self.read(lambda tx: recorded_xcoms(tx, run))
+
+    def recorded(self, query: RecordsQuery) -> RecordsReply:
+        """The runs or task instances that a task asks about, or how many there are; or why that is not said."""
+        return self.read(lambda tx: recorded(tx, query))
 
     def list_jobs(self, limit: int) -> tuple[Job, ...]:
         """Jobs, newest first."""

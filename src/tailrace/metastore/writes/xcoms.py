@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Select, bindparam, func, insert, select
 
 from tailrace.effects.tries import Json, Unreadable, XComQuery, XComReply
@@ -48,6 +49,35 @@ _STATEMENTS = {
 }
 
 
+#: The newest run, up to a logical date, in which a task, or any, has left something under the key.
+_NEWEST_WITH: Select[Any] = (
+    select(dag_run.c.run_id)
+    .select_from(
+        dag_run.join(task_instance, task_instance.c.dag_run_id == dag_run.c.id).join(
+            xcom, xcom.c.task_instance_id == task_instance.c.id
+        )
+    )
+    .where(
+        dag_run.c.dag_id == bindparam("dag_id"),
+        dag_run.c.logical_date <= bindparam("until"),
+        xcom.c.key == bindparam("key"),
+    )
+    .order_by(dag_run.c.logical_date.desc())
+    .limit(1)
+)
+_IS_ASKED_FOR = task_instance.c.task_id == bindparam("task_id")
+#: The same two questions.
+_NEWEST = {
+    (False, False): _NEWEST_WITH,
+    (True, False): _NEWEST_WITH.where(_IS_ASKED_FOR),
+    (False, True): _NEWEST_WITH.where(_HAS_INDEX),
+    (True, True): _NEWEST_WITH.where(_IS_ASKED_FOR, _HAS_INDEX),
+}
+_DATE_OF = select(dag_run.c.logical_date).where(
+    dag_run.c.dag_id == bindparam("dag_id"), dag_run.c.run_id == bindparam("run_id")
+)
+
+
 def xcom_rows(tx: Transaction, task_instance_id: int, values: Mapping[str, Json]) -> list[dict[str, Any]]:
     """These values of one task instance as they are stored. The keys of a dict stay in their order."""
     return [
@@ -63,27 +93,59 @@ def insert_xcoms(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def read_xcoms(tx: Transaction, query: XComQuery) -> XComReply:
     """The values asked for; Unreadable when they are too many, or when one is no JSON (somebody else wrote it)."""
+    return _of_run(tx, query, None)[0] if query.until is None else _of_prior_dates(tx, query)
+
+
+def _of_run(tx: Transaction, query: XComQuery, before: int | None) -> tuple[XComReply, int]:
+    """Those of one run, and how long they are together with what was read ``before``, for the same reply."""
     found: list[Any] = []
-    size = 0
+    size = before or 0
     index = {} if query.map_index is None else {"map_index": query.map_index}
-    is_one = len(query.task_ids) == 1 and bool(index)  # whose size is bounded where it pushes
+    is_one = len(query.task_ids) == 1 and bool(index) and before is None  # whose size is bounded where it pushes
     for names in _pieces(tuple(dict.fromkeys(query.task_ids))):
         values = {"dag_id": query.dag_id, "run_id": query.run_id, "key": query.key, **names, **index}
         of_values, of_size = _STATEMENTS[bool(names), bool(index)]
         size += 0 if is_one else tx.value(of_size, values)
         if size > LONGEST_REPLY:
-            return Unreadable(
-                f"the XComs {query.key!r} asked for are more than {LONGEST_REPLY:,} characters together: "
-                "pull those of fewer tasks, or map_indexes, at a time"
-            )
+            return _too_long(query), size
         found += tx.rows(of_values, values)
     result: list[tuple[str, int, Json]] = []
     for _, task_id, map_index, value in sorted(found, key=itemgetter(0)):
         try:
             result.append((task_id, map_index, from_json(value)))
         except (ValueError, RecursionError) as wrong:
-            return Unreadable(f"the XCom {query.key!r} of {task_id} is stored as what cannot be read: {wrong}")
-    return tuple(result)
+            return Unreadable(f"the XCom {query.key!r} of {task_id} is stored as what cannot be read: {wrong}"), size
+    return tuple(result), size
+
+
+def _too_long(query: XComQuery) -> Unreadable:
+    return Unreadable(
+        f"the XComs {query.key!r} asked for are more than {LONGEST_REPLY:,} characters together: "
+        "pull those of fewer tasks, or map_indexes, at a time"
+    )
+
+
+def _of_prior_dates(tx: Transaction, query: XComQuery) -> XComReply:
+    """Of each task, or of any, what it left in the run of the latest date, however late that run was made."""
+    named = {"dag_id": query.dag_id, "run_id": query.run_id}
+    until = tx.value(_DATE_OF, named) or query.until
+    of_run: dict[str, list[str]] = {}
+    for task_id in dict.fromkeys(query.task_ids or ("",)):
+        values = {"dag_id": query.dag_id, "key": query.key, "until": until}
+        values |= {"task_id": task_id} if query.task_ids else {}
+        values |= {} if query.map_index is None else {"map_index": query.map_index}
+        run_id = tx.value(_NEWEST[bool(query.task_ids), query.map_index is not None], values)
+        if run_id is not None:
+            of_run.setdefault(run_id, []).append(task_id)
+    found: list[tuple[str, int, Json]] = []
+    size = 0
+    for run_id, task_ids in of_run.items():
+        asked = tuple(task_ids) if query.task_ids else ()
+        reply, size = _of_run(tx, replace(query, run_id=run_id, task_ids=asked, until=None), size)
+        if isinstance(reply, Unreadable):
+            return reply
+        found += reply
+    return tuple(found)
 
 
 def _pieces(task_ids: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ def render_fields(task: BaseOperator, context: Mapping[str, Any]) -> None:
     for field in task.template_fields:
         value = getattr(task, field, None)
         if value:
-            setattr(task, field, _render(task, field, value, context))
+            setattr(task, field, rendered(task, field, value, context))
 
 
 def prepare(task: BaseOperator) -> None:
@@ -35,7 +35,8 @@ def prepare(task: BaseOperator) -> None:
             _templates().prepare(setup_of(task), text, is_file=is_file)
 
 
-def _render(task: BaseOperator, field: str, value: Any, context: Mapping[str, Any]) -> Any:
+def rendered(task: BaseOperator, field: str, value: Any, context: Mapping[str, Any]) -> Any:
+    """What a value of this field of the task says for one run. Raises RenderingFailed."""
     if isinstance(value, str):
         what = f"{field} of {task.task_id}"
         if lost := missing_file(task, field, value):
@@ -49,12 +50,12 @@ def _render(task: BaseOperator, field: str, value: Any, context: Mapping[str, An
     if isinstance(value, XComArg):
         return resolve(value, lambda task_id, key: context["ti"].xcom_pull(task_ids=task_id, key=key))
     if isinstance(value, (list, tuple)):
-        rendered = [_render(task, field, each, context) for each in value]
+        found = [rendered(task, field, each, context) for each in value]
         if type(value) in (list, tuple):
-            return type(value)(rendered)
-        return type(value)(*rendered) if hasattr(value, "_fields") else value
+            return type(value)(found)
+        return type(value)(*found) if hasattr(value, "_fields") else value
     if isinstance(value, dict):
-        return {name: _render(task, field, each, context) for name, each in value.items()}
+        return {name: rendered(task, field, each, context) for name, each in value.items()}
     return value
 
 
