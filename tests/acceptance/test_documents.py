@@ -25,7 +25,12 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 TYPED = (
     "README.md",
-    *("docs/authoring.md", "docs/groups.md", "docs/mapping.md", "docs/variables.md", "docs/trying-out.md"),
+    "docs/authoring.md",
+    "docs/groups.md",
+    "docs/mapping.md",
+    "docs/run-limits.md",
+    "docs/trying-out.md",
+    "docs/variables.md",
 )
 
 _BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
