@@ -38,6 +38,8 @@ EXPECTED = {
     "forgotten-index": (Judgement.SAFETY, "instances, it has the indexes"),
     "expanded-for-ever": (Judgement.SAFETY, "is to be expanded anew"),
     "skip-overtakes": (Judgement.SAFETY, "skipped before it had decided"),
+    "goes-on-when-stopped": (Judgement.SAFETY, "had been stopped for|in a run that was stopped"),
+    "stopped-by-the-past": (Judgement.SAFETY, "had not failed since the run began"),
     "chain-left": (Judgement.SAFETY, "its digest differs"),
     "column-unsaid": (Judgement.SAFETY, "history leads to lost_tries"),
     "version-unsaid": (Judgement.SAFETY, "history leads to version"),

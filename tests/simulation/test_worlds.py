@@ -25,6 +25,8 @@ HOLES = 300
 ZYGOTES = 200
 #: And in those with mapped tasks.
 MAPPED = 300
+#: And in those whose runs are stopped before their tasks have ended.
+STOPPED = 300
 
 
 #: Seeds that once failed, each with what it found.
@@ -87,7 +89,7 @@ def suite() -> Suite:
         if found.history.judgement is not Judgement.WELL:
             suite.failures.append(found)
         suite.add(found.history)
-    for worlds, seeds in (("holes", HOLES), ("zygotes", ZYGOTES), ("mapped", MAPPED)):
+    for worlds, seeds in (("holes", HOLES), ("zygotes", ZYGOTES), ("mapped", MAPPED), ("stopped", STOPPED)):
         for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
             if found.history.judgement is not Judgement.WELL:
                 suite.failures.append(found)

@@ -68,6 +68,17 @@ class Expanded(Struct, frozen=True):
     was: int | None = None
 
 
+class Stop(Struct, frozen=True):
+    """What a run was stopped for: its time was up (how long it may take, when it began, when that was seen), or a task
+    instance had failed, by row, in this try.
+    """
+
+    limit: float | None = None
+    began: datetime | None = None
+    seen: datetime | None = None
+    failed: tuple[int, int] | None = None
+
+
 class Evidence(Struct, frozen=True):
     """What a history row was stored with; None is what it does not speak of.
 
@@ -78,6 +89,7 @@ class Evidence(Struct, frozen=True):
     ``looked_at`` is the previous run that a start or a skip was decided by, or that a run gave its place back for;
     empty: there was none. ``clear`` are the tasks that a run put back into the queue is to clear when it begins,
     ``live`` says that it was left to schedulers.
+    ``stop`` is what a run was stopped for, ``stopped_by`` on its verdict the cause of that.
     ``damaged`` says why it could not be read, or what it lacks.
     """
 
@@ -95,6 +107,8 @@ class Evidence(Struct, frozen=True):
     clear: tuple[str, ...] | None = None
     live: bool = False
     expanded: Expanded | None = None
+    stop: Stop | None = None
+    stopped_by: str | None = None
 
 
 class TaskInstanceRecord(Struct, frozen=True):

@@ -18,6 +18,10 @@ from tailrace.model.keys import UNMAPPED, index_suffix, task_to_clear
 from tailrace.model.states import CLOSED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 
+#: For what a run is stopped before its tasks have ended.
+STOPS = frozenset({Cause.DAGRUN_TIMEOUT, Cause.FAIL_FAST})
+_OWN_FAILURES = frozenset({Cause.OUTCOME, Cause.LOST, Cause.EXPANDED})
+
 RunKey = tuple[str, str]
 Place = tuple[str, int]
 
@@ -67,6 +71,9 @@ class Run:
     ignores_past: bool = False
     structure: int | None = None
     blocked: tuple[Blocked, ...] | None = None
+    began: str = ""  # when it was activated last, as its row says it
+    stopped_by: str | None = None  # why it was stopped since
+    failed: set[Place] = field(default_factory=set)  # what has failed by itself since it was activated
     live: bool = False  # a person left it to schedulers
     to_clear: tuple[str, ...] = ()  # what it is to clear when it begins
     expansions: dict[str, LastExpansion] = field(default_factory=dict)  # by mapped task, once it has been expanded
@@ -232,8 +239,14 @@ class Replay:
         if row.cause == Cause.ACTIVATED:
             run.told = row.structure is not None
             run.structure = row.structure
+            run.began = str(row.cells[0]) if row.cells else ""
+            run.failed = set()
             run.pool = None if evidence is None else evidence.run_pool
             run.ignores_past = evidence is not None and evidence.ignores_past
+        if row.cause in STOPS:
+            run.stopped_by = row.cause
+        elif row.cause != Cause.JUDGED:
+            run.stopped_by = None
         run.live = run.live or (evidence is not None and evidence.live)
         if row.cause == Cause.REPROCESS:
             stored = () if evidence is None else evidence.clear or ()
@@ -254,6 +267,10 @@ class Replay:
             for group in groups_of(row):
                 self.active[group] += change
         instance.state, instance.cause = after, row.cause
+        if after is TaskInstanceState.FAILED and row.cause in _OWN_FAILURES:
+            self.run(row).failed.add(place_of(row))
+        else:
+            self.run(row).failed.discard(place_of(row))
         instance.stopping_to = None if row.evidence is None else row.evidence.stopping_to
         instance.reported = row.cause in (Cause.OUTCOME, Cause.RETRY)
         instance.try_number = row.try_number if row.try_number is not None else instance.try_number

@@ -8,6 +8,7 @@ from tailrace.audit.past import HELD, check_past
 from tailrace.audit.records import HistoryRecord, Violation
 from tailrace.audit.replay import Replay, groups_of, name_of, place_of
 from tailrace.audit.rules import FAIL, RUN, SKIP, WAIT
+from tailrace.audit.stops import check_ended
 from tailrace.audit.structure import Structure
 from tailrace.model.states import CLAIMED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause, task_instance_may
@@ -31,6 +32,7 @@ def check_task_instance(replay: Replay, row: HistoryRecord) -> Iterator[Violatio
     yield from _chain(replay, row)
     yield from _try(replay, row)
     yield from _stopping(replay, row)
+    yield from check_ended(replay, row)
     stray = row.before == TaskInstanceState.STOPPING  # its run may be over: only its slot is given back
     if (row.actor == Actor.PLANNER and not stray) or row.cause == Cause.CLAIMED:
         state = replay.run(row).state
@@ -126,7 +128,7 @@ def _stopping(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     elif row.before == TaskInstanceState.STOPPING:
         wanted = replay.instance(row).stopping_to
         if row.after != wanted:
-            yield _found("stopping", row, f"a person wanted it to end {wanted}, it ended {row.after}")
+            yield _found("stopping", row, f"whoever stopped it wanted it to end {wanted}, it ended {row.after}")
 
 
 def _try(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:

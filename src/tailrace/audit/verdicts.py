@@ -6,7 +6,8 @@ from tailrace.audit.dependencies import doomed
 from tailrace.audit.expansions import check_complete_at_verdict
 from tailrace.audit.past import compare_previous, is_gone, looks_back, previous_run
 from tailrace.audit.records import BackfillRecord, HistoryRecord, Violation
-from tailrace.audit.replay import Replay, Run, name_of
+from tailrace.audit.replay import STOPS, Replay, Run, name_of
+from tailrace.audit.stops import check_stop, check_stopped_verdict
 from tailrace.audit.structure import Structure
 from tailrace.model.keys import index_suffix
 from tailrace.model.states import CLOSED, FINISHED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
@@ -27,13 +28,17 @@ def check_run(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
         yield _found("transition", row, f"{row.before} → {row.after} by {row.actor} for {row.cause}")
     if row.actor == Actor.PERSON and row.after in CLOSED:
         yield from _left_behind(replay, row)
+    if row.cause in STOPS:
+        yield from check_stop(replay, row)
     if row.cause == Cause.YIELDED:
         yield from _stepped_back(replay, row)
     if row.cause != Cause.JUDGED:
         return
     structure = replay.structure(row)
     if structure is not None:
-        yield from _verdict(replay, row, structure)
+        yield from check_stopped_verdict(replay, row, structure)
+        if replay.run(row).stopped_by is None:
+            yield from _verdict(replay, row, structure)
     yield from check_complete_at_verdict(replay, row)
     yield from _evidence(replay, row)
 
@@ -78,7 +83,7 @@ def _may_have_waited(replay: Replay, row: HistoryRecord) -> bool:
 def check_window(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     """The DAG's window, looked at in the world after a run was activated."""
     structure = replay.structure(row)
-    if row.after != DagRunState.RUNNING or structure is None:
+    if row.cause != Cause.ACTIVATED or structure is None:
         return
     running, limit = replay.running_runs[row.dag_id], structure.dag.max_active_runs
     if running > limit:

@@ -46,6 +46,8 @@ def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
         code_hash=code_hash,
         params=_params(dag),
         paused_at_creation=dag.is_paused_upon_creation,
+        dagrun_timeout=dag.dagrun_timeout,
+        fail_fast=dag.fail_fast,
         groups=tuple(sorted(map(_group, dag.task_group_dict.values()), key=lambda group: group.group_id)),
         labels=tuple(sorted(EdgeLabel(up, down, label) for (up, down), label in order.labels.items())),
     )

@@ -60,6 +60,8 @@ class DAG(Dated, Testable):
     render_template_as_native_obj: bool
     template_searchpath: tuple[str, ...]
     is_paused_upon_creation: bool | None
+    dagrun_timeout: timedelta | None
+    fail_fast: bool
     params: Params
     doc_md: str
 

@@ -13,7 +13,6 @@ from tailrace.authoring.task_arguments import DefaultArguments
 from tailrace.authoring.unsupported import DOCUMENTATION, NoDict, NoList, Off, Unsupported
 
 _Path: TypeAlias = str | os.PathLike[str]
-_STOPS_NOTHING = Unsupported("stops nothing yet; leave it out", (None, False))
 
 
 class DagArguments(TypedDict, total=False):
@@ -31,6 +30,10 @@ class DagArguments(TypedDict, total=False):
     default_args: Annotated[DefaultArguments, Argument("arguments for all operators that take them", read.arguments)]
     max_active_runs: Annotated[int, Argument("how many of its runs are running at once", read.whole(1), 16)]
     max_active_tasks: Annotated[int, Argument("how many of its task instances run at once", read.whole(1), 16)]
+    dagrun_timeout: Annotated[
+        timedelta | float | None, Argument("how long a run may take; then it fails", read.or_none(read.time_limit))
+    ]
+    fail_fast: Annotated[bool, Argument("whether the first task that fails ends the rest of its run", read.flag, False)]
     description: Annotated[str | None, Argument("one line for lists", read.short_text, "")]
     tags: Annotated[Iterable[str] | None, Argument("words to find it by", read.texts)]
     user_defined_macros: Annotated[
@@ -62,7 +65,6 @@ class DagArguments(TypedDict, total=False):
     schedule_interval: Annotated[Never, Unsupported("is now schedule; write that", ())]
     timetable: Annotated[None, Unsupported("is not there; give schedule= cron, a preset or a timedelta")]
     concurrency: Annotated[None, Unsupported("is now max_active_tasks; write that")]
-    dagrun_timeout: Annotated[None, Unsupported("ends no run yet; give the tasks an execution_timeout")]
     on_success_callback: unsupported.NotCalled
     on_failure_callback: unsupported.NotCalled
     sla_miss_callback: unsupported.NotCalled
@@ -74,8 +76,7 @@ class DagArguments(TypedDict, total=False):
     max_consecutive_failed_dag_runs: Annotated[
         Literal[0] | None, Unsupported("pauses nothing; leave it out", (None, 0))
     ]
-    fail_fast: Annotated[Off, _STOPS_NOTHING]
-    fail_stop: Annotated[Off, _STOPS_NOTHING]
+    fail_stop: Annotated[Off, Unsupported("is now fail_fast; write that", (None, False))]
     auto_register: Annotated[Literal[True] | None, Unsupported("hides no DAG; leave it out", (None, True))]
     allowed_run_types: Annotated[None, Unsupported("refuses no run; leave it out")]
     access_control: unsupported.Dict

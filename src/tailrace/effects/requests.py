@@ -263,7 +263,12 @@ class RenewLease(Effect[Renewal], frozen=True):
 
 
 class StopTask(Effect[None], frozen=True):
-    """Ask the task's whole process group to end, and kill it once the grace is over: ``AwaitTask`` returns its end."""
+    """Ask the task's whole process group to end, and kill it once the grace is over: ``AwaitTask`` returns its end.
+
+    ``with_run``: its whole run is stopped, by no person.
+    """
+
+    with_run: bool = False
 
 
 class KillTask(Effect[None], frozen=True):
@@ -271,9 +276,10 @@ class KillTask(Effect[None], frozen=True):
 
 
 class Accepted(Struct, frozen=True):
-    """An outcome that landed; ``state`` is the task instance's state now."""
+    """An outcome that landed; ``state`` is the task instance's state now, ``stopped`` why its run was stopped."""
 
     state: str
+    stopped: str = ""
 
 
 class ReportOutcome(Effect[Accepted | Refused | Unstorable], frozen=True):

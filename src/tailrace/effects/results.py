@@ -20,6 +20,7 @@ class StaleKind(StrEnum):
     ADOPTION = "adoption: the run is not as it was"
     BACKFILL_OPEN = "backfill verdict: something is still open"
     BACKFILL = "backfill verdict: the backfill is not as it was"
+    STOP = "stop: the run is not as it was"
     VERDICT_RUN = "verdict: the run is not as it was"
     VERDICT_PAST = "verdict: its previous run is not as it was"
     VERDICT_DAG = "verdict: its DAG is not as it was"
@@ -50,6 +51,7 @@ class Applied(Struct, frozen=True):
     lost: tuple[TaskTransition, ...] = ()
     deferred: tuple[TaskTransition, ...] = ()
     expanded: tuple[int, ...] = ()  # runs of which mapped tasks were expanded
+    stopped: tuple[int, ...] = ()  # runs that are stopped before their tasks have ended
     activated: tuple[int, ...] = ()
     yielded: tuple[int, ...] = ()  # active runs that went back into the queue
     adopted: tuple[int, ...] = ()  # active runs that were given the task instances they lacked
@@ -65,6 +67,7 @@ class Applied(Struct, frozen=True):
         return bool(
             self.won
             or self.expanded
+            or self.stopped
             or self.activated
             or self.yielded
             or self.adopted

@@ -116,6 +116,7 @@ class Renewal(StrEnum):
 
     HELD = "held"  # the try is its own, and goes on
     STOPPING = "stopping"  # it is its own, and a person wants it ended; the lease is renewed all the same
+    RUN_STOPPED = "run stopped"  # the same, because its whole run is stopped
     GONE = "gone"  # it is somebody else's by now
 
 

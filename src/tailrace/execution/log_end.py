@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tailrace.effects.tries import TryOutcome
 from tailrace.execution.logs import STARTED, heading, last_line, log_path, write_all
-from tailrace.execution.running_try import STOPPED, TERMINATED
+from tailrace.execution.running_try import STOPPED, STOPPED_WITH_RUN, TERMINATED
 from tailrace.model.keys import TryKey
 from tailrace.permissions import create_file, make_folder
 
@@ -24,7 +24,7 @@ _LONGEST_HEADING = 2_000
 
 def log_outcome(home: Path, key: TryKey, outcome: TryOutcome, started_at: datetime, seconds: float) -> None:
     """Write the last line for a process that could not; a log that it has not even begun is begun."""
-    word = "stopped" if outcome in (STOPPED, TERMINATED) else outcome.kind.text
+    word = "stopped" if outcome in (STOPPED, STOPPED_WITH_RUN, TERMINATED) else outcome.kind.text
     line = last_line(word, outcome.error, seconds)
     try:
         descriptor = _opened(log_path(home, key), key, started_at)

@@ -11,6 +11,7 @@ from tailrace.model.outcomes import OutcomeKind
 
 TERMINATED = TryOutcome(OutcomeKind.LOST, "terminated by a second interrupt")
 STOPPED = TryOutcome(OutcomeKind.LOST, "stopped as a person asked")
+STOPPED_WITH_RUN = TryOutcome(OutcomeKind.LOST, "stopped with its run, which took too long or failed fast")
 HELD_UP = TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease, so its process was killed")
 
 

@@ -41,7 +41,7 @@ from tailrace.execution.messages import (
     without_outcome,
 )
 from tailrace.execution.running_marks import RunningMark, alone
-from tailrace.execution.running_try import HELD_UP, STOPPED, TERMINATED, Orders, Run, need_not_end
+from tailrace.execution.running_try import HELD_UP, STOPPED, STOPPED_WITH_RUN, TERMINATED, Orders, Run, need_not_end
 from tailrace.execution.shortage import shortage_text
 from tailrace.execution.zygote import ZygoteGone
 from tailrace.execution.zygote_client import Child, ZygoteClient
@@ -179,7 +179,7 @@ class TaskRunner:
     def stop(self, effect: StopTask) -> None:
         """Ask the running process's whole group to end; ``wait`` returns when it has."""
         if self._run is not None:
-            self._end(self._run, STOPPED)
+            self._end(self._run, STOPPED_WITH_RUN if effect.with_run else STOPPED)
 
     def kill(self, effect: KillTask) -> None:
         """Kill the running process's whole group and wait for its end."""

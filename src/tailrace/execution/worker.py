@@ -128,9 +128,9 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
             if renewal is Renewal.GONE:
                 yield from ask(KillTask())
                 return TryOutcome(OutcomeKind.LOST, "the try was taken back while it ran; its process was killed")
-            if renewal is Renewal.STOPPING and not stopping:
+            if renewal is not Renewal.HELD and not stopping:
                 stopping = True
-                yield from ask(StopTask())
+                yield from ask(StopTask(with_run=renewal is Renewal.RUN_STOPPED))
 
 
 def _report(claim: Claim, parked: Parked, outcome: TryOutcome) -> Loop[FailedTry | None]:
@@ -154,6 +154,8 @@ def _failed(claim: Claim, after: AfterTry, reply: Accepted | Refused) -> FailedT
     state = TaskInstanceState(reply.state)
     delay = after.retry_delay if after.retry_delay is not None and state is after.state else timedelta(0)
     lost = after.cause in (Cause.LOST, Cause.LOST_TOGETHER)
+    if reply.stopped:
+        return FailedTry(claim.key, state, False, reply.stopped, claim.max_tries, 0.0)
     return FailedTry(claim.key, state, lost, after.reason, after.max_tries, delay.total_seconds())
 
 

@@ -124,7 +124,7 @@ def step(
     yield from ask(Event(decided.decisions, applied, dag_id=snapshot.dag.dag_id))
     # Queued steps need the executor's result first; anything else may open the way to more work right now.
     more = bool(applied.activated or applied.yielded or applied.taken_over or applied.judged or applied.backfill_judged)
-    more = more or bool(applied.expanded)
+    more = more or bool(applied.expanded or applied.stopped)
     settled = any(step.after is not TaskInstanceState.QUEUED for step in applied.won)
     return Stepped(decided, applied, more or settled)
 

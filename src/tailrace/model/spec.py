@@ -169,6 +169,8 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
     paused_at_creation: bool | None = None  # whether a new DAG begins paused; None: as the settings say
     groups: tuple[GroupSpec, ...] = ()  # by their ids; planning knows none of them
     labels: tuple[EdgeLabel, ...] = ()
+    dagrun_timeout: timedelta | None = None  # a run that takes longer fails
+    fail_fast: bool = False  # the first task that fails ends the rest of its run
 
     @cached_property
     def by_id(self) -> Mapping[str, TaskSpec]:

@@ -12,10 +12,10 @@ class TaskInstanceState(StrEnum):
     NONE = "none"  # the row exists, nothing is decided
     QUEUED = "queued"  # a try is decided; whoever claims it first starts it
     RUNNING = "running"  # a worker holds the try's token and lease
-    STOPPING = "stopping"  # a person asked the running try to end; it keeps slot and token until it does
+    STOPPING = "stopping"  # the running try was asked to end; it keeps slot and token until it does
     SUCCESS = "success"  # the accepted outcome of a try
     FAILED = "failed"  # the accepted outcome of the last try the budget allows
-    SKIPPED = "skipped"  # decided by the task itself, a branch or a trigger rule
+    SKIPPED = "skipped"  # decided by the task itself, a branch or a trigger rule, or as its run was stopped
     UPSTREAM_FAILED = "upstream_failed"  # its trigger rule can no longer hold, because of a failure
     UP_FOR_RETRY = "up_for_retry"  # a try failed; the next one waits for its delay
     UP_FOR_RESCHEDULE = "up_for_reschedule"  # (not reached yet) it gave its slot back; the same try goes on later
@@ -29,7 +29,7 @@ class DagRunState(StrEnum):
     QUEUED = "queued"  # wanted; not yet inside anybody's window
     RUNNING = "running"  # active: its task instances exist and are being driven
     SUCCESS = "success"  # every leaf succeeded or was skipped
-    FAILED = "failed"  # some leaf failed or is upstream_failed
+    FAILED = "failed"  # some leaf failed or is upstream_failed, or it was stopped before its tasks had ended
     DEADLOCKED = "deadlocked"  # proven: every unfinished task instance is doomed
     CANCELLED = "cancelled"  # a person ended it
 

@@ -36,6 +36,8 @@ class Cause(StrEnum):
     LOST = "lost"
     LOST_TOGETHER = "lost_together"  # several tries at once, with the process that had started them
     REMOVED_FROM_DAG = "removed_from_dag"
+    DAGRUN_TIMEOUT = "dagrun_timeout"  # its run took longer than the DAG allows
+    FAIL_FAST = "fail_fast"  # a task of its run failed, and the DAG ends the rest then
     EXPANDED = "expanded"  # a mapped task was given its instances
     REPROCESS = "reprocess"
     CLEARED = "cleared"
@@ -79,6 +81,15 @@ TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
     *_rows(_UNFINISHED_IDLE, (_T.SKIPPED, _T.UPSTREAM_FAILED), Actor.PLANNER, Cause.TRIGGER_RULE),
     *_rows(_UNFINISHED_IDLE, (_T.SKIPPED,), Actor.PLANNER, Cause.BRANCH),
     *_rows(_UNFINISHED_IDLE, (_T.REMOVED,), Actor.PLANNER, Cause.REMOVED_FROM_DAG),
+    # its run is stopped before its tasks have ended
+    *(
+        row
+        for cause in (Cause.DAGRUN_TIMEOUT, Cause.FAIL_FAST)
+        for row in (
+            *_rows((*_UNFINISHED_IDLE, _T.QUEUED), (_T.SKIPPED,), Actor.PLANNER, cause),
+            *_rows((_T.RUNNING,), (_T.STOPPING,), Actor.PLANNER, cause),
+        )
+    ),
     # a mapped task is expanded: an instance begins anew, or is one too many
     Transition(_T.NONE, _T.NONE, Actor.PLANNER, Cause.EXPANDED),
     *_rows((_T.UP_FOR_RETRY, _T.REMOVED), (_T.NONE,), Actor.PLANNER, Cause.EXPANDED),
@@ -113,6 +124,9 @@ TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
 DAG_RUN_TRANSITIONS: tuple[Transition[DagRunState], ...] = (
     *_rows((_R.QUEUED,), (_R.RUNNING,), Actor.PLANNER, Cause.ACTIVATED),
     *_rows((_R.RUNNING,), (_R.SUCCESS, _R.FAILED, _R.DEADLOCKED), Actor.PLANNER, Cause.JUDGED),
+    # stopped before its tasks have ended: what is left of it is ended, then it is judged
+    Transition(_R.RUNNING, _R.RUNNING, Actor.PLANNER, Cause.DAGRUN_TIMEOUT),
+    Transition(_R.RUNNING, _R.RUNNING, Actor.PLANNER, Cause.FAIL_FAST),
     *_rows((_R.RUNNING,), (_R.QUEUED,), Actor.PLANNER, Cause.YIELDED),  # its previous run was opened again behind it
     *_rows((_R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED), (_R.QUEUED,), Actor.PERSON, Cause.REPROCESS),
     *_rows((_R.SUCCESS, _R.FAILED, _R.DEADLOCKED, _R.CANCELLED), (_R.QUEUED,), Actor.PERSON, Cause.CLEARED),

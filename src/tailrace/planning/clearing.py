@@ -21,6 +21,7 @@ from tailrace.planning.expanding import reset_for_expansion
 from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToClear
 from tailrace.planning.reopening import drivers, freed_runs
+from tailrace.planning.run_stops import STOPPED
 from tailrace.planning.selecting import instances, key_of, named_tasks, refusals, with_relatives
 from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 
@@ -33,7 +34,7 @@ class ClearRequest(Struct, frozen=True):
 
     ``task_ids`` may be ids of groups and patterns too.
     ``map_index``: of the tasks that are named only the instance of that index. ``only_failed`` leaves out all but what
-    failed, is upstream_failed, or was skipped by its rule below a failure.
+    failed, is upstream_failed, or was skipped by its rule below a failure or because its run was stopped.
     """
 
     task_ids: tuple[str, ...] = ()
@@ -94,8 +95,9 @@ def _failed(dag: DagSpec, selected: list[TaskInstanceSnapshot]) -> list[TaskInst
     below = {task_id for failure in failed for task_id in dag.descendants.get(failure, ())}
 
     def caused(ti: TaskInstanceSnapshot) -> bool:
-        by_rule = ti.state is TaskInstanceState.SKIPPED and ti.cause is Cause.TRIGGER_RULE
-        return by_rule and ti.task_id in below
+        if ti.state is not TaskInstanceState.SKIPPED:
+            return False
+        return ti.cause in STOPPED or (ti.cause is Cause.TRIGGER_RULE and ti.task_id in below)
 
     return [ti for ti in selected if ti.state in _FAILURES or caused(ti)]
 

@@ -33,6 +33,7 @@ from tailrace.planning.refusals import (
     PoolUnknown,
     TaskTooLarge,
 )
+from tailrace.planning.run_stops import STOPPED
 from tailrace.planning.snapshot import RunOptions, RunSnapshot, TaskInstanceSnapshot
 
 _FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
@@ -169,12 +170,13 @@ def _failed_inside(run: RunSnapshot) -> FailedTasks:
 
 
 def _failed_and_caused(dag: DagSpec, run: RunSnapshot) -> Mapping[str, list[int]]:
-    """What failed, and what trigger rules skipped below a failure: by task, the map indexes."""
+    """What failed, and what was skipped below a failure or as its run was stopped: by task, the map indexes."""
     failed = {ti.task_id for ti in run.task_instances if ti.state in _FAILURES}
     below = {task_id for failure in failed for task_id in dag.descendants.get(failure, ())}
     found: dict[str, list[int]] = {}
     for ti in run.task_instances:
-        caused = ti.state is TaskInstanceState.SKIPPED and ti.cause is Cause.TRIGGER_RULE and ti.task_id in below
+        by_rule = ti.cause is Cause.TRIGGER_RULE and ti.task_id in below
+        caused = ti.state is TaskInstanceState.SKIPPED and (by_rule or ti.cause in STOPPED)
         if caused or ti.state in _FAILURES:
             found.setdefault(ti.task_id, []).append(ti.map_index)
     return found

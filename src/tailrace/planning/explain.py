@@ -26,6 +26,7 @@ from tailrace.planning.releasing import (
     their_next_step,
     waits_of_queued,
 )
+from tailrace.planning.run_stops import STOPPED
 
 
 class TaskInstanceExplanation(Struct, frozen=True):
@@ -106,6 +107,8 @@ def _claimed(facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts) -> Ta
         "is running" if ti.view.state is TaskInstanceState.RUNNING else f"is being stopped (to {ti.view.stopping_to})"
     )
     waits = f"try {ti.view.try_number} {word}{ran}{where}"
+    if ti.view.cause in STOPPED:
+        waits += f": {ti.reason}"
     if ti.reason and ti.view.state is TaskInstanceState.RUNNING:
         waits += f"; its function has returned, and its process is {ti.reason}"
     if lease is None:
@@ -138,6 +141,16 @@ def _idle(
     return TaskInstanceExplanation(key, ti, waits, release, decision.statuses, decision.doomed)
 
 
+def _stopped(facts: RunFacts, step: Step) -> str:
+    """Why the run is stopped before its tasks have ended, by now or by the next step."""
+    if facts.run.state is not DagRunState.RUNNING:
+        return ""
+    if facts.run.stopped_by is not None:
+        return f"it is being stopped: {facts.run.stopped_by.reason}"
+    stop = next((each for each in step.plan.stops if each.id == facts.run.id), None)
+    return "" if stop is None else f"the next step stops it: {stop.reason}"
+
+
 def _blocked(
     facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts, step: Step, typed: Typed
 ) -> TaskInstanceExplanation:
@@ -148,7 +161,10 @@ def _blocked(
             decision = Decision(key, blocker.state, Verdict.WAIT, blocker.reasons, doomed=True)
             release = release_of(facts, decision)
             return TaskInstanceExplanation(key, ti, waits, release, blocker.reasons, doomed=True)
-    return TaskInstanceExplanation(key, ti, f"its run is {facts.run.state}", release_of_run(facts, step.plan))
+    waits = f"its run is {facts.run.state}"
+    if stopped := _stopped(facts, step):
+        waits = f"{waits}; {stopped}"
+    return TaskInstanceExplanation(key, ti, waits, release_of_run(facts, step.plan))
 
 
 class RunExplanation(Struct, frozen=True):
@@ -186,6 +202,8 @@ def _active(facts: RunFacts, step: Step, unfinished: list[TaskInstanceExplanatio
     for verdict in step.plan.run_verdicts:
         if verdict.id == facts.run.id:
             return f"{parts[0]}; the next step closes it as {verdict.state}: {verdict.reason}"
+    if stopped := _stopped(facts, step):
+        parts.append(stopped)
     doomed = sum(each.doomed for each in unfinished)
     parts.append(f"{len(unfinished)} of {len(facts.task_instances)} task instances are unfinished")
     if doomed:

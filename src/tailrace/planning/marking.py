@@ -28,6 +28,7 @@ from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToMark, StayUpstreamFailed
 from tailrace.planning.refusals import DownstreamFailedBeside
 from tailrace.planning.reopening import drivers, freed_runs
+from tailrace.planning.run_stops import STOPPED
 from tailrace.planning.selecting import instances, key_of, named_tasks, refusals, with_relatives
 from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 
@@ -80,6 +81,13 @@ class _Marked:
         for new in self.created:
             found.setdefault(new.key.task_id, []).append(new.state)
         return found
+
+    def stopped_tasks(self) -> frozenset[str]:
+        """The tasks with an instance that stays skipped because the run was stopped: its work is not done."""
+        changed = {step.id for step in (*self.steps, *self.cleared)}
+        skipped = TaskInstanceState.SKIPPED
+        stays = (ti for ti in self.run.task_instances if ti.state is skipped and ti.id not in changed)
+        return frozenset(ti.task_id for ti in stays if ti.cause in STOPPED)
 
 
 def plan_mark_tasks(facts: CommandFacts, request: MarkRequest) -> CommandPlan:
@@ -254,7 +262,8 @@ def _judged_again(dag: DagSpec, one: _Marked) -> RunChange:
             if run.state is DagRunState.DEADLOCKED:
                 after, reason = DagRunState.QUEUED, "a mark may have lifted what blocked it"
         else:
-            bad = [task_id for task_id in sorted(dag.leaves) if _BAD & set(states.get(task_id, ()))]
+            stopped = one.stopped_tasks()
+            bad = [each for each in sorted(dag.leaves) if _BAD & set(states.get(each, ())) or each in stopped]
             after = DagRunState.FAILED if bad else DagRunState.SUCCESS
             reason = f"judged again after a mark: {', '.join(bad)} failed" if bad else "judged again after a mark"
     alone = after is DagRunState.QUEUED and not run.wanted_by

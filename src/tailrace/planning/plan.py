@@ -5,7 +5,7 @@ not to act is a value too (``Decision`` with verdict WAIT and its reasons): ``ex
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -101,6 +101,7 @@ class TaskTransition(Struct, frozen=True):
     looked_back: LookBack | None = None  # where it leans on a previous run, or on there being none
     only_if_expired: bool = False  # it is lost by its lease alone: one renewed since then is not lost
     retry_at: datetime | None = None
+    stopping_to: TaskInstanceState | None = None  # into stopping: where it is to end
     max_tries: int | None = None  # new budget, where the step changes it
     lost_tries: int | None = None
 
@@ -130,6 +131,23 @@ class Expansion(Struct, frozen=True):
     sources: Mapping[int, tuple[TaskInstanceState, int]]
     versions: tuple[tuple[int, int], ...] = ()  # of the other runs it leans on, as a transition's
     looked_back: LookBack | None = None
+
+
+class RunStop(Struct, frozen=True):
+    """A running run is stopped: what is left of it is ended in the steps that follow, then it is judged failed.
+
+    ``failed`` is the task instance (by row, with its try) that it stops for; None where its time is up.
+    """
+
+    id: int
+    run_id: str
+    version: int
+    cause: Cause
+    reason: str
+    failed: tuple[int, int] | None = None
+    limit: timedelta | None = None
+    began: datetime | None = None
+    seen: datetime | None = None  # the moment at which its time was up
 
 
 class RunActivation(Struct, frozen=True):
@@ -201,6 +219,7 @@ class RunVerdict(Struct, frozen=True):
     dag_version: int | None = None
     pool_evidence: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({}))
     reason: str = ""
+    stopped_by: Cause | None = None
     failed_inside: FailedTasks = FailedTasks()  # of a run that succeeds: to be reported, nothing depends on it
 
 
@@ -242,6 +261,7 @@ class Plan(Struct, frozen=True):
     job_id: int
     transitions: tuple[TaskTransition, ...] = ()  # in the order in which they may take capacity
     expansions: tuple[Expansion, ...] = ()
+    stops: tuple[RunStop, ...] = ()
     activations: tuple[RunActivation, ...] = ()
     yields: tuple[RunRequeue, ...] = ()
     adoptions: tuple[RunAdoption, ...] = ()
@@ -263,6 +283,7 @@ class Plan(Struct, frozen=True):
         return bool(
             self.transitions
             or self.expansions
+            or self.stops
             or self.activations
             or self.yields
             or self.adoptions

@@ -20,6 +20,7 @@ from tailrace.planning.capacity import Capacity
 from tailrace.planning.evaluation import Evaluation, evaluate_task_instance, pool_of
 from tailrace.planning.expanding import Expanding, to_expand
 from tailrace.planning.fairness import FairShare, pool_resource, runs_resource, tasks_resource
+from tailrace.planning.losses import loss
 from tailrace.planning.plan import (
     Decision,
     Dependency,
@@ -29,6 +30,7 @@ from tailrace.planning.plan import (
     Plan,
     RunActivation,
     RunAdoption,
+    RunStop,
     RunTakeover,
     RunVerdict,
     TaskTransition,
@@ -36,7 +38,7 @@ from tailrace.planning.plan import (
 )
 from tailrace.planning.reasons import BackfillPaused
 from tailrace.planning.requeueing import yields
-from tailrace.planning.retries import AfterTry, after_loss, after_stop
+from tailrace.planning.run_stops import ends_of, stop_text, time_is_up, to_stop
 from tailrace.planning.snapshot import (
     BackfillSnapshot,
     OrphanTry,
@@ -69,6 +71,7 @@ class _Draft:
     snapshot: Snapshot
     transitions: list[TaskTransition] = field(default_factory=list)
     expansions: list[Expansion] = field(default_factory=list)
+    stops: list[RunStop] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     ready: list[_Ready] = field(default_factory=list)
     resubmit: list[TryKey] = field(default_factory=list)
@@ -80,12 +83,14 @@ def plan(snapshot: Snapshot) -> Plan:
     draft = _Draft(snapshot)
     boards = [Board(run, snapshot.dag, snapshot.previous_runs(run.id), snapshot.pools) for run in snapshot.runs]
     _settle_orphans(draft, snapshot.orphans)
-    for board in boards:
+    going_on = [board for board in boards if not _stopping(draft, board)]
+    for board in going_on:
         _settle_occupied(draft, board)
         _decide_idle(draft, board)
     fair_share = FairShare(snapshot, _held(snapshot, boards))
     _give_room(draft, boards, fair_share)
-    judged = (judge_run(board, snapshot.dag_version) for board in boards)
+    stopping = {stop.id for stop in draft.stops}
+    judged = (judge_run(board, snapshot.dag_version) for board in boards if board.run.id not in stopping)
     verdicts = tuple(verdict for verdict in judged if verdict is not None)
     backfill = snapshot.backfill
     activations = tuple(_activations(snapshot, verdicts, fair_share))
@@ -95,8 +100,9 @@ def plan(snapshot: Snapshot) -> Plan:
         job_id=snapshot.job_id,
         transitions=tuple(draft.transitions),
         expansions=tuple(draft.expansions),
+        stops=tuple(draft.stops),
         activations=activations,
-        yields=tuple(yields(snapshot, boards, starting)),
+        yields=tuple(yields(snapshot, going_on, starting)),
         adoptions=tuple(
             RunAdoption(board.run.id, board.run.run_id, missing)
             for board in boards
@@ -120,12 +126,34 @@ def plan(snapshot: Snapshot) -> Plan:
     )
 
 
-def _settle_occupied(draft: _Draft, board: Board) -> None:
-    """Lost tries get their successor; queued ones that nobody claimed are offered again."""
+def _stopping(draft: _Draft, board: Board) -> bool:
+    """Whether the run is stopped, by now or by this plan: then nothing of it goes on, and what is left is ended."""
+    now, up = draft.snapshot.now, time_is_up(board)
+    stop = to_stop(board, now)
+    if stop is not None:
+        draft.stops.append(stop)
+    elif board.run.stopped_by is None:
+        draft.wakes += () if up is None else (up,)
+        return False
+    _settle_lost(draft, board)
+    for ti, step in ends_of(board):
+        draft.transitions.append(step)
+        board.decide(ti, step.after)
+    return True
+
+
+def _settle_lost(draft: _Draft, board: Board) -> None:
+    """Lost tries get their successor."""
     for ti in board.run.task_instances:
         if ti.state in CLAIMED and (ti.lease_expired or ti.id in draft.snapshot.lost):
             _lose(draft, board, ti)
-        elif ti.state is TaskInstanceState.QUEUED and ti.queued_at is not None:
+
+
+def _settle_occupied(draft: _Draft, board: Board) -> None:
+    """Lost tries get their successor; queued ones that nobody claimed are offered again."""
+    _settle_lost(draft, board)
+    for ti in board.run.task_instances:
+        if ti.state is TaskInstanceState.QUEUED and ti.queued_at is not None:
             due = ti.queued_at + RESUBMIT_AFTER
             if due <= draft.snapshot.now:
                 draft.resubmit.append(TryKey(_key(board, ti), ti.try_number))
@@ -135,45 +163,16 @@ def _settle_occupied(draft: _Draft, board: Board) -> None:
 
 def _lose(draft: _Draft, board: Board, ti: TaskInstanceSnapshot) -> None:
     """The holder of a try is gone: its group was killed here, or its lease ran out by the metastore's clock."""
-    draft.transitions.append(_loss(draft.snapshot, board.run.id, _key(board, ti), ti))
-    board.decide(ti, draft.transitions[-1].after)
-
-
-def _loss(snapshot: Snapshot, run: int, key: TaskInstanceKey, ti: TaskInstanceSnapshot) -> TaskTransition:
-    after = _after_loss(ti)
-    return TaskTransition(
-        id=ti.id,
-        run=run,
-        key=key,
-        before=ti.state,
-        before_try=ti.try_number,
-        after=after.state,
-        try_number=ti.try_number,
-        cause=after.cause,
-        reason=after.reason,
-        token=ti.token,
-        only_if_expired=ti.id not in snapshot.lost,
-        retry_at=snapshot.now if after.retry_delay is not None else None,
-        max_tries=after.max_tries,
-        lost_tries=after.lost_tries,
-    )
-
-
-def _after_loss(ti: TaskInstanceSnapshot) -> AfterTry:
-    """What a lost try leads to; one that was stopping ends as the person wanted, and spends nothing."""
-    how = "its lease ran out" if ti.lease_expired else "its worker is gone"
-    budget = {"max_tries": ti.max_tries, "lost_tries": ti.lost_tries}
-    if ti.state is not TaskInstanceState.STOPPING:
-        return after_loss(f"try {ti.try_number} was lost: {how}", **budget)
-    text = f"stopped as asked: {how} while try {ti.try_number} was stopping"
-    return after_stop(text, ti.stopping_to or TaskInstanceState.NONE, **budget)
+    step = loss(draft.snapshot, board.run.id, _key(board, ti), ti, stop_text(board.run, ti))
+    draft.transitions.append(step)
+    board.decide(ti, step.after)
 
 
 def _settle_orphans(draft: _Draft, orphans: Iterable[OrphanTry]) -> None:
     """Stopping tries of runs that nobody drives any more: those that are lost give their slots back."""
     for orphan in orphans:
         if orphan.ti.lease_expired or orphan.ti.id in draft.snapshot.lost:
-            draft.transitions.append(_loss(draft.snapshot, orphan.run, orphan.key, orphan.ti))
+            draft.transitions.append(loss(draft.snapshot, orphan.run, orphan.key, orphan.ti))
 
 
 def _decide_idle(draft: _Draft, board: Board) -> None:

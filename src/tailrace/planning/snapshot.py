@@ -55,6 +55,13 @@ class StoredLength(Struct, frozen=True):
     wrong: str = ""
 
 
+class StoppedBy(Struct, frozen=True):
+    """Why a run is stopped before its tasks have ended."""
+
+    cause: Cause
+    reason: str  # for people
+
+
 class RunOptions(Struct, frozen=True):
     """Outcome-affecting options of a run, stored with it so that whoever drives it applies them."""
 
@@ -67,7 +74,7 @@ class RunOptions(Struct, frozen=True):
 class RunSnapshot(Struct, frozen=True):
     """A run as it stood when it was read, with its task instances if it has been activated and they were asked for.
 
-    The fields behind ``task_instances`` are what commands ask beside: a planning step reads none of them.
+    The fields from ``live`` on are what commands ask beside: a planning step reads none of them.
     """
 
     id: int
@@ -81,6 +88,9 @@ class RunSnapshot(Struct, frozen=True):
     owner_alive: bool = False  # by heartbeat, as the metastore judges it
     options: RunOptions = field(default_factory=RunOptions)
     task_instances: tuple[TaskInstanceSnapshot, ...] = ()
+    started_at: datetime | None = None  # it was activated
+    stopped_by: StoppedBy | None = None  # what is left of it is to be ended
+    failed_before: tuple[tuple[int, int], ...] = ()  # rows and tries that had failed when it was activated (fail_fast)
     live: bool = False  # schedulers drive it, whoever else wants it
     conf: str | None = None  # JSON
     to_clear: tuple[str, ...] = ()  # tasks, or instances of them, stored to be cleared at its next activation

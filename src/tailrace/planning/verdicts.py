@@ -11,7 +11,8 @@ from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, T
 from tailrace.planning.board import Board
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 from tailrace.planning.plan import BackfillVerdict, Blocker, Dependency, RunVerdict
-from tailrace.planning.snapshot import BackfillSnapshot, TaskInstanceSnapshot
+from tailrace.planning.run_stops import about_to_stop
+from tailrace.planning.snapshot import BackfillSnapshot, StoppedBy, TaskInstanceSnapshot
 
 #: So many instances of one mapped task are named in a reason.
 _MOST_NAMED = 3
@@ -26,6 +27,10 @@ def judge_run(board: Board, dag_version: int) -> RunVerdict | None:
     unfinished = list(board.unfinished())
     if any(ti.id not in board.doomed for ti in unfinished):
         return None
+    if run.stopped_by is not None:
+        return None if unfinished else _stopped(board, run.stopped_by)
+    if about_to_stop(board):
+        return None
     if unfinished:
         return _deadlock(board, dag_version)
     bad = [text for task_id in sorted(board.dag.leaves) for text in _bad_instances(board, task_id)]
@@ -34,6 +39,11 @@ def judge_run(board: Board, dag_version: int) -> RunVerdict | None:
     states = ((ti.task_id, board.state(ti), 1) for tis in board.by_task.values() for ti in tis)
     inside = failed_tasks(states) if state is DagRunState.SUCCESS else FailedTasks()
     return RunVerdict(run.id, run.run_id, run.version, state, board.evidence, reason=reason, failed_inside=inside)
+
+
+def _stopped(board: Board, by: StoppedBy) -> RunVerdict:
+    run, failed = board.run, DagRunState.FAILED
+    return RunVerdict(run.id, run.run_id, run.version, failed, board.evidence, reason=by.reason, stopped_by=by.cause)
 
 
 def _bad_instances(board: Board, task_id: str) -> Iterator[str]:

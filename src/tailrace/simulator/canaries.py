@@ -41,7 +41,7 @@ from tailrace.planning.messages import Sentence
 from tailrace.planning.plan import Blocker, Plan, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunSnapshot, Snapshot
-from tailrace.simulator import broken_history, broken_mapping, broken_past, broken_writes
+from tailrace.simulator import broken_history, broken_mapping, broken_past, broken_stops, broken_writes
 from tailrace.simulator.broken_writes import Replaced
 from tailrace.simulator.performing import Performer
 from tailrace.simulator.processes import Job, Worker
@@ -313,6 +313,18 @@ CANARIES: Mapping[str, Canary] = {
             "a skip does not wait for its date before",
             replaced=broken_past.skip_overtakes,
             worlds="holes",
+        ),
+        Canary(
+            "goes-on-when-stopped",
+            "what was decided before a run was stopped goes on after it",
+            replaced=broken_stops.goes_on,
+            worlds="stopped",
+        ),
+        Canary(
+            "stopped-by-the-past",
+            "a run fails fast for what had failed before it was opened again",
+            replaced=broken_stops.by_the_past,
+            worlds="stopped",
         ),
         Canary("chain-left", "a row of history is chained behind nothing", replaced=broken_history.chain_left),
         Canary("column-unsaid", "a step sets a column without a word", replaced=broken_history.column_unsaid),

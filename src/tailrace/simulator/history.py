@@ -158,9 +158,9 @@ def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     """Whether the tasks' results have one final state: not if a person decided one, nor if what a loss decided was
     cleared by itself or done again, nor if a run may have been deadlocked by a cancelled one that ran after all, nor if
     they change, nor if a hole before its date was filled between two tries of a task, nor if a backfill does runs again
-    of which some are deadlocked.
+    of which some are deadlocked; nor if the clock says when what is left of a run is ended.
     """
-    if scenario.fickle:
+    if scenario.fickle or scenario.dag.fail_fast or scenario.dag.dagrun_timeout is not None:
         return False
     kinds = {act.kind for act in scenario.acts}
     if not kinds <= HARMLESS or (ActKind.CANCEL in kinds and scenario.dag.depends_on_past):

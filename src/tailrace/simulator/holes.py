@@ -15,6 +15,7 @@ from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import Act, ActKind, random_acts
 from tailrace.simulator.mapped import mapped_scenario
 from tailrace.simulator.scenario import Command, Scenario, random_scenario, with_schedulers
+from tailrace.simulator.stopped_runs import stopped_scenario
 from tailrace.simulator.zygotes import zygotes_scenario
 
 
@@ -80,5 +81,11 @@ def _triggered(draw: random.Random, scenario: Scenario, days: int) -> Scenario:
 
 #: How worlds are drawn, by the name that ``tailrace simulate --worlds`` takes.
 WORLDS: Mapping[str, Callable[[int], Scenario]] = MappingProxyType(
-    {"any": random_scenario, "holes": holes_scenario, "zygotes": zygotes_scenario, "mapped": mapped_scenario}
+    {
+        "any": random_scenario,
+        "holes": holes_scenario,
+        "zygotes": zygotes_scenario,
+        "mapped": mapped_scenario,
+        "stopped": stopped_scenario,
+    }
 )

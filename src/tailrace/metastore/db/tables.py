@@ -195,6 +195,8 @@ dag_run = Table(
     Column("ended_at", UtcDateTime),
     # Schedulers drive it as live work: scheduled, triggered or reopened by a person, not only for a backfill.
     Column("live", Boolean, nullable=False, server_default=false()),
+    Column("stopped_by", Text),  # JSON: why it is stopped before its tasks have ended
+    Column("failed_before", Text),  # JSON: rows and tries that had failed when it was activated
     Column("owner_lane", Id, nullable=False, server_default="0"),  # for which backfill its owner drives it; 0: live
     *_chain(),
     UniqueConstraint("dag_id", "run_id"),

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from tailrace.effects.results import Stale, StaleKind
-from tailrace.metastore.db.columns import from_json
+from tailrace.metastore.db.columns import from_json, to_json
 from tailrace.metastore.db.tables import dag_run, job
 from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.plans.rows import CAUSES, RUN_STATES, STATES, job_alive
@@ -58,7 +58,12 @@ def activate_runs(work: Workspace, running: int, structure: int) -> None:
     if not begun:
         return
     steps = [
-        (_step(run, DagRunState.RUNNING, Cause.ACTIVATED, "", _options(run)), run.clear is not None) for run in begun
+        (
+            _step(run, DagRunState.RUNNING, Cause.ACTIVATED, "", _options(run)),
+            run.clear is not None,
+            _failed_before(work, run),
+        )
+        for run in begun
     ]
     start_runs(work.tx, work.author, steps, work.history, lane=work.plan.lane, structure=structure)
     for run in begun:
@@ -66,6 +71,18 @@ def activate_runs(work: Workspace, running: int, structure: int) -> None:
         work.activated.append(run.id)
     _clear(work, begun)
     _create(work, [(run, work.plan.dag.tasks) for run in begun])
+
+
+def _failed_before(work: Workspace, run: LockedRun) -> str | None:
+    """What of the run has failed already, as JSON: under ``fail_fast`` it is not stopped for that again."""
+    if not work.plan.dag.fail_fast:
+        return None
+    failed = [
+        [columns["id"], columns["try_number"]]
+        for columns in work.of_run(run.id)
+        if columns["state"] == TaskInstanceState.FAILED
+    ]
+    return to_json(sorted(failed)) if failed else None
 
 
 def _step(

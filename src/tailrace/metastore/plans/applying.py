@@ -26,6 +26,7 @@ from tailrace.metastore.plans.guards import (
 )
 from tailrace.metastore.plans.locking import Workspace, lock_task_instances, read_runs
 from tailrace.metastore.plans.rows import STATES
+from tailrace.metastore.plans.stopping import stop_runs
 from tailrace.metastore.plans.verdicts import begin_backfill, judge_backfill, judge_runs, lock_backfill
 from tailrace.metastore.writes.records import Author, insert_history, record
 from tailrace.metastore.writes.structures import Structures
@@ -41,6 +42,7 @@ from tailrace.planning.plan import (
     RunActivation,
     RunAdoption,
     RunRequeue,
+    RunStop,
     RunTakeover,
     RunVerdict,
     TaskTransition,
@@ -54,6 +56,7 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
     work = _begin(tx, plan, write_id, structures)
     occupancy = count_occupants(tx, plan.dag) if any(step.takes_slot for step in plan.transitions) else None
     _take_steps(work, occupancy)
+    stop_runs(work)
     judge_runs(work)
     if plan.expansions:
         expand_tasks(work)
@@ -77,6 +80,7 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
         "lost": work.lost,
         "deferred": work.deferred,
         "expanded": work.expanded,
+        "stopped": work.stopped,
         "activated": work.activated,
         "yielded": work.yielded,
         "adopted": work.adopted,
@@ -97,6 +101,7 @@ def applied_from(plan: Plan, result: dict[str, Any]) -> Applied:
         lost=tuple(plan.transitions[place] for place in result["lost"]),
         deferred=tuple(plan.transitions[place] for place in result["deferred"]),
         expanded=tuple(result["expanded"]),
+        stopped=tuple(result["stopped"]),
         activated=tuple(result["activated"]),
         yielded=tuple(result["yielded"]),
         adopted=tuple(result["adopted"]),
@@ -119,8 +124,8 @@ def _begin(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -
     named = {step.run for step in plan.transitions}
     for step in _steps(plan):
         named.update(id for id, _ in step.versions)
-    parts: list[RunActivation | RunRequeue | RunAdoption | RunTakeover | RunVerdict] = [*plan.activations, *plan.yields]
-    parts += (*plan.adoptions, *plan.takeovers, *plan.run_verdicts)
+    parts: list[RunActivation | RunRequeue | RunAdoption | RunTakeover | RunVerdict | RunStop] = [*plan.activations]
+    parts += (*plan.yields, *plan.stops, *plan.adoptions, *plan.takeovers, *plan.run_verdicts)
     named.update(part.id for part in parts)
     for verdict in plan.run_verdicts:
         named.update(verdict.past_evidence)
@@ -192,11 +197,12 @@ def _take_steps(work: Workspace, occupancy: Occupancy | None) -> None:
                 work.deferred.append(place)
                 continue
             columns.update(pool=pool_name, pool_slots=task.pool_slots, priority=task.priority_weight)
-        elif occupancy is not None and columns["state"] in _OCCUPYING:
+        elif occupancy is not None and columns["state"] in _OCCUPYING and step.after.value not in _OCCUPYING:
             same_dag = step.key.dag_id == work.plan.dag.dag_id
             occupancy.release(columns["pool"], columns["pool_slots"], step.run, step.key.task_id, same_dag=same_dag)
         changes.append(_change(step, columns))
-        columns.update(state=step.after.value, try_number=step.try_number, stopping_to=None, lease_until=None)
+        columns.update(state=step.after.value, try_number=step.try_number, stopping_to=step.stopping_to)
+        columns["lease_until"] = None
         work.won.append(place)
     change_states(work.tx, work.author, changes, work.history)
 
@@ -241,9 +247,16 @@ def _change(step: TaskTransition, columns: dict[str, Any]) -> StateChange:
         before_try=columns["try_number"],
         token=step.token,
         retry_at=step.retry_at,
+        stopping_to=step.stopping_to,
         pool=columns["pool"],
         pool_slots=columns["pool_slots"],
         priority=columns["priority"],
-        evidence=None if step.looked_back is None else {"previous_run": step.looked_back.run_id},
+        evidence=_evidence(step),
         chain=Chain(columns["chain_head"], columns["chain_length"]),
     )
+
+
+def _evidence(step: TaskTransition) -> dict[str, Any] | None:
+    if step.stopping_to is not None:
+        return {"stopping_to": step.stopping_to}
+    return None if step.looked_back is None else {"previous_run": step.looked_back.run_id}

@@ -104,6 +104,7 @@ class Workspace:
     lost: list[int] = field(default_factory=list)
     deferred: list[int] = field(default_factory=list)
     expanded: list[int] = field(default_factory=list)
+    stopped: list[int] = field(default_factory=list)
     activated: list[int] = field(default_factory=list)
     yielded: list[int] = field(default_factory=list)
     adopted: list[int] = field(default_factory=list)

@@ -12,7 +12,7 @@ from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, RunType
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
-from tailrace.planning.snapshot import Holder, RunOptions, RunSnapshot, TaskInstanceSnapshot
+from tailrace.planning.snapshot import Holder, RunOptions, RunSnapshot, StoppedBy, TaskInstanceSnapshot
 
 STATES: Mapping[str, TaskInstanceState] = {state.value: state for state in TaskInstanceState}
 CAUSES: Mapping[str, Cause] = {cause.value: cause for cause in Cause}
@@ -53,6 +53,9 @@ RUN_COLUMNS = (
     dag_run.c.mark_success,
     dag_run.c.ignore_depends_on_past,
     dag_run.c.pool,
+    dag_run.c.started_at,
+    dag_run.c.stopped_by,
+    dag_run.c.failed_before,
 )
 
 OWNER_COLUMNS = (job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds)
@@ -123,7 +126,21 @@ def run_snapshot(row: Any, now: TransactionTime, task_instances: tuple[TaskInsta
         owner_alive=owner_alive(row, now),
         options=RunOptions(row.disable_retry, row.mark_success, row.ignore_depends_on_past, row.pool),
         task_instances=task_instances,
+        started_at=row.started_at,
+        stopped_by=None if row.stopped_by is None else stopped_by_from(row.stopped_by),
+        failed_before=() if row.failed_before is None else tuple(map(tuple, from_json(row.failed_before))),
     )
+
+
+def stopped_by_text(by: StoppedBy) -> str:
+    """Why a run is stopped, as the JSON text kept in its row."""
+    return to_json({"cause": by.cause, "reason": by.reason})
+
+
+def stopped_by_from(text: str) -> StoppedBy:
+    """What ``stopped_by_text`` wrote."""
+    stored = from_json(text)
+    return StoppedBy(CAUSES[stored["cause"]], stored["reason"])
 
 
 def holder_text(worker: ProcessIdentity, task: ProcessIdentity | None) -> str:

@@ -104,6 +104,8 @@ def _close(work: Workspace, run: LockedRun, verdict: RunVerdict) -> None:
         "pools": dict(verdict.pool_evidence),
         "blocked": blocked,
     }
+    if verdict.stopped_by is not None:
+        evidence["stopped_by"] = verdict.stopped_by
     before = RUN_STATES[run.state]
     ends = (before, verdict.state, Cause.JUDGED, verdict.reason)
     chain = Chain(run.chain_head, run.chain_length)

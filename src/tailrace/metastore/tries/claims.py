@@ -31,6 +31,7 @@ from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause
 from tailrace.planning.retries import AfterTry
+from tailrace.planning.run_stops import STOPPED
 
 _succeeded = dag_run.alias("succeeded")
 _earlier = dag_run.alias("earlier")
@@ -89,6 +90,8 @@ _FOUND = (
         task_instance.c.try_number,
         task_instance.c.token,
         task_instance.c.stopping_to,
+        task_instance.c.cause,
+        task_instance.c.reason,
         task_instance.c.max_tries,
         task_instance.c.lost_tries,
         task_instance.c.chain_head,
@@ -216,13 +219,14 @@ def report_outcome(
     """
     author, history = Author(tx.moment.wall, write_id, Actor.WORKER), History()
     change = _change(author, claim, TaskInstanceState.RUNNING, after, outcome)
-    xcoms = xcom_rows(tx, claim.id, outcome.xcoms)
+    xcoms, by_run = xcom_rows(tx, claim.id, outcome.xcoms), False
     if not _ended(tx, author, claim, change, xcoms, history):
         found = tx.row(_FOUND, {"task_instance": claim.id})
         if found is not None:
             claim = replace(claim, chain=Chain(found.chain_head, found.chain_length))
         stopped = _as_intended(found, claim)
         if stopped is not None:
+            by_run = found.cause in STOPPED
             change, xcoms = _change(author, claim, TaskInstanceState.STOPPING, stopped, None), []
         elif found is not None:  # while it runs, its history may have gone on without it
             change = replace(change, chain=claim.chain)
@@ -230,6 +234,8 @@ def report_outcome(
             return _refuse_late(tx, author, claim, found, change)
     insert_history(tx, history)
     result = {"accepted": change.after.value}
+    if by_run:
+        result["stopped"] = change.reason
     record(tx, write_id, result)
     return result
 
@@ -254,7 +260,7 @@ def reported_from(result: dict[str, Any]) -> Accepted | Refused:
     """The result of a report, from its record."""
     if "refused" in result:
         return Refused(RefusalReason(result["refused"]), result["found"])
-    return Accepted(result["accepted"])
+    return Accepted(result["accepted"], result.get("stopped", ""))
 
 
 def _change(
@@ -280,13 +286,14 @@ def _change(
 
 
 def _as_intended(found: Any, claim: Claim) -> AfterTry | None:
-    """What a stopping try of this claim becomes: what the person wanted, whatever its process still did."""
+    """What a stopping try of this claim becomes: what whoever stopped it wanted, whatever its process still did."""
     if found is None or found.state != TaskInstanceState.STOPPING:
         return None
     if found.try_number != claim.key.try_number or found.token != claim.token:
         return None
     intent = STATES[found.stopping_to or TaskInstanceState.NONE.value]
-    return AfterTry(intent, Cause.OUTCOME, "stopped as asked", found.max_tries, found.lost_tries)
+    reason = found.reason if found.cause in STOPPED else "stopped as asked"
+    return AfterTry(intent, Cause.OUTCOME, reason, found.max_tries, found.lost_tries)
 
 
 def _refuse_late(tx: Transaction, author: Author, claim: Claim, found: Any, change: StateChange) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from tailrace.effects.tries import Claim, Renewal
 from tailrace.metastore.db.tables import task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.model.states import TaskInstanceState
+from tailrace.planning.run_stops import STOPPED
 
 _RENEW = (
     update(task_instance)
@@ -32,7 +33,7 @@ _RENEW = (
             (task_instance.c.state == TaskInstanceState.RUNNING, bindparam("words")), else_=task_instance.c.reason
         ),
     )
-    .returning(task_instance.c.state)
+    .returning(task_instance.c.state, task_instance.c.cause)
 )
 
 
@@ -58,4 +59,6 @@ def renew(tx: Transaction, claim: Claim, lease_seconds: float, waiting: str) -> 
     found = tx.rows(_RENEW, values)
     if not found:
         return Renewal.GONE
-    return Renewal.STOPPING if found[0].state == TaskInstanceState.STOPPING else Renewal.HELD
+    if found[0].state != TaskInstanceState.STOPPING:
+        return Renewal.HELD
+    return Renewal.RUN_STOPPED if found[0].cause in STOPPED else Renewal.STOPPING

@@ -19,7 +19,7 @@ from tailrace.errors import InternalError
 from tailrace.metastore.db.columns import UtcDateTime, from_json
 from tailrace.metastore.db.tables import metadata
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.metastore.writes.evidence import StoredBlocker
+from tailrace.metastore.writes.evidence import StoredBlocker, StoredStop
 from tailrace.model.keys import RunType
 from tailrace.model.states import BackfillState, DagRunState, JobKind, JobState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -49,6 +49,8 @@ _SHAPES: Mapping[str, Any] = {
     "dag_run.conf": dict[str, Any],
     "dag_run.clear_on_activation": list[str],
     "dag_run.blocked": list[StoredBlocker],
+    "dag_run.failed_before": list[tuple[int, int]],
+    "dag_run.stopped_by": StoredStop,
     "task_instance.followed": list[str],
     "task_instance.holder": tuple[_Process, _Process | None],
 }

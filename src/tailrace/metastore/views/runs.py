@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, case, exists, func, sel
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.failed_inside import FAILED, failures_of_runs
+from tailrace.metastore.plans.rows import stopped_by_from
 from tailrace.metastore.views.driving import drivers_of
 from tailrace.metastore.views.persons import of_runs
 from tailrace.metastore.views.task_instances import IS_MARKED
@@ -36,7 +37,8 @@ class Run(Struct, frozen=True):
     """One run, as it is shown; its task instances are counted by state, those that failed by task.
 
     ``driven_by`` are the jobs believed alive that drive an open run, or will; ``marked`` counts the task instances that
-    were given their outcome instead of being run. ``last_command`` is the newest of a person that changed its state.
+    were given their outcome instead of being run. ``stopped_by``: for what it is, or was, ended before its tasks had
+    ended (dagrun_timeout or fail_fast). ``last_command`` is the newest of a person that changed its state.
     """
 
     dag_id: str
@@ -55,6 +57,7 @@ class Run(Struct, frozen=True):
     marked: int = 0
     driven_by: tuple[int, ...] = ()
     last_command: PersonsCommand | None = None
+    stopped_by: str | None = None
 
     @property
     def failures(self) -> FailedTasks:
@@ -120,6 +123,7 @@ def run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Run, ...]:
             marked=marked[row.id],
             driven_by=driven_by.get(row.id, ()),
             last_command=commands.get((row.dag_id, row.run_id)),
+            stopped_by=None if row.stopped_by is None else stopped_by_from(row.stopped_by).cause,
         )
         for row in rows
         for failed in (failures.get(row.id, FailedTasks()),)

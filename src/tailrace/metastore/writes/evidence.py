@@ -4,11 +4,12 @@ What cannot be read is told by the audit, never raised here.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, convert
 
-from tailrace.audit.records import Blocked, Evidence, Expanded
+from tailrace.audit.records import Blocked, Evidence, Expanded, Stop
 from tailrace.metastore.db.columns import from_json
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -45,6 +46,25 @@ class _Verdict(Struct, forbid_unknown_fields=True):
     previous: dict[int, DagRunState]
     pools: dict[str, int | None]
     blocked: list[StoredBlocker]
+    stopped_by: Cause | None = None
+
+
+class StoredStop(Struct, forbid_unknown_fields=True):
+    """Why a run is stopped before its tasks have ended."""
+
+    cause: Cause
+    reason: str
+
+
+class _TimedOut(Struct, forbid_unknown_fields=True):
+    limit: float
+    began: datetime
+    seen: datetime
+
+
+class _FailedFast(Struct, forbid_unknown_fields=True):
+    task_instance: int
+    try_number: int
 
 
 class _Options(Struct, forbid_unknown_fields=True):
@@ -80,9 +100,11 @@ class _Stop(Struct, forbid_unknown_fields=True):
     stopping_to: TaskInstanceState
 
 
-_Shape = type[_Verdict | _Options | _Clear | _Reopened | _Choice | _LookedBack | _Expanded]
+_Shape = type[_Verdict | _TimedOut | _FailedFast | _Options | _Clear | _Reopened | _Choice | _LookedBack | _Expanded]
 _SHAPES: Mapping[tuple[str, str], _Shape] = {
     ("dag_run", Cause.JUDGED): _Verdict,
+    ("dag_run", Cause.DAGRUN_TIMEOUT): _TimedOut,
+    ("dag_run", Cause.FAIL_FAST): _FailedFast,
     ("dag_run", Cause.ACTIVATED): _Options,
     ("dag_run", Cause.REPROCESS): _Clear,
     ("dag_run", Cause.CLEARED): _Reopened,
@@ -118,7 +140,12 @@ def evidence_from(text: str, kind: str, cause: str, after: str) -> Evidence:
                 assumed={id: str(state) for id, state in stored.task_instances.items()},
                 past={id: str(state) for id, state in stored.previous.items()},
                 pools=stored.pools,
+                stopped_by=stored.stopped_by,
             )
+        case _TimedOut():
+            return Evidence(stop=Stop(limit=stored.limit, began=stored.began, seen=stored.seen))
+        case _FailedFast():
+            return Evidence(stop=Stop(failed=(stored.task_instance, stored.try_number)))
         case _Options():
             return Evidence(run_pool=stored.pool, ignores_past=stored.ignores_past)
         case _Clear():

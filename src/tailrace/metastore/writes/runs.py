@@ -35,6 +35,7 @@ _OPENED_AGAIN: Mapping[str, Any] = {
     "ended_at": None,
     "reason": "",
     "blocked": None,
+    "stopped_by": None,
 }
 _UNSAID = unsaid(dag_run)
 _INSERT_RUN = insert(dag_run)
@@ -125,7 +126,7 @@ def insert_runs(tx: Transaction, author: Author, new: Sequence[NewRun], history:
 def start_runs(
     tx: Transaction,
     author: Author,
-    changes: Sequence[tuple[RunStep, bool]],
+    changes: Sequence[tuple[RunStep, bool, str | None]],
     history: History,
     *,
     lane: int,
@@ -134,7 +135,7 @@ def start_runs(
     """queued → running, owned by the author's job for this lane, with the structure of this row.
 
     With each, whether task instances of it are cleared now: outcomes that are gone then may have let a step of the next
-    run go, in a plan that is not written yet, so its version grows.
+    run go, in a plan that is not written yet, so its version grows. And what of it has failed before (JSON).
     """
     common = {
         "owner_job_id": author.job_id,
@@ -145,8 +146,18 @@ def start_runs(
         "blocked": None,
         "clear_on_activation": None,
         "dag_version_id": structure,
+        "stopped_by": None,
     }
-    _step(tx, author, [(step, {**common, "version": step.version + clears}) for step, clears in changes], history)
+    values = [
+        (step, {**common, "version": step.version + clears, "failed_before": failed})
+        for step, clears, failed in changes
+    ]
+    _step(tx, author, values, history)
+
+
+def stop_run(tx: Transaction, author: Author, change: RunStep, history: History, stopped_by: str) -> None:
+    """running → running: what is left of it is to be ended; ``stopped_by`` is JSON."""
+    _step(tx, author, [(change, {"version": change.version + 1, "stopped_by": stopped_by})], history)
 
 
 def put_back_runs(tx: Transaction, author: Author, changes: Sequence[RunStep], history: History) -> None:
@@ -175,6 +186,7 @@ def close_run(tx: Transaction, author: Author, change: RunStep, history: History
         "reason": change.reason,
         "blocked": None,
         "clear_on_activation": None,
+        "stopped_by": None,
     }
     _step(tx, author, [(change, columns)], history)
 

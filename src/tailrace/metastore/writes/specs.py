@@ -24,14 +24,16 @@ from tailrace.model.spec import (
 
 _DURATIONS = ("retry_delay", "max_retry_delay", "execution_timeout")
 _MOMENTS = ("start_date", "end_date")
+#: Fields of a DAG that are not in its text where they say nothing.
+_NEWER = ("params", "groups", "labels", "dagrun_timeout", "fail_fast")
 
 
 def spec_text(dag: DagSpec) -> str:
     """The DAG as canonical JSON: the same DAG is the same text in every process. Durations are in seconds."""
     fields = _plain(to_builtins(dag, builtin_types=(datetime, timedelta)))
-    if fields["paused_at_creation"] is None:  # structures from before there were these fields stay the same
+    if fields["paused_at_creation"] is None:
         del fields["paused_at_creation"]
-    for name in ("params", "groups", "labels"):
+    for name in _NEWER:  # structures from before there were these fields stay the same
         if not fields[name]:
             del fields[name]
     for task in fields["tasks"]:
@@ -57,6 +59,8 @@ def spec_from(text: str) -> DagSpec:
     fields["labels"] = tuple(EdgeLabel(**each) for each in fields.get("labels", ()))
     for name in _MOMENTS:
         fields[name] = None if fields[name] is None else datetime.fromisoformat(fields[name])
+    if fields.get("dagrun_timeout") is not None:
+        fields["dagrun_timeout"] = timedelta(seconds=fields["dagrun_timeout"])
     return DagSpec(**fields)
 
 
