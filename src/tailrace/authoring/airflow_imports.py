@@ -18,7 +18,7 @@ NAMED: Mapping[str, str] = {
 }
 
 _PROVIDERS = "call the library that it wraps in a @task, with Connection.get for what to connect to"
-_HISTORY = "runs and task instances are no objects of a database here; "
+_HISTORY = "tasks have no database here: get_dag_runs and get_task_instances of tailrace ask for what was recorded"
 
 #: Names that nothing here has, and what to do.
 OTHERWISE: Mapping[str, str] = {
@@ -26,13 +26,12 @@ OTHERWISE: Mapping[str, str] = {
     "BaseHook": "`Connection.get(conn_id)` of `from tailrace import Connection` is its get_connection",
     "XCom": "ti.xcom_pull and ti.xcom_push of the context are what there is",
     "DagBag": "`tailrace dags check` loads every DAG file and tells their mistakes",
-    "DagModel": _HISTORY + "`tailrace dags list -o json` has them",
-    "DagRun": _HISTORY + "`dag_run` of the context is the task's own; `tailrace runs list -o json` has them all",
-    "TaskInstance": _HISTORY + "`ti` of the context is the task's own; `tailrace tasks list -o json` has them all",
-    "Session": _HISTORY + "leave it out",
-    "create_session": _HISTORY + "leave it out",
-    "provide_session": _HISTORY + "leave it out",
-    "NEW_SESSION": _HISTORY + "leave it out",
+    "DagModel": "`tailrace dags list -o json` has what it says",
+    "TaskInstance": "`ti` of the context is the task's own; " + _HISTORY,
+    "Session": _HISTORY,
+    "create_session": _HISTORY,
+    "provide_session": _HISTORY,
+    "NEW_SESSION": _HISTORY,
     "settings": "settings are in tailrace.toml and TAILRACE_ variables of the environment",
     "conf": "settings are in tailrace.toml and TAILRACE_ variables of the environment",
     "days_ago": "write the date: a start_date that moves makes other runs each day",
