@@ -142,3 +142,40 @@ def test_a_scheduler_names_a_dag_that_is_in_no_file_any_more(tailrace: Run, proj
     assert done.returncode == 0
     said = "one has open runs and is in no DAG file that loads: they wait until it is again"
     assert done.stderr.count(said) == 1, done.stderr
+
+
+def test_a_dag_that_left_its_file_is_marked_not_lost(tailrace: Run, project: Path) -> None:
+    assert tailrace("backfill", "two", "-s", "2024-01-01").returncode == 0
+    (project / "dags" / "both.py").write_text(DAGS.replace('"two"', '"three"'))
+    listed, _ = shown(tailrace, ("dags", "list"))
+    assert [(each["dag_id"], each["missing"]) for each in listed] == [("one", False), ("three", False), ("two", True)]
+    assert [each["next_run"] is None for each in listed] == [False, False, True]
+    one, said = shown(tailrace, ("dags", "show", "two"))
+    assert len(one["tasks"]) == 2 and "two is in no DAG file any more: shown as it was loaded" in said
+    refused = tailrace("backfill", "two", "-s", "2024-01-02")
+    assert refused.returncode == 2 and "no DAG 'two'" in refused.stderr
+    (project / "dags" / "both.py").unlink()
+    assert "no longer in it" in tailrace("dags", "list").stdout
+    (project / "dags" / "both.py").write_text("nonsense")
+    assert shown(tailrace, ("dags", "list"))[0] == [], "it may be in a file that does not load"
+
+
+def test_the_versions_of_a_dag_are_listed_and_a_run_names_its_own(tailrace: Run, project: Path) -> None:
+    assert tailrace("backfill", "two", "-s", "2024-01-01").returncode == 0
+    first, _ = shown(tailrace, ("runs", "show", "two", "2024-01-01"))
+    assert first["dag_version"] == {"version": 1, "versions": 1}
+    more = DAGS.replace('task_id="last")', 'task_id="last", retries=2) >> EmptyOperator(task_id="end")')
+    (project / "dags" / "both.py").write_text(more)
+    assert tailrace("backfill", "two", "-s", "2024-01-02").returncode == 0
+    versions, _ = shown(tailrace, ("dags", "versions", "two"))
+    assert [(each["version"], each["tasks"], each["runs"], each["is_newest"]) for each in versions] == [
+        (1, 2, 1, False),
+        (2, 3, 1, True),
+    ]
+    assert versions[1]["changes"] == ["added end", "last: retries"]
+    assert (
+        "version 1 of 2 of the DAG: `tailrace dags versions two`"
+        in tailrace("runs", "show", "two", "2024-01-01").stdout
+    )
+    assert "added end; last: retries (as loaded last)" in tailrace("dags", "versions", "two").stdout
+    assert "never" in tailrace("dags", "versions", "none").stderr

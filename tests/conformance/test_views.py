@@ -387,3 +387,20 @@ def test_the_xcoms_of_a_run_are_listed_by_task_and_key(world: World) -> None:
     assert {each.pushed for each in found} == {world.clock.now}
     assert [each.begins for each in world.store.recorded_xcoms(2)] == ["5"]
     assert world.store.recorded_xcoms(3) == ()
+
+
+def test_a_run_names_the_version_it_was_created_or_begun_with(world: World) -> None:
+    _, job = world.begun(dag("a>b"), 2)
+    created = world.store.version_of_run(2)
+    assert created is not None and (created.version, created.versions) == (1, 1)
+    world.activate(dag("a>b"), job, 1)
+    world.activate(dag("a>b>c", c={"retries": 1}), job, 2)
+    first, second = world.store.version_of_run(1), world.store.version_of_run(2)
+    assert first is not None and (first.version, first.versions) == (1, 2)
+    assert second is not None and (second.version, second.versions) == (2, 2)
+    versions = world.store.dag_versions("dag")
+    assert [(each.version, each.tasks, each.runs, each.changes) for each in versions] == [
+        (1, 2, 1, ()),
+        (2, 3, 1, ("added c",)),
+    ]
+    assert world.store.dag_versions("none") == ()

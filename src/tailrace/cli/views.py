@@ -11,6 +11,7 @@ from tailrace.metastore.views.jobs import Job
 from tailrace.metastore.views.lists import Backfill, DagStats
 from tailrace.metastore.views.runs import Run
 from tailrace.metastore.views.task_instances import TaskInstanceLine, TaskInstanceOfRun
+from tailrace.metastore.views.versions import DagVersion
 from tailrace.model.durations import duration
 from tailrace.model.keys import index_suffix
 from tailrace.model.moments import moment_text
@@ -47,6 +48,13 @@ TASK_INSTANCE_COLUMNS = (
     Column("reason"),
 )
 OF_RUNS_COLUMNS = (Column("dag_id"), Column("run_id"), *TASK_INSTANCE_COLUMNS)
+VERSION_COLUMNS = (
+    Column("version", number=True),
+    Column("since"),
+    Column("tasks", number=True),
+    Column("runs", number=True),
+    Column("what changed"),
+)
 JOB_COLUMNS = (
     Column("id", number=True),
     Column("kind"),
@@ -139,6 +147,13 @@ def task_instance_of_run_row(line: TaskInstanceOfRun) -> tuple[str, ...]:
     alone = line.run_state in ("queued", "running") and not line.driven_by and line.state not in FINISHED
     reasons = (reason, "no job drives it") if alone else (reason,)
     return (line.dag_id, line.run_id, *cells, "; ".join(filter(None, reasons)))
+
+
+def version_row(line: DagVersion) -> tuple[str, ...]:
+    """One version of a DAG as a table row."""
+    changes = "; ".join(line.changes) if line.version > 1 else "the first"
+    now = " (as loaded last)" if line.is_newest else ""
+    return str(line.version), moment_text(line.since), str(line.tasks), str(line.runs), changes + now
 
 
 def job_row(job: Job) -> tuple[str, ...]:

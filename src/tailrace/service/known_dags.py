@@ -36,6 +36,7 @@ class ShownDags(Struct, frozen=True):
     notices: tuple[str, ...] = ()
     schedules: Mapping[str, ScheduleFacts] = field(default_factory=lambda: MappingProxyType({}))  # of those loaded once
     pauses: Mapping[str, PersonsCommand] = field(default_factory=lambda: MappingProxyType({}))  # the newest by a person
+    missing: frozenset[str] = frozenset()  # were loaded from these files, and are in none of them now
 
     def schedule_of(self, spec: DagSpec, settings: Settings) -> ScheduleFacts:
         """How far a DAG's schedule has come; one that was never loaded begins paused where that is asked for."""
@@ -55,12 +56,16 @@ def list_dags(settings: Settings, notify: _Notify) -> ShownDags | None:
     loaded = load(settings, notify)
     if loaded is None:
         return None
-    specs = tuple(loaded.specs[dag_id] for dag_id in sorted(loaded.specs))
+    mistaken = {each.file for each in loaded.mistakes}
+    left = {name: each.spec for name, each in here.items() if name not in loaded.specs}
+    missing = frozenset(name for name, spec in left.items() if spec.file not in mistaken)
+    by_name = {**loaded.specs, **{name: left[name] for name in missing}}
+    specs = tuple(by_name[name] for name in sorted(by_name))
     other = [spec.dag_id for spec in specs if spec.dag_id in here and _differ(spec, here[spec.dag_id].spec)]
     notices = (*map(str, loaded.mistakes), *loaded.notices)
     if other:
         notices += (f"{', '.join(other)}: shown as in the files now, which differ from what was loaded last",)
-    return _shown(specs, known, *notices)
+    return replace(_shown(specs, known, *notices), missing=missing)
 
 
 def show_dag(dag_id: str, settings: Settings, notify: _Notify) -> ShownDags:
@@ -77,6 +82,9 @@ def show_dag(dag_id: str, settings: Settings, notify: _Notify) -> ShownDags:
     shown = list_dags(settings, notify) if each is not None and settings.dags.is_dir() else None
     found = [spec for spec in shown.specs if spec.dag_id == dag_id] if shown is not None else []
     if shown is not None and found:
+        if each is not None and dag_id in shown.missing:
+            gone = f"{dag_id} is in no DAG file any more: shown as it was loaded at {_moment({dag_id: each})}"
+            shown = replace(shown, notices=(*shown.notices, gone))
         return replace(shown, specs=tuple(found))
     return _shown((load_one(dag_id, settings, notify)[0],), known)
 

@@ -14,6 +14,7 @@ from tailrace.metastore.views.jobs import Job
 from tailrace.metastore.views.lists import Backfill, DagStats
 from tailrace.metastore.views.runs import Run, RunFilter
 from tailrace.metastore.views.task_instances import TaskInstanceFilter, TaskInstanceLine, TaskInstanceOfRun
+from tailrace.metastore.views.versions import DagVersion, VersionOfRun
 from tailrace.model.suggestions import near_or_there
 from tailrace.model.task_words import tasks_meant
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
@@ -31,9 +32,10 @@ class BackfillDetails(Backfill, frozen=True, kw_only=True):
 
 
 class RunDetails(Run, frozen=True, kw_only=True):
-    """One run with its task instances."""
+    """One run with its task instances, and the version of its DAG that it was last begun with."""
 
     task_instances: tuple[TaskInstanceLine, ...]
+    dag_version: VersionOfRun | None = None
 
 
 def list_backfills(stores: Stores, dag_id: str | None, limit: int) -> tuple[Backfill, ...]:
@@ -146,7 +148,20 @@ def show_run(stores: Stores, dag_id: str, run: str) -> RunDetails:
         shown = metastore.show_run(found.id)
     except KeyError:
         raise removed(dag_id, found.run_id) from None
-    return RunDetails(**asdict(shown), task_instances=metastore.task_instances_of(found.id))
+    return RunDetails(
+        **asdict(shown),
+        task_instances=metastore.task_instances_of(found.id),
+        dag_version=metastore.version_of_run(found.id),
+    )
+
+
+def dag_versions(stores: Stores, dag_id: str) -> tuple[DagVersion, ...]:
+    """Every structure that a DAG has had. Raises CommandError for one that was never loaded."""
+    metastore = stores.reading()
+    found = () if metastore is None else metastore.dag_versions(dag_id)
+    if not found:
+        require_known(metastore, dag_id)
+    return found
 
 
 def dag_stats(stores: Stores, dag_id: str | None) -> tuple[DagStats, ...]:

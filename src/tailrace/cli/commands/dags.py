@@ -17,6 +17,7 @@ _STORED = "tailrace.cli.commands.dags_stored"
         "trigger": Lazy("tailrace.cli.commands.dags_trigger:trigger", "Create one run; a scheduler drives it."),
         "pause": Lazy(f"{_STORED}:pause", "Pause a DAG: nothing of it is started by itself."),
         "unpause": Lazy(f"{_STORED}:unpause", "Let a paused DAG go on."),
+        "versions": Lazy(f"{_STORED}:versions", "List the structures that a DAG has had, and what changed."),
         "stats": Lazy(f"{_STORED}:stats", "Count runs and task instances of each DAG by state."),
     },
 )

@@ -43,7 +43,8 @@ _COLUMNS = (
 def list_(dags: Path | None, output: str) -> int:
     """List the DAGs in the DAG files: schedule, whether paused, and when the next run is created (UTC).
 
-    Files with mistakes are named on stderr; the others still count.
+    Files with mistakes are named on stderr; the others still count. A DAG that was loaded once and is in no file any
+    more is listed with the file that had it.
     """
     settings, console = settings_with(dags=dags), current_console()
     shown = list_dags(settings, console.notice)
@@ -53,16 +54,18 @@ def list_(dags: Path | None, output: str) -> int:
     if shown is not None:
         for spec in shown.specs:
             facts = shown.schedule_of(spec, settings)
-            listed.append((spec, facts.paused, shown.pauses.get(spec.dag_id), next_run(spec, facts, now)))
+            gone = spec.dag_id in shown.missing
+            due = None if gone else next_run(spec, facts, now)
+            listed.append((spec, facts.paused, shown.pauses.get(spec.dag_id), due, gone))
     if output == "json":
         console.print_json(
             [
-                {**_dag_json(spec), "paused": paused, "last_pause": pause, "next_run": _run_json(run)}
-                for spec, paused, pause, run in listed
+                {**_dag_json(spec), "paused": paused, "last_pause": pause, "next_run": _run_json(run), "missing": gone}
+                for spec, paused, pause, run, gone in listed
             ]
         )
     else:
-        rows = [_row(spec, pause_text(paused, pause), run, now) for spec, paused, pause, run in listed]
+        rows = [_row(spec, pause_text(paused, pause), run, now, gone) for spec, paused, pause, run, gone in listed]
         show_table(_COLUMNS, rows, empty="no DAGs")
     for notice in () if shown is None else shown.notices:
         console.notice(notice)
@@ -188,9 +191,10 @@ def schedule_text(schedule: Schedule) -> str:
             return f"{schedule.expression}{zone}"
 
 
-def _row(spec: DagSpec, paused: str, run: DataInterval | None, now: datetime) -> tuple[str, ...]:
+def _row(spec: DagSpec, paused: str, run: DataInterval | None, now: datetime, gone: bool) -> tuple[str, ...]:
     due = "" if run is None else "now" if run.end <= now else f"{run.end.astimezone(UTC):%Y-%m-%d %H:%M}Z"
-    return (spec.dag_id, schedule_text(spec.schedule), paused, due, str(len(spec.tasks)), spec.file)
+    file = f"{spec.file} (no longer in it)" if gone else spec.file
+    return (spec.dag_id, schedule_text(spec.schedule), paused, due, str(len(spec.tasks)), file)
 
 
 def _run_json(run: DataInterval | None) -> dict[str, object] | None:

@@ -1,4 +1,4 @@
-"""``tailrace dags pause|unpause|stats``: what the metastore knows of DAGs."""
+"""``tailrace dags pause|unpause|versions|stats``: what the metastore knows of DAGs."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
 from tailrace.cli.listing import show_list
 from tailrace.cli.options import dag_argument, optional_dag_argument, output_option, stores_with
-from tailrace.cli.views import STATS_COLUMNS, stats_row
+from tailrace.cli.views import STATS_COLUMNS, VERSION_COLUMNS, stats_row, version_row
 from tailrace.service import changes, views
 
 
@@ -24,6 +24,18 @@ def pause(dag_id: str) -> None:
 def unpause(dag_id: str) -> None:
     """Let a paused DAG go on."""
     _set(dag_id, paused=False)
+
+
+@click.command(cls=Command)
+@dag_argument
+@output_option
+def versions(dag_id: str, output: str) -> None:
+    """List the structures that DAG_ID has had, what changed with each, and how many runs were last begun with it.
+
+    A version is a DAG's tasks, their relations and arguments, not the code of their functions.
+    """
+    read = partial(views.dag_versions, dag_id=dag_id)
+    show_list(read, VERSION_COLUMNS, version_row, output=output, empty=f"{dag_id} has never been loaded")
 
 
 @click.command(cls=Command)

@@ -98,6 +98,8 @@ def show(dag_id: str, run: str, output: str) -> None:
     if found.start is not None:
         ended = f", ended {moment_text(found.end)}" if found.end else ""
         console.tell(f"started {moment_text(found.start)}{ended}")
+    if (of := found.dag_version) is not None and of.versions > 1:
+        console.tell(f"version {of.version} of {of.versions} of the DAG: `tailrace dags versions {found.dag_id}`")
     rows = [task_instance_row(line) for line in found.task_instances]
     show_table(TASK_INSTANCE_COLUMNS, rows, empty="it has not been activated: no task instances yet")
 

@@ -41,6 +41,7 @@ from tailrace.metastore.views.task_instances import (
     task_instances_of,
 )
 from tailrace.metastore.views.task_names import TaskNames, task_names
+from tailrace.metastore.views.versions import DagVersion, VersionOfRun, dag_versions, version_of_run
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.recorded import RecordsQuery, RecordsReply
 from tailrace.model.spec import DagSpec
@@ -167,6 +168,14 @@ class Views:
         if not found:
             raise KeyError(run)
         return found[0]
+
+    def version_of_run(self, run: int) -> VersionOfRun | None:
+        """Which version of its DAG a run (its row) was created or last begun with; None for one that is not known."""
+        return self.read(lambda tx: version_of_run(tx, run))
+
+    def dag_versions(self, dag_id: str) -> tuple[DagVersion, ...]:
+        """Every structure that the DAG has had, the first of them first."""
+        return self.read(lambda tx: dag_versions(tx, dag_id))
 
     def newest_runs(self, dag_id: str, limit: int) -> tuple[RunName, ...]:
         """How the newest runs of the DAG are named."""
