@@ -170,7 +170,7 @@ class Views:
         return found[0]
 
     def version_of_run(self, run: int) -> VersionOfRun | None:
-        """Which version of its DAG a run (its row) was created or last begun with; None for one that is not known."""
+        """Which version of its DAG a run (its row) was last begun with; None for one that has not begun yet."""
         return self.read(lambda tx: version_of_run(tx, run))
 
     def dag_versions(self, dag_id: str) -> tuple[DagVersion, ...]:

@@ -40,7 +40,7 @@ class DagVersion(Struct, frozen=True):
 
 
 class VersionOfRun(Struct, frozen=True):
-    """Which version of its DAG a run was created or last begun with, and how many there are."""
+    """Which version of its DAG a run was last begun with, and how many there are."""
 
     version: int
     versions: int
@@ -63,7 +63,7 @@ def dag_versions(tx: Transaction, dag_id: str) -> tuple[DagVersion, ...]:
 
 
 def version_of_run(tx: Transaction, run: int) -> VersionOfRun | None:
-    """That of a run (its row); None for one that is not known."""
+    """That of a run (its row); None for one that has not begun yet."""
     row = tx.row(_OF_RUN, {"run": run})
     ids = [] if row is None else [each.id for each in tx.rows(_IDS, {"dag_id": row.dag_id})]
     return (
