@@ -139,6 +139,15 @@ def test_an_interrupt(tmp_path: Path) -> None:
     assert last_line(tmp_path, "sleeps") == "--- stopped: terminated by a second interrupt"
 
 
+@pytest.fixture
+def without_nohup() -> Iterator[None]:
+    """Whatever the tests were started by: a process that they start ends by SIGHUP."""
+    former = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, former)
+
+
+@pytest.mark.usefixtures("without_nohup")
 def test_a_terminal_that_was_closed(tmp_path: Path, tailrace: Run) -> None:
     """The command is gone at once; its worker ends what it runs, and says so in the log and the metastore."""
     (tmp_path / "dags" / "d.py").write_text(

@@ -65,14 +65,14 @@ def padded(text: str, columns: int, *, right: bool = False) -> str:
 def fitted(text: str, stream: TextIO) -> str:
     """Sentences and commands, one a line; what is longer than a line on as many as it needs, no word cut.
 
-    Without a terminal a sentence with a word (a path) that is longer than a line stays as it is, for who searches it.
+    Without a terminal a sentence that names a path or what to type stays as it is: a program searches or copies it.
     """
     columns = columns_of(stream)
     return "\n".join(line for each in text.split("\n") for line in _fitted(each, columns, stream.isatty()))
 
 
 def _fitted(line: str, columns: int, at_terminal: bool) -> list[str]:
-    if width_of(line) <= columns or not (at_terminal or all(width_of(word) < columns for word in line.split())):
+    if width_of(line) <= columns or (not at_terminal and ("/" in line or "`" in line)):
         return [line]
     indent = " " * (len(line) - len(line.lstrip(" ")))
     if line.startswith(f"{indent}tailrace "):

@@ -86,8 +86,8 @@ def test_sentences_and_commands_fit_a_terminal_and_nothing_of_them_is_lost(monke
     lines = fitted(reasons, io.StringIO()).split("\n")
     assert len(lines) == 3 and all(len(line) <= 300 for line in lines), "without a terminal it has 300 columns"
     assert " ".join(line.strip() for line in lines) == reasons
-    unbroken = f"no metastore at {'/long' * 70}.db yet"
-    assert fitted(unbroken, io.StringIO()) == unbroken
+    for whole in (f"no metastore at {'/a folder' * 70}.db yet", f"write it anew: `{'edit it ' * 70}`"):
+        assert fitted(whole, io.StringIO()) == whole, "it is copied as it is"
     monkeypatch.setenv("COLUMNS", "42")
     assert fitted(text, Terminal()) == (
         "nothing was written to\n"
