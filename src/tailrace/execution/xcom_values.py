@@ -5,6 +5,7 @@ A value comes back equal and of the same type, or is refused with the place in i
 
 import base64
 import datetime as dates
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
@@ -39,12 +40,18 @@ def stored_xcom(value: Any, where: str, at: tuple[str, int] | None = None) -> An
     try:
         node = writer.node(value, 0)
     except NotStorable as wrong:
-        place = "" if at is None else f" ({on_one_line(at[0])}:{at[1]})"
+        place = "" if at is None else f" ({_as_seen_from_here(at[0])}:{at[1]})"
         raise NotJson(
-            f"{where} must be JSON (text, numbers, lists, dicts with text keys), or dates, sets, objects and the like"
-            f"{place}: {wrong}; return a path or a plain value instead"
+            f"{where} must be JSON (text, numbers, lists, dicts with text keys) or the like: {wrong}{place}; "
+            "return a path instead"
         ) from None
     return Tagged(node) if writer.has_tags else node
+
+
+def _as_seen_from_here(file: str) -> str:
+    """The path as a person in the project's folder would name it."""
+    here = os.getcwd() + "/"
+    return on_one_line(file.removeprefix(here))
 
 
 class _Writer:
@@ -119,7 +126,7 @@ class _Writer:
             return self._of_datetime(value, depth)
         of_numpy = type(value).__module__ == "numpy" and hasattr(value, "item")
         instead = "; write .item(), or .tolist() for an array" if of_numpy else ""
-        raise NotStorable(f"{type(value).__name__} is neither JSON nor of a kind that is kept{instead}")
+        raise NotStorable(f"{type(value).__name__} is of no kind that is kept{instead}")
 
     def _of_datetime(self, value: dates.datetime, depth: int) -> Node:
         """Pendulum's and our own are kept as a datetime; one with more in it (pandas has nanoseconds) is not."""

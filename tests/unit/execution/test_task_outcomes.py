@@ -147,7 +147,7 @@ def test_only_json_is_returned(value: object, capfd: pytest.CaptureFixture[str])
     outcome = python(lambda: value)
     assert outcome["kind"] == "failed"
     assert "the XCom 'return_value' of work must be JSON" in outcome["error"]
-    assert f"({__file__}:" in outcome["error"]
+    assert f"({os.path.relpath(__file__)}:" in outcome["error"]
     assert "Traceback" not in capfd.readouterr().err
 
 

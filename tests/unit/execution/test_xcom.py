@@ -207,4 +207,4 @@ def test_what_is_refused_names_the_line_that_pushes_it() -> None:
     with pytest.raises(NotJson) as refused:
         mine.xcom_push("k", {1: 2})
     line = refused.traceback[0].lineno + 1
-    assert f"({__file__}:{line}): the key 1 is int, not text" in str(refused.value)
+    assert f": the key 1 is int, not text ({os.path.relpath(__file__)}:{line}); " in str(refused.value)
