@@ -61,6 +61,10 @@ class RenderingFailed(Exception):
     """A template could not be rendered; the message names task, field and what is wrong in it."""
 
 
+class XComUnreadable(Exception):
+    """An XCom that is there and cannot be made a value again; the message says which, and why."""
+
+
 class RecordsUnreadable(Exception):
     """What runs have done cannot be asked from here, or is more than is returned at once."""
 

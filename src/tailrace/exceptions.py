@@ -7,6 +7,7 @@ from tailrace.errors import (
     SecretUnreadable,
     TaskFailed,
     TaskSkipped,
+    XComUnreadable,
 )
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "SecretUnreadable",
     "TaskFailed",
     "TaskSkipped",
+    "XComUnreadable",
 ]

@@ -33,6 +33,7 @@ TYPED = (
     "docs/run-limits.md",
     "docs/trying-out.md",
     "docs/variables.md",
+    "docs/xcom.md",
 )
 
 _BLOCK = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -91,7 +91,7 @@ from datetime import datetime
 from tailrace import DAG, BashOperator, PythonOperator
 
 def query(): sqlite3.connect(":memory:").execute("selct 1")
-def in_a_set(): return {"days": {1, 2}}
+def in_a_set(): return {"days": {1, 2j}}
 def crash(): ctypes.string_at(0)
 def leave(): sys.exit(3)
 def because():

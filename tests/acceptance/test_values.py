@@ -47,7 +47,7 @@ KEPT = {
 @case
 def nan(): return float("nan")
 @case
-def bytes_(): return b"abc"
+def object_(): return object()
 @case
 def keys(): return {1: "int", "1": "text"}
 @case
@@ -118,7 +118,7 @@ with DAG("vals", schedule="@daily", start_date=datetime(2024, 1, 1)):
 
 REASONS = {
     "nan": "nan is not in JSON",
-    "bytes_": "bytes is not JSON",
+    "object_": "object is of no kind that is kept",
     "keys": "the key 1 is int, not text",
     "digits": "a number of more than 4300 digits",
     "too_deep": "lists and dicts more than 200 deep in one another",

@@ -1,10 +1,12 @@
 """A mapped task is given its instances once, by what the tasks above it have left."""
 
+from datetime import date
 from typing import Any
 
 import pytest
 
 from tailrace.effects.tries import Unreadable, XComQuery
+from tailrace.execution.xcom_values import stored_xcom
 from tailrace.metastore.db.tables import dag_run
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.outcomes import OutcomeKind
@@ -47,7 +49,16 @@ def test_each_instance_is_a_task_instance_of_its_own_and_what_is_below_waits_for
     world.sound()
 
 
-@pytest.mark.parametrize(("value", "lengths"), [({"k": 1, "l": 2}, {0: "none", 1: "none"}), ([None], {0: "none"})])
+@pytest.mark.parametrize(
+    ("value", "lengths"),
+    [
+        ({"k": 1, "l": 2}, {0: "none", 1: "none"}),
+        ([None], {0: "none"}),
+        (stored_xcom((date(2024, 1, 1), 2), "it"), {0: "none", 1: "none"}),
+        (stored_xcom([{1, 2}], "it"), {0: "none"}),
+        (stored_xcom({"$": 1, "k": (1, 2)}, "it"), {0: "none", 1: "none"}),
+    ],
+)
 def test_a_dict_counts_by_its_items(world: World, value: Any, lengths: dict[int, str]) -> None:
     run = Mapped(world)
     run.leaves(value)
@@ -82,6 +93,8 @@ def test_literal_lengths_alone_need_nothing_above(world: World) -> None:
         ({"return_value": 7}, "upstream_failed", "is a number"),
         ({"return_value": True}, "upstream_failed", "is true or false"),
         ({"return_value": None}, "upstream_failed", "is null"),
+        ({"return_value": stored_xcom({1, 2}, "it")}, "upstream_failed", "is a set, not a list or a dict"),
+        ({"return_value": stored_xcom(date(2024, 1, 1), "it")}, "upstream_failed", "is a date"),
         ({"other": [1]}, "upstream_failed", "is missing"),
         ({"return_value": [0] * (MOST_INSTANCES + 1)}, "failed", "1,025 instances; at most 1,024"),
     ],

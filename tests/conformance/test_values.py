@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,20 @@ from tailrace.effects.requests import Accepted, ReadXCom, ReportOutcome
 from tailrace.effects.tries import Claim, Submission, TryOutcome, Unreadable, Unstorable, XComQuery
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.execution.worker import worker_loop
+from tailrace.execution.xcom_values import stored_xcom
 from tailrace.metastore.db.tables import dag_run, history, pool, task_instance, xcom
 from tailrace.metastore.writes.xcoms import LONGEST_REPLY
 from tailrace.model.json_values import json_text, stored_form
 from tailrace.model.names import key_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line
+from tailrace.model.tagged_values import readable
 from tailrace.planning.retries import AfterTry, after_try
 from tailrace.runtime.worker import worker_performer
 from tailrace.service.changes import resize_pool
 from tests.conformance.worlds import World, dag
 from tests.unit.execution.test_worker_loop import PARKED
+from tests.unit.execution.test_xcom_values import values
 from tests.unit.model.anything import json_values, nested, texts
 
 RETRIED = dag("a>b", a={"retries": 10**6})
@@ -94,6 +98,30 @@ def test_whatever_a_try_leaves_comes_back_as_it_was(tries: Tries, error: str, va
 def test_a_great_many_keys_land(tries: Tries) -> None:
     tries.leave("", {f"k{n}": n for n in range(MOST_XCOMS)})
     assert tries.pulled(f"k{MOST_XCOMS - 1}") == MOST_XCOMS - 1
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.lists(values, max_size=3))
+def test_values_of_every_kind_come_back_from_either_database(tries: Tries, left: list[Any]) -> None:
+    xcoms = {f"k{at}": stored_xcom(value, "it") for at, value in enumerate(left)}
+    tries.leave("", xcoms)
+    for key, value in xcoms.items():
+        assert tries.pulled(key) == value
+    listed = {each.key: each.begins for each in tries.world.store.recorded_xcoms(1)}
+    assert listed == {key: json_text(readable(value))[:100] for key, value in xcoms.items()}
+
+
+def test_an_audit_knows_values_of_every_kind_and_finds_one_that_is_none(tries: Tries) -> None:
+    tagged = stored_xcom((1, date(2024, 1, 31)), "it")
+    tries.leave("", {"plain": 1, "tagged": tagged})
+    assert tries.world.store.audit().violations == ()
+    for text in ("tagged {", "tagged", 'Tagged {"$":"date"}'):
+        change = xcom.update().where(xcom.c.key == "tagged").values(value=text)
+        tries.world.store._database.write(lambda tx, change=change: tx.change(change))
+        found = [str(each) for each in tries.world.store.audit().violations]
+        assert any("xcom row" in each for each in found), found
+        reply = tries.world.store.read_xcom(XComQuery("dag", tries.run_id, ("a",), "tagged"))
+        assert isinstance(reply, Unreadable)
 
 
 # --- what no check of ours let through ---------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from tailrace.authoring.dag_errors import DagError, Note
 from tailrace.authoring.dag_files import Unreadable, find_dag_files
 from tailrace.authoring.dag_folder import DagFolder, Run
 from tailrace.authoring.module_space import ModuleSpace
+from tailrace.authoring.partial import Expandable
 from tailrace.authoring.process_state import ProcessState
 from tailrace.authoring.sources import Sources
 from tailrace.authoring.system_state import StandardDescriptors
@@ -136,6 +137,7 @@ class _Loading:
             self._mistakes.append(DagError(name, 0, None, str(why)))
             return
         DAG.collect()  # what an earlier, broken file may have left
+        Expandable.collect()
         space = ModuleSpace(self._folder, file)
         space.enter()
         run = self._folder.begin(file)
@@ -170,6 +172,12 @@ class _Loading:
         self, file: Path, code_hash: str, made: list[DAG], failures: list[DagError], space: ModuleSpace
     ) -> None:
         loaded = self._loaded
+        for each in Expandable.collect():
+            if not each.is_expanded and each.written_at[0] == str(file):
+                if each.dag is not None:
+                    each.dag.note(each.note, at=each.written_at)
+                elif failure is None:
+                    loaded.notes += (Note(on_one_line(file), each.written_at[1], None, each.note),)
         for dag in made:
             spec = compile_dag(dag, on_one_line(file), code_hash)
             if spec is not None and (wrong := _unfit(spec)) is not None:

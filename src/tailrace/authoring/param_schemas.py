@@ -5,10 +5,13 @@ That is another's language: its library is loaded for a param that has a schema,
 
 import importlib
 import json
+import sys
+import threading
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from typing import Any
 
+from tailrace.authoring.bounded import SECONDS, TookTooLong, bounded
 from tailrace.model.plain_text import shown, visible_line
 from tailrace.model.spec import ParamSpec
 from tailrace.model.suggestions import did_you_mean
@@ -25,7 +28,41 @@ def fault_of_schema(schema: Mapping[str, Any]) -> str | None:
 
 
 def fault_of_value(value: Any, schema: Mapping[str, Any]) -> str | None:
-    """Why a value does not fit a JSON Schema, which was checked; None for one that does."""
+    """Why a value does not fit a JSON Schema, which was checked; None for one that does.
+
+    A pattern may backtrack for ever: such a check is given up.
+    """
+    if not _has_pattern(schema):
+        return _fault(value, schema)
+    if threading.current_thread() is not threading.main_thread():
+        return _fault_found_by_another(value, schema)
+    try:
+        return bounded(lambda: _fault(value, schema))
+    except TookTooLong:
+        return (
+            f"its schema's pattern was not checked to its end within {SECONDS:g} s: write it without repetitions in "
+            "repetitions, such as (a+)+"
+        )
+
+
+def _has_pattern(schema: Any) -> bool:
+    if isinstance(schema, Mapping):
+        return any("pattern" in str(name) or _has_pattern(each) for name, each in schema.items())
+    return isinstance(schema, (list, tuple)) and any(map(_has_pattern, schema))
+
+
+def _fault_found_by_another(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """The same from the main thread of another process: only that can be interrupted."""
+    code = f"import json, sys; from {__name__} import fault_of_value as f; print(json.dumps(f(*json.load(sys.stdin))))"
+    subprocess = importlib.import_module("subprocess")
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps([value, schema]), capture_output=True, text=True, check=True
+    )
+    found: str | None = json.loads(done.stdout)
+    return found
+
+
+def _fault(value: Any, schema: Mapping[str, Any]) -> str | None:
     library = importlib.import_module("jsonschema")
     nothing_elsewhere = importlib.import_module("referencing").Registry()  # a schema sends nobody to the network
     validator = library.Draft202012Validator(schema, registry=nothing_elsewhere, format_checker=_formats(library))

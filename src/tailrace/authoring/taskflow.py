@@ -33,7 +33,7 @@ from tailrace.authoring.operators import (
     RunsBash,
     ShortCircuitOperator,
 )
-from tailrace.authoring.partial import Partial
+from tailrace.authoring.partial import Expandable, Partial
 from tailrace.authoring.rendering import rendered
 from tailrace.authoring.results import never_run
 from tailrace.authoring.xcom_args import NoPlainFunction
@@ -60,19 +60,22 @@ if TYPE_CHECKING:
     ValueOf: TypeAlias = V1 | XComArg[V1] | list[Any] | tuple[Any, ...] | dict[str, Any]
 
 
-class FunctionPartial:
+class FunctionPartial(Expandable):
     """A function with what is the same for all instances of a mapped task; ``expand`` makes the task."""
 
-    def __init__(self, partial: Callable[[], Partial]) -> None:
+    def __init__(self, name: str, partial: Callable[[], Partial]) -> None:
+        super().__init__(name)
         self._partial = partial  # made for each task: the second has another id
 
     def expand(self, **over: Any) -> XComArg[Any]:
         """The task, with an instance for each combination of the items of these; the output is the list of theirs."""
+        self.is_expanded = True
         output: XComArg[Any] = self._partial().expand(**over).output
         return output
 
     def expand_kwargs(self, kwargs: Any) -> XComArg[Any]:
         """The task, with an instance for each of these dicts of arguments."""
+        self.is_expanded = True
         output: XComArg[Any] = self._partial().expand_kwargs(kwargs).output
         return output
 
@@ -124,7 +127,8 @@ class TaskFunction(NoPlainFunction, Generic[F]):
     def partial(self, **arguments: Any) -> FunctionPartial:
         """The arguments of the function that are the same for all instances of a mapped task."""
         return FunctionPartial(
-            lambda: Partial(self._operator, {**self._of_task(), "op_kwargs": arguments}, inner="op_kwargs")
+            getattr(self.function, "__name__", "function"),
+            lambda: Partial(self._operator, {**self._of_task(), "op_kwargs": arguments}, inner="op_kwargs"),
         )
 
     def expand(self, **over: Any) -> XComArg[Any]:

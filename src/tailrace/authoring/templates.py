@@ -18,13 +18,16 @@ from jinja2.defaults import DEFAULT_NAMESPACE
 from tailrace.authoring.context import Context, Given
 from tailrace.authoring.moments import Moment
 from tailrace.authoring.template_fields import TemplateSetup
-from tailrace.errors import RecordsUnreadable, RenderingFailed, SecretUnreadable
+from tailrace.errors import RecordsUnreadable, RenderingFailed, SecretUnreadable, XComUnreadable
 from tailrace.model.suggestions import did_you_mean, did_you_write
 from tailrace.secrets.names import SecretKind
 
 #: What brings other templates or code of its own into a template.
 _MORE = (nodes.Import, nodes.FromImport, nodes.Include, nodes.Extends, nodes.Macro, nodes.CallBlock)
 
+
+#: What a template asks for, and cannot be had.
+_UNREADABLE = (SecretUnreadable, RecordsUnreadable, XComUnreadable)
 
 #: The filters besides Jinja's: how each writes a datetime.
 FILTERS: Mapping[str, Callable[[Any], str]] = {
@@ -88,7 +91,7 @@ def render(setup: TemplateSetup, text: str, context: Mapping[str, Any], *, is_fi
         return template.render(context.given() if isinstance(context, Context) else context)
     except jinja2.TemplateNotFound as missing:
         raise RenderingFailed(f"{what}: no template file {missing.name} in {' or '.join(setup.folders)}") from None
-    except (jinja2.TemplateError, LookupError, UnicodeDecodeError, SecretUnreadable, RecordsUnreadable) as wrong:
+    except (jinja2.TemplateError, LookupError, UnicodeDecodeError, *_UNREADABLE) as wrong:
         raise RenderingFailed(f"{what}: {wrong}".partition("\n")[0]) from None
 
 

@@ -14,6 +14,7 @@ from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.recorded import RecordsQuery, RecordsReply
 from tailrace.model.states import TaskInstanceState
+from tailrace.model.tagged_values import Tagged
 from tailrace.secrets.requests import SecretReply, SecretRequest
 
 Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -95,7 +96,7 @@ class TryOutcome(Struct, frozen=True):
 
     kind: OutcomeKind
     error: str = ""  # one line: what went wrong
-    xcoms: Mapping[str, Json] = field(default_factory=lambda: MappingProxyType({}))
+    xcoms: Mapping[str, Json | Tagged] = field(default_factory=lambda: MappingProxyType({}))
     followed: tuple[str, ...] | None = None  # a branch's choice; None: excludes nothing
     in_log: bool = False  # its process has written it as its log's last line
 
@@ -132,7 +133,7 @@ class Unreadable(Struct, frozen=True):
     why: str
 
 
-XComReply: TypeAlias = tuple[tuple[str, int, Json], ...] | Unreadable
+XComReply: TypeAlias = tuple[tuple[str, int, Json | Tagged], ...] | Unreadable
 """The values asked for, as (task id, map index, value), in topological then index order; or why there are none."""
 
 

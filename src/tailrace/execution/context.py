@@ -1,8 +1,11 @@
 """What templates and Python callables see: Airflow's names, plain values, aware datetimes in UTC."""
 
+import importlib
+import inspect
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -16,15 +19,20 @@ from tailrace.authoring.moments import Moment
 from tailrace.authoring.params import Params
 from tailrace.authoring.recorded import DagRun
 from tailrace.authoring.xcom_args import RETURN_VALUE
-from tailrace.execution.jsonable import as_json
 from tailrace.execution.logs import log_path
 from tailrace.execution.macros import MACROS
 from tailrace.execution.recorded_calls import RecordedCalls
 from tailrace.execution.schedule_names import of_schedule
 from tailrace.execution.secret_names import CONN, VAR
+from tailrace.execution.xcom_values import stored_xcom
 from tailrace.model.json_values import stored_form
-from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED, TryKey
+from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED, TryKey, index_suffix
 from tailrace.model.names import key_error, search_error
+from tailrace.model.tagged_values import Tagged
+
+#: Frames of these files are no code of the author's; in the second one his begins.
+_PACKAGE = str(Path(__file__).parent.parent) + "/"
+_OF_PROCESS = str(Path(__file__).parent / "process.py")
 
 
 class PullXCom(Protocol):
@@ -119,10 +127,14 @@ class TaskInstance(RecordedCalls):
         return self.state
 
     def xcom_push(self, key: str, value: Any) -> None:
-        """Give ``value`` (JSON) to other tasks under ``key``; it lands if and when the try succeeds or ends."""
+        """Give ``value`` to other tasks under ``key``; it lands if and when the try succeeds or ends."""
         if wrong := key_error(key):
             raise _not_meant(key, f"xcom_push: key must be {wrong}")
-        kept = as_json(value, f"the XCom {key!r} of {self.task_id}")
+        self.keep(key, value, self._place_of_caller())
+
+    def keep(self, key: str, value: Any, at: tuple[str, int]) -> None:
+        """The same for a value of the code at this place."""
+        kept = stored_xcom(value, f"the XCom {key!r} of {self.task_id}", at)
         with self._pushing:
             self._require_own_try()
             self.pushed[str.__str__(key)] = kept
@@ -163,9 +175,11 @@ class TaskInstance(RecordedCalls):
         if key in self.pushed and asked == (self.dag_id, self.run_id) and self.task_id in ids:
             # Its own pushes land with its outcome; until then they are known here only.
             found = [row for row in found if row[0] != self.task_id]
-            found.append([self.task_id, self.map_index, stored_form(self.pushed[key])])
+            own = self.pushed[key]
+            found.append([self.task_id, self.map_index, own if isinstance(own, Tagged) else stored_form(own)])
         by_task: dict[str, list[tuple[int, Any]]] = {}
-        for task_id, map_index, value in found:
+        for task_id, map_index, stored in found:
+            value = self._value(stored, f"the XCom {key!r} of {task_id}{index_suffix(map_index)}")
             by_task.setdefault(task_id, []).append((map_index, value))
         values = {
             task_id: entries[0][1]
@@ -178,6 +192,23 @@ class TaskInstance(RecordedCalls):
         if task_ids is None:
             return next(reversed(values.values()), default)
         return [values.get(task_id, default) for task_id in ids]
+
+    @staticmethod
+    def _value(stored: Any, where: str) -> Any:
+        """Its own copy, made of what is stored; plain JSON from elsewhere is one already."""
+        if isinstance(stored, Tagged):
+            found: Any = importlib.import_module("tailrace.execution.xcom_reading")
+            return found.value_of(stored, where)
+        return stored
+
+    def _place_of_caller(self) -> tuple[str, int]:
+        """The line of the author's code that pushes; where an operator of ours does, that of its function or task."""
+        frame = sys._getframe(2)
+        while frame.f_code.co_filename.startswith(_PACKAGE):
+            if frame.f_back is None or frame.f_code.co_filename == _OF_PROCESS:
+                return place_of(self.task)
+            frame = frame.f_back
+        return frame.f_code.co_filename, frame.f_lineno
 
     def _require_own_try(self) -> None:
         if os.getpid() != self._process:
@@ -196,6 +227,12 @@ class TaskInstance(RecordedCalls):
 
     def __str__(self) -> str:
         return f"<TaskInstance: {self.dag_id}.{self.task_id} {self.run_id} [running]>"
+
+
+def place_of(task: BaseOperator) -> tuple[str, int]:
+    """File and line of the function that a task calls, else of the task."""
+    code = getattr(inspect.unwrap(getattr(task, "python_callable", place_of)), "__code__", place_of.__code__)
+    return task.written_at if code is place_of.__code__ else (code.co_filename, code.co_firstlineno)
 
 
 def _several(task_ids: Any) -> tuple[Any, ...]:

@@ -11,12 +11,13 @@ from tailrace.execution.channel import ProtocolError
 from tailrace.execution.record_requests import checked, records_reply
 from tailrace.execution.secret_requests import secret_reply
 from tailrace.model.intervals import DataInterval
-from tailrace.model.json_values import NotStorable, require_storable
+from tailrace.model.json_values import DEEPEST, NotStorable, require_storable
 from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED
 from tailrace.model.names import key_error, search_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line
 from tailrace.model.recorded import Counted, Moment, RecordsQuery, RecordsRefused, RunsFound, TaskInstancesFound
+from tailrace.model.tagged_values import DEEPEST_TAGGED, Tagged
 from tailrace.secrets.names import SecretKind, name_error
 from tailrace.secrets.requests import SecretFound, SecretQuery, SecretRefused, VariableChange
 
@@ -118,6 +119,7 @@ class _Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     xcoms: dict[str, Any]
     followed: list[str] | None
     again: bool
+    tagged: tuple[str, ...] = ()
 
 
 class _SecretQuestion(Struct, frozen=True, forbid_unknown_fields=True):
@@ -181,7 +183,9 @@ def reply_to(number: int, reply: TaskReply) -> dict[str, Any]:
         return records_reply(number, reply)
     if isinstance(reply, Unreadable):
         return {"reply_to": number, "refused": reply.why}
-    return {"reply_to": number, "xcom": [list(value) for value in reply]}
+    tagged = [at for at, (*_, value) in enumerate(reply) if isinstance(value, Tagged)]
+    rows = [[*named, value.json if isinstance(value, Tagged) else value] for *named, value in reply]
+    return {"reply_to": number, "xcom": rows, **({"tagged": tagged} if tagged else {})}
 
 
 def waiting_in(message: dict[str, Any]) -> str:
@@ -197,15 +201,19 @@ def outcome_in(message: dict[str, Any]) -> TryOutcome:
     outcome = _read(message, _Outcome, "something that is no outcome")
     if len(outcome.xcoms) > MOST_XCOMS:
         raise ProtocolError(f"more than {MOST_XCOMS:,} XComs")
+    tagged = frozenset(outcome.tagged)
+    if not tagged <= outcome.xcoms.keys():
+        raise ProtocolError("something that is no outcome")
     for key, value in outcome.xcoms.items():
         if wrong := key_error(key):
             raise ProtocolError(f"an XCom whose key is not {wrong}")
         try:
-            require_storable(value)
+            require_storable(value, DEEPEST_TAGGED if key in tagged else DEEPEST)
         except NotStorable as no:
             raise ProtocolError(f"an XCom that cannot be stored: {no}") from None
     followed = None if outcome.followed is None else tuple(outcome.followed)
-    return TryOutcome(OutcomeKind(outcome.kind), visible_line(outcome.error), outcome.xcoms, followed, in_log=True)
+    xcoms = {key: Tagged(value) if key in tagged else value for key, value in outcome.xcoms.items()}
+    return TryOutcome(OutcomeKind(outcome.kind), visible_line(outcome.error), xcoms, followed, in_log=True)
 
 
 def _read(message: Any, kind: type[T], otherwise: str) -> T:

@@ -7,6 +7,7 @@ from tailrace.execution.context import TaskInstance
 from tailrace.execution.logs import write_line
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line, without_colours
+from tailrace.model.tagged_values import Tagged
 from tailrace.secrets.known import masked
 
 
@@ -23,8 +24,12 @@ def message_of(kind: OutcomeKind, error: str, followed: tuple[str, ...] | None =
 
 def with_pushes(outcome: dict[str, Any], task_instance: TaskInstance) -> dict[str, Any]:
     """The outcome with all that the try has pushed, for good; a failure where that is more than can be sent."""
-    message = {**outcome, "xcoms": task_instance.all_pushed()}
-    if not message["xcoms"]:
+    pushed = task_instance.all_pushed()
+    tagged = [key for key, value in pushed.items() if isinstance(value, Tagged)]
+    message = {**outcome, "xcoms": pushed | {key: pushed[key].json for key in tagged}}
+    if tagged:
+        message["tagged"] = tagged
+    if not pushed:
         return message
     wrong = _wrong_with(message)
     if wrong is None:

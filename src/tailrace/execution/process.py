@@ -20,10 +20,10 @@ from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.rendering import render_fields
 from tailrace.authoring.results import BranchResult, is_success, settled
 from tailrace.authoring.xcom_args import RETURN_VALUE
-from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped
+from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped, XComUnreadable
 from tailrace.execution import log_masking, mp_main
 from tailrace.execution.channel import ClosedByTask, TaskEnd
-from tailrace.execution.context import TaskInstance, build_context, try_token
+from tailrace.execution.context import TaskInstance, build_context, place_of, try_token
 from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
 from tailrace.execution.identity import has_children, leads_others, living_children
@@ -312,7 +312,7 @@ def outcome_of(raised: BaseException) -> dict[str, Any]:
         case TaskFailed():
             print_traceback(raised)
             return message_of(OutcomeKind.FAILED_FOR_GOOD, first_line_of(raised) or "failed for good")
-        case RenderingFailed() | NotJson():
+        case RenderingFailed() | NotJson() | XComUnreadable():
             write_line(str(raised))
             return message_of(OutcomeKind.FAILED, str(raised))
         case TaskTerminated():
@@ -367,5 +367,5 @@ def _finished(task: BaseOperator, result: Any, task_instance: TaskInstance) -> d
     if isinstance(result, BranchResult):
         followed, result = result.task_ids, result.value
     if result is not None and task.do_xcom_push:
-        task_instance.xcom_push(RETURN_VALUE, result)
+        task_instance.keep(RETURN_VALUE, result, place_of(task))
     return message_of(OutcomeKind.SUCCESS, "", followed)

@@ -16,6 +16,7 @@ from tailrace.model.recorded import (
     RunsFound,
     TaskInstancesFound,
 )
+from tailrace.model.tagged_values import Tagged
 
 if TYPE_CHECKING:
     from tailrace.authoring.recorded import Ask
@@ -51,6 +52,8 @@ def pulling(channel: Asked) -> "PullXCom":
         if "refused" in reply:
             raise LookupError(reply["refused"])
         values: list[Any] = reply["xcom"]
+        for at in reply.get("tagged", ()):
+            values[at][2] = Tagged(values[at][2])
         return values
 
     return pull

@@ -28,7 +28,7 @@ from tailrace.execution import log_masking
 from tailrace.execution.channel import ProtocolError, decode, encode, what_is_open
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.identity import children_of
-from tailrace.execution.jsonable import NotJson, as_json
+from tailrace.execution.jsonable import NotJson
 from tailrace.execution.logs import flush_streams, write_line
 from tailrace.execution.messages import CLOSED_BY_TASK, order_for, outcome_in, timed_out, without_outcome
 from tailrace.execution.outcome_messages import message_of
@@ -47,7 +47,9 @@ from tailrace.execution.record_requests import pulling
 from tailrace.execution.task_questions import ask_through
 from tailrace.execution.task_replies import TaskReplies
 from tailrace.execution.withholding import withhold_secrets
+from tailrace.execution.xcom_values import stored_xcom
 from tailrace.model.outcomes import OutcomeKind
+from tailrace.model.tagged_values import readable
 from tailrace.secrets.known import masked_value
 
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -198,7 +200,7 @@ def _render(task: BaseOperator, context: dict[str, Any]) -> dict[str, Any]:
 
 def _shown(value: Any) -> Any:
     try:
-        return as_json(value, "a field")
+        return readable(stored_xcom(value, "a field"))
     except NotJson:
         return repr(value)
 

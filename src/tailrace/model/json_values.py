@@ -48,9 +48,40 @@ class NotStorable(ValueError):
         return f"at {path}: {self.why}" if path else self.why
 
 
-def require_storable(value: Any) -> None:
+def require_storable(value: Any, deepest: int = DEEPEST) -> None:
     """Raise NotStorable unless the value is JSON, or becomes JSON without a loss: a tuple a list, a date ISO text."""
-    _require(value, 0)
+    _require(value, DEEPEST - deepest)
+
+
+def require_scalar(value: Any) -> None:
+    """Raise NotStorable unless the value is a text, number, boolean or None that JSON keeps as it is."""
+    if isinstance(value, str):
+        _require_text(value)
+    elif isinstance(value, int):
+        if not -_TOO_MUCH < value < _TOO_MUCH:
+            raise NotStorable(f"a number of more than {MOST_DIGITS} digits")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise NotStorable(f"{float(value)} is not in JSON")
+    elif value is not None:
+        raise NotStorable(f"{type(value).__name__} is not JSON")
+
+
+def require_keys(value: Mapping[Any, Any]) -> None:
+    """Raise NotStorable unless the keys of a dict are texts, and not the same one twice."""
+    plain = True
+    for key in value:
+        if not isinstance(key, str):
+            raise NotStorable(f"the key {shown(key)} is {type(key).__name__}, not text")
+        _require_text(key)
+        plain = plain and type(key) is str
+    if not plain and len(set(map(str.__str__, value))) < len(value):
+        raise NotStorable("two of its keys are the same text")
+
+
+def too_deep() -> NotStorable:
+    """What is wrong with a value that is too deep in itself."""
+    return NotStorable(f"lists and dicts more than {DEEPEST} deep in one another")
 
 
 def stored_form(value: Any) -> Any:
@@ -74,34 +105,26 @@ def read_json(text: str) -> Any:
     try:
         value = json.loads(text, parse_constant=_no_constant, parse_int=_whole, object_pairs_hook=_each_key_once)
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
     _require(value, 0)
     return value
 
 
 def _require(value: Any, depth: int) -> int:
     """How many values are in it."""
-    if isinstance(value, str):
-        _require_text(value)
-    elif isinstance(value, int):
-        if not -_TOO_MUCH < value < _TOO_MUCH:
-            raise NotStorable(f"a number of more than {MOST_DIGITS} digits")
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise NotStorable(f"{float(value)} is not in JSON")
-    elif isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple)):
         return _require_members(enumerate(value), depth)
-    elif isinstance(value, dict):
-        _require_keys(value)
+    if isinstance(value, dict):
+        require_keys(value)
         return _require_members(value.items(), depth)
-    elif value is not None and not isinstance(value, date):
-        raise NotStorable(f"{type(value).__name__} is not JSON")
+    if not isinstance(value, date):
+        require_scalar(value)
     return 1
 
 
 def _require_members(members: Iterable[tuple[Any, Any]], depth: int) -> int:
     if depth >= DEEPEST:
-        raise _too_deep()
+        raise too_deep()
     count = 1
     for part, each in members:
         try:
@@ -116,21 +139,6 @@ def _require_members(members: Iterable[tuple[Any, Any]], depth: int) -> int:
 def _require_text(value: str) -> None:
     if not value.isascii() and _BOTH_HALVES.search(value):
         raise NotStorable("a text with both halves of a character apart, which would be read as the one character")
-
-
-def _require_keys(value: Mapping[Any, Any]) -> None:
-    plain = True
-    for key in value:
-        if not isinstance(key, str):
-            raise NotStorable(f"the key {shown(key)} is {type(key).__name__}, not text")
-        _require_text(key)
-        plain = plain and type(key) is str
-    if not plain and len(set(map(str.__str__, value))) < len(value):
-        raise NotStorable("two of its keys are the same text")
-
-
-def _too_deep() -> NotStorable:
-    return NotStorable(f"lists and dicts more than {DEEPEST} deep in one another")
 
 
 def _written(value: Any) -> str:

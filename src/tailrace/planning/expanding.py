@@ -11,8 +11,10 @@ from math import prod
 from typing import TypeAlias
 
 from tailrace.model.keys import UNMAPPED
+from tailrace.model.plain_text import on_one_line
 from tailrace.model.spec import MOST_INSTANCES, DagSpec, Over, TaskSpec, Together, XComRef
 from tailrace.model.states import FINISHED, IDLE, TaskInstanceState
+from tailrace.model.tagged_values import Tagged
 from tailrace.model.transitions import Cause
 from tailrace.planning import reasons
 from tailrace.planning.board import Board
@@ -205,5 +207,7 @@ def stored_length(value: object) -> StoredLength:
     """How many items this value has, or what it is instead."""
     if isinstance(value, (list, dict)):
         return StoredLength(len(value))
+    if isinstance(value, Tagged):
+        return StoredLength(None, f"a {on_one_line(value.json)[:40]}")
     kinds = {str: "a string", bool: "true or false", int: "a number", float: "a number"}
     return StoredLength(None, "null" if value is None else kinds.get(type(value), "something else"))

@@ -25,6 +25,7 @@ from tailrace.execution.in_process import InProcessExecutor, TasksHere, environm
 from tailrace.execution.jsonable import NotJson, as_json
 from tailrace.execution.logs import show_logging
 from tailrace.execution.worker import worker_loop
+from tailrace.execution.xcom_reading import value_of
 from tailrace.jobs.lane_step import LoopIntervals
 from tailrace.jobs.scheduler import scheduler_loop
 from tailrace.metastore.store import Metastore
@@ -32,6 +33,7 @@ from tailrace.model.json_values import json_text
 from tailrace.model.recorded import RecordsQuery
 from tailrace.model.spec import DEFAULT_POOL, DagSpec
 from tailrace.model.states import JobKind
+from tailrace.model.tagged_values import Tagged
 from tailrace.planning.messages import plainly
 from tailrace.runtime.driver import JobDriver, drive, drive_job
 from tailrace.runtime.opening import new_write_id
@@ -196,7 +198,9 @@ def _became(metastore: Metastore, spec: DagSpec, run_id: str) -> TestedRun:
     for key in sorted({each.key for each in metastore.recorded_xcoms(found.id)}):
         reply = metastore.read_xcom(XComQuery(spec.dag_id, run_id, (), key))
         for task_id, map_index, value in reply if isinstance(reply, tuple) else ():
-            xcoms.setdefault((task_id, map_index), {})[key] = value
+            xcoms.setdefault((task_id, map_index), {})[key] = (
+                value_of(value, f"the XCom {key!r} of {task_id}") if isinstance(value, Tagged) else value
+            )
     tasks = tuple(
         TestedTask(each.task_id, each.map_index, each.state, each.reason, xcoms.get((each.task_id, each.map_index), {}))
         for each in metastore.task_instances_of(found.id)

@@ -7,6 +7,7 @@ from tailrace.metastore.views.lists import RunFound
 from tailrace.metastore.views.recorded_xcoms import RecordedXCom
 from tailrace.model.keys import UNMAPPED, index_suffix
 from tailrace.model.suggestions import few, joined
+from tailrace.model.tagged_values import readable
 from tailrace.service.scopes import find_run, instance_of
 from tailrace.service.stores import Stores
 
@@ -22,7 +23,7 @@ def list_xcoms(stores: Stores, dag_id: str, run: str) -> tuple[RecordedXCom, ...
 def get_xcom(
     stores: Stores, dag_id: str, task_id: str, run: str, key: str, map_index: int | None
 ) -> tuple[Json, tuple[str, ...]]:
-    """The value, as ``xcom_pull`` gives it: of a mapped task without ``map_index`` the list of all.
+    """The value, as it is read: of a mapped task without ``map_index`` the list of all.
 
     With it, which instances that list has nothing of. Raises CommandError, with what there is, for a value that is
     not there.
@@ -35,11 +36,11 @@ def get_xcom(
         raise _lacking(metastore, found, dag_id, task_id, key, map_index)
     ordered = sorted(reply, key=lambda row: row[1])
     if len(ordered) == 1 and (map_index is not None or ordered[0][1] == UNMAPPED):
-        return ordered[0][2], ()
+        return readable(ordered[0][2]), ()
     there = {index for _, index, _ in ordered}
     absent = [each for each in metastore.task_instances_of(found.id) if each.task_id == task_id]
     said = [f"{task_id}{index_suffix(each.map_index)} ({each.state})" for each in absent if each.map_index not in there]
-    return [value for _, _, value in ordered], tuple(few(said, _MOST_NAMED))
+    return [readable(value) for _, _, value in ordered], tuple(few(said, _MOST_NAMED))
 
 
 def _found(stores: Stores, dag_id: str, run: str) -> tuple[Metastore, RunFound]:

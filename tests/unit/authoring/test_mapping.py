@@ -333,3 +333,26 @@ def test_a_mapped_task_may_be_put_into_a_group_by_its_argument() -> None:
     assert compiled(dag).keys() == {"g.called", "g.shell"}
     made: Any = dag.task_dict["g.shell"].for_index(0, nothing)
     assert (made.task_id, made.task_group) == ("g.shell", group)
+
+
+def test_what_is_never_expanded_is_noted_where_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "d.py").write_text(
+        HEAD
+        + """
+    add.partial(x=1)
+    half = BashOperator.partial(task_id="b", bash_command="x")
+    whole = add.partial(x=1)
+    whole.expand(y=[1])
+    whole.expand_kwargs([{"y": 1}])
+    numbers.expand_kwargs([{}])
+add.override(task_id="outside").partial(x=1)
+"""
+    )
+    loaded = load_dags(tmp_path)
+    first = HEAD.count("\n") + 2
+    assert loaded.mistakes == ()
+    assert sorted((note.line, note.dag_id, note.message.partition(":")[0]) for note in loaded.notes) == [
+        (first, "d", "add.partial(…) makes no task"),
+        (first + 1, "d", "BashOperator.partial(…) makes no task"),
+        (first + 6, None, "add.partial(…) makes no task"),
+    ]

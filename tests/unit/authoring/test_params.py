@@ -1,6 +1,8 @@
 """Params: values by name with a schema, merged with a run's conf."""
 
 import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace import DAG, EmptyOperator, Param
+from tailrace.authoring import bounded
 from tailrace.authoring.compiling import compile_dag
 from tailrace.authoring.param_schemas import fault_of_value, faults_in
 from tailrace.errors import CommandError
@@ -114,3 +117,40 @@ def test_a_conf_is_checked_before_anything_is_written(params: Any, conf: str | N
     with pytest.raises(CommandError) as refused:
         require_params(spec, canonical_conf(conf))
     assert said in str(refused.value) and "\n" not in str(refused.value)
+
+
+#: Each doubles its time with each letter: none would be checked to its end this year.
+BACKTRACKING: tuple[dict[str, Any], ...] = (
+    {"type": "string", "pattern": "^(a+)+$"},
+    {"anyOf": [{"pattern": "^(a|a)*$"}]},
+    {"patternProperties": {"^(a+)+$": {}}},
+    {"patternProperties": {"^(a+)+$": {}}, "additionalProperties": False},
+)
+
+
+@pytest.mark.parametrize(
+    ("schema", "in_thread"), [*((each, False) for each in BACKTRACKING), (BACKTRACKING[0], True)], ids=str
+)
+def test_a_pattern_that_backtracks_for_ever_is_given_up(
+    schema: dict[str, Any], in_thread: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded, "SECONDS", 0.05)
+    text: Any = "a" * 200 + "!"
+    value = {text: 1} if "patternProperties" in schema else text
+    handler = signal.getsignal(signal.SIGVTALRM)
+    if in_thread:
+        with ThreadPoolExecutor(1) as threads:
+            fault = threads.submit(fault_of_value, value, schema).result(timeout=60)
+    else:
+        fault = fault_of_value(value, schema)
+    assert fault is not None and "pattern was not checked to its end within" in fault and "(a+)+" in fault
+    assert signal.getsignal(signal.SIGVTALRM) is handler
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+
+
+def test_a_pattern_that_is_soon_checked_is_checked_in_any_thread() -> None:
+    schema = {"type": "string", "pattern": "^[a-z]+$"}
+    with ThreadPoolExecutor(1) as threads:
+        for value, fault in (("abc", None), ("ABC", "'ABC' does not match '^[a-z]+$'")):
+            assert threads.submit(fault_of_value, value, schema).result(timeout=60) == fault_of_value(value, schema)
+            assert fault_of_value(value, schema) == fault

@@ -21,7 +21,7 @@ from tailrace.authoring.operators import (
 from tailrace.exceptions import TaskFailed, TaskSkipped
 from tailrace.execution.channel import LONGEST_MESSAGE, decode, encode
 from tailrace.execution.messages import outcome_in
-from tailrace.model.json_values import stored_form
+from tailrace.execution.xcom_values import stored_xcom
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import LONGEST_LINE
 from tests.unit.execution.builders import dag, run
@@ -44,7 +44,8 @@ def raising(error: BaseException) -> Callable[[], None]:
 def test_what_a_task_returns_is_its_xcom() -> None:
     outcome = python(lambda ds: {"day": ds, "pair": (1, 2)})
     assert (outcome["kind"], outcome["error"]) == ("success", "")
-    assert outcome["xcoms"] == {"return_value": {"day": "2016-01-31", "pair": [1, 2]}}
+    assert outcome["xcoms"] == {"return_value": {"day": "2016-01-31", "pair": {"$": "tuple", "of": [1, 2]}}}
+    assert outcome["tagged"] == ["return_value"] and "tagged" not in python(lambda: [1])
 
 
 def test_none_and_do_xcom_push_false_push_nothing() -> None:
@@ -136,16 +137,17 @@ def test_any_text_of_an_exception_is_an_outcome(text: str, kind: type[BaseExcept
 def test_any_value_is_an_xcom_as_it_is_or_a_reason(value: Any) -> None:
     outcome = outcome_in(decode(encode(python(lambda: value))[:-1]))
     if outcome.kind is OutcomeKind.SUCCESS:
-        assert dict(outcome.xcoms) == ({} if value is None else {"return_value": stored_form(value)})
+        assert dict(outcome.xcoms) == ({} if value is None else {"return_value": stored_xcom(value, "it")})
     else:
         assert "must be JSON" in outcome.error and outcome.xcoms == {}
 
 
-@pytest.mark.parametrize("value", [{1, 2}, object(), float("nan"), {"a": b"bytes"}])
+@pytest.mark.parametrize("value", [{object()}, object(), float("nan"), {1: "a"}])
 def test_only_json_is_returned(value: object, capfd: pytest.CaptureFixture[str]) -> None:
     outcome = python(lambda: value)
     assert outcome["kind"] == "failed"
     assert "the XCom 'return_value' of work must be JSON" in outcome["error"]
+    assert f"({os.path.relpath(__file__)}:" in outcome["error"]
     assert "Traceback" not in capfd.readouterr().err
 
 

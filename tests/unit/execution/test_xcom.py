@@ -4,13 +4,15 @@ import copy
 import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pytest
 
 from tailrace.authoring.operators import EmptyOperator
+from tailrace.errors import XComUnreadable
 from tailrace.execution.jsonable import NotJson
+from tailrace.model.tagged_values import Tagged
 from tests.unit.execution.builders import DAY, context_of, dag
 
 STORED: list[list[Any]] = [["a", -1, 1], ["m", 0, "x"], ["m", 1, "y"], ["z", -1, None]]
@@ -51,8 +53,8 @@ def test_without_a_task_the_last_one_in_topological_order_counts() -> None:
 def test_what_a_task_pushed_it_can_pull() -> None:
     mine = ti()
     mine.xcom_push("k", (1, 2))
-    assert mine.xcom_pull("me", key="k") == [1, 2]
-    assert mine.pushed == {"k": [1, 2]}
+    assert mine.xcom_pull("me", key="k") == (1, 2)
+    assert mine.pushed == {"k": Tagged({"$": "tuple", "of": [1, 2]})}
 
 
 def test_what_it_pushed_is_kept_as_it_was() -> None:
@@ -190,3 +192,19 @@ def test_what_a_task_instance_says_of_itself() -> None:
     assert (mine.current_state(), mine.end_date, mine.duration, mine.pid) == ("running", None, None, os.getpid())
     assert mine.log_url.startswith("file:///") and mine.log_url.endswith("/me.2.log")
     assert context["logical_date"] == DAY == context["data_interval_start"]
+
+
+def test_what_another_task_pushed_is_made_again() -> None:
+    stored = [["a", -1, Tagged({"$": "date", "of": "2024-01-31"})], ["m", 0, 1], ["m", 1, Tagged({"$": "of tomorrow"})]]
+    assert ti(stored).xcom_pull("a") == date(2024, 1, 31)
+    assert ti(stored).xcom_pull("m", map_indexes=0) == 1
+    with pytest.raises(XComUnreadable, match=r"^the XCom 'return_value' of m\[1\] is stored as what cannot be read"):
+        ti(stored).xcom_pull("m")
+
+
+def test_what_is_refused_names_the_line_that_pushes_it() -> None:
+    mine = ti()
+    with pytest.raises(NotJson) as refused:
+        mine.xcom_push("k", {1: 2})
+    line = refused.traceback[0].lineno + 1
+    assert f": the key 1 is int, not text ({os.path.relpath(__file__)}:{line}); " in str(refused.value)

@@ -26,6 +26,7 @@ from tailrace.execution.task_test import TaskTest, run_task_once
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.plain_text import visible_line
 from tailrace.model.suggestions import did_you_mean
+from tailrace.model.tagged_values import readable
 from tailrace.service.dagfiles import load_one
 from tailrace.service.dates import bound_text
 from tailrace.service.encoding import json_of
@@ -52,7 +53,7 @@ def test(dag_id: str, task_id: str, run: str, map_index: int | None, dags: Path 
     console = current_console()
     console.note(f"{_ended(claim, outcome)} (nothing was recorded)")
     for key, value in outcome.xcoms.items():
-        console.note(visible_line(f"would push {key} = {value!r}"))
+        console.note(visible_line(f"would push {key} = {readable(value)!r}"))
     return 0 if outcome.kind in _SUCCESSFUL else _FAILED
 
 

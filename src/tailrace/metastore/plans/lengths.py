@@ -9,11 +9,11 @@ from typing import Any
 from msgspec.structs import replace
 from sqlalchemy import bindparam, case, select
 
-from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import task_instance, xcom
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import DagSpec, XComRef
+from tailrace.model.tagged_values import items_of, stored_value
 from tailrace.planning.expanding import needed_lengths, stored_length
 from tailrace.planning.snapshot import RunSnapshot, StoredLength
 
@@ -57,6 +57,6 @@ def _length(
     if not left:
         return StoredLength(None, "missing")
     try:
-        return stored_length(from_json(found[left[0], ref.key] or ""))
+        return stored_length(items_of(stored_value(found[left[0], ref.key] or "")))
     except (ValueError, RecursionError):
         return StoredLength(None, "stored as what cannot be read")

@@ -22,6 +22,7 @@ from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.writes.evidence import StoredBlocker, StoredStop
 from tailrace.model.keys import RunType
 from tailrace.model.states import BackfillState, DagRunState, JobKind, JobState, TaskInstanceState
+from tailrace.model.tagged_values import MARK, without_mark
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import DateAction, Reprocess
 
@@ -107,12 +108,15 @@ def unreadable_cells(tx: Transaction) -> Iterator[Unreadable]:
 def _no_json(tx: Transaction) -> str | None:
     """How the database is asked for what is no JSON; PostgreSQL knows from version 16 on.
 
-    It is looked at here once more: NaN is JSON to us, and it may be deeper than the database goes.
+    It is looked at here once more: NaN is JSON to us, and it may be deeper than the database goes. Before tagged JSON
+    there is a mark.
     """
+    tagged, rest = f"substr(\"{{0}}\", 1, {len(MARK)}) = '{MARK}'", f'substr("{{0}}", {len(MARK) + 1})'
+    json = f'CASE WHEN {tagged} THEN {rest} ELSE "{{0}}" END'
     if not tx.postgres:
-        return 'typeof("{0}") = \'text\' AND NOT json_valid("{0}")'
+        return f"typeof(\"{{0}}\") = 'text' AND NOT json_valid({json})"
     knows = int(tx.value(text("SHOW server_version_num"))) >= _POSTGRES_WITH_JSON
-    return '"{0}" IS NOT JSON' if knows else None
+    return f"({json}) IS NOT JSON" if knows else None
 
 
 def _by_type(tx: Transaction, table: Table) -> Iterator[Unreadable]:
@@ -150,7 +154,8 @@ def _by_shape(tx: Transaction, table: Table, name: str, where: str, shape: Any) 
 
 def _has_shape(cell: str | bytes, shape: Any) -> bool:
     try:
-        convert(from_json(cell if isinstance(cell, str) else cell.decode()), shape)
+        written = cell if isinstance(cell, str) else cell.decode()
+        convert(from_json(without_mark(written) if shape is Any else written), shape)
     except (ValueError, TypeError, RecursionError):
         return False
     return True

@@ -8,10 +8,9 @@ from msgspec.structs import replace
 from sqlalchemy import Select, bindparam, func, insert, select
 
 from tailrace.effects.tries import Json, Unreadable, XComQuery, XComReply
-from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import dag_run, task_instance, xcom
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.model.json_values import json_text
+from tailrace.model.tagged_values import Tagged, stored_text, stored_value
 
 #: So many task ids go into one statement: a store takes only so many parameters.
 _MOST_AT_ONCE = 5000
@@ -78,10 +77,10 @@ _DATE_OF = select(dag_run.c.logical_date).where(
 )
 
 
-def xcom_rows(tx: Transaction, task_instance_id: int, values: Mapping[str, Json]) -> list[dict[str, Any]]:
+def xcom_rows(tx: Transaction, task_instance_id: int, values: Mapping[str, Json | Tagged]) -> list[dict[str, Any]]:
     """These values of one task instance as they are stored. The keys of a dict stay in their order."""
     return [
-        {"task_instance_id": task_instance_id, "key": key, "value": json_text(value), "at": tx.moment.wall}
+        {"task_instance_id": task_instance_id, "key": key, "value": stored_text(value), "at": tx.moment.wall}
         for key, value in sorted(values.items())
     ]
 
@@ -109,10 +108,10 @@ def _of_run(tx: Transaction, query: XComQuery, before: int | None) -> tuple[XCom
         if size > LONGEST_REPLY:
             return _too_long(query), size
         found += tx.rows(of_values, values)
-    result: list[tuple[str, int, Json]] = []
+    result: list[tuple[str, int, Json | Tagged]] = []
     for _, task_id, map_index, value in sorted(found, key=itemgetter(0)):
         try:
-            result.append((task_id, map_index, from_json(value)))
+            result.append((task_id, map_index, stored_value(value)))
         except (ValueError, RecursionError) as wrong:
             return Unreadable(f"the XCom {query.key!r} of {task_id} is stored as what cannot be read: {wrong}"), size
     return tuple(result), size
@@ -137,7 +136,7 @@ def _of_prior_dates(tx: Transaction, query: XComQuery) -> XComReply:
         run_id = tx.value(_NEWEST[bool(query.task_ids), query.map_index is not None], values)
         if run_id is not None:
             of_run.setdefault(run_id, []).append(task_id)
-    found: list[tuple[str, int, Json]] = []
+    found: list[tuple[str, int, Json | Tagged]] = []
     size = 0
     for run_id, task_ids in of_run.items():
         asked = tuple(task_ids) if query.task_ids else ()
