@@ -118,6 +118,7 @@ class _Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     xcoms: dict[str, Any]
     followed: list[str] | None
     again: bool
+    rule: Annotated[int, Meta(ge=-1, le=2**31)] | None = None
 
 
 class _SecretQuestion(Struct, frozen=True, forbid_unknown_fields=True):
@@ -205,7 +206,9 @@ def outcome_in(message: dict[str, Any]) -> TryOutcome:
         except NotStorable as no:
             raise ProtocolError(f"an XCom that cannot be stored: {no}") from None
     followed = None if outcome.followed is None else tuple(outcome.followed)
-    return TryOutcome(OutcomeKind(outcome.kind), visible_line(outcome.error), outcome.xcoms, followed, in_log=True)
+    return TryOutcome(
+        OutcomeKind(outcome.kind), visible_line(outcome.error), outcome.xcoms, followed, in_log=True, rule=outcome.rule
+    )
 
 
 def _read(message: Any, kind: type[T], otherwise: str) -> T:
