@@ -23,6 +23,7 @@ from tailrace.authoring.operator_arguments import (
     PythonOperatorArguments,
     ShortCircuitOperatorArguments,
 )
+from tailrace.authoring.retry_policy import ExceptionRetryPolicy
 from tailrace.authoring.task_arguments import DefaultArguments, TriggerRuleName
 from tailrace.authoring.templates import FILTERS
 from tailrace.authoring.variables import VARIABLES
@@ -62,6 +63,7 @@ NAMES: Mapping[Any, str] = {
     TriggerRule: "a [trigger rule](trigger-rules.md)",
     DAG: "DAG",
     Group: "TaskGroup",
+    ExceptionRetryPolicy: "[ExceptionRetryPolicy](run-limits.md#retry_policy)",
     DefaultArguments: "dict",
     type(None): "None",
 }

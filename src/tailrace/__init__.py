@@ -25,11 +25,13 @@ from tailrace.authoring.recorded import (
     get_ti_count,
 )
 from tailrace.authoring.relations import Label, chain, cross_downstream
+from tailrace.authoring.retry_policy import ExceptionRetryPolicy, RetryRule
 from tailrace.authoring.task_arguments import DefaultArguments
 from tailrace.authoring.task_groups import TaskGroup, task_group
 from tailrace.authoring.taskflow import dag, task
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
+from tailrace.model.spec import RetryAction
 from tailrace.secrets.connection import Connection
 from tailrace.secrets.known import mask_secret
 from tailrace.secrets.variable import Variable
@@ -45,9 +47,12 @@ __all__ = [
     "DagRun",
     "DefaultArguments",
     "EmptyOperator",
+    "ExceptionRetryPolicy",
     "Label",
     "Param",
     "PythonOperator",
+    "RetryAction",
+    "RetryRule",
     "ShortCircuitOperator",
     "TaskArguments",
     "TaskGroup",

@@ -15,6 +15,7 @@ NAMED: Mapping[str, str] = {
     "DummyOperator": "EmptyOperator",
     "AirflowFailException": "exceptions.TaskFailed",
     "AirflowSkipException": "exceptions.TaskSkipped",
+    "AirflowNotFoundException": "exceptions.SecretNotFound",
 }
 
 _PROVIDERS = "call the library that it wraps in a @task, with Connection.get for what to connect to"
@@ -23,6 +24,10 @@ _HISTORY = "tasks have no database here: get_dag_runs and get_task_instances of 
 #: Names that nothing here has, and what to do.
 OTHERWISE: Mapping[str, str] = {
     "AirflowException": "raise any exception: each of them fails the try",
+    "AirflowTaskTimeout": "at its execution_timeout a task's process is ended by SIGTERM, and `finally` blocks run",
+    "AirflowTaskTerminated": "a task that is stopped is ended by SIGTERM, and `finally` blocks run",
+    "AirflowSensorTimeout": "a sensor that takes too long raises nothing to be caught",
+    "AirflowRescheduleException": "it is not there; fail, and let retries and retry_delay try again",
     "BaseHook": "`Connection.get(conn_id)` of `from tailrace import Connection` is its get_connection",
     "XCom": "ti.xcom_pull and ti.xcom_push of the context are what there is",
     "DagBag": "`tailrace dags check` loads every DAG file and tells their mistakes",
@@ -72,7 +77,7 @@ def instead_of(code: bytes) -> Iterator[tuple[int, str]]:
         match node:
             case ast.ImportFrom(module=str(module), level=0) if module.partition(".")[0] == "airflow":
                 for each in node.names:
-                    yield node.lineno, f"`from {module} import {each.name}`: {_advice(module, each.name)}"
+                    yield node.lineno, f"`from {module} import {each.name}`: {advice_on(module, each.name)}"
             case ast.Import():
                 for each in node.names:
                     if each.name.partition(".")[0] == "airflow":
@@ -90,7 +95,8 @@ def lacking(wrong: BaseException) -> str | None:
     return f"{module} has no {name!r}{said or did_you_write(name, _public(module))}"
 
 
-def _advice(module: str, name: str) -> str:
+def advice_on(module: str, name: str) -> str:
+    """What to write for a name that a module of Airflow's has."""
     if name in _public("tailrace"):
         return f"write `from tailrace import {name}`"
     if name in _public("tailrace.exceptions"):

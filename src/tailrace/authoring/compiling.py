@@ -15,6 +15,7 @@ from tailrace.authoring.checking import check
 from tailrace.authoring.dag import DAG, BaseOperator
 from tailrace.authoring.groups import Group
 from tailrace.authoring.relations import Task
+from tailrace.authoring.retry_policy import ExceptionRetryPolicy
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.model.names import LONGEST_NAME
 from tailrace.model.plain_text import visible_line
@@ -86,8 +87,13 @@ def _task(task: BaseOperator) -> TaskSpec:
         downstream=tuple(sorted(task.downstream_task_ids)),
         decides=task.decides,
         mapped_over=task.mapped_over,
-        **{name: getattr(task, name) for name in _AS_DECLARED},
+        **{name: _stored(getattr(task, name)) for name in _AS_DECLARED},
     )
+
+
+def _stored(value: Any) -> Any:
+    """What an argument is without the author's classes."""
+    return value.spec if isinstance(value, ExceptionRetryPolicy) else value
 
 
 def _group(group: Group) -> GroupSpec:

@@ -19,6 +19,7 @@ from tailrace.authoring.groups import Group
 from tailrace.authoring.params import Params
 from tailrace.authoring.partial import Partial
 from tailrace.authoring.relations import Task, relate
+from tailrace.authoring.retry_policy import ExceptionRetryPolicy
 from tailrace.authoring.task_arguments import IN_GROUP, CommonArguments
 from tailrace.authoring.tested import Testable
 from tailrace.authoring.unsupported import Unsupported, judge
@@ -221,6 +222,7 @@ class BaseOperator(Task):
     retry_delay: timedelta
     retry_exponential_backoff: bool
     max_retry_delay: timedelta | None
+    retry_policy: ExceptionRetryPolicy | None
     execution_timeout: timedelta | None
     depends_on_past: bool
     wait_for_downstream: bool

@@ -176,7 +176,7 @@ class _Loading:
             if not each.is_expanded and each.written_at[0] == str(file):
                 if each.dag is not None:
                     each.dag.note(each.note, at=each.written_at)
-                elif failure is None:
+                elif not failures:
                     loaded.notes += (Note(on_one_line(file), each.written_at[1], None, each.note),)
         for dag in made:
             spec = compile_dag(dag, on_one_line(file), code_hash)

@@ -15,6 +15,7 @@ from tailrace.authoring.dag_errors import MISSING
 from tailrace.authoring.declarations import Argument, arguments_of
 from tailrace.authoring.groups import Group
 from tailrace.authoring.params import read_params
+from tailrace.authoring.retry_policy import ExceptionRetryPolicy, read_retry_policy
 from tailrace.authoring.unsupported import DOCUMENTATION, NoDict, NoList, Off, Unsupported
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
@@ -42,6 +43,9 @@ class CommonArguments(TypedDict, total=False):
     retry_delay: Annotated[Duration, Argument("how long it waits before that", read.duration, timedelta(minutes=5))]
     retry_exponential_backoff: Annotated[bool, Argument("whether the wait doubles with each try", read.flag, False)]
     max_retry_delay: Annotated[Duration | None, Argument("the longest such wait", read.or_none(read.duration))]
+    retry_policy: Annotated[
+        ExceptionRetryPolicy | None, Argument("which failures are tried again, by exception", read_retry_policy)
+    ]
     execution_timeout: Annotated[Duration | None, Argument("how long a try may take", read.or_none(read.time_limit))]
     depends_on_past: Annotated[bool, Argument("whether it waits for itself in the previous run", read.flag, False)]
     wait_for_downstream: Annotated[
@@ -83,9 +87,6 @@ class CommonArguments(TypedDict, total=False):
     email_on_retry: unsupported.NotSent
     sla: Annotated[None, Unsupported("is not watched yet; leave it out")]
     run_as_user: Annotated[None, Unsupported("changes no user; run Tailrace as that user, or use sudo in the command")]
-    retry_policy: Annotated[
-        None, Unsupported("decides nothing yet; use retries, retry_delay and retry_exponential_backoff")
-    ]
     ignore_first_depends_on_past: Annotated[
         Literal[True] | None,
         Unsupported(

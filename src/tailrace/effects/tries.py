@@ -98,6 +98,7 @@ class TryOutcome(Struct, frozen=True):
     error: str = ""  # one line: what went wrong
     xcoms: Mapping[str, Json | Tagged] = field(default_factory=lambda: MappingProxyType({}))
     followed: tuple[str, ...] | None = None  # a branch's choice; None: excludes nothing
+    rule: int | None = None  # of the task's retry policy that fits what was raised; another number: none does
     in_log: bool = False  # its process has written it as its log's last line
 
 

@@ -120,6 +120,7 @@ class _Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     followed: list[str] | None
     again: bool
     tagged: tuple[str, ...] = ()
+    rule: Annotated[int, Meta(ge=-1, le=2**31)] | None = None
 
 
 class _SecretQuestion(Struct, frozen=True, forbid_unknown_fields=True):
@@ -213,7 +214,8 @@ def outcome_in(message: dict[str, Any]) -> TryOutcome:
             raise ProtocolError(f"an XCom that cannot be stored: {no}") from None
     followed = None if outcome.followed is None else tuple(outcome.followed)
     xcoms = {key: Tagged(value) if key in tagged else value for key, value in outcome.xcoms.items()}
-    return TryOutcome(OutcomeKind(outcome.kind), visible_line(outcome.error), xcoms, followed, in_log=True)
+    kind, error = OutcomeKind(outcome.kind), visible_line(outcome.error)
+    return TryOutcome(kind, error, xcoms, followed, in_log=True, rule=outcome.rule)
 
 
 def _read(message: Any, kind: type[T], otherwise: str) -> T:

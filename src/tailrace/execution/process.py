@@ -20,14 +20,12 @@ from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.rendering import render_fields
 from tailrace.authoring.results import BranchResult, is_success, settled
 from tailrace.authoring.xcom_args import RETURN_VALUE
-from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped, XComUnreadable
 from tailrace.execution import log_masking, mp_main
 from tailrace.execution.channel import ClosedByTask, TaskEnd
 from tailrace.execution.context import TaskInstance, build_context, place_of, try_token
 from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
 from tailrace.execution.identity import has_children, leads_others, living_children
-from tailrace.execution.jsonable import NotJson
 from tailrace.execution.logs import (
     flush_streams,
     has_own_streams,
@@ -38,14 +36,14 @@ from tailrace.execution.logs import (
 )
 from tailrace.execution.messages import CLOSED_BY_TASK
 from tailrace.execution.outcome_messages import message_of, with_pushes
+from tailrace.execution.outcomes import TaskTerminated, outcome_of, with_rule
 from tailrace.execution.process_guard import adopt_orphans
-from tailrace.execution.raised import first_line, first_line_of, full_text, print_traceback
+from tailrace.execution.raised import full_text, print_traceback
 from tailrace.execution.record_requests import pulling
 from tailrace.execution.reuse import attributes
 from tailrace.execution.task_questions import ask_through
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.plain_text import LONGEST_LINE
 from tailrace.secrets.known import masked
 
 _BACKSTOP_SECONDS = 10
@@ -62,10 +60,6 @@ Load: TypeAlias = Callable[[str], LoadedDags]
 
 #: No kernel takes a timer of more than some 292 years; in seconds.
 LONGEST_TIMER = 1e9
-
-
-class TaskTerminated(BaseException):
-    """SIGTERM came: raised in the task's main thread, so that its ``finally`` blocks run before the group is killed."""
 
 
 class _Leader:
@@ -284,6 +278,7 @@ def execute(
     let_through: tuple[type[BaseException], ...] = (),
 ) -> dict[str, Any]:
     """Render the task's templates and run it; whatever it raises becomes an outcome, but for what is let through."""
+    policy = task.retry_policy
     try:
         task = context["task"] = task_instance.task = instance_of(task, task_instance)
         with running(context):
@@ -299,29 +294,7 @@ def execute(
             raise
         if isinstance(raised, SystemExit) and is_success(raised):
             return message_of(OutcomeKind.SUCCESS, "")
-        return outcome_of(raised)
-
-
-def outcome_of(raised: BaseException) -> dict[str, Any]:
-    """The outcome of a task that raised this."""
-    match raised:
-        case TaskSkipped():
-            if len(why := first_line_of(raised)) > LONGEST_LINE:
-                write_line(why)
-            return message_of(OutcomeKind.SKIPPED, why or "skipped")
-        case TaskFailed():
-            print_traceback(raised)
-            return message_of(OutcomeKind.FAILED_FOR_GOOD, first_line_of(raised) or "failed for good")
-        case RenderingFailed() | NotJson() | XComUnreadable():
-            write_line(str(raised))
-            return message_of(OutcomeKind.FAILED, str(raised))
-        case TaskTerminated():
-            print_traceback(raised)
-            return message_of(OutcomeKind.FAILED, "its process was asked to end by SIGTERM")
-        case SystemExit():
-            return message_of(OutcomeKind.FAILED, _exit_text(raised.code))
-    print_traceback(raised)
-    return message_of(OutcomeKind.FAILED, f"{type(raised).__name__}: {first_line_of(raised)}".rstrip(": "))
+        return with_rule(outcome_of(raised), policy, raised)
 
 
 def _leave_if_copy(raised: BaseException | None = None) -> None:
@@ -342,15 +315,6 @@ def _leave_if_copy(raised: BaseException | None = None) -> None:
         code = 1
     flush_streams()
     os._exit((code or 0) & 0xFF)
-
-
-def _exit_text(code: object) -> str:
-    """The error of an exit that is no success: as in an interpreter, anything but a number is its reason."""
-    if isinstance(code, int):
-        return f"the task called exit({full_text(int(code))})"
-    text = full_text(code)
-    write_line(text)
-    return f"the task called exit: {first_line(text)}"
 
 
 def instance_of(task: BaseOperator, ti: TaskInstance) -> BaseOperator:

@@ -32,6 +32,7 @@ from tailrace.execution.jsonable import NotJson
 from tailrace.execution.logs import flush_streams, write_line
 from tailrace.execution.messages import CLOSED_BY_TASK, order_for, outcome_in, timed_out, without_outcome
 from tailrace.execution.outcome_messages import message_of
+from tailrace.execution.outcomes import outcome_of
 from tailrace.execution.process import (
     LONGEST_TIMER,
     after_loading,
@@ -39,7 +40,6 @@ from tailrace.execution.process import (
     environment_of,
     instance_of,
     lead,
-    outcome_of,
     run_to_its_end,
 )
 from tailrace.execution.process_guard import adopt_orphans

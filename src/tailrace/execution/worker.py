@@ -176,4 +176,5 @@ def _after(claim: Claim, parked: Parked, outcome: TryOutcome) -> AfterTry:
         max_tries=claim.max_tries,
         lost_tries=claim.lost_tries,
         disable_retry=claim.disable_retry,
+        rule=outcome.rule,
     )

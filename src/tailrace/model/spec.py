@@ -79,6 +79,45 @@ def xcoms_of(over: Iterable[Over]) -> Iterator[XComRef]:
             yield from xcoms_of(each.of)
 
 
+class RetryAction(StrEnum):
+    """What becomes of a try that has failed."""
+
+    RETRY = "retry"  # it is tried again, while its retries last
+    FAIL = "fail"  # it has failed for good
+    DEFAULT = "default"  # as without a policy
+
+
+class RetryRuleSpec(Struct, frozen=True):
+    """What becomes of a try that raised one of these exceptions, by their names.
+
+    ``retry_delay``: how long the next try waits, instead of as the task says.
+    """
+
+    exceptions: tuple[str, ...]
+    action: RetryAction = RetryAction.RETRY
+    retry_delay: timedelta | None = None
+    reason: str = ""
+    match_subclasses: bool = True
+
+
+class RetryPolicySpec(Struct, frozen=True):
+    """The first rule that fits the exception decides; ``default``: what becomes of a try that none fits."""
+
+    rules: tuple[RetryRuleSpec, ...] = ()
+    default: RetryAction = RetryAction.DEFAULT
+
+    def action_for(self, number: int) -> tuple[RetryAction, timedelta | None, str]:
+        """What the rule of this number says, how long to wait and why; of any other number, what ``default`` says."""
+        if not 0 <= number < len(self.rules):
+            return self.default, None, "no rule of its retry_policy fits"
+        rule = self.rules[number]
+        return (
+            rule.action,
+            rule.retry_delay,
+            rule.reason or f"its retry_policy has a rule for {' or '.join(rule.exceptions)}",
+        )
+
+
 class ParamSpec(Struct, frozen=True):
     """A value that a run may be given by name: JSON texts of its default and of its schema.
 
@@ -119,6 +158,7 @@ class TaskSpec(Struct, frozen=True):
     max_active_tis_per_dagrun: int | None = None
     decides: BranchKind = BranchKind.NOTHING
     mapped_over: tuple[Over, ...] | None = None  # None: not mapped
+    retry_policy: RetryPolicySpec | None = None
 
     @property
     def length_sources(self) -> tuple[XComRef, ...]:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tailrace.model.keys import TryKey
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.spec import TaskSpec
+from tailrace.model.spec import RetryAction, TaskSpec
 from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause
 
@@ -57,8 +57,13 @@ def after_try(
     max_tries: int,
     lost_tries: int,
     disable_retry: bool,
+    rule: int | None = None,
 ) -> AfterTry:
-    """Decide what ``key``'s task instance becomes after an outcome of this kind."""
+    """Decide what ``key``'s task instance becomes after an outcome of this kind.
+
+    ``rule``: which rule of the task's retry policy fits the exception (another number: none); None where nothing was
+    raised.
+    """
     state = {
         OutcomeKind.SUCCESS: TaskInstanceState.SUCCESS,
         OutcomeKind.SKIPPED: TaskInstanceState.SKIPPED,
@@ -72,9 +77,16 @@ def after_try(
         return AfterTry(again, Cause.LOST_TOGETHER, error, max_tries + 1, lost_tries, timedelta(0))
     if kind is OutcomeKind.FAILED_FOR_GOOD:
         return AfterTry(TaskInstanceState.FAILED, Cause.OUTCOME, error, max_tries, lost_tries)
+    delay: timedelta | None = None
+    if rule is not None and task.retry_policy is not None:
+        action, delay, why = task.retry_policy.action_for(rule)
+        if action is RetryAction.FAIL:
+            reason = f"{error}; no retry: {why}"
+            return AfterTry(TaskInstanceState.FAILED, Cause.OUTCOME, reason, max_tries, lost_tries)
+        error = f"{error}; retry: {why}" if action is RetryAction.RETRY else error
     if disable_retry or key.try_number >= max_tries:
         return AfterTry(TaskInstanceState.FAILED, Cause.OUTCOME, error, max_tries, lost_tries)
-    delay = retry_delay(task, key)
+    delay = retry_delay(task, key) if delay is None else delay
     return AfterTry(TaskInstanceState.UP_FOR_RETRY, Cause.RETRY, error, max_tries, lost_tries, delay)
 
 

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace import DAG, BashOperator, BranchPythonOperator, EmptyOperator, PythonOperator, ShortCircuitOperator
+from tailrace import (
+    DAG,
+    BashOperator,
+    BranchPythonOperator,
+    EmptyOperator,
+    ExceptionRetryPolicy,
+    PythonOperator,
+    RetryRule,
+    ShortCircuitOperator,
+)
 from tailrace.authoring.dag import UNSUPPORTED_TASK_ARGUMENTS, BaseOperator, names_of
 from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, UNSUPPORTED_DAG_ARGUMENTS
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS
@@ -34,6 +43,7 @@ OTHER: dict[str, Any] = {
     "retry_exponential_backoff": True,
     "max_retry_delay": 9,
     "execution_timeout": 11,
+    "retry_policy": ExceptionRetryPolicy([RetryRule(ValueError)]),
     "depends_on_past": True,
     "wait_for_downstream": True,
     "trigger_rule": "all_done",

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailrace import ExceptionRetryPolicy, RetryRule
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.operators import (
     BashOperator,
@@ -344,3 +345,39 @@ def test_a_commands_last_line_comes_through_whatever_bytes_are_in_it(command: st
         outcome = run(BashOperator(task_id="shell", bash_command=command))
     assert outcome["xcoms"] == {"return_value": last}
     assert os.fsencode(last) in (b"caf\xe9", b"a\0b", b"\xff\xfe")
+
+
+def test_a_failure_names_the_rule_of_its_retry_policy() -> None:
+    policy = ExceptionRetryPolicy([RetryRule(KeyError), RetryRule("builtins.ValueError")])
+    fails = python(raising(ValueError("bad")), retry_policy=policy)
+    assert (fails["kind"], fails["rule"]) == ("failed", 1)
+    assert outcome_in(decode(encode(fails))).rule == 1
+    assert python(raising(OSError()), retry_policy=policy)["rule"] == -1
+    assert "rule" not in python(raising(TaskFailed("for good")), retry_policy=policy)
+    assert "rule" not in python(raising(TaskSkipped()), retry_policy=policy)
+    assert "rule" not in python(lambda: None, retry_policy=policy)
+    assert "rule" not in python(raising(ValueError()))
+
+
+def test_a_policy_that_cannot_be_asked_decides_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    class Odd(type(ValueError)):  # type: ignore[misc]
+        def __instancecheck__(cls, instance: object) -> bool:
+            raise RuntimeError("no")
+
+    class Error(Exception, metaclass=Odd):
+        pass
+
+    with dag():
+        task = PythonOperator(
+            task_id="work", python_callable=raising(ValueError()), retry_policy=ExceptionRetryPolicy([RetryRule(Error)])
+        )
+    assert "rule" not in run(task)
+
+
+def test_an_import_of_airflows_within_a_task_is_met_with_ours() -> None:
+    def work() -> None:
+        from airflow.exceptions import AirflowSkipException  # type: ignore[import-not-found]
+
+        raise AirflowSkipException
+
+    assert "write `from tailrace.exceptions import TaskSkipped`" in python(work)["error"]

@@ -15,6 +15,9 @@ from tailrace.model.spec import (
     GroupSpec,
     Over,
     ParamSpec,
+    RetryAction,
+    RetryPolicySpec,
+    RetryRuleSpec,
     Schedule,
     ScheduleKind,
     TaskSpec,
@@ -37,8 +40,9 @@ def spec_text(dag: DagSpec) -> str:
         if not fields[name]:
             del fields[name]
     for task in fields["tasks"]:
-        if task["mapped_over"] is None:
-            del task["mapped_over"]
+        for name in ("mapped_over", "retry_policy"):
+            if task[name] is None:
+                del task[name]
     return to_json(fields)
 
 
@@ -67,7 +71,7 @@ def spec_from(text: str) -> DagSpec:
 def _task(fields: dict[str, Any]) -> TaskSpec:
     for name in _DURATIONS:
         fields[name] = None if fields[name] is None else timedelta(seconds=fields[name])
-    over = fields.get("mapped_over")
+    over, policy = fields.get("mapped_over"), fields.get("retry_policy")
     return TaskSpec(
         **{
             **fields,
@@ -76,8 +80,23 @@ def _task(fields: dict[str, Any]) -> TaskSpec:
             "trigger_rule": TriggerRule(fields["trigger_rule"]),
             "decides": BranchKind(fields["decides"]),
             "mapped_over": None if over is None else tuple(map(_mapped_over, over)),
+            "retry_policy": None if policy is None else _retry_policy(policy),
         }
     )
+
+
+def _retry_policy(stored: dict[str, Any]) -> RetryPolicySpec:
+    rules = (
+        RetryRuleSpec(
+            tuple(each["exceptions"]),
+            RetryAction(each["action"]),
+            None if each["retry_delay"] is None else timedelta(seconds=each["retry_delay"]),
+            each["reason"],
+            each["match_subclasses"],
+        )
+        for each in stored["rules"]
+    )
+    return RetryPolicySpec(tuple(rules), RetryAction(stored["default"]))
 
 
 def _mapped_over(stored: int | list[Any] | dict[str, str]) -> Over:
