@@ -79,45 +79,62 @@ class Masker:
 
 
 class MaskedStream:
-    """Takes secrets out of bytes that come in pieces. What may be the beginning of one is held back."""
+    """Takes secrets out of bytes that come in pieces. What may be the beginning of one is held back.
+
+    Of what is held back the first ``_covered`` bytes, ends of lines not counted, belong to a secret whose mask has been
+    written: what overlaps them belongs to it too.
+    """
 
     def __init__(self, patterns: Iterable[bytes] = ()) -> None:
         self.patterns = tuple(patterns)
         self._held = b""
+        self._covered = 0
 
     def feed(self, piece: bytes) -> bytes:
         """What can be written by now."""
         raw = self._held + piece
-        cut = _safe_cut(raw, self.patterns)
-        if len(raw) - cut > _MOST_HELD:
-            cut = len(raw)
-        self._held = raw[cut:]
-        return mask_bytes(raw[:cut], self.patterns)
+        plain, spans = _found(raw, self.patterns, self._covered)
+        cut = min((_beginning(plain, pattern) for pattern in self.patterns), default=len(plain))
+        places = None if len(plain) == len(raw) else _places(raw)
+        place = len(raw) if cut == len(plain) else cut if places is None else places[cut]
+        if len(raw) - place > _MOST_HELD:
+            cut, place = len(plain), len(raw)
+        begun = [(start, end) for start, end in spans if start < cut]
+        written = _masked(raw[:place], places, [(start, min(end, cut)) for start, end in begun], self._covered)
+        self._held, self._covered = raw[place:], max([0, self._covered - cut, *(end - cut for _, end in begun)])
+        return written
 
     def end(self) -> bytes:
         """The rest: nothing more belongs to it."""
-        rest, self._held = self._held, b""
-        return mask_bytes(rest, self.patterns)
+        plain, spans = _found(self._held, self.patterns, self._covered)
+        rest = _masked(self._held, None if len(plain) == len(self._held) else _places(self._held), spans, self._covered)
+        self._held, self._covered = b"", 0
+        return rest
 
 
 def mask_bytes(raw: bytes, patterns: Iterable[bytes]) -> bytes:
     """The bytes without what any pattern says; the ends of lines in it stay. The same object where nothing is found."""
     plain, spans = _found(raw, patterns)
+    return _masked(raw, None if len(plain) == len(raw) else _places(raw), spans)
+
+
+def _masked(raw: bytes, places: list[int] | None, spans: list[tuple[int, int]], covered: int = 0) -> bytes:
+    """The bytes with a mask for each span but that of what is covered. ``places``: where they are; None: everywhere."""
     if not spans:
         return raw
-    places = None if len(plain) == len(raw) else _places(raw)
     masked, done = bytearray(), 0
     for start, end in spans:
         first, last = (start, end - 1) if places is None else (places[start], places[end - 1])
-        masked += raw[done:first] + _MASK + bytes(byte for byte in raw[first:last] if byte in _ENDS)
+        masked += raw[done:first] + (b"" if covered and not start else _MASK)
+        masked += bytes(byte for byte in raw[first:last] if byte in _ENDS)
         done = last + 1
     return bytes(masked + raw[done:])
 
 
-def _found(raw: bytes, patterns: Iterable[bytes]) -> tuple[bytes, list[tuple[int, int]]]:
-    """The bytes without ends of lines, and where in them patterns are, those that touch joined."""
+def _found(raw: bytes, patterns: Iterable[bytes], covered: int = 0) -> tuple[bytes, list[tuple[int, int]]]:
+    """The bytes without ends of lines, and where in them patterns or what is covered are, those that overlap joined."""
     plain = raw.translate(None, _ENDS)
-    spans: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = [(0, covered)] if covered else []
     for pattern in patterns:
         at = plain.find(pattern)
         while at >= 0:
@@ -130,20 +147,6 @@ def _found(raw: bytes, patterns: Iterable[bytes]) -> tuple[bytes, list[tuple[int
         else:
             joined.append((start, end))
     return plain, joined
-
-
-def _safe_cut(raw: bytes, patterns: tuple[bytes, ...]) -> int:
-    """Up to where nothing that may follow can make a secret of what is there."""
-    if not patterns:
-        return len(raw)
-    plain, spans = _found(raw, patterns)
-    cut = min(_beginning(plain, pattern) for pattern in patterns)
-    if cut == len(plain):
-        return len(raw)
-    for start, end in reversed(spans):
-        if start < cut < end:
-            cut = start
-    return cut if len(plain) == len(raw) else _places(raw)[cut]
 
 
 def _beginning(plain: bytes, pattern: bytes) -> int:

@@ -31,6 +31,17 @@ def test_a_stream_in_pieces_is_masked_as_the_whole(
     assert written + stream.end() == mask_bytes(raw, patterns)
 
 
+@given(
+    st.lists(st.text("ab", min_size=1, max_size=5), min_size=1, max_size=3),
+    st.lists(st.text("ab\n", max_size=4), max_size=12),
+)
+def test_secrets_that_overlap_are_masked_in_pieces_as_in_the_whole(secrets: list[str], pieces: list[str]) -> None:
+    patterns = tuple(secret.encode() for secret in secrets)
+    stream = MaskedStream(patterns)
+    written = b"".join(stream.feed(piece.encode()) for piece in pieces)
+    assert written + stream.end() == mask_bytes("".join(pieces).encode(), patterns)
+
+
 @given(SECRETS, st.text())
 @example("hunter2\nhunter2", "")
 def test_it_is_found_in_all_its_forms(secret: str, around: str) -> None:
