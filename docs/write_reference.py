@@ -15,6 +15,7 @@ from tailrace.authoring.airflow_imports import NAMED, OTHERWISE
 from tailrace.authoring.dag import DAG, TaskArguments
 from tailrace.authoring.dag_arguments import DagArguments
 from tailrace.authoring.dag_errors import MISSING
+from tailrace.authoring.deadlines import DeadlineAlert
 from tailrace.authoring.declarations import arguments_of, unsupported_of
 from tailrace.authoring.group_arguments import GroupArguments
 from tailrace.authoring.groups import Group
@@ -63,6 +64,7 @@ NAMES: Mapping[Any, str] = {
     TriggerRule: "a [trigger rule](trigger-rules.md)",
     DAG: "DAG",
     Group: "TaskGroup",
+    DeadlineAlert: "[DeadlineAlert](run-limits.md#deadline)",
     ExceptionRetryPolicy: "[ExceptionRetryPolicy](run-limits.md#retry_policy)",
     DefaultArguments: "dict",
     type(None): "None",

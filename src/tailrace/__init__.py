@@ -5,6 +5,7 @@ What a DAG author imports; nothing heavy is loaded by it.
 
 from tailrace.authoring.context import get_current_context
 from tailrace.authoring.dag import DAG, BaseOperator, TaskArguments
+from tailrace.authoring.deadlines import DeadlineAlert, DeadlineReference
 from tailrace.authoring.operators import (
     BashOperator,
     BranchPythonOperator,
@@ -45,6 +46,8 @@ __all__ = [
     "BranchPythonOperator",
     "Connection",
     "DagRun",
+    "DeadlineAlert",
+    "DeadlineReference",
     "DefaultArguments",
     "EmptyOperator",
     "ExceptionRetryPolicy",

@@ -131,7 +131,7 @@ def test_a_metastore_of_the_schema_before_gets_the_tables(empty_url: str) -> Non
     with closing(Metastore.open(empty_url)) as unused:
         assert unused.audit().violations == ()
         newer = [f"DROP TABLE {table}" for table in ("variable", "connection")]
-        newer += [f"ALTER TABLE dag_run DROP COLUMN {name}" for name in ("stopped_by", "failed_before")]
+        newer += [f"ALTER TABLE {name[0]} DROP COLUMN {name[1]}" for name in SINCE_0008]
         for change in newer:
             unused._database.write(lambda tx, change=change: tx.change(text(change)))  # type: ignore[misc]
         for change in ("DELETE FROM history", "DELETE FROM chain", "DELETE FROM pool", "DELETE FROM alembic_version"):
@@ -147,6 +147,13 @@ def test_a_metastore_of_the_schema_before_gets_the_tables(empty_url: str) -> Non
         migrated.write_secrets([NewSecret(V, "a", "e1")], "first")
         assert migrated.read_secret(V, "a") == "e1"
         assert migrated.audit().violations == ()
+
+
+#: Columns of later revisions.
+SINCE_0008 = (
+    *(("dag_run", name) for name in ("stopped_by", "failed_before", "late_since", "reopened")),
+    *(("dag", name) for name in ("paused_after", "paused_reason")),
+)
 
 
 def begin_as_0007(tx: Transaction) -> None:

@@ -16,6 +16,7 @@ from tailrace.simulator.holes import holes_scenario
 from tailrace.simulator.mapped import expanded_and_deadlocked, fewer_and_more
 from tailrace.simulator.scenario import linear, random_scenario, reopened_by_another, second_thoughts
 from tailrace.simulator.searching import Search
+from tailrace.simulator.stopped_runs import paused_by_two
 
 #: Of the suite. `make simulate SEEDS=100000` is the same over more.
 SEEDS = 1000
@@ -102,6 +103,7 @@ def suite() -> Suite:
         (reopened_by_another(), 60),
         (fewer_and_more(), 20),
         (expanded_and_deadlocked(), 60),
+        (paused_by_two(), 40),
     ]  # else too rare
     for scenario, count in deliberate:
         for seed in range(count):

@@ -49,6 +49,8 @@ def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
         paused_at_creation=dag.is_paused_upon_creation,
         dagrun_timeout=dag.dagrun_timeout,
         fail_fast=dag.fail_fast,
+        max_consecutive_failed_dag_runs=dag.max_consecutive_failed_dag_runs,
+        deadline=dag.deadline,
         groups=tuple(sorted(map(_group, dag.task_group_dict.values()), key=lambda group: group.group_id)),
         labels=tuple(sorted(EdgeLabel(up, down, label) for (up, down), label in order.labels.items())),
     )

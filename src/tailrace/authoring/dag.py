@@ -28,7 +28,7 @@ from tailrace.authoring.xcom_args import Pull, XComArg, outputs_in
 from tailrace.model.names import id_error, task_id_error
 from tailrace.model.plain_text import on_one_line, shown, visible_line
 from tailrace.model.rules import TriggerRule
-from tailrace.model.spec import BranchKind, Over, Schedule
+from tailrace.model.spec import BranchKind, DeadlineSpec, Over, Schedule
 from tailrace.model.suggestions import did_you_write
 
 M = TypeVar("M", bound=DagError)
@@ -62,6 +62,8 @@ class DAG(Dated, Testable):
     template_searchpath: tuple[str, ...]
     is_paused_upon_creation: bool | None
     dagrun_timeout: timedelta | None
+    max_consecutive_failed_dag_runs: int
+    deadline: DeadlineSpec | None
     fail_fast: bool
     params: Params
     doc_md: str

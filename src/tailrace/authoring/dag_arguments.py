@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal, Never, TypeAlias, TypedDict
 
 from tailrace.authoring import arguments as read
 from tailrace.authoring import unsupported
+from tailrace.authoring.deadlines import DeadlineAlert, read_deadline
 from tailrace.authoring.declarations import Argument, arguments_of, unsupported_of
 from tailrace.authoring.params import read_params
 from tailrace.authoring.task_arguments import DefaultArguments
-from tailrace.authoring.unsupported import DOCUMENTATION, NoDict, NoList, Off, Unsupported
+from tailrace.authoring.unsupported import DOCUMENTATION, NoDict, Off, Unsupported
 
 _Path: TypeAlias = str | os.PathLike[str]
 
@@ -34,6 +35,16 @@ class DagArguments(TypedDict, total=False):
         timedelta | float | None, Argument("how long a run may take; then it fails", read.or_none(read.time_limit))
     ]
     fail_fast: Annotated[bool, Argument("whether the first task that fails ends the rest of its run", read.flag, False)]
+    max_consecutive_failed_dag_runs: Annotated[
+        int,
+        Argument("after so many scheduled runs in a row have failed it is paused; 0: never", read.whole(0, 1000), 0),
+    ]
+    deadline: Annotated[
+        timedelta | float | DeadlineAlert | None,
+        Argument(
+            "by when a run is to have ended, else it is marked late; a duration counts from its creation", read_deadline
+        ),
+    ]
     description: Annotated[str | None, Argument("one line for lists", read.short_text, "")]
     tags: Annotated[Iterable[str] | None, Argument("words to find it by", read.texts)]
     user_defined_macros: Annotated[
@@ -68,14 +79,10 @@ class DagArguments(TypedDict, total=False):
     on_success_callback: unsupported.NotCalled
     on_failure_callback: unsupported.NotCalled
     sla_miss_callback: unsupported.NotCalled
-    deadline: Annotated[NoList, Unsupported("is not watched yet; leave it out", (None, []))]
     template_undefined: Annotated[
         None, Unsupported("changes nothing: an undefined variable fails the try; leave it out")
     ]
     jinja_environment_kwargs: Annotated[NoDict, Unsupported("change nothing; leave them out", (None, {}))]
-    max_consecutive_failed_dag_runs: Annotated[
-        Literal[0] | None, Unsupported("pauses nothing; leave it out", (None, 0))
-    ]
     fail_stop: Annotated[Off, Unsupported("is now fail_fast; write that", (None, False))]
     auto_register: Annotated[Literal[True] | None, Unsupported("hides no DAG; leave it out", (None, True))]
     allowed_run_types: Annotated[None, Unsupported("refuses no run; leave it out")]

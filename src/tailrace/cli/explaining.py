@@ -44,6 +44,8 @@ def run_lines(explained: RunExplanation) -> Iterator[str]:
     yield f"{facts.dag_id} / {facts.run.run_id}: {facts.run.state}"
     yield interval_text(facts.run.data_interval.start, facts.run.data_interval.end)
     yield explained.waits
+    if facts.run.late_since is not None:
+        yield f"late since {moment_text(facts.run.late_since)}: its deadline"
     if facts.last_command is not None:
         yield facts.last_command.text
     for wanted in facts.wanted_by:

@@ -10,6 +10,8 @@ def with_command(reason: str, command: PersonsCommand | None) -> str:
     return command.text if reason in ("", command.what) else f"{reason}; {command.text}"
 
 
-def pause_text(paused: bool, last_pause: PersonsCommand | None) -> str:
-    """Whether a DAG is paused; and by whom, unless it began so."""
+def pause_text(paused: bool, last_pause: PersonsCommand | None, reason: str = "") -> str:
+    """Whether a DAG is paused; and by whom, unless it began so, or why a job did (``reason``)."""
+    if paused and reason:
+        return f"paused: {reason}"
     return "" if not paused else "paused" if last_pause is None else last_pause.text

@@ -116,12 +116,14 @@ def run_row(line: Run) -> tuple[str, ...]:
 
 def run_reason(line: Run) -> str:
     """Why a run stands as it does; an open one says where nobody drives it, a good one what was not really run."""
+    late = "" if line.late_since is None else f"late since {moment_text(line.late_since)}"
     if line.state in ("queued", "running"):
-        return "" if line.driven_by else "no job drives it"
+        return "; ".join(filter(None, (late, "" if line.driven_by else "no job drives it")))
+    late = late and f"ended late, after {moment_text(line.late_since)}"
     if line.state != "success":
-        return line.reason
+        return "; ".join(filter(None, (line.reason, late)))
     marked = f"{plural(line.marked, 'task instance')} marked, not run" if line.marked else ""
-    return "; ".join(filter(None, (marked, line.failures.named)))
+    return "; ".join(filter(None, (marked, line.failures.named, late)))
 
 
 def task_instance_row(line: TaskInstanceLine) -> tuple[str, ...]:
@@ -177,7 +179,7 @@ def job_row(job: Job) -> tuple[str, ...]:
 
 def stats_row(stats: DagStats) -> tuple[str, ...]:
     """One DAG's counts as a table row."""
-    paused = pause_text(stats.paused, stats.last_pause)
+    paused = pause_text(stats.paused, stats.last_pause, stats.paused_reason or "")
     return (stats.dag_id, paused, _by_name(stats.runs), _by_name(stats.task_instances))
 
 

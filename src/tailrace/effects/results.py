@@ -5,7 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from tailrace.effects.tries import Submission
-from tailrace.planning.plan import RunVerdict, TaskTransition
+from tailrace.planning.plan import RunLate, RunVerdict, TaskTransition
 
 
 class StaleKind(StrEnum):
@@ -20,6 +20,7 @@ class StaleKind(StrEnum):
     ADOPTION = "adoption: the run is not as it was"
     BACKFILL_OPEN = "backfill verdict: something is still open"
     BACKFILL = "backfill verdict: the backfill is not as it was"
+    PAUSE = "pause: the DAG is not as it was"
     STOP = "stop: the run is not as it was"
     VERDICT_RUN = "verdict: the run is not as it was"
     VERDICT_PAST = "verdict: its previous run is not as it was"
@@ -52,6 +53,8 @@ class Applied(Struct, frozen=True):
     deferred: tuple[TaskTransition, ...] = ()
     expanded: tuple[int, ...] = ()  # runs of which mapped tasks were expanded
     stopped: tuple[int, ...] = ()  # runs that are stopped before their tasks have ended
+    late: tuple[RunLate, ...] = ()  # runs that were marked late
+    paused: str = ""  # why the DAG was paused, if it was
     activated: tuple[int, ...] = ()
     yielded: tuple[int, ...] = ()  # active runs that went back into the queue
     adopted: tuple[int, ...] = ()  # active runs that were given the task instances they lacked
@@ -68,6 +71,8 @@ class Applied(Struct, frozen=True):
             self.won
             or self.expanded
             or self.stopped
+            or self.late
+            or self.paused
             or self.activated
             or self.yielded
             or self.adopted

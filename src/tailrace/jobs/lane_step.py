@@ -30,6 +30,7 @@ from tailrace.effects.tries import Submission
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import CLAIMED, JobState, TaskInstanceState
 from tailrace.planning.fairness import no_waits
+from tailrace.planning.messages import Action, Advised, Remedy, Sentence
 from tailrace.planning.plan import Plan
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunSnapshot, Snapshot, TaskInstanceSnapshot
@@ -122,6 +123,13 @@ def step(
         if offers:
             yield from ask(Submit(offers))
     yield from ask(Event(decided.decisions, applied, dag_id=snapshot.dag.dag_id))
+    if applied.paused:
+        dag_id = snapshot.dag.dag_id
+        unpauses = Remedy(Action.UNPAUSE_DAG, dag_id=dag_id)
+        text = Advised((f"{dag_id} is paused: {applied.paused}; ", unpauses, " lets it go on"))
+        yield from ask(Event((), text=text))
+    for late in applied.late:
+        yield from ask(Event((), text=Sentence(f"{snapshot.dag.dag_id} / {late.run_id} is {late.reason}")))
     # Queued steps need the executor's result first; anything else may open the way to more work right now.
     more = bool(applied.activated or applied.yielded or applied.taken_over or applied.judged or applied.backfill_judged)
     more = more or bool(applied.expanded or applied.stopped)

@@ -118,6 +118,22 @@ class RetryPolicySpec(Struct, frozen=True):
         )
 
 
+class DeadlineReference(StrEnum):
+    """What a deadline counts from."""
+
+    QUEUED_AT = "queued_at"  # the run was created
+    LOGICAL_DATE = "logical_date"
+    FIXED = "fixed"  # a moment, the same for all runs
+
+
+class DeadlineSpec(Struct, frozen=True):
+    """By when a run is to have ended: so long after the moment that ``reference`` names."""
+
+    reference: DeadlineReference
+    interval: timedelta
+    moment: datetime | None = None  # for a fixed one
+
+
 class ParamSpec(Struct, frozen=True):
     """A value that a run may be given by name: JSON texts of its default and of its schema.
 
@@ -210,6 +226,8 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
     groups: tuple[GroupSpec, ...] = ()  # by their ids; planning knows none of them
     labels: tuple[EdgeLabel, ...] = ()
     dagrun_timeout: timedelta | None = None  # a run that takes longer fails
+    max_consecutive_failed_dag_runs: int = 0  # after so many scheduled runs have failed it is paused; 0: never
+    deadline: DeadlineSpec | None = None
     fail_fast: bool = False  # the first task that fails ends the rest of its run
 
     @cached_property

@@ -37,6 +37,7 @@ class Cause(StrEnum):
     LOST_TOGETHER = "lost_together"  # several tries at once, with the process that had started them
     REMOVED_FROM_DAG = "removed_from_dag"
     DAGRUN_TIMEOUT = "dagrun_timeout"  # its run took longer than the DAG allows
+    LATE = "late"  # a run has missed its deadline
     FAIL_FAST = "fail_fast"  # a task of its run failed, and the DAG ends the rest then
     EXPANDED = "expanded"  # a mapped task was given its instances
     REPROCESS = "reprocess"

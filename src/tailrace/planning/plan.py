@@ -150,6 +150,28 @@ class RunStop(Struct, frozen=True):
     seen: datetime | None = None  # the moment at which its time was up
 
 
+class RunLate(Struct, frozen=True):
+    """An open run has missed its deadline: it is marked so, once."""
+
+    id: int
+    run_id: str
+    due: datetime
+    reason: str
+
+
+class DagPause(Struct, frozen=True):
+    """The DAG is paused, because these scheduled runs (by row) are the newest that have ended, and have all failed.
+
+    ``after`` is the date and version of the newest of them; expects that the DAG is not paused, and was so last for
+    ``before``.
+    """
+
+    after: tuple[datetime, int]
+    before: tuple[datetime, int] | None
+    reason: str
+    runs: Mapping[int, DagRunState]
+
+
 class RunActivation(Struct, frozen=True):
     """queued → running: creates the run's task instances (and clears those stored for reprocessing)."""
 
@@ -262,6 +284,8 @@ class Plan(Struct, frozen=True):
     transitions: tuple[TaskTransition, ...] = ()  # in the order in which they may take capacity
     expansions: tuple[Expansion, ...] = ()
     stops: tuple[RunStop, ...] = ()
+    late: tuple[RunLate, ...] = ()
+    pause: DagPause | None = None
     activations: tuple[RunActivation, ...] = ()
     yields: tuple[RunRequeue, ...] = ()
     adoptions: tuple[RunAdoption, ...] = ()
@@ -284,6 +308,8 @@ class Plan(Struct, frozen=True):
             self.transitions
             or self.expansions
             or self.stops
+            or self.late
+            or self.pause
             or self.activations
             or self.yields
             or self.adoptions

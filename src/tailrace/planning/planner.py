@@ -17,8 +17,10 @@ from tailrace.model.states import CLAIMED, CLOSED, IDLE, OCCUPYING, BackfillStat
 from tailrace.model.transitions import Cause
 from tailrace.planning.board import Board
 from tailrace.planning.capacity import Capacity
+from tailrace.planning.deadlines import late_runs, next_deadlines
 from tailrace.planning.evaluation import Evaluation, evaluate_task_instance, pool_of
 from tailrace.planning.expanding import Expanding, to_expand
+from tailrace.planning.failures_in_a_row import pause_for
 from tailrace.planning.fairness import FairShare, pool_resource, runs_resource, tasks_resource
 from tailrace.planning.losses import loss
 from tailrace.planning.plan import (
@@ -93,7 +95,9 @@ def plan(snapshot: Snapshot) -> Plan:
     judged = (judge_run(board, snapshot.dag_version) for board in boards if board.run.id not in stopping)
     verdicts = tuple(verdict for verdict in judged if verdict is not None)
     backfill = snapshot.backfill
-    activations = tuple(_activations(snapshot, verdicts, fair_share))
+    pause = pause_for(snapshot, verdicts)
+    activations = () if pause and backfill is None else tuple(_activations(snapshot, verdicts, fair_share))
+    draft.wakes += next_deadlines(snapshot)
     starting = {ready.board.run.id for ready in draft.ready} | {expansion.run for expansion in draft.expansions}
     return Plan(
         dag=snapshot.dag,
@@ -101,6 +105,8 @@ def plan(snapshot: Snapshot) -> Plan:
         transitions=tuple(draft.transitions),
         expansions=tuple(draft.expansions),
         stops=tuple(draft.stops),
+        late=tuple(late_runs(snapshot)),
+        pause=pause,
         activations=activations,
         yields=tuple(yields(snapshot, going_on, starting)),
         adoptions=tuple(

@@ -26,6 +26,7 @@ class ScheduleFacts(Struct, frozen=True):
 
     paused: bool = False
     until: datetime | None = None  # the last logical date that a scheduler has looked at
+    reason: str = ""  # why a job has paused it; nothing where a person has
 
 
 class Agenda(Struct, frozen=True):

@@ -90,6 +90,9 @@ class RunSnapshot(Struct, frozen=True):
     task_instances: tuple[TaskInstanceSnapshot, ...] = ()
     started_at: datetime | None = None  # it was activated
     stopped_by: StoppedBy | None = None  # what is left of it is to be ended
+    created_at: datetime | None = None
+    late_since: datetime | None = None  # the deadline that it has missed
+    reopened: bool = False  # it had ended, and was opened again: no deadline is watched
     failed_before: tuple[tuple[int, int], ...] = ()  # rows and tries that had failed when it was activated (fail_fast)
     live: bool = False  # schedulers drive it, whoever else wants it
     conf: str | None = None  # JSON
@@ -110,6 +113,16 @@ class PreviousRun(Struct, frozen=True):
     states: Mapping[str, tuple[TaskInstanceState, ...]]  # by task id, one entry per map index
     version: int = 0  # fact guard: bumped by every command that touches the run
     to_clear: frozenset[str] = frozenset()  # tasks stored to be cleared when it is activated: their states are old
+
+
+class EndedRun(Struct, frozen=True):
+    """A scheduled run that has ended, as far as ``max_consecutive_failed_dag_runs`` looks at it."""
+
+    id: int
+    run_id: str
+    logical_date: datetime
+    version: int
+    state: DagRunState
 
 
 class OrphanTry(Struct, frozen=True):
@@ -185,6 +198,11 @@ class Snapshot(Struct, frozen=True):
     contenders: tuple[Contender, ...] = ()  # every lane that waits for something, this one too
     backfill_weight: float = 1.0  # of all backfills together, beside live runs
     orphans: tuple[OrphanTry, ...] = ()
+    #: Of a DAG with max_consecutive_failed_dag_runs: so many of its newest scheduled runs that have ended.
+    ended: tuple[EndedRun, ...] = ()
+    dag_paused: bool = False  # and whether it is paused, and
+    paused_after: tuple[datetime, int] | None = None  # the date and version of the newest run it was paused for
+    overdue: tuple[RunSnapshot, ...] = ()  # live runs of a DAG with a deadline, not marked late, that may be
     lost: frozenset[int] = frozenset()  # task-instance rows whose local holder was found dead, group killed
 
     def previous_runs(self, run: int) -> Mapping[str, PreviousRun]:

@@ -77,6 +77,7 @@ class ExplainedRun(Struct, frozen=True):
     running_runs: int
     max_active_runs: int
     last_command: PersonsCommand | None
+    late_since: datetime | None
 
 
 class ExplainedRunDetails(ExplainedRun, frozen=True, kw_only=True):
@@ -160,6 +161,7 @@ def _of_run(explanation: RunExplanation, typed: Typed) -> dict[str, Any]:
         "running_runs": facts.snapshot.dag_active_runs,
         "max_active_runs": facts.snapshot.dag.max_active_runs,
         "last_command": facts.last_command,
+        "late_since": facts.run.late_since,
     }
 
 

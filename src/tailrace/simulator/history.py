@@ -97,7 +97,7 @@ def run_history(
         violations = [*map(str, audit(records)), *world.ledger.violations, *confs]
         if judgement is Judgement.WELL and not joined and not violations:
             if world.over:
-                violations = [*_lost_without_disruption(records, world.disruptions), *_left_over(records)]
+                violations = [*_lost_without_disruption(records, world.disruptions), *_left_over(scenario, records)]
                 if _results_alone_decide(scenario, records):
                     violations += _unexpected(scenario, records)
             else:
@@ -142,15 +142,18 @@ def _lost_without_disruption(records: AuditRecords, disruptions: int) -> Iterato
             yield f"lost: {run_id} / {task_id} lost {count} tries to {disruptions} disruptions"
 
 
-def _left_over(records: AuditRecords) -> Iterator[str]:
-    """After every process has ended nothing may hold a slot, and no run that was asked for by itself may wait."""
+def _left_over(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
+    """After every process has ended nothing may hold a slot, and no run that was asked for by itself may wait; but for
+    those of a DAG that its failures may have paused.
+    """
+    may_wait = scenario.dag.max_consecutive_failed_dag_runs > 0
     for ti in records.task_instances:
         if ti.state in OCCUPYING:
             yield f"left over: {ti.run_id} / {ti.task_id} is {ti.state}, and nobody drives it"
     for run in records.runs:
         if run.state == DagRunState.RUNNING:
             yield f"left over: {run.run_id} is running, and nobody drives it"
-        elif run.state == DagRunState.QUEUED and run.run_id.startswith(RunType.MANUAL):
+        elif not may_wait and run.state == DagRunState.QUEUED and run.run_id.startswith(RunType.MANUAL):
             yield f"left over: {run.run_id} was triggered, and nobody began it"
 
 

@@ -18,6 +18,8 @@ from tailrace.graphs.mermaid import mermaid
 from tailrace.graphs.svg import svg
 from tailrace.model.intervals import DataInterval
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
+from tailrace.planning.explain_facts import PersonsCommand
+from tailrace.planning.schedules import ScheduleFacts
 from tailrace.planning.scheduling import next_run
 from tailrace.runtime.settings import Settings
 from tailrace.service.dagfiles import load
@@ -56,16 +58,19 @@ def list_(dags: Path | None, output: str) -> int:
             facts = shown.schedule_of(spec, settings)
             gone = spec.dag_id in shown.missing
             due = None if gone else next_run(spec, facts, now)
-            listed.append((spec, facts.paused, shown.pauses.get(spec.dag_id), due, gone))
+            listed.append((spec, facts, shown.pauses.get(spec.dag_id), due, gone))
     if output == "json":
         console.print_json(
             [
-                {**_dag_json(spec), "paused": paused, "last_pause": pause, "next_run": _run_json(run), "missing": gone}
-                for spec, paused, pause, run, gone in listed
+                {**_dag_json(spec), **_paused_json(facts, pause), "next_run": _run_json(run), "missing": gone}
+                for spec, facts, pause, run, gone in listed
             ]
         )
     else:
-        rows = [_row(spec, pause_text(paused, pause), run, now, gone) for spec, paused, pause, run, gone in listed]
+        rows = [
+            _row(spec, pause_text(facts.paused, pause, facts.reason), run, now, gone)
+            for spec, facts, pause, run, gone in listed
+        ]
         show_table(_COLUMNS, rows, empty="no DAGs")
     for notice in () if shown is None else shown.notices:
         console.notice(notice)
@@ -85,10 +90,10 @@ def show(dag_id: str, fold: bool, dags: Path | None, output: str) -> None:
     settings, console = settings_with(dags=dags), current_console()
     shown = _shown(dag_id, settings)
     (spec,), pause = shown.specs, shown.pauses.get(dag_id)
-    paused = shown.schedule_of(spec, settings).paused
+    facts = shown.schedule_of(spec, settings)
     if output == "json":
         drawn = {"tasks": [task_json(spec, task) for task in spec.tasks], "groups": spec.groups, "labels": spec.labels}
-        console.print_json({**_dag_json(spec), "paused": paused, "last_pause": pause, **drawn})
+        console.print_json({**_dag_json(spec), **_paused_json(facts, pause), **drawn})
         return
     if output in _GRAPHS:
         if fold:
@@ -99,7 +104,7 @@ def show(dag_id: str, fold: bool, dags: Path | None, output: str) -> None:
     console.print(f"{spec.dag_id}  {schedule_text(spec.schedule)}, {plural(len(spec.tasks), 'task')}{grouped}")
     if spec.description:
         console.tell(spec.description)
-    if said := pause_text(paused, pause) or (pause.text if pause else ""):
+    if said := pause_text(facts.paused, pause, facts.reason) or (pause.text if pause else ""):
         console.tell(said)
     for line in task_tree(spec, folded=fold):
         console.print(line)
@@ -195,6 +200,10 @@ def _row(spec: DagSpec, paused: str, run: DataInterval | None, now: datetime, go
     due = "" if run is None else "now" if run.end <= now else f"{run.end.astimezone(UTC):%Y-%m-%d %H:%M}Z"
     file = f"{spec.file} (no longer in it)" if gone else spec.file
     return (spec.dag_id, schedule_text(spec.schedule), paused, due, str(len(spec.tasks)), file)
+
+
+def _paused_json(facts: ScheduleFacts, pause: PersonsCommand | None) -> dict[str, object]:
+    return {"paused": facts.paused, "paused_reason": facts.reason or None, "last_pause": pause}
 
 
 def _run_json(run: DataInterval | None) -> dict[str, object] | None:

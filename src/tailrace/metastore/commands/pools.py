@@ -161,7 +161,8 @@ def set_paused(tx: Transaction, dag_id: str, paused: bool, write_id: str) -> dic
         lock_dag_row(tx, author, dag_id, structure)
         found = locked_row(tx, dag, dag_id)
     if found is not None:
-        set_row(tx, author, dag, found, {"paused": paused, "version": found.version + 1})
+        columns = {"paused": paused, "paused_reason": None, "version": found.version + 1}
+        set_row(tx, author, dag, found, columns)
     result = {"known": found is not None}
     record(tx, write_id, result)
     return result

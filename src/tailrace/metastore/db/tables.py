@@ -73,6 +73,8 @@ dag = Table(
     Column("version", Integer, nullable=False),
     Column("dag_version_id", Id, nullable=False),  # the newest structure; 0 before the first
     Column("created_at", UtcDateTime, nullable=False),
+    Column("paused_after", Text),  # the date and version of the newest run for which a job has paused it
+    Column("paused_reason", Text),  # why a job has paused it; NULL once a person has paused or resumed it
     Column("scheduled_until", UtcDateTime),  # every date of the schedule up to here has been looked at by a scheduler
     *_chain(),
 )
@@ -195,6 +197,8 @@ dag_run = Table(
     Column("ended_at", UtcDateTime),
     # Schedulers drive it as live work: scheduled, triggered or reopened by a person, not only for a backfill.
     Column("live", Boolean, nullable=False, server_default=false()),
+    Column("late_since", UtcDateTime),  # the deadline that it has missed
+    Column("reopened", Boolean),  # it had ended, and was opened again
     Column("stopped_by", Text),  # JSON: why it is stopped before its tasks have ended
     Column("failed_before", Text),  # JSON: rows and tries that had failed when it was activated
     Column("owner_lane", Id, nullable=False, server_default="0"),  # for which backfill its owner drives it; 0: live

@@ -25,6 +25,7 @@ from tailrace.metastore.plans.guards import (
     running_runs,
 )
 from tailrace.metastore.plans.locking import Workspace, lock_task_instances, read_runs
+from tailrace.metastore.plans.pausing import mark_late_runs, pause_dag
 from tailrace.metastore.plans.rows import STATES
 from tailrace.metastore.plans.stopping import stop_runs
 from tailrace.metastore.plans.verdicts import begin_backfill, judge_backfill, judge_runs, lock_backfill
@@ -57,7 +58,9 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
     occupancy = count_occupants(tx, plan.dag) if any(step.takes_slot for step in plan.transitions) else None
     _take_steps(work, occupancy)
     stop_runs(work)
+    mark_late_runs(work)
     judge_runs(work)
+    pause_dag(work)
     if plan.expansions:
         expand_tasks(work)
     if plan.yields:
@@ -81,6 +84,8 @@ def apply_plan(tx: Transaction, plan: Plan, write_id: str, structures: Structure
         "deferred": work.deferred,
         "expanded": work.expanded,
         "stopped": work.stopped,
+        "late": work.late,
+        "paused": work.paused,
         "activated": work.activated,
         "yielded": work.yielded,
         "adopted": work.adopted,
@@ -102,6 +107,8 @@ def applied_from(plan: Plan, result: dict[str, Any]) -> Applied:
         deferred=tuple(plan.transitions[place] for place in result["deferred"]),
         expanded=tuple(result["expanded"]),
         stopped=tuple(result["stopped"]),
+        late=tuple(part for part in plan.late if part.id in result["late"]),
+        paused=plan.pause.reason if plan.pause is not None and result["paused"] else "",
         activated=tuple(result["activated"]),
         yielded=tuple(result["yielded"]),
         adopted=tuple(result["adopted"]),
@@ -130,6 +137,7 @@ def _begin(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -
     for verdict in plan.run_verdicts:
         named.update(verdict.past_evidence)
     named.update(step.previous for step in plan.yields)
+    named.update(part.id for part in plan.late)
     queueing = [step for step in plan.transitions if step.takes_slot]
     if tx.postgres:
         _lock_guards(work, queueing)
@@ -146,7 +154,7 @@ def _lock_guards(work: Workspace, queueing: list[TaskTransition]) -> None:
     """Lock what guards the limits this plan counts against, and the pools whose size a verdict leans on."""
     plan, tx = work.plan, work.tx
     pools = {name for verdict in plan.run_verdicts for name in verdict.pool_evidence}
-    if queueing or plan.activations or _leans_on_the_past(plan) or _leaves_open(plan):
+    if queueing or plan.activations or plan.pause or _leans_on_the_past(plan) or _leaves_open(plan):
         lock_dag(tx, plan.dag.dag_id)
         # A run may name its own pool. That is fixed at creation, so it may be read before the run is locked.
         runs = read_runs(tx, {step.run for step in queueing}, lock=False)

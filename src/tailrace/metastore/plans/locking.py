@@ -6,6 +6,7 @@ its BEGIN, and the lock clauses compile to nothing.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -29,6 +30,7 @@ _RUNS = (
         dag_run.c.ignore_depends_on_past,
         dag_run.c.chain_head,
         dag_run.c.chain_length,
+        dag_run.c.late_since,
     )
     .where(dag_run.c.id.in_(bindparam("runs", expanding=True)))
     .order_by(dag_run.c.id)
@@ -85,6 +87,7 @@ class LockedRun:
     ignores_past: bool
     chain_head: str | None
     chain_length: int
+    late_since: datetime | None = None
 
     def __str__(self) -> str:
         return f"{self.dag_id} / {self.run_id}"
@@ -105,6 +108,8 @@ class Workspace:
     deferred: list[int] = field(default_factory=list)
     expanded: list[int] = field(default_factory=list)
     stopped: list[int] = field(default_factory=list)
+    late: list[int] = field(default_factory=list)
+    paused: bool = False  # the DAG, by this plan
     activated: list[int] = field(default_factory=list)
     yielded: list[int] = field(default_factory=list)
     adopted: list[int] = field(default_factory=list)

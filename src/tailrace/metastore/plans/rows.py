@@ -56,6 +56,9 @@ RUN_COLUMNS = (
     dag_run.c.started_at,
     dag_run.c.stopped_by,
     dag_run.c.failed_before,
+    dag_run.c.created_at,
+    dag_run.c.late_since,
+    dag_run.c.reopened,
 )
 
 OWNER_COLUMNS = (job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds)
@@ -128,6 +131,9 @@ def run_snapshot(row: Any, now: TransactionTime, task_instances: tuple[TaskInsta
         task_instances=task_instances,
         started_at=row.started_at,
         stopped_by=None if row.stopped_by is None else stopped_by_from(row.stopped_by),
+        created_at=row.created_at,
+        late_since=row.late_since,
+        reopened=bool(row.reopened),
         failed_before=() if row.failed_before is None else tuple(map(tuple, from_json(row.failed_before))),
     )
 

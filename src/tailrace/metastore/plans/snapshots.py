@@ -21,6 +21,7 @@ from tailrace.metastore.plans.failed_inside import failures_of_backfills
 from tailrace.metastore.plans.guards import RUNNING_SQL, count_occupants, dag_version, limited
 from tailrace.metastore.plans.lengths import with_lengths
 from tailrace.metastore.plans.lookback import read_previous
+from tailrace.metastore.plans.pausing import pause_facts
 from tailrace.metastore.plans.rows import (
     RUN_STATES,
     TASK_INSTANCE_COLUMNS,
@@ -85,6 +86,18 @@ _LIVE_CANDIDATES = (
         dag_run.c.dag_id == bindparam("dag_id"),
         text(f"dag_run.live AND dag_run.{OPEN_RUN_SQL}"),  # as the partial index has it
         dag_run.c.state == DagRunState.QUEUED,
+    )
+    .order_by(dag_run.c.logical_date)
+    .limit(bindparam("most"))
+)
+
+_NOT_LATE = (
+    runs_with_owner()
+    .where(
+        dag_run.c.dag_id == bindparam("dag_id"),
+        text(f"dag_run.live AND dag_run.{OPEN_RUN_SQL}"),  # as the partial index has it
+        dag_run.c.late_since.is_(None),
+        dag_run.c.reopened.is_not(True),
     )
     .order_by(dag_run.c.logical_date)
     .limit(bindparam("most"))
@@ -172,6 +185,8 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         contended=contended,
         contenders=read_contenders(tx, job_id, dag.dag_id, now) if contended else (),
         orphans=_orphans(tx, now) if occupancy.stopping else (),
+        overdue=_overdue(tx, dag, now) if backfill_id is None else (),
+        **pause_facts(tx, dag),
     )
 
 
@@ -193,6 +208,14 @@ def _schedule(tx: Transaction, job_id: int, dag: DagSpec) -> tuple[bool, bool]:
 def _live_candidates(tx: Transaction, dag: DagSpec, running: int, now: TransactionTime) -> tuple[RunSnapshot, ...]:
     most = _useful(dag, dag.max_active_runs, running)
     return tuple(run_snapshot(row, now) for row in tx.rows(_LIVE_CANDIDATES, {"dag_id": dag.dag_id, "most": most}))
+
+
+def _overdue(tx: Transaction, dag: DagSpec, now: TransactionTime) -> tuple[RunSnapshot, ...]:
+    """Live runs of a DAG with a deadline, those that wait behind others too, which nobody has marked late."""
+    if dag.deadline is None:
+        return ()
+    rows = tx.rows(_NOT_LATE, {"dag_id": dag.dag_id, "most": MOST_CANDIDATES})
+    return tuple(run_snapshot(row, now) for row in rows)
 
 
 def _useful(dag: DagSpec, window: int, running: int) -> int:

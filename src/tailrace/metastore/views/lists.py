@@ -105,6 +105,7 @@ class DagStats(Struct, frozen=True):
     runs: Mapping[str, int]
     task_instances: Mapping[str, int]
     last_pause: PersonsCommand | None = None  # or end of a pause, by a person
+    paused_reason: str | None = None  # where a job has paused it
 
 
 class Views:
@@ -225,11 +226,11 @@ class Views:
             runs = _by_dag(tx, select(dag_run.c.dag_id, dag_run.c.state, func.count()).group_by("dag_id", "state"))
             counted = select(task_instance.c.dag_id, task_instance.c.state, func.count()).group_by("dag_id", "state")
             task_instances = _by_dag(tx, counted)
-            known = tx.rows(select(dag.c.dag_id, dag.c.paused).order_by(dag.c.dag_id))
-            pauses = of_dags(tx, [name for name, _ in known])
+            known = tx.rows(select(dag.c.dag_id, dag.c.paused, dag.c.paused_reason).order_by(dag.c.dag_id))
+            pauses = of_dags(tx, [name for name, *_ in known])
             return tuple(
-                DagStats(name, paused, runs.get(name, {}), task_instances.get(name, {}), pauses.get(name))
-                for name, paused in known
+                DagStats(name, paused, runs.get(name, {}), task_instances.get(name, {}), pauses.get(name), reason)
+                for name, paused, reason in known
                 if dag_id is None or name == dag_id
             )
 

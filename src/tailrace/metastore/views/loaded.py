@@ -23,6 +23,7 @@ _LOADED: Select[Any] = (
         loaded_dag.c.code_hash,
         loaded_dag.c.loaded_at,
         dag.c.paused,
+        dag.c.paused_reason,
         dag.c.scheduled_until,
     )
     .join(loaded_dag, loaded_dag.c.dag_version_id == dag_version.c.id)
@@ -56,4 +57,6 @@ def loaded_structure(tx: Transaction, dag_id: str) -> int | None:
 
 def _loaded(row: Any, last_pause: PersonsCommand | None) -> LoadedDag:
     spec = replace(spec_from(row.spec), file=row.file, code_hash=row.code_hash)
-    return LoadedDag(spec, row.loaded_at, ScheduleFacts(bool(row.paused), row.scheduled_until), last_pause)
+    return LoadedDag(
+        spec, row.loaded_at, ScheduleFacts(bool(row.paused), row.scheduled_until, row.paused_reason or ""), last_pause
+    )

@@ -37,8 +37,9 @@ class Run(Struct, frozen=True):
     """One run, as it is shown; its task instances are counted by state, those that failed by task.
 
     ``driven_by`` are the jobs believed alive that drive an open run, or will; ``marked`` counts the task instances that
-    were given their outcome instead of being run. ``stopped_by``: for what it is, or was, ended before its tasks had
-    ended (dagrun_timeout or fail_fast). ``last_command`` is the newest of a person that changed its state.
+    were given their outcome instead of being run. ``last_command`` is the newest of a person that changed its state.
+    ``stopped_by``: for what it is, or was, ended before its tasks had ended (dagrun_timeout or fail_fast);
+    ``late_since``: the deadline that it has missed.
     """
 
     dag_id: str
@@ -58,6 +59,7 @@ class Run(Struct, frozen=True):
     driven_by: tuple[int, ...] = ()
     last_command: PersonsCommand | None = None
     stopped_by: str | None = None
+    late_since: datetime | None = None
 
     @property
     def failures(self) -> FailedTasks:
@@ -124,6 +126,7 @@ def run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Run, ...]:
             driven_by=driven_by.get(row.id, ()),
             last_command=commands.get((row.dag_id, row.run_id)),
             stopped_by=None if row.stopped_by is None else stopped_by_from(row.stopped_by).cause,
+            late_since=row.late_since,
         )
         for row in rows
         for failed in (failures.get(row.id, FailedTasks()),)

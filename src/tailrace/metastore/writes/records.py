@@ -178,9 +178,11 @@ def backfill_row(
     return _row(author, BACKFILL, dag_id, before, after, cause, reason, evidence, backfill_id=backfill_id)
 
 
-def changed_row(author: Author, table: str, cause: Cause, dag_id: str = "", **key: Any) -> dict[str, Any]:
+def changed_row(
+    author: Author, table: str, cause: Cause, dag_id: str = "", reason: str = "", **key: Any
+) -> dict[str, Any]:
     """One history row about a row of this table, of which no state was set; ``key`` are the columns that name it."""
-    return _row(author, CHANGED, dag_id, None, table, cause, "", **key)
+    return _row(author, CHANGED, dag_id, None, table, cause, reason, **key)
 
 
 def pool_row(author: Author, name: str, before: int | None, after: int | None, cause: Cause) -> dict[str, Any]:

@@ -173,8 +173,19 @@ def judge_run(tx: Transaction, author: Author, change: RunStep, history: History
 
 def open_run_again(tx: Transaction, author: Author, change: RunStep, history: History, *, live: bool) -> None:
     """closed → queued, as it is; ``live``: schedulers drive it from now on."""
-    columns = {**_OPENED_AGAIN, "version": change.version + 1, **({"live": True} if live else {})}
+    columns = {**_OPENED_AGAIN, "reopened": True, "version": change.version + 1, **({"live": True} if live else {})}
     _step(tx, author, [(change, columns)], history)
+
+
+def mark_late(tx: Transaction, author: Author, run: RunAsIs, due: datetime, reason: str, history: History) -> None:
+    """Say that an open run has missed its deadline; what is decided about it goes on.
+
+    Called once for each run: what is to be told of it is written in this transaction.
+    """
+    columns = {"late_since": due}
+    row = changed_row(author, "dag_run", Cause.LATE, run.dag_id, run_id=run.run_id, dag_run_id=run.id, reason=reason)
+    end = history.add(row, run.chain, columns)
+    tx.change(_set(tuple(columns), guarded=False), _with_chain(run.id, columns, end))
 
 
 def close_run(tx: Transaction, author: Author, change: RunStep, history: History, ended_at: datetime | None) -> None:
@@ -193,7 +204,8 @@ def close_run(tx: Transaction, author: Author, change: RunStep, history: History
 
 def requeue_runs(tx: Transaction, author: Author, changes: Sequence[tuple[RunStep, Options]], history: History) -> None:
     """closed → queued, to be done again with these options."""
-    values = [(step, {**_OPENED_AGAIN, **_options(options), "version": step.version + 1}) for step, options in changes]
+    again = {**_OPENED_AGAIN, "reopened": True}
+    values = [(step, {**again, **_options(options), "version": step.version + 1}) for step, options in changes]
     _step(tx, author, values, history)
 
 

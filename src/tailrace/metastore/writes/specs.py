@@ -11,6 +11,8 @@ from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import (
     BranchKind,
     DagSpec,
+    DeadlineReference,
+    DeadlineSpec,
     EdgeLabel,
     GroupSpec,
     Over,
@@ -28,7 +30,7 @@ from tailrace.model.spec import (
 _DURATIONS = ("retry_delay", "max_retry_delay", "execution_timeout")
 _MOMENTS = ("start_date", "end_date")
 #: Fields of a DAG that are not in its text where they say nothing.
-_NEWER = ("params", "groups", "labels", "dagrun_timeout", "fail_fast")
+_NEWER = ("params", "groups", "labels", "dagrun_timeout", "fail_fast", "max_consecutive_failed_dag_runs", "deadline")
 
 
 def spec_text(dag: DagSpec) -> str:
@@ -65,6 +67,10 @@ def spec_from(text: str) -> DagSpec:
         fields[name] = None if fields[name] is None else datetime.fromisoformat(fields[name])
     if fields.get("dagrun_timeout") is not None:
         fields["dagrun_timeout"] = timedelta(seconds=fields["dagrun_timeout"])
+    if (deadline := fields.get("deadline")) is not None:
+        moment = None if deadline["moment"] is None else datetime.fromisoformat(deadline["moment"])
+        reference, interval = DeadlineReference(deadline["reference"]), timedelta(seconds=deadline["interval"])
+        fields["deadline"] = DeadlineSpec(reference, interval, moment)
     return DagSpec(**fields)
 
 
