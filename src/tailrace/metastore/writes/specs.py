@@ -25,7 +25,7 @@ from tailrace.model.spec import (
 _DURATIONS = ("retry_delay", "max_retry_delay", "execution_timeout")
 _MOMENTS = ("start_date", "end_date")
 #: Fields of a DAG that are not in its text where they say nothing.
-_NEWER = ("params", "groups", "labels", "dagrun_timeout", "fail_fast")
+_NEWER = ("params", "groups", "labels", "dagrun_timeout", "fail_fast", "calls")
 
 
 def spec_text(dag: DagSpec) -> str:
@@ -39,6 +39,8 @@ def spec_text(dag: DagSpec) -> str:
     for task in fields["tasks"]:
         if task["mapped_over"] is None:
             del task["mapped_over"]
+        if not task["calls"]:
+            del task["calls"]
     return to_json(fields)
 
 
@@ -57,6 +59,7 @@ def spec_from(text: str) -> DagSpec:
     fields["params"] = tuple(ParamSpec(**each) for each in fields.get("params", ()))
     fields["groups"] = tuple(GroupSpec(**{**each, "tasks": tuple(each["tasks"])}) for each in fields.get("groups", ()))
     fields["labels"] = tuple(EdgeLabel(**each) for each in fields.get("labels", ()))
+    fields["calls"] = tuple(fields.get("calls", ()))
     for name in _MOMENTS:
         fields[name] = None if fields[name] is None else datetime.fromisoformat(fields[name])
     if fields.get("dagrun_timeout") is not None:
@@ -76,6 +79,7 @@ def _task(fields: dict[str, Any]) -> TaskSpec:
             "trigger_rule": TriggerRule(fields["trigger_rule"]),
             "decides": BranchKind(fields["decides"]),
             "mapped_over": None if over is None else tuple(map(_mapped_over, over)),
+            "calls": tuple(fields.get("calls", ())),
         }
     )
 
