@@ -57,6 +57,10 @@ class TaskFailed(Exception):
     """Raised by a task's code to end its task instance as *failed* without another try."""
 
 
+class TryFailed(Exception):
+    """What a callback finds as ``exception``: the line by which a try, or a run, failed."""
+
+
 class RenderingFailed(Exception):
     """A template could not be rendered; the message names task, field and what is wrong in it."""
 

@@ -30,6 +30,7 @@ TYPED = (
     "docs/groups.md",
     "docs/history-calls.md",
     "docs/mapping.md",
+    "docs/notifications.md",
     "docs/run-limits.md",
     "docs/trying-out.md",
     "docs/variables.md",

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from tailrace.effects.events import EventClaim, EventEnd
 from tailrace.effects.tries import Claim, Refused, Submission, TryOutcome
 from tailrace.metastore.commands.cleaning import Cleaning
 from tailrace.metastore.commands.secrets import NewSecret
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.store import Done
+from tailrace.model.callbacks import EventState
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
@@ -34,10 +36,11 @@ BRANCHING = replace(
         "way>x way>y x>z bad>low flaky",
         way={"decides": BranchKind.BRANCH},
         z={"trigger_rule": TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS},
-        flaky={"retries": 1, "pool": "small"},
+        flaky={"retries": 1, "pool": "small", "calls": ("on_retry_callback", "on_success_callback")},
     ),
     dag_id="branching",
     max_active_tasks=3,
+    calls=("on_backfill_end", "on_failure_callback"),
 )
 #: p fails in the first run, so that the second one can never go on.
 PAST = replace(dag("p>q", p={"depends_on_past": True}), dag_id="past", max_active_runs=1)
@@ -102,11 +105,20 @@ def eventful(world: World) -> None:
     Drive(world, BRANCHING, world.backfill(BRANCHING, days=3, max_active_runs=2), ends).go()
     world.pool("small", 1, None)
     Drive(world, PAST, world.backfill(PAST, days=2), {("p", 1): FAILED}).go()
+    call_back(world)
     Drive(world, PLAIN, world.backfill(PLAIN, days=2), {("a", 1): LOST, ("b", 1): FAILED}).go()
     Drive(world, PLAIN, world.backfill(PLAIN, days=2, reprocess="failed"), {}).go()
     assert {row.state for row in world.rows(task_instance)} == {
         *("success", "failed", "skipped", "upstream_failed", "none")
     }
+
+
+def call_back(world: World) -> None:
+    """The callbacks of one event have been called, those of another have failed, those of a third are being called."""
+    for end in (EventEnd(EventState.CALLED), EventEnd(EventState.FAILED, "notify: ValueError: no"), None):
+        claim = world.store.claim_event({"branching"}, "process 1 on here", LEASE, world.write_id())
+        assert isinstance(claim, EventClaim)
+        assert end is None or world.store.end_event(claim, end)
 
 
 def _secrets(world: World) -> None:

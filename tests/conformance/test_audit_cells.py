@@ -42,6 +42,7 @@ IDENTITY: Mapping[str, tuple[str, ...]] = {
     "backfill_run": ("backfill_id", "dag_run_id"),
     "xcom": ("task_instance_id", "key"),
     "chain": ("name",),
+    "outbox": ("event_id",),
 }
 
 Key = tuple[tuple[str, Any], ...]
@@ -55,6 +56,7 @@ ALIKE = {
     "dag_run": ("state", "run_type"),
     "backfill": ("state",),
     "job": ("kind", "state"),
+    "outbox": ("kind",),
 }
 
 #: Columns of JSON, each with some that has another shape; there it cannot be read.
@@ -77,6 +79,7 @@ WORDS = {
     *("backfill.state", "backfill.reprocess", "backfill_run.run_state", "backfill_run.action", "dag_run.state"),
     *("dag_run.run_type", "job.kind", "job.state", "task_instance.state", "task_instance.stopping_to"),
     *("task_instance.cause", "history.kind", "history.actor", "history.cause"),
+    "outbox.status",
 }
 
 #: A word that is known there as well; of two, the one that does not stand there.
@@ -92,6 +95,7 @@ OTHER_WORDS: Mapping[str, tuple[str, str]] = {
     "task_instance.state": ("queued", "failed"),
     "task_instance.stopping_to": ("success", "failed"),
     "task_instance.cause": ("marked", "created"),
+    "outbox.status": ("called", "failed"),
     "history.kind": ("dag_run", "task_instance"),
     "history.actor": ("person", "planner"),
     "history.cause": ("marked", "created"),

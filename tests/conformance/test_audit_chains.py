@@ -90,6 +90,8 @@ def test_the_list_of_volatile_columns_is_this() -> None:
         *("history.id", "job.trouble", "job.heartbeat_at", "job.lease_until", "job.lease_epoch", "job.lease_seconds"),
         *("loaded_dag.loaded_at", "dag_run.owner_job_id", "dag_run.owner_lane"),
         *("task_instance.lease_until", "task_instance.lease_epoch", "task_instance.lease_seconds"),
+        *("outbox.id", "outbox.status", "outbox.error", "outbox.token", "outbox.holder", "outbox.ended_at"),
+        *("outbox.lease_until", "outbox.lease_epoch", "outbox.lease_seconds"),
     }
     assert set(volatile()) == set(VOLATILE), "each of them is a column"
 

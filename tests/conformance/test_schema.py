@@ -61,7 +61,7 @@ def test_created_equals_migrated(two_urls: tuple[str, str]) -> None:
     target.write(lambda tx: migrating.upgrade(tx, schema.HEAD))
     target.release()
     assert described(created) == described(migrated)
-    assert len(described(created)) == 17
+    assert len(described(created)) == 18
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ ZYGOTES = 200
 MAPPED = 300
 #: And in those whose runs are stopped before their tasks have ended.
 STOPPED = 300
+#: And in those whose tasks have callbacks.
+CALLING = 150
 
 
 #: Seeds that once failed, each with what it found.
@@ -90,7 +92,13 @@ def suite() -> Suite:
         if found.history.judgement is not Judgement.WELL:
             suite.failures.append(found)
         suite.add(found.history)
-    for worlds, seeds in (("holes", HOLES), ("zygotes", ZYGOTES), ("mapped", MAPPED), ("stopped", STOPPED)):
+    for worlds, seeds in (
+        ("holes", HOLES),
+        ("zygotes", ZYGOTES),
+        ("mapped", MAPPED),
+        ("stopped", STOPPED),
+        ("calling", CALLING),
+    ):
         for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
             if found.history.judgement is not Judgement.WELL:
                 suite.failures.append(found)

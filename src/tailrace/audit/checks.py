@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias, TypeVar
 
+from tailrace.audit.events import Events
 from tailrace.audit.final_rows import check_final_rows
 from tailrace.audit.folding import Chains
 from tailrace.audit.pools import check_pool
@@ -31,7 +32,7 @@ def examine(records: Recorded, against: Seal | None = None) -> Report:
     Rows from before history told which structure a planner decided by, and how large a pool was, are judged by what is
     known of them; the report's notes say how many there were. With a seal, every chain must go on from where it was.
     """
-    replay, chains = Replay(records), Chains(against)
+    replay, chains, events = Replay(records), Chains(against), Events(records)
     found: list[Violation] = []
     backfills = {backfill.id: backfill for backfill in records.backfills}
     counts: Counter[str] = Counter()
@@ -40,9 +41,11 @@ def examine(records: Recorded, against: Seal | None = None) -> Report:
         strange = list(check_vocabulary(row))
         found += strange
         if not strange:
+            events.take(row)
             found += check_structure(replay, row)
             found += _row(replay, row, backfills)
     found += check_final_rows(replay, records, _counted(records.task_instances, counts, "task instances"))
+    found += events.check(_counted(records.events, counts, "events"))
     chains.check(replay, records)
     found += chains.violations
     counts["runs"], counts["backfills"], counts["pools"] = len(records.runs), len(backfills), len(records.pools)

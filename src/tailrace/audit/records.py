@@ -90,7 +90,7 @@ class Evidence(Struct, frozen=True):
     empty: there was none. ``clear`` are the tasks that a run put back into the queue is to clear when it begins,
     ``live`` says that it was left to schedulers.
     ``stop`` is what a run was stopped for, ``stopped_by`` on its verdict the cause of that.
-    ``damaged`` says why it could not be read, or what it lacks.
+    ``event`` is the callback that is to be called for it. ``damaged`` says why it could not be read, or what it lacks.
     """
 
     followed: tuple[str, ...] | None = None
@@ -109,6 +109,7 @@ class Evidence(Struct, frozen=True):
     expanded: Expanded | None = None
     stop: Stop | None = None
     stopped_by: str | None = None
+    event: str = ""
 
 
 class TaskInstanceRecord(Struct, frozen=True):
@@ -179,6 +180,14 @@ class XComRecord(Struct, frozen=True):
     at: Any
 
 
+class EventRecord(Struct, frozen=True):
+    """An event of which callbacks are to be called, as it stands; ``parts`` is what it has of its step."""
+
+    event_id: str
+    name: str  # for people
+    parts: tuple[Any, ...]
+
+
 class Unreadable(Struct, frozen=True):
     """A cell that nobody can read, or (no ``column``) a row that belongs to none; and what was expected there."""
 
@@ -236,6 +245,10 @@ class Recorded(Protocol):
         """Every value that a task instance left; asked for once, at last."""
 
     @property
+    def events(self) -> Iterable[EventRecord]:
+        """Every event; asked for once, after history."""
+
+    @property
     def metastore_chain(self) -> Chain:
         """Where the chain of the metastore itself ended."""
 
@@ -254,6 +267,7 @@ class AuditRecords(Struct, frozen=True):
     rows: tuple[RowRecord, ...] = ()
     xcoms: tuple[XComRecord, ...] = ()
     metastore_chain: Chain = Chain()
+    events: tuple[EventRecord, ...] = ()
 
 
 class Violation(Struct, frozen=True):

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from tailrace.authoring.arguments import MOST
+from tailrace.authoring.callbacks import calls_of_dag, calls_of_task
 from tailrace.authoring.checking import check
 from tailrace.authoring.dag import DAG, BaseOperator
 from tailrace.authoring.groups import Group
@@ -53,6 +54,7 @@ def compile_dag(dag: DAG, file: str, code_hash: str) -> DagSpec | None:
         deadline=dag.deadline,
         groups=tuple(sorted(map(_group, dag.task_group_dict.values()), key=lambda group: group.group_id)),
         labels=tuple(sorted(EdgeLabel(up, down, label) for (up, down), label in order.labels.items())),
+        calls=calls_of_dag(dag),
     )
     compiled: DagSpec = _standard(
         replace(spec, tasks=tuple(_weighted(task, spec, dag.task_dict) for task in spec.tasks))
@@ -89,6 +91,7 @@ def _task(task: BaseOperator) -> TaskSpec:
         downstream=tuple(sorted(task.downstream_task_ids)),
         decides=task.decides,
         mapped_over=task.mapped_over,
+        calls=calls_of_task(task),
         **{name: _stored(getattr(task, name)) for name in _AS_DECLARED},
     )
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Required, Self, TypeVar, Unpack
 
+from tailrace.authoring.callbacks import CallsOfDag, CallsOfTask
 from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, UNSUPPORTED_DAG_ARGUMENTS, DagArguments
 from tailrace.authoring.dag_dates import Dated
 from tailrace.authoring.dag_errors import MISSING, DagError, Note, where_written
@@ -34,7 +35,7 @@ from tailrace.model.suggestions import did_you_write
 M = TypeVar("M", bound=DagError)
 
 
-class DAG(Dated, Testable):
+class DAG(Dated, Testable, CallsOfDag):
     """Tasks and the order between them, on a schedule.
 
     ``schedule``: cron text, a preset such as ``@daily``, a timedelta, or None. ``start_date`` and ``end_date``: naive
@@ -205,7 +206,7 @@ class TaskArguments(CommonArguments, total=False):
 UNSUPPORTED_TASK_ARGUMENTS = unsupported_of(TaskArguments)
 
 
-class BaseOperator(Task):
+class BaseOperator(Task, CallsOfTask):
     """One task of a DAG. Subclasses define ``execute(context)``; what it returns is JSON and becomes its XCom.
 
     Durations are timedeltas or seconds. ``wait_for_downstream`` implies ``depends_on_past``. What a subclass names in

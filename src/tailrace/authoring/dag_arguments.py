@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Never, TypeAlias, TypedDict
 
 from tailrace.authoring import arguments as read
 from tailrace.authoring import unsupported
+from tailrace.authoring.callbacks import Callbacks, callbacks
 from tailrace.authoring.deadlines import DeadlineAlert, read_deadline
 from tailrace.authoring.declarations import Argument, arguments_of, unsupported_of
 from tailrace.authoring.params import read_params
@@ -71,13 +72,18 @@ class DagArguments(TypedDict, total=False):
         Mapping[str, Any] | None,
         Argument("values by name for its templates and functions, which `--conf` may replace", read_params),
     ]
+    on_failure_callback: Annotated[
+        Callbacks, Argument("called with the context once a run has failed or is deadlocked", callbacks)
+    ]
+    on_success_callback: Annotated[Callbacks, Argument("called with the context once a run has succeeded", callbacks)]
+    on_backfill_end: Annotated[
+        Callbacks, Argument("called with the context once a backfill has ended", callbacks, in_airflow=False)
+    ]
     doc_md: Annotated[str | None, Argument("what is to be known about it", read.text, ""), DOCUMENTATION]
 
     schedule_interval: Annotated[Never, Unsupported("is now schedule; write that", ())]
     timetable: Annotated[None, Unsupported("is not there; give schedule= cron, a preset or a timedelta")]
     concurrency: Annotated[None, Unsupported("is now max_active_tasks; write that")]
-    on_success_callback: unsupported.NotCalled
-    on_failure_callback: unsupported.NotCalled
     sla_miss_callback: unsupported.NotCalled
     template_undefined: Annotated[
         None, Unsupported("changes nothing: an undefined variable fails the try; leave it out")

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 from tailrace.authoring import arguments as read
 from tailrace.authoring import bash_command as bash
 from tailrace.authoring import unsupported
+from tailrace.authoring.callbacks import Callbacks, callbacks
 from tailrace.authoring.dag_errors import MISSING
 from tailrace.authoring.declarations import Argument, arguments_of
 from tailrace.authoring.groups import Group
@@ -75,11 +76,17 @@ class CommonArguments(TypedDict, total=False):
     owner: Annotated[str | None, Argument("whose task it is", read.text, ""), DOCUMENTATION]
     doc_md: Annotated[str | None, Argument("what is to be known about it", read.text, ""), DOCUMENTATION]
 
-    on_execute_callback: unsupported.NotCalled
-    on_failure_callback: unsupported.NotCalled
-    on_retry_callback: unsupported.NotCalled
-    on_skipped_callback: unsupported.NotCalled
-    on_success_callback: unsupported.NotCalled
+    on_execute_callback: Annotated[
+        Callbacks, Argument("called with the context in the try's process, before the task", callbacks)
+    ]
+    on_failure_callback: Annotated[
+        Callbacks, Argument("called with the context once it has failed for good", callbacks)
+    ]
+    on_retry_callback: Annotated[
+        Callbacks, Argument("called once a try has failed and another is to follow", callbacks)
+    ]
+    on_skipped_callback: Annotated[Callbacks, Argument("called once a try of it has raised TaskSkipped", callbacks)]
+    on_success_callback: Annotated[Callbacks, Argument("called once it has succeeded", callbacks)]
     pre_execute: unsupported.NotCalled
     post_execute: unsupported.NotCalled
     email: Annotated[str | Sequence[str] | None, unsupported.EMAIL]

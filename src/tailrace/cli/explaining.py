@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from tailrace.cli.callback_lines import callback_lines
 from tailrace.cli.remedies import command_of, text_of
 from tailrace.cli.tables import Column
 from tailrace.cli.views import interval_text
@@ -48,6 +49,7 @@ def run_lines(explained: RunExplanation) -> Iterator[str]:
         yield f"late since {moment_text(facts.run.late_since)}: its deadline"
     if facts.last_command is not None:
         yield facts.last_command.text
+    yield from callback_lines(facts.dag_id, facts.run.run_id, facts.callbacks)
     for wanted in facts.wanted_by:
         state = "interrupted" if wanted.interrupted else wanted.state
         paused = ", paused" if wanted.paused else ""
@@ -62,6 +64,9 @@ def task_lines(explained: TaskInstanceExplanation, run: RunFacts) -> Iterator[st
     yield explained.waits
     if explained.facts.last_command is not None:
         yield explained.facts.last_command.text
+    key = explained.key
+    own = [each for each in run.callbacks if (each.task_id, each.map_index) == (key.task_id, key.map_index)]
+    yield from callback_lines(run.dag_id, key.run_id, own)
     if explained.doomed:
         yield "it can never run as things stand: what it waits for is final, or blocked itself"
     if explained.release is not None:

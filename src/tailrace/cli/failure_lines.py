@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from tailrace.cli.console import plural
 from tailrace.cli.fitting import command_lines, cut, width_of, wrapped
+from tailrace.effects.events import FailedCallback
 from tailrace.effects.tries import FailedTry
 from tailrace.model.durations import rough_duration
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
@@ -51,6 +52,21 @@ class FailureLines:
             lines += wrapped(self._further(full[0], key), columns)
         return lines
 
+    def of_callback(self, failed: FailedCallback, columns: int) -> list[str]:
+        """The same of a callback that failed."""
+        key = failed.key.task_instance
+        of_callback = (key.dag_id, key.task_id, failed.callback)
+        self._since = self._since or (None if self._clock is None else self._clock())
+        told = self._told[of_callback] = self._told.get(of_callback, 0) + 1
+        if told > _OF_A_GROUP:
+            self._left_out += 1
+            return []
+        lines = callback_lines(failed, columns)
+        if told == _OF_A_GROUP:
+            until = "until the end" if self._clock is None else "for an hour"
+            lines += wrapped(f"further such failures of {failed.callback} are counted and not listed {until}", columns)
+        return lines
+
     def left_out(self) -> list[str]:
         """Once the hour is over: how many were counted only. From then on all are shown anew."""
         if self._clock is None or self._since is None or self._clock() - self._since < _ANEW:
@@ -87,6 +103,21 @@ def failure_lines(failed: FailedTry, columns: int, *, named_dag: bool = False) -
     if len(command) == 1 and width_of(whole) <= columns:
         return [whole]
     return [*with_error(what, ": ", error, columns), *command]
+
+
+def callback_lines(failed: FailedCallback, columns: int) -> list[str]:
+    """How a callback failed, and the command for the log that its output is in."""
+    key = failed.key.task_instance
+    about = {"task_instance": f"{_name(key, True)} @ {run_text(key.run_id)}", "backfill": f"a backfill of {key.dag_id}"}
+    what = f"{failed.callback} of {about.get(failed.kind, f'{key.dag_id} @ {run_text(key.run_id)}')} failed"
+    if not key.task_id:
+        return wrapped(f"{what}: {failed.error}", columns)
+    number = ["--try", str(failed.key.try_number)] if failed.key.try_number else []
+    command = command_lines([*log_words(key), *number, "--callbacks"], columns)
+    whole = f"{what}: {failed.error}; log:{command[0][1:]}"
+    if len(command) == 1 and width_of(whole) <= columns:
+        return [whole]
+    return [*with_error(what, ": ", failed.error, columns), *command]
 
 
 def log_words(key: TaskInstanceKey) -> list[str]:

@@ -15,6 +15,7 @@ from tailrace.cli.decisions import DecisionLog
 from tailrace.cli.failure_lines import FailureLines
 from tailrace.cli.fitting import columns_of, shortened, wrapped
 from tailrace.cli.meter import Meter, Reading, rate_text
+from tailrace.effects.events import FailedCallback
 from tailrace.effects.requests import Event
 from tailrace.effects.tries import FailedTry
 from tailrace.model.durations import duration, rough_duration
@@ -76,6 +77,9 @@ class SilentListener:
         """Say nothing."""
 
     def on_failure(self, failed: FailedTry) -> None:
+        """Say nothing."""
+
+    def on_callback(self, failed: FailedCallback) -> None:
         """Say nothing."""
 
     def on_progress(self, progress: Progress) -> None:
@@ -149,6 +153,12 @@ class ConsoleListener:
         lines = self._failures.lines(failed, columns_of(sys.stderr))
         if lines:
             self._print_lines([painted(line, str(failed.state)) for line in lines])
+
+    def on_callback(self, failed: FailedCallback) -> None:
+        """Print how a callback failed and where its log is, as it happens."""
+        lines = self._failures.of_callback(failed, columns_of(sys.stderr))
+        if lines:
+            self._print_lines([painted(line, str(DagRunState.FAILED)) for line in lines])
 
     def on_progress(self, progress: Progress) -> None:
         """Redraw, or say a line when it is time for one."""

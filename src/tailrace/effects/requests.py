@@ -4,11 +4,13 @@ Small on purpose: a new row here is a new thing that can fail between any two ot
 """
 
 from collections.abc import Generator, Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from msgspec import Struct, field
 
+from tailrace.effects.events import CallbackEvent, EventClaim, EventEnd, OutboxLeft, Uncallable
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import (
     Claim,
@@ -207,6 +209,15 @@ class StartTask(Effect[None], frozen=True):
     claim: Claim
     task_spec: TaskSpec
     lease_seconds: float
+    calls: "Calls | None" = None  # it calls the callbacks of an event about the try instead
+
+
+class Calls(Struct, frozen=True):
+    """An event whose callbacks a process is to call within ``timeout``; ``try_state``: how its task instance stood."""
+
+    event: CallbackEvent
+    try_state: str
+    timeout: timedelta
 
 
 class DropTask(Effect[None], frozen=True):
@@ -288,6 +299,46 @@ class ReportOutcome(Effect[Accepted | Refused | Unstorable], frozen=True):
     claim: Claim
     outcome: TryOutcome
     after: AfterTry
+
+
+# --- asked by who calls back -------------------------------------------------------------------------------
+
+
+class NextEvent(Effect[bool], frozen=True):
+    """Wait until there may be an event of which callbacks are to be called. False: no more are to be called, end."""
+
+
+class ClaimEvent(Effect[EventClaim | Uncallable | None], frozen=True):
+    """Claim the oldest event that nobody has. None: there is none just now."""
+
+    lease_seconds: float
+
+
+class StartCallbacks(Effect["TryOutcome | None"], frozen=True):
+    """Call the event's callbacks in a process of their own. An outcome: none could be had, and why."""
+
+    claim: EventClaim
+    lease_seconds: float
+
+
+class RenewEvent(Effect[Renewal], frozen=True):
+    """Heartbeat of one event, guarded by its token."""
+
+    claim: EventClaim
+    lease_seconds: float
+
+
+class EndEvent(Effect[bool], frozen=True):
+    """Write what came of the callbacks, guarded by the token. False: the event is another's by now."""
+
+    claim: EventClaim
+    end: EventEnd
+
+
+class ReadOutbox(Effect[OutboxLeft], frozen=True):
+    """How many events of these DAGs wait for their callbacks. Asked by jobs that are about to end."""
+
+    dags: tuple[str, ...]
 
 
 class NotifyExecutor(Effect[None], frozen=True):

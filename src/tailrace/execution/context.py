@@ -123,7 +123,7 @@ class TaskInstance(RecordedCalls):
         return self.dag_run
 
     def current_state(self) -> str:
-        """``running``."""
+        """``running``; in a callback what it came to."""
         return self.state
 
     def xcom_push(self, key: str, value: Any) -> None:

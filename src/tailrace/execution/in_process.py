@@ -9,12 +9,16 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from tailrace.authoring.dag import DAG
-from tailrace.effects.requests import AwaitTask, Effect, Parked, ParkTask, StartTask, WaitResult
+from tailrace.effects.events import EventClaim, EventEnd
+from tailrace.effects.requests import AwaitTask, Calls, Effect, Parked, ParkTask, StartTask, WaitResult
 from tailrace.effects.tries import Claim, Submission, TaskReply, TaskRequest, TryOutcome
 from tailrace.errors import InternalError
+from tailrace.execution.callback_process import callbacks_of, context_of
+from tailrace.execution.calling import call_each
 from tailrace.execution.channel import decode, encode
 from tailrace.execution.context import TaskInstance, build_context
 from tailrace.execution.identity import own_identity
@@ -24,6 +28,7 @@ from tailrace.execution.outcome_messages import with_pushes
 from tailrace.execution.process import environment_of, execute, lead
 from tailrace.execution.record_requests import pulling
 from tailrace.execution.task_questions import ask_through
+from tailrace.model.callbacks import EventState
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec
 
@@ -87,6 +92,18 @@ class TasksHere:
             message = with_pushes(message, ti)
         write_line(last_line(OutcomeKind(message["kind"]).text, message["error"], time.monotonic() - began))
         return outcome_in(decode(encode({**message, "again": False})))
+
+    def call_back(self, claim: EventClaim) -> EventEnd:
+        """Call the callbacks of an event."""
+        calls = Calls(claim.event, claim.try_state, timedelta(0))
+        order = order_for(claim.try_of, None, calls=calls)
+        ti = TaskInstance(claim.try_of.key, order, pulling(self._channel))
+        context = context_of(self._dag, order, ti)
+        callbacks = callbacks_of(self._dag, ti.task_id, order["calls"])
+        with environment(environment_of(claim.try_of.key, order, self._home, self._spec.file)):
+            wrong = "; ".join(call_each(callbacks, context))
+        write_line(last_line(f"{claim.event.callback} {'failed' if wrong else 'called'}", wrong, None))
+        return EventEnd(EventState.FAILED if wrong else EventState.CALLED, wrong)
 
 
 @contextmanager

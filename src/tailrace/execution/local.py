@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import msgspec
 
+from tailrace.effects.events import FailedCallback
 from tailrace.effects.requests import WaitResult
 from tailrace.effects.tries import FailedTry, Submission
 from tailrace.errors import EnvironmentBroken, InternalError, TailraceError
@@ -56,8 +57,8 @@ class LocalExecutor:
     process without an open database connection; ``in_worker`` is called first thing in each worker, to close what it
     inherited and must not hold. ``wakeup`` is a descriptor whose readiness also ends a wait. ``notify`` is called with
     one line for a person when a worker or the zygote came to a bad end, ``lost_together`` with each try that was in a
-    zygote with others as it died, ``on_failure`` with each that failed; logs are below ``home``. ``once``: after the
-    zygote's death there is no other.
+    zygote with others as it died, ``on_failure`` with each that failed, ``on_callback`` with each callback that did;
+    logs are below ``home``. ``once``: after the zygote's death there is no other.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class LocalExecutor:
         notify: Callable[[str], None] = lambda text: None,
         lost_together: Callable[[TryKey], None] = lambda key: None,
         on_failure: Callable[[FailedTry], None] = lambda failed: None,
+        on_callback: Callable[[FailedCallback], None] = lambda failed: None,
         home: Path | None = None,
         once: bool = False,
     ) -> None:
@@ -80,7 +82,7 @@ class LocalExecutor:
         self._grace_seconds = grace_seconds
         self._notify = notify
         self._lost_together = lost_together
-        self._on_failure = on_failure
+        self._on_failure, self._on_callback = on_failure, on_callback
         self._home = home
         self._once = once
         self._keeper = ZygoteKeeper(zygote, workers, notify)
@@ -136,6 +138,11 @@ class LocalExecutor:
     def catch_up(self) -> None:
         """Receive what has arrived by now; the next ``wait`` returns it."""
         self._early = self._listen(0.0).with_(self._early)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no worker is left, and none will be."""
+        return self._stopping and not self._workers
 
     @property
     def trouble(self) -> str:
@@ -289,6 +296,8 @@ class LocalExecutor:
                 self._lost_together(report.lost)
             if report.relieved:
                 worker.refused = ""
+            if report.callback is not None:
+                self._on_callback(report.callback)
             if report.failed is not None:
                 self._on_failure(report.failed)
             if report.done is not None:

@@ -25,6 +25,9 @@ _ENDS_A_PART = re.compile("[/\0\ud800-\udfff]")
 #: Behind what a log is of stands when that has started.
 STARTED = ", started "
 
+#: Behind the name of a log stands this in that of its callbacks.
+_CALLBACKS = ".callbacks"
+
 #: So much is kept of a name that cannot stand in a path.
 _BEGINNING = 40
 
@@ -40,6 +43,11 @@ def log_path(home: Path, key: TryKey) -> Path:
 def times_path(home: Path, key: TryKey) -> Path:
     """The file beside a log that tells when what of it was written."""
     return Path(_log_file(str(home), key, ".times"))
+
+
+def callbacks_path(home: Path, key: TryKey) -> Path:
+    """The file beside a log that has the output of callbacks whose context is about that try."""
+    return Path(_log_file(str(home), key, _CALLBACKS))
 
 
 def _log_file(home: str, key: TryKey, beside: str = "") -> str:
@@ -123,9 +131,12 @@ def last_line(word: str, error: str, seconds: float | None) -> str:
     return f"--- {word}{after}{': ' if error else ''}{error}"
 
 
-def send_output_to_log(home: str, key: TryKey, heading: str) -> None:
-    """From here on, whatever this process and its children write goes to the try's log file. Raises OSError."""
-    path = _log_file(home, key)
+def send_output_to_log(home: str, key: TryKey, heading: str, *, of_callbacks: bool = False) -> None:
+    """From here on, whatever this process and its children write goes to the try's log file. Raises OSError.
+
+    ``of_callbacks``: to the file beside it that is theirs.
+    """
+    path = _log_file(home, key, _CALLBACKS if of_callbacks else "")
     try:
         descriptor = _open_log(path)
     except FileNotFoundError:

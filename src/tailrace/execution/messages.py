@@ -4,8 +4,9 @@ import signal
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from msgspec import Meta, MsgspecError, Struct, convert
+from msgspec import Meta, MsgspecError, Struct, convert, to_builtins
 
+from tailrace.effects.requests import Calls, StartTask
 from tailrace.effects.tries import Claim, PastRun, TaskReply, TaskRequest, TryOutcome, Unreadable, XComQuery
 from tailrace.execution.channel import ProtocolError
 from tailrace.execution.record_requests import checked, records_reply
@@ -28,14 +29,18 @@ _LONGEST_WAIT = 300
 
 
 def order_for(
-    claim: Claim, timeout_seconds: float | None, grace_seconds: float = 0.0, again: bool = False
+    claim: Claim,
+    timeout_seconds: float | None,
+    grace_seconds: float = 0.0,
+    again: bool = False,
+    calls: Calls | None = None,
 ) -> dict[str, Any]:
     """The order for a task's process: all that its context is made of, and whether it is to wait for more ``again``.
 
-    ``grace_seconds`` is how long it has from SIGTERM to SIGKILL.
+    ``grace_seconds`` is how long it has from SIGTERM to SIGKILL. With ``calls`` the callbacks of an event are called.
     """
     ti = claim.task_instance
-    return {
+    order = {
         "key": {
             "dag_id": ti.dag_id,
             "run_id": ti.run_id,
@@ -56,6 +61,16 @@ def order_for(
         "grace_seconds": grace_seconds,
         "again": again,
     }
+    return order if calls is None else {**order, "calls": {**to_builtins(calls.event), "try_state": calls.try_state}}
+
+
+def time_limit(start: StartTask) -> tuple[float | None, TryOutcome | None]:
+    """How many seconds it may take, and the outcome once they are over; None: as long as it takes."""
+    calls, timeout = start.calls, start.task_spec.execution_timeout
+    if calls is not None:
+        late = TryOutcome(OutcomeKind.FAILED, f"not done after {calls.timeout} (callback_timeout_seconds), and killed")
+        return calls.timeout.total_seconds(), late
+    return (None, None) if timeout is None else (timeout.total_seconds(), timed_out(timeout))
 
 
 def timed_out(timeout: timedelta) -> TryOutcome:

@@ -1,10 +1,9 @@
-"""The task's own process: waits for its order, runs user code, reports how it ended. The only place where user code
-runs.
+"""One try in the task's own process: runs user code, and makes an outcome of how it ended. (What it does before and
+after is in ``serving``.)
 
 It has no database connection; what it needs of other tasks it asks its worker for.
 """
 
-import gc
 import os
 import signal
 import time
@@ -21,36 +20,29 @@ from tailrace.authoring.rendering import render_fields
 from tailrace.authoring.results import BranchResult, is_success, settled
 from tailrace.authoring.xcom_args import RETURN_VALUE
 from tailrace.execution import log_masking, mp_main
-from tailrace.execution.channel import ClosedByTask, TaskEnd
+from tailrace.execution.calling import call_on_execute
+from tailrace.execution.channel import TaskEnd
 from tailrace.execution.context import TaskInstance, build_context, place_of, try_token
 from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
-from tailrace.execution.identity import has_children, leads_others, living_children
+from tailrace.execution.identity import has_children, living_children
 from tailrace.execution.logs import (
     flush_streams,
-    has_own_streams,
     heading,
     last_line,
     send_output_to_log,
     write_line,
 )
-from tailrace.execution.messages import CLOSED_BY_TASK
 from tailrace.execution.outcome_messages import message_of, with_pushes
 from tailrace.execution.outcomes import TaskTerminated, outcome_of, with_rule
-from tailrace.execution.process_guard import adopt_orphans
 from tailrace.execution.raised import full_text, print_traceback
 from tailrace.execution.record_requests import pulling
-from tailrace.execution.reuse import attributes
-from tailrace.execution.task_questions import ask_through
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.secrets.known import masked
 
-_BACKSTOP_SECONDS = 10
-_WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
-
-#: So often a process that is about to end looks whether the others of its group have ended.
-_LOOK_SECONDS = 0.05
+BACKSTOP_SECONDS = 10
+WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
 
 #: Of the time between SIGTERM and SIGKILL, what threads get: some must be left for what follows.
 _THREADS_PART = 0.5
@@ -62,59 +54,12 @@ Load: TypeAlias = Callable[[str], LoadedDags]
 LONGEST_TIMER = 1e9
 
 
-class _Leader:
+class Leader:
     """What this process knows of itself, so that its copies know that they are none."""
 
     pid = 0
     asked_to_end = False  # by SIGTERM
     handlers: tuple[Any, ...] = ()  # of signals, that are ours
-
-
-def serve(channel: TaskEnd, load: Load, home: str) -> int:
-    """Wait for the order and run the try, and the next ones too where the order says so. Returns the exit code.
-
-    ``load`` returns the DAG files, at least that of the DAG it is given.
-    """
-    _Leader.pid = os.getpid()
-    ask_through(channel)
-    made: tuple[Any, ...] = ()
-    while True:
-        order = channel.receive()
-        if order is None:
-            return 0
-        gc.enable()
-        _Leader.asked_to_end = False
-        if order["again"]:
-            adopt_orphans()  # what the try leaves behind will be seen below
-            made = made or attributes()
-        outcome, as_new = run_try(order, load, home, channel)
-        if _Leader.asked_to_end:
-            _await_group(order["grace_seconds"])
-        if order["timeout_seconds"] is not None:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        # After a failure no other: this process may be the reason.
-        again = order["again"] and as_new and outcome["kind"] in _WELL and _is_as_made(made)
-        outcome["again"] = again
-        try:
-            channel.report(outcome)
-        except ClosedByTask:
-            return CLOSED_BY_TASK
-        except OSError:
-            return 0  # the worker is gone; the zygote is about to end this group
-        if not again:
-            return 0
-
-
-def _is_as_made(made: tuple[Any, ...]) -> bool:
-    """Whether a try has left this process as it was."""
-    return not has_children() and attributes() == made and has_own_streams()
-
-
-def _await_group(seconds: float) -> None:
-    """The others of this group were asked to end as well, and are killed as soon as this process ends."""
-    until = time.monotonic() + seconds
-    while leads_others() and time.monotonic() < until:
-        time.sleep(_LOOK_SECONDS)
 
 
 def after_loading() -> None:
@@ -126,8 +71,8 @@ def after_loading() -> None:
 
 def lead() -> None:
     """From here on this process is the one that runs a task and reports its outcome; no copy of it is."""
-    _Leader.pid = os.getpid()
-    _Leader.handlers = (end_by_exception,)
+    Leader.pid = os.getpid()
+    Leader.handlers = (end_by_exception,)
 
 
 def handle_signals(zygote: int = 0) -> None:
@@ -146,13 +91,13 @@ def handle_signals(zygote: int = 0) -> None:
 
     signal.signal(signal.SIGINT, handle)
     signal.signal(signal.SIGTERM, handle)
-    _Leader.handlers = (handle, end_by_exception)
+    Leader.handlers = (handle, end_by_exception)
 
 
 def end_by_exception(number: int, frame: FrameType | None) -> None:
     """A signal's handler: raises TaskTerminated in the process that runs a task; any other ends by the signal."""
-    if os.getpid() == _Leader.pid:
-        _Leader.asked_to_end = True
+    if os.getpid() == Leader.pid:
+        Leader.asked_to_end = True
         raise TaskTerminated
     _end_by(number)
 
@@ -168,10 +113,10 @@ def _leave_signals_to_the_kernel() -> None:
     A handler in Python runs at the next bytecode only: one that was about to wait for a lock when the signal came went
     on waiting, and whoever had sent it, multiprocessing's ``Pool.terminate`` say, waited for its end.
     """
-    if _Leader.pid in (0, os.getpid()):
+    if Leader.pid in (0, os.getpid()):
         return
     for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) in _Leader.handlers:
+        if signal.getsignal(number) in Leader.handlers:
             signal.signal(number, signal.SIG_DFL)
 
 
@@ -180,9 +125,8 @@ os.register_at_fork(after_in_child=_leave_signals_to_the_kernel)
 
 def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -> tuple[dict[str, Any], bool]:
     """Run one try with its output in its log file; its outcome as a message, and whether nothing is left of it."""
-    named = order["key"]
-    ti = TaskInstanceKey(named["dag_id"], named["run_id"], named["task_id"], named["map_index"])
-    key = TryKey(ti, named["try_number"])
+    key = key_in(order)
+    ti = key.task_instance
     began = time.monotonic()
     try:
         send_output_to_log(home, key, heading(key, order["started_at"]))
@@ -192,7 +136,7 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
     timeout = order["timeout_seconds"]
     if timeout is not None:
         # The worker ends the group at the timeout; should no one be left to do that, the kernel ends this process.
-        signal.setitimer(signal.ITIMER_REAL, min(timeout + order["grace_seconds"] + _BACKSTOP_SECONDS, LONGEST_TIMER))
+        signal.setitimer(signal.ITIMER_REAL, min(timeout + order["grace_seconds"] + BACKSTOP_SECONDS, LONGEST_TIMER))
     loaded = load(ti.dag_id)
     log_masking.renew()
     dag = loaded.dags.get(ti.dag_id)
@@ -219,6 +163,13 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
     return outcome, as_new
 
 
+def key_in(order: Mapping[str, Any]) -> TryKey:
+    """The try that an order is about."""
+    named = order["key"]
+    ti = TaskInstanceKey(named["dag_id"], named["run_id"], named["task_id"], named["map_index"])
+    return TryKey(ti, named["try_number"])
+
+
 def run_to_its_end(
     task: BaseOperator,
     context: Context,
@@ -226,19 +177,20 @@ def run_to_its_end(
     grace_seconds: float,
     *,
     keep: bool = False,
+    run: Callable[[BaseOperator, Context, TaskInstance], dict[str, Any]] | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """Run the task, and whatever it left to the end of its process; returns the outcome, and whether nothing is left.
 
     ``waiting`` is called with what is waited for after its function has returned; ``keep``: the process is to serve
-    again.
+    again. ``run`` is called instead of the task, where it is given.
     """
     ti = context["ti"]
-    outcome = execute(task, context, ti)
+    outcome = (run or execute)(task, context, ti)
     flush_c_streams()
     if not may_need_finishing():
         return with_pushes(outcome, ti), True
-    left = finish(waiting, keep=keep, within=grace_seconds * _THREADS_PART if _Leader.asked_to_end else None)
-    _leave_if_copy()
+    left = finish(waiting, keep=keep, within=grace_seconds * _THREADS_PART if Leader.asked_to_end else None)
+    leave_if_copy()
     if has_children() and (living := living_children(log_masking.masker_pid())):
         write_line(f"--- nobody waits for these processes, so they end with it: {', '.join(living)}")
     return with_pushes(_with_what_was_left(outcome, left), ti), left.as_new
@@ -247,7 +199,7 @@ def run_to_its_end(
 def _with_what_was_left(outcome: dict[str, Any], left: Finished) -> dict[str, Any]:
     if left.trouble:
         write_line(left.trouble)
-    if OutcomeKind(outcome["kind"]) in _WELL:
+    if OutcomeKind(outcome["kind"]) in WELL:
         if left.stopped is not None:
             return outcome_of(left.stopped)
         if left.trouble:
@@ -283,13 +235,15 @@ def execute(
         task = context["task"] = task_instance.task = instance_of(task, task_instance)
         with running(context):
             render_fields(task, context)
+            if task.on_execute_callback:
+                call_on_execute(task, context)
             result = task.execute(context)
             if result is not None:
                 result = settled(result)
-        _leave_if_copy()
+        leave_if_copy()
         return _finished(task, result, task_instance)
     except BaseException as raised:
-        _leave_if_copy(raised)
+        leave_if_copy(raised)
         if isinstance(raised, let_through):
             raise
         if isinstance(raised, SystemExit) and is_success(raised):
@@ -297,12 +251,12 @@ def execute(
         return with_rule(outcome_of(raised), policy, raised)
 
 
-def _leave_if_copy(raised: BaseException | None = None) -> None:
+def leave_if_copy(raised: BaseException | None = None) -> None:
     """End a process that the task forked and that came out of its code: as its own script's end would, and no more.
 
     The outcome is not its to report, nor are the task's handlers and files its to finish.
     """
-    if _Leader.pid in (0, os.getpid()):
+    if Leader.pid in (0, os.getpid()):
         return
     code: object = 0
     if isinstance(raised, SystemExit):

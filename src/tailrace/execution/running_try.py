@@ -1,7 +1,6 @@
 """One try under way, as its worker sees it: what its process has reported, and when it is to be ended and why."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Protocol
 
 from tailrace.effects.tries import TryOutcome
@@ -35,7 +34,7 @@ class Run:
 
     child: Child
     again: bool  # the process is ordered to wait for another try afterwards
-    timeout: timedelta | None
+    late: TryOutcome | None  # what it ends with once its time is over
     timeout_at: float | None
     timer: LogTimer | None = None
     kill_at: float | None = None

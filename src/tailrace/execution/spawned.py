@@ -15,7 +15,8 @@ from tailrace.execution import log_masking
 from tailrace.execution.channel import TaskEnd
 from tailrace.execution.loading_process import read_sources
 from tailrace.execution.logs import open_streams, show_logging
-from tailrace.execution.process import after_loading, handle_signals, serve
+from tailrace.execution.process import after_loading, handle_signals
+from tailrace.execution.serving import serve
 from tailrace.model.plain_text import on_one_line
 
 

@@ -36,7 +36,7 @@ from tailrace.execution.messages import (
     outcome_in,
     question_in,
     reply_to,
-    timed_out,
+    time_limit,
     waiting_in,
     without_outcome,
 )
@@ -119,12 +119,11 @@ class TaskRunner:
         self._kept = None if child is self._kept else self._kept
         self._next = None if child is self._next else self._next
         key = effect.claim.task_instance
-        again = (key.dag_id, key.task_id) in self._reusable
-        timeout = effect.task_spec.execution_timeout
-        seconds = None if timeout is None else timeout.total_seconds()
+        again = effect.calls is None and (key.dag_id, key.task_id) in self._reusable
+        seconds, late = time_limit(effect)
         now = time.monotonic()
-        timer = None if self._home is None else LogTimer(self._home, effect.claim.key, now)
-        self._run = Run(child, again, timeout, None if seconds is None else now + seconds, timer)
+        timer = None if self._home is None or effect.calls else LogTimer(self._home, effect.claim.key, now)
+        self._run = Run(child, again, late, None if seconds is None else now + seconds, timer)
         self._mark.runs(True)
         self._lease.seconds = effect.lease_seconds
         self._deadline_sent = self._lease.enough() <= child.deadline <= self._lease.deadline()
@@ -136,7 +135,7 @@ class TaskRunner:
                 return
         except ZygoteGone:
             return  # ``wait`` finds it as well
-        child.end.send(order_for(effect.claim, seconds, self._grace_seconds, again))
+        child.end.send(order_for(effect.claim, seconds, self._grace_seconds, again, effect.calls))
 
     def wait(self, effect: AwaitTask, orders: Orders) -> TryOutcome | TaskRequest | StillRunning:
         """Listen until the task ends or asks, or its lease is due for renewal (a third of it has passed)."""
@@ -337,9 +336,9 @@ class TaskRunner:
             run.hung_up_at = now + _LINGER_SECONDS
             if start_time(run.child.pid) == run.child.start:
                 self._end(run, CANNOT_TELL)
-        elif run.timeout is not None and run.timeout_at is not None and now >= run.timeout_at and run.outcome is None:
+        elif run.late is not None and run.timeout_at is not None and now >= run.timeout_at and run.outcome is None:
             run.timeout_at = None
-            self._end(run, timed_out(run.timeout))
+            self._end(run, run.late)
 
     def _follow_orders(self, run: Run, orders: Orders) -> None:
         """What the job wants of a running task."""

@@ -8,6 +8,8 @@ from collections.abc import Generator
 from datetime import timedelta
 from typing import Any
 
+from msgspec.structs import replace
+
 from tailrace.effects.requests import (
     Accepted,
     AwaitTask,
@@ -27,6 +29,7 @@ from tailrace.effects.requests import (
     ReportOutcome,
     ResolveSecret,
     StartTask,
+    StillRunning,
     StopTask,
     ask,
 )
@@ -37,6 +40,8 @@ from tailrace.effects.tries import (
     Refused,
     Renewal,
     Submission,
+    TaskReply,
+    TaskRequest,
     TryOutcome,
     Unstorable,
     XComQuery,
@@ -49,7 +54,6 @@ from tailrace.model.spec import BranchKind, TaskSpec
 from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.retries import AfterTry, after_try
-from tailrace.secrets.requests import SecretQuery, VariableChange
 
 RENEWALS_PER_LEASE = 3
 
@@ -116,13 +120,8 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
         event = yield from ask(AwaitTask(pause))
         if isinstance(event, TryOutcome):
             return event
-        if isinstance(event, XComQuery):
-            reply = yield from ask(ReadXCom(event))
-            yield from ask(ReplyToTask(reply))
-        elif isinstance(event, RecordsQuery):
-            yield from ask(ReplyToTask((yield from ask(ReadRecords(event)))))
-        elif isinstance(event, SecretQuery | VariableChange):
-            yield from ask(ReplyToTask((yield from ask(ResolveSecret(claim, event)))))
+        if not isinstance(event, StillRunning):
+            yield from reply(claim, event)
         else:
             renewal = yield from ask(RenewLease(claim, lease_seconds, event.waiting))
             if renewal is Renewal.GONE:
@@ -133,18 +132,29 @@ def _see_through(claim: Claim, lease_seconds: float) -> Generator[Effect[Any], A
                 yield from ask(StopTask(with_run=renewal is Renewal.RUN_STOPPED))
 
 
+def reply(claim: Claim, request: TaskRequest) -> Generator[Effect[Any], Any, None]:
+    """Reply to what the process of this try asks for."""
+    if isinstance(request, XComQuery):
+        replied: TaskReply = yield from ask(ReadXCom(request))
+    elif isinstance(request, RecordsQuery):
+        replied = yield from ask(ReadRecords(request))
+    else:
+        replied = yield from ask(ResolveSecret(claim, request))
+    yield from ask(ReplyToTask(replied))
+
+
 def _report(claim: Claim, parked: Parked, outcome: TryOutcome) -> Loop[FailedTry | None]:
     """Report the outcome. One that cannot be, for what its task has put into it, is a failure with that reason."""
     outcome = _believable(outcome, parked.task_spec)
     after = _after(claim, parked, outcome)
-    reply = yield from ask(ReportOutcome(claim, outcome, after))
-    if isinstance(reply, Unstorable):
-        failed = TryOutcome(OutcomeKind.FAILED, visible_line(f"its outcome cannot be stored: {reply.why}"))
+    landed = yield from ask(ReportOutcome(claim, outcome, after))
+    if isinstance(landed, Unstorable):
+        failed = TryOutcome(OutcomeKind.FAILED, visible_line(f"its outcome cannot be stored: {landed.why}"))
         after = _after(claim, parked, failed)
-        reply = yield from ask(ReportOutcome(claim, failed, after))
-        if isinstance(reply, Unstorable):
-            raise InternalError(f"{claim.key}: not even a failure of it can be stored: {reply.why}")
-    return _failed(claim, after, reply)
+        landed = yield from ask(ReportOutcome(claim, failed, after))
+        if isinstance(landed, Unstorable):
+            raise InternalError(f"{claim.key}: not even a failure of it can be stored: {landed.why}")
+    return _failed(claim, after, landed)
 
 
 def _failed(claim: Claim, after: AfterTry, reply: Accepted | Refused) -> FailedTry | None:
@@ -168,7 +178,7 @@ def _believable(outcome: TryOutcome, task: TaskSpec) -> TryOutcome:
 
 
 def _after(claim: Claim, parked: Parked, outcome: TryOutcome) -> AfterTry:
-    return after_try(
+    after = after_try(
         parked.task_spec,
         claim.key,
         outcome.kind,
@@ -178,3 +188,5 @@ def _after(claim: Claim, parked: Parked, outcome: TryOutcome) -> AfterTry:
         disable_retry=claim.disable_retry,
         rule=outcome.rule,
     )
+    # A person has said that it succeeded: nothing was run.
+    return replace(after, event="") if claim.mark_success and after.event else after

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tailrace.effects.events import FailedCallback
 from tailrace.effects.requests import (
     AwaitTask,
     DropTask,
@@ -69,6 +70,7 @@ class WorkerReport(Struct, frozen=True):
     relieved: bool = False
     failure: str = ""
     traceback: str = ""
+    callback: FailedCallback | None = None  # that could not be called, or failed
 
     @classmethod
     def of_failure(cls, text: str) -> "WorkerReport":
@@ -122,7 +124,7 @@ class WorkerChannel:
     def __init__(self, queue: socket.socket, job: JobChannel, runner: TaskRunner) -> None:
         self._queue = queue
         self._job = job
-        self._runner = runner
+        self.runner = self._runner = runner
         self._trying: TryKey | None = None
         self._done: TryKey | None = None  # still to be reported, together with what is taken next
         self._failed: FailedTry | None = None  # how it failed
@@ -144,6 +146,18 @@ class WorkerChannel:
     def perform(self, effect: Effect[Any]) -> Any:
         """Perform one effect and return its result."""
         return self._perform[type(effect)](effect)
+
+    def pause(self, seconds: float) -> bool:
+        """Wait so long. False: the job hung up or gave an order to end. Raises ZygoteGone."""
+        self._job.listen()
+        if not self._job.ending:
+            self._wait(seconds, self._job, self._runner)
+            self._job.listen()
+        return not self._job.ending
+
+    def tell_of(self, failed: FailedCallback) -> None:
+        """Tell the job of a callback that failed."""
+        self._job.send(WorkerReport(callback=failed))
 
     def _next(self, effect: NextTry) -> Submission | None:
         """The next try; None once the job hung up or gave an order to end. Raises ZygoteGone."""

@@ -281,6 +281,7 @@ class ZygoteHandle:
         self._forget_sources()
         if self._loading is not None:
             os.close(self._loading.report)
+            self._loading = None  # several executors of one process may have it, and disown it
 
     def stop(self) -> None:
         """Hang up and wait for its end. It ends once no worker holds a line to it; what still runs is killed."""

@@ -21,7 +21,7 @@ from typing import NoReturn
 
 from tailrace.authoring.loading import LoadedDags
 from tailrace.authoring.module_space import ModuleSpace
-from tailrace.execution import process
+from tailrace.execution import process, serving
 from tailrace.execution.channel import TaskEnd
 from tailrace.execution.fresh_interpreter import command_for
 from tailrace.execution.identity import start_time
@@ -227,7 +227,7 @@ class ZygoteServer:
                 os.set_inheritable(self._kept, True)
                 arguments = (self._dags, self._home, str(channel), str(tied), str(self._kept))
                 os.execv(sys.executable, command_for("tailrace.execution.spawned", *arguments))
-            code = process.serve(TaskEnd(socket.socket(fileno=channel)), lambda dag_id: self._loaded, self._home)
+            code = serving.serve(TaskEnd(socket.socket(fileno=channel)), lambda dag_id: self._loaded, self._home)
         finally:
             os._exit(code)
 

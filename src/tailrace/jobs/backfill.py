@@ -5,6 +5,7 @@ generator, with anyone else going first before each effect.
 """
 
 from collections.abc import Generator
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from tailrace.jobs.lane_step import (
     poll_interval,
     step,
 )
+from tailrace.jobs.last_callbacks import await_callbacks
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState
 from tailrace.planning.messages import Action, Advised, Message, Remedy, Sentence
@@ -50,6 +52,7 @@ def backfill_loop(
     lane = memory.lane(backfill_id)
     last_reason: Message | None = None  # why it does nothing
     waited = WaitResult()
+    last = partial(await_callbacks, job_id, (dag.dag_id,) if dag.calls_back else (), memory, intervals)
     yield from ask(ReapDeadJobs())
     while True:
         snapshot = yield from ask(ReadSnapshot(job_id, dag, backfill_id))
@@ -59,14 +62,17 @@ def backfill_loop(
             if state is BackfillState.CANCELLED and waited.busy:
                 waits = f"backfill {backfill_id} was cancelled: waiting for {waited.busy} of its tries to end"
                 yield from ask(Event((), text=Sentence(waits)))
+            yield from last()
             return (yield from _end(job_id, Ending.JUDGED, state))
         if not (yield from heartbeat(job_id, snapshot.now, intervals, memory)):
             return (yield from _end(job_id, Ending.DISOWNED, state))
         stepped = yield from step(snapshot, lane, memory, intervals)
         if memory.stopping is not None and waited.busy == 0:
+            yield from last()
             return (yield from _end(job_id, memory.stopping, state))
         paused = backfill is not None and backfill.paused
         if paused and not in_flight(snapshot):
+            yield from last()
             return (yield from _end(job_id, Ending.PAUSED, state))
         text = _standstill(snapshot, stepped.plan, backfill_id, paused)
         if text is not None and text != last_reason:

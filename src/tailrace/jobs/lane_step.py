@@ -56,6 +56,7 @@ class LoopIntervals(Struct, frozen=True):
     heartbeat: float = 5.0
     poll: float = 1.0
     contended: float = 0.2  # the same where others hold or want the room, or drive what is left of a backfill
+    callbacks: float = 10.0  # how long a job that is about to end waits for callbacks at most
     backfill_weight: float = 1.0  # how much room all backfills get beside live runs, where both want it
 
 

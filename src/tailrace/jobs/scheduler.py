@@ -37,6 +37,7 @@ from tailrace.jobs.lane_step import (
     poll_interval,
     step,
 )
+from tailrace.jobs.last_callbacks import await_callbacks
 from tailrace.planning.messages import Action, Advised, Remedy, Sentence
 from tailrace.planning.schedules import Agenda, LaneKey, ScheduleFacts
 from tailrace.planning.scheduling import due_runs
@@ -79,8 +80,10 @@ def scheduler_loop(job_id: int, intervals: LoopIntervals | None = None, until_id
         yield from _release(job_id, set(memory.lanes) - set(lanes), memory)
         seconds = yield from _step_lanes(job_id, bag, lanes, memory, intervals)
         if memory.stopping is not None and waited.busy == 0:
+            yield from await_callbacks(job_id, _calling(bag), memory, intervals)
             return (yield from _end(job_id, memory.stopping))
         if until_idle and not lanes and not created:
+            yield from await_callbacks(job_id, _calling(bag), memory, intervals)
             return (yield from _end(job_id, Ending.IDLE))
         waited = yield from ask(Wait(0.0 if created else seconds))
         yield from handle_interrupt(waited, memory)
@@ -101,6 +104,11 @@ def _create_due(job_id: int, bag: DagBag, agenda: Agenda) -> Generator[Effect[An
             yield from ask(Event((), text=Sentence(f"{dag_id}: {created} due, {dates}")))
         total += created
     return total
+
+
+def _calling(bag: DagBag) -> list[str]:
+    """The DAGs that have callbacks."""
+    return [dag_id for dag_id, dag in bag.dags.items() if dag.calls_back]
 
 
 def _dates(first: datetime, last: datetime) -> str:

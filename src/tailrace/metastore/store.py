@@ -30,6 +30,7 @@ from tailrace.metastore.repeating import PAUSES, Attempts
 from tailrace.metastore.schema import revisions as schema
 from tailrace.metastore.tries import claims as tries
 from tailrace.metastore.tries import job_rows, leases
+from tailrace.metastore.tries.events import Outbox
 from tailrace.metastore.views.audit_records import audited, read_audit_records
 from tailrace.metastore.views.explain_query import read_explained
 from tailrace.metastore.views.lists import Views
@@ -74,7 +75,7 @@ class Done(Struct, frozen=True):
     runs: int
 
 
-class Metastore(Views, StoredSecrets):
+class Metastore(Views, StoredSecrets, Outbox):
     """One process's way to the metastore. Not for several threads; a fork gets its own connection by itself.
 
     Every method raises EnvironmentBroken when the store is out of reach or does not let us write. A method that takes
@@ -384,6 +385,9 @@ class Metastore(Views, StoredSecrets):
     def _write(self, work: Callable[[Transaction], Any], write_id: str) -> Any:
         # A server is not asked each time: who restores a database there ends the sessions first.
         return self._attempts.write(work if self._database.postgres else self._witnessed(work), write_id)
+
+    def _write_again(self, work: Callable[[Transaction], R]) -> R:
+        return self._attempts.write_again(work)
 
     def _witnessed(self, work: Callable[[Transaction], R]) -> Callable[[Transaction], R]:
         """``work`` on a metastore that holds what this process has seen in it; else it is not done."""

@@ -175,6 +175,7 @@ class TaskSpec(Struct, frozen=True):
     decides: BranchKind = BranchKind.NOTHING
     mapped_over: tuple[Over, ...] | None = None  # None: not mapped
     retry_policy: RetryPolicySpec | None = None
+    calls: tuple[str, ...] = ()  # the callbacks that it has, by their arguments, sorted
 
     @property
     def length_sources(self) -> tuple[XComRef, ...]:
@@ -229,6 +230,7 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
     max_consecutive_failed_dag_runs: int = 0  # after so many scheduled runs have failed it is paused; 0: never
     deadline: DeadlineSpec | None = None
     fail_fast: bool = False  # the first task that fails ends the rest of its run
+    calls: tuple[str, ...] = ()  # the callbacks that are called for its runs and backfills, sorted
 
     @cached_property
     def by_id(self) -> Mapping[str, TaskSpec]:
@@ -271,6 +273,11 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
     def mapped(self) -> tuple[TaskSpec, ...]:
         """The mapped tasks."""
         return tuple(task for task in self.tasks if task.mapped_over is not None)
+
+    @cached_property
+    def calls_back(self) -> bool:
+        """Whether anything of it has callbacks that jobs call."""
+        return bool(self.calls) or any(task.calls for task in self.tasks)
 
     @property
     def depends_on_past(self) -> bool:

@@ -18,6 +18,7 @@ from tailrace.model.tagged_values import Tagged
 from tailrace.model.transitions import Cause
 from tailrace.planning import reasons
 from tailrace.planning.board import Board
+from tailrace.planning.calling import event_of_task
 from tailrace.planning.evaluation import Evaluation
 from tailrace.planning.messages import Message, Sentence
 from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Expansion, LookBack, Verdict
@@ -134,6 +135,7 @@ class Expanding:
             sources={each.id: (board.state(each), each.try_number) for each in _of(board, sources)},
             versions=versions,
             looked_back=looked_back,
+            event=event_of_task(task, _State.NONE, after, Cause.EXPANDED),
         )
         self.expansions = (decided,)
         return reasons.ExpandsNow(count) if count else Sentence(f"{reason}.")

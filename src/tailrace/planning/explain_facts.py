@@ -94,6 +94,25 @@ class TryFacts(Struct, frozen=True):
     reason: str = ""
 
 
+class CallbackFacts(Struct, frozen=True):
+    """An event of the run and how its callbacks stand; ``task_id`` is None where it is of the run itself.
+
+    ``called_by`` is who calls them now; ``jobs`` are the live ones that may, where they wait.
+    """
+
+    event_id: str
+    callback: str
+    task_id: str | None
+    map_index: int | None
+    try_number: int | None
+    at: datetime
+    state: str
+    error: str = ""
+    ended_at: datetime | None = field(default=None, name="end")
+    called_by: str | None = None
+    jobs: tuple[int, ...] = ()
+
+
 class TaskInstanceFacts(Struct, frozen=True):
     """A task instance as it stands; ``lease_seconds`` is what its try's lease has left, negative once it ran out."""
 
@@ -124,6 +143,7 @@ class RunFacts(Struct, frozen=True):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     last_command: PersonsCommand | None = None
+    callbacks: tuple[CallbackFacts, ...] = ()
 
     @property
     def dag_id(self) -> str:

@@ -2,6 +2,7 @@
 
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.states import TaskInstanceState
+from tailrace.planning.calling import event_of_task
 from tailrace.planning.plan import TaskTransition
 from tailrace.planning.retries import AfterTry, after_loss, after_stop
 from tailrace.planning.snapshot import Snapshot, TaskInstanceSnapshot
@@ -11,7 +12,7 @@ def loss(
     snapshot: Snapshot, run: int, key: TaskInstanceKey, ti: TaskInstanceSnapshot, by: str = "stopped as asked"
 ) -> TaskTransition:
     """The step of a try whose holder is gone; ``by`` is why one that was stopping was stopped."""
-    after = _after_loss(ti, by)
+    after, task = _after_loss(ti, by), snapshot.dag.by_id.get(key.task_id)
     return TaskTransition(
         id=ti.id,
         run=run,
@@ -27,6 +28,7 @@ def loss(
         retry_at=snapshot.now if after.retry_delay is not None else None,
         max_tries=after.max_tries,
         lost_tries=after.lost_tries,
+        event="" if task is None else event_of_task(task, ti.state, after.state, after.cause),
     )
 
 

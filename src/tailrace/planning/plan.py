@@ -104,6 +104,7 @@ class TaskTransition(Struct, frozen=True):
     stopping_to: TaskInstanceState | None = None  # into stopping: where it is to end
     max_tries: int | None = None  # new budget, where the step changes it
     lost_tries: int | None = None
+    event: str = ""  # the callback that is to be called for it
 
     @property
     def takes_slot(self) -> bool:
@@ -131,6 +132,7 @@ class Expansion(Struct, frozen=True):
     sources: Mapping[int, tuple[TaskInstanceState, int]]
     versions: tuple[tuple[int, int], ...] = ()  # of the other runs it leans on, as a transition's
     looked_back: LookBack | None = None
+    event: str = ""  # the callback that is to be called for it
 
 
 class RunStop(Struct, frozen=True):
@@ -243,6 +245,7 @@ class RunVerdict(Struct, frozen=True):
     reason: str = ""
     stopped_by: Cause | None = None
     failed_inside: FailedTasks = FailedTasks()  # of a run that succeeds: to be reported, nothing depends on it
+    event: str = ""  # the callback that is to be called for it
 
 
 class BackfillVerdict(Struct, frozen=True):
@@ -259,6 +262,7 @@ class BackfillVerdict(Struct, frozen=True):
     reason: str = ""
     leaves_open: bool = False
     failed_inside: FailedTasks = FailedTasks()  # in its runs that succeeded
+    event: str = ""  # the callback that is to be called for it
 
 
 class CapacityWait(Struct, frozen=True):

@@ -121,7 +121,7 @@ def plan(snapshot: Snapshot) -> Plan:
         ),
         run_verdicts=verdicts,
         backfill_start=backfill.id if backfill and backfill.state is BackfillState.QUEUED else None,
-        backfill_verdict=judge_backfill(backfill) if backfill else None,
+        backfill_verdict=judge_backfill(backfill, snapshot.dag) if backfill else None,
         resubmit=tuple(draft.resubmit),
         decisions=tuple(draft.decisions),
         wake_at=min(draft.wakes, default=None),

@@ -7,12 +7,14 @@ import hashlib
 from datetime import timedelta
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.model.keys import TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import RetryAction, TaskSpec
 from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.calling import event_of_task
 
 MAX_LOST_TRIES = 3
 LONGEST_DELAY = timedelta(hours=24)
@@ -27,6 +29,7 @@ class AfterTry(Struct, frozen=True):
     max_tries: int
     lost_tries: int
     retry_delay: timedelta | None = None
+    event: str = ""  # the callback that is to be called for it
 
 
 def retry_delay(task: TaskSpec, key: TryKey) -> timedelta:
@@ -64,6 +67,24 @@ def after_try(
     ``rule``: which rule of the task's retry policy fits the exception (another number: none); None where nothing was
     raised.
     """
+    budget = {"max_tries": max_tries, "lost_tries": lost_tries}
+    after = _after(task, key, kind, error, disable_retry=disable_retry, rule=rule, **budget)
+    if not task.calls:
+        return after
+    return replace(after, event=event_of_task(task, TaskInstanceState.RUNNING, after.state, after.cause))
+
+
+def _after(
+    task: TaskSpec,
+    key: TryKey,
+    kind: OutcomeKind,
+    error: str,
+    *,
+    max_tries: int,
+    lost_tries: int,
+    disable_retry: bool,
+    rule: int | None,
+) -> AfterTry:
     state = {
         OutcomeKind.SUCCESS: TaskInstanceState.SUCCESS,
         OutcomeKind.SKIPPED: TaskInstanceState.SKIPPED,

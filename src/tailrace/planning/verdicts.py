@@ -7,8 +7,10 @@ doomed; the verdict names each of them with its blockers, and apply re-reads the
 from collections.abc import Iterator, Mapping
 
 from tailrace.model.keys import TaskInstanceKey, index_suffix
+from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.board import Board
+from tailrace.planning.calling import event_of_backfill, event_of_run
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 from tailrace.planning.plan import BackfillVerdict, Blocker, Dependency, RunVerdict
 from tailrace.planning.run_stops import about_to_stop
@@ -38,7 +40,14 @@ def judge_run(board: Board, dag_version: int) -> RunVerdict | None:
     reason = "; ".join(bad) or "every leaf succeeded or was skipped"
     states = ((ti.task_id, board.state(ti), 1) for tis in board.by_task.values() for ti in tis)
     inside = failed_tasks(states) if state is DagRunState.SUCCESS else FailedTasks()
-    return RunVerdict(run.id, run.run_id, run.version, state, board.evidence, reason=reason, failed_inside=inside)
+    judged = (run.id, run.run_id, run.version, state, board.evidence)
+    return RunVerdict(*judged, reason=reason, failed_inside=inside, event=_event(board, state))
+
+
+def _event(board: Board, state: DagRunState) -> str:
+    """Nobody is called for a success that a person has said there is."""
+    said = board.run.options.mark_success and state is DagRunState.SUCCESS
+    return "" if said else event_of_run(board.dag, state)
 
 
 def _stopped(board: Board, by: StoppedBy) -> RunVerdict:
@@ -73,6 +82,7 @@ def _deadlock(board: Board, dag_version: int) -> RunVerdict:
         dag_version=dag_version if past else None,
         pool_evidence=dict(board.pool_sizes) if Dependency.POOL_SLOTS in names else {},
         reason=f"{len(blocked)} task instances can never run; first: {_first(blocked)}",
+        event=_event(board, DagRunState.DEADLOCKED),
     )
 
 
@@ -98,7 +108,7 @@ def state_by_runs(counts: Mapping[DagRunState, int], *, stopped: bool = False) -
     return BackfillState.SUCCESS
 
 
-def judge_backfill(backfill: BackfillSnapshot) -> BackfillVerdict | None:
+def judge_backfill(backfill: BackfillSnapshot, dag: DagSpec) -> BackfillVerdict | None:
     """The backfill's verdict, or None while a wanted run is open.
 
     Every wanted run counts, whoever ran it. After a failure under stop_on_failure it is judged as soon as nothing
@@ -123,4 +133,5 @@ def judge_backfill(backfill: BackfillSnapshot) -> BackfillVerdict | None:
         reason,
         leaves_open=backfill.open_runs > 0,
         failed_inside=backfill.failed_inside,
+        event=event_of_backfill(dag),
     )

@@ -36,7 +36,8 @@ def drive_backfill(
     began: float,
 ) -> BackfillEnd:
     """Drive it as a job of this process; ``began`` is when its command did, by the monotonic clock."""
-    executor = start_executor(metastore, settings, interrupts, listener.on_message, listener.on_failure, zygote)
+    heard = (listener.on_message, listener.on_failure, listener.on_callback)
+    executor = start_executor(metastore, settings, interrupts, *heard, zygote)
     identity = own_identity()
     try:
         job_id = metastore.start_job(

@@ -23,6 +23,7 @@ from tailrace.effects.requests import (
     Loop,
     ReadAgenda,
     ReadDags,
+    ReadOutbox,
     ReadSnapshot,
     ReapDeadJobs,
     ReleaseRuns,
@@ -55,10 +56,17 @@ R = TypeVar("R")
 
 _GATHER_SECONDS = 0.04
 
+#: A job that ends gives callbacks so much longer than they may take, so that what became of one that hangs is said.
+_CALLBACK_SECONDS = 5.0
+
 
 def intervals_of(settings: Settings) -> LoopIntervals:
     """How a job's loop goes, by the settings."""
-    return LoopIntervals(heartbeat=settings.heartbeat_seconds, backfill_weight=settings.backfill_weight)
+    return LoopIntervals(
+        heartbeat=settings.heartbeat_seconds,
+        backfill_weight=settings.backfill_weight,
+        callbacks=settings.callback_timeout_seconds + settings.grace_seconds + _CALLBACK_SECONDS,
+    )
 
 
 def drive(loop: Loop[R], perform: Callable[[Effect[Any]], Any]) -> R:
@@ -133,6 +141,7 @@ class JobDriver:
             CreateDueRuns: lambda effect: metastore.create_due_runs(effect.due, effect.job_id, new_write_id()),
             ReleaseRuns: lambda effect: metastore.release_runs(effect.job_id, effect.lane),
             ReadDags: lambda effect: read_dags(),
+            ReadOutbox: lambda effect: metastore.events_left(effect.dags),
         }
 
     def perform(self, effect: Effect[Any]) -> Any:

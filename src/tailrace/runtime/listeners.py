@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from tailrace.effects.events import FailedCallback
 from tailrace.effects.requests import Event, WaitResult
 from tailrace.effects.tries import FailedTry
 from tailrace.model.states import DagRunState, TaskInstanceState
@@ -40,6 +41,9 @@ class Watching(Protocol):
 
     def on_failure(self, failed: FailedTry) -> None:
         """A try failed or was lost, as it was recorded: whether it was reported, or found lost by this job."""
+
+    def on_callback(self, failed: FailedCallback) -> None:
+        """A callback failed, hung or could not be called, as it was recorded."""
 
     def on_interrupt(self, times: int, busy: int) -> None:
         """Once: nothing more is started, ``busy`` tries are awaited; twice: they are asked to end; thrice: killed."""

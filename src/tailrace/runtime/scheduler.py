@@ -50,7 +50,13 @@ def run(
                 secrets=LoadSecrets(settings),
             ),
             start_executor=partial(
-                start_executor, metastore, settings, interrupts, listener.on_message, listener.on_failure
+                start_executor,
+                metastore,
+                settings,
+                interrupts,
+                listener.on_message,
+                listener.on_failure,
+                listener.on_callback,
             ),
             notify=listener.on_message,
             loaded=lambda report: metastore.store_loaded(

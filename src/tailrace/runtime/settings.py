@@ -72,6 +72,7 @@ class Settings(Struct, frozen=True):
     shared_group: str
     load_timeout_seconds: float
     dags_are_paused_at_creation: bool
+    callback_timeout_seconds: float
     secrets_backend: tuple[str, ...] = ()
     secrets_backend_kwargs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -112,6 +113,7 @@ def _defaults(project: Path, home: Path) -> Mapping[str, object]:
         "shared_group": "",
         "load_timeout_seconds": LOAD_TIMEOUT,
         "dags_are_paused_at_creation": False,
+        "callback_timeout_seconds": 60.0,
         "secrets_backend": (),
         "secrets_backend_kwargs": MappingProxyType({}),
     }
@@ -280,6 +282,7 @@ _KEYS: Mapping[str, Key] = MappingProxyType(
             Key("shared_group", group),
             seconds("load_timeout_seconds", 1),
             yes_or_no("dags_are_paused_at_creation"),
+            seconds("callback_timeout_seconds", 1),
             names("secrets_backend"),
             table("secrets_backend_kwargs"),
         )

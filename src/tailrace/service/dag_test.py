@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from tailrace.authoring.compiling import compile_dag
 from tailrace.authoring.dag import DAG
 from tailrace.authoring.tested import TestedRun, TestedTask
+from tailrace.effects.events import EventClaim
 from tailrace.effects.requests import DagBag, Effect, NextTry
 from tailrace.effects.tries import Submission, TaskReply, TaskRequest, XComQuery
 from tailrace.errors import AuthoringError, CommandError
@@ -73,6 +74,7 @@ def run_here(
         date = logical_date.isoformat() if isinstance(logical_date, datetime) else logical_date
         run_id = trigger(metastore, spec, date, None, _conf(run_conf), plainly).run_id
         _drive(metastore, spec, home, tasks)
+        _call_back(metastore, spec, tasks)
         return _became(metastore, spec, run_id)
 
 
@@ -142,7 +144,18 @@ def _drive(metastore: Metastore, spec: DagSpec, home: Path, tasks: TasksHere) ->
             watch=lambda waited: None,
             read_dags=lambda: bag,
         )
-        drive_job(metastore, job_id, scheduler_loop(job_id, LoopIntervals(), until_idle=True), driver.perform)
+        drive_job(
+            metastore, job_id, scheduler_loop(job_id, LoopIntervals(callbacks=0.0), until_idle=True), driver.perform
+        )
+
+
+def _call_back(metastore: Metastore, spec: DagSpec, tasks: TasksHere) -> None:
+    """Call the callbacks of what has happened, one event after the other."""
+    while True:
+        found = metastore.claim_event({spec.dag_id}, "DAG.test", _FOREVER, new_write_id())
+        if not isinstance(found, EventClaim):
+            return
+        metastore.end_event(found, tasks.call_back(found))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from tailrace.errors import CommandError
 from tailrace.model.suggestions import near_or_there
 from tailrace.model.task_words import tasks_meant
 from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation, explain_run
-from tailrace.planning.explain_facts import JobFacts, PersonsCommand, TryFacts, WantedBy
+from tailrace.planning.explain_facts import CallbackFacts, JobFacts, PersonsCommand, TryFacts, WantedBy
 from tailrace.planning.messages import Refused, Typed
 from tailrace.planning.refusals import NoSuchMapIndex
 from tailrace.planning.selecting import indexes_text
@@ -78,6 +78,7 @@ class ExplainedRun(Struct, frozen=True):
     max_active_runs: int
     last_command: PersonsCommand | None
     late_since: datetime | None
+    callbacks: tuple[CallbackFacts, ...]
 
 
 class ExplainedRunDetails(ExplainedRun, frozen=True, kw_only=True):
@@ -162,6 +163,7 @@ def _of_run(explanation: RunExplanation, typed: Typed) -> dict[str, Any]:
         "max_active_runs": facts.snapshot.dag.max_active_runs,
         "last_command": facts.last_command,
         "late_since": facts.run.late_since,
+        "callbacks": facts.callbacks,
     }
 
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tailrace.errors import CommandError
-from tailrace.execution.logs import log_path
+from tailrace.execution.logs import callbacks_path, log_path
 from tailrace.metastore.views.task_instances import TaskInstanceLine
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey
 from tailrace.model.states import CLAIMED, FINISHED, DagRunState, TaskInstanceState
@@ -45,6 +45,7 @@ class TryLog(Struct, frozen=True):
     reason: str
     missing: str
     marked: str = ""
+    callbacks: bool = False  # whether callbacks have printed something beside it
 
 
 def find_log(stores: Stores, named: LogNamed) -> TryLog:
@@ -55,6 +56,18 @@ def find_log(stores: Stores, named: LogNamed) -> TryLog:
     if log.missing:
         raise CommandError(log.missing)
     return log
+
+
+def find_callbacks(stores: Stores, named: LogNamed) -> Path:
+    """What callbacks that were called for a try have printed. Raises CommandError where there is nothing."""
+    run = _run(stores, named)
+    instance = _instance(stores, run, named.task_id, named.map_index)
+    number = instance.try_number if named.try_number is None else named.try_number
+    key = TryKey(TaskInstanceKey(run.dag_id, run.run_id, instance.task_id, instance.map_index), number)
+    path = callbacks_path(stores.settings.home, key)
+    if not path.is_file():
+        raise CommandError(f"no callbacks of {key} have printed anything here: none were called, or on another host")
+    return path
 
 
 def failed_logs(stores: Stores, dag_id: str, run: str | None) -> tuple[str, tuple[TryLog, ...]]:
@@ -133,7 +146,8 @@ def _log(stores: Stores, run: RunDetails, instance: TaskInstanceLine, number: in
     path = log_path(stores.settings.home, key)
     missing = "" if path.is_file() else _why_missing(instance, key, path)
     marked = "" if missing else _marked(instance, key)
-    return TryLog(key, path, f"the task instance is {instance.state}", instance.reason, missing, marked)
+    calls = callbacks_path(stores.settings.home, key).is_file()
+    return TryLog(key, path, f"the task instance is {instance.state}", instance.reason, missing, marked, calls)
 
 
 def _marked(instance: TaskInstanceLine, key: TryKey) -> str:

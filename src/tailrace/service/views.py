@@ -17,6 +17,7 @@ from tailrace.metastore.views.task_instances import TaskInstanceFilter, TaskInst
 from tailrace.metastore.views.versions import DagVersion, VersionOfRun
 from tailrace.model.suggestions import near_or_there
 from tailrace.model.task_words import tasks_meant
+from tailrace.planning.explain_facts import CallbackFacts
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.service.reason_structs import Blocked, blocked_of, no_backfill
 from tailrace.service.scopes import find_run, range_of, removed, require_known
@@ -36,6 +37,7 @@ class RunDetails(Run, frozen=True, kw_only=True):
 
     task_instances: tuple[TaskInstanceLine, ...]
     dag_version: VersionOfRun | None = None
+    callbacks: tuple[CallbackFacts, ...] = ()
 
 
 def list_backfills(stores: Stores, dag_id: str | None, limit: int) -> tuple[Backfill, ...]:
@@ -152,6 +154,7 @@ def show_run(stores: Stores, dag_id: str, run: str) -> RunDetails:
         **asdict(shown),
         task_instances=metastore.task_instances_of(found.id),
         dag_version=metastore.version_of_run(found.id),
+        callbacks=metastore.callbacks_of(shown.dag_id, shown.run_id),
     )
 
 

@@ -41,7 +41,14 @@ from tailrace.planning.messages import Sentence
 from tailrace.planning.plan import Blocker, Plan, RunVerdict, TaskTransition
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunSnapshot, Snapshot
-from tailrace.simulator import broken_history, broken_mapping, broken_past, broken_stops, broken_writes
+from tailrace.simulator import (
+    broken_callbacks,
+    broken_history,
+    broken_mapping,
+    broken_past,
+    broken_stops,
+    broken_writes,
+)
 from tailrace.simulator.broken_writes import Replaced
 from tailrace.simulator.performing import Performer
 from tailrace.simulator.processes import Job, Worker
@@ -325,6 +332,24 @@ CANARIES: Mapping[str, Canary] = {
             "a run fails fast for what had failed before it was opened again",
             replaced=broken_stops.by_the_past,
             worlds="stopped",
+        ),
+        Canary(
+            "called-by-lost-claim",
+            "a claim that was lost has callbacks called",
+            replaced=broken_callbacks.called_by_lost_claim,
+            worlds="calling",
+        ),
+        Canary(
+            "called-without-lease",
+            "two jobs call the callbacks of one event at once",
+            replaced=broken_callbacks.called_without_lease,
+            worlds="calling",
+        ),
+        Canary(
+            "forgotten-event",
+            "a try that ends has no event",
+            replaced=broken_callbacks.forgotten_event,
+            worlds="calling",
         ),
         Canary("chain-left", "a row of history is chained behind nothing", replaced=broken_history.chain_left),
         Canary("column-unsaid", "a step sets a column without a word", replaced=broken_history.column_unsaid),

@@ -14,12 +14,12 @@ from typing import Any
 
 from tailrace.model.spec import DagSpec
 from tailrace.simulator.liveness import live_variables
-from tailrace.simulator.processes import Job, Worker
+from tailrace.simulator.processes import Caller, Job, Worker
 from tailrace.simulator.world_state import WorldState
 
 #: Where the chain of a history has come to, which a claim carries: it says how the world came here, not what follows.
 _CHAIN = re.compile(r"chain=Chain\([^)]*\)")
-_TABLES = ("pool", "job", "backfill", "dag_run", "backfill_run", "task_instance", "xcom", "capacity_wait")
+_TABLES = ("pool", "job", "backfill", "dag_run", "backfill_run", "task_instance", "xcom", "outbox", "capacity_wait")
 
 
 def fingerprint(world: WorldState) -> str:
@@ -47,6 +47,8 @@ def fingerprint(world: WorldState) -> str:
                     ]
                 )
             )
+        if isinstance(process, Caller):
+            parts.append(_text([process.job.id, process.called, process.lease_until, process.steps_left]))
         if isinstance(process, Job):
             parts.append(
                 _text([process.queue, process.hints, process.worker_lost, process.draining, process.interrupts])

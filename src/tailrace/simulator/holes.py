@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from tailrace.model.spec import Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import Act, ActKind, random_acts
+from tailrace.simulator.callbacks import calling_scenario
 from tailrace.simulator.mapped import mapped_scenario
 from tailrace.simulator.scenario import Command, Scenario, random_scenario, with_schedulers
 from tailrace.simulator.stopped_runs import stopped_scenario
@@ -87,5 +88,6 @@ WORLDS: Mapping[str, Callable[[int], Scenario]] = MappingProxyType(
         "zygotes": zygotes_scenario,
         "mapped": mapped_scenario,
         "stopped": stopped_scenario,
+        "calling": calling_scenario,
     }
 )

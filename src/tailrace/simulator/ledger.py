@@ -23,11 +23,22 @@ class Execution:
     over: bool = False
 
 
+@dataclass(slots=True)
+class Called:
+    """The callbacks of an event, from their start. ``lease_until`` is how long whoever calls may believe it has it."""
+
+    event_id: str
+    token: int
+    lease_until: float
+    over: bool = False
+
+
 class Ledger:
     """Every execution of a history, in order, and what was wrong with them."""
 
     def __init__(self) -> None:
         self.executions: list[Execution] = []
+        self.calls: list[Called] = []
         self.violations: list[str] = []
         self.failures: Counter[int] = Counter()  # tries of a task instance that failed and were retried since its clear
 
@@ -44,6 +55,17 @@ class Ledger:
         execution = Execution(claim, worker, lease_until)
         self.executions.append(execution)
         return execution
+
+    def call(self, event_id: str, token: int, now: float, lease_until: float) -> Called:
+        """The callbacks of an event begin; never while others call them on a lease that holds."""
+        for other in self.calls:
+            if other.event_id == event_id and not other.over and other.lease_until > now:
+                self.violations.append(f"called at once: event {event_id} by two that hold it")
+            if other.event_id == event_id and other.token >= token:
+                self.violations.append(f"called at once: event {event_id} with token {token} after {other.token}")
+        called = Called(event_id, token, lease_until)
+        self.calls.append(called)
+        return called
 
     def renew(self, execution: Execution, until: float) -> None:
         """The lease of a try is renewed; never while the code of a later try of its task instance runs."""

@@ -10,11 +10,13 @@ from tailrace.effects.requests import (
     Accepted,
     ApplyPlan,
     AwaitTask,
+    ClaimEvent,
     ClaimTry,
     CreateDueRuns,
     DagBag,
     DropTask,
     Effect,
+    EndEvent,
     EndJob,
     Event,
     FindLost,
@@ -31,6 +33,7 @@ from tailrace.effects.requests import (
     ReadXCom,
     ReapDeadJobs,
     ReleaseRuns,
+    RenewEvent,
     RenewLease,
     ReplyToTask,
     ReportOutcome,
@@ -52,8 +55,9 @@ from tailrace.model.states import TaskInstanceState
 from tailrace.planning.backfills import BackfillCreation
 from tailrace.planning.commands import CommandPlan
 from tailrace.planning.snapshot import Snapshot
+from tailrace.simulator.callbacks import Callbacks
 from tailrace.simulator.ledger import Execution
-from tailrace.simulator.processes import Job, Process, Worker
+from tailrace.simulator.processes import Caller, Job, Process, Worker
 from tailrace.simulator.scenario import LEASE_SECONDS
 from tailrace.simulator.world_state import WorldState
 
@@ -68,6 +72,9 @@ WRITING = (
     ClaimTry,
     RenewLease,
     ReportOutcome,
+    ClaimEvent,
+    RenewEvent,
+    EndEvent,
 )
 
 #: Effects that nobody else can see: whether others go before or after one, and whether a process dies before it or
@@ -109,15 +116,21 @@ class Performer:
             ParkTask: self.park,
             ClaimTry: self.claim,
             StartTask: self.start,
-            AwaitTask: self.await_task,
+            AwaitTask: lambda process, effect: (
+                self.callbacks.wait(process, effect)
+                if isinstance(process, Caller)
+                else self.await_task(process, effect)
+            ),
             ReadXCom: lambda process, effect: world.metastore.read_xcom(effect.query),
             ReadRecords: lambda process, effect: world.metastore.recorded(effect.query),
             RenewLease: self.renew,
             StopTask: self.stop_task,
-            KillTask: lambda process, effect: self.task_is_gone(process),
+            KillTask: lambda process, effect: self.is_gone(process),
             ReportOutcome: self.report,
             NotifyExecutor: self.notify_executor,
         }
+        self.callbacks = Callbacks(world, self.write)
+        self._perform.update(self.callbacks.handlers)
 
     def close(self) -> None:
         """Give back what a canary holds; the product holds nothing."""
@@ -302,6 +315,13 @@ class Performer:
             self.task_is_gone(worker)
             text = f"its zygote died with {len(workers)} tries"
             worker.lost, worker.due = TryOutcome(OutcomeKind.LOST_TOGETHER, text), 0.0
+
+    def is_gone(self, process: Process) -> None:
+        """What a worker, or a process that calls back, has started is no more."""
+        if isinstance(process, Caller):
+            self.callbacks.are_gone(process)
+        elif isinstance(process, Worker):
+            self.task_is_gone(process)
 
     def task_is_gone(self, process: Worker) -> None:
         """The task's process is no more."""

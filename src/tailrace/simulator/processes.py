@@ -6,9 +6,10 @@ A job stands for its process: its executor lives and dies with it.
 from dataclasses import dataclass, field
 from typing import Any
 
-from tailrace.effects.requests import Effect, Loop, NextTry, Wait
+from tailrace.effects.requests import ClaimEvent, Effect, Loop, NextEvent, NextTry, Wait
 from tailrace.effects.tries import Claim, Submission, TryOutcome
 from tailrace.model.keys import ProcessIdentity
+from tailrace.simulator.ledger import Called
 from tailrace.simulator.scenario import Command
 
 
@@ -90,3 +91,18 @@ class Worker(Process):
     def pressing(self) -> bool:
         """Whether it has something to do but wait."""
         return not isinstance(self.effect, NextTry) or bool(self.job.queue) or not self.job.alive
+
+
+@dataclass(slots=True)
+class Caller(Process):
+    """A process beside a job's workers that calls callbacks, and those that it is calling. It may outlive the job."""
+
+    job: Job = field(kw_only=True)
+    called: Called | None = None
+    lease_until: float = 0.0  # of the event, until its callbacks have begun
+    steps_left: int = 0  # how often they will still be found running
+
+    @property
+    def pressing(self) -> bool:
+        """Whether it has something to do but look."""
+        return not isinstance(self.effect, NextEvent | ClaimEvent) or not self.job.alive

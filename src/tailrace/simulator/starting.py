@@ -100,6 +100,7 @@ def _begin_job(world: WorldState, command: Command, created: int | None) -> None
     world.enter(job)
     for _ in range(scenario.workers):
         world.start_worker(job)
+    world.start_caller(job)
 
 
 def typed_again(world: WorldState, job: Job) -> Command | None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tailrace.effects.events import EventClaim, OutboxLeft
 from tailrace.effects.requests import Accepted, CreateDueRuns, Effect, Event, StillRunning, Submit, WaitResult
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission, TryOutcome
@@ -25,6 +26,10 @@ def describe(effect: Effect[Any], result: Any, several: bool) -> str:
             return _applied(result, several)
         case Claim():
             return f"{_name(result.task_instance, several)} try {result.key.try_number}, token {result.token}"
+        case EventClaim():
+            return f"{result.event.callback} of {result.event.after}, token {result.token}"
+        case OutboxLeft():
+            return f"{result.count} left"
         case Refused():
             return f"refused: {result.found}"
         case Accepted():

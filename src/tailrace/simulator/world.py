@@ -23,7 +23,7 @@ from tailrace.simulator.coverage import refusals
 from tailrace.simulator.fingerprint import fingerprint
 from tailrace.simulator.performing import UNSEEN, WRITING, Performer
 from tailrace.simulator.person import Person
-from tailrace.simulator.processes import Job, Process, Worker
+from tailrace.simulator.processes import Caller, Job, Process, Worker
 from tailrace.simulator.scenario import LEASE_SECONDS, Scenario
 from tailrace.simulator.starting import Crash, set_pool, type_command, typed_again
 from tailrace.simulator.story import describe
@@ -102,6 +102,8 @@ class World(WorldState):
             return
         chosen = self.chooser.pick(options)
         if chosen < len(able):
+            if able[chosen] not in self.processes:
+                return  # its job gave up while time went by
             self._act(able[chosen])
             while able[chosen] in self.processes and self._unseen(able[chosen]):
                 self._act(able[chosen])
@@ -144,7 +146,7 @@ class World(WorldState):
             if process.waiting_since is None:
                 process.waiting_since = self.clock.seconds
             return False
-        return isinstance(process, Job) or process.pressing
+        return isinstance(process, Job | Caller) or process.pressing
 
     def _pass_time(self) -> None:
         """Nobody can do anything but wait: the clock moves on to when the first of them goes on, or later."""
@@ -233,7 +235,8 @@ class World(WorldState):
         self._kill(process)
         if isinstance(process, Job):
             process.alive = False
-            for worker in self.workers_of(process):
+            callers = [each for each in self.processes if isinstance(each, Caller) and each.job is process]
+            for worker in (*self.workers_of(process), *callers):
                 if not self.chooser.chance("a worker outlives its job", self.faults.orphaned):
                     self.record(worker.name, "DIES", "with its job")
                     self._kill(worker)
@@ -242,13 +245,14 @@ class World(WorldState):
             if not self.chooser.chance("nobody notices", self.faults.lost_report):
                 process.job.worker_lost = True
             self.start_worker(process.job)
+        elif isinstance(process, Caller) and process.job.alive:
+            self.start_caller(process.job)
 
     def _kill(self, process: Process) -> None:
         self.processes.remove(process)
         self.dead.add(process.identity.pid)
         process.loop.close()
-        if isinstance(process, Worker):
-            self.performer.task_is_gone(process)
+        self.performer.is_gone(process)
 
     def heal(self) -> None:
         """From here on nothing goes wrong any more: an executor, too, ignores what it has in hand already."""

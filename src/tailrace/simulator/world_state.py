@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tailrace.effects.tries import Submission
+from tailrace.execution.callback_loop import callback_loop
 from tailrace.execution.worker import worker_loop
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
@@ -12,7 +13,7 @@ from tailrace.simulator.breaking import Break, StuckTransaction
 from tailrace.simulator.choices import Chooser, Option
 from tailrace.simulator.confs import Confs
 from tailrace.simulator.ledger import Ledger
-from tailrace.simulator.processes import Job, Process, Worker
+from tailrace.simulator.processes import Caller, Job, Process, Worker
 from tailrace.simulator.scenario import LEASE_SECONDS, Command, Scenario
 from tailrace.simulator.stage import stage as _stage
 from tailrace.simulator.story import line
@@ -126,6 +127,12 @@ class WorldState:
         """One more worker of a job's executor."""
         identity = self.identity()
         self.enter(Worker(f"worker {identity.pid}", worker_loop(LEASE_SECONDS), identity, job=job))
+
+    def start_caller(self, job: Job) -> None:
+        """One more process beside a job's workers that calls back, where there is something to be called."""
+        if self.scenario.dag.calls_back:
+            identity = self.identity()
+            self.enter(Caller(f"caller {identity.pid}", callback_loop(LEASE_SECONDS), identity, job=job))
 
     def enter(self, process: Process) -> None:
         """A process begins, and runs to its first effect."""

@@ -17,6 +17,7 @@ from tailrace.authoring.dag_arguments import DAG_ARGUMENTS
 from tailrace.authoring.task_arguments import TASK_ARGUMENTS
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.metastore.writes.specs import spec_from, spec_text
+from tailrace.model.callbacks import ON_EXECUTE, CallbackName
 from tailrace.model.rules import TriggerRule
 from tests.unit.authoring.conftest import Load, said
 
@@ -100,6 +101,7 @@ KINDS: Mapping[str, Any] = {
     "max_active_tis_per_dag": is_one_of_none(is_whole),
     "max_active_tis_per_dagrun": is_one_of_none(is_whole),
     "do_xcom_push": is_flag,
+    **dict.fromkeys([ON_EXECUTE, *CallbackName], lambda value: type(value) is tuple and all(map(callable, value))),
     "owner": is_text,
     "doc_md": is_text,
     "bash_command": lambda value: is_text(value) and "\0" not in value,

@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 
+from tailrace.authoring.callbacks import CallsOfDag, CallsOfTask
 from tailrace.authoring.compiling import _AS_DECLARED
 from tailrace.authoring.dag import DAG, BaseOperator, TaskArguments
 from tailrace.authoring.dag_arguments import DagArguments
@@ -75,8 +76,8 @@ def test_what_types_refuse_of_an_operators_arguments_does_not_load(tmp_path: Pat
 
 def test_the_declarations_are_complete() -> None:
     """An argument that is read has an attribute; what a spec has of it is compiled; both say the same default."""
-    assert TASK_ARGUMENTS.keys() <= BaseOperator.__annotations__.keys()
-    assert arguments_of(DagArguments).keys() == DAG.__annotations__.keys() - {"_loaded"}
+    assert TASK_ARGUMENTS.keys() <= {*BaseOperator.__annotations__, *CallsOfTask.__annotations__}
+    assert arguments_of(DagArguments).keys() == {*DAG.__annotations__, *CallsOfDag.__annotations__} - {"_loaded"}
     assert set(_AS_DECLARED) == TaskSpec.__annotations__.keys() & TASK_ARGUMENTS.keys()
     spec = TaskSpec(task_id="t")
     assert {name: getattr(spec, name) for name in _AS_DECLARED} == {

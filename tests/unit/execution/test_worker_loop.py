@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.effects.requests import (
     Accepted,
@@ -135,6 +136,14 @@ def test_mark_success_runs_no_user_code() -> None:
     assert DropTask() in asked
     assert not any(isinstance(effect, StartTask | AwaitTask) for effect in asked)
     assert reported(asked).outcome.kind is OutcomeKind.SUCCESS
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_what_is_marked_calls_nobody_back(marked: bool) -> None:
+    parked = replace(PARKED, task_spec=replace(PARKED.task_spec, calls=("on_success_callback",)))
+    ends = [None] if marked else [None, SUCCESS]
+    asked = drive([SUBMISSION, parked, claim(mark_success=marked), *ends, Accepted("success"), None, None])
+    assert reported(asked).after.event == ("" if marked else "on_success_callback")
 
 
 def test_an_xcom_query_gets_its_reply_and_the_wait_goes_on() -> None:

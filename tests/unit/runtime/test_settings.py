@@ -116,8 +116,9 @@ def test_unknown_key_names_the_file_the_key_and_the_nearest(tmp_path: Path) -> N
 
 
 def test_unknown_key_far_from_all_lists_them(tmp_path: Path) -> None:
-    assert "settings are backfill_weight, dags, dags_are_paused_at_creation, database_url," in mistake(
-        project(tmp_path, "zzz = 3\n")
+    assert (
+        "settings are backfill_weight, callback_timeout_seconds, dags, dags_are_paused_at_creation, database_url,"
+        in mistake(project(tmp_path, "zzz = 3\n"))
     )
 
 

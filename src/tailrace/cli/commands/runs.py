@@ -5,6 +5,7 @@ from functools import partial
 
 import click
 
+from tailrace.cli.callback_lines import callback_lines
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command, Lazy, LazyGroup
 from tailrace.cli.listing import show_list
@@ -100,6 +101,8 @@ def show(dag_id: str, run: str, output: str) -> None:
         console.tell(f"started {moment_text(found.start)}{ended}")
     if (of := found.dag_version) is not None and of.versions > 1:
         console.tell(f"version {of.version} of {of.versions} of the DAG: `tailrace dags versions {found.dag_id}`")
+    for line in callback_lines(found.dag_id, found.run_id, found.callbacks):
+        console.tell(line)
     rows = [task_instance_row(line) for line in found.task_instances]
     show_table(TASK_INSTANCE_COLUMNS, rows, empty="it has not been activated: no task instances yet")
 

@@ -18,6 +18,7 @@ from tailrace.cli.fitting import columns_of, shortened, wrapped
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, dags_option, settings_with
 from tailrace.cli.remedies import text_of
+from tailrace.effects.events import FailedCallback
 from tailrace.effects.requests import Event
 from tailrace.effects.tries import FailedTry
 from tailrace.errors import CommandError
@@ -118,6 +119,12 @@ class SchedulerLog:
         lines = self._failures.lines(failed, self._columns())
         if lines:
             self._lines(*(painted(line, str(failed.state)) for line in lines))
+
+    def on_callback(self, failed: FailedCallback) -> None:
+        """Print how a callback failed and where its log is, as it happens."""
+        lines = self._failures.of_callback(failed, self._columns())
+        if lines:
+            self._lines(*(painted(line, "failed") for line in lines))
 
     def on_interrupt(self, times: int, busy: int) -> None:
         """Say what becomes of running tries."""

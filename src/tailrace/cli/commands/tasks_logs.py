@@ -16,7 +16,7 @@ from tailrace.cli.shell_line import shell_line
 from tailrace.errors import CommandError
 from tailrace.execution.log_times import LogTimes
 from tailrace.model.keys import TryKey
-from tailrace.service.logs import LogFollowed, LogNamed, failed_logs, find_log
+from tailrace.service.logs import LogFollowed, LogNamed, failed_logs, find_callbacks, find_log
 from tailrace.service.stores import Stores
 
 
@@ -32,6 +32,9 @@ from tailrace.service.stores import Stores
 @map_index_option
 @click.option("-f", "--follow", is_flag=True, help="Go on until the task instance has ended, over all of its tries.")
 @click.option("--timestamps", is_flag=True, help="Before each line when it was written.")
+@click.option(
+    "--callbacks", is_flag=True, help="What the callbacks have printed that were called for the try, instead."
+)
 @click.option("--failed", is_flag=True, help="All that failed in RUN, one after the other: no TASK_ID is given.")
 def logs(
     dag_id: str,
@@ -41,6 +44,7 @@ def logs(
     map_index: int | None,
     follow: bool,
     timestamps: bool,
+    callbacks: bool,
     failed: bool,
 ) -> None:
     """Print the log of a task's try in RUN, a run id or a logical date.
@@ -49,7 +53,7 @@ def logs(
     """
     with stores_with() as stores:
         if failed:
-            if run is not None or follow or try_number is not None or map_index is not None:
+            if run is not None or follow or callbacks or try_number is not None or map_index is not None:
                 whole = shell_line("tailrace", "tasks", "logs", dag_id, "--failed", "RUN")
                 raise CommandError(f"--failed is of a whole run: `{whole}`")
             _print_failed(stores, dag_id, task_id, timestamps)
@@ -57,6 +61,13 @@ def logs(
         if task_id is None:
             raise CommandError("TASK_ID is missing; --failed prints the logs of all that failed in a run")
         named = LogNamed(dag_id, task_id, run, try_number, map_index)
+        if callbacks:
+            if follow or timestamps:
+                raise CommandError("--callbacks is without --follow and --timestamps")
+            path = find_callbacks(stores, named)
+            current_console().note(f"{path}:")
+            _print(pieces_of(path))
+            return
         if follow:
             _follow(LogFollowed(stores, named), timestamps)
             return
@@ -64,6 +75,8 @@ def logs(
         current_console().note(f"{log.path}:")
         if log.marked:
             current_console().note(log.marked)
+        if log.callbacks:
+            current_console().note("callbacks were called for this try: --callbacks shows what they printed")
         _print(pieces_of(log.path), _times(stores.settings.home, log.key, timestamps))
 
 

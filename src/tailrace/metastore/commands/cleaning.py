@@ -37,6 +37,7 @@ from tailrace.metastore.db.tables import (
     dag_run,
     dag_version,
     history,
+    outbox,
     task_instance,
     write_record,
     xcom,
@@ -112,6 +113,13 @@ def count_cleanable(tx: Transaction, cleaning: Cleaning) -> dict[str, int]:
         "task instances": select(func.count()).where(task_instance.c.dag_run_id.in_(runs)),
         "xcoms": select(func.count()).where(xcom.c.task_instance_id.in_(instances)),
         "write records": select(func.count()).where(_old_record(tx, cleaning)),
+        "events": select(func.count()).where(
+            or_(
+                outbox.c.task_instance_id.in_(instances),
+                and_(outbox.c.kind == "dag_run", outbox.c.dag_run_id.in_(runs)),
+                and_(outbox.c.kind == "backfill", outbox.c.backfill_id.in_(backfills)),
+            )
+        ),
     }
     found = {name: int(tx.value(counted)) for name, counted in counts.items()}
     found["history rows"] = int(tx.value(of_runs)) + int(tx.value(of_backfills))
@@ -236,7 +244,9 @@ def _backfills(tx: Transaction, cleaning: Cleaning) -> _Removed | None:
     ends = {str(row.id): [row.chain_length, row.chain_head] for row in tx.rows(_LOCK_BACKFILLS, {"ids": ids})}
     tx.change(delete(backfill_run).where(backfill_run.c.backfill_id.in_(ids)))
     rows = tx.change(delete(history).where(_of_backfills(ids)))
-    return {"backfills": tx.change(_delete(backfill, ids)), "history rows": rows}, {"backfill": ends}
+    events = tx.change(delete(outbox).where(outbox.c.kind == "backfill", outbox.c.backfill_id.in_(ids)))
+    removed = {"backfills": tx.change(_delete(backfill, ids)), "history rows": rows, "events": events}
+    return {name: count for name, count in removed.items() if count}, {"backfill": ends}
 
 
 def _of_backfills(ids: Any) -> ColumnElement[bool]:
@@ -275,6 +285,9 @@ def _runs(tx: Transaction, cleaning: Cleaning) -> _Removed | None:
         removed["task instances"] += tx.change(_delete(task_instance, some))
     removed["history rows"] = tx.change(
         delete(history).where(history.c.dag_id == runs[0].dag_id, history.c.run_id.in_([run.run_id for run in runs]))
+    )
+    removed["events"] = tx.change(
+        delete(outbox).where(outbox.c.dag_id == runs[0].dag_id, outbox.c.run_id.in_([run.run_id for run in runs]))
     )
     removed["runs"] = tx.change(_delete(dag_run, ids))
     ends = {run.run_id: [run.chain_length, run.chain_head] for run in runs}

@@ -4,8 +4,6 @@ A state is text and never NULL. Rows that every loop looks for have partial inde
 costs the same beside ten rows of history and ten million.
 """
 
-from typing import NamedTuple
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -23,6 +21,7 @@ from sqlalchemy import (
 )
 
 from tailrace.metastore.db.columns import UtcDateTime, one_of, state_check
+from tailrace.model.callbacks import EventState
 from tailrace.model.states import (
     BACKFILL_CLOSED,
     CLOSED,
@@ -323,6 +322,39 @@ xcom = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 
+#: The events of which callbacks are to be called: each is written in the transaction of the step that it is of, and
+#: named by the digest of that step's row of history, so that one step is one event. Who calls back has a lease.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("event_id", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("callback", Text, nullable=False),  # by its argument: on_failure_callback…
+    Column("kind", Text, nullable=False),  # what it is about: task_instance, dag_run or backfill
+    Column("dag_id", Text, nullable=False),
+    Column("run_id", Text),
+    Column("task_id", Text),
+    Column("map_index", Integer),
+    Column("try_number", Integer),
+    Column("task_instance_id", Id),
+    Column("dag_run_id", Id),
+    Column("backfill_id", Id),
+    Column("after", Text, nullable=False),  # the state that it came to
+    Column("reason", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("error", Text, nullable=False, server_default=""),
+    Column("token", Integer, nullable=False, server_default="0"),
+    Column("holder", Text, nullable=False, server_default=""),  # who calls back, for people
+    Column("lease_until", Double),
+    Column("lease_epoch", Text),
+    Column("lease_seconds", Double),
+    Column("ended_at", UtcDateTime),
+    UniqueConstraint("event_id"),
+    state_check("status", EventState),
+)
+Index("ix_outbox_run", outbox.c.dag_id, outbox.c.run_id)
+
 #: Who waits for room that others hold, and since when: planners give way to those who have waited longer. ``resource``
 #: is ``pool:NAME``, ``tasks:DAG_ID`` or ``runs:DAG_ID``; ``backfill_id`` is 0 for a scheduler's own runs.
 capacity_wait = Table(
@@ -343,35 +375,4 @@ write_record = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("result", Text, nullable=False),  # JSON
     sqlite_with_rowid=False,
-)
-
-
-class PartialIndex(NamedTuple):
-    """An index of the rows that every loop looks for."""
-
-    name: str
-    table: Table
-    columns: tuple[str, ...]
-    where: str
-
-    @property
-    def sql(self) -> str:
-        """Its definition, the same for both databases."""
-        return f"CREATE INDEX {self.name} ON {self.table.name} ({', '.join(self.columns)}) WHERE {self.where}"
-
-
-#: Not SQLAlchemy's: there a partial index is an option of each database, and naming PostgreSQL's loads its driver's
-#: module in every command that needs SQLite only (a tenth of a small backfill's start).
-PARTIAL_INDEXES = (
-    PartialIndex("ix_job_running", job, ("host",), f"state = '{JobState.RUNNING}'"),
-    PartialIndex("ix_dag_run_running", dag_run, ("dag_id",), f"state = '{DagRunState.RUNNING}'"),
-    # Every claim asks for the newest earlier success, which may be far below failures.
-    PartialIndex("ix_dag_run_succeeded", dag_run, ("dag_id", "logical_date"), f"state = '{DagRunState.SUCCESS}'"),
-    PartialIndex("ix_dag_run_live", dag_run, ("dag_id", "logical_date"), LIVE_SQL),
-    PartialIndex("ix_backfill_open", backfill, ("dag_id",), OPEN_BACKFILL_SQL),
-    PartialIndex("ix_task_instance_occupying", task_instance, ("dag_id", "pool"), OCCUPYING_SQL),
-    # What failed inside a run is said wherever the run is: few rows, however many succeeded.
-    PartialIndex("ix_task_instance_failed", task_instance, ("dag_run_id", "task_id", "state"), FAILED_SQL),
-    # Who paused a DAG is said wherever the DAG is: few rows, however many jobs have written about it.
-    PartialIndex("ix_history_of_persons", history, ("dag_id", "kind"), "person IS NOT NULL AND run_id IS NULL"),
 )

@@ -261,6 +261,7 @@ def _change(step: TaskTransition, columns: dict[str, Any]) -> StateChange:
         priority=columns["priority"],
         evidence=_evidence(step),
         chain=Chain(columns["chain_head"], columns["chain_length"]),
+        event=step.event,
     )
 
 

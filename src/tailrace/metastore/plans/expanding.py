@@ -113,6 +113,7 @@ def _change(
         0 if again else columns["lost_tries"],
         evidence=evidence if columns["map_index"] == index else {**evidence, "was": columns["map_index"]},
         chain=Chain(columns["chain_head"], columns["chain_length"]),
+        event=part.event if has_place else "",
     )
 
 

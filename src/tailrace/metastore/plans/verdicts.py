@@ -106,10 +106,13 @@ def _close(work: Workspace, run: LockedRun, verdict: RunVerdict) -> None:
     }
     if verdict.stopped_by is not None:
         evidence["stopped_by"] = verdict.stopped_by
+    if verdict.event:
+        evidence["event"] = verdict.event
     before = RUN_STATES[run.state]
     ends = (before, verdict.state, Cause.JUDGED, verdict.reason)
     chain = Chain(run.chain_head, run.chain_length)
-    step = RunStep(run.id, run.dag_id, run.run_id, *ends, evidence=evidence, version=run.version, chain=chain)
+    told: dict[str, Any] = {"evidence": evidence, "version": run.version, "chain": chain, "event": verdict.event}
+    step = RunStep(run.id, run.dag_id, run.run_id, *ends, **told)
     judge_run(work.tx, work.author, step, work.history, to_json(blocked) if blocked else None)
     run.state, run.owner = verdict.state, None
 
@@ -160,7 +163,8 @@ def judge_backfill(work: Workspace) -> None:
         kind = StaleKind.BACKFILL_OPEN if still_open else StaleKind.BACKFILL
         work.stale.append(Stale(kind, f"backfill {verdict.id}", f"verdict {verdict.state}", conflict))
         return
-    close_backfill(work.tx, work.author, locked_backfill(row), verdict.state, verdict.reason, work.history)
+    ends = (verdict.state, verdict.reason, work.history)
+    close_backfill(work.tx, work.author, locked_backfill(row), *ends, event=verdict.event)
     work.backfill_judged = True
     if verdict.leaves_open:  # no later run waits for those any more
         renew_dag(work.tx, work.author, row.dag_id)

@@ -14,7 +14,8 @@ from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, String, Table, in
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.db.connection import Database
-from tailrace.metastore.db.tables import PARTIAL_INDEXES, metadata, pool
+from tailrace.metastore.db.partial_indexes import PARTIAL_INDEXES
+from tailrace.metastore.db.tables import metadata, pool
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.schema.backing_up import back_up
 from tailrace.metastore.writes.records import Author, insert_metastore_history, pool_row, schema_row
@@ -24,7 +25,7 @@ from tailrace.model.transitions import Cause
 from tailrace.planning.messages import Action, Advised, Remedy, Unusable
 
 #: Every revision of the schema, oldest first; the last is what ``tables`` says.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0011")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 HEAD = REVISIONS[-1]
 
 #: Any two processes that create or migrate one PostgreSQL metastore at once take this advisory lock.

@@ -33,10 +33,11 @@ from tailrace.model.transitions import Actor, Cause
 from tailrace.planning.retries import AfterTry
 from tailrace.planning.run_stops import STOPPED
 
-_succeeded = dag_run.alias("succeeded")
+succeeded = dag_run.alias("succeeded")
 _earlier = dag_run.alias("earlier")
 
-_NEWEST_SUCCESS = (
+#: The row of the newest run before one that succeeded, joined to it as ``succeeded``.
+NEWEST_SUCCESS = (
     select(_earlier.c.id)
     .where(
         _earlier.c.dag_id == dag_run.c.dag_id,
@@ -47,6 +48,14 @@ _NEWEST_SUCCESS = (
     .limit(1)
     .correlate(dag_run)
     .scalar_subquery()
+)
+
+#: What a context has of it, by these names.
+OF_NEWEST_SUCCESS = (
+    succeeded.c.interval_start.label("success_start"),
+    succeeded.c.interval_end.label("success_end"),
+    succeeded.c.started_at.label("success_began"),
+    succeeded.c.ended_at.label("success_ended"),
 )
 
 #: The run is locked against being ended or cancelled meanwhile; any number of claims may share that lock.
@@ -70,14 +79,11 @@ _RUN_OF_TRY = (
         dag_run.c.conf,
         dag_run.c.disable_retry,
         dag_run.c.mark_success,
-        _succeeded.c.interval_start.label("success_start"),
-        _succeeded.c.interval_end.label("success_end"),
-        _succeeded.c.started_at.label("success_began"),
-        _succeeded.c.ended_at.label("success_ended"),
+        *OF_NEWEST_SUCCESS,
     )
     .select_from(
         task_instance.join(dag_run, dag_run.c.id == task_instance.c.dag_run_id).outerjoin(
-            _succeeded, _succeeded.c.id == _NEWEST_SUCCESS
+            succeeded, succeeded.c.id == NEWEST_SUCCESS
         )
     )
     .where(task_instance.c.id == bindparam("task_instance"))
@@ -155,7 +161,7 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
         mark_success=row.mark_success,
         started_at=now.wall,
         run_started_at=row.started_at,
-        previous_success=_past(row),
+        previous_success=past_run(row),
         chain=chain,
     )
     # The conf goes along as it is stored: what is wrong with it must not keep the claim from landing.
@@ -164,7 +170,8 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
     return result
 
 
-def _past(row: Any) -> PastRun | None:
+def past_run(row: Any) -> PastRun | None:
+    """The newest earlier run that succeeded, from a row with its columns; None: there is none."""
     if row.success_start is None:
         return None
     return PastRun(DataInterval(row.success_start, row.success_end), row.success_began, row.success_ended)
@@ -282,6 +289,7 @@ def _change(
         followed=None if followed is None else to_json(followed),
         evidence=None if followed is None else {"followed": followed},
         chain=claim.chain,
+        event=after.event,
     )
 
 
@@ -306,7 +314,10 @@ def _refuse_late(tx: Transaction, author: Author, claim: Claim, found: Any, chan
     reason = f"{claim.key}: {expected}, found {found.state} try {found.try_number} with token {found.token}"
     refused = _refusal(RefusalReason.OTHER_TRY if other else RefusalReason.STALE_TOKEN, reason)
     before = Chain(found.refused_head, found.refused_length)
-    late, history = replace(change, before=STATES[found.state], reason=reason, evidence=None, chain=before), History()
+    late, history = (
+        replace(change, before=STATES[found.state], reason=reason, evidence=None, chain=before, event=""),
+        History(),
+    )
     refuse_result(tx, author, late, history)
     insert_history(tx, history)
     record(tx, author.write_id, refused)

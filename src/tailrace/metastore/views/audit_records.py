@@ -11,6 +11,7 @@ from tailrace.audit.checks import examine
 from tailrace.audit.records import (
     AuditRecords,
     BackfillRecord,
+    EventRecord,
     HistoryRecord,
     Report,
     RowRecord,
@@ -23,7 +24,13 @@ from tailrace.audit.seals import Seal
 from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, dag_version, history, pool, task_instance
 from tailrace.metastore.db.transaction import Transaction
-from tailrace.metastore.views.audit_rows import PAGE, metastore_chain, rows_as_they_stand, xcoms_as_they_stand
+from tailrace.metastore.views.audit_rows import (
+    PAGE,
+    events_as_they_stand,
+    metastore_chain,
+    rows_as_they_stand,
+    xcoms_as_they_stand,
+)
 from tailrace.metastore.views.readable import is_undecodable, raw_text, undecodable_cells, unreadable_cells
 from tailrace.metastore.writes.accounted import as_it_is, cell
 from tailrace.metastore.writes.evidence import StoredBlocker, blocked_from, evidence_from
@@ -127,6 +134,11 @@ class PagedRecords(Struct, frozen=True):
         return xcoms_as_they_stand(self.tx)
 
     @property
+    def events(self) -> Iterator[EventRecord]:
+        """Every event of which callbacks are to be called."""
+        return events_as_they_stand(self.tx, self.unreadable)
+
+    @property
     def metastore_chain(self) -> Chain:
         """Where the chain of the metastore itself ended."""
         return metastore_chain(self.tx)
@@ -178,6 +190,7 @@ def read_audit_records(tx: Transaction) -> AuditRecords:
         rows=tuple(paged.rows),
         xcoms=tuple(paged.xcoms),
         metastore_chain=paged.metastore_chain,
+        events=tuple(paged.events),
     )
 
 

@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import Boolean, LargeBinary, Select, Table, bindparam, cast, select, type_coerce
 from sqlalchemy.types import NullType
 
-from tailrace.audit.records import RowRecord, Unreadable, WantedRecord, XComRecord
+from tailrace.audit.events import PARTS
+from tailrace.audit.records import EventRecord, RowRecord, Unreadable, WantedRecord, XComRecord
 from tailrace.metastore.db.columns import UtcDateTime
-from tailrace.metastore.db.tables import backfill_run, chain, dag_run, task_instance, xcom
+from tailrace.metastore.db.tables import backfill_run, chain, dag_run, outbox, task_instance, xcom
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.writes.accounted import BY_DIGEST, TABLES, accounted, as_it_is, cell
 from tailrace.model.chains import METASTORE, Chain, text_digest
@@ -32,6 +33,13 @@ _XCOMS = (
 #: SQLite's driver refuses to read text that is none.
 _XCOMS_AS_BYTES = _XCOMS.with_only_columns(
     *_PLACE_OF_XCOM, type_coerce(cast(xcom.c.value, LargeBinary), NullType()).label("value")
+)
+_OF_EVENT = ("id", "event_id", *PARTS)
+_EVENTS = (
+    select(*(as_it_is(outbox.c[name]) for name in _OF_EVENT))
+    .where(outbox.c.id > bindparam("after_id"))
+    .order_by(outbox.c.id)
+    .limit(PAGE)
 )
 _METASTORE = select(chain.c.chain_head, chain.c.chain_length).where(chain.c.name == METASTORE)
 
@@ -127,6 +135,18 @@ def xcoms_as_they_stand(tx: Transaction) -> Iterator[XComRecord]:
 
 def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def events_as_they_stand(tx: Transaction, unreadable: Iterable[Unreadable]) -> Iterator[EventRecord]:
+    """Every event of which callbacks are to be called, with what it has of its step."""
+    bad = {each.row for each in unreadable if each.table == "outbox" and each.column in _OF_EVENT}
+    last = -(2**63)
+    while rows := tx.rows(_EVENTS, {"after_id": last}):
+        for row in rows:
+            if str(row.id) not in bad:
+                name = " / ".join(str(part) for part in (row.dag_id, row.run_id, row.task_id) if part)
+                yield EventRecord(row.event_id, name, (cell(outbox.c.at, row[2]), *row[3:]))
+        last = rows[-1].id
 
 
 def metastore_chain(tx: Transaction) -> Chain:

@@ -31,6 +31,7 @@ from tailrace.metastore.plans.rows import (
 )
 from tailrace.metastore.plans.snapshots import past_facts, read_snapshot
 from tailrace.metastore.tries.job_rows import live_jobs, trouble_from
+from tailrace.metastore.views.callbacks import callbacks_of
 from tailrace.metastore.views.persons import of_runs, of_task_instances
 from tailrace.metastore.views.summaries import stored_blocker
 from tailrace.metastore.writes.specs import spec_from
@@ -153,6 +154,7 @@ def read_explained(tx: Transaction, run: int) -> RunFacts:
         started_at=row.started_at,
         ended_at=row.ended_at,
         last_command=of_runs(tx, [name]).get(name),
+        callbacks=callbacks_of(tx, *name),
     )
 
 

@@ -20,6 +20,7 @@ from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.failed_inside import Failures, failures_of_backfills
 from tailrace.metastore.plans.wanted import run_counts
 from tailrace.metastore.tries.job_rows import LiveJobs, live_jobs
+from tailrace.metastore.views.callbacks import callbacks_of
 from tailrace.metastore.views.jobs import Job, list_jobs
 from tailrace.metastore.views.loaded import LoadedDag, loaded_dags
 from tailrace.metastore.views.persons import creation_and_last, of_backfills, of_dags
@@ -46,7 +47,7 @@ from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.recorded import RecordsQuery, RecordsReply
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
-from tailrace.planning.explain_facts import PersonsCommand
+from tailrace.planning.explain_facts import CallbackFacts, PersonsCommand
 from tailrace.planning.failed_tasks import FailedTasks
 
 R = TypeVar("R")
@@ -177,6 +178,10 @@ class Views:
     def dag_versions(self, dag_id: str) -> tuple[DagVersion, ...]:
         """Every structure that the DAG has had, the first of them first."""
         return self.read(lambda tx: dag_versions(tx, dag_id))
+
+    def callbacks_of(self, dag_id: str, run_id: str) -> tuple[CallbackFacts, ...]:
+        """How the callbacks of a run's events stand."""
+        return self.read(lambda tx: callbacks_of(tx, dag_id, run_id))
 
     def newest_runs(self, dag_id: str, limit: int) -> tuple[RunName, ...]:
         """How the newest runs of the DAG are named."""

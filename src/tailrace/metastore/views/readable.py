@@ -20,6 +20,7 @@ from tailrace.metastore.db.columns import UtcDateTime, from_json
 from tailrace.metastore.db.tables import metadata
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.writes.evidence import StoredBlocker, StoredStop
+from tailrace.model.callbacks import EventState
 from tailrace.model.keys import RunType
 from tailrace.model.states import BackfillState, DagRunState, JobKind, JobState, TaskInstanceState
 from tailrace.model.tagged_values import MARK, without_mark
@@ -35,6 +36,7 @@ _ENUMS: Mapping[str, Iterable[str]] = {
     "dag_run.state": DagRunState,
     "dag_run.run_type": RunType,
     "job.kind": JobKind,
+    "outbox.status": EventState,
     "job.state": JobState,
     "task_instance.state": TaskInstanceState,
     "task_instance.stopping_to": TaskInstanceState,

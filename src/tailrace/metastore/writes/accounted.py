@@ -30,6 +30,8 @@ from tailrace.model.chains import moment_cell
 _LEASE = "a lease that is renewed"
 _WAIT = "who waits for room, which changes at every step"
 _REPEATED = "what makes repeating a write harmless; it is removed after a week"
+_EVENT = "whether an event's callbacks were called, and who calls them; that it is there, history says"
+_OF_CALLS = (*("id", "status", "error", "token", "holder", "lease_until", "lease_epoch", "lease_seconds", "ended_at"),)
 
 #: Cells that change without a word in history: no check can say what should stand there.
 VOLATILE: Mapping[str, str] = {
@@ -46,6 +48,7 @@ VOLATILE: Mapping[str, str] = {
     "dag_run.owner_lane": "jobs that share a run take it from one another at every step",
     **{f"capacity_wait.{column.name}": _WAIT for column in capacity_wait.columns},
     **{f"write_record.{column.name}": _REPEATED for column in write_record.columns},
+    **{f"outbox.{name}": _EVENT for name in _OF_CALLS},
     "history.id": "only the order in each chain counts",
 }
 

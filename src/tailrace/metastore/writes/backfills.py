@@ -110,16 +110,29 @@ def start_backfill(tx: Transaction, author: Author, found: LockedBackfill, histo
 
 
 def close_backfill(
-    tx: Transaction, author: Author, found: LockedBackfill, after: BackfillState, reason: str, history: History
+    tx: Transaction,
+    author: Author,
+    found: LockedBackfill,
+    after: BackfillState,
+    reason: str,
+    history: History,
+    *,
+    event: str = "",
 ) -> None:
-    """Into a closed state: by a verdict, or cancelled by a person. Raises InternalError for any other step."""
+    """Into a closed state: by a verdict, or cancelled by a person. Raises InternalError for any other step.
+
+    ``event``: the callback that is to be called for it.
+    """
     before, cancels = BackfillState(found.state), after is _State.CANCELLED
     cause = Cause.CANCELLED if cancels else Cause.JUDGED
     if not backfill_may(before, after, author.actor, cause):
         raise InternalError(f"backfill {found.id}: a {author.actor} may not step {before} → {after}")
     columns = {"state": after, "ended_at": author.at, "reason": reason}
-    row = backfill_row(author, found.dag_id, found.id, before, after, cause, reason)
+    evidence = {"event": event} if event else None
+    row = backfill_row(author, found.dag_id, found.id, before, after, cause, reason, evidence)
     _write(tx, found, row, {**columns, "version": found.version + 1} if cancels else columns, history)
+    if event:
+        history.call(event)
 
 
 def set_columns(

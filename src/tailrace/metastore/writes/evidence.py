@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType, convert
 
 from tailrace.audit.records import Blocked, Evidence, Expanded, Stop
 from tailrace.metastore.db.columns import from_json
+from tailrace.model.callbacks import CallbackName
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.reasons import AnyReason
@@ -47,6 +48,7 @@ class _Verdict(Struct, forbid_unknown_fields=True):
     pools: dict[str, int | None]
     blocked: list[StoredBlocker]
     stopped_by: Cause | None = None
+    event: str = ""
 
 
 class StoredStop(Struct, forbid_unknown_fields=True):
@@ -78,6 +80,11 @@ class _Clear(Struct, forbid_unknown_fields=True):
 
 class _Choice(Struct, forbid_unknown_fields=True):
     followed: list[str]
+    event: str = ""
+
+
+class _Event(Struct, forbid_unknown_fields=True):
+    event: CallbackName
 
 
 class _Reopened(Struct, forbid_unknown_fields=True):
@@ -94,13 +101,15 @@ class _Expanded(Struct, forbid_unknown_fields=True):
     sources: dict[int, int]
     was: int | None = None
     previous_run: str | None | UnsetType = UNSET
+    event: str = ""
 
 
 class _Stop(Struct, forbid_unknown_fields=True):
     stopping_to: TaskInstanceState
 
 
-_Shape = type[_Verdict | _TimedOut | _FailedFast | _Options | _Clear | _Reopened | _Choice | _LookedBack | _Expanded]
+_OfRun = type[_Verdict | _TimedOut | _FailedFast | _Options | _Clear | _Reopened]
+_Shape = _OfRun | type[_Choice | _Event | _LookedBack | _Expanded]
 _SHAPES: Mapping[tuple[str, str], _Shape] = {
     ("dag_run", Cause.JUDGED): _Verdict,
     ("dag_run", Cause.DAGRUN_TIMEOUT): _TimedOut,
@@ -115,6 +124,10 @@ _SHAPES: Mapping[tuple[str, str], _Shape] = {
     ("task_instance", Cause.TRIGGER_RULE): _LookedBack,
     ("task_instance", Cause.BRANCH): _LookedBack,
     ("task_instance", Cause.OUTCOME): _Choice,
+    ("task_instance", Cause.RETRY): _Event,
+    ("task_instance", Cause.LOST): _Event,
+    ("task_instance", Cause.LOST_TOGETHER): _Event,
+    ("backfill", Cause.JUDGED): _Event,
     ("task_instance", Cause.EXPANDED): _Expanded,
 }
 
@@ -125,7 +138,10 @@ def evidence_from(text: str, kind: str, cause: str, after: str) -> Evidence:
     if kind == "task_instance" and after == TaskInstanceState.STOPPING:
         shape = _Stop
     try:
-        stored = convert(from_json(text), shape, str_keys=True)
+        told = from_json(text)
+        if shape is _Choice and isinstance(told, dict) and "followed" not in told:
+            shape = _Event
+        stored = convert(told, shape, str_keys=True)
     except (ValueError, TypeError, RecursionError) as error:
         return Evidence(damaged=str(error).splitlines()[0])
     match stored:
@@ -141,6 +157,7 @@ def evidence_from(text: str, kind: str, cause: str, after: str) -> Evidence:
                 past={id: str(state) for id, state in stored.previous.items()},
                 pools=stored.pools,
                 stopped_by=stored.stopped_by,
+                event=stored.event,
             )
         case _TimedOut():
             return Evidence(stop=Stop(limit=stored.limit, began=stored.began, seen=stored.seen))
@@ -155,11 +172,13 @@ def evidence_from(text: str, kind: str, cause: str, after: str) -> Evidence:
         case _LookedBack():
             return Evidence(looked_at=stored.previous_run or "")
         case _Choice():
-            return Evidence(followed=tuple(stored.followed))
+            return Evidence(followed=tuple(stored.followed), event=stored.event)
+        case _Event():
+            return Evidence(event=stored.event)
         case _Expanded():
             previous = None if stored.previous_run is UNSET else stored.previous_run or ""
             expanded = Expanded(stored.count, stored.lengths, stored.sources, stored.was)
-            return Evidence(looked_at=previous, expanded=expanded)
+            return Evidence(looked_at=previous, expanded=expanded, event=stored.event)
         case _Stop():
             return Evidence(stopping_to=stored.stopping_to)
         case _:

@@ -13,8 +13,9 @@ from msgspec import Struct
 from sqlalchemy import bindparam, insert, select, update
 
 from tailrace.metastore.db.columns import from_json, to_json
-from tailrace.metastore.db.tables import chain, history, write_record
+from tailrace.metastore.db.tables import chain, history, outbox, write_record
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.model.callbacks import EventState
 from tailrace.model.chains import (
     CHANGED,
     COVERED,
@@ -41,6 +42,13 @@ CLEANED = "cleaned"  # old rows were removed by a person's command; ``evidence``
 DELETED_POOL = "deleted"
 
 _INSERT_HISTORY = insert(history)
+_INSERT_EVENT = insert(outbox)
+
+#: What an event has of the row of history that it is of.
+_OF_EVENT = (
+    *("at", "kind", "dag_id", "run_id", "task_id", "map_index", "try_number", "task_instance_id", "dag_run_id"),
+    *("backfill_id", "after", "reason"),
+)
 _INSERT_RECORD = insert(write_record)
 _FIND_RECORD = select(write_record.c.result).where(write_record.c.write_id == bindparam("write_id"))
 _END_CLEANED = (
@@ -78,10 +86,11 @@ class Author(Struct, frozen=True):
 class History:
     """The history rows of one transaction, in order, each chained behind the one before it about the same thing."""
 
-    __slots__ = ("_ends", "rows")
+    __slots__ = ("_ends", "events", "rows")
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []  # of which callbacks are to be called
         self._ends: dict[Subject, Chain] = {}
 
     def add(self, row: dict[str, Any], before: Chain, sets: Mapping[str, Any] | None = None) -> Chain:
@@ -100,9 +109,16 @@ class History:
         self.rows.append(row)
         return after
 
+    def call(self, callback: str) -> None:
+        """The row that was added last is an event of which this callback is to be called."""
+        row = self.rows[-1]
+        event = {name: row[name] for name in _OF_EVENT}
+        self.events.append({**event, "event_id": row["digest"], "callback": callback, "status": EventState.WAITING})
+
     def take(self, other: "History") -> None:
         """Append what another one has, of things that this one says nothing about."""
         self.rows += other.rows
+        self.events += other.events
         self._ends |= other._ends
 
 
@@ -235,8 +251,10 @@ def _row(
 
 
 def insert_history(tx: Transaction, history: History) -> None:
-    """Append the rows, in order."""
+    """Append the rows, in order, and with them the events of which callbacks are to be called."""
     tx.change_many(_INSERT_HISTORY, history.rows)
+    if history.events:
+        tx.change_many(_INSERT_EVENT, history.events)
 
 
 def insert_metastore_history(

@@ -61,6 +61,7 @@ class RunStep(Struct, frozen=True):
     evidence: Mapping[str, Any] | None = None
     version: int = 0
     chain: Chain = Chain()
+    event: str = ""  # the callback that is to be called for it; its evidence says so
 
 
 class Options(RunOptions, frozen=True):
@@ -256,6 +257,8 @@ def _step(
         more_of_row: dict[str, Any] = {"backfill_id": change.backfill_id, "evidence": change.evidence}
         row = run_row(author, change.dag_id, change.run_id, *step, id=change.id, **more_of_row)
         end = history.add(row, change.chain, _said(columns))
+        if change.event:
+            history.call(change.event)
         values.append({**_with_chain(change.id, columns, end), "from_state": change.before})
     if tx.change_many(_set(tuple(columns), guarded=True), values) != len(changes):
         raise InternalError(f"{len(changes)} locked runs were to become {changes[0][0].after}, fewer did")

@@ -30,7 +30,10 @@ from tailrace.model.spec import (
 _DURATIONS = ("retry_delay", "max_retry_delay", "execution_timeout")
 _MOMENTS = ("start_date", "end_date")
 #: Fields of a DAG that are not in its text where they say nothing.
-_NEWER = ("params", "groups", "labels", "dagrun_timeout", "fail_fast", "max_consecutive_failed_dag_runs", "deadline")
+_NEWER = (
+    *("params", "groups", "labels", "dagrun_timeout", "fail_fast", "max_consecutive_failed_dag_runs", "deadline"),
+    "calls",
+)
 
 
 def spec_text(dag: DagSpec) -> str:
@@ -45,6 +48,8 @@ def spec_text(dag: DagSpec) -> str:
         for name in ("mapped_over", "retry_policy"):
             if task[name] is None:
                 del task[name]
+        if not task["calls"]:
+            del task["calls"]
     return to_json(fields)
 
 
@@ -63,6 +68,7 @@ def spec_from(text: str) -> DagSpec:
     fields["params"] = tuple(ParamSpec(**each) for each in fields.get("params", ()))
     fields["groups"] = tuple(GroupSpec(**{**each, "tasks": tuple(each["tasks"])}) for each in fields.get("groups", ()))
     fields["labels"] = tuple(EdgeLabel(**each) for each in fields.get("labels", ()))
+    fields["calls"] = tuple(fields.get("calls", ()))
     for name in _MOMENTS:
         fields[name] = None if fields[name] is None else datetime.fromisoformat(fields[name])
     if fields.get("dagrun_timeout") is not None:
@@ -87,6 +93,7 @@ def _task(fields: dict[str, Any]) -> TaskSpec:
             "decides": BranchKind(fields["decides"]),
             "mapped_over": None if over is None else tuple(map(_mapped_over, over)),
             "retry_policy": None if policy is None else _retry_policy(policy),
+            "calls": tuple(fields.get("calls", ())),
         }
     )
 

@@ -151,6 +151,7 @@ class StateChange(Struct, frozen=True):
     priority: int = 0
     evidence: Mapping[str, Any] | None = None
     chain: Chain = Chain()
+    event: str = ""  # the callback that is to be called for it; its evidence says so
 
 
 def change_states(tx: Transaction, author: Author, changes: Sequence[StateChange], history: History) -> None:
@@ -284,6 +285,8 @@ def _chained(
     if change.cause is Cause.EXPANDED:
         sets["map_index"] = change.key.map_index
     end = history.add(_history_row(author, change), change.chain, sets)
+    if change.event:
+        history.call(change.event)
     values["to_head"], values["to_length"] = end
     return values
 
@@ -327,7 +330,7 @@ def _history_row(author: Author, change: StateChange, kind: str = TASK_INSTANCE)
         try_number=change.try_number,
         token=change.token,
         kind=kind,
-        evidence=change.evidence,
+        evidence={**(change.evidence or {}), "event": change.event} if change.event else change.evidence,
     )
 
 

@@ -111,6 +111,8 @@ with DAG(
         weight_rule="absolute",
         pool=None,
         on_failure_callback=None,
+        on_retry_callback=print,
+        on_success_callback=[print, lambda context: None],
     )
     branch = BranchPythonOperator(task_id="branch", python_callable=choose)
     branch_later = BranchPythonOperator(task_id="branch_later", python_callable=choose_later)

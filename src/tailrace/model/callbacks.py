@@ -1,0 +1,34 @@
+"""What callbacks are called for: the events that a task and a DAG may have functions for, by their arguments' names."""
+
+from enum import StrEnum
+
+
+class CallbackName(StrEnum):
+    """An event, by the argument that holds the functions which are called at it."""
+
+    ON_FAILURE = "on_failure_callback"
+    ON_RETRY = "on_retry_callback"
+    ON_SKIPPED = "on_skipped_callback"
+    ON_SUCCESS = "on_success_callback"
+    ON_BACKFILL_END = "on_backfill_end"
+
+
+#: Those that a task can have and that jobs call.
+OF_TASKS = (CallbackName.ON_FAILURE, CallbackName.ON_RETRY, CallbackName.ON_SKIPPED, CallbackName.ON_SUCCESS)
+
+#: Those of a DAG, called for its runs and its backfills.
+OF_DAGS = (CallbackName.ON_BACKFILL_END, CallbackName.ON_FAILURE, CallbackName.ON_SUCCESS)
+
+#: Called in the try's own process, before the task.
+ON_EXECUTE = "on_execute_callback"
+
+#: So often the process that calls back may be lost in the middle of it before the event is given up.
+MOST_CLAIMS = 5
+
+
+class EventState(StrEnum):
+    """How an event stands whose callbacks are to be called."""
+
+    WAITING = "waiting"  # for a job that calls them, or under way while its lease holds
+    CALLED = "called"
+    FAILED = "failed"  # one of them raised, hung, or could not be called
