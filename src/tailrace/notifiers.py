@@ -1,5 +1,5 @@
 """Notifiers to be given as callbacks: ``on_failure_callback=SlackWebhook(…)``."""
 
-from tailrace.authoring.notifiers import Notifier, NotSent, ShellCommand, SlackWebhook, Webhook
+from tailrace.authoring.notifiers import Notifier, NotSent, ShellCommand, SlackWebhook, SmtpEmail, Webhook
 
-__all__ = ["NotSent", "Notifier", "ShellCommand", "SlackWebhook", "Webhook"]
+__all__ = ["NotSent", "Notifier", "ShellCommand", "SlackWebhook", "SmtpEmail", "Webhook"]

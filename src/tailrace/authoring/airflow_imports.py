@@ -16,6 +16,9 @@ NAMED: Mapping[str, str] = {
     "AirflowFailException": "exceptions.TaskFailed",
     "AirflowSkipException": "exceptions.TaskSkipped",
     "AirflowNotFoundException": "exceptions.SecretNotFound",
+    "BaseNotifier": "notifiers.Notifier",
+    "SlackWebhookNotifier": "notifiers.SlackWebhook",
+    "SmtpNotifier": "notifiers.SmtpEmail",
 }
 
 _PROVIDERS = "call the library that it wraps in a @task, with Connection.get for what to connect to"
@@ -48,6 +51,11 @@ OTHERWISE: Mapping[str, str] = {
     "apply_defaults": "leave it out: default_args reach every operator",
     "BaseOperatorLink": "there are no links yet; leave it out",
     "AirflowPlugin": "there are no plugins; import the code where it is used",
+    "SlackNotifier": "`from tailrace.notifiers import SlackWebhook`, with the address of an incoming webhook",
+    "send_slack_notification": "`from tailrace.notifiers import SlackWebhook`, with the address of an incoming webhook",
+    "send_slack_webhook_notification": "`from tailrace.notifiers import SlackWebhook`",
+    "send_smtp_notification": "`from tailrace.notifiers import SmtpEmail`",
+    "send_email": "`SmtpEmail(to, subject, text)` of `from tailrace.notifiers import SmtpEmail`, as a callback",
     "literal": "leave it out: a text is a template only with {{ or {% in it",
     "Context": "a dict: its names are in the author's guide",
     "TaskInstanceState": "states are text, such as 'success'",

@@ -1,9 +1,12 @@
 """Functions that are called when something has become of a task, a run or a backfill: read as they are given."""
 
+import importlib
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from tailrace.authoring.arguments import flag
 from tailrace.model.callbacks import OF_DAGS, OF_TASKS
 from tailrace.model.plain_text import shown
 
@@ -28,6 +31,36 @@ class CallsOfTask:
     on_retry_callback: tuple[Callback, ...] = ()
     on_skipped_callback: tuple[Callback, ...] = ()
     on_success_callback: tuple[Callback, ...] = ()
+    email: tuple[str, ...] = ()
+    email_on_failure: bool = True
+    email_on_retry: bool = True
+
+    def add_email(self) -> None:
+        """Who is to be sent an e-mail is sent one by a notifier, behind the task's own callbacks."""
+        if not self.email:
+            return
+        mails = importlib.import_module("tailrace.authoring.notifiers").SmtpEmail(self.email)
+        if self.email_on_failure:
+            self.on_failure_callback = (*self.on_failure_callback, mails)
+        if self.email_on_retry:
+            self.on_retry_callback = (*self.on_retry_callback, mails)
+
+
+def addresses(value: Any) -> tuple[str, ...]:
+    """Reads one e-mail address or several, as a list or with commas between them; None and nothing are none."""
+    found = [] if value is None or value == "" else re.split(r"[,;]", value) if isinstance(value, str) else value
+    if not isinstance(found, (list, tuple, set, frozenset)) or not all(isinstance(each, str) for each in found):
+        raise ValueError(f"must be e-mail addresses, not {shown(value)}")
+    stripped = tuple(each.strip() for each in found)
+    for address in stripped:
+        if "@" not in address and "{" not in address:
+            raise ValueError(f"must be e-mail addresses, not {shown(address)}")
+    return stripped
+
+
+def switch(value: Any) -> bool:
+    """Reads True or False; None is False."""
+    return flag(False if value is None else value)
 
 
 def callbacks(value: Any) -> tuple[Callback, ...]:

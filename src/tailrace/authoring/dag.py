@@ -268,6 +268,7 @@ class BaseOperator(Task, CallsOfTask):
         self._read_arguments(given)
         if self.wait_for_downstream:
             self.depends_on_past = True
+        self.add_email()
         self.dag.add_task(self)
         self._on_arguments_read()
 

@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tailrace.authoring.callbacks import addresses
 from tailrace.authoring.context import Context
 from tailrace.authoring.template_fields import is_template, setup_of
 from tailrace.model.plain_text import on_one_line
+from tailrace.secrets.connection import Connection
 
 #: How often sending is tried, and the pauses between, in seconds.
 _PAUSES = (0.0, 1.0, 3.0)
@@ -25,6 +27,17 @@ _TEXT = (
     "{% endif %}{% if about == 'backfill' %}, backfill {{ backfill_id }}{% else %} {{ run_id }}{% endif %}"
     " is {{ state }}{% if reason and reason != state %}: {{ reason }}{% endif %}"
 )
+_SUBJECT = f"[tailrace] {_TEXT}"
+_LONG_TEXT = (
+    f"{_TEXT}\n\n"
+    "{% if about != 'backfill' %}logical date: {{ ts }}\n{% endif %}"
+    "{% if about == 'task_instance' %}try: {{ ti.try_number }} of {{ ti.max_tries }}\n"
+    "log: {{ ti.log_url }}\n{% endif %}"
+    "event: {{ event_id }}\n"
+)
+_TLS_PORT = 465
+#: From this code on an SMTP server means it.
+_REFUSED_FOR_GOOD = 500
 
 
 class NotSent(Exception):
@@ -45,6 +58,11 @@ class Notifier:
 
     def __call__(self, context: Mapping[str, Any]) -> None:
         self.notify(context)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]  # what it sends may hold anything
 
     def rendered(self, context: Mapping[str, Any]) -> dict[str, Any]:
         """The attributes of ``template_fields``, by name, rendered with the context."""
@@ -109,6 +127,77 @@ class SlackWebhook(Notifier):
         send_json(rendered["url"], {"text": rendered["text"], **rendered["more"]}, {})
 
 
+class SmtpEmail(Notifier):
+    """Sends an e-mail by SMTP, by the Connection ``conn_id``: its host, port (465 is TLS from the start, any other
+    STARTTLS where the server has it), login and password; in its extra ``from_email``, and ``disable_tls`` for a server
+    that has none and wants a password all the same. ``to`` is one address or several.
+    """
+
+    template_fields = ("to", "subject", "text", "sender")
+
+    def __init__(
+        self,
+        to: str | Sequence[str],
+        subject: str = _SUBJECT,
+        text: str = _LONG_TEXT,
+        *,
+        conn_id: str = "smtp_default",
+        sender: str | None = None,
+    ) -> None:
+        self.to = addresses(to)
+        if not self.to:
+            raise TypeError("to must be one e-mail address or several")
+        self.subject, self.text, self.sender = _text("subject", subject), _text("text", text), sender
+        self.conn_id = _text("conn_id", conn_id)
+
+    def notify(self, context: Mapping[str, Any]) -> None:
+        """Send it."""
+        found, rendered = Connection.get(self.conn_id), self.rendered(context)
+        extra = found.extra_dejson
+        sender = rendered["sender"] or extra.get("from_email") or (found.login if "@" in (found.login or "") else None)
+        message = importlib.import_module("email.message").EmailMessage()
+        message["Subject"] = on_one_line(rendered["subject"])
+        message["From"] = sender or f"tailrace@{importlib.import_module('socket').gethostname()}"
+        message["To"] = ", ".join(rendered["to"])
+        message["Message-ID"] = f"<{context['event_id']}@tailrace>"
+        message.set_content(rendered["text"])
+        try_again(lambda: _mailed(found, extra, message))
+
+
+def _mailed(found: Connection, extra: Mapping[str, Any], message: Any) -> str | None:
+    smtp = importlib.import_module("smtplib")
+    host, port = found.host or "localhost", found.port or 25
+    where = f"{host}:{port}"
+    kind = smtp.SMTP_SSL if port == _TLS_PORT else smtp.SMTP
+    try:
+        with kind(host, port, timeout=_SECONDS) as server:
+            server.ehlo()
+            tls = port == _TLS_PORT
+            if not tls and not extra.get("disable_tls") and server.has_extn("starttls"):
+                server.starttls(context=importlib.import_module("ssl").create_default_context())
+                server.ehlo()
+                tls = True
+            if found.login and found.password:
+                if not tls and not extra.get("disable_tls"):
+                    raise NotSent(
+                        f"{where} has no TLS, and a password is not sent without; "
+                        '"disable_tls": true in the extra of the Connection allows it'
+                    )
+                server.login(found.login, found.password)
+            server.send_message(message)
+    except smtp.SMTPResponseException as refused:
+        said = refused.smtp_error.decode(errors="replace") if isinstance(refused.smtp_error, bytes) else ""
+        why = f"{where}: {refused.smtp_code} {on_one_line(said)}"
+        if refused.smtp_code >= _REFUSED_FOR_GOOD:
+            raise NotSent(why) from None
+        return why
+    except smtp.SMTPRecipientsRefused as refused:
+        raise NotSent(f"{where} takes no mail for {', '.join(refused.recipients)}") from None
+    except (smtp.SMTPException, OSError) as trouble:
+        return f"{where}: {trouble}"
+    return None
+
+
 def event_of(context: Mapping[str, Any]) -> dict[str, Any]:
     """What a webhook is sent of an event, where nobody says what."""
     ti = context["ti"]
@@ -133,7 +222,8 @@ def event_of(context: Mapping[str, Any]) -> dict[str, Any]:
 
 def send_json(url: str, body: Any, headers: Mapping[str, str]) -> None:
     """POST it, again after a moment where the other side is away or asks for that. Raises NotSent."""
-    request, error, json = (importlib.import_module(name) for name in ("urllib.request", "urllib.error", "json"))
+    names = ("urllib.request", "urllib.error", "http.client", "json")
+    request, error, client, json = map(importlib.import_module, names)
     if not url.startswith(("http://", "https://")):
         raise NotSent(f"{_place(url)}: the address must begin with http:// or https://")
     data = json.dumps(body, default=str).encode()
@@ -141,18 +231,22 @@ def send_json(url: str, body: Any, headers: Mapping[str, str]) -> None:
 
     def once() -> str | None:
         try:
-            with request.urlopen(request.Request(url, data, wanted, method="POST"), timeout=_SECONDS):
+            sent = request.Request(url, data, wanted, method="POST")
+            with request.build_opener().open(sent, timeout=_SECONDS):  # urlopen would install one for all
                 return None
         except error.HTTPError as refused:
-            said = refused.read(300).decode(errors="replace")
+            with refused:
+                said = refused.read(300).decode(errors="replace")
             why = f"{_place(url)}: HTTP {refused.code} {refused.reason}: {on_one_line(said)}".rstrip(": ")
             if refused.code not in (408, 425, 429) and refused.code < 500:
                 raise NotSent(why) from None
             return why
         except (error.URLError, OSError) as trouble:
             return f"{_place(url)}: {getattr(trouble, 'reason', None) or trouble}"
-        except ValueError as wrong:  # no address, or a header that is none
-            raise NotSent(f"{_place(url)}: {wrong}") from None
+        except (ValueError, client.InvalidURL) as wrong:  # no address, or a header that is none
+            raise NotSent(f"{_place(url)} cannot be sent to ({type(wrong).__name__})") from None
+        except client.HTTPException as trouble:
+            return f"{_place(url)}: {type(trouble).__name__}"
 
     try_again(once)
 
@@ -172,8 +266,11 @@ def try_again(once: Callable[[], str | None]) -> None:
 
 def _place(url: str) -> str:
     """An address without what may be secret in it: those of Slack are passwords."""
-    parts = importlib.import_module("urllib.parse").urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}" if parts.scheme else "the webhook"
+    try:
+        parts = importlib.import_module("urllib.parse").urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname or ''}" if parts.scheme and parts.netloc else "the webhook"
+    except ValueError:
+        return "the webhook"
 
 
 def _rendered(value: Any, context: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 from tailrace.authoring import arguments as read
 from tailrace.authoring import bash_command as bash
 from tailrace.authoring import unsupported
-from tailrace.authoring.callbacks import Callbacks, callbacks
+from tailrace.authoring.callbacks import Callbacks, addresses, callbacks, switch
 from tailrace.authoring.dag_errors import MISSING
 from tailrace.authoring.declarations import Argument, arguments_of
 from tailrace.authoring.groups import Group
@@ -87,11 +87,13 @@ class CommonArguments(TypedDict, total=False):
     ]
     on_skipped_callback: Annotated[Callbacks, Argument("called once a try of it has raised TaskSkipped", callbacks)]
     on_success_callback: Annotated[Callbacks, Argument("called once it has succeeded", callbacks)]
+    email: Annotated[
+        str | Sequence[str] | None, Argument("who is sent an e-mail, by the Connection `smtp_default`", addresses)
+    ]
+    email_on_failure: Annotated[bool | None, Argument("whether that is sent once it has failed for good", switch, True)]
+    email_on_retry: Annotated[bool | None, Argument("whether that is sent before each further try", switch, True)]
     pre_execute: unsupported.NotCalled
     post_execute: unsupported.NotCalled
-    email: Annotated[str | Sequence[str] | None, unsupported.EMAIL]
-    email_on_failure: unsupported.NotSent
-    email_on_retry: unsupported.NotSent
     sla: Annotated[None, Unsupported("is not watched yet; leave it out")]
     run_as_user: Annotated[None, Unsupported("changes no user; run Tailrace as that user, or use sudo in the command")]
     ignore_first_depends_on_past: Annotated[

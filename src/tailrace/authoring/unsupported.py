@@ -40,15 +40,6 @@ def judge(table: Mapping[str, Unsupported], name: str, given: Mapping[str, Any])
     return Judged(f"{name} {unsupported.instead}")
 
 
-def _sends(given: Mapping[str, Any]) -> bool:
-    """Airflow writes to these addresses unless both occasions are off."""
-    return any(given.get(name, True) is not False for name in ("email_on_failure", "email_on_retry"))
-
-
-EMAIL = Unsupported(
-    "gets no e-mail yet; leave it out, or say email_on_failure=False, email_on_retry=False", (None, "", [], ()), _sends
-)
-
 #: The types of what asks for nothing.
 Off: TypeAlias = Literal[False] | None
 NoDict: TypeAlias = Mapping[str, Never] | None
@@ -56,7 +47,6 @@ NoList: TypeAlias = Sequence[Never] | None
 
 DOCUMENTATION = Unsupported(nothing=(None, ""))
 NotCalled: TypeAlias = Annotated[NoList, Unsupported("is not called yet; leave it out", (None, [], ()))]
-NotSent: TypeAlias = Annotated[Off, Unsupported("sends no e-mail yet; say False, or leave it out", (None, False))]
 NoTeardown: TypeAlias = Annotated[
     Off, Unsupported("is not there yet; use trigger_rule='all_done' for what cleans up", (None, False))
 ]

@@ -75,7 +75,7 @@ def test_wrong_and_missing_arguments_hide_no_other_mistake(load) -> None:
         "6 DAG has no argument 'catch_up'; did you mean 'catchup'?",
         "6 DAG has no argument 'nonsense'",
         "6 default_args has no argument 'retires'; did you mean 'retries'?",
-        "6 default_args: email gets no e-mail yet; leave it out, or say email_on_failure=False, email_on_retry=False",
+        "6 default_args: email must be e-mail addresses, not 'me'",
         "6 start_date must be a datetime, not '2024-01'; write datetime(2024, 1, 31)",
         "7 task a: BashOperator has no argument 'bash_comand'; did you mean 'bash_command'?",
         "7 task a: bash_command must be text, not left out",

@@ -63,7 +63,7 @@ EmptyOperator(task_id="t", retry_delay="5m")  # refused: Argument "retry_delay"
 EmptyOperator(task_id="t", retries=1.5)  # refused: Argument "retries"
 EmptyOperator(task_id="t", depends_on_past=None)  # refused: Argument "depends_on_past"
 EmptyOperator(task_id="t", on_failure_callback="f")  # refused: Argument "on_failure_callback"
-EmptyOperator(task_id="t", email_on_failure=True)  # refused: Argument "email_on_failure"
+EmptyOperator(task_id="t", email_on_failure="yes")  # refused: Argument "email_on_failure"
 EmptyOperator(task_id="t", params=[1])  # refused: Argument "params" to "EmptyOperator" has incompatible type
 EmptyOperator(task_id="t", sla=timedelta(1))  # refused: Argument "sla"
 EmptyOperator(task_id="t", start_date=datetime(2024, 1, 1))  # refused: Argument "start_date"
