@@ -69,7 +69,8 @@ def write(folder: Path, name: str, code: str, settings: str) -> None:
 
 
 def test_each_is_called_and_what_goes_wrong_is_said_in_a_line(tailrace: Run, tmp_path: Path) -> None:
-    write(tmp_path, "calls.py", CALLS, "callback_timeout_seconds = 2\n")
+    everywhere = '[notify]\non_task_retry = "shell: echo $TAILRACE_EVENT {{ ti.task_id }} > $DONE.all"\n'
+    write(tmp_path, "calls.py", CALLS, f"callback_timeout_seconds = 2\n{everywhere}")
     done = tailrace("backfill", "calls", "-s", "2024-01-01", DONE=str(tmp_path / "done.txt"))
     assert done.returncode == 1
     told = sorted(json.loads(line) for line in (tmp_path / "dags" / "told.txt").read_text().splitlines())
@@ -82,6 +83,7 @@ def test_each_is_called_and_what_goes_wrong_is_said_in_a_line(tailrace: Run, tmp
     ]
     assert (tmp_path / "dags" / "kept.txt").read_text() == "backfill__2024-01-01T00:00:00+00:00 failed: bad is failed"
     assert (tmp_path / "done.txt").read_text() == "on_backfill_end failed 1\n"
+    assert (tmp_path / "done.txt.all").read_text() == "on_retry_callback bad\n"
     lines = " ".join(done.stderr.split())
     assert (
         "on_retry_callback of calls.bad @ 2024-01-01 failed: boom: ValueError: boom; log: tailrace tasks logs" in lines

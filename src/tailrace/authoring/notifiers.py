@@ -198,6 +198,18 @@ def _mailed(found: Connection, extra: Mapping[str, Any], message: Any) -> str | 
     return None
 
 
+def notifier_of(text: str) -> Notifier:
+    """The notifier that a text of ``[notify]`` in tailrace.toml means, by how it begins."""
+    kind, _, rest = text.partition(":")
+    kinds: Mapping[str, Callable[[str], Notifier]] = {
+        "webhook": Webhook,
+        "slack": SlackWebhook,
+        "mailto": SmtpEmail,
+        "shell": ShellCommand,
+    }
+    return kinds[kind](rest.strip()) if kind in kinds else Webhook(text)
+
+
 def event_of(context: Mapping[str, Any]) -> dict[str, Any]:
     """What a webhook is sent of an event, where nobody says what."""
     ti = context["ti"]

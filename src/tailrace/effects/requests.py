@@ -218,6 +218,7 @@ class Calls(Struct, frozen=True):
     event: CallbackEvent
     try_state: str
     timeout: timedelta
+    also: tuple[str, ...] = ()  # who is told besides, by the setting ``notify``
 
 
 class DropTask(Effect[None], frozen=True):

@@ -3,6 +3,7 @@
 Their output stands in a file beside the log of the try that their context is about.
 """
 
+import importlib
 import os
 import signal
 import time
@@ -85,6 +86,9 @@ def callbacks_of(dag: DAG, task_id: str, calls: Mapping[str, Any]) -> tuple[Any,
     if task is None:
         return ()
     found: tuple[Any, ...] = getattr(task if calls["kind"] == "task_instance" else dag, calls["callback"], ())
+    if calls["also"]:
+        notifier_of = importlib.import_module("tailrace.authoring.notifiers").notifier_of
+        found = (*found, *map(notifier_of, calls["also"]))
     return found
 
 

@@ -37,6 +37,7 @@ class LoadRequest(Struct, frozen=True):
     ``again``: not the files as they are now but the code that was kept. ``only`` and ``skip`` are as in ``load_dags``.
     ``stale``: files that do not load as they are now, and why; their DAGs are those that a former load has kept.
     ``checks_secrets``: note which Variables and Connections templates name that are not there.
+    ``notify``: what all DAGs are called back for besides, by the keys of the setting.
     """
 
     dags: bytes
@@ -47,6 +48,7 @@ class LoadRequest(Struct, frozen=True):
     skip: dict[str, str] = {}
     stale: dict[str, str] = {}
     checks_secrets: bool = False
+    notify: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dags: Path, home: Path, isolation: str) -> "LoadRequest":

@@ -61,7 +61,11 @@ def order_for(
         "grace_seconds": grace_seconds,
         "again": again,
     }
-    return order if calls is None else {**order, "calls": {**to_builtins(calls.event), "try_state": calls.try_state}}
+    return (
+        order
+        if calls is None
+        else {**order, "calls": {**to_builtins(calls.event), "try_state": calls.try_state, "also": calls.also}}
+    )
 
 
 def time_limit(start: StartTask) -> tuple[float | None, TryOutcome | None]:

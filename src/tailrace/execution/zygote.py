@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -342,15 +342,18 @@ def start_zygote(
     small: bool = True,
     secrets: Replies | None = None,
     checks_secrets: bool = False,
+    notify: Iterable[str] = (),
 ) -> ZygoteHandle:
     """Start a zygote; it loads the DAG files while the caller goes on. ``isolation``: fork, spawn or worker.
 
     ``timeout``: so many seconds each file may take. ``small``: nothing heavy has been imported here yet, so that this
     process can be forked. ``secrets`` replies to files that ask for a Variable or a Connection as they load, and with
-    ``checks_secrets`` for their templates. Raises EnvironmentBroken where the kernel has no pidfds (Linux has them
-    since 5.3).
+    ``checks_secrets`` for their templates. ``notify``: what all DAGs are called back for besides. Raises
+    EnvironmentBroken where the kernel has no pidfds (Linux has them since 5.3).
     """
     if not hasattr(os, "pidfd_open"):
         raise EnvironmentBroken(f"tasks can be run on Linux (5.3 or newer) only; this is {sys.platform}")
-    request = replace(LoadRequest.of(dags, home, isolation), checks_secrets=checks_secrets)
+    request = replace(
+        LoadRequest.of(dags, home, isolation), checks_secrets=checks_secrets, notify=tuple(sorted(notify))
+    )
     return ZygoteHandle(request, timeout, fork_zygote if small else execute_zygote, file_for_sources(), secrets=secrets)

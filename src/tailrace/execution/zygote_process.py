@@ -17,6 +17,7 @@ from tailrace.execution import log_masking
 from tailrace.execution.loading_process import LoadReport, LoadRequest, MessageWriter, keep_sources, read_sources
 from tailrace.execution.logs import open_streams, show_logging
 from tailrace.execution.secret_requests import asking_job
+from tailrace.model.spec import called_everywhere
 from tailrace.secrets.source import ask_by
 
 
@@ -83,7 +84,10 @@ def _load(server: ModuleType, request: LoadRequest, lines: Lines) -> tuple[Loade
         notices += (f"loading {files} started threads, so each try gets a fresh interpreter (not {isolation})",)
         isolation = "spawn"
     reusable = server.reusable_tasks(loaded, isolation)
-    found = (loaded.specs, loaded.mistakes, isolation, notices, reusable, loaded.notes)
+    specs = loaded.specs
+    if request.notify:
+        specs = {dag_id: called_everywhere(spec, request.notify) for dag_id, spec in specs.items()}
+    found = (specs, loaded.mistakes, isolation, notices, reusable, loaded.notes)
     writer.report(LoadReport(*found))
     sys.stdout.flush()
     sys.stderr.flush()  # a half line left here would come out again in every child

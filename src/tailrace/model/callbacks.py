@@ -1,6 +1,8 @@
 """What callbacks are called for: the events that a task and a DAG may have functions for, by their arguments' names."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class CallbackName(StrEnum):
@@ -18,6 +20,17 @@ OF_TASKS = (CallbackName.ON_FAILURE, CallbackName.ON_RETRY, CallbackName.ON_SKIP
 
 #: Those of a DAG, called for its runs and its backfills.
 OF_DAGS = (CallbackName.ON_BACKFILL_END, CallbackName.ON_FAILURE, CallbackName.ON_SUCCESS)
+
+#: By the keys of ``[notify]`` in tailrace.toml: what such an event is about, and the callback that it stands beside.
+EVERYWHERE: Mapping[str, tuple[str, CallbackName]] = MappingProxyType(
+    {
+        "on_failure": ("dag_run", CallbackName.ON_FAILURE),
+        "on_success": ("dag_run", CallbackName.ON_SUCCESS),
+        "on_backfill_end": ("backfill", CallbackName.ON_BACKFILL_END),
+        "on_task_failure": ("task_instance", CallbackName.ON_FAILURE),
+        "on_task_retry": ("task_instance", CallbackName.ON_RETRY),
+    }
+)
 
 #: Called in the try's own process, before the task.
 ON_EXECUTE = "on_execute_callback"

@@ -8,7 +8,9 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
+from tailrace.model.callbacks import EVERYWHERE
 from tailrace.model.rules import TriggerRule
 
 DEFAULT_POOL = "default_pool"
@@ -320,3 +322,15 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
         if followed is None:
             return False
         return all(task_id != way and task_id not in self.descendants.get(way, frozenset()) for way in followed)
+
+
+def called_everywhere(dag: DagSpec, keys: Iterable[str]) -> DagSpec:
+    """The DAG with what is called for all DAGs besides its own callbacks: ``keys`` are those of EVERYWHERE."""
+    of_tasks, of_dag = set[str](), set[str]()
+    for key in keys:
+        about, callback = EVERYWHERE[key]
+        (of_tasks if about == "task_instance" else of_dag).add(callback.value)
+    tasks = dag.tasks
+    if of_tasks:
+        tasks = tuple(replace(task, calls=tuple(sorted(of_tasks.union(task.calls)))) for task in tasks)
+    return replace(dag, tasks=tasks, calls=tuple(sorted(of_dag.union(dag.calls))))

@@ -1,7 +1,7 @@
 """A process that calls back: the callback loop, joined to the metastore and to the processes that the zygote forks."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ from tailrace.execution.callback_loop import callback_loop
 from tailrace.execution.identity import own_identity
 from tailrace.execution.worker_channel import WorkerChannel
 from tailrace.metastore.store import Metastore
-from tailrace.model.callbacks import EventState
+from tailrace.model.callbacks import EVERYWHERE, EventState
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.runtime.driver import drive
 from tailrace.runtime.opening import new_write_id
@@ -46,6 +46,7 @@ class CallerMain(Struct, frozen=True):
     timeout_seconds: float
     secrets: SecretSettings
     dags: frozenset[str]
+    notify: Mapping[str, tuple[str, ...]]
 
     def __call__(self, channel: WorkerChannel) -> None:
         """Call back until no more is to be called."""
@@ -97,7 +98,9 @@ class _Caller:
             parked = runner.park(ParkTask(submission))
         if parked is None:
             return TryOutcome(OutcomeKind.FAILED, runner.refusal)
-        calls = Calls(claim.event, claim.try_state, timedelta(seconds=self._main.timeout_seconds))
+        about = claim.event.kind, claim.event.callback
+        also = tuple(each for key, told in self._main.notify.items() if EVERYWHERE[key] == about for each in told)
+        calls = Calls(claim.event, claim.try_state, timedelta(seconds=self._main.timeout_seconds), also)
         runner.start(StartTask(claim.try_of, parked.task_spec, effect.lease_seconds, calls))
         return None
 

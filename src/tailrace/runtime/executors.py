@@ -84,6 +84,7 @@ def start_executor(
         settings.callback_timeout_seconds,
         SecretSettings.of(settings),
         frozenset(specs),
+        settings.notify,
     )
 
     def callers(disown_others: Callable[[], None]) -> LocalExecutor:

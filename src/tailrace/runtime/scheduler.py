@@ -48,6 +48,7 @@ def run(
                 timeout=settings.load_timeout_seconds,
                 small=False,
                 secrets=LoadSecrets(settings),
+                notify=settings.notify,
             ),
             start_executor=partial(
                 start_executor,

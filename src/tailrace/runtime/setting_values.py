@@ -12,7 +12,9 @@ from typing import Any
 from msgspec import Struct
 
 from tailrace.errors import CommandError
-from tailrace.model.suggestions import joined
+from tailrace.model.callbacks import EVERYWHERE
+from tailrace.model.plain_text import on_one_line
+from tailrace.model.suggestions import did_you_mean, joined
 
 #: A switch as text, in a variable.
 _YES_OR_NO = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -23,6 +25,10 @@ class Place(Struct, frozen=True):
 
     origin: str
     folder: Path
+
+
+#: How a text of ``[notify]`` begins, by which it is sent or run.
+_TOLD = ("https://", "http://", "webhook:", "slack:", "mailto:", "shell:")
 
 
 class Key(Struct, frozen=True):
@@ -160,3 +166,19 @@ def table(name: str) -> Key:
         return MappingProxyType(read)
 
     return Key(name, read)
+
+
+def notified(value: object, place: Place) -> Mapping[str, tuple[str, ...]]:
+    """Who is told of what, for all DAGs. What is in it is not repeated: an address may be a password."""
+    where, told = place.origin.removeprefix("file "), dict[str, tuple[str, ...]]()
+    found: Any = table("notify").read(value, place)
+    for key, given in found.items():
+        if key not in EVERYWHERE:
+            known = did_you_mean(key, EVERYWHERE) or f"; there are {joined(sorted(EVERYWHERE))}"
+            raise CommandError(f"{where}: notify has no {on_one_line(key)!r}{known}")
+        texts = [given] if isinstance(given, str) else given
+        if not isinstance(texts, list) or not all(isinstance(each, str) and each.startswith(_TOLD) for each in texts):
+            begins = joined(_TOLD, "or")
+            raise CommandError(f"{where}: notify.{key} must be text that begins with {begins}, or a list of such")
+        told[key] = tuple(texts)
+    return MappingProxyType(told)

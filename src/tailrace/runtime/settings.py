@@ -25,6 +25,7 @@ from tailrace.runtime.setting_values import (
     file_path,
     group,
     names,
+    notified,
     seconds,
     table,
     weight,
@@ -73,6 +74,7 @@ class Settings(Struct, frozen=True):
     load_timeout_seconds: float
     dags_are_paused_at_creation: bool
     callback_timeout_seconds: float
+    notify: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     secrets_backend: tuple[str, ...] = ()
     secrets_backend_kwargs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -114,6 +116,7 @@ def _defaults(project: Path, home: Path) -> Mapping[str, object]:
         "load_timeout_seconds": LOAD_TIMEOUT,
         "dags_are_paused_at_creation": False,
         "callback_timeout_seconds": 60.0,
+        "notify": MappingProxyType({}),
         "secrets_backend": (),
         "secrets_backend_kwargs": MappingProxyType({}),
     }
@@ -283,6 +286,7 @@ _KEYS: Mapping[str, Key] = MappingProxyType(
             seconds("load_timeout_seconds", 1),
             yes_or_no("dags_are_paused_at_creation"),
             seconds("callback_timeout_seconds", 1),
+            Key("notify", notified),
             names("secrets_backend"),
             table("secrets_backend_kwargs"),
         )

@@ -47,6 +47,7 @@ def _loaded(path: Path, settings: Settings, notify: Notify, checks_secrets: bool
         timeout=settings.load_timeout_seconds,
         secrets=LoadSecrets(settings),
         checks_secrets=checks_secrets,
+        notify=settings.notify,
     )
     zygote.notify = notify
     try:

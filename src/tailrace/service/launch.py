@@ -91,6 +91,7 @@ def _zygote(settings: Settings, notify: Callable[[str], None], *, writes: bool =
         isolation=settings.isolation,
         timeout=settings.load_timeout_seconds,
         secrets=LoadSecrets(settings, migrates=writes),
+        notify=settings.notify,
     )
     zygote.notify = notify
     before = signal.getsignal(signal.SIGINT)

@@ -219,3 +219,14 @@ def test_email_of_a_task_is_sent_as_in_airflow() -> None:
     assert a.on_failure_callback == (told, SmtpEmail("me@x"))
     assert (a.on_retry_callback, b.on_failure_callback, b.on_retry_callback) == ((), (), (SmtpEmail("me@x"),))
     assert (c.on_failure_callback, c.on_retry_callback) == ((), ())
+
+
+def test_a_text_of_the_settings_is_a_notifier() -> None:
+    told = ("https://x", "webhook:{{ var.value.x }}", "slack:https://x", "mailto:me@x", "shell: echo a: b")
+    assert [notifiers.notifier_of(text) for text in told] == [
+        Webhook("https://x"),
+        Webhook("{{ var.value.x }}"),
+        SlackWebhook("https://x"),
+        SmtpEmail("me@x"),
+        ShellCommand("echo a: b"),
+    ]

@@ -5,8 +5,8 @@ import itertools
 import pytest
 from msgspec.structs import replace
 
-from tailrace.model.callbacks import OF_DAGS, OF_TASKS
-from tailrace.model.spec import DagSpec, TaskSpec
+from tailrace.model.callbacks import EVERYWHERE, OF_DAGS, OF_TASKS
+from tailrace.model.spec import DagSpec, TaskSpec, called_everywhere
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import TASK_INSTANCE_TRANSITIONS, Actor, Cause
 from tailrace.planning.calling import event_of_backfill, event_of_run, event_of_task
@@ -47,3 +47,15 @@ def test_a_run_fails_by_a_deadlock_too() -> None:
     )
     assert event_of_backfill(dag) == "on_backfill_end"
     assert event_of_backfill(DagSpec("d", ())) == event_of_run(DagSpec("d", ()), DagRunState.FAILED) == ""
+
+
+def test_what_all_dags_are_called_for_is_in_their_structures() -> None:
+    dag = DagSpec("d", (TaskSpec("a", calls=("on_success_callback",)), TaskSpec("b")), calls=("on_backfill_end",))
+    everywhere = called_everywhere(dag, ("on_failure", "on_task_retry", "on_backfill_end"))
+    assert everywhere.calls == ("on_backfill_end", "on_failure_callback")
+    assert [task.calls for task in everywhere.tasks] == [
+        ("on_retry_callback", "on_success_callback"),
+        ("on_retry_callback",),
+    ]
+    assert called_everywhere(dag, ("on_success",)).tasks == dag.tasks
+    assert called_everywhere(dag, EVERYWHERE).calls_back

@@ -180,3 +180,19 @@ def test_a_switch_in_a_variable(tmp_path: Path, text: str, means: bool) -> None:
 def test_a_switch_is_true_or_false(tmp_path: Path, value: str) -> None:
     assert "must be true or false" in mistake(project(tmp_path, f"fail_on_task_failure = {value}\n"))
     assert load(project(tmp_path, "fail_on_task_failure = true\n")).fail_on_task_failure is True
+
+
+def test_who_is_told_of_what_is_read_whole_and_never_repeated(tmp_path: Path) -> None:
+    written = '[notify]\non_failure = "slack:https://x/SECRET"\non_task_retry = ["mailto:me@x", "shell: true"]\n'
+    told = load(project(tmp_path, written)).notify
+    assert dict(told) == {"on_failure": ("slack:https://x/SECRET",), "on_task_retry": ("mailto:me@x", "shell: true")}
+    assert dict(load(tmp_path, TAILRACE_NOTIFY='{"on_success": "https://x"}').notify) == {"on_success": ("https://x",)}
+    for wrong, said in (
+        ('[notify]\non_failur = "https://SECRET"', "notify has no 'on_failur'; did you mean on_failure"),
+        ('[notify]\non_failure = "SECRET"', "notify.on_failure must be text that begins with https://"),
+        ("[notify]\non_failure = [1]", "notify.on_failure must be text"),
+        ('notify = "SECRET"', "notify must be a table"),
+    ):
+        mistaken = mistake(project(tmp_path, wrong))
+        assert said in mistaken
+        assert "SECRET" not in mistaken

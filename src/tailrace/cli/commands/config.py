@@ -38,6 +38,7 @@ def _values(settings: Settings) -> dict[str, str | int | float]:
         value = getattr(settings, name)
         values[name] = value if isinstance(value, (int, float)) else str(value)
     values["database_url"] = str(settings.database_url)
+    values["notify"] = ", ".join(f"{name}=…" for name in settings.notify)
     values["secrets_backend"] = ", ".join(settings.secrets_backend)
     values["secrets_backend_kwargs"] = ", ".join(f"{name}=…" for name in settings.secrets_backend_kwargs)
     return values
