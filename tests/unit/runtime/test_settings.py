@@ -6,6 +6,7 @@ import pytest
 
 from tailrace.errors import CommandError
 from tailrace.runtime.settings import Settings, load_settings
+from tailrace.runtime.task_settings import of_tasks
 
 
 def load(folder: Path, options: dict[str, object] | None = None, **environ: str) -> Settings:
@@ -180,3 +181,17 @@ def test_a_switch_in_a_variable(tmp_path: Path, text: str, means: bool) -> None:
 def test_a_switch_is_true_or_false(tmp_path: Path, value: str) -> None:
     assert "must be true or false" in mistake(project(tmp_path, f"fail_on_task_failure = {value}\n"))
     assert load(project(tmp_path, "fail_on_task_failure = true\n")).fail_on_task_failure is True
+
+
+def test_what_tasks_look_at_is_handed_to_them_where_it_is_set(tmp_path: Path) -> None:
+    assert of_tasks(load(tmp_path)) == {}
+    project(tmp_path, 'max_xcom_bytes = 1000\nxcom_frames = "kept"\n')
+    assert of_tasks(load(tmp_path)) == {
+        "TAILRACE_MAX_XCOM_BYTES": "1000",
+        "TAILRACE_XCOM_FRAMES": str(tmp_path / "kept"),
+    }
+    assert (
+        of_tasks(load(tmp_path, TAILRACE_XCOM_FRAMES="s3://bucket/kept"))["TAILRACE_XCOM_FRAMES"] == "s3://bucket/kept"
+    )
+    project(tmp_path, "max_xcom_bytes = 16777217\n")
+    assert "a whole number, at least 1 and at most 16,777,216, not 16777217" in mistake(tmp_path)
