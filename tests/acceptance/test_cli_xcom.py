@@ -66,3 +66,18 @@ def test_xcoms_are_listed_and_printed(tailrace: Run, tmp_path: Path) -> None:
     )
     assert "no run 2024-01-05 of d; `tailrace runs list d` lists its runs" in refused("list", "d", "2024-01-05")
     assert "has never run here" in refused("list", "other", DAY)
+
+
+def test_settings_reach_the_tasks(tailrace: Run, tmp_path: Path) -> None:
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "d.py").write_text(DAG)
+    (tmp_path / "tailrace.toml").write_text("max_xcom_bytes = 1000\n")
+    assert tailrace("backfill", "d", "-s", DAY, "-q").returncode == 1
+    why = (
+        "the XCom 'long' of a is 10,002 bytes long as JSON, and max_xcom_bytes is 1,000 (dags/d.py:9); "
+        "return a path instead"
+    )
+    assert why in tailrace("tasks", "logs", "d", "a", DAY).stdout
+    assert why in tailrace("tasks", "test", "d", "a", DAY).stderr
+    assert tailrace("backfill", "d", "-s", "2024-01-02", "-q", TAILRACE_MAX_XCOM_BYTES="20000").returncode == 1
+    assert json.loads(tailrace("xcom", "get", "d", "a", "2024-01-02", "-o", "json").stdout) == {"k": [1, 2]}

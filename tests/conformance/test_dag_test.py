@@ -80,6 +80,21 @@ def test_tasks_may_ask_what_is_recorded_of_the_run() -> None:
     assert run.xcom("asks") == [{"first": "success", "asks": "running"}, None, 1]
 
 
+def test_the_callbacks_of_a_run_know_its_state() -> None:
+    seen: list[Any] = []
+
+    def note(context: Any) -> None:
+        seen.append((context["dag_run"].get_state(), context["ti"].get_dagrun().state))
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    with DAG("dag", schedule=None, on_failure_callback=note) as dag:
+        python("fails", fail)
+    assert dag.test().state == "failed"
+    assert seen == [("failed", "failed")]
+
+
 def test_a_failure_is_final_and_what_follows_is_as_in_any_run() -> None:
     def fail() -> None:
         raise ValueError("no")

@@ -123,11 +123,13 @@ def test_what_there_never_was_is_told_apart_from_what_has_not_happened(runs: Run
         "dga": runs.asked(Wanted.RUNS, "dga"),
         "task": runs.asked(Wanted.TASK_INSTANCE_COUNT, task_ids=("a", "bb")),
         "group": runs.asked(Wanted.TASK_INSTANCES, task_group_id="h"),
+        "no group": runs.asked(Wanted.TASK_INSTANCES, task_group_id=""),
     }
     assert refused == {
         "dga": RecordsRefused("there is no DAG dga; did you mean dag?", unknown=True),
         "task": RecordsRefused("dag has no task bb; did you mean b?", unknown=True),
         "group": RecordsRefused("dag has no task group h; it has g", unknown=True),
+        "no group": RecordsRefused("dag has no task group ; it has g", unknown=True),
     }
     runs.world.store.store_loaded([dag("x", _dag={"dag_id": "new"})], runs.world.write_id())
     assert runs.asked(Wanted.RUNS, "new") == RunsFound(())
@@ -202,3 +204,8 @@ def test_of_a_mapped_task_all_values_are_of_one_run(world: World) -> None:
     assert world.store.read_xcom(query) == (("a", 0, "new"),)
     of_one = XComQuery("dag", "not there", ("a",), "k", 1, until=FIRST + DAY)
     assert world.store.read_xcom(of_one) == (("a", 1, "old"),)
+
+
+def test_a_task_that_a_dag_had_once_is_known(runs: Runs) -> None:
+    runs.world.store.store_loaded([dag("a")], runs.world.write_id())
+    assert runs.count(task_ids=("a",)) == 3 and runs.count(task_ids=("a", "b")) == 6

@@ -66,6 +66,11 @@ class DagRun(RecordedRun, frozen=True, kw_only=True):
         """Whether somebody triggered it by hand."""
         return self.run_type == RunType.MANUAL
 
+    @property
+    def is_backfill(self) -> bool:
+        """Whether a backfill asked for it first."""
+        return self.run_type == RunType.BACKFILL
+
     def get_state(self) -> str:
         """Its state when it was read: of the run that a task is of, ``running``."""
         return self.state
@@ -92,12 +97,23 @@ class DagRun(RecordedRun, frozen=True, kw_only=True):
     def find(
         dag_id: str,
         run_id: str | Iterable[str] | None = None,
-        state: Any = None,
         execution_date: datetime | Iterable[datetime] | None = None,
-        **more: Any,
+        state: Any = None,
+        *,
+        run_type: Any = None,
+        execution_start_date: datetime | None = None,
+        execution_end_date: datetime | None = None,
     ) -> list["DagRun"]:
         """Runs of a DAG, as ``get_dag_runs`` returns them, under the names of Airflow 2."""
-        return get_dag_runs(dag_id, run_ids=run_id, states=state, logical_dates=execution_date, **more)
+        return get_dag_runs(
+            dag_id,
+            run_ids=run_id,
+            logical_dates=execution_date,
+            states=state,
+            run_type=run_type,
+            first=execution_start_date,
+            last=execution_end_date,
+        )
 
 
 class TaskInstanceRecord(RecordedTaskInstance, frozen=True, kw_only=True):

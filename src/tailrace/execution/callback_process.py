@@ -12,6 +12,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from tailrace.authoring.context import Context
 from tailrace.authoring.dag import DAG, BaseOperator
 from tailrace.authoring.moments import Moment
@@ -107,6 +109,9 @@ def context_of(dag: DAG, order: Mapping[str, Any], instance: TaskInstance) -> Co
         reason=reason,
         exception=TryFailed(reason) if is_failure else None,
     )
+    if calls["kind"] == "dag_run":
+        ended = Moment.fromisoformat(calls["at"])
+        context["dag_run"] = instance.dag_run = replace(instance.dag_run, state=calls["after"], end_date=ended)
     if calls["kind"] == "task_instance":
         instance.end_date = Moment.fromisoformat(calls["at"])
         instance.duration = (instance.end_date - instance.start_date).total_seconds()

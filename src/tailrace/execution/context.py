@@ -19,6 +19,7 @@ from tailrace.authoring.moments import Moment
 from tailrace.authoring.params import Params
 from tailrace.authoring.recorded import DagRun
 from tailrace.authoring.xcom_args import RETURN_VALUE
+from tailrace.execution.frames import Frames
 from tailrace.execution.logs import log_path
 from tailrace.execution.macros import MACROS
 from tailrace.execution.recorded_calls import RecordedCalls
@@ -77,6 +78,7 @@ class TaskInstance(RecordedCalls):
         self.start_date = Moment.fromisoformat(order["started_at"])
         self.try_token = try_token(key, order["token"])
         self.pushed: dict[str, Any] = {}
+        self._frames = Frames(key, order["token"])
         self._pull = pull
         self._process = os.getpid()
         self._pushing = threading.RLock()
@@ -134,7 +136,7 @@ class TaskInstance(RecordedCalls):
 
     def keep(self, key: str, value: Any, at: tuple[str, int]) -> None:
         """The same for a value of the code at this place."""
-        kept = stored_xcom(value, f"the XCom {key!r} of {self.task_id}", at)
+        kept = stored_xcom(value, f"the XCom {key!r} of {self.task_id}", at, self._frames)
         with self._pushing:
             self._require_own_try()
             self.pushed[str.__str__(key)] = kept

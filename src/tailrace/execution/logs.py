@@ -53,10 +53,10 @@ def callbacks_path(home: Path, key: TryKey) -> Path:
 def _log_file(home: str, key: TryKey, beside: str = "") -> str:
     ti = key.task_instance
     file = f"{ti.place}.{key.try_number}.log{beside}"
-    return f"{home}/logs/{_part(ti.dag_id)}/{_part(ti.run_id)}/{_part(file)}"
+    return f"{home}/logs/{part_of_path(ti.dag_id)}/{part_of_path(ti.run_id)}/{part_of_path(file)}"
 
 
-def _part(name: str) -> str:
+def part_of_path(name: str) -> str:
     """A name as one part of a path: itself, unless it would lead elsewhere, as one stored by others or long ago may."""
     if name.isascii() and 0 < len(name) <= _LONGEST_PART and name[0] != "." and "/" not in name and "\0" not in name:
         return name  # nearly all; what follows would be code that each try's process reads for nothing else

@@ -47,6 +47,7 @@ from tailrace.execution.record_requests import pulling
 from tailrace.execution.task_questions import ask_through
 from tailrace.execution.task_replies import TaskReplies
 from tailrace.execution.withholding import withhold_secrets
+from tailrace.execution.xcom_limits import FRAMES
 from tailrace.execution.xcom_values import stored_xcom
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.tagged_values import readable
@@ -92,12 +93,12 @@ def run_task_once(test: TaskTest) -> TryOutcome:
     handled = {each for each in _HANDLED if signal.getsignal(each) is not signal.SIG_IGN}  # nohup, a shell's &
     flush_streams()
     replies = TaskReplies(test.read, test.close)
-    with tempfile.TemporaryFile(buffering=0) as output:
+    with tempfile.TemporaryFile(buffering=0) as output, tempfile.TemporaryDirectory() as frames:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {*handled, _BEGINS, signal.SIGCHLD})
         try:
             pid = os.fork()
             if pid == 0:
-                _be_task(test, replies, output, before)
+                _be_task(test, replies, output, before, frames)
             replies.start()
             watch = _Watch(pid, handled, test.timeout, test.grace_seconds)
             code = watch.until_its_end()
@@ -143,7 +144,9 @@ def _loaded_silently(dags: Path, file: str) -> LoadedDags:
     return loaded
 
 
-def _be_task(test: TaskTest, replies: TaskReplies, output: IO[bytes], mask: set[int | signal.Signals]) -> NoReturn:
+def _be_task(
+    test: TaskTest, replies: TaskReplies, output: IO[bytes], mask: set[int | signal.Signals], frames: str
+) -> NoReturn:
     """The task's process: loads its DAG, here and not before a fork that threads would not survive, runs the task, and
     writes its outcome down.
     """
@@ -165,6 +168,7 @@ def _be_task(test: TaskTest, replies: TaskReplies, output: IO[bytes], mask: set[
             sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         order = order_for(claim, None)
         dag, space = loaded.dags[dag_id], loaded.enter(dag_id)
+        os.environ[FRAMES] = frames  # what it pushes is thrown away
         os.environ.update(environment_of(claim.key, order, str(test.home), loaded.specs[dag_id].file))
         context = build_context(dag, order, TaskInstance(claim.key, order, pulling(channel)))
         task = dag.task_dict[claim.task_instance.task_id]

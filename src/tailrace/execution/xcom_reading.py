@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tailrace.errors import XComUnreadable
+from tailrace.execution import frames
 from tailrace.execution.value_classes import NoSuchClass, class_named, made_again
 from tailrace.model.plain_text import on_one_line
 from tailrace.model.tagged_values import TAG, Tagged
@@ -20,6 +21,8 @@ def value_of(tagged: Tagged, where: str) -> Any:
     """The value, sharing nothing with what is stored. Raises XComUnreadable, naming ``where`` it was."""
     try:
         return _value(tagged.json)
+    except XComUnreadable as lost:
+        raise XComUnreadable(f"{where}: {lost}") from None
     except NoSuchClass as lost:
         raise XComUnreadable(f"{where} holds an object whose class cannot be had here: {lost}") from None
     except Exception as wrong:  # of another Tailrace, or changed by somebody
@@ -100,5 +103,6 @@ _MADE: Mapping[str, Callable[[Mapping[str, Any]], Any]] = MappingProxyType(
         "model": _object,
         "named tuple": _named_tuple,
         "enum": _enum,
+        "frame": frames.read,
     }
 )

@@ -14,8 +14,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from tailrace.authoring.datetimes import zone_of
 from tailrace.authoring.moments import Moment
+from tailrace.execution.channel import LONGEST_MESSAGE
+from tailrace.execution.frames import Frames, library_of
 from tailrace.execution.jsonable import NotJson
 from tailrace.execution.value_classes import fields_of, kind_of, name_of, rest_of
+from tailrace.execution.xcom_limits import longest_xcom
 from tailrace.model.json_values import (
     DEEPEST,
     MOST_VALUES,
@@ -31,20 +34,25 @@ from tailrace.model.tagged_values import TAG, Tagged
 Node: TypeAlias = Any
 
 
-def stored_xcom(value: Any, where: str, at: tuple[str, int] | None = None) -> Any:
+def stored_xcom(value: Any, where: str, at: tuple[str, int] | None = None, frames: Frames | None = None) -> Any:
     """The value as JSON, Tagged where something in it has a tag, sharing nothing with the one given.
 
-    Raises NotJson, naming ``where`` it is and the place in the author's code.
+    Raises NotJson, naming ``where`` it is and the place in the author's code. A frame in it is written by ``frames``.
     """
-    writer = _Writer()
+    writer = _Writer(frames)
+    place = "" if at is None else f" ({_as_seen_from_here(at[0])}:{at[1]})"
     try:
         node = writer.node(value, 0)
     except NotStorable as wrong:
-        place = "" if at is None else f" ({_as_seen_from_here(at[0])}:{at[1]})"
         raise NotJson(
             f"{where} must be JSON (text, numbers, lists, dicts with text keys) or the like: {wrong}{place}; "
             "return a path instead"
         ) from None
+    most = longest_xcom()
+    if most < LONGEST_MESSAGE and (size := len(json_text(node).encode())) > most:  # else the whole message is looked at
+        raise NotJson(
+            f"{where} is {size:,} bytes long as JSON, and max_xcom_bytes is {most:,}{place}; return a path instead"
+        )
     return Tagged(node) if writer.has_tags else node
 
 
@@ -57,8 +65,9 @@ def _as_seen_from_here(file: str) -> str:
 class _Writer:
     """Writes one value."""
 
-    def __init__(self) -> None:
+    def __init__(self, frames: Frames | None) -> None:
         self.has_tags = False
+        self._frames = frames
         self._count = 0
 
     def node(self, value: Any, depth: int) -> Node:
@@ -77,6 +86,11 @@ class _Writer:
         if (write := _KINDS.get(kind) or _kind_named(kind)) is not None:
             self.has_tags = True
             return write(self, value, depth)
+        if library := library_of(kind):
+            if self._frames is None:
+                raise NotStorable(f"a frame of {library} is kept where a task pushes it, and nowhere else")
+            self.has_tags = True
+            return self._frames.node(value, library)
         if of_class := kind_of(kind):
             self.has_tags = True
             return self._object(value, of_class, depth)

@@ -74,12 +74,22 @@ def choice(name: str, choices: tuple[str, ...]) -> Key:
     return Key(name, read)
 
 
-def whole(name: str, least: int) -> Key:
+def folder_or_url(name: str) -> Key:
+    """A folder, or the URL of one that fsspec knows."""
+
+    def read(value: object, place: Place) -> str:
+        text = plain_text(value, place, name)
+        return text if "://" in text else os.path.normpath(place.folder / os.path.expanduser(text))
+
+    return Key(name, read)
+
+
+def whole(name: str, least: int, most: int | None = None) -> Key:
     def read(value: object, place: Place) -> int:
-        expected = f"a whole number, at least {least}"
+        expected = f"a whole number, at least {least}" + ("" if most is None else f" and at most {most:,}")
         if isinstance(value, str) and re.fullmatch(r"\s*\d+\s*", value):
             value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least or value > (most or value):
             raise bad(place, name, expected, value)
         return value
 

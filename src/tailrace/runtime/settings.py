@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from tailrace.errors import CommandError
+from tailrace.execution.channel import LONGEST_MESSAGE
 from tailrace.execution.withheld import WITHHELD
 from tailrace.metastore.db.address import Address, read_address, sqlite_address
 from tailrace.model.plain_text import on_one_line
@@ -23,6 +24,7 @@ from tailrace.runtime.setting_values import (
     Place,
     choice,
     file_path,
+    folder_or_url,
     group,
     names,
     notified,
@@ -75,6 +77,8 @@ class Settings(Struct, frozen=True):
     dags_are_paused_at_creation: bool
     callback_timeout_seconds: float
     notify: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    max_xcom_bytes: int = LONGEST_MESSAGE
+    xcom_frames: str = ""  # the folder, or the URL, of frames; "" for one in the home
     secrets_backend: tuple[str, ...] = ()
     secrets_backend_kwargs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     origins: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -117,6 +121,8 @@ def _defaults(project: Path, home: Path) -> Mapping[str, object]:
         "dags_are_paused_at_creation": False,
         "callback_timeout_seconds": 60.0,
         "notify": MappingProxyType({}),
+        "max_xcom_bytes": LONGEST_MESSAGE,
+        "xcom_frames": "",
         "secrets_backend": (),
         "secrets_backend_kwargs": MappingProxyType({}),
     }
@@ -287,6 +293,8 @@ _KEYS: Mapping[str, Key] = MappingProxyType(
             yes_or_no("dags_are_paused_at_creation"),
             seconds("callback_timeout_seconds", 1),
             Key("notify", notified),
+            whole("max_xcom_bytes", 1, LONGEST_MESSAGE),
+            folder_or_url("xcom_frames"),
             names("secrets_backend"),
             table("secrets_backend_kwargs"),
         )

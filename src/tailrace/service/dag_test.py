@@ -41,6 +41,7 @@ from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.secrets import SecretSettings
 from tailrace.runtime.settings import load_settings
 from tailrace.runtime.signals import Interrupts
+from tailrace.runtime.task_settings import of_tasks
 from tailrace.runtime.worker import worker_performer
 from tailrace.secrets.names import SecretKind, environment_names
 from tailrace.secrets.requests import SecretFound, SecretReply, SecretRequest, VariableChange
@@ -66,7 +67,7 @@ def run_here(
     show_logging()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-dag-test-")))
-        stack.enter_context(environment(_given(files)))
+        stack.enter_context(environment(_given(files) | of_tasks(load_settings())))
         metastore = stack.enter_context(closing(Metastore.open(f"sqlite:///{home / 'tailrace.db'}")))
         replies = stack.enter_context(closing(_Replies(metastore)))
         tasks = TasksHere(dag, spec, str(home), replies.read, lambda task_id: bool(pattern and pattern.search(task_id)))
@@ -75,7 +76,8 @@ def run_here(
         run_id = trigger(metastore, spec, date, None, _conf(run_conf), plainly).run_id
         _drive(metastore, spec, home, tasks)
         _call_back(metastore, spec, tasks)
-        return _became(metastore, spec, run_id)
+        with environment({"TAILRACE_HOME": str(home)}):  # where its frames are
+            return _became(metastore, spec, run_id)
 
 
 def _compiled(dag: DAG) -> DagSpec:

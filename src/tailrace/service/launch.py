@@ -18,6 +18,7 @@ from tailrace.planning.messages import Typed
 from tailrace.runtime.listeners import Listener, SchedulerListener
 from tailrace.runtime.secrets import LoadSecrets
 from tailrace.runtime.settings import Settings
+from tailrace.runtime.task_settings import give_to_tasks
 from tailrace.service.backfill_report import BackfillCommand, BackfillPreview, BackfillReport
 from tailrace.service.dates import checked_run_id
 
@@ -85,6 +86,7 @@ def _zygote(settings: Settings, notify: Callable[[str], None], *, writes: bool =
     ``writes``: what it is for writes to the metastore, and brings an older one up to date.
     """
     settings.require_trusted_dags()
+    give_to_tasks(settings)
     zygote = start_zygote(
         settings.dags,
         settings.home,

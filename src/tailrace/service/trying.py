@@ -22,6 +22,7 @@ from tailrace.planning.messages import Action, Advised, Message, Remedy
 from tailrace.planning.triggering import interval_for
 from tailrace.runtime.secrets import SecretSettings
 from tailrace.runtime.settings import Settings
+from tailrace.runtime.task_settings import give_to_tasks
 from tailrace.secrets.names import SecretKind
 from tailrace.secrets.requests import SecretFound, SecretReply, SecretRequest, VariableChange
 from tailrace.service.dates import bound_text, parse_bound
@@ -51,6 +52,7 @@ class Trial:
         self, settings: Settings, dag: DagSpec, task_id: str, run: str, map_index: int | None, now: datetime
     ) -> None:
         index = _index_of(dag, task_id, map_index)
+        give_to_tasks(settings)
         self.notices: list[str] = []
         self._dag = dag
         self._named = run

@@ -100,7 +100,7 @@ def test_states_are_told_by_run_and_task_as_airflow_does(asked: list[RecordsQuer
 
 def test_runs_are_told_the_oldest_first_also_where_only_the_newest_are_wanted(asked: list[RecordsQuery]) -> None:
     assert [each.run_id for each in tailrace.get_dag_runs("d", limit=2)] == ["r0", "r1"]
-    found = DagRun.find("d", state=["success"], execution_date=DAY, first=DAY, last=DAY)
+    found = DagRun.find("d", None, DAY, ["success"], execution_start_date=DAY, execution_end_date=DAY)
     assert [each.run_id for each in found] == ["r0", "r1"] and found[0].conf == {"a": 1}
     assert asked[0].newest == 2
     assert (asked[1].states, asked[1].logical_dates, asked[1].first) == (("success",), (DAY,), DAY)
@@ -119,6 +119,7 @@ def test_a_run_can_be_asked_about_itself(asked: list[RecordsQuery]) -> None:
     ]
     assert asked[4].run_types == ("scheduled", "backfill")
     assert (run.execution_date, run.external_trigger, run.get_state()) == (DAY, False, "success")
+    assert run.is_backfill
     assert pickle.loads(pickle.dumps(run)) == run
 
 

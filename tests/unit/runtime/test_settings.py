@@ -6,6 +6,7 @@ import pytest
 
 from tailrace.errors import CommandError
 from tailrace.runtime.settings import Settings, load_settings
+from tailrace.runtime.task_settings import of_tasks
 
 
 def load(folder: Path, options: dict[str, object] | None = None, **environ: str) -> Settings:
@@ -196,3 +197,17 @@ def test_who_is_told_of_what_is_read_whole_and_never_repeated(tmp_path: Path) ->
         mistaken = mistake(project(tmp_path, wrong))
         assert said in mistaken
         assert "SECRET" not in mistaken
+
+
+def test_what_tasks_look_at_is_handed_to_them_where_it_is_set(tmp_path: Path) -> None:
+    assert of_tasks(load(tmp_path)) == {}
+    project(tmp_path, 'max_xcom_bytes = 1000\nxcom_frames = "kept"\n')
+    assert of_tasks(load(tmp_path)) == {
+        "TAILRACE_MAX_XCOM_BYTES": "1000",
+        "TAILRACE_XCOM_FRAMES": str(tmp_path / "kept"),
+    }
+    assert (
+        of_tasks(load(tmp_path, TAILRACE_XCOM_FRAMES="s3://bucket/kept"))["TAILRACE_XCOM_FRAMES"] == "s3://bucket/kept"
+    )
+    project(tmp_path, "max_xcom_bytes = 16777217\n")
+    assert "a whole number, at least 1 and at most 16,777,216, not 16777217" in mistake(tmp_path)

@@ -1,0 +1,21 @@
+"""Settings that the processes of tasks look at: they find them in their environment, wherever they were set."""
+
+import os
+
+from tailrace.execution.xcom_limits import FRAMES, MAX_BYTES
+from tailrace.runtime.settings import Settings
+
+
+def of_tasks(settings: Settings) -> dict[str, str]:
+    """As variables of an environment; those that nobody has set are left out."""
+    values = {MAX_BYTES: str(settings.max_xcom_bytes), FRAMES: settings.xcom_frames}
+    return {name: text for name, text in values.items() if _is_set(settings, name)}
+
+
+def give_to_tasks(settings: Settings) -> None:
+    """Have the processes that are started from here find them."""
+    os.environ.update(of_tasks(settings))
+
+
+def _is_set(settings: Settings, variable: str) -> bool:
+    return settings.origins[variable.removeprefix("TAILRACE_").lower()] != "default"
