@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from tailrace.audit.checks import audit
 from tailrace.audit.records import Report
-from tailrace.metastore.db.tables import history
+from tailrace.metastore.db.tables import history, outbox
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.audit_records import audited
 from tests.conformance.first_schema import back_to_first_schema
@@ -74,6 +74,7 @@ def test_what_has_happened_is_sound(whole: World) -> None:
         "runs": 7,
         "backfills": 4,
         "pools": 2,
+        "events": len(whole.rows(outbox)),
     }
 
 
