@@ -16,6 +16,11 @@ NAMED: Mapping[str, str] = {
     "AirflowFailException": "exceptions.TaskFailed",
     "AirflowSkipException": "exceptions.TaskSkipped",
     "AirflowNotFoundException": "exceptions.SecretNotFound",
+    "AirflowSensorTimeout": "exceptions.SensorTimeout",
+    "AirflowRescheduleException": "exceptions.TaskRescheduled",
+    "DateTimeSensorAsync": "DateTimeSensor",
+    "TimeDeltaSensorAsync": "TimeDeltaSensor",
+    "BaseSensor": "BaseSensorOperator",
 }
 
 _PROVIDERS = "call the library that it wraps in a @task, with Connection.get for what to connect to"

@@ -89,6 +89,22 @@ def evaluate_task_instance(
     return decided(Verdict.WAIT, Cause.DEPENDENCIES_MET, doomed=past.never or pool_never)
 
 
+def evaluate_resume(
+    board: Board, task: TaskSpec, ti: TaskInstanceSnapshot, pools: Mapping[str, PoolSnapshot], now: datetime
+) -> Evaluation:
+    """Whether a try that has given its slot back goes on: its time has come, and its pool can hold it.
+
+    What is above it was decided once, as the try was queued first; what has become of that since then is no more to it
+    than to a task that runs.
+    """
+    key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
+    name = pool_of(board, task)
+    pool, pool_never = pool_can_hold(name, pools.get(name), task.pool_slots)
+    statuses = (dagrun_running(board), ready_to_reschedule(ti, now), pool)
+    verdict = Verdict.RUN if all(status.passed for status in statuses) else Verdict.WAIT
+    return Evaluation(Decision(key, ti.state, verdict, statuses, pool_never), Cause.RESUMED)
+
+
 def _all_doomed(board: Board, task_ids: tuple[str, ...]) -> bool:
     """Whether every unfinished instance of these tasks is doomed; a task without an instance yet is not."""
     if any(task_id not in board.by_task for task_id in task_ids):
