@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import TaskSpec
+from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.board import Board
 from tailrace.planning.dependencies import (
@@ -48,7 +49,9 @@ def pool_of(board: Board, task: TaskSpec) -> str:
 def evaluate_task_instance(
     board: Board, task: TaskSpec, ti: TaskInstanceSnapshot, pools: Mapping[str, PoolSnapshot], now: datetime
 ) -> Evaluation:
-    """Ask every dependency of an idle task instance (none or up_for_retry)."""
+    """Ask every dependency of an idle task instance (none or up_for_retry), or of one that waits to go on."""
+    if ti.state is TaskInstanceState.UP_FOR_RESCHEDULE:
+        return _evaluate_resume(board, task, ti, pools, now)
     key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
     statuses: list[DependencyStatus] = [dagrun_running(board)]
 
@@ -89,7 +92,7 @@ def evaluate_task_instance(
     return decided(Verdict.WAIT, Cause.DEPENDENCIES_MET, doomed=past.never or pool_never)
 
 
-def evaluate_resume(
+def _evaluate_resume(
     board: Board, task: TaskSpec, ti: TaskInstanceSnapshot, pools: Mapping[str, PoolSnapshot], now: datetime
 ) -> Evaluation:
     """Whether a try that has given its slot back goes on: its time has come, and its pool can hold it.

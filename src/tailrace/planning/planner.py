@@ -18,7 +18,7 @@ from tailrace.model.transitions import Cause
 from tailrace.planning.board import Board
 from tailrace.planning.capacity import Capacity
 from tailrace.planning.deadlines import late_runs, next_deadlines
-from tailrace.planning.evaluation import Evaluation, evaluate_resume, evaluate_task_instance, pool_of
+from tailrace.planning.evaluation import Evaluation, evaluate_task_instance, pool_of
 from tailrace.planning.expanding import Expanding, to_expand
 from tailrace.planning.failures_in_a_row import pause_for
 from tailrace.planning.fairness import FairShare, pool_resource, runs_resource, tasks_resource
@@ -54,7 +54,7 @@ from tailrace.planning.verdicts import judge_backfill, judge_run
 #: A queued try that nobody claimed for this long is offered to the executor again.
 RESUBMIT_AFTER = timedelta(seconds=10)
 
-#: What goes away with its task, once that is no longer in the DAG.
+#: What may be queued; and what goes away with its task, once that is no longer in the DAG.
 _MAY_GO = IDLE | {TaskInstanceState.UP_FOR_RESCHEDULE}
 
 _AFTER = {Verdict.SKIP: TaskInstanceState.SKIPPED, Verdict.FAIL_UPSTREAM: TaskInstanceState.UPSTREAM_FAILED}
@@ -194,10 +194,7 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
         if may_expand and to_expand(task, instances):
             number = Expanding(board, task, *_leans_on(draft, board, task))
         for ti in instances:
-            if ti.state is TaskInstanceState.UP_FOR_RESCHEDULE:
-                _decide_resume(draft, board, task, ti)
-                continue
-            if ti.state not in IDLE:
+            if ti.state not in _MAY_GO:
                 continue
             found = evaluate_task_instance(board, task, ti, snapshot.pools, snapshot.now)
             if number is not None:
@@ -219,19 +216,6 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
         if ti.task_id not in snapshot.dag.by_id and ti.state in _MAY_GO:
             reason = f"task {ti.task_id} is no longer in the DAG"
             _transition(draft, board, ti, TaskInstanceState.REMOVED, Cause.REMOVED_FROM_DAG, reason)
-
-
-def _decide_resume(draft: _Draft, board: Board, task: TaskSpec, ti: TaskInstanceSnapshot) -> None:
-    """A try that has given its slot back goes on at its time, as far as the limits have room."""
-    found = evaluate_resume(board, task, ti, draft.snapshot.pools, draft.snapshot.now)
-    if found.decision.verdict is Verdict.RUN:
-        draft.ready.append(_Ready(board, task, ti, found))
-        return
-    draft.decisions.append(found.decision)
-    if found.decision.doomed:
-        board.doomed[ti.id] = found.decision
-    elif ti.retry_at is not None and ti.retry_at > draft.snapshot.now:
-        draft.wakes.append(ti.retry_at)
 
 
 def _held(snapshot: Snapshot, boards: Iterable[Board]) -> Mapping[str, int]:
