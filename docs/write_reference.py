@@ -20,9 +20,17 @@ from tailrace.authoring.declarations import arguments_of, unsupported_of
 from tailrace.authoring.group_arguments import GroupArguments
 from tailrace.authoring.groups import Group
 from tailrace.authoring.operator_arguments import (
+    BaseSensorArguments,
     BashOperatorArguments,
+    DateTimeSensorArguments,
+    ExternalTaskSensorArguments,
+    FileSensorArguments,
+    HttpSensorArguments,
     PythonOperatorArguments,
+    PythonSensorArguments,
     ShortCircuitOperatorArguments,
+    SqlSensorArguments,
+    TimeDeltaSensorArguments,
 )
 from tailrace.authoring.retry_policy import ExceptionRetryPolicy
 from tailrace.authoring.task_arguments import DefaultArguments, TriggerRuleName
@@ -100,6 +108,7 @@ def pages() -> dict[Path, str]:
 def reference() -> str:
     """Arguments and template variables."""
     every, bash, python = TaskArguments, BashOperatorArguments, PythonOperatorArguments
+    sensor = BaseSensorArguments
     parts = [
         WRITTEN,
         "# Reference\n",
@@ -120,6 +129,28 @@ def reference() -> str:
         "## ShortCircuitOperator, `@task.short_circuit`\n",
         "Those of PythonOperator, and:\n",
         arguments_table(ShortCircuitOperatorArguments, without=python),
+        "## Every sensor, `@task.sensor`\n",
+        "See [sensors](sensors.md).\n",
+        arguments_table(sensor, without=every),
+        "## PythonSensor\n",
+        "Those of every sensor, and:\n",
+        arguments_table(PythonSensorArguments, without=sensor),
+        "## FileSensor\n",
+        "Those of every sensor, and:\n",
+        arguments_table(FileSensorArguments, without=sensor),
+        "## DateTimeSensor, TimeDeltaSensor\n",
+        "Those of every sensor, and:\n",
+        arguments_table(DateTimeSensorArguments, without=sensor),
+        arguments_table(TimeDeltaSensorArguments, without=sensor),
+        "## ExternalTaskSensor\n",
+        "Those of every sensor, and:\n",
+        arguments_table(ExternalTaskSensorArguments, without=sensor),
+        "## SqlSensor\n",
+        "Those of every sensor, and:\n",
+        arguments_table(SqlSensorArguments, without=sensor),
+        "## HttpSensor\n",
+        "Those of every sensor, and:\n",
+        arguments_table(HttpSensorArguments, without=sensor),
         "## TaskGroup, `@task_group`\n",
         '`TaskGroup("id", …)`; of `@task_group(…)` also `group_id`, by default the function\'s name. See\n'
         "[task groups](groups.md).\n",

@@ -6,6 +6,8 @@ What a DAG author imports; nothing heavy is loaded by it.
 from tailrace.authoring.context import get_current_context
 from tailrace.authoring.dag import DAG, BaseOperator, TaskArguments
 from tailrace.authoring.deadlines import DeadlineAlert, DeadlineReference
+from tailrace.authoring.external_task_sensor import ExternalTaskSensor
+from tailrace.authoring.http_sensor import HttpSensor
 from tailrace.authoring.operators import (
     BashOperator,
     BranchPythonOperator,
@@ -27,9 +29,12 @@ from tailrace.authoring.recorded import (
 )
 from tailrace.authoring.relations import Label, chain, cross_downstream
 from tailrace.authoring.retry_policy import ExceptionRetryPolicy, RetryRule
+from tailrace.authoring.sensors import BaseSensorOperator, PokeReturnValue, PythonSensor
+from tailrace.authoring.sql_sensor import SqlSensor
 from tailrace.authoring.task_arguments import DefaultArguments
 from tailrace.authoring.task_groups import TaskGroup, task_group
 from tailrace.authoring.taskflow import dag, task
+from tailrace.authoring.time_sensors import DateTimeSensor, FileSensor, TimeDeltaSensor
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import RetryAction
@@ -42,6 +47,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DAG",
     "BaseOperator",
+    "BaseSensorOperator",
     "BashOperator",
     "BranchPythonOperator",
     "Connection",
@@ -51,15 +57,25 @@ __all__ = [
     "DefaultArguments",
     "EmptyOperator",
     "ExceptionRetryPolicy",
+    "DateTimeSensor",
+    "DefaultArguments",
+    "EmptyOperator",
+    "ExternalTaskSensor",
+    "FileSensor",
+    "HttpSensor",
     "Label",
     "Param",
+    "PokeReturnValue",
     "PythonOperator",
     "RetryAction",
     "RetryRule",
+    "PythonSensor",
     "ShortCircuitOperator",
+    "SqlSensor",
     "TaskArguments",
     "TaskGroup",
     "TaskInstanceRecord",
+    "TimeDeltaSensor",
     "TriggerRule",
     "Variable",
     "XComArg",

@@ -4,6 +4,11 @@ A lost race is a result, never an exception: nothing here reports that another p
 Every message is one line: what was expected, what was found, and what to do.
 """
 
+from datetime import UTC, datetime
+
+#: A try that is to go on before this is none that anybody can mean.
+EARLIEST_MOMENT = datetime(1900, 1, 1, tzinfo=UTC)
+
 
 class TailraceError(Exception):
     """Root of all errors that Tailrace raises on purpose.
@@ -59,6 +64,36 @@ class TaskFailed(Exception):
 
 class TryFailed(Exception):
     """What a callback finds as ``exception``: the line by which a try, or a run, failed."""
+
+
+class TaskRescheduled(Exception):
+    """Raised by a task's code to give its worker back and go on later, in the same try: it is executed again then.
+
+    ``resumes_at`` is an aware datetime. ``times_out_at``, for people: when its code will give up. What the try has
+    pushed is kept.
+    """
+
+    def __init__(self, resumes_at: datetime, why: str = "", *, times_out_at: datetime | None = None) -> None:
+        super().__init__(why)
+        self.resumes_at = _moment("resumes_at", resumes_at)
+        self.times_out_at = None if times_out_at is None else _moment("times_out_at", times_out_at)
+
+
+def _moment(name: str, written: object) -> datetime:
+    """In UTC, and of the standard type. Raises TypeError for what is no moment, ValueError for one nobody can mean."""
+    if not isinstance(written, datetime) or written.utcoffset() is None:
+        raise TypeError(f"TaskRescheduled: {name} must be a datetime with a time zone, not {written!r}")
+    try:
+        moment = datetime.fromisoformat(datetime.isoformat(written.astimezone(UTC)))
+    except OverflowError:
+        raise ValueError(f"TaskRescheduled: {name} {written.isoformat()} is no date in UTC") from None
+    if moment < EARLIEST_MOMENT:
+        raise ValueError(f"TaskRescheduled: {name} must be after {EARLIEST_MOMENT:%Y}, not {written.isoformat()}")
+    return moment
+
+
+class SensorTimeout(TaskFailed):
+    """What a sensor waited for has not come in its ``timeout``: its task instance fails without another try."""
 
 
 class RenderingFailed(Exception):

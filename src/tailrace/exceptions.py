@@ -5,7 +5,9 @@ from tailrace.errors import (
     RecordsUnreadable,
     SecretNotFound,
     SecretUnreadable,
+    SensorTimeout,
     TaskFailed,
+    TaskRescheduled,
     TaskSkipped,
     XComUnreadable,
 )
@@ -15,7 +17,9 @@ __all__ = [
     "RecordsUnreadable",
     "SecretNotFound",
     "SecretUnreadable",
+    "SensorTimeout",
     "TaskFailed",
+    "TaskRescheduled",
     "TaskSkipped",
     "XComUnreadable",
 ]

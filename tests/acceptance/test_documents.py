@@ -32,6 +32,7 @@ TYPED = (
     "docs/mapping.md",
     "docs/notifications.md",
     "docs/run-limits.md",
+    "docs/sensors.md",
     "docs/trying-out.md",
     "docs/variables.md",
     "docs/xcom.md",

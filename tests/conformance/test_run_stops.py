@@ -182,7 +182,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_a_metastore_of_the_schema_before_gets_the_columns(empty_url: str) -> None:
-    changes = [f"ALTER TABLE {name[0]} DROP COLUMN {name[1]}" for name in SINCE_0008]
+    changes = ["DROP TABLE outbox", *(f"ALTER TABLE {name[0]} DROP COLUMN {name[1]}" for name in SINCE_0008)]
     changes += ["DELETE FROM history", "DELETE FROM chain", "DELETE FROM pool", "DELETE FROM alembic_version"]
     with closing(Metastore.open(empty_url)) as unused:
         for change in (*changes, "INSERT INTO alembic_version VALUES ('0008')"):

@@ -130,7 +130,7 @@ def test_a_metastore_of_the_schema_before_gets_the_tables(empty_url: str) -> Non
     """As schema 0007 left it: history goes on in its chains, and says so."""
     with closing(Metastore.open(empty_url)) as unused:
         assert unused.audit().violations == ()
-        newer = [f"DROP TABLE {table}" for table in ("variable", "connection")]
+        newer = [f"DROP TABLE {table}" for table in ("variable", "connection", "outbox")]
         newer += [f"ALTER TABLE {name[0]} DROP COLUMN {name[1]}" for name in SINCE_0008]
         for change in newer:
             unused._database.write(lambda tx, change=change: tx.change(text(change)))  # type: ignore[misc]
@@ -153,6 +153,7 @@ def test_a_metastore_of_the_schema_before_gets_the_tables(empty_url: str) -> Non
 SINCE_0008 = (
     *(("dag_run", name) for name in ("stopped_by", "failed_before", "late_since", "reopened")),
     *(("dag", name) for name in ("paused_after", "paused_reason")),
+    ("task_instance", "rescheduled"),
 )
 
 

@@ -20,6 +20,7 @@ EXPECTED = {
     "renewed-by-anyone": (Judgement.SAFETY, "was renewed while"),
     "resubmitted-anew": (Judgement.SAFETY, "claim: "),
     "claim-without-token": (Judgement.SAFETY, "does not grow"),
+    "resumed-with-old-token": (Judgement.SAFETY, "does not grow"),
     "forgotten-claim": (Judgement.SAFETY, "lost: "),
     "submitted-before-commit": (Judgement.SAFETY, "was claimed while it was none"),
     "created-in-two": (Judgement.SAFETY, "missing|conf: "),

@@ -14,6 +14,7 @@ from tailrace.simulator.exploring import SeedHistory, every, explore, one
 from tailrace.simulator.history import History, Judgement
 from tailrace.simulator.holes import holes_scenario
 from tailrace.simulator.mapped import expanded_and_deadlocked, fewer_and_more
+from tailrace.simulator.rescheduled import paused_and_marked_while_it_waits
 from tailrace.simulator.scenario import linear, random_scenario, reopened_by_another, second_thoughts
 from tailrace.simulator.searching import Search
 from tailrace.simulator.stopped_runs import paused_by_two
@@ -30,6 +31,8 @@ MAPPED = 300
 STOPPED = 300
 #: And in those whose tasks have callbacks.
 CALLING = 150
+#: And in those whose tries give their workers back.
+RESCHEDULED = 300
 
 
 #: Seeds that once failed, each with what it found.
@@ -98,6 +101,7 @@ def suite() -> Suite:
         ("mapped", MAPPED),
         ("stopped", STOPPED),
         ("calling", CALLING),
+        ("rescheduled", RESCHEDULED),
     ):
         for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
             if found.history.judgement is not Judgement.WELL:
@@ -112,6 +116,7 @@ def suite() -> Suite:
         (fewer_and_more(), 20),
         (expanded_and_deadlocked(), 60),
         (paused_by_two(), 40),
+        (paused_and_marked_while_it_waits(), 60),
     ]  # else too rare
     for scenario, count in deliberate:
         for seed in range(count):

@@ -52,9 +52,13 @@ def doomed(replay: Replay, structure: Structure, key: RunKey, unknown: Container
     for task_id in structure.tasks:
         unfinished = [state for state in run.states(task_id) if state not in FINISHED]
         if unfinished:
-            idle = all(state in IDLE for state in unfinished)
+            fresh = [state for state in unfinished if state is not TaskInstanceState.UP_FOR_RESCHEDULE]
+            idle = all(state in IDLE for state in fresh)
             held_back = task_id in unknown
-            found[task_id] = idle and _can_never(replay, structure, key, task_id, found, held_back=held_back)
+            never = not fresh or (idle and _can_never(replay, structure, key, task_id, found, held_back=held_back))
+            if len(fresh) < len(unfinished):  # what has begun looks at its pool alone
+                never = never and pool_is_small(replay, key, structure.tasks[task_id])
+            found[task_id] = idle and never
     return found
 
 

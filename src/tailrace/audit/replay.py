@@ -40,7 +40,7 @@ class Instance:
     retried: int = 0
     lost: int = 0
     stopping_to: str | None = None  # while stopping: where the person who stopped it wants it to end
-    reported: bool = False  # its newest try has an accepted outcome
+    reported: bool = False  # the newest claim of its newest try has an accepted outcome
     row_id: int | None = None
     cause: str = ""
     held: tuple[str, int] | None = None
@@ -272,7 +272,7 @@ class Replay:
         else:
             self.run(row).failed.discard(place_of(row))
         instance.stopping_to = None if row.evidence is None else row.evidence.stopping_to
-        instance.reported = row.cause in (Cause.OUTCOME, Cause.RETRY)
+        instance.reported = row.cause in (Cause.OUTCOME, Cause.RETRY, Cause.RESCHEDULED)
         instance.try_number = row.try_number if row.try_number is not None else instance.try_number
         instance.row_id = row.row_id if row.row_id is not None else instance.row_id
         if row.cause == Cause.CLAIMED:
@@ -281,6 +281,8 @@ class Replay:
             instance.followed = None if row.evidence is None else row.evidence.followed
         elif row.cause == Cause.RETRY:
             instance.retried += 1
+        elif row.cause == Cause.RESCHEDULED:
+            instance.lost = 0  # this claim ended well
         elif row.cause == Cause.LOST and row.before == TaskInstanceState.RUNNING:
             instance.lost += 1
         elif row.cause == Cause.MARKED:

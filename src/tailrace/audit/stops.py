@@ -60,7 +60,7 @@ def check_ended(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
     by = replay.run(row).stopped_by
     if row.cause in STOPS and row.cause != by:
         yield _found(row, f"{row.before} → {row.after} for {row.cause}, while its run was stopped for {by}")
-    elif by is not None and row.cause in (Cause.DEPENDENCIES_MET, Cause.EXPANDED):
+    elif by is not None and row.cause in (Cause.DEPENDENCIES_MET, Cause.RESUMED, Cause.EXPANDED):
         yield _found(row, f"{row.before} → {row.after} for {row.cause} in a run that was stopped for {by}")
 
 

@@ -132,9 +132,16 @@ def _stopping(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
 
 
 def _try(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
-    """Numbers grow by one, each is claimed once, tokens only grow, and whoever ends a try holds it."""
+    """Numbers grow by one, unless a try goes on; each is claimed once each time that it is queued, tokens only grow,
+    and whoever ends a try, or its stay in a worker, holds it.
+    """
     instance = replay.instance(row)
-    if row.after == TaskInstanceState.QUEUED:
+    waits = TaskInstanceState.UP_FOR_RESCHEDULE
+    if row.cause == Cause.RESUMED or row.after == waits:
+        if row.try_number != instance.try_number:
+            text = f"try {row.try_number} went on, or was to, after try {instance.try_number}"
+            yield _found("try number", row, text)
+    elif row.after == TaskInstanceState.QUEUED:
         if row.try_number != instance.try_number + 1:
             yield _found("try number", row, f"try {row.try_number} was queued after try {instance.try_number}")
     elif row.cause == Cause.CLAIMED:
@@ -144,7 +151,7 @@ def _try(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
             yield _found("claim", row, f"try {row.try_number} was claimed, try {instance.try_number} was queued")
         if row.token is None or row.token <= instance.token:
             yield _found("token", row, f"token {row.token} does not grow beyond {instance.token}")
-    elif instance.state in CLAIMED and row.actor != Actor.PERSON:
+    if row.cause != Cause.CLAIMED and instance.state in CLAIMED and row.actor != Actor.PERSON:
         held = (instance.try_number, instance.token)
         if (row.try_number, row.token) != held:
             text = f"try {row.try_number} with token {row.token} ended, try {held[0]} with token {held[1]} was running"

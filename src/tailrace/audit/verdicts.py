@@ -14,6 +14,7 @@ from tailrace.model.states import CLOSED, FINISHED, OCCUPYING, BackfillState, Da
 from tailrace.model.transitions import Actor, Cause, backfill_may, dag_run_may
 
 _BAD = (TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED)
+_GOING_ON = (TaskInstanceState.QUEUED, TaskInstanceState.RUNNING, TaskInstanceState.UP_FOR_RESCHEDULE)
 
 
 def check_run(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
@@ -44,9 +45,9 @@ def check_run(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
 
 
 def _left_behind(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
-    """A run that a person ends has nothing queued any more, and what ran in it is stopping."""
+    """A run that a person ends has nothing queued any more or waiting to go on, and what ran is stopping."""
     for (task_id, index), instance in sorted(replay.run(row).instances.items()):
-        if instance.state in (TaskInstanceState.QUEUED, TaskInstanceState.RUNNING):
+        if instance.state in _GOING_ON:
             yield _found("left behind", row, f"{row.after} while {task_id}{index_suffix(index)} is {instance.state}")
 
 

@@ -19,6 +19,11 @@ NAMED: Mapping[str, str] = {
     "BaseNotifier": "notifiers.Notifier",
     "SlackWebhookNotifier": "notifiers.SlackWebhook",
     "SmtpNotifier": "notifiers.SmtpEmail",
+    "AirflowSensorTimeout": "exceptions.SensorTimeout",
+    "AirflowRescheduleException": "exceptions.TaskRescheduled",
+    "DateTimeSensorAsync": "DateTimeSensor",
+    "TimeDeltaSensorAsync": "TimeDeltaSensor",
+    "BaseSensor": "BaseSensorOperator",
 }
 
 _PROVIDERS = "call the library that it wraps in a @task, with Connection.get for what to connect to"
@@ -29,8 +34,6 @@ OTHERWISE: Mapping[str, str] = {
     "AirflowException": "raise any exception: each of them fails the try",
     "AirflowTaskTimeout": "at its execution_timeout a task's process is ended by SIGTERM, and `finally` blocks run",
     "AirflowTaskTerminated": "a task that is stopped is ended by SIGTERM, and `finally` blocks run",
-    "AirflowSensorTimeout": "a sensor that takes too long raises nothing to be caught",
-    "AirflowRescheduleException": "it is not there; fail, and let retries and retry_delay try again",
     "BaseHook": "`Connection.get(conn_id)` of `from tailrace import Connection` is its get_connection",
     "XCom": "ti.xcom_pull and ti.xcom_push of the context are what there is",
     "DagBag": "`tailrace dags check` loads every DAG file and tells their mistakes",
@@ -67,6 +70,8 @@ OTHERWISE: Mapping[str, str] = {
     "LatestOnlyOperator": "it is not there yet; a ShortCircuitOperator can look at data_interval_end",
     "PythonVirtualenvOperator": "it is not there yet; a BashOperator can start another interpreter",
     "ExternalPythonOperator": "it is not there yet; a BashOperator can start another interpreter",
+    "ExternalTaskMarker": "it is not there yet; `tailrace runs clear` clears the other DAG's runs too",
+    "TimeSensor": "write a DateTimeSensor: its target_time is a template, such as {{ ds }}T08:00",
     "SubDagOperator": "write a TaskGroup",
     "chain_linear": "write chain, or cross_downstream",
 }

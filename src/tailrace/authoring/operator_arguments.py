@@ -1,10 +1,26 @@
 """What each operator and each kind of ``@task`` takes, put together for type checkers: nothing that runs imports it."""
 
+import os
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from typing import Annotated, Any, Required
 
 from tailrace.authoring.dag import TaskArguments
 from tailrace.authoring.declarations import Argument
+from tailrace.authoring.external_task_arguments import EXTERNAL_DAG_ID, ExternalTaskArguments
+from tailrace.authoring.sensor_arguments import (
+    CONN_ID,
+    DELTA,
+    ENDPOINT,
+    FILEPATH,
+    SQL,
+    TARGET_TIME,
+    Duration,
+    FileArguments,
+    HttpArguments,
+    SensorArguments,
+    SqlArguments,
+)
 from tailrace.authoring.task_arguments import (
     BASH_COMMAND,
     IN_GROUP,
@@ -52,5 +68,56 @@ class BashFunctionArguments(FunctionArguments, BashArguments, total=False):
     """What ``@task.bash(…)`` takes."""
 
 
+class SensorFunctionArguments(FunctionArguments, SensorArguments, total=False):
+    """What ``@task.sensor(…)`` takes."""
+
+
 class ShortCircuitFunctionArguments(FunctionArguments, ShortCircuitArguments, total=False):
     """What ``@task.short_circuit(…)`` takes."""
+
+
+class BaseSensorArguments(TaskArguments, SensorArguments, total=False):
+    """What BaseSensorOperator takes."""
+
+
+class PythonSensorArguments(BaseSensorArguments, PythonArguments, total=False):
+    """What PythonSensor takes."""
+
+    python_callable: Annotated[Required[Callable[..., Any]], PYTHON_CALLABLE]
+
+
+class FileSensorArguments(BaseSensorArguments, FileArguments, total=False):
+    """What FileSensor takes."""
+
+    filepath: Annotated[Required[str | os.PathLike[str] | XComArg[str]], FILEPATH]
+
+
+class DateTimeSensorArguments(BaseSensorArguments, total=False):
+    """What DateTimeSensor takes."""
+
+    target_time: Annotated[Required[str | datetime | XComArg[str]], TARGET_TIME]
+
+
+class TimeDeltaSensorArguments(BaseSensorArguments, total=False):
+    """What TimeDeltaSensor takes."""
+
+    delta: Annotated[Required[Duration], DELTA]
+
+
+class SqlSensorArguments(BaseSensorArguments, SqlArguments, total=False):
+    """What SqlSensor takes."""
+
+    conn_id: Annotated[Required[str], CONN_ID]
+    sql: Annotated[Required[str | XComArg[str]], SQL]
+
+
+class HttpSensorArguments(BaseSensorArguments, HttpArguments, total=False):
+    """What HttpSensor takes."""
+
+    endpoint: Annotated[Required[str | XComArg[str]], ENDPOINT]
+
+
+class ExternalTaskSensorArguments(BaseSensorArguments, ExternalTaskArguments, total=False):
+    """What ExternalTaskSensor takes."""
+
+    external_dag_id: Annotated[Required[str | XComArg[str]], EXTERNAL_DAG_ID]

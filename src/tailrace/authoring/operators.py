@@ -2,7 +2,6 @@
 
 import errno
 import functools
-import inspect
 import os
 import select
 import signal
@@ -12,9 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
-from msgspec import Struct
-
 from tailrace.authoring import bash_command as bash
+from tailrace.authoring.calling import accepted, parameters_of, takes
 from tailrace.authoring.context import Context
 from tailrace.authoring.dag import BaseOperator
 from tailrace.authoring.declarations import arguments_of
@@ -230,11 +228,14 @@ class PythonOperator(BaseOperator):
 
     def _on_arguments_read(self) -> None:
         function = self.python_callable
-        self._described = function, _parameters_of(function)  # once, not in the process of each try
+        self._described = function, parameters_of(function)  # once, not in the process of each try
 
     def execute(self, context: Mapping[str, Any]) -> Any:
         """Call the function; returns what it returns."""
-        result = self.call(context)
+        return self.each_key_apart(self.call(context), context)
+
+    def each_key_apart(self, result: Any, context: Mapping[str, Any]) -> Any:
+        """The result; with ``multiple_outputs`` each key of it has become an XCom too."""
         if self.multiple_outputs:
             if not isinstance(result, dict):
                 raise TaskFailed(f"multiple_outputs needs a dict, and {self.task_id} returned {type(result).__name__}")
@@ -248,12 +249,12 @@ class PythonOperator(BaseOperator):
         """Note a call that could not be made: too little is given, or something the function has no parameter for."""
         described, parameters = self._described
         if described is not self.python_callable:
-            parameters = _parameters_of(self.python_callable)
+            parameters = parameters_of(self.python_callable)
         if parameters is None or not type(self).__module__.startswith("tailrace."):  # an author's own may add arguments
             return
         offered = dict.fromkeys([*self.dag.user_defined_macros, *VARIABLES, "templates_dict"])
         try:
-            parameters.own.bind(*self.op_args, **_accepted(parameters, self.op_args, self.op_kwargs, offered))
+            parameters.own.bind(*self.op_args, **accepted(parameters, self.op_args, self.op_kwargs, offered))
         except TypeError as wrong:
             self.mistake(f"python_callable cannot be called: {wrong}")
 
@@ -267,65 +268,18 @@ class PythonOperator(BaseOperator):
         kwargs = resolve(self.op_kwargs, pull)
         described, parameters = self._described
         if described is not self.python_callable:
-            parameters = _parameters_of(self.python_callable)
-        if isinstance(context, Context) and _takes(parameters, ON_DEMAND):
+            parameters = parameters_of(self.python_callable)
+        if isinstance(context, Context) and takes(parameters, ON_DEMAND):
             context.completed()
         offered = context.given() if isinstance(context, Context) else dict(context)
         offered["templates_dict"] = self.templates_dict
         try:
-            result = self.python_callable(*args, **_accepted(parameters, args, kwargs, offered))
+            result = self.python_callable(*args, **accepted(parameters, args, kwargs, offered))
             return result if result is None else settled(result)
         except SystemExit as ended:
             if is_success(ended):
                 return None
             raise
-
-
-class _Parameters(Struct, frozen=True):
-    """What a function can be given: every name that can be given by name, those that can be given by position.
-
-    ``own`` is the signature of the function itself, not of one that it wraps: a decorator may add arguments.
-    """
-
-    by_name: tuple[str, ...]
-    by_position: tuple[str, ...]
-    anything: bool  # it has **kwargs
-    own: inspect.Signature
-
-
-def _parameters_of(function: Callable[..., Any]) -> _Parameters | None:
-    """None for some built-ins, and for what is not callable: they have no signature, and get what was given."""
-    try:
-        signature = inspect.signature(function)
-        own = inspect.signature(function, follow_wrapped=False) if hasattr(function, "__wrapped__") else signature
-    except Exception:  # what is called may be an object of the author's own making
-        return None
-    parameters = signature.parameters.values()
-    by_position = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return _Parameters(
-        tuple(each.name for each in parameters if each.kind in by_name),
-        tuple(each.name for each in parameters if each.kind in by_position),
-        any(each.kind is each.VAR_KEYWORD for each in parameters),
-        own,
-    )
-
-
-def _takes(parameters: _Parameters | None, names: Mapping[str, str]) -> bool:
-    return parameters is not None and (parameters.anything or any(name in names for name in parameters.by_name))
-
-
-def _accepted(
-    parameters: _Parameters | None, args: Sequence[Any], kwargs: Mapping[str, Any], offered: Mapping[str, Any]
-) -> dict[str, Any]:
-    """``kwargs``, and of what is offered that for which the function has a parameter nobody filled."""
-    if parameters is None:
-        return dict(kwargs)
-    filled = set(parameters.by_position[: len(args)])
-    if parameters.anything:
-        return {**{name: value for name, value in offered.items() if name not in filled}, **kwargs}
-    chosen = {name: offered[name] for name in parameters.by_name if name in offered and name not in filled}
-    return {**chosen, **kwargs}
 
 
 class BranchPythonOperator(PythonOperator):

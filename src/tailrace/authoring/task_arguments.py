@@ -17,12 +17,12 @@ from tailrace.authoring.declarations import Argument, arguments_of
 from tailrace.authoring.groups import Group
 from tailrace.authoring.params import read_params
 from tailrace.authoring.retry_policy import ExceptionRetryPolicy, read_retry_policy
+from tailrace.authoring.sensor_arguments import MODE, Duration, WaitArguments
 from tailrace.authoring.unsupported import DOCUMENTATION, NoDict, NoList, Off, Unsupported
 from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import DEFAULT_POOL
 
-Duration: TypeAlias = timedelta | float
 WeightRule: TypeAlias = Literal["downstream", "upstream", "absolute"]
 # fmt: off
 TriggerRuleName: TypeAlias = Literal[
@@ -117,6 +117,9 @@ class CommonArguments(TypedDict, total=False):
     output_processor: Annotated[
         None, Unsupported("changes no XCom: that is the last line as it is; change it where it is used")
     ]
+    deferrable: Annotated[
+        Off, Unsupported("waits nowhere else; mode='reschedule' holds no worker either", (None, False))
+    ]
     wait_for_past_depends_before_skipping: unsupported.Flag
     allow_nested_operators: unsupported.Flag
     doc: Annotated[str | None, DOCUMENTATION]
@@ -183,11 +186,14 @@ BASH_COMMAND = Argument("the command", bash.command, MISSING, holds_outputs=True
 PYTHON_CALLABLE = Argument("the function; template variables go by name to its parameters", read.function, MISSING)
 
 
-class DefaultArguments(CommonArguments, BashArguments, PythonArguments, ShortCircuitArguments, total=False):
+class DefaultArguments(
+    CommonArguments, BashArguments, PythonArguments, ShortCircuitArguments, WaitArguments, total=False
+):
     """``default_args`` of a DAG. Where your own operators have arguments, make a subclass that has them."""
 
     bash_command: Annotated[str, BASH_COMMAND]
     python_callable: Annotated[Callable[..., Any], PYTHON_CALLABLE]
+    mode: Annotated[str, MODE]  # an operator of your own may have others
     start_date: Annotated[datetime | str | None, Argument("the DAG's, where that has none of its own")]
     end_date: Annotated[datetime | str | None, Argument("the DAG's, where that has none of its own")]
 

@@ -36,6 +36,7 @@ from tailrace.authoring.operators import (
 from tailrace.authoring.partial import Expandable, Partial
 from tailrace.authoring.rendering import rendered
 from tailrace.authoring.results import never_run
+from tailrace.authoring.sensors import PythonSensor
 from tailrace.authoring.xcom_args import NoPlainFunction
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from tailrace.authoring.operator_arguments import (
         BashFunctionArguments,
         FunctionArguments,
+        SensorFunctionArguments,
         ShortCircuitFunctionArguments,
     )
     from tailrace.authoring.task_arguments import Chosen
@@ -152,6 +154,14 @@ class ShortCircuitFunction(TaskFunction[F]):
         def override(self, **arguments: Unpack[ShortCircuitFunctionArguments]) -> Self: ...
 
 
+class SensorFunction(TaskFunction[F]):
+    """What ``@task.sensor`` makes of a function."""
+
+    if TYPE_CHECKING:
+
+        def override(self, **arguments: Unpack[SensorFunctionArguments]) -> Self: ...
+
+
 class BashFunction(TaskFunction[F]):
     """What ``@task.bash`` makes of a function."""
 
@@ -218,6 +228,16 @@ class _TaskDecorator:
     def short_circuit(self, function: Any = None, /, **arguments: Any) -> Any:
         """The function returns whether to go on."""
         return _decorated(ShortCircuitFunction, ShortCircuitOperator, function, arguments)
+
+    @overload
+    def sensor(self, function: Callable[P, Any], /) -> SensorFunction[Callable[P, Any]]: ...
+    @overload
+    def sensor(
+        self, /, **arguments: Unpack[SensorFunctionArguments]
+    ) -> Callable[[Callable[P, Any]], SensorFunction[Callable[P, Any]]]: ...
+    def sensor(self, function: Any = None, /, **arguments: Any) -> Any:
+        """The function looks once: something true, or a PokeReturnValue that is done, ends the waiting."""
+        return _decorated(SensorFunction, PythonSensor, function, arguments)
 
     @overload
     def bash(self, function: _Bash[P], /) -> BashFunction[Callable[P, str]]: ...

@@ -31,6 +31,7 @@ STYLES: Mapping[str, str] = {
     "deadlocked": "magenta",
     "running": "cyan",
     "up_for_retry": "magenta",
+    "up_for_reschedule": "cyan",
     "cancelled": "magenta",
     "paused": "magenta",
     "interrupted": "magenta",

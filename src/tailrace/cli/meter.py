@@ -27,6 +27,7 @@ class Reading(Struct, frozen=True):
     rate: float | None
     elapsed: float
     left: float | None
+    waiting: int = 0  # they have given their workers back, until a moment that they named
 
 
 @dataclass(slots=True)
@@ -54,6 +55,7 @@ class Meter:
             rate=rate,
             elapsed=progress.seconds,
             left=(tasks - done) / rate if rate else None,
+            waiting=progress.task_instances.get(TaskInstanceState.UP_FOR_RESCHEDULE, 0),
         )
 
     def _rate(self, seconds: float, done: int) -> float | None:

@@ -213,6 +213,8 @@ def progress_line(reading: Reading) -> str:
         f"{reading.tasks_done:,}/{reading.tasks:,} task instances",
         f"{reading.running:,} running",
     ]
+    if reading.waiting:
+        parts.append(f"{reading.waiting:,} rescheduled")
     if reading.failed:
         parts.append(f"{reading.failed:,} failed")
     if reading.rate is not None:

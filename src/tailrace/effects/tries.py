@@ -63,10 +63,12 @@ class Claim(Struct, frozen=True):
     run_conf: Mapping[str, Any] | None  # JSON values; None: it cannot be read
     disable_retry: bool
     mark_success: bool
-    started_at: datetime
+    started_at: datetime  # of the try: by its first claim
     run_started_at: datetime | None = None
     previous_success: PastRun | None = None  # the newest earlier run of the DAG that succeeded
     chain: Chain = Chain()  # how far the task instance's history has come with this claim
+    claimed_at: datetime | None = None  # None: as it started, this is the first claim of the try
+    reschedules: int = 0  # how often the try has given its slot back before
 
     @property
     def task_instance(self) -> TaskInstanceKey:
@@ -100,6 +102,8 @@ class TryOutcome(Struct, frozen=True):
     followed: tuple[str, ...] | None = None  # a branch's choice; None: excludes nothing
     rule: int | None = None  # of the task's retry policy that fits what was raised; another number: none does
     in_log: bool = False  # its process has written it as its log's last line
+    resumes_at: datetime | None = None  # of one that is rescheduled: when it goes on
+    times_out_at: datetime | None = None  # and when it gives up, where it does: for people
 
 
 class FailedTry(Struct, frozen=True):

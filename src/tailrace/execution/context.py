@@ -77,6 +77,7 @@ class TaskInstance(RecordedCalls):
         self.logical_date = self.execution_date = Moment.fromisoformat(order["logical_date"])
         self.start_date = Moment.fromisoformat(order["started_at"])
         self.try_token = try_token(key, order["token"])
+        self.reschedules: int = order["reschedules"]  # how often this try has given its worker back
         self.pushed: dict[str, Any] = {}
         self._frames = Frames(key, order["token"])
         self._pull = pull

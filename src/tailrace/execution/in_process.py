@@ -86,7 +86,7 @@ class TasksHere:
         ti = TaskInstance(claim.key, order, pulling(self._channel))
         context = build_context(self._dag, order, ti)
         began = time.monotonic()
-        write_line(heading(claim.key, order["started_at"]).rstrip())
+        write_line(heading(claim.key, order["started_at"], order["resumed_at"]).rstrip())
         with environment(environment_of(claim.key, order, self._home, self._spec.file)):
             message = execute(self._dag.task_dict[ti.task_id], context, ti, let_through=_ENDS_ALL)
             message = with_pushes(message, ti)

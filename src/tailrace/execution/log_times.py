@@ -25,13 +25,25 @@ _HOW = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 class LogTimer:
     """Records how one log grows. ``due`` is when to ``look`` next, by the monotonic clock."""
 
-    def __init__(self, home: Path, key: TryKey, now: float) -> None:
+    def __init__(self, home: Path, key: TryKey, now: float, *, goes_on: bool = False) -> None:
         self.due = now + SHORTEST
         self._home, self._key = home, key
         self._log: Path | None = None  # not even its name is made for a try that is over at once
         self._pause = SHORTEST
         self._size = 0
         self._descriptor = -1
+        if goes_on:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Record when the last line of an earlier claim of the try was written: it may have been over too soon."""
+        self._log = log_path(self._home, self._key)
+        try:
+            found = os.lstat(self._log)
+            self._size = found.st_size
+            self._append(f"{found.st_size} {found.st_mtime:.3f}\n".encode())
+        except OSError:
+            pass
 
     def look(self, now: float) -> None:
         """Record how long the log is, if it has grown."""

@@ -120,9 +120,9 @@ def show_logging() -> None:
         logging.root.setLevel(logging.INFO)
 
 
-def heading(key: TryKey, started: str) -> str:
-    """The first line of a log."""
-    return f"--- {key}{STARTED}{started}\n"
+def heading(key: TryKey, started: str, resumed: str | None = None) -> str:
+    """The first line of a log; or, of a try that goes on, the line at which it does."""
+    return f"--- {key}{STARTED}{started}\n" if resumed is None else f"--- {key}, goes on {resumed}\n"
 
 
 def last_line(word: str, error: str, seconds: float | None) -> str:

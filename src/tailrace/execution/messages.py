@@ -1,13 +1,14 @@
 """What a worker and its task's process send each other, as values on one side and JSON on the other."""
 
 import signal
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, MsgspecError, Struct, convert, to_builtins
 
 from tailrace.effects.requests import Calls, StartTask
 from tailrace.effects.tries import Claim, PastRun, TaskReply, TaskRequest, TryOutcome, Unreadable, XComQuery
+from tailrace.errors import EARLIEST_MOMENT
 from tailrace.execution.channel import ProtocolError
 from tailrace.execution.record_requests import checked, records_reply
 from tailrace.execution.secret_requests import secret_reply
@@ -54,6 +55,8 @@ def order_for(
         "run_conf": dict(claim.run_conf or {}),
         "logical_date": claim.logical_date.isoformat(),
         "started_at": claim.started_at.isoformat(),
+        "resumed_at": None if claim.claimed_at is None else claim.claimed_at.isoformat(),
+        "reschedules": claim.reschedules,
         "data_interval": _interval(claim.data_interval),
         "run_started_at": None if claim.run_started_at is None else claim.run_started_at.isoformat(),
         "previous_success": _past(claim.previous_success),
@@ -133,13 +136,15 @@ class _Question(Struct, frozen=True, forbid_unknown_fields=True):
 class _Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     """An outcome as it must be. A task cannot say that it was lost: it would be tried again at no cost."""
 
-    kind: Literal["success", "failed", "failed_for_good", "skipped"]
+    kind: Literal["success", "failed", "failed_for_good", "skipped", "rescheduled"]
     error: str
     xcoms: dict[str, Any]
     followed: list[str] | None
     again: bool
     tagged: tuple[str, ...] = ()
     rule: Annotated[int, Meta(ge=-1, le=2**31)] | None = None
+    resumes_at: datetime | None = None
+    times_out_at: datetime | None = None
 
 
 class _SecretQuestion(Struct, frozen=True, forbid_unknown_fields=True):
@@ -233,8 +238,22 @@ def outcome_in(message: dict[str, Any]) -> TryOutcome:
             raise ProtocolError(f"an XCom that cannot be stored: {no}") from None
     followed = None if outcome.followed is None else tuple(outcome.followed)
     xcoms = {key: Tagged(value) if key in tagged else value for key, value in outcome.xcoms.items()}
+    moments = (outcome.resumes_at, outcome.times_out_at)
+    if any(each is not None and not _can_be_kept(each) for each in moments):
+        raise ProtocolError("a moment that is none")
+    if (outcome.resumes_at is not None) != (outcome.kind == "rescheduled"):
+        raise ProtocolError("something that is no outcome")
     kind, error = OutcomeKind(outcome.kind), visible_line(outcome.error)
-    return TryOutcome(kind, error, xcoms, followed, in_log=True, rule=outcome.rule)
+    until = {"resumes_at": outcome.resumes_at, "times_out_at": outcome.times_out_at}
+    return TryOutcome(kind, error, xcoms, followed, in_log=True, rule=outcome.rule, **until)
+
+
+def _can_be_kept(moment: datetime) -> bool:
+    """Whether it has a time zone, and is a moment in UTC too."""
+    try:
+        return moment.utcoffset() is not None and moment.astimezone(UTC) >= EARLIEST_MOMENT
+    except (OverflowError, ValueError):
+        return False
 
 
 def _read(message: Any, kind: type[T], otherwise: str) -> T:

@@ -1,5 +1,6 @@
 """The outcome of a try as its process sends it: kind, error, and the XComs it has pushed, if they can be sent."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from tailrace.execution.channel import LONGEST_MESSAGE, encode
@@ -11,9 +12,12 @@ from tailrace.model.tagged_values import Tagged
 from tailrace.secrets.known import masked
 
 
-def message_of(kind: OutcomeKind, error: str, followed: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """The outcome of a try that has pushed nothing yet."""
+def message_of(
+    kind: OutcomeKind, error: str, followed: tuple[str, ...] | None = None, **moments: datetime | None
+) -> dict[str, Any]:
+    """The outcome of a try that has pushed nothing yet; ``moments`` are those of one that is rescheduled."""
     return {
+        **{name: moment.astimezone(UTC).isoformat() for name, moment in moments.items() if moment is not None},
         "kind": str(kind),
         "error": visible_line(masked(without_colours(masked(error)))),
         "xcoms": {},

@@ -4,11 +4,12 @@ from typing import Any
 
 from tailrace.authoring.airflow_names import beside
 from tailrace.authoring.retry_policy import ExceptionRetryPolicy
-from tailrace.errors import RenderingFailed, TaskFailed, TaskSkipped, XComUnreadable
+from tailrace.errors import RenderingFailed, TaskFailed, TaskRescheduled, TaskSkipped, XComUnreadable
 from tailrace.execution.jsonable import NotJson
 from tailrace.execution.logs import write_line
 from tailrace.execution.outcome_messages import message_of
 from tailrace.execution.raised import first_line, first_line_of, full_text, print_traceback
+from tailrace.model.moments import moment_text
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.plain_text import LONGEST_LINE
 
@@ -44,6 +45,13 @@ def outcome_of(raised: BaseException) -> dict[str, Any]:
             if len(why := first_line_of(raised)) > LONGEST_LINE:
                 write_line(why)
             return message_of(OutcomeKind.SKIPPED, why or "skipped")
+        case TaskRescheduled():
+            ends = "" if raised.times_out_at is None else f", times out at {moment_text(raised.times_out_at)}"
+            why = first_line_of(raised) or "rescheduled"
+            until = f"{why}, goes on at {moment_text(raised.resumes_at)}{ends}"
+            return message_of(
+                OutcomeKind.RESCHEDULED, until, resumes_at=raised.resumes_at, times_out_at=raised.times_out_at
+            )
         case TaskFailed():
             print_traceback(raised)
             return message_of(OutcomeKind.FAILED_FOR_GOOD, first_line_of(raised) or "failed for good")

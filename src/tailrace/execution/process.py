@@ -42,7 +42,7 @@ from tailrace.model.outcomes import OutcomeKind
 from tailrace.secrets.known import masked
 
 BACKSTOP_SECONDS = 10
-WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
+WELL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED, OutcomeKind.RESCHEDULED)
 
 #: Of the time between SIGTERM and SIGKILL, what threads get: some must be left for what follows.
 _THREADS_PART = 0.5
@@ -129,7 +129,7 @@ def run_try(order: Mapping[str, Any], load: Load, home: str, channel: TaskEnd) -
     ti = key.task_instance
     began = time.monotonic()
     try:
-        send_output_to_log(home, key, heading(key, order["started_at"]))
+        send_output_to_log(home, key, heading(key, order["started_at"], order["resumed_at"]))
         log_masking.begin()
     except OSError as trouble:
         return message_of(OutcomeKind.FAILED, f"its log file cannot be written: {trouble}"), True
@@ -235,7 +235,7 @@ def execute(
         task = context["task"] = task_instance.task = instance_of(task, task_instance)
         with running(context):
             render_fields(task, context)
-            if task.on_execute_callback:
+            if task.on_execute_callback and not task_instance.reschedules:  # once, as its try begins
                 call_on_execute(task, context)
             result = task.execute(context)
             if result is not None:

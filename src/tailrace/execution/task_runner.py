@@ -122,7 +122,8 @@ class TaskRunner:
         again = effect.calls is None and (key.dag_id, key.task_id) in self._reusable
         seconds, late = time_limit(effect)
         now = time.monotonic()
-        timer = None if self._home is None or effect.calls else LogTimer(self._home, effect.claim.key, now)
+        claim, home = effect.claim, None if effect.calls else self._home
+        timer = None if home is None else LogTimer(home, claim.key, now, goes_on=claim.reschedules > 0)
         self._run = Run(child, again, late, None if seconds is None else now + seconds, timer)
         self._mark.runs(True)
         self._lease.seconds = effect.lease_seconds

@@ -32,6 +32,8 @@ _ORDER = {
     "run_conf": {},
     "logical_date": "2016-01-01T00:00:00+00:00",
     "started_at": "2016-01-02T00:00:00+00:00",
+    "resumed_at": None,
+    "reschedules": 0,
     "data_interval": ["2016-01-01T00:00:00+00:00", "2016-01-02T00:00:00+00:00"],
     "run_started_at": None,
     "previous_success": None,

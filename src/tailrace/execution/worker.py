@@ -187,6 +187,7 @@ def _after(claim: Claim, parked: Parked, outcome: TryOutcome) -> AfterTry:
         lost_tries=claim.lost_tries,
         disable_retry=claim.disable_retry,
         rule=outcome.rule,
+        resumes_at=outcome.resumes_at,
     )
     # A person has said that it succeeded: nothing was run.
     return replace(after, event="") if claim.mark_success and after.event else after

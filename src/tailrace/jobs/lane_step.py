@@ -35,6 +35,10 @@ from tailrace.planning.plan import Plan
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunSnapshot, Snapshot, TaskInstanceSnapshot
 
+#: From so much on that waits for its time a loop looks less often for what else may have changed; by so much at most.
+_MANY = 500
+_MOST_PATIENCE = 5.0
+
 
 class Ending(StrEnum):
     """Why a loop ended."""
@@ -66,6 +70,16 @@ class LaneMemory:
 
     offered: set[TryKey] = field(default_factory=set)
     look_for_lost: bool = True  # at the start, and whenever the executor says a worker died
+    rests_until: datetime | None = None  # nothing is expected to change in it before then
+
+    def rest(self, now: datetime, seconds: float, intervals: LoopIntervals) -> None:
+        """Be looked at again after so long, where that is longer than the job's other lanes can wait."""
+        self.rests_until = now + timedelta(seconds=seconds) if seconds > intervals.poll else None
+
+    def rests(self, now: datetime, intervals: LoopIntervals) -> bool:
+        """Whether it still rests. A clock that jumped back ends that."""
+        most = timedelta(seconds=intervals.poll * _MOST_PATIENCE)
+        return self.rests_until is not None and timedelta(0) < self.rests_until - now <= most
 
 
 @dataclass(slots=True)
@@ -91,6 +105,11 @@ class JobMemory:
         """Offer every queued try again."""
         for lane in self.lanes.values():
             lane.offered.clear()
+
+    def rouse(self) -> None:
+        """Look at every lane at the next step."""
+        for lane in self.lanes.values():
+            lane.rests_until = None
 
     def look_for_lost(self) -> None:
         """Have every lane look for workers that are gone, at its next step."""
@@ -203,8 +222,13 @@ def in_flight(snapshot: Snapshot) -> bool:
 
 
 def poll_interval(snapshot: Snapshot, decided: Plan, intervals: LoopIntervals) -> float:
-    """How long nothing is expected to change by itself, in seconds, at most ``intervals.poll``."""
+    """How long nothing is expected to change by itself, in seconds, at most ``intervals.poll``.
+
+    Where nothing is under way and very much waits for its time, to look at all of it costs more than to look later.
+    """
     poll = intervals.contended if decided.waiting else intervals.poll
+    if decided.due_later > _MANY and not decided.waiting and not in_flight(snapshot):
+        poll *= min(decided.due_later / _MANY, _MOST_PATIENCE)
     if decided.wake_at is None:
         return poll
     return min(poll, max(0.0, (decided.wake_at - snapshot.now).total_seconds()))

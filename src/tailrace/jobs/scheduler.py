@@ -78,7 +78,9 @@ def scheduler_loop(job_id: int, intervals: LoopIntervals | None = None, until_id
             yield from ask(Event((), text=Advised((what, lists, " lists them"))))
         memory.missing = missing
         yield from _release(job_id, set(memory.lanes) - set(lanes), memory)
-        seconds = yield from _step_lanes(job_id, bag, lanes, memory, intervals)
+        if created or waited != WaitResult() or memory.stopping is not None:
+            memory.rouse()
+        seconds = yield from _step_lanes(job_id, bag, lanes, memory, intervals, agenda.now)
         if memory.stopping is not None and waited.busy == 0:
             yield from await_callbacks(job_id, _calling(bag), memory, intervals)
             return (yield from _end(job_id, memory.stopping))
@@ -116,14 +118,23 @@ def _dates(first: datetime, last: datetime) -> str:
 
 
 def _step_lanes(
-    job_id: int, bag: DagBag, lanes: tuple[LaneKey, ...], memory: JobMemory, intervals: LoopIntervals
+    job_id: int,
+    bag: DagBag,
+    lanes: tuple[LaneKey, ...],
+    memory: JobMemory,
+    intervals: LoopIntervals,
+    now: datetime,
 ) -> Generator[Effect[Any], Any, float]:
-    """One step of every lane; returns how long nothing is expected to change by itself."""
+    """One step of every lane that does not rest; returns how long nothing is expected to change by itself."""
     seconds = intervals.poll
     for key in lanes:
+        if memory.lane(key).rests(now, intervals):
+            continue
         snapshot = yield from ask(ReadSnapshot(job_id, bag.dags[key.dag_id], key.backfill_id))
         stepped = yield from step(snapshot, memory.lane(key), memory, intervals)
-        seconds = min(seconds, 0.0 if stepped.progress else poll_interval(snapshot, stepped.plan, intervals))
+        pause = 0.0 if stepped.progress else poll_interval(snapshot, stepped.plan, intervals)
+        memory.lane(key).rest(snapshot.now, pause, intervals)
+        seconds = min(seconds, pause)
         backfill, verdict = snapshot.backfill, stepped.plan.backfill_verdict
         if verdict is not None and stepped.applied.backfill_judged:
             inside = f", {verdict.failed_inside.named}" if verdict.failed_inside else ""

@@ -13,6 +13,7 @@ class OutcomeKind(StrEnum):
     FAILED = "failed"  # raised, exited non-zero, crashed, or ran out of time
     FAILED_FOR_GOOD = "failed_for_good"  # asked not to be tried again (TaskFailed)
     SKIPPED = "skipped"
+    RESCHEDULED = "rescheduled"  # it goes on later, in the same try; its worker is free meanwhile
     LOST = "lost"  # its process was lost through no fault of the task: spends no retry
     LOST_TOGETHER = "lost_together"  # with other tries at once, and whose fault it was cannot be known: spends nothing
 

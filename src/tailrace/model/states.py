@@ -18,7 +18,7 @@ class TaskInstanceState(StrEnum):
     SKIPPED = "skipped"  # decided by the task itself, a branch or a trigger rule, or as its run was stopped
     UPSTREAM_FAILED = "upstream_failed"  # its trigger rule can no longer hold, because of a failure
     UP_FOR_RETRY = "up_for_retry"  # a try failed; the next one waits for its delay
-    UP_FOR_RESCHEDULE = "up_for_reschedule"  # (not reached yet) it gave its slot back; the same try goes on later
+    UP_FOR_RESCHEDULE = "up_for_reschedule"  # it gave its slot back; the same try goes on later
     DEFERRED = "deferred"  # (not reached yet) the same try waits for an event outside any worker
     REMOVED = "removed"  # its task is no longer in the DAG, or has no instance of its map index any more
 

@@ -31,6 +31,8 @@ class Cause(StrEnum):
     TRIGGER_RULE = "trigger_rule"
     BRANCH = "branch"
     CLAIMED = "claimed"
+    RESCHEDULED = "rescheduled"  # a try gave its slot back, until a moment that it named
+    RESUMED = "resumed"  # that moment came: the same try is queued again
     OUTCOME = "outcome"
     RETRY = "retry"
     LOST = "lost"
@@ -87,7 +89,7 @@ TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
         row
         for cause in (Cause.DAGRUN_TIMEOUT, Cause.FAIL_FAST)
         for row in (
-            *_rows((*_UNFINISHED_IDLE, _T.QUEUED), (_T.SKIPPED,), Actor.PLANNER, cause),
+            *_rows((*_UNFINISHED_IDLE, _T.QUEUED, _T.UP_FOR_RESCHEDULE), (_T.SKIPPED,), Actor.PLANNER, cause),
             *_rows((_T.RUNNING,), (_T.STOPPING,), Actor.PLANNER, cause),
         )
     ),
@@ -98,22 +100,32 @@ TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY, _T.FAILED), Actor.PLANNER, Cause.LOST),
     *_rows((_T.STOPPING,), (_T.NONE, _T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.PLANNER, Cause.LOST),
     *_rows(_DONE, (_T.NONE,), Actor.PLANNER, Cause.REPROCESS),
+    # a try that has given its slot back goes on
+    *_rows((_T.UP_FOR_RESCHEDULE,), (_T.QUEUED,), Actor.PLANNER, Cause.RESUMED),
+    *_rows((_T.UP_FOR_RESCHEDULE,), (_T.REMOVED,), Actor.PLANNER, Cause.REMOVED_FROM_DAG),
     # the holder of a try
     *_rows((_T.QUEUED,), (_T.RUNNING,), Actor.WORKER, Cause.CLAIMED),
     *_rows((_T.RUNNING,), (_T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.WORKER, Cause.OUTCOME),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY,), Actor.WORKER, Cause.RETRY),
+    *_rows((_T.RUNNING,), (_T.UP_FOR_RESCHEDULE,), Actor.WORKER, Cause.RESCHEDULED),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY, _T.FAILED), Actor.WORKER, Cause.LOST),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY,), Actor.WORKER, Cause.LOST_TOGETHER),
     *_rows((_T.STOPPING,), (_T.NONE, _T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.WORKER, Cause.OUTCOME),
     # a person
     *_rows(_IDLE_OR_DONE, (_T.NONE,), Actor.PERSON, Cause.CLEARED),
-    *_rows((_T.QUEUED,), (_T.NONE,), Actor.PERSON, Cause.CLEARED),
+    *_rows((_T.QUEUED, _T.UP_FOR_RESCHEDULE), (_T.NONE,), Actor.PERSON, Cause.CLEARED),
     *_rows((_T.RUNNING,), (_T.STOPPING,), Actor.PERSON, Cause.CLEARED),
-    *_rows((*_IDLE_OR_DONE, _T.QUEUED), (_T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.PERSON, Cause.MARKED),
+    *_rows(
+        (*_IDLE_OR_DONE, _T.QUEUED, _T.UP_FOR_RESCHEDULE),
+        (_T.SUCCESS, _T.FAILED, _T.SKIPPED),
+        Actor.PERSON,
+        Cause.MARKED,
+    ),
     *_rows((_T.RUNNING,), (_T.STOPPING,), Actor.PERSON, Cause.MARKED),
-    *_rows((_T.QUEUED,), (_T.NONE,), Actor.PERSON, Cause.CANCELLED),
+    *_rows((_T.QUEUED, _T.UP_FOR_RESCHEDULE), (_T.NONE,), Actor.PERSON, Cause.CANCELLED),
     *_rows((_T.RUNNING,), (_T.STOPPING,), Actor.PERSON, Cause.CANCELLED),
     *_rows((_T.QUEUED,), (_T.NONE,), Actor.PERSON, Cause.PAUSED),
+    *_rows((_T.QUEUED,), (_T.UP_FOR_RESCHEDULE,), Actor.PERSON, Cause.PAUSED),  # it had been resumed
     # its mapped task is to be expanded anew: it had not begun
     Transition(_T.NONE, _T.NONE, Actor.PERSON, Cause.CLEARED),
     Transition(_T.NONE, _T.NONE, Actor.PLANNER, Cause.REPROCESS),

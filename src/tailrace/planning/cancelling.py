@@ -122,26 +122,32 @@ def _idle_without(facts: CommandFacts, backfill: KnownBackfill, run: RunSnapshot
 def _taken_back(
     facts: CommandFacts, runs: Iterable[RunSnapshot], cause: Cause, reason: str, *, running: bool
 ) -> Iterator[TaskInstanceChange]:
-    """Queued tries, and where wanted running ones, taken back; the number they used is given back to the budget."""
-    none, stopping = TaskInstanceState.NONE, TaskInstanceState.STOPPING
+    """Queued tries, and where wanted those that have begun, taken back; their numbers are given back to the budget.
+
+    A queued try that had given its slot back and was to go on waits on, and keeps its number, unless ``running``.
+    """
+    none, stopping, waiting = TaskInstanceState.NONE, TaskInstanceState.STOPPING, TaskInstanceState.UP_FOR_RESCHEDULE
     after = {TaskInstanceState.QUEUED: none}
     if running:
-        after[TaskInstanceState.RUNNING] = stopping
+        after |= {TaskInstanceState.RUNNING: stopping, waiting: none}
     for run in runs:
         for ti in run.task_instances:
-            if ti.state in after:
-                yield TaskInstanceChange(
-                    id=ti.id,
-                    run=run.id,
-                    key=key_of(facts, run, ti),
-                    before=ti.state,
-                    try_number=ti.try_number,
-                    after=after[ti.state],
-                    cause=cause,
-                    reason=reason,
-                    stopping_to=none if after[ti.state] is stopping else None,
-                    max_tries=ti.max_tries + 1,
-                )
+            if ti.state not in after:
+                continue
+            waits = ti.cause is Cause.RESUMED and ti.state is TaskInstanceState.QUEUED and not running
+            becomes = waiting if waits else after[ti.state]
+            yield TaskInstanceChange(
+                id=ti.id,
+                run=run.id,
+                key=key_of(facts, run, ti),
+                before=ti.state,
+                try_number=ti.try_number,
+                after=becomes,
+                cause=cause,
+                reason=reason,
+                stopping_to=none if becomes is stopping else None,
+                max_tries=ti.max_tries + (becomes is not waiting),
+            )
 
 
 def _left(left: list[RunSnapshot], backfill: KnownBackfill) -> Iterator[Message]:

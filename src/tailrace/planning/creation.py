@@ -142,7 +142,8 @@ def _to_do(dag: DagSpec, reprocess: Reprocess, run: RunSnapshot) -> tuple[tuple[
     if run.state not in CLOSED and not known:
         return (), 0  # never activated: everything is still to do, nothing to clear
     missing = sum(task.task_id not in known for task in dag.tasks)
-    missing += sum(ti.state in IDLE and ti.task_id in dag.by_id for ti in run.task_instances)
+    idle = IDLE | {TaskInstanceState.UP_FOR_RESCHEDULE}
+    missing += sum(ti.state in idle and ti.task_id in dag.by_id for ti in run.task_instances)
     # A mapped task that has fewer instances by now is there all the same.
     there_of: dict[str, set[int]] = {}
     for ti in run.task_instances:

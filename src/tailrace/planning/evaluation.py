@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.spec import TaskSpec
+from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.board import Board
 from tailrace.planning.dependencies import (
@@ -48,7 +49,9 @@ def pool_of(board: Board, task: TaskSpec) -> str:
 def evaluate_task_instance(
     board: Board, task: TaskSpec, ti: TaskInstanceSnapshot, pools: Mapping[str, PoolSnapshot], now: datetime
 ) -> Evaluation:
-    """Ask every dependency of an idle task instance (none or up_for_retry)."""
+    """Ask every dependency of an idle task instance (none or up_for_retry), or of one that waits to go on."""
+    if ti.state is TaskInstanceState.UP_FOR_RESCHEDULE:
+        return _evaluate_resume(board, task, ti, pools, now)
     key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
     statuses: list[DependencyStatus] = [dagrun_running(board)]
 
@@ -87,6 +90,22 @@ def evaluate_task_instance(
     if all(status.passed for status in statuses):
         return decided(Verdict.RUN, Cause.DEPENDENCIES_MET)
     return decided(Verdict.WAIT, Cause.DEPENDENCIES_MET, doomed=past.never or pool_never)
+
+
+def _evaluate_resume(
+    board: Board, task: TaskSpec, ti: TaskInstanceSnapshot, pools: Mapping[str, PoolSnapshot], now: datetime
+) -> Evaluation:
+    """Whether a try that has given its slot back goes on: its time has come, and its pool can hold it.
+
+    What is above it was decided once, as the try was queued first; what has become of that since then is no more to it
+    than to a task that runs.
+    """
+    key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
+    name = pool_of(board, task)
+    pool, pool_never = pool_can_hold(name, pools.get(name), task.pool_slots)
+    statuses = (dagrun_running(board), ready_to_reschedule(ti, now), pool)
+    verdict = Verdict.RUN if all(status.passed for status in statuses) else Verdict.WAIT
+    return Evaluation(Decision(key, ti.state, verdict, statuses, pool_never), Cause.RESUMED)
 
 
 def _all_doomed(board: Board, task_ids: tuple[str, ...]) -> bool:

@@ -6,6 +6,7 @@ queue), never a rule.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -14,7 +15,7 @@ from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.explain_facts import RunFacts, TaskInstanceFacts
 from tailrace.planning.messages import Message, Typed, plainly
-from tailrace.planning.plan import Decision, DependencyStatus, Plan, TaskTransition, Verdict
+from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Plan, TaskTransition, Verdict
 from tailrace.planning.planner import RESUBMIT_AFTER, plan
 from tailrace.planning.releases import LossDeclared, TryEnds, TryEndsOrIsLost, WorkerComes, seconds_text
 from tailrace.planning.releasing import (
@@ -132,6 +133,9 @@ def _idle(
         waits = f"the next step makes it {moved.after}: {moved.reason}"
         return TaskInstanceExplanation(key, ti, waits, their_next_step(facts))
     waits = " ".join(status.reason.render(typed) for status in decision.failed)
+    if _waits_for_its_time(ti, facts.snapshot.now):
+        others = [each for each in decision.failed if each.dependency is not Dependency.RESCHEDULE]
+        waits = " ".join([f"try {ti.view.try_number} waits: {ti.reason}", *(str(each.reason) for each in others)])
     if moved is not None:
         why = f": {waits}" if waits else ": every dependency is met"
         waits = f"the next step makes it {moved.after}{why}"
@@ -149,6 +153,12 @@ def _stopped(facts: RunFacts, step: Step) -> str:
         return f"it is being stopped: {facts.run.stopped_by.reason}"
     stop = next((each for each in step.plan.stops if each.id == facts.run.id), None)
     return "" if stop is None else f"the next step stops it: {stop.reason}"
+
+
+def _waits_for_its_time(ti: TaskInstanceFacts, now: datetime) -> bool:
+    """Whether its try has given its worker back until a moment that is still to come, and says why."""
+    at = ti.view.retry_at
+    return ti.view.state is TaskInstanceState.UP_FOR_RESCHEDULE and at is not None and at > now and bool(ti.reason)
 
 
 def _blocked(

@@ -124,6 +124,8 @@ class TaskInstanceFacts(Struct, frozen=True):
     lease_seconds: float | None = None
     tries: tuple[TryFacts, ...] = ()
     last_command: PersonsCommand | None = None
+    reschedules: int = 0  # how often its newest try has given its worker back
+    times_out_at: datetime | None = None  # when that gives up, where it said so
 
 
 class RunFacts(Struct, frozen=True):

@@ -227,7 +227,8 @@ def _step_of_run(
         return None if good else _step(facts, run, ti, TaskInstanceState.SUCCESS, reason)
     if ti.state in FINISHED:
         return None
-    ends = TaskInstanceState.FAILED if ti.state in _CLAIMED else TaskInstanceState.SKIPPED
+    has_begun = ti.state in _CLAIMED or ti.state is TaskInstanceState.UP_FOR_RESCHEDULE
+    ends = TaskInstanceState.FAILED if has_begun else TaskInstanceState.SKIPPED
     return _step(facts, run, ti, ends, reason)
 
 

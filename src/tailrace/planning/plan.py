@@ -300,6 +300,7 @@ class Plan(Struct, frozen=True):
     resubmit: tuple[TryKey, ...] = ()  # queued tries that nobody claimed for a while
     decisions: tuple[Decision, ...] = ()
     wake_at: datetime | None = None  # when something becomes due by itself
+    due_later: int = 0  # how much does, sooner or later
     activation_limit: int | None = None  # running runs of the DAG that activations may lead to
     waits: WaitChanges | None = None
     waiting: bool = False  # others hold or want what this lane lacks: look again soon

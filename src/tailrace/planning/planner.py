@@ -54,6 +54,9 @@ from tailrace.planning.verdicts import judge_backfill, judge_run
 #: A queued try that nobody claimed for this long is offered to the executor again.
 RESUBMIT_AFTER = timedelta(seconds=10)
 
+#: What may be queued; and what goes away with its task, once that is no longer in the DAG.
+_MAY_GO = IDLE | {TaskInstanceState.UP_FOR_RESCHEDULE}
+
 _AFTER = {Verdict.SKIP: TaskInstanceState.SKIPPED, Verdict.FAIL_UPSTREAM: TaskInstanceState.UPSTREAM_FAILED}
 
 
@@ -125,6 +128,7 @@ def plan(snapshot: Snapshot) -> Plan:
         resubmit=tuple(draft.resubmit),
         decisions=tuple(draft.decisions),
         wake_at=min(draft.wakes, default=None),
+        due_later=len(draft.wakes),
         activation_limit=snapshot.dag.max_active_runs,
         waits=fair_share.changes(),
         waiting=fair_share.waiting,
@@ -190,7 +194,7 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
         if may_expand and to_expand(task, instances):
             number = Expanding(board, task, *_leans_on(draft, board, task))
         for ti in instances:
-            if ti.state not in IDLE:
+            if ti.state not in _MAY_GO:
                 continue
             found = evaluate_task_instance(board, task, ti, snapshot.pools, snapshot.now)
             if number is not None:
@@ -209,7 +213,7 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
                 draft.wakes.append(ti.retry_at)
         draft.expansions += number.expansions if number is not None else ()
     for ti in board.run.task_instances:
-        if ti.task_id not in snapshot.dag.by_id and ti.state in IDLE:
+        if ti.task_id not in snapshot.dag.by_id and ti.state in _MAY_GO:
             reason = f"task {ti.task_id} is no longer in the DAG"
             _transition(draft, board, ti, TaskInstanceState.REMOVED, Cause.REMOVED_FROM_DAG, reason)
 
@@ -249,15 +253,16 @@ def _give_room(draft: _Draft, boards: Iterable[Board], fair_share: FairShare) ->
             draft.decisions.append(Decision(decision.key, decision.state, Verdict.WAIT, statuses))
             continue
         draft.decisions.append(decision)
+        resumes = ready.ti.state is TaskInstanceState.UP_FOR_RESCHEDULE
         _transition(
             draft,
             ready.board,
             ready.ti,
             TaskInstanceState.QUEUED,
-            Cause.DEPENDENCIES_MET,
+            ready.evaluation.cause,
             "",
-            try_number=ready.ti.try_number + 1,
-            looks_back=ready.task,
+            try_number=ready.ti.try_number + (not resumes),
+            looks_back=None if resumes else ready.task,
         )
 
 
@@ -358,7 +363,7 @@ def held_back_by(snapshot: Snapshot) -> tuple[RunSnapshot, PreviousRun] | None:
     if backfill is None or backfill.active_runs > len(snapshot.runs) or not snapshot.dag.depends_on_past:
         return None  # other jobs may be at work
     ours = (*snapshot.runs, *snapshot.candidates)
-    under_way = OCCUPYING | {TaskInstanceState.UP_FOR_RETRY}
+    under_way = OCCUPYING | {TaskInstanceState.UP_FOR_RETRY, TaskInstanceState.UP_FOR_RESCHEDULE}
     if not ours or any(ti.state in under_way for run in snapshot.runs for ti in run.task_instances):
         return None
     first, own = ours[0], {run.id for run in ours}

@@ -4,7 +4,7 @@ The delay is deterministic: the same task instance and try wait the same time in
 """
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,7 +21,10 @@ LONGEST_DELAY = timedelta(hours=24)
 
 
 class AfterTry(Struct, frozen=True):
-    """The step that ends a try. ``retry_delay`` counts from the metastore's now; None unless up_for_retry."""
+    """The step that ends a try, or its stay in a worker: then it goes on at the moment ``resumes_at``.
+
+    ``retry_delay`` counts from the metastore's now; None unless up_for_retry.
+    """
 
     state: TaskInstanceState
     cause: Cause
@@ -30,6 +33,7 @@ class AfterTry(Struct, frozen=True):
     lost_tries: int
     retry_delay: timedelta | None = None
     event: str = ""  # the callback that is to be called for it
+    resumes_at: datetime | None = None
 
 
 def retry_delay(task: TaskSpec, key: TryKey) -> timedelta:
@@ -61,12 +65,16 @@ def after_try(
     lost_tries: int,
     disable_retry: bool,
     rule: int | None = None,
+    resumes_at: datetime | None = None,
 ) -> AfterTry:
     """Decide what ``key``'s task instance becomes after an outcome of this kind.
 
     ``rule``: which rule of the task's retry policy fits the exception (another number: none); None where nothing was
-    raised.
+    raised. ``resumes_at``: when it goes on that is rescheduled.
     """
+    if kind is OutcomeKind.RESCHEDULED:  # it ended well: the next losses count from none
+        waits = TaskInstanceState.UP_FOR_RESCHEDULE
+        return AfterTry(waits, Cause.RESCHEDULED, error, max_tries, 0, resumes_at=resumes_at)
     budget = {"max_tries": max_tries, "lost_tries": lost_tries}
     after = _after(task, key, kind, error, disable_retry=disable_retry, rule=rule, **budget)
     if not task.calls:

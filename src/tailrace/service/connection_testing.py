@@ -18,6 +18,7 @@ from tailrace.secrets import known
 from tailrace.secrets.connection import Connection
 from tailrace.secrets.masked_values import secrets_of
 from tailrace.secrets.names import SecretKind
+from tailrace.secrets.reaching import postgres_arguments, sqlite_file
 
 _SECONDS = 5
 
@@ -74,7 +75,7 @@ def _reached(connection: Connection) -> str:
 
 
 def _sqlite(connection: Connection) -> str:
-    file = Path(connection.host or connection.schema or "")
+    file = Path(sqlite_file(connection))
     if not file.is_file():
         raise FileNotFoundError(2, "no such file", str(file))
     with closing(sqlite3.connect(f"file:{quote(os.fsencode(file))}?mode=ro", uri=True, timeout=_SECONDS)) as opened:
@@ -84,16 +85,8 @@ def _sqlite(connection: Connection) -> str:
 
 def _postgres(connection: Connection) -> str:
     psycopg: Any = importlib.import_module("psycopg")
-    given = {
-        "host": connection.host,
-        "port": connection.port,
-        "user": connection.login,
-        "password": connection.password,
-        "dbname": connection.schema,
-        "connect_timeout": _SECONDS,
-    }
     try:
-        with psycopg.connect(**{name: value for name, value in given.items() if value}) as opened:
+        with psycopg.connect(**postgres_arguments(connection, connect_timeout=_SECONDS)) as opened:
             opened.execute("SELECT 1")
     except psycopg.Error as trouble:
         raise _not_reached(connection.conn_id or "", trouble) from None

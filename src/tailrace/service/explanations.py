@@ -45,6 +45,8 @@ class ExplainedTask(Struct, frozen=True):
     lease_seconds: float | None
     holder: Held | None
     tries: tuple[TryFacts, ...]
+    reschedules: int
+    times_out_at: datetime | None
     last_command: PersonsCommand | None
 
 
@@ -188,6 +190,8 @@ def _of_task(explanation: TaskInstanceExplanation, typed: Typed) -> dict[str, An
         if holder is None
         else Held(holder.worker.host, holder.worker.pid, None if holder.task is None else holder.task.pid),
         "tries": facts.tries,
+        "reschedules": facts.reschedules,
+        "times_out_at": facts.times_out_at,
         "last_command": facts.last_command,
     }
 

@@ -123,7 +123,7 @@ class ResubmittedAnew(Performer):
         return replace(submission, key=TryKey(submission.key.task_instance, number)) if changed else submission
 
 
-claim_without_token = Replaced(tries, "next_token", lambda newest: newest)
+claim_without_token = Replaced(tries, "next_token", lambda newest, resumes: newest)
 """A claim that takes no token of its own: two claims of one task instance have the same."""
 
 

@@ -43,6 +43,7 @@ from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunSnapshot, Snapshot
 from tailrace.simulator import (
     broken_callbacks,
+    broken_claims,
     broken_history,
     broken_mapping,
     broken_past,
@@ -260,6 +261,12 @@ CANARIES: Mapping[str, Canary] = {
             "resubmitted-anew", "a try nobody claimed is offered as a new one", performer=broken_writes.ResubmittedAnew
         ),
         Canary("claim-without-token", "a claim takes no token", replaced=broken_writes.claim_without_token),
+        Canary(
+            "resumed-with-old-token",
+            "a rescheduled try is resumed with the old token",
+            replaced=broken_claims.resumed_with_old_token,
+            worlds="rescheduled",
+        ),
         Canary("forgotten-claim", "a repeated claim is refused by itself", replaced=broken_writes.forgotten_claim),
         Canary(
             "submitted-before-commit",

@@ -12,6 +12,9 @@ from tailrace.effects.tries import Claim
 from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause
 
+#: Why a row is that says what the code of a try came to.
+_REPORTED = (Cause.OUTCOME, Cause.RETRY, Cause.RESCHEDULED)
+
 
 @dataclass(slots=True)
 class Execution:
@@ -21,6 +24,12 @@ class Execution:
     worker: int
     lease_until: float
     over: bool = False
+    gives_back: bool = False  # it ends by giving its worker back: the same try goes on
+
+    def is_after(self, other: "Execution") -> bool:
+        """Whether it is of a later claim of the same task instance."""
+        mine, theirs = self.claim, other.claim
+        return mine.id == theirs.id and (mine.key.try_number, mine.token) > (theirs.key.try_number, theirs.token)
 
 
 @dataclass(slots=True)
@@ -43,16 +52,20 @@ class Ledger:
         self.failures: Counter[int] = Counter()  # tries of a task instance that failed and were retried since its clear
 
     def start(self, claim: Claim, worker: int, now: float, lease_until: float) -> Execution:
-        """User code of a try starts; twice is once too often, and so is beside another try that keeps its lease."""
+        """User code of a try starts; twice is once too often, and so is beside another try that keeps its lease.
+
+        A try that has given its worker back goes on under a larger token, once the code of its claim before has ended.
+        """
+        execution = Execution(claim, worker, lease_until)
         for other in self.executions:
             if other.claim.id != claim.id:
                 continue
-            if other.claim.key.try_number == claim.key.try_number:
+            goes_on = other.over and other.gives_back and execution.is_after(other)
+            if other.claim.key.try_number == claim.key.try_number and not goes_on:
                 self.violations.append(f"double start: the code of {claim.key} was started twice")
             elif not other.over and other.lease_until > now:
                 number = other.claim.key.try_number
                 self.violations.append(f"overlap: {claim.key} started while the code of try {number} ran on its lease")
-        execution = Execution(claim, worker, lease_until)
         self.executions.append(execution)
         return execution
 
@@ -72,7 +85,7 @@ class Ledger:
         execution.lease_until = until
         mine = execution.claim
         for other in self.executions:
-            if other.claim.id == mine.id and not other.over and other.claim.key.try_number > mine.key.try_number:
+            if not other.over and other.is_after(execution):
                 number = other.claim.key.try_number
                 self.violations.append(
                     f"overlap: the lease of {mine.key} was renewed while the code of try {number} ran"
@@ -90,7 +103,7 @@ class Ledger:
         started = {(each.claim.task_instance, each.claim.key.try_number) for each in self.executions}
         names = {(key.run_id, key.task_id, key.map_index, number) for key, number in started}
         for row in history:
-            ends_a_try = row.kind == "task_instance" and row.cause in (Cause.OUTCOME, Cause.RETRY)
+            ends_a_try = row.kind == "task_instance" and row.cause in _REPORTED
             ends_a_try = ends_a_try and row.before != TaskInstanceState.STOPPING  # that one ends as a person wanted
             if ends_a_try and not marked and (row.run_id, row.task_id, row.map_index, row.try_number) not in names:
                 text = f"{row.run_id} / {row.task_id} try {row.try_number}: {row.after}, and its code never ran"

@@ -1,6 +1,7 @@
 """Performs effects in a simulated world: the metastore is real, all around it is not. Canaries override parts."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -257,7 +258,7 @@ class Performer:
             process.ending = TryOutcome(OutcomeKind.LOST, "its worker was held up beyond the lease")
             process.steps_left = 0
             return
-        self._running[process.identity.pid] = self.world.ledger.start(
+        execution = self._running[process.identity.pid] = self.world.ledger.start(
             claim, process.identity.pid, self.world.clock.seconds, process.lease_until
         )
         if claim.max_tries - claim.key.try_number == scenario.dag.by_id[claim.task_instance.task_id].retries:
@@ -265,10 +266,14 @@ class Performer:
         attempt = claim.key.try_number if scenario.fickle else self.world.ledger.failures[claim.id] + 1
         place = claim.task_instance.place
         kind, followed = scenario.ending(place, claim.logical_date, attempt)
+        pause = scenario.goes_on_after(place, claim.logical_date, attempt, claim.reschedules)
+        goes_on = None if pause is None else self.world.clock.wall() + timedelta(seconds=pause)
+        if goes_on is not None:
+            kind, followed, execution.gives_back = OutcomeKind.RESCHEDULED, None, True
         counted = kind is OutcomeKind.SUCCESS and self._is_counted(claim)
         leaves = scenario.leaves(place, claim.logical_date, attempt) if counted else {}
         process.claim = claim
-        process.ending = TryOutcome(kind, f"as written: {kind}", followed=followed, xcoms=leaves)
+        process.ending = TryOutcome(kind, f"as written: {kind}", leaves, followed, resumes_at=goes_on)
         process.steps_left = self.world.choose_up_to("found running", scenario.found_running)
         if self.world.chooser.chance("a false report", self.world.faults.false_report):
             self._hint(process)

@@ -17,6 +17,8 @@ from tailrace.simulator.acts import Act, ActKind, random_acts, random_trigger
 MOST_LOST = 3
 #: What a command gives its runs, most often nothing.
 _CONFS = (None, None, '{"k":1}', '{"k":1}', '{"k":2}', "{}")
+#: No try gives its worker back more often.
+_MOST_RESCHEDULES = 4
 #: The lease of every job and every claim.
 LEASE_SECONDS = 20.0
 FIRST_DATE = datetime(2016, 1, 1, tzinfo=UTC)
@@ -84,6 +86,7 @@ class Scenario(Struct, frozen=True):
     stop_on_failure: bool = False
     acts: tuple[Act, ...] = ()  # what a person does, in this order, at moments that are chosen
     fickle: bool = False  # what is cleared may end in another way than before
+    gives_back: float = 0.0  # how likely a try gives its worker back, each time that it is claimed
     hurry: float = 0.1  # how likely a seed lets them act, beside one who has something to do
 
     @property
@@ -113,6 +116,12 @@ class Scenario(Struct, frozen=True):
         items: list[Json] = [None] * count
         value: Json = {str(number): None for number in range(count)} if chooser.random() < 0.2 else items
         return {"return_value": "no list" if chooser.random() < 0.03 else value}
+
+    def goes_on_after(self, place: str, date: datetime, attempt: int, reschedules: int) -> float | None:
+        """In how many seconds the try goes on that gives its worker back once more; None: it ends instead."""
+        chooser = random.Random(f"{self.seed} gives back {place} {date.isoformat()} {attempt} {reschedules}")
+        gives_back = reschedules < _MOST_RESCHEDULES and chooser.random() < self.gives_back
+        return chooser.choice((-1.0, 0.0, 1.0, 9.0, 60.0)) if gives_back else None
 
     def ending(self, place: str, date: datetime, attempt: int) -> tuple[OutcomeKind, tuple[str, ...] | None]:
         """How the ``attempt``-th try that is not lost ends, and what a deciding task follows. Always the same.

@@ -10,7 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace import DAG, BashOperator, PythonOperator, ShortCircuitOperator, task
+from tailrace import (
+    DAG,
+    BashOperator,
+    DateTimeSensor,
+    ExternalTaskSensor,
+    FileSensor,
+    HttpSensor,
+    PythonOperator,
+    PythonSensor,
+    ShortCircuitOperator,
+    SqlSensor,
+    TimeDeltaSensor,
+    task,
+)
 from tailrace.authoring.compiling import compile_dag
 from tailrace.authoring.dag import BaseOperator, names_of
 from tailrace.authoring.dag_arguments import DAG_ARGUMENTS
@@ -132,6 +145,13 @@ OPERATORS: tuple[tuple[type[BaseOperator], dict[str, Any]], ...] = (
     (BashOperator, {"bash_command": "echo needed"}),
     (PythonOperator, {"python_callable": lambda *args, **kwargs: None}),
     (ShortCircuitOperator, {"python_callable": lambda *args, **kwargs: None}),
+    (PythonSensor, {"python_callable": lambda *args, **kwargs: None}),
+    (FileSensor, {"filepath": "f"}),
+    (DateTimeSensor, {"target_time": "t"}),
+    (TimeDeltaSensor, {"delta": 7.25}),
+    (ExternalTaskSensor, {"external_dag_id": "other"}),
+    (SqlSensor, {"conn_id": "c", "sql": "SELECT 7"}),
+    (HttpSensor, {"endpoint": "https://example.org"}),
 )
 OF_TASKS = [(*each, name) for each in OPERATORS for name in sorted(names_of(each[0]))]
 OF_DAGS = sorted({"dag_id", *DAG_ARGUMENTS})

@@ -1,6 +1,7 @@
 """What comes from a task is believed only as far as it can be: of the right kinds, and such as can be stored."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,12 +19,21 @@ from tests.unit.model.anything import json_values, nested, texts
 
 OUTCOME: dict[str, Any] = {"kind": "success", "error": "", "xcoms": {}, "followed": None, "again": False}
 QUERY: dict[str, Any] = {"dag_id": "d", "run_id": "r", "task_ids": ["a"], "key": "k", "map_index": None}
+moments = st.datetimes(min_value=datetime(1900, 1, 3), timezones=st.just(UTC))
 QUESTION: dict[str, Any] = {"query": QUERY, "id": 1}
 
 
 def test_an_outcome_as_it_is_sent() -> None:
     sent = {**OUTCOME, "kind": "failed", "error": "no", "xcoms": {"k": [1, "caf\udce9"]}, "followed": []}
     assert outcome_in(sent) == TryOutcome(OutcomeKind.FAILED, "no", {"k": [1, "caf\udce9"]}, (), in_log=True)
+
+
+@given(moments, moments)
+def test_what_is_rescheduled_says_until_when(until: datetime, ends: datetime) -> None:
+    sent = {**OUTCOME, "kind": "rescheduled", "error": "asked once", "xcoms": {"k": 1}}
+    got = outcome_in(decode(encode({**sent, "resumes_at": until.isoformat(), "times_out_at": ends.isoformat()})))
+    kept = TryOutcome(OutcomeKind.RESCHEDULED, "asked once", {"k": 1}, in_log=True, resumes_at=until, times_out_at=ends)
+    assert got == kept
 
 
 def test_a_question_as_it_is_sent() -> None:
@@ -34,6 +44,12 @@ def test_a_question_as_it_is_sent() -> None:
 @pytest.mark.parametrize(
     "change",
     [
+        {"kind": "rescheduled"},  # and it does not say until when
+        {"kind": "rescheduled", "resumes_at": "soon"},
+        {"kind": "rescheduled", "resumes_at": "2026-01-01T00:00:00"},  # where?
+        {"kind": "rescheduled", "resumes_at": "0001-01-01T00:00:00+12:00"},
+        {"kind": "rescheduled", "resumes_at": 5.0},
+        {"resumes_at": "2026-01-01T00:00:00Z"},  # a success goes on no more
         {"kind": "lost"},  # it would be tried again at no cost
         {"kind": "won"},
         {"kind": ["success"]},

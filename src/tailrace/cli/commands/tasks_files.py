@@ -33,7 +33,7 @@ from tailrace.service.encoding import json_of
 from tailrace.service.trying import Trial
 
 _FAILED = 1
-_SUCCESSFUL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED)
+_SUCCESSFUL = (OutcomeKind.SUCCESS, OutcomeKind.SKIPPED, OutcomeKind.RESCHEDULED)
 
 
 @click.command(cls=Command)

@@ -70,6 +70,7 @@ _LOCK_TASK_INSTANCES = (
         task_instance.c.max_tries,
         task_instance.c.lost_tries,
         task_instance.c.ended_at,
+        task_instance.c.rescheduled,
         task_instance.c.chain_head,
         task_instance.c.chain_length,
     )
@@ -214,6 +215,7 @@ def _change(step: TaskInstanceChange, found: Any) -> StateChange:
         found.max_tries if step.max_tries is None else step.max_tries,
         0 if step.fresh else found.lost_tries,
         ended_at=found.ended_at,  # what a person marks has ended when its work did
+        rescheduled=found.rescheduled,
         stopping_to=step.stopping_to,
         evidence=None if step.stopping_to is None else {"stopping_to": step.stopping_to},
         chain=Chain(found.chain_head, found.chain_length),

@@ -47,7 +47,7 @@ _WANTING = (
     .select_from(task_instance.join(dag_run, dag_run.c.id == task_instance.c.dag_run_id))
     .where(
         task_instance.c.pool == bindparam("pool"),
-        task_instance.c.state.in_([state.value for state in TaskInstanceState if state in IDLE]),
+        task_instance.c.state.in_([*IDLE, TaskInstanceState.UP_FOR_RESCHEDULE]),
         dag_run.c.state.in_([state.value for state in DagRunState if state not in CLOSED]),
     )
 )

@@ -250,6 +250,7 @@ task_instance = Table(
     Column("stopping_to", Text),  # the state a stopping try ends in
     Column("holder", Text),  # JSON: the identities of the worker and of the task's process
     Column("code_hash", Text),
+    Column("rescheduled", Text),  # JSON: which try gave its slot back last, how often, and when it gives up
     Column("lease_until", Double),
     Column("lease_epoch", Text),
     Column("lease_seconds", Double),

@@ -35,7 +35,7 @@ from tailrace.metastore.writes.task_instances import StateChange, change_states
 from tailrace.model.chains import Chain
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
-from tailrace.model.transitions import Actor
+from tailrace.model.transitions import Actor, Cause
 from tailrace.planning.occupancy import Occupancy
 from tailrace.planning.plan import (
     Expansion,
@@ -256,6 +256,7 @@ def _change(step: TaskTransition, columns: dict[str, Any]) -> StateChange:
         token=step.token,
         retry_at=step.retry_at,
         stopping_to=step.stopping_to,
+        started_at=columns["started_at"] if step.cause is Cause.RESUMED else None,
         pool=columns["pool"],
         pool_slots=columns["pool_slots"],
         priority=columns["priority"],

@@ -51,6 +51,7 @@ _TASK_INSTANCE_COLUMNS = (
     task_instance.c.pool_slots,
     task_instance.c.priority,
     task_instance.c.stopping_to,
+    task_instance.c.started_at,
     task_instance.c.lease_until,
     task_instance.c.lease_epoch,
     task_instance.c.lease_seconds,

@@ -1,9 +1,11 @@
-"""A try is claimed once and reported once. What an outcome leads to is decided before it gets here.
+"""A try is claimed and reported: once, unless it gives its slot back. What an outcome leads to is decided elsewhere.
 
 Every statement names the try: its row, state, try number and, once claimed, its token. With the state alone, a stale
 worker could finish somebody else's try.
 """
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from msgspec import convert, to_builtins
@@ -16,6 +18,7 @@ from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.rows import STATES, conf_from, holder_text
+from tailrace.metastore.tries.rescheduled import rescheduled_text, times_in
 from tailrace.metastore.writes.records import Author, History, insert_history, record, recorded
 from tailrace.metastore.writes.task_instances import (
     StateChange,
@@ -24,7 +27,7 @@ from tailrace.metastore.writes.task_instances import (
     refuse_result,
     take_claim,
 )
-from tailrace.metastore.writes.xcoms import insert_xcoms, xcom_rows
+from tailrace.metastore.writes.xcoms import drop_xcoms, insert_xcoms, xcom_rows, xcoms_left
 from tailrace.model.chains import Chain, moment_cell, text_digest
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import TaskInstanceKey, TryKey
@@ -66,6 +69,9 @@ _RUN_OF_TRY = (
         task_instance.c.state.label("task_instance_state"),
         task_instance.c.try_number,
         task_instance.c.token,
+        task_instance.c.cause,
+        task_instance.c.started_at.label("try_began"),
+        task_instance.c.rescheduled,
         task_instance.c.chain_head,
         task_instance.c.chain_length,
         dag_run.c.dag_id,
@@ -100,6 +106,8 @@ _FOUND = (
         task_instance.c.reason,
         task_instance.c.max_tries,
         task_instance.c.lost_tries,
+        task_instance.c.started_at.label("try_began"),
+        task_instance.c.rescheduled,
         task_instance.c.chain_head,
         task_instance.c.chain_length,
         task_instance.c.refused_head,
@@ -111,10 +119,11 @@ _FOUND = (
 
 
 def claim_try(tx: Transaction, request: ClaimRequest, write_id: str) -> dict[str, Any]:
-    """queued → running for one worker, once; the result is recorded under ``write_id`` (see ``claimed_from``).
+    """queued → running for one worker, once each time that it is queued.
 
-    A refusal writes nothing, so it must not be returned to the repetition of a claim that landed: the worker would
-    drop a try that is its own (found by the simulator, seed 4 with a lost acknowledgement).
+    The result is recorded under ``write_id`` (see ``claimed_from``). A refusal writes nothing, so it must not be
+    returned to the repetition of a claim that landed: the worker would drop a try that is its own (found by the
+    simulator, seed 4 with a lost acknowledgement).
     """
     result = _claim_or_refusal(tx, request, write_id)
     if "refused" in result:
@@ -132,9 +141,10 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
         return _refusal(RefusalReason.RUN_NOT_RUNNING, f"{key}: expected its run running, found it {row.state}")
     now, history = tx.moment, History()
     author = Author(now.wall, write_id, Actor.WORKER)
+    queued_as = row
     won = _won(tx, author, request, key, row, history)
     if won is None:
-        found = tx.row(_FOUND, {"task_instance": request.id})
+        queued_as = found = tx.row(_FOUND, {"task_instance": request.id})
         as_asked = found.state == TaskInstanceState.QUEUED and found.try_number == request.try_number
         if as_asked:  # what was read of it before was older than that it was queued
             won = _won(tx, author, request, key, found, history)
@@ -144,7 +154,8 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
             expected = f"expected queued try {request.try_number}"
             return _refusal(reason, f"{key}: {expected}, found {found.state} try {found.try_number}")
     (token, max_tries, lost_tries), chain = won
-    if token > 1:  # an earlier claim may have left some
+    goes_on = _began(queued_as)
+    if token > 1 and goes_on is None:  # an earlier try may have left some
         delete_xcoms(tx, request.id)
     insert_history(tx, history)
     claim = Claim(
@@ -159,10 +170,12 @@ def _claim_or_refusal(tx: Transaction, request: ClaimRequest, write_id: str) -> 
         run_conf=None,
         disable_retry=row.disable_retry,
         mark_success=row.mark_success,
-        started_at=now.wall,
+        started_at=goes_on or now.wall,
         run_started_at=row.started_at,
         previous_success=past_run(row),
         chain=chain,
+        claimed_at=None if goes_on is None else now.wall,
+        reschedules=0 if goes_on is None else times_in(queued_as.rescheduled, request.try_number),
     )
     # The conf goes along as it is stored: what is wrong with it must not keep the claim from landing.
     result = {"claim": to_builtins(claim), "conf": row.conf}
@@ -199,15 +212,22 @@ def _won(
         request.try_number,
         0,
         0,
-        token=next_token(found.token),
+        token=next_token(found.token, resumes=_began(found) is not None),
+        started_at=_began(found),
         chain=Chain(found.chain_head, found.chain_length),
     )
     return take_claim(tx, author, change, holder, history)
 
 
-def next_token(newest: int) -> int:
-    """The token of a new claim: larger than that of each before it."""
+def next_token(newest: int, *, resumes: bool) -> int:
+    """The token of a new claim: larger than that of each before it, of one that ``resumes`` its try too."""
     return newest + 1
+
+
+def _began(found: Any) -> datetime | None:
+    """When the queued try began, if it goes on; None: this is its first claim."""
+    began: datetime | None = found.try_began
+    return began if found.cause == Cause.RESUMED else None
 
 
 def claimed_from(result: dict[str, Any]) -> Claim | Refused:
@@ -227,7 +247,8 @@ def report_outcome(
     author, history = Author(tx.moment.wall, write_id, Actor.WORKER), History()
     change = _change(author, claim, TaskInstanceState.RUNNING, after, outcome)
     xcoms, by_run = xcom_rows(tx, claim.id, outcome.xcoms), False
-    if not _ended(tx, author, claim, change, xcoms, history):
+    earlier = xcoms_left(tx, claim.id) if claim.reschedules and xcoms else {}
+    if not _ended(tx, author, change, xcoms, earlier, history):
         found = tx.row(_FOUND, {"task_instance": claim.id})
         if found is not None:
             claim = replace(claim, chain=Chain(found.chain_head, found.chain_length))
@@ -237,7 +258,7 @@ def report_outcome(
             change, xcoms = _change(author, claim, TaskInstanceState.STOPPING, stopped, None), []
         elif found is not None:  # while it runs, its history may have gone on without it
             change = replace(change, chain=claim.chain)
-        if not _ended(tx, author, claim, change, xcoms, history):
+        if not _ended(tx, author, change, xcoms, earlier, history):
             return _refuse_late(tx, author, claim, found, change)
     insert_history(tx, history)
     result = {"accepted": change.after.value}
@@ -250,15 +271,21 @@ def report_outcome(
 def _ended(
     tx: Transaction,
     author: Author,
-    claim: Claim,
     change: StateChange,
     xcoms: list[dict[str, Any]],
+    earlier: Mapping[str, Any],
     history: History,
 ) -> bool:
-    """End the claimed try, what it leaves included; False if it is not as the change says."""
+    """End the claim, what it leaves included; False if it is not as the change says.
+
+    ``earlier``: what claims before it have left in the same try, as history says it.
+    """
     left = {row["key"]: [text_digest(row["value"]), moment_cell(row["at"])] for row in xcoms}
-    if not end_claimed_try(tx, author, change, history, left):
+    if not end_claimed_try(tx, author, change, history, {**earlier, **left} if left else left):
         return False
+    again = sorted(left.keys() & earlier.keys())
+    if again:
+        drop_xcoms(tx, change.id, again)
     insert_xcoms(tx, xcoms)
     return True
 
@@ -285,12 +312,19 @@ def _change(
         after.max_tries,
         after.lost_tries,
         token=claim.token,
-        retry_at=None if after.retry_delay is None else author.at + after.retry_delay,
+        retry_at=after.resumes_at if after.retry_delay is None else author.at + after.retry_delay,
+        rescheduled=_rescheduled(claim, after, outcome),
         followed=None if followed is None else to_json(followed),
         evidence=None if followed is None else {"followed": followed},
         chain=claim.chain,
         event=after.event,
     )
+
+
+def _rescheduled(claim: Claim, after: AfterTry, outcome: TryOutcome | None) -> str | None:
+    if after.state is not TaskInstanceState.UP_FOR_RESCHEDULE or outcome is None:
+        return None
+    return rescheduled_text(claim.key.try_number, claim.reschedules + 1, outcome.times_out_at)
 
 
 def _as_intended(found: Any, claim: Claim) -> AfterTry | None:

@@ -31,12 +31,13 @@ from tailrace.metastore.plans.rows import (
 )
 from tailrace.metastore.plans.snapshots import past_facts, read_snapshot
 from tailrace.metastore.tries.job_rows import live_jobs, trouble_from
+from tailrace.metastore.tries.rescheduled import rescheduled_in
 from tailrace.metastore.views.callbacks import callbacks_of
 from tailrace.metastore.views.persons import of_runs, of_task_instances
 from tailrace.metastore.views.summaries import stored_blocker
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.spec import DagSpec
-from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, JobState
+from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, JobState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.explain_facts import JobFacts, PersonsCommand, RunFacts, TaskInstanceFacts, TryFacts, WantedBy
 from tailrace.planning.snapshot import RunSnapshot, Snapshot
@@ -67,6 +68,7 @@ _TASK_INSTANCES = select(
     task_instance.c.pool.label("its_pool"),
     task_instance.c.started_at.label("its_start"),
     task_instance.c.ended_at.label("its_end"),
+    task_instance.c.rescheduled.label("its_rescheduling"),
 ).where(task_instance.c.dag_run_id == bindparam("run"))
 _WANTED_BY = (
     select(
@@ -231,6 +233,7 @@ def _task_instance(
 ) -> TaskInstanceFacts:
     view = task_instance_snapshot(row[: len(TASK_INSTANCE_COLUMNS)], now)
     lease = (row.lease_until, row.lease_epoch, row.lease_seconds)
+    rescheduled = rescheduled_in(row.its_rescheduling, view.try_number)
     return TaskInstanceFacts(
         view,
         reason=row.its_reason,
@@ -240,6 +243,8 @@ def _task_instance(
         lease_seconds=None if row.lease_until is None else now.left(*lease),
         tries=tuple(tries.get(view.id, ())),
         last_command=last_command,
+        reschedules=0 if rescheduled is None else rescheduled.times,
+        times_out_at=None if rescheduled is None else rescheduled.times_out_at,
     )
 
 
@@ -253,7 +258,9 @@ def _tries(tx: Transaction, dag_id: str, run_id: str) -> Mapping[int, list[TryFa
         elif not tries or tries[-1].outcome is not None:
             continue
         elif row.cause == Cause.CLAIMED:
-            tries[-1] = replace(tries[-1], started_at=row.at, reason=row.reason)
+            tries[-1] = replace(tries[-1], started_at=tries[-1].started_at or row.at, reason=row.reason)
+        elif row.after == TaskInstanceState.UP_FOR_RESCHEDULE or row.cause == Cause.RESUMED:
+            tries[-1] = replace(tries[-1], reason=row.reason)  # the same try goes on
         elif row.after != "stopping":
             last = tries[-1]
             tries[-1] = replace(last, ended_at=row.at, outcome=row.after, cause=row.cause, reason=row.reason)

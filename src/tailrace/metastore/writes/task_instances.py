@@ -41,13 +41,13 @@ _COLUMNS: Mapping[TaskInstanceState, Mapping[str, Any]] = {
         "pool_slots": bindparam("to_pool_slots"),
         "priority": bindparam("to_priority"),
         "queued_at": bindparam("at"),
-        "started_at": None,
+        "started_at": bindparam("to_started_at"),
         "ended_at": None,
         "followed": None,
     },
     _State.RUNNING: {
         "token": bindparam("to_token"),
-        "started_at": bindparam("at"),
+        "started_at": bindparam("to_started_at"),
         "ended_at": None,
         "holder": bindparam("to_holder"),
         "code_hash": bindparam("to_code_hash"),
@@ -58,6 +58,11 @@ _COLUMNS: Mapping[TaskInstanceState, Mapping[str, Any]] = {
     },
     _State.STOPPING: {"stopping_to": bindparam("to_stopping_to")},
     _State.UP_FOR_RETRY: {**_ENDED, "retry_at": bindparam("to_retry_at")},
+    _State.UP_FOR_RESCHEDULE: {
+        **_RELEASED,
+        "retry_at": bindparam("to_retry_at"),
+        "rescheduled": bindparam("to_rescheduled"),
+    },
     **dict.fromkeys(FINISHED, _ENDED),
 }
 
@@ -144,6 +149,8 @@ class StateChange(Struct, frozen=True):
     token: int | None = None
     ended_at: datetime | None = None
     retry_at: datetime | None = None
+    started_at: datetime | None = None  # of a try that goes on: when it began
+    rescheduled: str | None = None  # JSON; see ``rescheduled_text``
     followed: str | None = None  # JSON
     stopping_to: TaskInstanceState | None = None
     pool: str = ""
@@ -208,12 +215,13 @@ def take_claim(
 ) -> tuple[Any, Chain] | None:
     """queued → running, with the ``token`` of the change; the row as it is now. None if it is not queued as it was.
 
-    ``holder``: who holds the try from now on, and the lease.
+    ``holder``: who holds the try from now on, and the lease. A try that began before goes on, with its XComs.
     """
     row = History()
-    more: dict[str, Any] = {"xcoms": {}} if change.token != 1 else {}
+    more: dict[str, Any] = {"xcoms": {}} if change.token != 1 and change.started_at is None else {}
     guard = {"row": change.id, "from_state": change.before, "from_try": change.try_number}
-    values = {**guard, **holder, "at": author.at, "to_token": change.token}
+    began = change.started_at or author.at
+    values = {**guard, **holder, "to_started_at": began, "to_token": change.token}
     values = _chained(author, change, row, values, {**_CLAIMED, **more})
     won = tx.rows(CLAIM, {**values, "from_length": change.chain.length})
     if not won:
@@ -306,10 +314,13 @@ def _values(author: Author, change: StateChange) -> dict[str, Any]:
         values["to_map_index"] = change.key.map_index
     if change.after is _State.QUEUED:
         values["to_try_number"], values["at"] = change.try_number, author.at
+        values["to_started_at"] = change.started_at
         values["to_pool"], values["to_pool_slots"] = change.pool, change.pool_slots
         values["to_priority"] = change.priority
     elif change.after is _State.STOPPING:
         values["to_stopping_to"] = change.stopping_to
+    elif change.after is _State.UP_FOR_RESCHEDULE:
+        values["to_retry_at"], values["to_rescheduled"] = change.retry_at or author.at, change.rescheduled
     elif change.after is not _State.NONE:
         values["to_ended_at"] = change.ended_at or author.at
         values["to_followed"] = change.followed

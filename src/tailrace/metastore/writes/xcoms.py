@@ -5,11 +5,12 @@ from operator import itemgetter
 from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import Select, bindparam, func, insert, select
+from sqlalchemy import Select, bindparam, delete, func, insert, select
 
 from tailrace.effects.tries import Json, Unreadable, XComQuery, XComReply
 from tailrace.metastore.db.tables import dag_run, task_instance, xcom
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.model.chains import moment_cell, text_digest
 from tailrace.model.tagged_values import Tagged, stored_text, stored_value
 
 #: So many task ids go into one statement: a store takes only so many parameters.
@@ -19,6 +20,8 @@ _MOST_AT_ONCE = 5000
 LONGEST_REPLY = 32 * 1024 * 1024
 
 _INSERT = insert(xcom)
+_LEFT = select(xcom.c.key, xcom.c.value, xcom.c.at).where(xcom.c.task_instance_id == bindparam("task_instance"))
+_DROP = delete(xcom).where(xcom.c.task_instance_id == bindparam("task_instance"), xcom.c.key == bindparam("of_key"))
 
 _OF_RUN: Select[Any] = (
     select(task_instance.c.id, task_instance.c.task_id, task_instance.c.map_index, xcom.c.value)
@@ -86,8 +89,21 @@ def xcom_rows(tx: Transaction, task_instance_id: int, values: Mapping[str, Json 
 
 
 def insert_xcoms(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store them. The task instance has none yet: the claim of this try dropped what another left."""
+    """Store them. The task instance has none of these keys: the first claim of a try drops what another left."""
     tx.change_many(_INSERT, rows)
+
+
+def xcoms_left(tx: Transaction, task_instance_id: int) -> dict[str, Any]:
+    """What earlier claims of a try have left, by key, as history says it."""
+    return {
+        row.key: [text_digest(row.value), moment_cell(row.at)]
+        for row in tx.rows(_LEFT, {"task_instance": task_instance_id})
+    }
+
+
+def drop_xcoms(tx: Transaction, task_instance_id: int, keys: Sequence[str]) -> None:
+    """Drop those of these keys: their try gives them anew."""
+    tx.change_many(_DROP, [{"task_instance": task_instance_id, "of_key": key} for key in keys])
 
 
 def read_xcoms(tx: Transaction, query: XComQuery) -> XComReply:
