@@ -35,10 +35,12 @@ def test_each_runs_to_the_states_it_names(tailrace: Run, tmp_path: Path) -> None
     expected: dict[str, Any] = {}
     failing: set[str] = set()
     either: dict[str, set[str]] = {}
+    said: set[str] = set()
     for file in FOLDER.glob("*.py"):
         expected |= named(file, "EXPECTED")
         failing |= named(file, "FAILED_RUNS") or set()
         either |= named(file, "EITHER") or {}
+        said |= named(file, "SAID") or set()
     for dag_id, tasks in either.items():
         for name in tasks:
             found[dag_id].pop(name)
@@ -50,3 +52,4 @@ def test_each_runs_to_the_states_it_names(tailrace: Run, tmp_path: Path) -> None
     assert wrong == {}
     assert {run["dag_id"] for run in runs if run["state"] == "failed"} == failing
     assert found.keys() == expected.keys()
+    assert sorted((tmp_path / "told.txt").read_text().splitlines()) == sorted(said)
