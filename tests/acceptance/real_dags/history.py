@@ -38,4 +38,4 @@ EXPECTED = {
     "fails_fast": {"fails": "failed", "later": "skipped"},
 }
 FAILED_RUNS = {"run_timeout", "fails_fast"}
-EITHER = {"fails_fast": {"first"}, "run_timeout": {"slow"}}  # it may have ended before; it may not have begun
+EITHER = {"fails_fast": {"first"}, "run_timeout": {"slow"}}  # they may have ended before, or not begun
