@@ -103,7 +103,8 @@ class HttpSensor(BaseSensorOperator):
     def _sent(self) -> HttpResponse:
         request_module: Any = importlib.import_module("urllib.request")
         parse: Any = importlib.import_module("urllib.parse")
-        url, headers = self._where()
+        url, private = self._where()
+        headers = dict(private)
         body: bytes | None = None
         params = self.request_params
         if params and self.method in ("GET", "HEAD", "DELETE"):
@@ -114,19 +115,31 @@ class HttpSensor(BaseSensorOperator):
         headers |= {name: str(value) for name, value in self.headers.items()}
         request = request_module.Request(url, data=body, headers=headers, method=self.method)
         try:
-            with self._opener(request_module).open(request, timeout=self.extra_options.get("timeout", _TIMEOUT)) as got:
+            with self._opener(request_module, private).open(
+                request, timeout=self.extra_options.get("timeout", _TIMEOUT)
+            ) as got:
                 return _response(got, got.status)
         except importlib.import_module("urllib.error").HTTPError as error:
             with error:
                 return _response(error, error.code)
 
-    def _opener(self, request_module: Any) -> Any:
+    def _opener(self, request_module: Any, private: Mapping[str, str]) -> Any:
+        """What sends the request. Another host that it is led to gets none of the ``private`` headers."""
         ssl: Any = importlib.import_module("ssl")
         verify = self.extra_options.get("verify", True)
         trust = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
         if verify is False:
             trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
-        return request_module.build_opener(request_module.HTTPSHandler(context=trust))
+
+        class Redirects(request_module.HTTPRedirectHandler):  # type: ignore[misc]  # it is loaded where it is needed
+            def redirect_request(self, request: Any, *more: Any) -> Any:
+                new = super().redirect_request(request, *more)
+                if new is not None and (new.type, new.host) != (request.type, request.host):
+                    for name in private:
+                        new.remove_header(name.capitalize())
+                return new
+
+        return request_module.build_opener(request_module.HTTPSHandler(context=trust), Redirects)
 
     def _where(self) -> tuple[str, dict[str, str]]:
         """The URL of the request, and the headers that the Connection has."""
@@ -143,7 +156,7 @@ class HttpSensor(BaseSensorOperator):
             raise TaskFailed(f"endpoint {shown(endpoint)} is no URL, and {missing}") from None
         host = connection.host or ""
         base = host if "://" in host else f"{_scheme(connection)}://{host}"
-        if connection.port and "://" not in endpoint:
+        if connection.port:
             base = base.rstrip("/") + f":{connection.port}"
         url = endpoint if whole else f"{base.rstrip('/')}/{endpoint.lstrip('/')}"
         if not url.startswith(("http://", "https://")) or url.split("://", 1)[1].startswith("/"):

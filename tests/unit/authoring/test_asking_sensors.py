@@ -113,6 +113,8 @@ class Handler(BaseHTTPRequestHandler):
         asked = {"method": self.command, "path": self.path, "body": body, "headers": dict(self.headers)}
         said = json.dumps(asked).encode() if last != "latin" else "caf\xe9".encode("latin-1")
         self.send_response(int(last) if last.isdecimal() else 200)
+        if last in ("302", "307"):
+            self.send_header("Location", self.path.partition("?to=")[2])
         self.send_header("Content-Type", "text/plain; charset=latin-1" if last == "latin" else "application/json")
         self.send_header("Content-Length", str(len(said)))
         self.end_headers()
@@ -159,6 +161,15 @@ def test_an_endpoint_is_a_url_or_stands_behind_the_host(server: str) -> None:
     assert (posted["method"], posted["path"], posted["body"]) == ("POST", "/v1?a=1", "b=%C3%A4")
     assert posted["headers"]["X-Own"] == "2"
     assert seen(server, method="POST", request_params='{"q": 1}')["body"] == '{"q": 1}'
+
+
+def test_another_host_that_it_is_led_to_gets_no_login(server: str) -> None:
+    port = server.rpartition(":")[2]
+    there = seen(f"/302?to=http://localhost:{port}/there", http_conn_id="api", headers={"Accept": "x/y"})
+    assert (there["path"], there["headers"]["Accept"]) == ("/there", "x/y")
+    assert not {"Authorization", "X-Own"} & there["headers"].keys()
+    here = seen("/307?to=/here", http_conn_id="api")
+    assert (here["path"], here["headers"]["Authorization"]) == ("/here", "Basic bWU6cHc=")
 
 
 def test_which_errors_mean_not_yet(server: str) -> None:

@@ -122,3 +122,18 @@ def test_each_line_has_its_time_wherever_the_log_is_cut(log: bytes, size: int) -
     assert [line[25:] for line in lines] == (log[:-1] if log.endswith(b"\n") else log).split(b"\n") or not log
     offsets = [int(line[14:16]) * 60 + int(line[17:19]) for line in lines]
     assert offsets == [sum(len(other) - 25 + 1 for other in lines[:at]) for at in range(len(lines))]
+
+
+def test_a_try_that_goes_on_keeps_when_what_it_wrote_before_was_written(tmp_path: Path, log: Path) -> None:
+    """Its first claim was over too soon for a look; the next one is hours later."""
+    log.write_bytes(b"asked once\n")
+    os.utime(log, (1_700_000_000, 1_700_000_000))
+    timer = LogTimer(tmp_path, KEY, 100.0, goes_on=True)
+    with log.open("ab") as file:
+        file.write(b"asked twice\n")
+    os.utime(log, (1_700_007_200, 1_700_007_200))
+    timer.close()
+    times = LogTimes(tmp_path, KEY)
+    times.look()
+    assert times.at(0).timestamp() == 1_700_000_000
+    assert times.at(len(b"asked once\n")).timestamp() > 1_700_000_000

@@ -4,6 +4,7 @@ import itertools
 import os
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from tailrace.authoring.operators import (
     PythonOperator,
     ShortCircuitOperator,
 )
-from tailrace.exceptions import TaskFailed, TaskSkipped
+from tailrace.exceptions import TaskFailed, TaskRescheduled, TaskSkipped
 from tailrace.execution.channel import LONGEST_MESSAGE, decode, encode
 from tailrace.execution.messages import outcome_in
 from tailrace.execution.xcom_values import stored_xcom
@@ -381,3 +382,26 @@ def test_an_import_of_airflows_within_a_task_is_met_with_ours() -> None:
         raise AirflowSkipException
 
     assert "write `from tailrace.exceptions import TaskSkipped`" in python(work)["error"]
+
+
+def test_a_task_is_rescheduled_with_what_it_has_pushed() -> None:
+    until, ends = datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+
+    def work(ti: Any) -> None:
+        ti.xcom_push("seen", ti.reschedules)
+        raise TaskRescheduled(until, "asked once", times_out_at=ends)
+
+    message = python(work, retries=0)
+    assert (message["kind"], message["xcoms"]) == ("rescheduled", {"seen": 0})
+    assert message["error"] == "asked once, goes on at 2026-01-01 12:00:00Z, times out at 2026-01-02 00:00:00Z"
+    outcome = outcome_in(decode(encode(message)))
+    assert (outcome.kind, outcome.resumes_at, outcome.times_out_at) == (OutcomeKind.RESCHEDULED, until, ends)
+
+
+def test_what_is_called_as_a_task_begins_is_called_once_a_try() -> None:
+    called: list[int] = []
+    with dag():
+        work = EmptyOperator(task_id="work", on_execute_callback=lambda context: called.append(1))
+    for reschedules in (0, 1, 2):
+        assert run(work, reschedules=reschedules)["kind"] == "success"
+    assert called == [1]
