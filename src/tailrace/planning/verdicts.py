@@ -52,7 +52,8 @@ def _event(board: Board, state: DagRunState) -> str:
 
 def _stopped(board: Board, by: StoppedBy) -> RunVerdict:
     run, failed = board.run, DagRunState.FAILED
-    return RunVerdict(run.id, run.run_id, run.version, failed, board.evidence, reason=by.reason, stopped_by=by.cause)
+    judged = (run.id, run.run_id, run.version, failed, board.evidence)
+    return RunVerdict(*judged, reason=by.reason, stopped_by=by.cause, event=_event(board, failed))
 
 
 def _bad_instances(board: Board, task_id: str) -> Iterator[str]:

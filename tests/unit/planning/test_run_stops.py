@@ -119,6 +119,15 @@ def test_a_run_is_not_judged_by_the_plan_in_which_its_last_task_fails_by_loss() 
     assert not decided.run_verdicts
 
 
+def test_the_callback_of_its_dag_is_called_for_a_run_that_was_stopped() -> None:
+    """Found by hand, as callbacks and stopped runs came together: the audit missed the event."""
+    called = replace(LIMITED, calls=("on_failure_callback",))
+    [verdict] = plan(snapshot(called, run(called, stopped_by=TIMED_OUT))).run_verdicts
+    assert verdict.event == "on_failure_callback"
+    [other] = plan(snapshot(LIMITED, of_limited(HOUR, stopped_by=TIMED_OUT))).run_verdicts
+    assert other.event == ""
+
+
 def test_a_run_fails_though_all_its_leaves_have_succeeded() -> None:
     stopped = StoppedBy(Cause.FAIL_FAST, "fail_fast: a failed")
     tis = task_instances(FAST, 100, a="failed", b="success", c="success")
