@@ -20,19 +20,19 @@ from tailrace.simulator.searching import Search
 from tailrace.simulator.stopped_runs import paused_by_two
 
 #: Of the suite. `make simulate SEEDS=100000` is the same over more.
-SEEDS = 1000
+SEEDS = 600
 #: Of worlds whose runs depend on the past and come into being in any order.
-HOLES = 300
+HOLES = 200
 #: And in those in which tries are lost together.
-ZYGOTES = 200
+ZYGOTES = 120
 #: And in those with mapped tasks.
-MAPPED = 300
+MAPPED = 200
 #: And in those whose runs are stopped before their tasks have ended.
-STOPPED = 300
+STOPPED = 200
 #: And in those whose tasks have callbacks.
-CALLING = 150
+CALLING = 120
 #: And in those whose tries give their workers back.
-RESCHEDULED = 300
+RESCHEDULED = 200
 
 
 #: Seeds that once failed, each with what it found.

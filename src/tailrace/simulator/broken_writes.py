@@ -25,7 +25,7 @@ from tailrace.model.keys import TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import DagSpec, TaskSpec
 from tailrace.model.states import TaskInstanceState
-from tailrace.planning import planner
+from tailrace.planning import losses
 from tailrace.planning.backfills import BackfillCreation
 from tailrace.planning.commands import CommandKind, CommandPlan
 from tailrace.planning.occupancy import Occupancy
@@ -257,7 +257,7 @@ def _spending(error: str, *, max_tries: int, lost_tries: int) -> AfterTry:
     return replace(after_loss(error, max_tries=max_tries, lost_tries=lost_tries), max_tries=max_tries)
 
 
-lost_spends_retry = Replaced(planner, "after_loss", _spending)
+lost_spends_retry = Replaced(losses, "after_loss", _spending)
 """A lost try counts as one of the tries that the task's retries allow."""
 
 

@@ -31,7 +31,7 @@ def test_a_worker_inherits_no_connection(tmp_path: Path) -> None:
     assert metastore.jobs_running_on("nowhere") == ()
     assert files_open_in(os.getpid())["tailrace.db"] == 1, "the job has a connection as its workers begin"
     with Interrupts() as interrupts:
-        executor = start_executor(metastore, settings, interrupts, lambda text: None, lambda failed: None, zygote)
+        executor = start_executor(metastore, settings, interrupts, *[lambda told: None] * 3, zygote)
         assert isinstance(executor, IsolatingExecutor) and isinstance(executor._main, LocalExecutor)
         try:
             for worker in executor._main._workers:
