@@ -44,7 +44,7 @@ from tailrace.runtime.signals import Interrupts
 from tailrace.runtime.task_settings import of_tasks
 from tailrace.runtime.worker import worker_performer
 from tailrace.secrets.names import SecretKind, environment_names
-from tailrace.secrets.requests import SecretFound, SecretReply, SecretRequest, VariableChange
+from tailrace.secrets.unwritten import UnwrittenVariables
 from tailrace.service.confs import canonical_conf
 from tailrace.service.secrets import given_secrets
 from tailrace.service.stores import Stores
@@ -175,10 +175,8 @@ class _Replies:
     def __init__(self, metastore: Metastore) -> None:
         self._metastore = metastore
         self._project: Stores | None = None
-        self._set: dict[str, str | None] = {}
-        settings = load_settings()
-        self._lookup = SecretSettings.of(settings).lookup(self._stored)
-        self._settings = settings
+        self._settings = load_settings()
+        self._secrets = UnwrittenVariables(SecretSettings.of(self._settings).lookup(self._stored))
 
     def close(self) -> None:
         """Close the project's metastore."""
@@ -189,15 +187,7 @@ class _Replies:
         """What a task asks for."""
         if isinstance(request, RecordsQuery):
             return self._metastore.recorded(request)
-        return self._metastore.read_xcom(request) if isinstance(request, XComQuery) else self._secret(request)
-
-    def _secret(self, request: SecretRequest) -> SecretReply:
-        if isinstance(request, VariableChange):
-            self._set[request.name] = request.value
-            return SecretFound(None)
-        if request.kind is SecretKind.VARIABLE and request.name in self._set:
-            return self._lookup.outside(request) or SecretFound(self._set[request.name])
-        return self._lookup.reply(request)
+        return self._metastore.read_xcom(request) if isinstance(request, XComQuery) else self._secrets.reply(request)
 
     def _stored(self) -> Metastore | None:
         if self._project is None:

@@ -23,8 +23,8 @@ from tailrace.planning.triggering import interval_for
 from tailrace.runtime.secrets import SecretSettings
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.task_settings import give_to_tasks
-from tailrace.secrets.names import SecretKind
-from tailrace.secrets.requests import SecretFound, SecretReply, SecretRequest, VariableChange
+from tailrace.secrets.requests import SecretReply, SecretRequest, VariableChange
+from tailrace.secrets.unwritten import UnwrittenVariables
 from tailrace.service.dates import bound_text, parse_bound
 from tailrace.service.scopes import run_of
 from tailrace.timetable import intervals_between, zone_named
@@ -58,8 +58,7 @@ class Trial:
         self._named = run
         self._missing: dict[tuple[str, str], list[str]] = {}
         self._stores = _stores(settings)
-        self._set: dict[str, str | None] = {}  # Variables, by the task
-        self._lookup = SecretSettings.of(settings).lookup(self._stored)
+        self._secrets = UnwrittenVariables(SecretSettings.of(settings).lookup(self._stored))
         found = self._recorded(run)
         self.is_recorded = found is not None
         self.claim = _claim(dag, task_id, index, _date_of(dag, run) if found is None else found, now)
@@ -88,14 +87,9 @@ class Trial:
 
     def _secret(self, request: SecretRequest) -> SecretReply:
         """As a worker replies. What the task sets it alone sees: nothing is written."""
-        if isinstance(request, VariableChange):
-            if not self._set:
-                self.notices.append("Variables that the task has set or deleted stay as they are: nothing is written")
-            self._set[request.name] = request.value
-            return SecretFound(None)
-        if request.kind is SecretKind.VARIABLE and request.name in self._set:
-            return self._lookup.outside(request) or SecretFound(self._set[request.name])
-        return self._lookup.reply(request)
+        if isinstance(request, VariableChange) and not self._secrets.is_any_set:
+            self.notices.append("Variables that the task has set or deleted stay as they are: nothing is written")
+        return self._secrets.reply(request)
 
     def _xcoms(self, query: XComQuery) -> XComReply:
         """The XComs asked for, as the runs recorded them."""
