@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Required, Union, get_args, get_origin
 
 import tailrace
-from tailrace.authoring.airflow_imports import NAMED, OTHERWISE
-from tailrace.authoring.dag import DAG, TaskArguments
-from tailrace.authoring.dag_arguments import DagArguments
-from tailrace.authoring.dag_errors import MISSING
-from tailrace.authoring.deadlines import DeadlineAlert
-from tailrace.authoring.declarations import arguments_of, unsupported_of
-from tailrace.authoring.group_arguments import GroupArguments
-from tailrace.authoring.groups import Group
-from tailrace.authoring.operator_arguments import (
+from tailrace.authoring.arguments.dag_arguments import DagArguments
+from tailrace.authoring.arguments.deadlines import DeadlineAlert
+from tailrace.authoring.arguments.declarations import arguments_of, unsupported_of
+from tailrace.authoring.arguments.retry_policy import ExceptionRetryPolicy
+from tailrace.authoring.arguments.task_arguments import DefaultArguments, TriggerRuleName
+from tailrace.authoring.context.variables import VARIABLES
+from tailrace.authoring.dags.dag import DAG, TaskArguments
+from tailrace.authoring.dags.group_arguments import GroupArguments
+from tailrace.authoring.mistakes.airflow_imports import NAMED, OTHERWISE
+from tailrace.authoring.mistakes.dag_errors import MISSING
+from tailrace.authoring.operators.operator_arguments import (
     BaseSensorArguments,
     BashOperatorArguments,
     DateTimeSensorArguments,
@@ -32,11 +34,9 @@ from tailrace.authoring.operator_arguments import (
     SqlSensorArguments,
     TimeDeltaSensorArguments,
 )
-from tailrace.authoring.retry_policy import ExceptionRetryPolicy
-from tailrace.authoring.task_arguments import DefaultArguments, TriggerRuleName
-from tailrace.authoring.templates import FILTERS
-from tailrace.authoring.variables import VARIABLES
-from tailrace.authoring.xcom_args import XComArg
+from tailrace.authoring.relations.groups import Group
+from tailrace.authoring.relations.xcom_args import XComArg
+from tailrace.authoring.templates.environment import FILTERS
 from tailrace.model.rules import OLD_NAMES, TriggerRule
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import (

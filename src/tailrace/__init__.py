@@ -3,20 +3,12 @@
 What a DAG author imports; nothing heavy is loaded by it.
 """
 
-from tailrace.authoring.context import get_current_context
-from tailrace.authoring.dag import DAG, BaseOperator, TaskArguments
-from tailrace.authoring.deadlines import DeadlineAlert, DeadlineReference
-from tailrace.authoring.external_task_sensor import ExternalTaskSensor
-from tailrace.authoring.http_sensor import HttpSensor
-from tailrace.authoring.operators import (
-    BashOperator,
-    BranchPythonOperator,
-    EmptyOperator,
-    PythonOperator,
-    ShortCircuitOperator,
-)
-from tailrace.authoring.params import Param
-from tailrace.authoring.recorded import (
+from tailrace.authoring.arguments.deadlines import DeadlineAlert, DeadlineReference
+from tailrace.authoring.arguments.params import Param
+from tailrace.authoring.arguments.retry_policy import ExceptionRetryPolicy, RetryRule
+from tailrace.authoring.arguments.task_arguments import DefaultArguments
+from tailrace.authoring.context.current import get_current_context
+from tailrace.authoring.context.recorded import (
     DagRun,
     TaskInstanceRecord,
     get_dag_runs,
@@ -27,15 +19,23 @@ from tailrace.authoring.recorded import (
     get_task_states,
     get_ti_count,
 )
-from tailrace.authoring.relations import Label, chain, cross_downstream
-from tailrace.authoring.retry_policy import ExceptionRetryPolicy, RetryRule
-from tailrace.authoring.sensors import BaseSensorOperator, PokeReturnValue, PythonSensor
-from tailrace.authoring.sql_sensor import SqlSensor
-from tailrace.authoring.task_arguments import DefaultArguments
-from tailrace.authoring.task_groups import TaskGroup, task_group
+from tailrace.authoring.dags.dag import DAG, BaseOperator, TaskArguments
+from tailrace.authoring.dags.task_groups import TaskGroup, task_group
+from tailrace.authoring.operators.shipped import (
+    BashOperator,
+    BranchPythonOperator,
+    EmptyOperator,
+    PythonOperator,
+    ShortCircuitOperator,
+)
+from tailrace.authoring.relations.edges import Label, chain, cross_downstream
+from tailrace.authoring.relations.xcom_args import XComArg
+from tailrace.authoring.sensors.external_task_sensor import ExternalTaskSensor
+from tailrace.authoring.sensors.http_sensor import HttpSensor
+from tailrace.authoring.sensors.poking import BaseSensorOperator, PokeReturnValue, PythonSensor
+from tailrace.authoring.sensors.sql_sensor import SqlSensor
+from tailrace.authoring.sensors.time_sensors import DateTimeSensor, FileSensor, TimeDeltaSensor
 from tailrace.authoring.taskflow import dag, task
-from tailrace.authoring.time_sensors import DateTimeSensor, FileSensor, TimeDeltaSensor
-from tailrace.authoring.xcom_args import XComArg
 from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import RetryAction
 from tailrace.secrets.connection import Connection

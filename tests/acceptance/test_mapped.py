@@ -16,7 +16,7 @@ import sys
 from datetime import datetime
 from msgspec.structs import replace
 from tailrace import DAG, PythonOperator
-from tailrace.authoring import compiling
+from tailrace.authoring.compiling import dag_specs as compiling
 from tailrace.model.spec import XComRef
 
 

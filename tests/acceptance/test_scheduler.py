@@ -238,7 +238,7 @@ def test_the_bundled_examples_are_never_scheduled(place: Place, tailrace: Run) -
     assert json.loads(tailrace("runs", "list", "-o", "json").stdout) == []
 
 
-_WHERE = "from tailrace.authoring.loading import bundled_examples_path; print(bundled_examples_path())"
+_WHERE = "from tailrace.authoring.loading.load import bundled_examples_path; print(bundled_examples_path())"
 
 
 def test_a_folder_that_is_not_there_is_refused(tailrace: Run) -> None:

@@ -80,7 +80,7 @@ def untimed(text: str) -> list[str]:
 
 
 ENDS = [
-    "tailrace.authoring.operators.BashFailed: bash exited 3: second",
+    "tailrace.authoring.operators.shipped.BashFailed: bash exited 3: second",
     "--- failed: BashFailed: bash exited 3: second",
 ]
 SAID = ["first", "second", *ENDS]

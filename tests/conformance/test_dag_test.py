@@ -20,7 +20,7 @@ from tailrace import (
     Variable,
     task,
 )
-from tailrace.authoring.loading import load_dags
+from tailrace.authoring.loading.load import load_dags
 from tailrace.errors import AuthoringError, CommandError
 
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import make_url
 
 from tailrace import DAG, SqlSensor
-from tailrace.authoring import sql_sensor
+from tailrace.authoring.sensors import sql_sensor
 from tailrace.secrets.connection import Connection
 from tests.postgres_server import PostgresServer
 

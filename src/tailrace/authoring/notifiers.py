@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tailrace.authoring.callbacks import addresses
-from tailrace.authoring.context import Context
-from tailrace.authoring.template_fields import is_template, setup_of
+from tailrace.authoring.arguments.callbacks import addresses
+from tailrace.authoring.context.current import Context
+from tailrace.authoring.templates.fields import is_template, setup_of
 from tailrace.model.plain_text import on_one_line
 from tailrace.secrets.connection import Connection
 
@@ -292,7 +292,7 @@ def _rendered(value: Any, context: Mapping[str, Any]) -> Any:
         if isinstance(context, Context):
             context.completed()
         setup = setup_of(context["task"])._replace(native=False)
-        templates = importlib.import_module("tailrace.authoring.templates")
+        templates = importlib.import_module("tailrace.authoring.templates.environment")
         return templates.render(setup, value, context, is_file=False, what="a notifier")
     if isinstance(value, Mapping):
         return {name: _rendered(each, context) for name, each in value.items()}

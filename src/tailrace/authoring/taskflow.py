@@ -24,31 +24,31 @@ from typing import (
     overload,
 )
 
-from tailrace.authoring.dag import DAG, group_for
-from tailrace.authoring.groups import Group, free_id
-from tailrace.authoring.operators import (
+from tailrace.authoring.context.results import never_run
+from tailrace.authoring.dags.dag import DAG, group_for
+from tailrace.authoring.operators.shipped import (
     BashOperator,
     BranchPythonOperator,
     PythonOperator,
     RunsBash,
     ShortCircuitOperator,
 )
-from tailrace.authoring.partial import Expandable, Partial
-from tailrace.authoring.rendering import rendered
-from tailrace.authoring.results import never_run
-from tailrace.authoring.sensors import PythonSensor
-from tailrace.authoring.xcom_args import NoPlainFunction
+from tailrace.authoring.relations.groups import Group, free_id
+from tailrace.authoring.relations.partial import Expandable, Partial
+from tailrace.authoring.relations.xcom_args import NoPlainFunction
+from tailrace.authoring.sensors.poking import PythonSensor
+from tailrace.authoring.templates.rendering import rendered
 
 if TYPE_CHECKING:
-    from tailrace.authoring.dag_arguments import DagArguments
-    from tailrace.authoring.operator_arguments import (
+    from tailrace.authoring.arguments.dag_arguments import DagArguments
+    from tailrace.authoring.arguments.task_arguments import Chosen
+    from tailrace.authoring.operators.operator_arguments import (
         BashFunctionArguments,
         FunctionArguments,
         SensorFunctionArguments,
         ShortCircuitFunctionArguments,
     )
-    from tailrace.authoring.task_arguments import Chosen
-    from tailrace.authoring.xcom_args import XComArg
+    from tailrace.authoring.relations.xcom_args import XComArg
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -14,9 +14,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tailrace.authoring.context import Context
-from tailrace.authoring.dag import DAG, BaseOperator
-from tailrace.authoring.moments import Moment
+from tailrace.authoring.context.current import Context
+from tailrace.authoring.context.moments import Moment
+from tailrace.authoring.dags.dag import DAG, BaseOperator
 from tailrace.errors import TryFailed
 from tailrace.execution import log_masking
 from tailrace.execution.calling import call_each

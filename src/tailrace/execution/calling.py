@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tailrace.authoring.callbacks import Callback, name_of
-from tailrace.authoring.context import Context, running
-from tailrace.authoring.dag import BaseOperator
-from tailrace.authoring.results import is_success, settled
-from tailrace.authoring.variables import ON_DEMAND
+from tailrace.authoring.arguments.callbacks import Callback, name_of
+from tailrace.authoring.context.current import Context, running
+from tailrace.authoring.context.results import is_success, settled
+from tailrace.authoring.context.variables import ON_DEMAND
+from tailrace.authoring.dags.dag import BaseOperator
 from tailrace.execution.logs import write_line
 from tailrace.execution.raised import first_line_of, print_traceback
 from tailrace.model.callbacks import ON_EXECUTE

@@ -13,12 +13,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, Self
 
-from tailrace.authoring.context import Context, Given
-from tailrace.authoring.dag import DAG, BaseOperator
-from tailrace.authoring.moments import Moment
-from tailrace.authoring.params import Params
-from tailrace.authoring.recorded import DagRun
-from tailrace.authoring.xcom_args import RETURN_VALUE
+from tailrace.authoring.arguments.params import Params
+from tailrace.authoring.context.current import Context, Given
+from tailrace.authoring.context.moments import Moment
+from tailrace.authoring.context.recorded import DagRun
+from tailrace.authoring.dags.dag import DAG, BaseOperator
+from tailrace.authoring.relations.xcom_args import RETURN_VALUE
 from tailrace.execution.frames import Frames
 from tailrace.execution.logs import log_path
 from tailrace.execution.macros import MACROS

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from tailrace.authoring.dag import DAG
+from tailrace.authoring.dags.dag import DAG
 from tailrace.effects.events import EventClaim, EventEnd
 from tailrace.effects.requests import AwaitTask, Calls, Effect, Parked, ParkTask, StartTask, WaitResult
 from tailrace.effects.tries import Claim, Submission, TaskReply, TaskRequest, TryOutcome

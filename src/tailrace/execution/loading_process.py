@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tailrace.authoring.dag_errors import DagError, Note
-from tailrace.authoring.sources import Sources
+from tailrace.authoring.loading.sources import Sources
+from tailrace.authoring.mistakes.dag_errors import DagError, Note
 from tailrace.execution.secret_requests import unpacked_query
 from tailrace.model.spec import DagSpec
 from tailrace.secrets.requests import SecretQuery

@@ -9,7 +9,7 @@ import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
-from tailrace.authoring.loading import load_dags
+from tailrace.authoring.loading.load import load_dags
 
 #: In the environment of a task: the file that its DAG was loaded from.
 VARIABLE = "TAILRACE_DAG_FILE"

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tailrace.authoring.airflow_names import beside
-from tailrace.authoring.retry_policy import ExceptionRetryPolicy
+from tailrace.authoring.arguments.retry_policy import ExceptionRetryPolicy
+from tailrace.authoring.mistakes.airflow_names import beside
 from tailrace.errors import RenderingFailed, TaskFailed, TaskRescheduled, TaskSkipped, XComUnreadable
 from tailrace.execution.jsonable import NotJson
 from tailrace.execution.logs import write_line

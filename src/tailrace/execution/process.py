@@ -13,12 +13,12 @@ from functools import partial
 from types import FrameType
 from typing import Any, TypeAlias
 
-from tailrace.authoring.context import Context, running
-from tailrace.authoring.dag import BaseOperator
-from tailrace.authoring.loading import LoadedDags
-from tailrace.authoring.rendering import render_fields
-from tailrace.authoring.results import BranchResult, is_success, settled
-from tailrace.authoring.xcom_args import RETURN_VALUE
+from tailrace.authoring.context.current import Context, running
+from tailrace.authoring.context.results import BranchResult, is_success, settled
+from tailrace.authoring.dags.dag import BaseOperator
+from tailrace.authoring.loading.load import LoadedDags
+from tailrace.authoring.relations.xcom_args import RETURN_VALUE
+from tailrace.authoring.templates.rendering import render_fields
 from tailrace.execution import log_masking, mp_main
 from tailrace.execution.calling import call_on_execute
 from tailrace.execution.channel import TaskEnd

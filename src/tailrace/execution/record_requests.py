@@ -19,7 +19,7 @@ from tailrace.model.recorded import (
 from tailrace.model.tagged_values import Tagged
 
 if TYPE_CHECKING:
-    from tailrace.authoring.recorded import Ask
+    from tailrace.authoring.context.recorded import Ask
     from tailrace.execution.context import PullXCom
 
 #: How a reply of each kind is called in a message.

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from tailrace.authoring import recorded
-from tailrace.authoring.moments import Moment
-from tailrace.authoring.recorded import DagRun, TaskInstanceRecord
+from tailrace.authoring.context import recorded
+from tailrace.authoring.context.moments import Moment
+from tailrace.authoring.context.recorded import DagRun, TaskInstanceRecord
 
 
 class RecordedCalls:

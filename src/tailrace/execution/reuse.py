@@ -10,10 +10,10 @@ import resource
 from collections.abc import Iterator
 from typing import Any
 
-from tailrace.authoring.dag import DAG, BaseOperator
-from tailrace.authoring.operators import BashOperator, EmptyOperator
-from tailrace.authoring.template_fields import is_template, may_name_file
-from tailrace.authoring.xcom_args import XComArg
+from tailrace.authoring.dags.dag import DAG, BaseOperator
+from tailrace.authoring.operators.shipped import BashOperator, EmptyOperator
+from tailrace.authoring.relations.xcom_args import XComArg
+from tailrace.authoring.templates.fields import is_template, may_name_file
 
 #: What they start has a process of its own.
 _OURS_ALONE = (BashOperator, EmptyOperator)
@@ -72,5 +72,5 @@ def _is_harmless(task: BaseOperator, field: str, value: Any) -> bool:
         return False
     if type(value) is not str or not is_template(value):
         return True
-    calls: frozenset[str] | None = importlib.import_module("tailrace.authoring.templates").calls_in(value)
+    calls: frozenset[str] | None = importlib.import_module("tailrace.authoring.templates.environment").calls_in(value)
     return calls is not None and calls <= _HARMLESS_CALLS

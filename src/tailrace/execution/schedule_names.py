@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from tailrace.authoring.moments import moment_of
+from tailrace.authoring.context.moments import moment_of
 from tailrace.model.spec import Schedule, ScheduleKind
 from tailrace.timetable import next_interval, previous_interval
 

@@ -10,7 +10,7 @@ import socket
 import sys
 from pathlib import Path
 
-from tailrace.authoring.loading import LoadedDags, load_dags
+from tailrace.authoring.loading.load import LoadedDags, load_dags
 from tailrace.execution import log_masking
 from tailrace.execution.channel import TaskEnd
 from tailrace.execution.loading_process import read_sources

@@ -1,6 +1,6 @@
 """Whom a process asks for what a task needs of others: its worker, for Variables, Connections and recorded runs."""
 
-from tailrace.authoring import recorded
+from tailrace.authoring.context import recorded
 from tailrace.execution import record_requests, secret_requests
 from tailrace.execution.channel import Asked
 from tailrace.secrets import source

@@ -20,9 +20,9 @@ from typing import IO, Any, NoReturn
 
 from msgspec import Struct
 
-from tailrace.authoring.dag import BaseOperator
-from tailrace.authoring.loading import LoadedDags, load_dags
-from tailrace.authoring.rendering import render_fields
+from tailrace.authoring.dags.dag import BaseOperator
+from tailrace.authoring.loading.load import LoadedDags, load_dags
+from tailrace.authoring.templates.rendering import render_fields
 from tailrace.effects.tries import Claim, TaskReply, TaskRequest, TryOutcome
 from tailrace.execution import log_masking
 from tailrace.execution.channel import ProtocolError, decode, encode, what_is_open

@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tailrace.authoring import rendering
-from tailrace.authoring.loading import LoadedDags
-from tailrace.authoring.operators import EmptyOperator
+from tailrace.authoring.loading.load import LoadedDags
+from tailrace.authoring.operators.shipped import EmptyOperator
+from tailrace.authoring.templates import rendering
 from tailrace.execution import log_masking, logs, outcome_messages, process
 from tailrace.execution.channel import TaskEnd, encode
 from tailrace.execution.context import TaskInstance, build_context

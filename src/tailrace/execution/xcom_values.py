@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tailrace.authoring.datetimes import zone_of
-from tailrace.authoring.moments import Moment
+from tailrace.authoring.arguments.datetimes import zone_of
+from tailrace.authoring.context.moments import Moment
 from tailrace.execution.channel import LONGEST_MESSAGE
 from tailrace.execution.frames import Frames, library_of
 from tailrace.execution.jsonable import NotJson

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from tailrace.authoring.loading import LoadedDags, load_dags
+from tailrace.authoring.loading.load import LoadedDags, load_dags
 from tailrace.execution import log_masking
 from tailrace.execution.loading_process import LoadReport, LoadRequest, MessageWriter, keep_sources, read_sources
 from tailrace.execution.logs import open_streams, show_logging
@@ -72,7 +72,7 @@ def _load(server: ModuleType, request: LoadRequest, lines: Lines) -> tuple[Loade
     ask_by(asking_job(lines.control, writer.ask))
     loaded = _load_all(request, lines, writer)
     if request.checks_secrets:
-        notes = importlib.import_module("tailrace.authoring.secret_notes")
+        notes = importlib.import_module("tailrace.authoring.loading.secret_notes")
         loaded.notes += notes.notes_about_secrets(loaded)
     ask_by(None)
     log_masking.end()

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NoReturn
 
-from tailrace.authoring.loading import LoadedDags
-from tailrace.authoring.module_space import ModuleSpace
+from tailrace.authoring.loading.load import LoadedDags
+from tailrace.authoring.loading.module_space import ModuleSpace
 from tailrace.execution import process, serving
 from tailrace.execution.channel import TaskEnd
 from tailrace.execution.fresh_interpreter import command_for

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tailrace.authoring.dag_files import FolderWatch
-from tailrace.authoring.loading import bundled_examples_path
+from tailrace.authoring.loading.dag_files import FolderWatch
+from tailrace.authoring.loading.load import bundled_examples_path
 from tailrace.effects.requests import DagBag, WaitResult
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken

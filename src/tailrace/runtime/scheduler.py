@@ -6,7 +6,7 @@ Imported only after the zygote is forked (see ``launch``), because this is where
 from contextlib import closing
 from functools import partial
 
-from tailrace.authoring.dag_files import FolderWatch
+from tailrace.authoring.loading.dag_files import FolderWatch
 from tailrace.effects.requests import Event
 from tailrace.execution.identity import own_identity
 from tailrace.execution.zygote import ZygoteHandle, start_zygote

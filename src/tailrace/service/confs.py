@@ -2,7 +2,7 @@
 
 import json
 
-from tailrace.authoring.param_schemas import faults_in
+from tailrace.authoring.arguments.param_schemas import faults_in
 from tailrace.errors import CommandError
 from tailrace.model.json_values import NotStorable, json_text, read_json
 from tailrace.model.plain_text import visible_line

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tailrace.authoring.loading import bundled_examples_path
+from tailrace.authoring.loading.load import bundled_examples_path
 from tailrace.errors import AuthoringError
 from tailrace.execution.loading_process import LoadReport
 from tailrace.model.spec import DagSpec

@@ -32,7 +32,7 @@ def task_names_in(path: Path, dag_id: str) -> set[str]:
 
 
 def _texts(path: Path) -> Iterator[bytes]:
-    dag_files = importlib.import_module("tailrace.authoring.dag_files")  # what most commands need not load
+    dag_files = importlib.import_module("tailrace.authoring.loading.dag_files")  # what most commands need not load
     for file in dag_files.find_dag_files(path)[0][:_MOST_FILES_TO_LOOK_AT]:
         try:
             yield dag_files.read_source(file)

@@ -14,9 +14,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tailrace.authoring.compiling import compile_dag
-from tailrace.authoring.dag import DAG
-from tailrace.authoring.tested import TestedRun, TestedTask
+from tailrace.authoring.compiling.dag_specs import compile_dag
+from tailrace.authoring.dags.dag import DAG
+from tailrace.authoring.dags.tested import TestedRun, TestedTask
 from tailrace.effects.events import EventClaim
 from tailrace.effects.requests import DagBag, Effect, NextTry
 from tailrace.effects.tries import Submission, TaskReply, TaskRequest, XComQuery

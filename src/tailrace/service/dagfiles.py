@@ -7,7 +7,7 @@ process is named.
 from collections.abc import Callable
 from pathlib import Path
 
-from tailrace.authoring.loading import bundled_examples_path
+from tailrace.authoring.loading.load import bundled_examples_path
 from tailrace.errors import CommandError
 from tailrace.execution.loading_process import LoadReport
 from tailrace.execution.zygote import start_zygote

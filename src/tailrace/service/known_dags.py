@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from tailrace.authoring.dag_files import Unreadable, find_dag_files, read_source
+from tailrace.authoring.loading.dag_files import Unreadable, find_dag_files, read_source
 from tailrace.errors import EnvironmentBroken
 from tailrace.model.moments import moment_text
 from tailrace.model.plain_text import on_one_line

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tailrace.authoring.dag_files import FolderWatch
+from tailrace.authoring.loading.dag_files import FolderWatch
 from tailrace.execution.zygote import ZygoteHandle, start_zygote
 from tailrace.planning.messages import Typed
 from tailrace.runtime.listeners import Listener, SchedulerListener

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.authoring.loading import LoadedDags, load_dags
+from tailrace.authoring.loading.load import LoadedDags, load_dags
 
 HEAD = """
 from datetime import datetime, timedelta, timezone, tzinfo

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from tailrace import DAG, EmptyOperator, TaskGroup
-from tailrace.authoring.relations import Node
+from tailrace.authoring.relations.edges import Node
 
 
 class Written(Struct, frozen=True):

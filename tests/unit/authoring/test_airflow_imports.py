@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.authoring.airflow_imports import NAMED, OTHERWISE
-from tailrace.authoring.loading import load_dags
+from tailrace.authoring.loading.load import load_dags
+from tailrace.authoring.mistakes.airflow_imports import NAMED, OTHERWISE
 
 
 def mistakes(folder: Path, **files: str) -> list[str]:

@@ -24,11 +24,11 @@ from tailrace import (
     TimeDeltaSensor,
     task,
 )
-from tailrace.authoring.compiling import compile_dag
-from tailrace.authoring.dag import BaseOperator, names_of
-from tailrace.authoring.dag_arguments import DAG_ARGUMENTS
-from tailrace.authoring.task_arguments import TASK_ARGUMENTS
-from tailrace.authoring.xcom_args import XComArg
+from tailrace.authoring.arguments.dag_arguments import DAG_ARGUMENTS
+from tailrace.authoring.arguments.task_arguments import TASK_ARGUMENTS
+from tailrace.authoring.compiling.dag_specs import compile_dag
+from tailrace.authoring.dags.dag import BaseOperator, names_of
+from tailrace.authoring.relations.xcom_args import XComArg
 from tailrace.metastore.writes.specs import spec_from, spec_text
 from tailrace.model.callbacks import ON_EXECUTE, CallbackName
 from tailrace.model.rules import TriggerRule

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from tailrace import DAG, HttpSensor, SqlSensor
-from tailrace.authoring import http_sensor, sql_sensor
-from tailrace.authoring.compiling import compile_dag
-from tailrace.authoring.http_sensor import HttpError, HttpResponse
-from tailrace.authoring.sql_sensor import NothingFound
+from tailrace.authoring.compiling.dag_specs import compile_dag
+from tailrace.authoring.sensors import http_sensor, sql_sensor
+from tailrace.authoring.sensors.http_sensor import HttpError, HttpResponse
+from tailrace.authoring.sensors.sql_sensor import NothingFound
 from tailrace.errors import SecretNotFound
 from tailrace.exceptions import TaskFailed
 from tailrace.secrets.connection import Connection

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 
 from tailrace import DAG, BashOperator, EmptyOperator
-from tailrace.authoring.compiling import compile_dag
-from tailrace.authoring.loading import LoadedDags, bundled_examples_path, load_dags
+from tailrace.authoring.compiling.dag_specs import compile_dag
+from tailrace.authoring.loading.load import LoadedDags, bundled_examples_path, load_dags
 from tailrace.metastore.writes.specs import spec_from, spec_hash, spec_text
 from tailrace.model.plain_text import LONGEST_LINE, is_storable
 from tailrace.model.rules import TriggerRule

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace.authoring import dag_files
-from tailrace.authoring.dag_files import FolderWatch, find_dag_files
-from tailrace.authoring.loading import load_dags
+from tailrace.authoring.loading import dag_files
+from tailrace.authoring.loading.dag_files import FolderWatch, find_dag_files
+from tailrace.authoring.loading.load import load_dags
 from tailrace.model.plain_text import on_one_line
 
 DAG_TEXT = "from tailrace import DAG, EmptyOperator\nwith DAG({!r}):\n    EmptyOperator(task_id='t')\n"

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace import DAG
-from tailrace.authoring.datetimes import datetime_in, zone_of
-from tailrace.authoring.loading import LoadedDags
+from tailrace.authoring.arguments.datetimes import datetime_in, zone_of
+from tailrace.authoring.loading.load import LoadedDags
 from tailrace.timetable import intervals_between, zone_named
 
 NEW_YORK = "America/New_York"

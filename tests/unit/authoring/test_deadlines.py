@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace import DAG, DeadlineAlert, DeadlineReference, EmptyOperator
-from tailrace.authoring.compiling import compile_dag
+from tailrace.authoring.compiling.dag_specs import compile_dag
 from tailrace.metastore.writes.specs import spec_from, spec_text
 from tailrace.model.spec import DagSpec, DeadlineSpec
 from tailrace.model.spec import DeadlineReference as Reference

@@ -17,9 +17,9 @@ from tailrace import (
     RetryRule,
     ShortCircuitOperator,
 )
-from tailrace.authoring.dag import UNSUPPORTED_TASK_ARGUMENTS, BaseOperator, names_of
-from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, UNSUPPORTED_DAG_ARGUMENTS
-from tailrace.authoring.task_arguments import TASK_ARGUMENTS
+from tailrace.authoring.arguments.dag_arguments import DAG_ARGUMENTS, UNSUPPORTED_DAG_ARGUMENTS
+from tailrace.authoring.arguments.task_arguments import TASK_ARGUMENTS
+from tailrace.authoring.dags.dag import UNSUPPORTED_TASK_ARGUMENTS, BaseOperator, names_of
 from tailrace.model.plain_text import visible_line
 from tests.unit.authoring.conftest import Load, noted, said
 
@@ -226,7 +226,7 @@ def test_dates_given_twice_are_one_or_a_mistake(load: Load, dates: str, mistake:
     ],
 )
 def test_what_nobody_takes_is_reported_once(default_args: dict[Any, Any], mistake: str, note: str) -> None:
-    from tailrace.authoring.checking import check
+    from tailrace.authoring.compiling.checking import check
 
     with DAG("d", default_args=default_args) as dag:
         for number in range(3):
@@ -239,7 +239,7 @@ def test_what_nobody_takes_is_reported_once(default_args: dict[Any, Any], mistak
 @given(st.dictionaries(st.text(max_size=8), st.none() | st.integers() | st.text(max_size=5), max_size=4))
 def test_no_name_is_dropped_silently(default_args: dict[str, Any]) -> None:
     """Taken by a task, or told of."""
-    from tailrace.authoring.checking import check
+    from tailrace.authoring.compiling.checking import check
 
     with DAG("d", default_args=default_args) as dag:
         BashOperator(task_id="t", bash_command="true")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tailrace import DAG, ExternalTaskSensor
-from tailrace.authoring import recorded
-from tailrace.authoring.compiling import compile_dag
-from tailrace.authoring.external_task_sensor import ExternalTaskFailed
+from tailrace.authoring.compiling.dag_specs import compile_dag
+from tailrace.authoring.context import recorded
+from tailrace.authoring.sensors.external_task_sensor import ExternalTaskFailed
 from tailrace.exceptions import TaskFailed, TaskSkipped
 from tailrace.model.recorded import (
     RecordedRun,

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailrace import DAG, EmptyOperator, Label, TaskGroup
-from tailrace.authoring.compiling import compile_dag
-from tailrace.authoring.relations import Node
+from tailrace.authoring.compiling.dag_specs import compile_dag
+from tailrace.authoring.relations.edges import Node
 from tailrace.metastore.writes.specs import spec_from, spec_text
 from tailrace.model.spec import DagSpec
 from tests.unit.authoring.conftest import Load, noted, said

@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace import DAG, EmptyOperator, Label, TaskGroup, task, task_group
-from tailrace.authoring.compiling import compile_dag
-from tailrace.authoring.group_arguments import GROUP_ARGUMENTS
-from tailrace.authoring.operators import followed_ids
+from tailrace.authoring.compiling.dag_specs import compile_dag
+from tailrace.authoring.dags.group_arguments import GROUP_ARGUMENTS
+from tailrace.authoring.operators.shipped import followed_ids
 from tailrace.errors import TaskFailed
 from tailrace.metastore.writes.specs import spec_from, spec_text
 from tailrace.model.spec import DagSpec, GroupSpec, TaskSpec

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace import DAG, BaseOperator, BashOperator, BranchPythonOperator, PythonOperator, TaskGroup, task
-from tailrace.authoring.compiling import compile_dag
-from tailrace.authoring.loading import load_dags
-from tailrace.authoring.xcom_args import outputs_in, resolve
+from tailrace.authoring.compiling.dag_specs import compile_dag
+from tailrace.authoring.loading.load import load_dags
+from tailrace.authoring.relations.xcom_args import outputs_in, resolve
 from tailrace.errors import TaskFailed
 from tailrace.metastore.writes.specs import spec_from, spec_text
 from tailrace.model.spec import DagSpec, Over, TaskSpec, Together, XComRef

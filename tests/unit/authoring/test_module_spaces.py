@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tailrace.authoring.loading import LoadedDags, load_dags
-from tailrace.authoring.module_space import ModuleSpace
+from tailrace.authoring.loading.load import LoadedDags, load_dags
+from tailrace.authoring.loading.module_space import ModuleSpace
 
 Write = Callable[[str, str], Path]
 

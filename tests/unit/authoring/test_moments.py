@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.authoring.moments import Moment, moment_of
+from tailrace.authoring.context.moments import Moment, moment_of
 
 
 @given(st.datetimes(timezones=st.one_of(st.none(), st.timezones())))

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace import DAG, EmptyOperator, Param
-from tailrace.authoring import bounded
-from tailrace.authoring.compiling import compile_dag
-from tailrace.authoring.param_schemas import fault_of_value, faults_in
+from tailrace.authoring.arguments import bounded
+from tailrace.authoring.arguments.param_schemas import fault_of_value, faults_in
+from tailrace.authoring.compiling.dag_specs import compile_dag
 from tailrace.errors import CommandError
 from tailrace.model.spec import DagSpec, ParamSpec
 from tailrace.service.confs import canonical_conf, require_params

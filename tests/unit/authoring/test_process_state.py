@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tailrace.authoring.loading import LoadedDags, load_dags
-from tailrace.authoring.module_space import ModuleSpace
-from tailrace.authoring.process_state import _ASPECTS, ProcessState
+from tailrace.authoring.loading.load import LoadedDags, load_dags
+from tailrace.authoring.loading.module_space import ModuleSpace
+from tailrace.authoring.loading.process_state import _ASPECTS, ProcessState
 
 #: For each aspect: what a file does, and what then is true, and otherwise is not.
 CHANGES = {
@@ -165,7 +165,8 @@ def test_closed_streams_are_opened_again_for_the_next_file(tmp_path: Path) -> No
     """In a process of its own: the streams of this one are pytest's."""
     (tmp_path / "a.py").write_text("import os, sys\nsys.stdout.close()\nos.close(1)\nos.dup2(os.open('/', 0), 2)\n")
     (tmp_path / "b.py").write_text("import sys\nprint('on stdout')\nprint('on stderr', file=sys.stderr)\n")
-    code = "import sys, pathlib; from tailrace.authoring.loading import load_dags; load_dags(pathlib.Path(sys.argv[1]))"
+    load = "load_dags(pathlib.Path(sys.argv[1]))"
+    code = f"import sys, pathlib; from tailrace.authoring.loading.load import load_dags; {load}"
     run = pytest.importorskip("subprocess").run
     done = run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "on stdout\n", "on stderr\n")

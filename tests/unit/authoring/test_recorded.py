@@ -9,7 +9,7 @@ import pytest
 
 import tailrace
 from tailrace import DagRun, TaskInstanceRecord
-from tailrace.authoring import recorded
+from tailrace.authoring.context import recorded
 from tailrace.errors import RecordNotFound, RecordsUnreadable
 from tailrace.model.recorded import (
     Counted,

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tailrace.authoring.dag import UNSUPPORTED_TASK_ARGUMENTS
-from tailrace.authoring.dag_arguments import DAG_ARGUMENTS, UNSUPPORTED_DAG_ARGUMENTS
-from tailrace.authoring.task_arguments import DefaultArguments
-from tailrace.authoring.variables import VARIABLES
+from tailrace.authoring.arguments.dag_arguments import DAG_ARGUMENTS, UNSUPPORTED_DAG_ARGUMENTS
+from tailrace.authoring.arguments.task_arguments import DefaultArguments
+from tailrace.authoring.context.variables import VARIABLES
+from tailrace.authoring.dags.dag import UNSUPPORTED_TASK_ARGUMENTS
 from tailrace.model.rules import TriggerRule
 from tailrace.model.transitions import BACKFILL_TRANSITIONS, DAG_RUN_TRANSITIONS, TASK_INSTANCE_TRANSITIONS
 

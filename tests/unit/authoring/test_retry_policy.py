@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace import DAG, EmptyOperator, ExceptionRetryPolicy, RetryAction, RetryRule
-from tailrace.authoring.airflow_names import beside
-from tailrace.authoring.compiling import compile_dag
-from tailrace.authoring.retry_policy import read_retry_policy
+from tailrace.authoring.arguments.retry_policy import read_retry_policy
+from tailrace.authoring.compiling.dag_specs import compile_dag
+from tailrace.authoring.mistakes.airflow_names import beside
 from tailrace.metastore.writes.specs import spec_from, spec_text
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind

@@ -22,8 +22,9 @@ from tailrace import (
     TimeDeltaSensor,
     task,
 )
-from tailrace.authoring import sensors, time_sensors
-from tailrace.authoring.compiling import compile_dag
+from tailrace.authoring.compiling.dag_specs import compile_dag
+from tailrace.authoring.sensors import poking as sensors
+from tailrace.authoring.sensors import time_sensors
 from tailrace.errors import SecretNotFound
 from tailrace.exceptions import SensorTimeout, TaskFailed, TaskRescheduled, TaskSkipped
 

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tailrace import DAG, BashOperator
-from tailrace.authoring.template_fields import TemplateSetup, may_name_file, missing_file, names_file
-from tailrace.authoring.templates import faults_in
-from tailrace.authoring.variables import VARIABLES
+from tailrace.authoring.context.variables import VARIABLES
+from tailrace.authoring.templates.environment import faults_in
+from tailrace.authoring.templates.fields import TemplateSetup, may_name_file, missing_file, names_file
 from tests.unit.authoring.conftest import Load, noted, said
 from tests.unit.execution.builders import context_of
 

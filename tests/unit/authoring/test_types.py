@@ -8,13 +8,13 @@ from typing import get_args
 
 import pytest
 
-from tailrace.authoring.callbacks import CallsOfDag, CallsOfTask
-from tailrace.authoring.compiling import _AS_DECLARED
-from tailrace.authoring.dag import DAG, BaseOperator, TaskArguments
-from tailrace.authoring.dag_arguments import DagArguments
-from tailrace.authoring.declarations import arguments_of, unsupported_of
-from tailrace.authoring.loading import bundled_examples_path, load_dags
-from tailrace.authoring.task_arguments import TASK_ARGUMENTS, DefaultArguments, TriggerRuleName
+from tailrace.authoring.arguments.callbacks import CallsOfDag, CallsOfTask
+from tailrace.authoring.arguments.dag_arguments import DagArguments
+from tailrace.authoring.arguments.declarations import arguments_of, unsupported_of
+from tailrace.authoring.arguments.task_arguments import TASK_ARGUMENTS, DefaultArguments, TriggerRuleName
+from tailrace.authoring.compiling.dag_specs import _AS_DECLARED
+from tailrace.authoring.dags.dag import DAG, BaseOperator, TaskArguments
+from tailrace.authoring.loading.load import bundled_examples_path, load_dags
 from tailrace.model.rules import OLD_NAMES, TriggerRule
 from tailrace.model.spec import TaskSpec
 

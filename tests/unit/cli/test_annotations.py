@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.authoring.dag_errors import DagError, Note
+from tailrace.authoring.mistakes.dag_errors import DagError, Note
 from tailrace.cli.annotations import github_annotations, sarif
 
 

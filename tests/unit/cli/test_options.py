@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.authoring.loading import bundled_examples_path
+from tailrace.authoring.loading.load import bundled_examples_path
 from tailrace.errors import AuthoringError, CommandError
 from tailrace.runtime.settings import Settings, load_settings
 from tailrace.service.dag_names import dag_names_in

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from tailrace import DAG, EmptyOperator, Label, TaskGroup
-from tailrace.authoring.compiling import compile_dag
+from tailrace.authoring.compiling.dag_specs import compile_dag
 from tailrace.cli.tree import task_tree
 from tailrace.model.spec import DagSpec
 from tests.unit.authoring.random_groups import Written, build, related, written

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tailrace.authoring.dag import DAG, BaseOperator
+from tailrace.authoring.dags.dag import DAG, BaseOperator
 from tailrace.effects.tries import Claim
 from tailrace.execution.context import PullXCom, TaskInstance, build_context
 from tailrace.execution.messages import order_for

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tailrace import DAG, BashOperator
-from tailrace.authoring.bash_command import given as given_to_bash
+from tailrace.authoring.arguments.bash_command import given as given_to_bash
 from tests.unit.execution.builders import run
 
 LIMIT = 32 * os.sysconf("SC_PAGE_SIZE")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tailrace.authoring.dag import BaseOperator
-from tailrace.authoring.operators import (
+from tailrace.authoring.dags.dag import BaseOperator
+from tailrace.authoring.operators.shipped import (
     BranchPythonOperator,
     EmptyOperator,
     PythonOperator,

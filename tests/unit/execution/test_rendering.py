@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tailrace.authoring import templates
-from tailrace.authoring.dag import BaseOperator
-from tailrace.authoring.operators import BashOperator, PythonOperator
-from tailrace.authoring.rendering import prepare, render_fields
-from tailrace.authoring.template_fields import TemplateSetup
+from tailrace.authoring.dags.dag import BaseOperator
+from tailrace.authoring.operators.shipped import BashOperator, PythonOperator
+from tailrace.authoring.templates import environment as templates
+from tailrace.authoring.templates.fields import TemplateSetup
+from tailrace.authoring.templates.rendering import prepare, render_fields
 from tailrace.errors import RenderingFailed
 from tests.unit.execution.builders import context_of, dag, nothing, run
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tailrace import DAG, BashOperator, EmptyOperator, PythonOperator
-from tailrace.authoring.dag import BaseOperator
+from tailrace.authoring.dags.dag import BaseOperator
 from tailrace.execution.reuse import may_serve_again
 
 

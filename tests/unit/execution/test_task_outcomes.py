@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace import ExceptionRetryPolicy, RetryRule
-from tailrace.authoring.dag import BaseOperator
-from tailrace.authoring.operators import (
+from tailrace.authoring.dags.dag import BaseOperator
+from tailrace.authoring.operators.shipped import (
     BashOperator,
     BranchPythonOperator,
     EmptyOperator,
@@ -280,7 +280,7 @@ def _prints(count: int, then: str) -> str:
 
 @pytest.mark.parametrize("then", ["", "echo", "sleep 0.01; echo y"])
 def test_a_last_line_of_any_length_is_refused_or_kept_whole(then: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailrace.authoring.operators._LONGEST_LINE", 150_001)
+    monkeypatch.setattr("tailrace.authoring.operators.shipped._LONGEST_LINE", 150_001)
 
     def bash(command: str, **arguments: Any) -> dict[str, Any]:
         with dag():

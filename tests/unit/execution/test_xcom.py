@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tailrace.authoring.operators import EmptyOperator
+from tailrace.authoring.operators.shipped import EmptyOperator
 from tailrace.errors import XComUnreadable
 from tailrace.execution.jsonable import NotJson
 from tailrace.model.tagged_values import Tagged

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.authoring.moments import moment_of
+from tailrace.authoring.context.moments import moment_of
 from tailrace.errors import XComUnreadable
 from tailrace.execution.channel import decode, encode
 from tailrace.execution.jsonable import NotJson

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace import DAG, EmptyOperator, Label, task
-from tailrace.authoring.compiling import compile_dag
+from tailrace.authoring.compiling.dag_specs import compile_dag
 from tailrace.graphs.layers import placed
 from tailrace.graphs.mermaid import mermaid
 from tailrace.graphs.svg import svg

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tailrace.authoring.loading import bundled_examples_path
+from tailrace.authoring.loading.load import bundled_examples_path
 from tailrace.cli.commands.backfill_run import carry_out
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command

@@ -1,0 +1,1 @@
+"""``DAG``, ``BaseOperator`` and ``TaskGroup``: what an author writes tasks in."""

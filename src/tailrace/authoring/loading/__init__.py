@@ -1,0 +1,1 @@
+"""Finds and loads DAG files: user code runs here."""

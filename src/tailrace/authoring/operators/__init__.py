@@ -1,0 +1,1 @@
+"""The operators that ship with Tailrace, and tasks that are mapped."""

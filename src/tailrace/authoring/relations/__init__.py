@@ -1,0 +1,1 @@
+"""What comes before what: relations between tasks, groups and outputs."""

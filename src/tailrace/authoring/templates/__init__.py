@@ -1,0 +1,1 @@
+"""Which fields of a task are templates, and what they come to for one run."""
