@@ -137,7 +137,7 @@ class TaskInstance(RecordedCalls):
 
     def keep(self, key: str, value: Any, at: tuple[str, int]) -> None:
         """The same for a value of the code at this place."""
-        kept = stored_xcom(value, f"the XCom {key!r} of {self.task_id}", at, self._frames)
+        kept = stored_xcom(value, f"the XCom {key!r} of {self.task_id}", at, self._frames, (str.__str__(key), self.key))
         with self._pushing:
             self._require_own_try()
             self.pushed[str.__str__(key)] = kept

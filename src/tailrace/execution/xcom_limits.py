@@ -1,4 +1,4 @@
-"""How long an XCom may be, and where the frames of XComs are kept: as the settings say, found in the environment."""
+"""How long an XCom may be, and where XComs and their frames are kept: as the settings say, found in the environment."""
 
 import os
 
@@ -6,6 +6,7 @@ from tailrace.execution.channel import LONGEST_MESSAGE
 
 #: The variables of the settings.
 MAX_BYTES, FRAMES = "TAILRACE_MAX_XCOM_BYTES", "TAILRACE_XCOM_FRAMES"
+BACKEND = "TAILRACE_XCOM_BACKEND"
 
 
 def longest_xcom() -> int:

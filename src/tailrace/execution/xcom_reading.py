@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tailrace.errors import XComUnreadable
-from tailrace.execution import frames
+from tailrace.execution import frames, xcom_backend
 from tailrace.execution.value_classes import NoSuchClass, class_named, made_again
 from tailrace.model.plain_text import on_one_line
 from tailrace.model.tagged_values import TAG, Tagged
@@ -104,5 +104,6 @@ _MADE: Mapping[str, Callable[[Mapping[str, Any]], Any]] = MappingProxyType(
         "named tuple": _named_tuple,
         "enum": _enum,
         "frame": frames.read,
+        "backend": lambda node: xcom_backend.restored(node, _value(node["of"])),
     }
 )

@@ -18,6 +18,7 @@ from tailrace.execution.channel import LONGEST_MESSAGE
 from tailrace.execution.frames import Frames, library_of
 from tailrace.execution.jsonable import NotJson
 from tailrace.execution.value_classes import fields_of, kind_of, name_of, rest_of
+from tailrace.execution.xcom_backend import BackendFailed, backend_named, instead_of, reference
 from tailrace.execution.xcom_limits import longest_xcom
 from tailrace.model.json_values import (
     DEEPEST,
@@ -28,21 +29,31 @@ from tailrace.model.json_values import (
     require_scalar,
     too_deep,
 )
+from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.plain_text import on_one_line, shown
 from tailrace.model.tagged_values import TAG, Tagged
 
 Node: TypeAlias = Any
 
 
-def stored_xcom(value: Any, where: str, at: tuple[str, int] | None = None, frames: Frames | None = None) -> Any:
+def stored_xcom(
+    value: Any,
+    where: str,
+    at: tuple[str, int] | None = None,
+    frames: Frames | None = None,
+    pushed: tuple[str, TaskInstanceKey] | None = None,
+) -> Any:
     """The value as JSON, Tagged where something in it has a tag, sharing nothing with the one given.
 
     Raises NotJson, naming ``where`` it is and the place in the author's code. A frame in it is written by ``frames``.
+    What is ``pushed``, under this key by this task instance, passes through the XCom backend, if the settings name one.
     """
     writer = _Writer(frames)
     place = "" if at is None else f" ({_as_seen_from_here(at[0])}:{at[1]})"
     try:
-        node = writer.node(value, 0)
+        node = writer.node(value, 0) if pushed is None or not backend_named() else writer.elsewhere(value, *pushed)
+    except BackendFailed as wrong:
+        raise NotJson(f"{where} is not kept{place}: {wrong}") from wrong
     except NotStorable as wrong:
         raise NotJson(
             f"{where} must be JSON (text, numbers, lists, dicts with text keys) or the like: {wrong}{place}; "
@@ -95,6 +106,14 @@ class _Writer:
             self.has_tags = True
             return self._object(value, of_class, depth)
         return self._of_subclass(value, depth)
+
+    def elsewhere(self, value: Any, key: str, ti: TaskInstanceKey) -> Node:
+        """What stands for a value that the XCom backend may keep."""
+        instead = instead_of(value, key, ti)
+        if instead is value:
+            return self.node(value, 0)
+        self.has_tags = True
+        return reference(self.node(instead, 0), value)
 
     def _members(self, members: Iterable[tuple[Any, Any]], depth: int) -> list[Node]:
         if depth >= DEEPEST:

@@ -53,7 +53,10 @@ def readable(value: Any) -> Any:
 
 
 def items_of(value: Any) -> Any:
-    """What counts as the items of a value where a task is expanded over it: a list, a dict, or something else."""
+    """What counts as the items of a value where a task is expanded over it: a list, a dict, or something else.
+
+    Of one that is kept elsewhere the number is known alone: a range of so many.
+    """
     if not isinstance(value, Tagged):
         return value
     node = value.json
@@ -62,6 +65,8 @@ def items_of(value: Any) -> Any:
     kind, of = node[TAG], node.get("of")
     if kind in ("tuple", "dict"):
         return of
+    if kind == "backend" and isinstance(node.get("items"), int):
+        return range(node["items"])
     return of if kind == "named tuple" else None if kind is None else Tagged(kind)
 
 

@@ -207,7 +207,7 @@ def needed_lengths(tasks: Iterable[TaskSpec], instances: Iterable[TaskInstanceSn
 
 def stored_length(value: object) -> StoredLength:
     """How many items this value has, or what it is instead."""
-    if isinstance(value, (list, dict)):
+    if isinstance(value, (list, dict, range)):
         return StoredLength(len(value))
     if isinstance(value, Tagged):
         return StoredLength(None, f"a {on_one_line(value.json)[:40]}")

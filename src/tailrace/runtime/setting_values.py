@@ -84,6 +84,18 @@ def folder_or_url(name: str) -> Key:
     return Key(name, read)
 
 
+def class_name(name: str) -> Key:
+    """A class, ``package.module:Class``, or the name of an entry point."""
+
+    def read(value: object, place: Place) -> str:
+        text = plain_text(value, place, name)
+        if text and not all(map(str.isidentifier, text.replace("-", "_").replace(":", ".", 1).split("."))):
+            raise bad(place, name, "a class, package.module:Class, or the name of one that a package registers", value)
+        return text
+
+    return Key(name, read)
+
+
 def whole(name: str, least: int, most: int | None = None) -> Key:
     def read(value: object, place: Place) -> int:
         expected = f"a whole number, at least {least}" + ("" if most is None else f" and at most {most:,}")

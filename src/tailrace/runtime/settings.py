@@ -23,6 +23,7 @@ from tailrace.runtime.setting_values import (
     Key,
     Place,
     choice,
+    class_name,
     file_path,
     folder_or_url,
     group,
@@ -78,6 +79,7 @@ class Settings(Struct, frozen=True):
     callback_timeout_seconds: float
     notify: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     max_xcom_bytes: int = LONGEST_MESSAGE
+    xcom_backend: str = ""  # package.module:Class, or the name of an entry point
     xcom_frames: str = ""  # the folder, or the URL, of frames; "" for one in the home
     secrets_backend: tuple[str, ...] = ()
     secrets_backend_kwargs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -123,6 +125,7 @@ def _defaults(project: Path, home: Path) -> Mapping[str, object]:
         "notify": MappingProxyType({}),
         "max_xcom_bytes": LONGEST_MESSAGE,
         "xcom_frames": "",
+        "xcom_backend": "",
         "secrets_backend": (),
         "secrets_backend_kwargs": MappingProxyType({}),
     }
@@ -295,6 +298,7 @@ _KEYS: Mapping[str, Key] = MappingProxyType(
             Key("notify", notified),
             whole("max_xcom_bytes", 1, LONGEST_MESSAGE),
             folder_or_url("xcom_frames"),
+            class_name("xcom_backend"),
             names("secrets_backend"),
             table("secrets_backend_kwargs"),
         )

@@ -2,13 +2,13 @@
 
 import os
 
-from tailrace.execution.xcom_limits import FRAMES, MAX_BYTES
+from tailrace.execution.xcom_limits import BACKEND, FRAMES, MAX_BYTES
 from tailrace.runtime.settings import Settings
 
 
 def of_tasks(settings: Settings) -> dict[str, str]:
     """As variables of an environment; those that nobody has set are left out."""
-    values = {MAX_BYTES: str(settings.max_xcom_bytes), FRAMES: settings.xcom_frames}
+    values = {MAX_BYTES: str(settings.max_xcom_bytes), FRAMES: settings.xcom_frames, BACKEND: settings.xcom_backend}
     return {name: text for name, text in values.items() if _is_set(settings, name)}
 
 

@@ -6,13 +6,13 @@
 A Variable is text; a Connection is a URI, JSON, a dict of its fields, or a ``tailrace.Connection``.
 """
 
-import importlib
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.model.plain_text import visible_line
+from tailrace.named_classes import class_of
 from tailrace.secrets.connection import Connection
 from tailrace.secrets.connection_text import NotAConnection, fields_of_dict, json_of
 from tailrace.secrets.names import SecretKind
@@ -54,7 +54,9 @@ class NamedBackend:
 
     def _ask(self, query: SecretQuery) -> SecretReply | None:
         try:
-            self._made = self._made or _class_of(self.name)(**self._arguments)
+            self._made = self._made or class_of(self.name, GROUP, "secrets_backend", "secrets backend")(
+                **self._arguments
+            )
             method = getattr(self._made, f"get_{query.kind}", None)
             found = None if method is None else method(query.name)
             return None if found is None else SecretFound(_text(query, found), f"secrets backend {self.name}")
@@ -71,24 +73,6 @@ def backends_of(names: Sequence[str], arguments: Mapping[str, Any]) -> tuple[Nam
     if len(names) == 1:
         return (NamedBackend(names[0], arguments),)
     return tuple(NamedBackend(name, arguments.get(name, {})) for name in names)
-
-
-def _class_of(name: str) -> Any:
-    module, colon, attribute = name.partition(":")
-    if not colon:
-        module, _, attribute = name.rpartition(".")
-    if not module:
-        metadata = importlib.import_module("importlib.metadata")  # 10 ms that every job would pay before its zygote
-        for entry in metadata.entry_points(group=GROUP, name=name):
-            return entry.load()
-        raise EnvironmentBroken(
-            f"there is no secrets backend {name!r}: no installed package registers it as {GROUP}; "
-            "secrets_backend may also name a class, package.module:Class"
-        )
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as wrong:
-        raise EnvironmentBroken(f"the secrets backend {name} cannot be imported: {wrong}") from None
 
 
 def _text(query: SecretQuery, found: Any) -> str:

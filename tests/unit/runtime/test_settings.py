@@ -209,5 +209,10 @@ def test_what_tasks_look_at_is_handed_to_them_where_it_is_set(tmp_path: Path) ->
     assert (
         of_tasks(load(tmp_path, TAILRACE_XCOM_FRAMES="s3://bucket/kept"))["TAILRACE_XCOM_FRAMES"] == "s3://bucket/kept"
     )
+    project(tmp_path, 'xcom_backend = "own.backends:Kept"\n')
+    assert of_tasks(load(tmp_path)) == {"TAILRACE_XCOM_BACKEND": "own.backends:Kept"}
+    for wrong in ("own backends", "own:", ":Kept", "own.", "5x:Kept", "own:Kept:x"):
+        project(tmp_path, f"xcom_backend = {wrong!r}\n")
+        assert "xcom_backend must be a class, package.module:Class" in mistake(tmp_path)
     project(tmp_path, "max_xcom_bytes = 16777217\n")
     assert "a whole number, at least 1 and at most 16,777,216, not 16777217" in mistake(tmp_path)
