@@ -1,5 +1,6 @@
 """The outbox: an event for each step with a callback, in that step's own transaction, and called by one at a time."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,12 +14,15 @@ from tailrace.metastore.store import Metastore
 from tailrace.metastore.writes.specs import spec_from, spec_text
 from tailrace.model.callbacks import MOST_CLAIMS, OF_DAGS, OF_TASKS, EventState
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.spec import DagSpec
+from tailrace.model.spec import DagSpec, DeadlineReference, DeadlineSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.marking import MarkRequest, plan_mark_tasks
+from tailrace.planning.planner import plan
+from tailrace.planning.schedules import ScheduleFacts
+from tailrace.planning.scheduling import due_runs
 from tests.conformance.stories import Drive
-from tests.conformance.worlds import LEASE, World, dag
+from tests.conformance.worlds import FIRST, LEASE, World, dag
 
 ALL = tuple(sorted(map(str, OF_TASKS)))
 CALLING = replace(dag("a>b", a={"retries": 1, "calls": ALL}), calls=tuple(sorted(map(str, OF_DAGS))))
@@ -98,6 +102,38 @@ def test_runs_and_backfills_are_events_of_their_dag(world: World) -> None:
         ("on_failure_callback", "dag_run", DagRunState.FAILED),
         ("on_backfill_end", "backfill", BackfillState.FAILED),
     ]
+    world.sound()
+
+
+IN_AN_HOUR = DeadlineSpec(DeadlineReference.QUEUED_AT, timedelta(hours=1))
+LATE = replace(CALLING, deadline=IN_AN_HOUR, calls=("on_late_callback",))
+
+
+def test_a_run_that_misses_its_deadline_is_an_event_once(world: World) -> None:
+    backfill, job = world.begun(LATE)
+    world.clock.advance(3600)
+    seen = plan(world.store.snapshot(job, LATE, backfill))
+    world.store.apply(seen, world.write_id())
+    world.store.apply(seen, world.write_id())
+    world.step(LATE, job, backfill)
+    assert events(world) == [("on_late_callback", "dag_run", None, None, "late", "waiting")]
+    [row], [step] = world.rows(outbox), world.history(cause="late")
+    assert (row.event_id, row.dag_run_id) == (step.digest, 1)
+    found = claimed(world)
+    assert (found.event.after, found.event.reason, found.try_of.task_instance.task_id) == ("late", step.reason, "a")
+    world.sound()
+
+
+def test_a_run_that_is_late_before_it_begins_is_one_too(world: World) -> None:
+    one = replace(LATE, max_active_runs=1, catchup=True, end_date=FIRST + timedelta(days=1))
+    job = world.store.start_job("scheduler", world.process(), None, None, 20.0, world.write_id())
+    due = due_runs(one, ScheduleFacts(), world.clock.now)
+    assert due is not None
+    world.store.create_due_runs(due, job, world.write_id())
+    world.clock.advance(3600)
+    world.store.apply(plan(world.store.snapshot(job, one, None)), world.write_id())
+    assert [each[0] for each in events(world)] == ["on_late_callback"] * 2
+    assert {claimed(world).try_of.task_instance.task_id for _ in "12"} == {"a"}
     world.sound()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tailrace.audit.records import EventRecord, HistoryRecord, Recorded, Violation
 from tailrace.audit.replay import name_of
-from tailrace.model.callbacks import CallbackName
+from tailrace.model.callbacks import LATE, CallbackName
 from tailrace.model.chains import COVERED
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Actor, Cause
@@ -79,7 +79,8 @@ PARTS = (
 
 def _parts(row: HistoryRecord) -> tuple[Any, ...]:
     event = "" if row.evidence is None else row.evidence.event
-    names = (row.kind, row.dag_id, row.run_id, row.task_id, row.map_index, row.try_number, row.backfill_id, row.after)
+    kind, after = ("dag_run", LATE) if row.cause == Cause.LATE else (row.kind, row.after)
+    names = (kind, row.dag_id, row.run_id, row.task_id, row.map_index, row.try_number, row.backfill_id, after)
     return (row.cells[_AT], event, *names, row.cells[_REASON], row.row_id, row.run_row)
 
 
@@ -87,6 +88,8 @@ def _callback_of(row: HistoryRecord) -> str:
     """Which callback a step is the event of, where there is one; a person's steps are nobody's."""
     if row.actor == Actor.PERSON:
         return ""
+    if row.cause == Cause.LATE:
+        return CallbackName.ON_LATE
     if row.kind == "dag_run":
         return _OF_RUNS.get(row.after, "") if row.cause == Cause.JUDGED else ""
     if row.kind == "backfill":

@@ -109,7 +109,7 @@ def context_of(dag: DAG, order: Mapping[str, Any], instance: TaskInstance) -> Co
         reason=reason,
         exception=TryFailed(reason) if is_failure else None,
     )
-    if calls["kind"] == "dag_run":
+    if calls["kind"] == "dag_run" and calls["callback"] != CallbackName.ON_LATE:
         ended = Moment.fromisoformat(calls["at"])
         context["dag_run"] = instance.dag_run = replace(instance.dag_run, state=calls["after"], end_date=ended)
     if calls["kind"] == "task_instance":

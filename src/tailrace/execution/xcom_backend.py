@@ -1,8 +1,8 @@
 """A class of a person's own that keeps XComs elsewhere, as the setting ``xcom_backend`` names it.
 
 ``serialize_value(value, *, key, task_id, dag_id, run_id, map_index)`` returns what is stored instead of the value, a
-URL say, or the value itself, which is then stored as ever; ``deserialize_value(stored)`` makes the value again. Both run
-in the task's process. The names are those of Airflow's XCom backends.
+URL say, or the value itself, which is then stored as ever; ``deserialize_value(stored)`` makes the value again. Both
+are called in the task's process. The names are those of Airflow's XCom backends.
 """
 
 import functools

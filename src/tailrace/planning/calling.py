@@ -35,6 +35,11 @@ def event_of_run(dag: DagSpec, state: DagRunState) -> str:
     return name if name in dag.calls else ""
 
 
+def event_of_late_run(dag: DagSpec) -> str:
+    """The same of a run's missing its deadline."""
+    return CallbackName.ON_LATE if CallbackName.ON_LATE in dag.calls else ""
+
+
 def event_of_backfill(dag: DagSpec) -> str:
     """The same of a verdict over a backfill, whichever."""
     return CallbackName.ON_BACKFILL_END if CallbackName.ON_BACKFILL_END in dag.calls else ""

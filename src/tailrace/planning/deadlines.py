@@ -8,6 +8,7 @@ from datetime import datetime
 
 from tailrace.model.moments import moment_text
 from tailrace.model.spec import DeadlineReference, DeadlineSpec
+from tailrace.planning.calling import event_of_late_run
 from tailrace.planning.plan import RunLate
 from tailrace.planning.snapshot import RunSnapshot, Snapshot
 
@@ -32,11 +33,12 @@ def late_runs(snapshot: Snapshot) -> Iterator[RunLate]:
     deadline = snapshot.dag.deadline
     if deadline is None:
         return
+    event = event_of_late_run(snapshot.dag)
     runs = {run.id: run for run in (*snapshot.runs, *snapshot.candidates, *snapshot.overdue)}
     for run in runs.values():
         due = due_at(deadline, run)
         if due is not None and due <= snapshot.now and run.late_since is None and not run.reopened:
-            yield RunLate(run.id, run.run_id, due, f"late: its deadline was {moment_text(due)}")
+            yield RunLate(run.id, run.run_id, due, f"late: its deadline was {moment_text(due)}", event)
 
 
 def next_deadlines(snapshot: Snapshot) -> Iterator[datetime]:

@@ -159,6 +159,7 @@ class RunLate(Struct, frozen=True):
     run_id: str
     due: datetime
     reason: str
+    event: str = ""  # the callback that is to be called for it
 
 
 class DagPause(Struct, frozen=True):

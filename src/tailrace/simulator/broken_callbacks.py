@@ -35,7 +35,7 @@ called_without_lease = Replaced(events, "_is_free", _free)
 class _Forgetful(History):
     """Leaves out every event."""
 
-    def call(self, callback: str) -> None:
+    def call(self, callback: str, **otherwise: str) -> None:
         """Nothing."""
 
 

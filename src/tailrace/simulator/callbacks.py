@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from tailrace.effects.requests import (
 from tailrace.effects.tries import Renewal, TryOutcome
 from tailrace.model.callbacks import OF_DAGS, OF_TASKS
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.spec import TaskSpec
+from tailrace.model.spec import DeadlineReference, DeadlineSpec, TaskSpec
 from tailrace.simulator.mapped import mapped_scenario
 from tailrace.simulator.processes import Caller
 from tailrace.simulator.scenario import LEASE_SECONDS, Scenario, random_scenario
@@ -41,7 +42,10 @@ def calling_scenario(seed: int) -> Scenario:
     tasks = tuple(replace(task, calls=_some(draw, OF_TASKS)) for task in base.dag.tasks)
     if not any(task.calls for task in tasks):
         tasks = (replace(tasks[0], calls=tuple(sorted(map(str, OF_TASKS)))), *tasks[1:])
-    return replace(base, dag=replace(base.dag, tasks=tasks, calls=_some(draw, OF_DAGS)))
+    deadline = None
+    if draw.random() < 0.3:
+        deadline = DeadlineSpec(DeadlineReference.QUEUED_AT, timedelta(seconds=draw.choice((0.05, 0.5, 4))))
+    return replace(base, dag=replace(base.dag, tasks=tasks, calls=_some(draw, OF_DAGS), deadline=deadline))
 
 
 def _some(draw: random.Random, names: tuple[Any, ...]) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ def test_what_is_stored_of_it(written: Any, stored: DeadlineSpec | None) -> None
         (DeadlineAlert("queued", HOUR), "must have a DeadlineReference as reference"),  # type: ignore[arg-type]
         (DeadlineAlert(DeadlineReference.FIXED_DATETIME(datetime(2024, 1, 1)), HOUR), "a datetime with its zone"),
         (DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, "1h"), "interval must be a timedelta"),  # type: ignore[arg-type]
-        (DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, HOUR, print), "has a callback, which is not called yet"),  # type: ignore[arg-type]
+        (DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, HOUR, "page"), "deadline callback must be a function"),  # type: ignore[arg-type]
+        (DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, HOUR, lambda: None), "must take one argument, the context"),
     ],
 )
 def test_what_is_wrong_with_one_is_a_mistake(written: Any, words: str) -> None:
@@ -70,3 +71,17 @@ def test_anything_is_taken_or_reported(written: Any) -> None:
         assert spec_from(spec_text(found)) == found
     else:
         assert len(found) == 1
+
+
+def test_its_callbacks_are_the_dags_and_in_its_structure() -> None:
+    def told(context: Any) -> None:
+        """Called."""
+
+    for callback, called in ((told, (told,)), ([told, print], (told, print)), (None, ())):
+        alert = DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, HOUR, callback)
+        with DAG("d", deadline=[alert]) as dag:
+            EmptyOperator(task_id="t")
+        spec = compile_dag(dag, "d.py", "")
+        assert isinstance(spec, DagSpec)
+        assert dag.on_late_callback == called
+        assert spec.calls == (("on_late_callback",) if called else ())

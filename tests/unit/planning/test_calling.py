@@ -9,7 +9,7 @@ from tailrace.model.callbacks import EVERYWHERE, OF_DAGS, OF_TASKS
 from tailrace.model.spec import DagSpec, TaskSpec, called_everywhere
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import TASK_INSTANCE_TRANSITIONS, Actor, Cause
-from tailrace.planning.calling import event_of_backfill, event_of_run, event_of_task
+from tailrace.planning.calling import event_of_backfill, event_of_late_run, event_of_run, event_of_task
 
 ALL = TaskSpec("t", calls=tuple(sorted(map(str, OF_TASKS))))
 RUNNING, STOPPING = TaskInstanceState.RUNNING, TaskInstanceState.STOPPING
@@ -45,7 +45,8 @@ def test_a_run_fails_by_a_deadlock_too() -> None:
         "on_failure_callback",
         "on_failure_callback",
     )
-    assert event_of_backfill(dag) == "on_backfill_end"
+    assert (event_of_backfill(dag), event_of_late_run(dag)) == ("on_backfill_end", "on_late_callback")
+    assert event_of_late_run(DagSpec("d", ())) == ""
     assert event_of_backfill(DagSpec("d", ())) == event_of_run(DagSpec("d", ()), DagRunState.FAILED) == ""
 
 

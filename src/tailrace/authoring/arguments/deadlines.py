@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from tailrace.authoring.arguments.callbacks import Callback, Callbacks, callbacks
 from tailrace.authoring.arguments.reading import duration
 from tailrace.model.plain_text import shown
 from tailrace.model.spec import DeadlineReference as Reference
@@ -33,10 +34,10 @@ class DeadlineReference:
 class DeadlineAlert:
     """A run is late if it has not ended ``interval`` after what ``reference`` names.
 
-    ``callback`` is not called yet: leave it out.
+    ``callback`` is a function, a notifier, or a list of them: called once for each late run, with a context of it.
     """
 
-    def __init__(self, reference: Since, interval: timedelta | float, callback: None = None) -> None:
+    def __init__(self, reference: Since, interval: timedelta | float, callback: Callbacks = None) -> None:
         self.reference = reference
         self.interval = interval
         self.callback = callback
@@ -59,14 +60,24 @@ def read_deadline(written: Any) -> DeadlineSpec | None:
             raise ValueError(f"must be a timedelta or a DeadlineAlert, not {shown(written)}") from None
     if not isinstance(written.reference, Since):
         raise ValueError(f"must have a DeadlineReference as reference, not {shown(written.reference)}")
-    if written.callback is not None:
-        raise ValueError("has a callback, which is not called yet; leave it out")
+    callbacks_of(written)
     since = written.reference
     try:
         interval = duration(written.interval)
     except ValueError as wrong:
         raise ValueError(f"interval {wrong}") from None
     return DeadlineSpec(since.reference, interval, _aware(since))
+
+
+def callbacks_of(written: Any) -> tuple[Callback, ...]:
+    """What is called for each late run. Raises ValueError for what cannot be called."""
+    only = written[0] if isinstance(written, (list, tuple)) and len(written) == 1 else written
+    if not isinstance(only, DeadlineAlert):
+        return ()
+    try:
+        return callbacks(only.callback)
+    except ValueError as wrong:
+        raise ValueError(f"callback {wrong}") from None
 
 
 def _aware(since: Since) -> datetime | None:

@@ -89,6 +89,7 @@ class DAG(Dated, Testable, CallsOfDag):
         self._check_unsupported(given)
         self.read_dates(given.get("timezone"), given.get("start_date"), given.get("end_date"))
         self.read_schedule(given.get("schedule"))
+        self.read_late_callbacks(given.get("deadline"))
         if wrong := id_error(dag_id):
             self.mistake(f"dag_id must be {wrong}")
         DAG._loaded.append(self)

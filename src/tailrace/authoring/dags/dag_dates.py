@@ -3,10 +3,12 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from tailrace.authoring.arguments.callbacks import Callback
 from tailrace.authoring.arguments.datetimes import datetime_in, from_text, zone_of
+from tailrace.authoring.arguments.deadlines import callbacks_of
 from tailrace.authoring.arguments.declarations import Argument
 from tailrace.authoring.relations.groups import Group
-from tailrace.model.spec import Schedule, ScheduleKind
+from tailrace.model.spec import DeadlineSpec, Schedule, ScheduleKind
 from tailrace.timetable import read_schedule, validate
 
 _ZONE = Argument("a time zone", zone_of, "UTC")
@@ -20,6 +22,8 @@ class Dated:
     timezone: str
     start_date: datetime | None
     end_date: datetime | None
+    deadline: DeadlineSpec | None
+    on_late_callback: tuple[Callback, ...]  # those of its deadline
     default_args: dict[str, Any]
     task_group: Group
     without_effect: set[str]  # arguments that are kept and change nothing
@@ -83,6 +87,10 @@ class Dated:
         except ValueError as wrong:
             self.mistake(f"{name} {wrong}")
             return argument.otherwise
+
+    def read_late_callbacks(self, deadline: object) -> None:
+        """What is called for runs that miss the deadline, if it is one."""
+        self.on_late_callback = () if self.deadline is None else callbacks_of(deadline)
 
     def read_schedule(self, schedule: str | timedelta | None) -> None:
         """The schedule, in the DAG's zone, and whether its dates are such as it needs."""

@@ -91,5 +91,5 @@ def mark_late_runs(work: Workspace) -> None:
             continue  # another job was first, or it has ended
         chain = Chain(run.chain_head, run.chain_length)
         as_is = RunAsIs(run.id, run.dag_id, run.run_id, run.version, chain)
-        mark_late(work.tx, work.author, as_is, part.due, part.reason, work.history)
+        mark_late(work.tx, work.author, as_is, part, work.history)
         work.late.append(run.id)

@@ -4,17 +4,18 @@ At least once each: whoever claims one may be gone before it says what came of i
 event is of is history; here nothing of a task instance, a run or a backfill is written.
 """
 
+import json
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from msgspec import convert, to_builtins
 from msgspec.structs import replace
-from sqlalchemy import bindparam, case, exists, func, or_, select, text, update
+from sqlalchemy import bindparam, case, exists, func, literal, null, or_, select, text, update
 
 from tailrace.effects.events import CallbackEvent, EventClaim, EventEnd, OutboxLeft, Uncallable
 from tailrace.effects.tries import Claim, Renewal
-from tailrace.metastore.db.tables import backfill_run, dag_run, outbox, task_instance
+from tailrace.metastore.db.tables import backfill_run, dag, dag_run, dag_version, outbox, task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.rows import conf_from
 from tailrace.metastore.tries.claims import NEWEST_SUCCESS, OF_NEWEST_SUCCESS, past_run, succeeded
@@ -117,6 +118,30 @@ _OF_RUN = (
     )
     .limit(1)
 )
+#: Of a run that has no task instances yet, since it waits behind others: its DAG's structure, for the name of a task.
+_NONE_YET: Mapping[str, Any] = {
+    "id": 0,
+    "map_index": UNMAPPED,
+    "try_number": 0,
+    "token": 0,
+    "max_tries": 1,
+    "lost_tries": 0,
+}
+_OF_WAITING_RUN = (
+    select(
+        dag_version.c.spec.label("task_id"),
+        *(literal(value).label(name) for name, value in _NONE_YET.items()),
+        null().label("started_at"),
+        null().label("state"),
+        *(each for each in _FACTS if getattr(each, "table", None) is not task_instance),
+    )
+    .select_from(
+        dag_run.join(dag, dag.c.dag_id == dag_run.c.dag_id)
+        .join(dag_version, dag_version.c.id == dag.c.dag_version_id)
+        .outerjoin(succeeded, succeeded.c.id == NEWEST_SUCCESS)
+    )
+    .where(dag_run.c.id == bindparam("row"))
+)
 _RUN_OF_BACKFILL = (
     select(backfill_run.c.dag_run_id)
     .where(backfill_run.c.backfill_id == bindparam("row"))
@@ -218,7 +243,7 @@ def _claimed(tx: Transaction, row: Any, holder: str, lease_seconds: float) -> di
     if facts is None or why:
         _end(tx, row.id, token, EventEnd(EventState.FAILED, why))
         return {"uncallable": to_builtins(Uncallable(event, _key(row), why))}
-    state = row.after if row.kind == "task_instance" else facts.state
+    state = row.after if row.kind == "task_instance" else facts.state or TaskInstanceState.NONE
     claim = EventClaim(event, token, _try_of(row, facts), state)
     return {"claim": to_builtins(claim), "conf": facts.conf}
 
@@ -234,17 +259,21 @@ def _facts(tx: Transaction, row: Any) -> Any:
     if row.kind == "task_instance":
         return tx.row(_OF_TASK_INSTANCE, {"row": row.task_instance_id})
     run = row.dag_run_id if row.kind == "dag_run" else tx.value(_RUN_OF_BACKFILL, {"row": row.backfill_id})
-    return None if run is None else tx.row(_OF_RUN, {"row": run})
+    if run is None:
+        return None
+    found = tx.row(_OF_RUN, {"row": run})
+    return found if found or row.kind != "dag_run" else tx.row(_OF_WAITING_RUN, {"row": run})
 
 
 def _try_of(row: Any, facts: Any) -> Claim:
     """The try that the context is about: that of the event, or the latest of the task instance that it is about."""
     number = row.try_number if row.kind == "task_instance" else facts.try_number
     index = row.map_index if row.kind == "task_instance" else facts.map_index
+    task_id = facts.task_id if facts.id else next((each["task_id"] for each in json.loads(facts.task_id)["tasks"]), "")
     began = facts.started_at if facts.try_number == number else None
     return Claim(
         id=facts.id,
-        key=TryKey(TaskInstanceKey(facts.dag_id, facts.run_id, facts.task_id, index), number),
+        key=TryKey(TaskInstanceKey(facts.dag_id, facts.run_id, task_id, index), number),
         token=facts.token,
         max_tries=facts.max_tries,
         lost_tries=facts.lost_tries,

@@ -112,6 +112,7 @@ _OfRun = type[_Verdict | _TimedOut | _FailedFast | _Options | _Clear | _Reopened
 _Shape = _OfRun | type[_Choice | _Event | _LookedBack | _Expanded]
 _SHAPES: Mapping[tuple[str, str], _Shape] = {
     ("dag_run", Cause.JUDGED): _Verdict,
+    ("changed", Cause.LATE): _Event,
     ("dag_run", Cause.DAGRUN_TIMEOUT): _TimedOut,
     ("dag_run", Cause.FAIL_FAST): _FailedFast,
     ("dag_run", Cause.ACTIVATED): _Options,

@@ -109,10 +109,10 @@ class History:
         self.rows.append(row)
         return after
 
-    def call(self, callback: str) -> None:
-        """The row that was added last is an event of which this callback is to be called."""
+    def call(self, callback: str, **otherwise: str) -> None:
+        """The row that was added last is an event of which this callback is to be called; what it has otherwise."""
         row = self.rows[-1]
-        event = {name: row[name] for name in _OF_EVENT}
+        event = {**{name: row[name] for name in _OF_EVENT}, **otherwise}
         self.events.append({**event, "event_id": row["digest"], "callback": callback, "status": EventState.WAITING})
 
     def take(self, other: "History") -> None:

@@ -17,11 +17,13 @@ from tailrace.metastore.db.tables import backfill_run, dag_run
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.writes.accounted import unsaid
 from tailrace.metastore.writes.records import Author, History, changed_row, run_row
+from tailrace.model.callbacks import LATE
 from tailrace.model.chains import Chain
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType
 from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Actor, Cause, dag_run_may
+from tailrace.planning.plan import RunLate
 from tailrace.planning.snapshot import RunOptions
 
 _State = DagRunState
@@ -178,14 +180,21 @@ def open_run_again(tx: Transaction, author: Author, change: RunStep, history: Hi
     _step(tx, author, [(change, columns)], history)
 
 
-def mark_late(tx: Transaction, author: Author, run: RunAsIs, due: datetime, reason: str, history: History) -> None:
+def mark_late(tx: Transaction, author: Author, run: RunAsIs, late: RunLate, history: History) -> None:
     """Say that an open run has missed its deadline; what is decided about it goes on.
 
     Called once for each run: what is to be told of it is written in this transaction.
     """
-    columns = {"late_since": due}
-    row = changed_row(author, "dag_run", Cause.LATE, run.dag_id, run_id=run.run_id, dag_run_id=run.id, reason=reason)
+    columns = {"late_since": late.due}
+    told: dict[str, Any] = {
+        "run_id": run.run_id,
+        "dag_run_id": run.id,
+        "evidence": {"event": late.event} if late.event else None,
+    }
+    row = changed_row(author, "dag_run", Cause.LATE, run.dag_id, late.reason, **told)
     end = history.add(row, run.chain, columns)
+    if late.event:
+        history.call(late.event, kind="dag_run", after=LATE)
     tx.change(_set(tuple(columns), guarded=False), _with_chain(run.id, columns, end))
 
 
