@@ -49,6 +49,8 @@ SCREENS = [
     ("tasks", "logs", "etl", "--failed"),
     ("tasks", "logs", "etl", "nothing"),
     ("tasks", "test", "etl", "load", "2024-01-01"),
+    ("grid", "etl"),
+    ("grid", "etl", "-s", "2024-01-01", "-o", "json"),
     ("xcom", "list", "etl", "2024-01-01"),
     ("dags", "list"),
     ("dags", "show", "etl"),

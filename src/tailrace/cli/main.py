@@ -28,6 +28,7 @@ _COMMANDS = {
     "dags": Lazy("tailrace.cli.commands.dags:dags", "List, show, check, trigger, pause and count DAGs."),
     "runs": Lazy("tailrace.cli.commands.runs:runs", "List, show, explain, clear and mark runs."),
     "tasks": Lazy("tailrace.cli.commands.tasks:tasks", "List, try, explain, clear and mark tasks; read logs."),
+    "grid": Lazy("tailrace.cli.commands.grid:grid", "Show the states of a DAG's tasks over its runs."),
     "xcom": Lazy("tailrace.cli.commands.xcom:xcom", "List and get what tasks left for others of their run."),
     "scheduler": Lazy("tailrace.cli.commands.scheduler:scheduler", "Create due runs, drive them and what is detached."),
     "jobs": Lazy("tailrace.cli.commands.jobs:jobs", "List what drives backfills and schedules."),

@@ -10,11 +10,13 @@ from tailrace.errors import CommandError
 from tailrace.metastore.commands.pools import PoolSummary
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.failures import Root
+from tailrace.metastore.views.grid import Grid
 from tailrace.metastore.views.jobs import Job
 from tailrace.metastore.views.lists import Backfill, DagStats
 from tailrace.metastore.views.runs import Run, RunFilter
 from tailrace.metastore.views.task_instances import TaskInstanceFilter, TaskInstanceLine, TaskInstanceOfRun
 from tailrace.metastore.views.versions import DagVersion, VersionOfRun
+from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import near_or_there
 from tailrace.model.task_words import tasks_meant
 from tailrace.planning.explain_facts import CallbackFacts
@@ -139,6 +141,18 @@ def _range(metastore: Metastore | None, wanted: Wanted) -> tuple[datetime | None
     require_known(metastore, wanted.dag_id)
     dag = None if metastore is None else metastore.stored_dag(wanted.dag_id)
     return range_of(dag, wanted.start, wanted.end)
+
+
+def grid(stores: Stores, wanted: Wanted, task_ids: tuple[str, ...] = ()) -> Grid:
+    """The states of a DAG's tasks over its newest runs. Raises CommandError as ``list_task_instances`` does."""
+    assert wanted.dag_id is not None
+    metastore = stores.reading()
+    require_known(metastore, wanted.dag_id)
+    assert metastore is not None  # else it is not known
+    first, last = _range(metastore, wanted)
+    dag = metastore.stored_dag(wanted.dag_id) or DagSpec(wanted.dag_id, ())
+    asked = RunFilter(wanted.dag_id, first=first, last=last)
+    return metastore.grid(dag, asked, wanted.limit, _meant(metastore, wanted.dag_id, task_ids))
 
 
 def show_run(stores: Stores, dag_id: str, run: str) -> RunDetails:

@@ -1,6 +1,6 @@
 """What people are shown: lists and summaries, each read in one transaction. Nothing here is read by a planning step."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from tailrace.metastore.plans.failed_inside import Failures, failures_of_backfil
 from tailrace.metastore.plans.wanted import run_counts
 from tailrace.metastore.tries.job_rows import LiveJobs, live_jobs
 from tailrace.metastore.views.callbacks import callbacks_of
+from tailrace.metastore.views.grid import Grid, grid
 from tailrace.metastore.views.jobs import Job, list_jobs
 from tailrace.metastore.views.loaded import LoadedDag, loaded_dags
 from tailrace.metastore.views.persons import creation_and_last, of_backfills, of_dags
@@ -163,6 +164,10 @@ class Views:
         wanted = select(dag_run).where(*asked.conditions())
         newest = wanted.order_by(dag_run.c.logical_date.desc(), dag_run.c.id.desc()).limit(limit)
         return self.read(lambda tx: run_lines(tx, newest))
+
+    def grid(self, dag: DagSpec, asked: RunFilter, limit: int, only: Collection[str] = ()) -> Grid:
+        """The tasks of a DAG, or only these of them, over the newest of its runs that are asked for."""
+        return self.read(lambda tx: grid(tx, dag, asked, limit, only))
 
     def show_run(self, run: int) -> Run:
         """One run (its row). Raises KeyError for one that does not exist."""
