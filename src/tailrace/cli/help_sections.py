@@ -19,7 +19,7 @@ _SECTIONS: Mapping[str, str] = {
     "--detach --until-idle --jobs",
     "What it says": "--type --host --login --password --schema --port --extra --description",
     "Before anything is written": "--dry-run --yes",
-    "Output": "--output --limit --follow --timestamps --callbacks --trace --verbose --quiet --help",
+    "Output": "--output --limit --watch --follow --timestamps --callbacks --trace --verbose --quiet --help",
 }
 _OTHER = "Options"
 _RANGE = re.compile(r"(; |\[)(-?\d+)<=x<=(\d+)\]")
