@@ -31,6 +31,10 @@ class CommandError(TailraceError):
     exit_code = 2
 
 
+class NotFound(CommandError):
+    """What the person named is not there; the message names what is near."""
+
+
 class ValueRefused(CommandError):
     """The metastore cannot hold a value as it is; nothing landed, and the same write would be refused again."""
 

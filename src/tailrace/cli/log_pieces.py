@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tailrace.execution.log_times import LogTimes
+from tailrace.service.log_files import open_log
 
 _PIECE = 1 << 20
 
@@ -17,13 +18,13 @@ _LAST_LINE_SECONDS = 1.0
 _LONGEST_LINE = 4_096
 
 
-def pieces_of(path: Path) -> Iterator[bytes]:
-    """All of it. Raises OSError."""
-    with path.open("rb") as file:
+def pieces_of(logs: Path, path: Path) -> Iterator[bytes]:
+    """All of it. Raises OSError, and NotFound as ``open_log`` does."""
+    with open_log(logs, path) as file:
         yield from iter(lambda: file.read(_PIECE), b"")
 
 
-def followed(path: Path, is_over: Callable[[], bool]) -> Iterator[bytes]:
+def followed(logs: Path, path: Path, is_over: Callable[[], bool]) -> Iterator[bytes]:
     """All of it, and what is added until its try is over; a log that is not there yet is waited for."""
     file, asked_at, over_at, last = None, 0.0, 0.0, b""
     try:
@@ -32,7 +33,7 @@ def followed(path: Path, is_over: Callable[[], bool]) -> Iterator[bytes]:
             if not over_at and now - asked_at >= _ASK_SECONDS:  # asked first: what was written by then is read below
                 asked_at, over_at = now, now if is_over() else 0.0
             if file is None and path.is_file():
-                file = path.open("rb")
+                file = open_log(logs, path)
             while file is not None and (piece := file.read(_PIECE)):
                 last = (last + piece)[-_LONGEST_LINE:]
                 yield piece

@@ -6,6 +6,7 @@ commit landed, the id shows.
 
 import time
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import IntegrityError
@@ -22,6 +23,11 @@ R = TypeVar("R")
 #: Seconds between the attempts of one write or read whose connection broke; their number bounds the attempts. Half a
 #: minute in all: a server that is restarted comes back within it, and nobody looks at a dead one for longer.
 PAUSES = (0.0, 0.1, 0.4, 1.5, 4.0, 6.0, 8.0, 10.0)
+
+
+def pauses_within(seconds: float) -> tuple[float, ...]:
+    """Those of the pauses that are over by then."""
+    return tuple(pause for pause, waited in zip(PAUSES, accumulate(PAUSES), strict=True) if waited <= seconds)
 
 
 class Attempts:

@@ -26,7 +26,7 @@ from tailrace.metastore.db.connection import Database
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.db.witness import Witness
 from tailrace.metastore.plans import applying, snapshots
-from tailrace.metastore.repeating import PAUSES, Attempts
+from tailrace.metastore.repeating import PAUSES, Attempts, pauses_within
 from tailrace.metastore.schema import revisions as schema
 from tailrace.metastore.tries import claims as tries
 from tailrace.metastore.tries import job_rows, leases
@@ -117,12 +117,12 @@ class Metastore(Views, StoredSecrets, Outbox):
     ) -> "Metastore | None":
         """Open the metastore at this address, to read alone; None where nothing was ever written.
 
-        Nothing is made, migrated or written, and the right to read is all that is needed. Raises as ``open`` does.
+        Nothing is made or written; the right to read will do. Raises as ``open`` does, and waits for nothing longer.
         """
         database = Database(address, clock=clock, wait_seconds=lock_wait, reads_only=True)
         if database.is_not_there_yet():
             return None
-        metastore, made = cls(database), False
+        metastore, made = cls(database, pauses_within(lock_wait)), False
         try:
             made = metastore._attempts.repeat(lambda: schema.is_made(database))
         finally:

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from msgspec import Struct, to_builtins
 
-from tailrace.errors import CommandError, EnvironmentBroken
+from tailrace.errors import CommandError, EnvironmentBroken, NotFound
 
 
 class Action(StrEnum):
@@ -164,6 +164,10 @@ class Refused(CommandError):
     def __init__(self, *messages: Message) -> None:
         super().__init__("\n".join(map(str, messages)))
         self.messages = messages
+
+
+class NothingThere(Refused, NotFound):
+    """The same, because what was named is not there."""
 
 
 class Unusable(EnvironmentBroken):

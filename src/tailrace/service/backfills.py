@@ -6,17 +6,14 @@ Imported only after the zygote is forked (see ``launch``), because this is where
 import time
 from contextlib import closing
 from datetime import UTC, datetime
-from itertools import islice, takewhile
 
 from msgspec.structs import replace
 
 from tailrace.errors import EnvironmentBroken
 from tailrace.execution.loading_process import LoadReport
-from tailrace.execution.logs import log_path
 from tailrace.execution.zygote import ZygoteHandle
 from tailrace.jobs.backfill import BackfillEnd, Ending
 from tailrace.metastore.store import Metastore
-from tailrace.metastore.views.failures import RootBefore
 from tailrace.metastore.views.summaries import BackfillSummary
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
 from tailrace.model.states import DagRunState
@@ -36,20 +33,15 @@ from tailrace.service.backfill_report import (
     BackfillEnding,
     BackfillPreview,
     BackfillReport,
-    Repair,
-    RootFailure,
 )
 from tailrace.service.confs import require_params
 from tailrace.service.dag_lookup import find_dag, with_mistakes
 from tailrace.service.dates import LogicalRange, range_for
 from tailrace.service.reason_structs import plain_notices
+from tailrace.service.reported_backfills import root_of
 from tailrace.service.triggering import Triggered, trigger
-from tailrace.timetable import intervals_after, just_before
 
 _CREATION_ATTEMPTS = 20
-
-#: So many runs before the range are named one by one.
-_MOST_ALONE = 5
 
 
 def run(command: BackfillCommand, settings: Settings, listener: Listener, zygote: ZygoteHandle) -> BackfillReport:
@@ -134,7 +126,7 @@ def _done_already(
         summary = metastore.backfill_summary(creation.done_by)
     counts = {DagRunState(state): count for state, count in summary.runs.items()}
     state = BackfillEnding(state_by_runs(counts))
-    root = _root(summary, settings, dag) if state is not BackfillEnding.SUCCESS else None
+    root = root_of(summary, settings, dag) if state is not BackfillEnding.SUCCESS else None
     return BackfillReport(
         backfill_id=summary.id,
         dag_id=dag.dag_id,
@@ -274,7 +266,7 @@ def _report(
         task_instances=summary.task_instances,
         seconds=seconds,
         blocked=summary.blocked,
-        root_failure=_root(summary, settings, dag),
+        root_failure=root_of(summary, settings, dag),
         left_failed=summary.left_failed,
         failed=summary.failures.everywhere,
         failed_inside=summary.failures.inside,
@@ -282,32 +274,6 @@ def _report(
         last_command=summary.last_command,
         notices=notices,
     )
-
-
-def _root(summary: BackfillSummary, settings: Settings, dag: DagSpec) -> RootFailure | None:
-    """The first failure of its own runs, or the one before its range; where that is one, what repairs it."""
-    before = summary.root_before
-    root = summary.root_failure or before
-    if root is None:
-        return None
-    log = log_path(settings.home, root.try_key)
-    repair = None if before is None else _repair(before, dag)
-    return RootFailure(
-        root.try_key, root.state, root.reason, str(log) if log.is_file() else None, root is not before, repair
-    )
-
-
-def _repair(before: RootBefore, dag: DagSpec) -> Repair:
-    """Dates between that have no run are left out where they are not those of the backfill, unless there are many."""
-    since = before.chain[0]
-    last = before.range_start - datetime.resolution
-    dates = takewhile(
-        lambda each: each.start <= last, intervals_after(dag.schedule, dag.start_date, just_before(since))
-    )
-    has_run = sum(1 for _ in islice(dates, before.runs + 1)) <= before.runs
-    if has_run or len(before.chain) > _MOST_ALONE:
-        return Repair(since)
-    return Repair(since, before.chain)
 
 
 def _exit_code(state: BackfillEnding, summary: BackfillSummary, settings: Settings) -> int:

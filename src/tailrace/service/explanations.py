@@ -6,12 +6,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from tailrace.errors import CommandError
+from tailrace.errors import NotFound
 from tailrace.model.suggestions import near_or_there
 from tailrace.model.task_words import tasks_meant
 from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation, explain_run
 from tailrace.planning.explain_facts import CallbackFacts, JobFacts, PersonsCommand, TryFacts, WantedBy
-from tailrace.planning.messages import Refused, Typed
+from tailrace.planning.messages import NothingThere, Typed
 from tailrace.planning.refusals import NoSuchMapIndex
 from tailrace.planning.selecting import indexes_text
 from tailrace.service.reason_structs import Blocked, Met, Release, blocked_of, met_of, release_of
@@ -123,14 +123,14 @@ def instances_of(
     facts = explanation.facts
     if of_task and map_index is not None:
         has = indexes_text({each.key.map_index for each in of_task})
-        raise Refused(NoSuchMapIndex(facts.dag_id, facts.run.run_id, task_id, map_index, has))
+        raise NothingThere(NoSuchMapIndex(facts.dag_id, facts.run.run_id, task_id, map_index, has))
     if meant:
         release = "" if explanation.release is None else f"; released by: {explanation.release.render(typed)}"
-        raise CommandError(
+        raise NotFound(
             f"{facts.run.run_id} of {facts.dag_id} is {facts.run.state}, no task of it has begun: "
             f"{explanation.waits}{release}"
         )
-    raise CommandError(f"no task {task_id!r} in {facts.run.run_id} of {facts.dag_id}{near_or_there(task_id, known)}")
+    raise NotFound(f"no task {task_id!r} in {facts.run.run_id} of {facts.dag_id}{near_or_there(task_id, known)}")
 
 
 def explained_run(

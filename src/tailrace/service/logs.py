@@ -5,7 +5,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tailrace.errors import CommandError
+from tailrace.errors import NotFound
 from tailrace.execution.logs import callbacks_path, log_path
 from tailrace.metastore.views.task_instances import TaskInstanceLine
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey
@@ -54,7 +54,7 @@ def find_log(stores: Stores, named: LogNamed) -> TryLog:
     instance = _instance(stores, run, named.task_id, named.map_index)
     log = _log(stores, run, instance, named.try_number or instance.try_number)
     if log.missing:
-        raise CommandError(log.missing)
+        raise NotFound(log.missing)
     return log
 
 
@@ -66,7 +66,7 @@ def find_callbacks(stores: Stores, named: LogNamed) -> Path:
     key = TryKey(TaskInstanceKey(run.dag_id, run.run_id, instance.task_id, instance.map_index), number)
     path = callbacks_path(stores.settings.home, key)
     if not path.is_file():
-        raise CommandError(f"no callbacks of {key} have printed anything here: none were called, or on another host")
+        raise NotFound(f"no callbacks of {key} have printed anything here: none were called, or on another host")
     return path
 
 
@@ -96,8 +96,13 @@ class LogFollowed:
 
     @property
     def home(self) -> Path:
-        """Where logs are."""
+        """What the logs are in."""
         return self._stores.settings.home
+
+    @property
+    def logs(self) -> Path:
+        """Where logs are."""
+        return self._stores.settings.logs
 
     def look(self) -> tuple[TryLog, bool, bool]:
         """The try that is followed; whether it is over, and whether another can follow it."""
@@ -138,7 +143,7 @@ def _newest_run(stores: Stores, dag_id: str, task_id: str | None = None) -> str:
     for run in list_runs(stores, Wanted(dag_id, limit=1)):
         return run.run_id
     require_known(stores.reading(), dag_id)
-    raise CommandError(f"{dag_id} has no run yet")
+    raise NotFound(f"{dag_id} has no run yet")
 
 
 def _log(stores: Stores, run: RunDetails, instance: TaskInstanceLine, number: int) -> TryLog:
@@ -174,7 +179,7 @@ def _why_missing(instance: TaskInstanceLine, key: TryKey, path: Path) -> str:
 def _instance(stores: Stores, run: RunDetails, task_id: str, map_index: int | None) -> TaskInstanceLine:
     if not run.task_instances:
         _require_task(stores, run, task_id)
-        raise CommandError(f"{run.run_id} of {run.dag_id} is {run.state}: no task of it has run yet")
+        raise NotFound(f"{run.run_id} of {run.dag_id} is {run.state}: no task of it has run yet")
     return instance_of(run.dag_id, run.run_id, run.task_instances, task_id, map_index)
 
 
@@ -183,4 +188,4 @@ def _require_task(stores: Stores, run: RunDetails, task_id: str) -> None:
     metastore = stores.reading()
     dag = None if metastore is None else metastore.stored_dag(run.dag_id)
     if dag is not None and task_id not in dag.by_id:
-        raise CommandError(f"no task {task_id!r} in DAG {run.dag_id}{near_or_there(task_id, dag.by_id)}")
+        raise NotFound(f"no task {task_id!r} in DAG {run.dag_id}{near_or_there(task_id, dag.by_id)}")

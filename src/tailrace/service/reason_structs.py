@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from tailrace.model.keys import TaskInstanceKey
-from tailrace.planning.messages import Action, Advised, Message, Remedy, Sentence, Typed
+from tailrace.planning.messages import Action, Advised, Message, Refused, Remedy, Sentence, Typed, Unusable
 from tailrace.planning.plan import Blocker, DependencyStatus
 
 
@@ -52,6 +52,30 @@ class Release(Struct, frozen=True):
     code: str
     fields: Mapping[str, object]
     remedy: Remedy | None
+
+
+class Said(Struct, frozen=True):
+    """What an error says; ``command`` is what a person can type about it, null where there is nothing to type."""
+
+    text: str
+    code: str
+    fields: Mapping[str, object]
+    command: str | None
+    remedy: Remedy | None
+
+
+def said_by(error: Exception, typed: Typed) -> tuple[Said, ...]:
+    """What an error says, each message of it with its code and data."""
+    messages: Iterable[Message]
+    if isinstance(error, Refused | Unusable):
+        messages = error.messages
+    else:
+        messages = plain_notices(str(error).split("\n"))
+    return tuple(
+        Said(each.render(typed), each.code, each.fields, None if remedy is None else typed(remedy), remedy)
+        for each in messages
+        for remedy in (each.remedy,)
+    )
 
 
 def sentences(messages: Iterable[Message], typed: Typed) -> tuple[str, ...]:

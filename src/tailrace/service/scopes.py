@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tailrace.errors import CommandError
+from tailrace.errors import CommandError, NotFound
 from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import did_you_mean, joined, near_or_there
 from tailrace.planning.commands import CommandScope
-from tailrace.planning.messages import Action, Advised, Refused, Remedy
+from tailrace.planning.messages import Action, Advised, NothingThere, Remedy
 from tailrace.planning.refusals import NoSuchMapIndex
 from tailrace.planning.selecting import indexes_text
 from tailrace.service.dates import parse_bound, run_reference
@@ -37,7 +37,7 @@ def require_known(metastore: "Metastore | None", dag_id: str) -> None:
     """Raise CommandError, with the nearest names, for a DAG that the metastore has never seen."""
     known = () if metastore is None else metastore.known_dags()
     if dag_id not in known:
-        raise CommandError(f"{dag_id} has never run here{did_you_mean(dag_id, known)}")
+        raise NotFound(f"{dag_id} has never run here{did_you_mean(dag_id, known)}")
 
 
 def find_run(metastore: "Metastore | None", dag_id: str, text: str) -> "RunFound":
@@ -48,14 +48,14 @@ def find_run(metastore: "Metastore | None", dag_id: str, text: str) -> "RunFound
     dag = None if metastore is None else metastore.stored_dag(dag_id)
     if metastore is None or dag is None:
         known = () if metastore is None else metastore.known_dags()
-        raise CommandError(f"no run {text} of {dag_id}: it has never run here{did_you_mean(dag_id, known)}")
+        raise NotFound(f"no run {text} of {dag_id}: it has never run here{did_you_mean(dag_id, known)}")
     zone = zone_named(dag.schedule.timezone)
     found = run_of(metastore, dag_id, text, zone)
     if found is None:
         lists = Remedy(Action.LIST_RUNS, dag_id=dag_id)
         is_name = isinstance(run_reference(text, zone), str) and "__" not in text
         no_date = ", and it is no date such as 2024-05-31" if is_name else ""
-        raise Refused(Advised((f"no run {text} of {dag_id}{no_date}; ", lists, " lists its runs")))
+        raise NothingThere(Advised((f"no run {text} of {dag_id}{no_date}; ", lists, " lists its runs")))
     return found
 
 
@@ -85,16 +85,16 @@ def instance_of(
     if map_index in found:
         return found[map_index]
     if found and map_index is not None:
-        raise Refused(NoSuchMapIndex(dag_id, run_id, task_id, map_index, indexes_text(found.keys())))
+        raise NothingThere(NoSuchMapIndex(dag_id, run_id, task_id, map_index, indexes_text(found.keys())))
     if found:
         raise CommandError(f"{task_id} of {run_id} has {indexes_text(found.keys())}: say which with --map-index N")
     names = [instance.task_id for instance in instances]
-    raise CommandError(f"no task {task_id!r} in {run_id} of {dag_id}{near_or_there(task_id, names)}")
+    raise NotFound(f"no task {task_id!r} in {run_id} of {dag_id}{near_or_there(task_id, names)}")
 
 
-def removed(dag_id: str, run_id: str) -> CommandError:
+def removed(dag_id: str, run_id: str) -> NotFound:
     """The run was there when it was looked for."""
-    return CommandError(f"run {run_id} of {dag_id} was removed from the metastore just now")
+    return NotFound(f"run {run_id} of {dag_id} was removed from the metastore just now")
 
 
 def scope_of(metastore: "Metastore", named: RunsNamed) -> CommandScope:

@@ -8,23 +8,30 @@ from types import TracebackType
 from typing import Self
 
 from tailrace.metastore.db.sqlite_file import SqliteFile
-from tailrace.metastore.store import Metastore
+from tailrace.metastore.store import LOCK_WAIT, Metastore
 from tailrace.planning.messages import Typed, plainly
 from tailrace.runtime.opening import open_metastore
 from tailrace.runtime.settings import Settings
+
+#: Seconds for which a read waits for a lock, or for a server that is away, where nobody may be kept waiting.
+_SHORT_WAIT = 2.0
 
 
 class Stores:
     """Gives each thread a metastore of its own, from the first time it asks until it closes it.
 
     ``typed`` words the command that a remedy means. ``person`` is whose commands are written; by default the user of
-    this process.
+    this process. One that is not ``patient`` reports at once that the metastore is away, and waits for no server that
+    comes back: many others wait for the thread.
     """
 
-    def __init__(self, settings: Settings, typed: Typed = plainly, person: str | None = None) -> None:
+    def __init__(
+        self, settings: Settings, typed: Typed = plainly, person: str | None = None, *, patient: bool = True
+    ) -> None:
         self.settings = settings
         self.typed = typed
         self._person = person
+        self._patient = patient
         self._own = threading.local()
 
     def __enter__(self) -> Self:
@@ -51,7 +58,8 @@ class Stores:
     def reading(self) -> Metastore | None:
         """The metastore to read alone, or None when nothing was ever written: nothing is made, migrated or written."""
         if self._current is None:
-            self._own.metastore = Metastore.open_to_read(self.settings.database_url)
+            wait = LOCK_WAIT if self._patient else _SHORT_WAIT
+            self._own.metastore = Metastore.open_to_read(self.settings.database_url, lock_wait=wait)
         return self._current
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from tailrace.errors import CommandError
+from tailrace.errors import NotFound
 from tailrace.metastore.commands.pools import PoolSummary
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.failures import Root
@@ -20,7 +20,8 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import near_or_there
 from tailrace.model.task_words import tasks_meant
 from tailrace.planning.explain_facts import CallbackFacts
-from tailrace.planning.messages import Action, Advised, Refused, Remedy
+from tailrace.planning.messages import Action, Advised, NothingThere, Remedy
+from tailrace.service.pages import BY_DATE, BY_DATE_AND_TASK, BY_NUMBER, Listed, Paging, listed, place_of
 from tailrace.service.reason_structs import Blocked, blocked_of, no_backfill
 from tailrace.service.scopes import find_run, range_of, removed, require_known
 from tailrace.service.stores import Stores
@@ -44,10 +45,15 @@ class RunDetails(Run, frozen=True, kw_only=True):
 
 def list_backfills(stores: Stores, dag_id: str | None, limit: int) -> tuple[Backfill, ...]:
     """Backfills, newest first. Raises CommandError for a DAG that has never run."""
-    metastore = stores.reading()
+    return page_of_backfills(stores, dag_id, Paging(limit)).items
+
+
+def page_of_backfills(stores: Stores, dag_id: str | None, paging: Paging) -> Listed[Backfill]:
+    """Some of them."""
+    metastore, place = stores.reading(), place_of(paging, BY_NUMBER)
     if dag_id is not None:
         require_known(metastore, dag_id)
-    return () if metastore is None else metastore.list_backfills(dag_id, limit)
+    return Listed() if metastore is None else listed(metastore.page_of_backfills(dag_id, place))
 
 
 def show_backfill(stores: Stores, backfill_id: int | None) -> BackfillDetails:
@@ -56,8 +62,8 @@ def show_backfill(stores: Stores, backfill_id: int | None) -> BackfillDetails:
     line = None if metastore is None else metastore.show_backfill(backfill_id)
     if metastore is None or line is None:
         if backfill_id is None:
-            raise Refused(Advised(("no backfill yet; ", Remedy(Action.BACKFILL), " makes one")))
-        raise Refused(no_backfill(backfill_id))
+            raise NothingThere(Advised(("no backfill yet; ", Remedy(Action.BACKFILL), " makes one")))
+        raise NothingThere(no_backfill(backfill_id))
     summary = metastore.backfill_summary(line.backfill_id)
     return BackfillDetails(
         **asdict(line),
@@ -69,8 +75,15 @@ def show_backfill(stores: Stores, backfill_id: int | None) -> BackfillDetails:
 
 def runs_of_backfill(stores: Stores, backfill_id: int, limit: int) -> tuple[Run, ...]:
     """The runs that a backfill wants, in its order."""
-    metastore = stores.reading()
-    return () if metastore is None else metastore.runs_of_backfill(backfill_id, limit)
+    return page_of_backfill_runs(stores, backfill_id, Paging(limit)).items
+
+
+def page_of_backfill_runs(stores: Stores, backfill_id: int, paging: Paging) -> Listed[Run]:
+    """Some of them. Raises CommandError when there is no such backfill."""
+    metastore, place = stores.reading(), place_of(paging, BY_NUMBER)
+    if metastore is None or metastore.show_backfill(backfill_id) is None:
+        raise NothingThere(no_backfill(backfill_id))
+    return listed(metastore.page_of_backfill_runs(backfill_id, place))
 
 
 class Wanted(Struct, frozen=True):
@@ -89,12 +102,19 @@ def list_runs(
 
     Raises CommandError for a DAG that has never run, and for dates that are none.
     """
-    metastore = stores.reading()
+    return page_of_runs(stores, wanted, state, Paging(wanted.limit), failed_tasks=failed_tasks).items
+
+
+def page_of_runs(
+    stores: Stores, wanted: Wanted, state: str | None, paging: Paging, *, failed_tasks: bool = False
+) -> Listed[Run]:
+    """Some of them."""
+    metastore, place = stores.reading(), place_of(paging, BY_DATE)
     first, last = _range(metastore, wanted)
     if metastore is None:
-        return ()
+        return Listed()
     asked = RunFilter(wanted.dag_id, state, first, last, failed_tasks)
-    return metastore.list_runs(asked, wanted.limit)
+    return listed(metastore.page_of_runs(asked, place))
 
 
 def list_task_instances(
@@ -104,12 +124,19 @@ def list_task_instances(
 
     ``task_ids`` may be ids of groups and patterns too.
     """
-    metastore = stores.reading()
+    return page_of_task_instances(stores, wanted, states, task_ids, Paging(wanted.limit)).items
+
+
+def page_of_task_instances(
+    stores: Stores, wanted: Wanted, states: tuple[str, ...], task_ids: tuple[str, ...], paging: Paging
+) -> Listed[TaskInstanceOfRun]:
+    """Some of them."""
+    metastore, place = stores.reading(), place_of(paging, BY_DATE_AND_TASK)
     first, last = _range(metastore, wanted)
     if metastore is None:
-        return ()
+        return Listed()
     asked = TaskInstanceFilter(wanted.dag_id, states, _meant(metastore, wanted.dag_id, task_ids), first, last)
-    return metastore.list_task_instances(asked, wanted.limit)
+    return listed(metastore.page_of_task_instances(asked, place))
 
 
 def _meant(metastore: Metastore, dag_id: str | None, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -122,17 +149,20 @@ def _meant(metastore: Metastore, dag_id: str | None, words: tuple[str, ...]) -> 
         meant = tasks_meant(word, sorted(known.tasks), known.groups)
         if not meant:
             whose = "no DAG here has ever had a" if dag_id is None else f"{dag_id} has never had a"
-            raise CommandError(
-                f"{whose} task {word!r}{near_or_there(word, (*sorted(known.tasks), *sorted(known.groups)))}"
-            )
+            raise NotFound(f"{whose} task {word!r}{near_or_there(word, (*sorted(known.tasks), *sorted(known.groups)))}")
         found |= dict.fromkeys(meant)
     return tuple(found)
 
 
 def list_jobs(stores: Stores, limit: int) -> tuple[Job, ...]:
     """Jobs, newest first."""
-    metastore = stores.reading()
-    return () if metastore is None else metastore.list_jobs(limit)
+    return page_of_jobs(stores, Paging(limit)).items
+
+
+def page_of_jobs(stores: Stores, paging: Paging) -> Listed[Job]:
+    """Some of them."""
+    metastore, place = stores.reading(), place_of(paging, BY_NUMBER)
+    return Listed() if metastore is None else listed(metastore.page_of_jobs(place))
 
 
 def _range(metastore: Metastore | None, wanted: Wanted) -> tuple[datetime | None, datetime | None]:

@@ -1,7 +1,7 @@
 """XComs as a person looks at them: which a run has recorded, and the value of one."""
 
 from tailrace.effects.tries import Json, Unreadable, XComQuery
-from tailrace.errors import CommandError
+from tailrace.errors import CommandError, NotFound
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.lists import RunFound
 from tailrace.metastore.views.recorded_xcoms import RecordedXCom
@@ -52,7 +52,7 @@ def _found(stores: Stores, dag_id: str, run: str) -> tuple[Metastore, RunFound]:
 
 def _lacking(
     metastore: Metastore, run: RunFound, dag_id: str, task_id: str, key: str, map_index: int | None
-) -> CommandError:
+) -> NotFound:
     instances = metastore.task_instances_of(run.id)
     own = [each for each in instances if each.task_id == task_id]
     if not own or map_index is not None:
@@ -65,4 +65,4 @@ def _lacking(
         else f"it has none, and is {joined(sorted({each.state for each in own}))}"
     )
     index = "" if map_index is None else index_suffix(map_index)
-    return CommandError(f"{task_id}{index} of {run.run_id} has recorded no XCom {key!r}; {what}")
+    return NotFound(f"{task_id}{index} of {run.run_id} has recorded no XCom {key!r}; {what}")

@@ -133,5 +133,5 @@ def test_piped_a_log_is_its_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
     monkeypatch.setattr(sys, "stdout", Piped())
     (tmp_path / "log").write_bytes(b"\x1b[2J\xff\r")
-    _print(pieces_of(tmp_path / "log"))
+    _print(pieces_of(tmp_path, tmp_path / "log"))
     assert Piped.buffer.getvalue() == b"\x1b[2J\xff\r"

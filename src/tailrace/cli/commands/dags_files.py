@@ -1,6 +1,6 @@
 """``tailrace dags list|show|check``: what is in the DAG files, or was when they were loaded."""
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -16,16 +16,11 @@ from tailrace.cli.tree import task_tree
 from tailrace.execution.loading_process import LoadReport
 from tailrace.graphs.mermaid import mermaid
 from tailrace.graphs.svg import svg
-from tailrace.model.intervals import DataInterval
-from tailrace.model.spec import DagSpec, Schedule, ScheduleKind, TaskSpec
-from tailrace.planning.explain_facts import PersonsCommand
-from tailrace.planning.schedules import ScheduleFacts
-from tailrace.planning.scheduling import next_run
+from tailrace.model.spec import DagSpec, Schedule, ScheduleKind
 from tailrace.runtime.settings import Settings
+from tailrace.service.dag_views import DagListed, dag_details, dag_listed
 from tailrace.service.dagfiles import load
-from tailrace.service.dates import bound_text
 from tailrace.service.known_dags import ShownDags, list_dags, show_dag
-from tailrace.timetable import zone_named
 
 _MISTAKEN = 2
 _GRAPHS = {"mermaid": mermaid, "svg": svg}
@@ -52,25 +47,11 @@ def list_(dags: Path | None, output: str) -> int:
     shown = list_dags(settings, console.notice)
     if shown is None:
         _note_none(settings)
-    now, listed = datetime.now(UTC), []
-    if shown is not None:
-        for spec in shown.specs:
-            facts = shown.schedule_of(spec, settings)
-            gone = spec.dag_id in shown.missing
-            due = None if gone else next_run(spec, facts, now)
-            listed.append((spec, facts, shown.pauses.get(spec.dag_id), due, gone))
+    now = datetime.now(UTC)
     if output == "json":
-        console.print_json(
-            [
-                {**_dag_json(spec), **_paused_json(facts, pause), "next_run": _run_json(run), "missing": gone}
-                for spec, facts, pause, run, gone in listed
-            ]
-        )
+        console.print_json([_listed(shown, spec, settings, now) for spec in shown.specs] if shown else [])
     else:
-        rows = [
-            _row(spec, pause_text(facts.paused, pause, facts.reason), run, now, gone)
-            for spec, facts, pause, run, gone in listed
-        ]
+        rows = [_row(shown, spec, settings, now) for spec in shown.specs] if shown else []
         show_table(_COLUMNS, rows, empty="no DAGs")
     for notice in () if shown is None else shown.notices:
         console.notice(notice)
@@ -92,8 +73,7 @@ def show(dag_id: str, fold: bool, dags: Path | None, output: str) -> None:
     (spec,), pause = shown.specs, shown.pauses.get(dag_id)
     facts = shown.schedule_of(spec, settings)
     if output == "json":
-        drawn = {"tasks": [task_json(spec, task) for task in spec.tasks], "groups": spec.groups, "labels": spec.labels}
-        console.print_json({**_dag_json(spec), **_paused_json(facts, pause), **drawn})
+        console.print_json(dag_details(spec, facts, pause))
         return
     if output in _GRAPHS:
         if fold:
@@ -196,59 +176,15 @@ def schedule_text(schedule: Schedule) -> str:
             return f"{schedule.expression}{zone}"
 
 
-def _row(spec: DagSpec, paused: str, run: DataInterval | None, now: datetime, gone: bool) -> tuple[str, ...]:
-    due = "" if run is None else "now" if run.end <= now else f"{run.end.astimezone(UTC):%Y-%m-%d %H:%M}Z"
-    file = f"{spec.file} (no longer in it)" if gone else spec.file
-    return (spec.dag_id, schedule_text(spec.schedule), paused, due, str(len(spec.tasks)), file)
+def _listed(shown: ShownDags, spec: DagSpec, settings: Settings, now: datetime) -> DagListed:
+    facts, pause = shown.schedule_of(spec, settings), shown.pauses.get(spec.dag_id)
+    return dag_listed(spec, facts, pause, now, missing=spec.dag_id in shown.missing)
 
 
-def _paused_json(facts: ScheduleFacts, pause: PersonsCommand | None) -> dict[str, object]:
-    return {"paused": facts.paused, "paused_reason": facts.reason or None, "last_pause": pause}
-
-
-def _run_json(run: DataInterval | None) -> dict[str, object] | None:
-    """``at`` is when it is created."""
-    return None if run is None else {"logical_date": run.start, "data_interval": (run.start, run.end), "at": run.end}
-
-
-def _dag_json(spec: DagSpec) -> dict[str, object]:
-    zone = zone_named(spec.schedule.timezone)
-    return {
-        "dag_id": spec.dag_id,
-        "description": spec.description,
-        "schedule": {
-            "kind": str(spec.schedule.kind),
-            "expression": spec.schedule.expression,
-            "timezone": spec.schedule.timezone,
-        },
-        "start_date": _moment(spec.start_date, zone),
-        "end_date": _moment(spec.end_date, zone),
-        "catchup": spec.catchup,
-        "max_active_runs": spec.max_active_runs,
-        "max_active_tasks": spec.max_active_tasks,
-        "tags": list(spec.tags),
-        "file": spec.file,
-        "task_count": len(spec.tasks),
-    }
-
-
-def _moment(moment: datetime | None, zone: tzinfo) -> str | None:
-    return None if moment is None else bound_text(moment, zone)
-
-
-def task_json(spec: DagSpec, task: TaskSpec) -> dict[str, object]:
-    """One task of the DAG as JSON."""
-    return {
-        "task_id": task.task_id,
-        "task_group": spec.group_of.get(task.task_id),
-        "operator": task.operator,
-        "upstream": list(task.upstream),
-        "downstream": list(task.downstream),
-        "trigger_rule": str(task.trigger_rule),
-        "retries": task.retries,
-        "depends_on_past": task.depends_on_past,
-        "wait_for_downstream": task.wait_for_downstream,
-        "pool": task.pool,
-        "pool_slots": task.pool_slots,
-        "priority_weight": task.priority_weight,
-    }
+def _row(shown: ShownDags, spec: DagSpec, settings: Settings, now: datetime) -> tuple[str, ...]:
+    line = _listed(shown, spec, settings, now)
+    paused = pause_text(line.paused, line.last_pause, line.paused_reason or "")
+    run = line.next_run
+    due = "" if run is None else "now" if run.at <= now else f"{run.at.astimezone(UTC):%Y-%m-%d %H:%M}Z"
+    file = f"{spec.file} (no longer in it)" if line.missing else spec.file
+    return (spec.dag_id, schedule_text(spec.schedule), paused, due, str(line.task_count), file)

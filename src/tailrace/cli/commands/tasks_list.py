@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from tailrace.cli.commands.dags_files import shown_dag, task_json
+from tailrace.cli.commands.dags_files import shown_dag
 from tailrace.cli.console import current_console
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import (
@@ -19,6 +19,7 @@ from tailrace.cli.options import (
 from tailrace.cli.tables import Column, show_table
 from tailrace.errors import CommandError
 from tailrace.model.states import TaskInstanceState
+from tailrace.service.dag_views import task_shown
 
 _MOST = 100
 _COLUMNS = (Column("task_id"), Column("operator"), Column("trigger_rule"), Column("upstream"))
@@ -71,7 +72,7 @@ def list_(
 def _list_tasks(dag_id: str, dags: Path | None, output: str) -> None:
     spec = shown_dag(dag_id, dags)
     if output == "json":
-        current_console().print_json([task_json(spec, task) for task in spec.tasks])
+        current_console().print_json([task_shown(spec, task) for task in spec.tasks])
         return
     rows = [(task.task_id, task.operator, str(task.trigger_rule), ", ".join(task.upstream)) for task in spec.tasks]
     show_table(_COLUMNS, rows, empty=f"{dag_id} has no tasks")

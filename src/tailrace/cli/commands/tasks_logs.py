@@ -66,7 +66,7 @@ def logs(
                 raise CommandError("--callbacks is without --follow and --timestamps")
             path = find_callbacks(stores, named)
             current_console().note(f"{path}:")
-            _print(pieces_of(path))
+            _print(pieces_of(stores.settings.logs, path))
             return
         if follow:
             _follow(LogFollowed(stores, named), timestamps)
@@ -77,7 +77,7 @@ def logs(
             current_console().note(log.marked)
         if log.callbacks:
             current_console().note("callbacks were called for this try: --callbacks shows what they printed")
-        _print(pieces_of(log.path), _times(stores.settings.home, log.key, timestamps))
+        _print(pieces_of(stores.settings.logs, log.path), _times(stores.settings.home, log.key, timestamps))
 
 
 def _print_failed(stores: Stores, dag_id: str, run: str | None, timestamps: bool) -> None:
@@ -93,7 +93,7 @@ def _print_failed(stores: Stores, dag_id: str, run: str | None, timestamps: bool
         if log.missing:
             console.note(log.missing)
         else:
-            _print(pieces_of(log.path), _times(stores.settings.home, key, timestamps))
+            _print(pieces_of(stores.settings.logs, log.path), _times(stores.settings.home, key, timestamps))
 
 
 def _follow(following: LogFollowed, timestamps: bool) -> None:
@@ -107,7 +107,7 @@ def _follow(following: LogFollowed, timestamps: bool) -> None:
             console.note(log.missing)
         else:
             console.note(f"{log.path}:" + (f" (it has not begun: {log.stands})" if log.missing else ""))
-            pieces = followed(log.path, lambda: following.look()[1])
+            pieces = followed(following.logs, log.path, lambda: following.look()[1])
             _print(pieces, _times(following.home, log.key, timestamps))
             log, _, more = following.look()
             if log.missing and not more and not shown:

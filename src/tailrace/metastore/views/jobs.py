@@ -12,6 +12,7 @@ from tailrace.metastore.db.tables import job
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.rows import job_alive
 from tailrace.metastore.tries.job_rows import trouble_from
+from tailrace.metastore.views.paging import Order, Page, Place
 from tailrace.metastore.views.persons import of_jobs
 from tailrace.model.states import JobState
 
@@ -39,11 +40,14 @@ class Job(Struct, frozen=True):
     started_by: str | None = None
 
 
-def list_jobs(tx: Transaction, limit: int) -> tuple[Job, ...]:
-    """Jobs, newest first."""
-    now, rows = tx.moment, tx.rows(select(job).order_by(job.c.id.desc()).limit(limit))
-    started_by = of_jobs(tx, {row.id: row.dag_id for row in rows})
-    return tuple(_job(row, now, started_by.get(row.id)) for row in rows)
+_NEWEST = Order((job.c.id, True))
+
+
+def page_of_jobs(tx: Transaction, place: Place) -> Page[Job]:
+    """Some of the jobs, newest first."""
+    rows, last = _NEWEST.rows(tx, select(job), place)
+    now, started_by = tx.moment, of_jobs(tx, {row.id: row.dag_id for row in rows})
+    return Page(tuple(_job(row, now, started_by.get(row.id)) for row in rows), last)
 
 
 def _job(row: Any, now: TransactionTime, started_by: str | None) -> Job:

@@ -21,14 +21,23 @@ from tailrace.metastore.plans.failed_inside import Failures, failures_of_backfil
 from tailrace.metastore.plans.wanted import run_counts
 from tailrace.metastore.tries.job_rows import LiveJobs, live_jobs
 from tailrace.metastore.views.callbacks import callbacks_of
+from tailrace.metastore.views.changes import ChangesRead, newest_change, read_changes
 from tailrace.metastore.views.grid import Grid, grid
-from tailrace.metastore.views.jobs import Job, list_jobs
-from tailrace.metastore.views.loaded import LoadedDag, loaded_dags
+from tailrace.metastore.views.jobs import Job, page_of_jobs
+from tailrace.metastore.views.loaded import LoadedDag, loaded_dag_named, loaded_dags, page_of_loaded_dags
+from tailrace.metastore.views.paging import Order, Page, Place
 from tailrace.metastore.views.persons import creation_and_last, of_backfills, of_dags
 from tailrace.metastore.views.recorded import recorded
 from tailrace.metastore.views.recorded_xcoms import RecordedXCom, recorded_xcoms
 from tailrace.metastore.views.run_names import RunName, newest_runs
-from tailrace.metastore.views.runs import ALL_RUNS, Run, RunFilter, run_lines
+from tailrace.metastore.views.runs import (
+    ALL_RUNS,
+    Run,
+    RunFilter,
+    page_of_backfill_runs,
+    page_of_runs,
+    run_lines,
+)
 from tailrace.metastore.views.summaries import (
     BackfillSummary,
     summarize,
@@ -39,7 +48,7 @@ from tailrace.metastore.views.task_instances import (
     TaskInstanceFilter,
     TaskInstanceLine,
     TaskInstanceOfRun,
-    list_task_instances,
+    page_of_task_instances,
     task_instances_of,
 )
 from tailrace.metastore.views.task_names import TaskNames, task_names
@@ -54,6 +63,7 @@ from tailrace.planning.failed_tasks import FailedTasks
 R = TypeVar("R")
 
 _MOST_RUNNING_SHOWN = 5
+_NEWEST_BACKFILL = Order((backfill.c.id, True))
 
 
 class BackfillProgress(Struct, frozen=True):
@@ -131,10 +141,19 @@ class Views:
 
     def list_backfills(self, dag_id: str | None = None, limit: int = 50) -> tuple[Backfill, ...]:
         """Backfills, newest first."""
-        wanted = select(backfill).order_by(backfill.c.id.desc()).limit(limit)
+        return self.page_of_backfills(dag_id, Place(limit)).items
+
+    def page_of_backfills(self, dag_id: str | None, place: Place) -> Page[Backfill]:
+        """Some of the backfills, newest first."""
+        wanted = select(backfill)
         if dag_id is not None:
             wanted = wanted.where(backfill.c.dag_id == dag_id)
-        return self.read(lambda tx: _backfill_lines(tx, wanted))
+
+        def work(tx: Transaction) -> Page[Backfill]:
+            rows, last = _NEWEST_BACKFILL.rows(tx, wanted, place)
+            return Page(_backfill_lines(tx, rows), last)
+
+        return self.read(work)
 
     def show_backfill(self, backfill_id: int | None) -> Backfill | None:
         """One backfill, the newest by default; None when there is none."""
@@ -142,7 +161,7 @@ class Views:
         if backfill_id is not None:
             wanted = wanted.where(backfill.c.id == backfill_id)
 
-        return self.read(lambda tx: next(iter(_backfill_lines(tx, wanted)), None))
+        return self.read(lambda tx: next(iter(_backfill_lines(tx, tx.rows(wanted))), None))
 
     def backfill_summary(self, backfill_id: int) -> BackfillSummary:
         """How a backfill stands. Raises KeyError for one that does not exist."""
@@ -150,20 +169,19 @@ class Views:
 
     def runs_of_backfill(self, backfill_id: int, limit: int = 1000) -> tuple[Run, ...]:
         """The runs a backfill wants, in its order."""
-        wanted = (
-            select(dag_run)
-            .join(backfill_run, backfill_run.c.dag_run_id == dag_run.c.id)
-            .where(backfill_run.c.backfill_id == backfill_id)
-            .order_by(backfill_run.c.ordinal)
-            .limit(limit)
-        )
-        return self.read(lambda tx: run_lines(tx, wanted))
+        return self.page_of_backfill_runs(backfill_id, Place(limit)).items
+
+    def page_of_backfill_runs(self, backfill_id: int, place: Place) -> Page[Run]:
+        """Some of them."""
+        return self.read(lambda tx: page_of_backfill_runs(tx, backfill_id, place))
 
     def list_runs(self, asked: RunFilter = ALL_RUNS, limit: int = 100) -> tuple[Run, ...]:
         """The runs that are asked for, newest logical date first."""
-        wanted = select(dag_run).where(*asked.conditions())
-        newest = wanted.order_by(dag_run.c.logical_date.desc(), dag_run.c.id.desc()).limit(limit)
-        return self.read(lambda tx: run_lines(tx, newest))
+        return self.page_of_runs(asked, Place(limit)).items
+
+    def page_of_runs(self, asked: RunFilter, place: Place) -> Page[Run]:
+        """Some of them."""
+        return self.read(lambda tx: page_of_runs(tx, asked, place))
 
     def grid(self, dag: DagSpec, asked: RunFilter, limit: int, only: Collection[str] = ()) -> Grid:
         """The tasks of a DAG, or only these of them, over the newest of its runs that are asked for."""
@@ -171,7 +189,7 @@ class Views:
 
     def show_run(self, run: int) -> Run:
         """One run (its row). Raises KeyError for one that does not exist."""
-        found = self.read(lambda tx: run_lines(tx, select(dag_run).where(dag_run.c.id == run)))
+        found = self.read(lambda tx: run_lines(tx, tx.rows(select(dag_run).where(dag_run.c.id == run))))
         if not found:
             raise KeyError(run)
         return found[0]
@@ -211,7 +229,11 @@ class Views:
 
     def list_task_instances(self, wanted: TaskInstanceFilter, limit: int) -> tuple[TaskInstanceOfRun, ...]:
         """The task instances that are wanted, newest logical date first."""
-        return self.read(lambda tx: list_task_instances(tx, wanted, limit))
+        return self.page_of_task_instances(wanted, Place(limit)).items
+
+    def page_of_task_instances(self, wanted: TaskInstanceFilter, place: Place) -> Page[TaskInstanceOfRun]:
+        """Some of them."""
+        return self.read(lambda tx: page_of_task_instances(tx, wanted, place))
 
     def task_names(self, dag_id: str | None) -> TaskNames:
         """The tasks and groups that the DAG, or any DAG, has ever had."""
@@ -227,7 +249,11 @@ class Views:
 
     def list_jobs(self, limit: int) -> tuple[Job, ...]:
         """Jobs, newest first."""
-        return self.read(lambda tx: list_jobs(tx, limit))
+        return self.page_of_jobs(Place(limit)).items
+
+    def page_of_jobs(self, place: Place) -> Page[Job]:
+        """Some of them."""
+        return self.read(lambda tx: page_of_jobs(tx, place))
 
     def dag_stats(self, dag_id: str | None = None) -> tuple[DagStats, ...]:
         """Per DAG, runs and task instances by state (the thread's per-DAG statistics)."""
@@ -266,6 +292,22 @@ class Views:
         """Every DAG as it was loaded last."""
         return self.read(loaded_dags)
 
+    def page_of_loaded_dags(self, place: Place) -> Page[LoadedDag]:
+        """Some of them, by name."""
+        return self.read(lambda tx: page_of_loaded_dags(tx, place))
+
+    def newest_change(self) -> int:
+        """The greatest id of a change that is seen; 0 where nothing has changed yet."""
+        return self.read(newest_change)
+
+    def read_changes(self, after: int, lacking: Sequence[tuple[int, int]], limit: int) -> ChangesRead:
+        """The first changes behind an id, or within ranges of ids that were lacking."""
+        return self.read(lambda tx: read_changes(tx, after, lacking, limit))
+
+    def loaded_dag(self, dag_id: str) -> LoadedDag | None:
+        """The one of this name, if it was ever loaded."""
+        return self.read(lambda tx: loaded_dag_named(tx, dag_id))
+
 
 def _by_dag(tx: Transaction, counted: Select[Any]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
@@ -286,8 +328,7 @@ def _some_running(tx: Transaction, backfill_id: int) -> tuple[str, ...]:
     return tuple(f"{task_id} @ {date.isoformat()}" for task_id, date in tx.rows(wanted))
 
 
-def _backfill_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Backfill, ...]:
-    rows = tx.rows(wanted)
+def _backfill_lines(tx: Transaction, rows: Sequence[Any]) -> tuple[Backfill, ...]:
     ids = [row.id for row in rows]
     runs, failures, jobs = run_counts(tx, ids), failures_of_backfills(tx, ids), live_jobs(tx)
     commands = of_backfills(tx, [row.dag_id for row in rows])

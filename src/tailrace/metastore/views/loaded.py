@@ -1,5 +1,6 @@
 """Reads each DAG as its file was loaded last: its structure, where it came from, and when. Nothing is decided by it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import Select, bindparam, select
 
 from tailrace.metastore.db.tables import dag, dag_version, loaded_dag
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.views.paging import Order, Page, Place
 from tailrace.metastore.views.persons import of_dags
 from tailrace.metastore.writes.specs import spec_from
 from tailrace.model.spec import DagSpec
@@ -28,8 +30,10 @@ _LOADED: Select[Any] = (
     )
     .join(loaded_dag, loaded_dag.c.dag_version_id == dag_version.c.id)
     .outerjoin(dag, dag.c.dag_id == loaded_dag.c.dag_id)
-    .order_by(loaded_dag.c.dag_id)
 )
+_BY_NAME = Order((loaded_dag.c.dag_id, False))
+_ALL = _LOADED.order_by(loaded_dag.c.dag_id)
+_NAMED = _LOADED.where(loaded_dag.c.dag_id == bindparam("dag_id"))
 _OF_ONE = select(loaded_dag.c.dag_version_id).where(loaded_dag.c.dag_id == bindparam("dag_id"))
 
 
@@ -44,15 +48,29 @@ class LoadedDag(Struct, frozen=True):
 
 def loaded_dags(tx: Transaction) -> tuple[LoadedDag, ...]:
     """Every DAG that was ever loaded, by name."""
-    rows = tx.rows(_LOADED)
-    pauses = of_dags(tx, [row.dag_id for row in rows])
-    return tuple(_loaded(row, pauses.get(row.dag_id)) for row in rows)
+    return _loaded_of(tx, tx.rows(_ALL))
+
+
+def page_of_loaded_dags(tx: Transaction, place: Place) -> Page[LoadedDag]:
+    """Some of them, by name."""
+    rows, last = _BY_NAME.rows(tx, _LOADED, place)
+    return Page(_loaded_of(tx, rows), last)
+
+
+def loaded_dag_named(tx: Transaction, dag_id: str) -> LoadedDag | None:
+    """The one of this name, if it was ever loaded."""
+    return next(iter(_loaded_of(tx, tx.rows(_NAMED, {"dag_id": dag_id}))), None)
 
 
 def loaded_structure(tx: Transaction, dag_id: str) -> int | None:
     """The row of the structure that a DAG was loaded with last; None for one that never was."""
     found: int | None = tx.value(_OF_ONE, {"dag_id": dag_id})
     return found
+
+
+def _loaded_of(tx: Transaction, rows: Sequence[Any]) -> tuple[LoadedDag, ...]:
+    pauses = of_dags(tx, [row.dag_id for row in rows])
+    return tuple(_loaded(row, pauses.get(row.dag_id)) for row in rows)
 
 
 def _loaded(row: Any, last_pause: PersonsCommand | None) -> LoadedDag:

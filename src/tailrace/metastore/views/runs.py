@@ -1,17 +1,18 @@
 """Runs as lists show them: what is asked for, and what is read of each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, bindparam, case, exists, func, select
+from sqlalchemy import ColumnElement, bindparam, case, exists, func, select
 
-from tailrace.metastore.db.tables import dag_run, task_instance
+from tailrace.metastore.db.tables import backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.failed_inside import FAILED, failures_of_runs
 from tailrace.metastore.plans.rows import stopped_by_from
 from tailrace.metastore.views.driving import drivers_of
+from tailrace.metastore.views.paging import Order, Page, Place
 from tailrace.metastore.views.persons import of_runs
 from tailrace.metastore.views.task_instances import IS_MARKED
 from tailrace.model.json_values import json_or_text
@@ -95,9 +96,31 @@ class RunFilter(Struct, frozen=True):
 ALL_RUNS = RunFilter()
 
 
-def run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Run, ...]:
-    """The runs that are selected, in their order."""
-    rows = tx.rows(wanted)
+#: Newest logical date first.
+_NEWEST = Order((dag_run.c.logical_date, True), (dag_run.c.id, True))
+#: In the order of the backfill that wants them.
+_BY_ORDINAL = Order((backfill_run.c.ordinal, False))
+
+
+def page_of_runs(tx: Transaction, asked: RunFilter, place: Place) -> Page[Run]:
+    """Some of the runs that are asked for, newest logical date first."""
+    rows, last = _NEWEST.rows(tx, select(dag_run).where(*asked.conditions()), place)
+    return Page(run_lines(tx, rows), last)
+
+
+def page_of_backfill_runs(tx: Transaction, backfill_id: int, place: Place) -> Page[Run]:
+    """Some of the runs that a backfill wants, in its order."""
+    wanted = (
+        select(dag_run, backfill_run.c.ordinal)
+        .join(backfill_run, backfill_run.c.dag_run_id == dag_run.c.id)
+        .where(backfill_run.c.backfill_id == backfill_id)
+    )
+    rows, last = _BY_ORDINAL.rows(tx, wanted, place)
+    return Page(run_lines(tx, rows), last)
+
+
+def run_lines(tx: Transaction, rows: Sequence[Any]) -> tuple[Run, ...]:
+    """Runs (rows of ``dag_run``), in their order."""
     counts: dict[int, dict[str, int]] = {}
     marked: dict[int, int] = {row.id: 0 for row in rows}
     for batch in in_batches([row.id for row in rows]):

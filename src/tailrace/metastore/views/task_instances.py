@@ -11,6 +11,7 @@ from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.rows import by_place
 from tailrace.metastore.views.driving import drivers_of
+from tailrace.metastore.views.paging import Order, Page, Place
 from tailrace.metastore.views.persons import Instance, of_task_instances
 from tailrace.model.states import CLOSED, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -93,18 +94,19 @@ def task_instances_of(tx: Transaction, run: int) -> tuple[TaskInstanceLine, ...]
     return tuple(TaskInstanceLine(**_line(row, commands)) for row in by_place(rows))
 
 
-def list_task_instances(tx: Transaction, asked: TaskInstanceFilter, limit: int) -> tuple[TaskInstanceOfRun, ...]:
-    """The task instances that are asked for, newest logical date first."""
-    wanted = _LINES.order_by(dag_run.c.logical_date.desc(), dag_run.c.id.desc(), task_instance.c.id)
-    for condition in _conditions(asked):
-        wanted = wanted.where(condition)
-    rows = tx.rows(wanted.limit(limit))
+#: Newest logical date first, those of a run in topological order.
+_NEWEST = Order((dag_run.c.logical_date, True), (task_instance.c.dag_run_id, True), (task_instance.c.id, False))
+
+
+def page_of_task_instances(tx: Transaction, asked: TaskInstanceFilter, place: Place) -> Page[TaskInstanceOfRun]:
+    """Some of the task instances that are asked for, newest logical date first."""
+    rows, last = _NEWEST.rows(tx, _LINES.where(*_conditions(asked)), place)
     commands = of_task_instances(tx, {(row.dag_id, row.run_id) for row in rows}, {row.task_id for row in rows})
     runs: list[Any] = []
     for batch in in_batches(sorted({row.dag_run_id for row in rows if row.run_state not in CLOSED})):
         runs += tx.rows(_RUNS, {"runs": batch})
     driven_by = drivers_of(tx, runs)
-    return tuple(
+    found = tuple(
         TaskInstanceOfRun(
             **_line(row, commands),
             dag_id=row.dag_id,
@@ -115,6 +117,7 @@ def list_task_instances(tx: Transaction, asked: TaskInstanceFilter, limit: int) 
         )
         for row in rows
     )
+    return Page(found, last)
 
 
 def _line(row: Any, commands: Mapping[Instance, PersonsCommand]) -> dict[str, Any]:
