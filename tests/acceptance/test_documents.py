@@ -35,6 +35,7 @@ TYPED = (
     "docs/sensors.md",
     "docs/trying-out.md",
     "docs/variables.md",
+    "docs/web.md",
     "docs/xcom.md",
 )
 
@@ -134,9 +135,9 @@ def test_the_json_of_a_backfill_is_as_the_commands_page_shows_it(tailrace: Run) 
 
 
 def test_nothing_says_to_install_what_is_on_no_index() -> None:
-    """Until Tailrace is on PyPI; then this goes."""
+    """Until Tailrace is on PyPI; then this goes. An extra of what is installed is found without any index."""
     files = [*DOCUMENTS, *(ROOT / "src").rglob("*.py")]
-    wrong = re.compile(r"pip install (-\w+ )*['\"]?tailrace")
+    wrong = re.compile(r"pip install (-\w+ )*['\"]?tailrace(?!\[)")
     assert [str(file) for file in files if wrong.search(file.read_text())] == []
 
 

@@ -50,7 +50,7 @@ class ExplainedTask(Struct, frozen=True):
     last_command: PersonsCommand | None
 
 
-class Job(Struct, frozen=True):
+class DrivingJob(Struct, frozen=True):
     """A job that drives a run, or may; ``trouble`` is why its tries cannot be begun."""
 
     job_id: int
@@ -72,8 +72,8 @@ class ExplainedRun(Struct, frozen=True):
     state: str
     why: str
     release: Release | None
-    owner: Job | None
-    drivers: tuple[Job, ...]
+    owner: DrivingJob | None
+    drivers: tuple[DrivingJob, ...]
     blocked: tuple[Blocked, ...]
     wanted_by: tuple[WantedBy, ...]
     running_runs: int
@@ -131,6 +131,16 @@ def instances_of(
             f"{explanation.waits}{release}"
         )
     raise NotFound(f"no task {task_id!r} in {facts.run.run_id} of {facts.dag_id}{near_or_there(task_id, known)}")
+
+
+def instances_of_all(
+    explanation: RunExplanation, task_ids: tuple[str, ...], typed: Typed
+) -> tuple[TaskInstanceExplanation, ...]:
+    """The instances of all of these, in the order of the run; all there are for none. Raises as ``instances_of``."""
+    if not task_ids:
+        return explanation.task_instances
+    wanted = {id(one) for word in task_ids for one in instances_of(explanation, word, None, typed)}
+    return tuple(each for each in explanation.task_instances if id(each) in wanted)
 
 
 def explained_run(
@@ -196,6 +206,6 @@ def _of_task(explanation: TaskInstanceExplanation, typed: Typed) -> dict[str, An
     }
 
 
-def _job(job: JobFacts) -> Job:
+def _job(job: JobFacts) -> DrivingJob:
     lease = round(job.lease_seconds, 3)
-    return Job(job.id, job.kind, job.host, job.pid, job.alive, lease, job.trouble.tries or None)
+    return DrivingJob(job.id, job.kind, job.host, job.pid, job.alive, lease, job.trouble.tries or None)

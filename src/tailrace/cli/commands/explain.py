@@ -43,10 +43,7 @@ def explain_run_command(dag_id: str, run: str, task_ids: tuple[str, ...], output
     with stores_with() as stores:
         explained = explanations.explained(stores, dag_id, run)
     console = current_console()
-    instances = explained.task_instances
-    if task_ids:
-        wanted = {id(one) for word in task_ids for one in explanations.instances_of(explained, word, None, command_of)}
-        instances = tuple(each for each in instances if id(each) in wanted)
+    instances = explanations.instances_of_all(explained, task_ids, command_of)
     if output == "json":
         console.print_json(explanations.explained_run(explained, instances, command_of))
         return

@@ -1,6 +1,7 @@
 """What failed inside the runs of many, those that succeeded too.
 
-Failures are looked up by an index of their own, so that they cost the same beside ten successes and ten million.
+Failures are looked up by an index of their own, so that they cost the same beside ten successes and ten million. Counts
+are sorted, here and in views: a database groups in any order, and what is the same is to be shown the same.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ def failures_of_runs(tx: Transaction, runs: Sequence[int]) -> dict[int, FailedTa
     """What failed in each of these runs, whatever became of the run; those without are left out."""
     found: dict[int, list[tuple[str, str, int]]] = {}
     for batch in in_batches(runs):
-        for run, task_id, state, count in tx.rows(_OF_RUNS, {"runs": batch}):
+        for run, task_id, state, count in sorted(tx.rows(_OF_RUNS, {"runs": batch})):
             found.setdefault(run, []).append((task_id, state, count))
     return {run: failed_tasks(counts) for run, counts in found.items()}
 
@@ -53,7 +54,7 @@ def failures_of_backfills(tx: Transaction, backfills: Sequence[int]) -> dict[int
     """What failed in the runs that each of these backfills wants; those without are left out."""
     found: dict[int, list[tuple[str, tuple[str, str, int]]]] = {}
     for batch in in_batches(backfills):
-        for backfill_id, run_state, task_id, state, count in tx.rows(_OF_BACKFILLS, {"backfills": batch}):
+        for backfill_id, run_state, task_id, state, count in sorted(tx.rows(_OF_BACKFILLS, {"backfills": batch})):
             found.setdefault(backfill_id, []).append((run_state, (task_id, state, count)))
     return {
         backfill_id: Failures(

@@ -36,6 +36,6 @@ def run_counts(tx: Transaction, backfills: Sequence[int]) -> dict[int, dict[str,
     """The runs that each of these backfills wants, counted by state."""
     found: dict[int, dict[str, int]] = {id: {} for id in backfills}
     for batch in in_batches(backfills):
-        for id, state, count in tx.rows(_COUNTS, {"backfills": batch}):
+        for id, state, count in sorted(tx.rows(_COUNTS, {"backfills": batch})):
             found[id][state] = count
     return found

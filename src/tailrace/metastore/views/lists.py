@@ -311,7 +311,7 @@ class Views:
 
 def _by_dag(tx: Transaction, counted: Select[Any]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for name, state, count in tx.rows(counted):
+    for name, state, count in sorted(tx.rows(counted)):
         found.setdefault(name, {})[state] = count
     return found
 

@@ -124,7 +124,7 @@ def run_lines(tx: Transaction, rows: Sequence[Any]) -> tuple[Run, ...]:
     counts: dict[int, dict[str, int]] = {}
     marked: dict[int, int] = {row.id: 0 for row in rows}
     for batch in in_batches([row.id for row in rows]):
-        for run, state, count, of_them in tx.rows(_COUNTED, {"runs": batch}):
+        for run, state, count, of_them in sorted(tx.rows(_COUNTED, {"runs": batch})):
             counts.setdefault(run, {})[state] = count
             marked[run] += int(of_them)
     failures = failures_of_runs(tx, [row.id for row in rows])

@@ -89,7 +89,7 @@ def task_instance_counts(tx: Transaction, backfill_id: int) -> dict[str, int]:
         .join(backfill_run, wanted_by(backfill_id))
         .group_by(task_instance.c.state)
     )
-    return dict(tx.rows(counted))
+    return dict(sorted(tx.rows(counted)))
 
 
 def wanted_by(backfill_id: int) -> ColumnElement[bool]:
