@@ -79,6 +79,7 @@ class Asker:
         stream = Stream(room)
         scope = scope_of(target, headers=[*self.headers, *headers])
         running = asyncio.ensure_future(self.app(scope, stream.receive, stream.send))
+        running.add_done_callback(lambda _: stream.finished.set())
         try:
             yield stream
         finally:
@@ -93,6 +94,8 @@ class Stream:
 
     def __init__(self, room: int) -> None:
         self.left = asyncio.Event()
+        self.finished = asyncio.Event()
+        self._read = b""
         self.messages: asyncio.Queue[Any] = asyncio.Queue(room)
 
     async def receive(self) -> Any:
@@ -110,11 +113,11 @@ class Stream:
 
     async def event(self) -> dict[str, str]:
         """The next server-sent event, by its fields; a comment is under ``""``."""
-        text = b""
-        while not text.endswith(b"\n\n"):
-            text += (await self.next()).get("body", b"")
+        while b"\n\n" not in self._read:
+            self._read += (await self.next()).get("body", b"")
+        text, _, self._read = self._read.partition(b"\n\n")
         found: dict[str, str] = {}
-        for line in text.decode().strip("\n").split("\n"):
+        for line in text.decode().split("\n"):
             name, _, value = line.partition(":")
             found[name] = f"{found[name]}\n{value.strip()}" if name in found else value.strip()
         return found

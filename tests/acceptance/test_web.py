@@ -71,12 +71,16 @@ def test_the_api_of_a_real_server(tailrace: Run, tmp_path: Path) -> None:
         taken = tailrace("web", "--port", str(address.port))
         assert (taken.returncode, taken.stdout) == (4, "")
         assert f"port {address.port} of 127.0.0.1 is in use" in taken.stderr
+        listening = http.client.HTTPConnection("127.0.0.1", address.port, timeout=60)
+        listening.request("GET", "/api/v1/events", headers=mine)
+        assert listening.getresponse().readline().startswith(b"retry:")
         began = time.monotonic()
         server.send_signal(signal.SIGINT)
         assert server.wait(60) == 130
         assert time.monotonic() - began < 30, "and half a second where nothing else is done"
         assert "Traceback" not in server.stderr.read()
         connection.close()
+        listening.close()
 
 
 def test_what_stands_in_its_way_is_one_line(tailrace: Run, tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ from tailrace.cli.main import run
 from tailrace.cli.remedies import command_of
 from tailrace.runtime.settings import Settings, load_settings
 from tailrace.service.stores import Stores
-from tailrace.web.application import application
-from tailrace.web.asking import Asking
+from tailrace.web.application import Application, Site
 from tailrace.web.server import LOOPBACK_NAMES
 from tailrace.web.sessions import Sessions
 from tailrace.web.signing_in import cookie_name
@@ -25,15 +24,15 @@ PORT = 8080
 @contextmanager
 def serving(settings: Settings, bugs: list[Exception] | None = None) -> Iterator[Asker]:
     """Asks as a browser that has signed in."""
-    names = iter(range(1_000_000))
-    sessions = Sessions(lambda: 0.0, lambda: f"secret{next(names)}")
-    asking = Asking(Stores(settings, command_of, patient=False))
+    numbers = iter(range(1_000_000))
+    sessions = Sessions(lambda: 0.0, lambda: f"secret{next(numbers)}")
     found = [] if bugs is None else bugs
-    app = application(asking, sessions, port=PORT, names=LOOPBACK_NAMES, on_signed_in=lambda: None, on_bug=found.append)
+    stores = Stores(settings, command_of, patient=False)
+    app = Application(stores, sessions, Site(PORT, frozenset(LOOPBACK_NAMES)), lambda: None, found.append)
     session = sessions.exchange(sessions.token)
     assert session is not None
     yield Asker(app, (b"cookie", f"{cookie_name(PORT)}={session}".encode()))
-    asking.close()
+    app.close()
     assert bugs is not None or found == []
 
 

@@ -11,8 +11,7 @@ from tailrace.errors import NotFound
 from tailrace.runtime.settings import Settings, load_settings
 from tailrace.service.log_files import open_log
 from tailrace.service.stores import Stores
-from tailrace.web.application import application
-from tailrace.web.asking import Asking
+from tailrace.web.application import Application, Site
 from tailrace.web.guarding import LONGEST_TARGET
 from tailrace.web.server import LOOPBACK_NAMES
 from tailrace.web.sessions import Sessions
@@ -117,17 +116,8 @@ class Door:
         numbers = iter(range(1000))
         self.sessions = Sessions(lambda: 0.0, lambda: f"secret{next(numbers)}")
         self.offers = 0
-        asking = Asking(Stores(settings, command_of, patient=False))
-        self.asker = Asker(
-            application(
-                asking,
-                self.sessions,
-                port=PORT,
-                names=LOOPBACK_NAMES,
-                on_signed_in=self.offer,
-                on_bug=lambda error: None,
-            )
-        )
+        stores, site = Stores(settings, command_of, patient=False), Site(PORT, frozenset(LOOPBACK_NAMES))
+        self.asker = Asker(Application(stores, self.sessions, site, self.offer, lambda error: None))
 
     def offer(self) -> None:
         self.offers += 1

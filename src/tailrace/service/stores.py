@@ -7,6 +7,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from tailrace.errors import EnvironmentBroken
 from tailrace.metastore.db.sqlite_file import SqliteFile
 from tailrace.metastore.store import LOCK_WAIT, Metastore
 from tailrace.planning.messages import Typed, plainly
@@ -33,6 +34,7 @@ class Stores:
         self._person = person
         self._patient = patient
         self._own = threading.local()
+        self._was_there = ""  # where a metastore has been read
 
     def __enter__(self) -> Self:
         return self
@@ -56,10 +58,17 @@ class Stores:
         return self.opened()
 
     def reading(self) -> Metastore | None:
-        """The metastore to read alone, or None when nothing was ever written: nothing is made, migrated or written."""
+        """The metastore to read alone, or None when nothing was ever written: nothing is made, migrated or written.
+
+        Raises EnvironmentBroken where one was read before, and is gone.
+        """
         if self._current is None:
             wait = LOCK_WAIT if self._patient else _SHORT_WAIT
-            self._own.metastore = Metastore.open_to_read(self.settings.database_url, lock_wait=wait)
+            self._own.metastore = found = Metastore.open_to_read(self.settings.database_url, lock_wait=wait)
+            if found is not None:
+                self._was_there = found.describe()
+            elif self._was_there:
+                raise EnvironmentBroken(f"metastore {self._was_there} is not there any more; put it back")
         return self._current
 
     def close(self) -> None:

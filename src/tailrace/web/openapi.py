@@ -10,12 +10,17 @@ from msgspec.json import schema_components
 
 from tailrace import __version__
 from tailrace.service.pages import Listed
+from tailrace.service.shown import Change
 from tailrace.web.api.catalogue import OPERATIONS
+from tailrace.web.event_stream import EventStream
 from tailrace.web.operations import Noticed, Operation, Text
 from tailrace.web.problems import MEDIA_TYPE, Problem
 from tailrace.web.replies import JSON, TEXT, json_bytes
+from tailrace.web.streaming import CHANGES, STREAMS
 
 _REFERENCE = "#/components/schemas/{name}"
+#: What is sent in events.
+_TOLD = (Change,)
 _TITLE = "Tailrace"
 _ABOUT = (
     "The reading half of the API: what the command line shows with `-o json`, in the same JSON. Errors are "
@@ -28,11 +33,12 @@ _ABOUT = (
 @cache
 def document() -> Mapping[str, Any]:
     """The whole description."""
-    types = [_body_type(each) for each in OPERATIONS] + [each.asked for each in OPERATIONS] + [Problem]
+    every = (*OPERATIONS, *STREAMS)
+    types = [_body_type(each) for each in every] + [each.asked for each in every] + [*_TOLD, Problem]
     schemas, components = schema_components(types, schema_hook=_schema_of, ref_template=_REFERENCE)
-    bodies, asked = schemas[: len(OPERATIONS)], schemas[len(OPERATIONS) : -1]
-    parameters = [_parameters(each, _found(schema, components)) for each, schema in zip(OPERATIONS, asked, strict=True)]
-    operations = zip(OPERATIONS, bodies, parameters, strict=True)
+    bodies, asked = schemas[: len(every)], schemas[len(every) : 2 * len(every)]
+    parameters = [_parameters(each, _found(schema, components)) for each, schema in zip(every, asked, strict=True)]
+    operations = zip(every, bodies, parameters, strict=True)
     for each in asked:
         components.pop(_name(each), None)
     described = {
@@ -74,6 +80,10 @@ def _operation(operation: Operation, body: Mapping[str, Any], parameters: list[A
 
 
 def _found_reply(operation: Operation, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    if operation.returned is EventStream:
+        told = {"changes": {"type": "array", "items": {"$ref": _REFERENCE.format(name="Change")}}}
+        more = {"x-data": told} if operation is CHANGES else {}
+        return {"description": "Server-sent events.", "content": {"text/event-stream": {}}, **more}
     origin, headers = get_origin(operation.returned), {"ETag": _header("What the reply is known by.")}
     if operation.returned is Text:
         names = {"offset": "begins", "behind": "goes on", "size": "ends now"}
@@ -101,7 +111,7 @@ def _body_type(operation: Operation) -> Any:
         return GenericAlias(tuple, (get_args(returned)[0], ...))
     if get_origin(returned) is Noticed:
         return get_args(returned)[0]
-    return Any if returned is Text else returned
+    return Any if returned in (Text, EventStream) else returned
 
 
 def _parameters(operation: Operation, schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:

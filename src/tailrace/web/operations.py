@@ -1,7 +1,7 @@
 """What can be asked: each operation is a path and one function, from whose types it is read, documented and checked.
 
-The function takes the stores and a struct of what is asked. Fields of the struct that stand in the path are read from
-it, the others are the query's; those that are tuples may be given several times.
+The function takes the stores, or for a reply that goes on the server's streams, and a struct of what is asked. Of this
+the fields that stand in the path are read from there, the others from the query; tuples may be given several times.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,6 @@ from tailrace.errors import CommandError
 from tailrace.model.plain_text import is_storable, visible_line
 from tailrace.model.suggestions import did_you_mean
 from tailrace.service.pages import Paging
-from tailrace.service.stores import Stores
 
 T = TypeVar("T")
 
@@ -59,7 +58,7 @@ class Text(Struct, frozen=True):
 class Operation:
     """One thing that can be asked, below ``/api/v1``."""
 
-    def __init__(self, path: str, call: Callable[[Stores, Any], Any]) -> None:
+    def __init__(self, path: str, call: Callable[..., Any]) -> None:
         self.path = path
         self.call = call
 

@@ -15,8 +15,7 @@ import uvicorn
 
 from tailrace.errors import CommandError, EnvironmentBroken
 from tailrace.service.stores import Stores
-from tailrace.web.application import application
-from tailrace.web.asking import Asking
+from tailrace.web.application import OPEN, Application, Site
 from tailrace.web.protocol import Connection
 from tailrace.web.sessions import Sessions
 from tailrace.web.signing_in import TOKEN
@@ -35,6 +34,8 @@ def serve(
     port: int,
     on_address: Callable[[str], None],
     on_bug: Callable[[Exception], None],
+    *,
+    open_metrics: bool = False,
 ) -> int:
     """Serve until an interrupt; returns its exit code. ``on_address`` is told each address with a one-time token.
 
@@ -47,14 +48,14 @@ def serve(
         def offer() -> None:
             on_address(f"http://{_shown(listening)}:{number}/?{TOKEN}={sessions.token}")
 
-        asking = Asking(stores)
-        names = {*LOOPBACK_NAMES, _shown(listening)}
-        app = application(asking, sessions, port=number, names=names, on_signed_in=offer, on_bug=on_bug)
-        server = _Server(_config(app))
+        names = frozenset({*LOOPBACK_NAMES, _shown(listening)})
+        site = Site(number, names, OPEN | {"/metrics"} if open_metrics else OPEN)
+        app = Application(stores, sessions, site, offer, on_bug)
+        server = _Server(_config(app), app.end_streams)
         try:
             asyncio.run(server.serve_and_tell(listening, offer))
         finally:
-            asking.close()
+            app.close()
         return 128 + server.ended_by
 
 
@@ -124,6 +125,10 @@ class _Server(uvicorn.Server):
 
     ended_by = signal.SIGINT
 
+    def __init__(self, config: uvicorn.Config, on_end: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_end = on_end
+
     async def serve_and_tell(self, listening: socket.socket, tell: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -135,3 +140,4 @@ class _Server(uvicorn.Server):
         self.ended_by = number
         self.force_exit = self.should_exit
         self.should_exit = True
+        self._on_end()

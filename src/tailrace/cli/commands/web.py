@@ -26,8 +26,11 @@ _EXTRA = ("starlette", "uvicorn")
     show_default=True,
     help="Which port; 0: any that is free.",
 )
+@click.option(
+    "--open-metrics", is_flag=True, help="Let any user of this machine read /metrics, without a session (Prometheus)."
+)
 @click.option("--openapi", is_flag=True, help="Print the description of the API (OpenAPI 3.1) and end.")
-def web(host: str, port: int, openapi: bool) -> int:
+def web(host: str, port: int, open_metrics: bool, openapi: bool) -> int:
     """Serve the HTTP API until interrupted: what the other commands show, for programs and for a browser here.
 
     Prints the address to open. It has a token that is good for one browser; once it is used the next one is printed.
@@ -58,5 +61,5 @@ def web(host: str, port: int, openapi: bool) -> int:
         console.note(next(notes))
         console.print(address)
 
-    code: int = server.serve(stores, host, port, on_address, on_bug)
+    code: int = server.serve(stores, host, port, on_address, on_bug, open_metrics=open_metrics)
     return code

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import bindparam, func, or_, select, text
 
 from tailrace.metastore.db.tables import history
 from tailrace.metastore.db.transaction import Transaction
@@ -31,6 +31,7 @@ _COLUMNS = select(
     history.c.reason,
     history.c.person,
 ).order_by(history.c.id)
+_BEHIND = _COLUMNS.where(history.c.id > bindparam("after_id")).limit(bindparam("most"))
 _NEWEST = select(func.max(history.c.id))
 _TRANSACTIONS = text("SELECT txid_snapshot_xmin(txid_current_snapshot()), txid_snapshot_xmax(txid_current_snapshot())")
 
@@ -64,10 +65,11 @@ class Horizon(Struct, frozen=True):
 
 
 class ChangesRead(Struct, frozen=True):
-    """Changes of one moment, in the order of their ids."""
+    """Changes of one moment, in the order of their ids; ``newest`` is the greatest id of all."""
 
     changes: tuple[Change, ...]
     horizon: Horizon
+    newest: int
 
 
 def newest_change(tx: Transaction) -> int:
@@ -77,7 +79,10 @@ def newest_change(tx: Transaction) -> int:
 
 def read_changes(tx: Transaction, after: int, lacking: Sequence[tuple[int, int]], limit: int) -> ChangesRead:
     """The first changes behind an id, or within ranges of ids (both ends included) that were lacking."""
-    within = [history.c.id.between(first, last) for first, last in lacking]
-    rows = tx.rows(_COLUMNS.where(or_(history.c.id > after, *within)).limit(limit))
+    if lacking:
+        within = [history.c.id.between(first, last) for first, last in lacking]
+        rows = tx.rows(_COLUMNS.where(or_(history.c.id > after, *within)).limit(limit))
+    else:
+        rows = tx.rows(_BEHIND, {"after_id": after, "most": limit})
     horizon = Horizon(*tx.row(_TRANSACTIONS)) if tx.postgres else Horizon()
-    return ChangesRead(tuple(Change(*row) for row in rows), horizon)
+    return ChangesRead(tuple(Change(*row) for row in rows), horizon, newest_change(tx))

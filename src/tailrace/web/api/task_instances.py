@@ -128,12 +128,12 @@ def _about(piece: log_files.LogPiece) -> dict[str, str]:
     }
 
 
-_TASK = "/dags/{dag_id}/runs/{run}/tasks/{task_id}"
+TASK = "/dags/{dag_id}/runs/{run}/tasks/{task_id}"
 OPERATIONS = (
     Operation("/task-instances", list_task_instances),
-    Operation(_TASK, explain_task_instances),
-    Operation(f"{_TASK}/tries", list_tries),
-    Operation(f"{_TASK}/log", read_log),
-    Operation(f"{_TASK}/callbacks-log", read_callbacks_log),
-    Operation(_TASK + "/xcoms/{key}", get_xcom),
+    Operation(TASK, explain_task_instances),
+    Operation(f"{TASK}/tries", list_tries),
+    Operation(f"{TASK}/log", read_log),
+    Operation(f"{TASK}/callbacks-log", read_callbacks_log),
+    Operation(TASK + "/xcoms/{key}", get_xcom),
 )
