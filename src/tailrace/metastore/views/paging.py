@@ -40,8 +40,8 @@ class Order:
 
     def rows(self, tx: Transaction, wanted: Select[Any], place: Place) -> tuple[Sequence[Any], Key | None]:
         """The rows of a page, and the key behind which there are more."""
-        columns = [(column, descends != place.reverse) for column, descends in self._columns]
-        ordered = wanted.order_by(*(column.desc() if descends else column.asc() for column, descends in columns))
+        columns = self._directed(place)
+        ordered = _ordered(wanted, columns)
         if place.after is not None:
             ordered = ordered.where(_behind(columns, place.after))
         rows = tx.rows(ordered.limit(place.limit + 1))
@@ -49,6 +49,24 @@ class Order:
             return rows, None
         last = rows[place.limit - 1]
         return rows[: place.limit], tuple(getattr(last, str(column.key)) for column, _ in columns)
+
+    def first(self, wanted: Select[Any], most: int, place: Place) -> Select[Any]:
+        """The first ``most``, from the row on whose cells a key begins with: that of what belongs to these rows."""
+        columns = self._directed(place)
+        if place.after is not None:
+            key = place.after[: len(columns)]
+            same = and_(*(column == cell for (column, _), cell in zip(columns, key, strict=True)))
+            wanted = wanted.where(or_(same, _behind(columns, key)))
+        return wanted.order_by(*(column.desc() if descends else column.asc() for column, descends in columns)).limit(
+            most
+        )
+
+    def _directed(self, place: Place) -> Sequence[tuple[ColumnElement[Any], bool]]:
+        return [(column, descends != place.reverse) for column, descends in self._columns]
+
+
+def _ordered(wanted: Select[Any], columns: Sequence[tuple[ColumnElement[Any], bool]]) -> Select[Any]:
+    return wanted.order_by(*(column.desc() if descends else column.asc() for column, descends in columns))
 
 
 def _behind(columns: Sequence[tuple[ColumnElement[Any], bool]], after: Key) -> ColumnElement[bool]:

@@ -1,6 +1,6 @@
 """Task instances as lists show them: those of one run, and those of many runs by state and date."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +11,9 @@ from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.rows import by_place
 from tailrace.metastore.views.driving import drivers_of
-from tailrace.metastore.views.paging import Order, Page, Place
+from tailrace.metastore.views.paging import Key, Order, Page, Place
 from tailrace.metastore.views.persons import Instance, of_task_instances
-from tailrace.model.states import CLOSED, TaskInstanceState
+from tailrace.model.states import CLOSED, OCCUPYING, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.explain_facts import PersonsCommand
 
@@ -100,7 +100,7 @@ _NEWEST = Order((dag_run.c.logical_date, True), (task_instance.c.dag_run_id, Tru
 
 def page_of_task_instances(tx: Transaction, asked: TaskInstanceFilter, place: Place) -> Page[TaskInstanceOfRun]:
     """Some of the task instances that are asked for, newest logical date first."""
-    rows, last = _NEWEST.rows(tx, _LINES.where(*_conditions(asked)), place)
+    rows, last = _rows(tx, asked, place)
     commands = of_task_instances(tx, {(row.dag_id, row.run_id) for row in rows}, {row.task_id for row in rows})
     runs: list[Any] = []
     for batch in in_batches(sorted({row.dag_run_id for row in rows if row.run_state not in CLOSED})):
@@ -134,16 +134,36 @@ def _line(row: Any, commands: Mapping[Instance, PersonsCommand]) -> dict[str, An
     }
 
 
-def _conditions(asked: TaskInstanceFilter) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
+#: Of so many more runs than rows are wanted it is enough to look at the first; at all, where those have too few.
+_FIRST_RUNS = (1, 16)
+#: These have an index of their own: they are few, and in many runs there are none.
+_FOUND = OCCUPYING | {TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED}
+_OF_RUNS = Order((dag_run.c.logical_date, True), (dag_run.c.id, True))
+
+
+def _rows(tx: Transaction, asked: TaskInstanceFilter, place: Place) -> tuple[Sequence[Any], Key | None]:
+    """Looks at the first runs alone where those have enough: a database would sort every task instance there is."""
+    wanted = _LINES.where(*_of_runs(asked), *_of_their_own(asked))
+    for times in () if asked.states and _FOUND.issuperset(asked.states) else _FIRST_RUNS:
+        runs = select(dag_run.c.id).where(*_of_runs(asked))
+        first = _OF_RUNS.first(runs, times * (place.limit + 1), place)
+        rows, last = _NEWEST.rows(tx, wanted.where(task_instance.c.dag_run_id.in_(first)), place)
+        if last is not None:
+            return rows, last
+    return _NEWEST.rows(tx, wanted, place)
+
+
+def _of_runs(asked: TaskInstanceFilter) -> Iterator[ColumnElement[bool]]:
     if asked.dag_id is not None:
-        found.append(dag_run.c.dag_id == asked.dag_id)
-    if asked.states:
-        found.append(task_instance.c.state.in_(asked.states))
-    if asked.task_ids:
-        found.append(task_instance.c.task_id.in_(asked.task_ids))
+        yield dag_run.c.dag_id == asked.dag_id
     if asked.first is not None:
-        found.append(dag_run.c.logical_date >= asked.first)
+        yield dag_run.c.logical_date >= asked.first
     if asked.last is not None:
-        found.append(dag_run.c.logical_date <= asked.last)
-    return found
+        yield dag_run.c.logical_date <= asked.last
+
+
+def _of_their_own(asked: TaskInstanceFilter) -> Iterator[ColumnElement[bool]]:
+    if asked.states:
+        yield task_instance.c.state.in_(asked.states)
+    if asked.task_ids:
+        yield task_instance.c.task_id.in_(asked.task_ids)
