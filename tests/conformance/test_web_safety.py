@@ -244,3 +244,14 @@ def test_what_nobody_foresaw_is_not_told(web_settings: Settings, monkeypatch: py
     assert (reply.status, reply.headers["content-type"]) == (500, "application/problem+json")
     assert b"s3cret" not in reply.body
     assert [str(each) for each in bugs] == ["postgres://me:s3cret@host"]
+
+
+def test_the_page_and_what_is_beside_it(empty: Asker) -> None:
+    page = empty.get("/")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert empty.get("/backfills").body == empty.get("/dags").body == page.body
+    script = empty.get("/static/main.js")
+    assert (script.status, script.headers["content-type"]) == (200, "text/javascript; charset=utf-8")
+    assert empty.get("/static/main.js", (b"if-none-match", script.headers["etag"].encode())).status == 304
+    for missing in ("/static/", "/static/index.html", "/static/pages", "/static/main.js/", "/static//main.js", "/x"):
+        assert empty.get(missing).status == 404

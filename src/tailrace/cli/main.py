@@ -31,7 +31,7 @@ _COMMANDS = {
     "grid": Lazy("tailrace.cli.commands.grid:grid", "Show the states of a DAG's tasks over its runs."),
     "xcom": Lazy("tailrace.cli.commands.xcom:xcom", "List and get what tasks left for others of their run."),
     "scheduler": Lazy("tailrace.cli.commands.scheduler:scheduler", "Create due runs, drive them and what is detached."),
-    "web": Lazy("tailrace.cli.commands.web:web", "Serve the HTTP API, for programs and a browser here."),
+    "web": Lazy("tailrace.cli.commands.web:web", "Serve a page to look at, and the HTTP API."),
     "jobs": Lazy("tailrace.cli.commands.jobs:jobs", "List what drives backfills and schedules."),
     "pools": Lazy("tailrace.cli.commands.pools:pools", "List, set and delete pools."),
     "variables": Lazy("tailrace.cli.commands.variables:variables", "List, get, set, import and export Variables."),

@@ -23,8 +23,9 @@ from tailrace.web.guarding import Guarding
 from tailrace.web.metrics import Metrics
 from tailrace.web.openapi import document
 from tailrace.web.operations import Operation
+from tailrace.web.pages import page_routes
 from tailrace.web.problems import Refusal, problem_of
-from tailrace.web.replies import TEXT, found_reply, problem_reply
+from tailrace.web.replies import found_reply, problem_reply
 from tailrace.web.sessions import Sessions
 from tailrace.web.signing_in import SigningIn
 from tailrace.web.streaming import STREAMS, Streaming
@@ -106,7 +107,7 @@ class Answering:
 def _routes(streaming: Streaming) -> list[BaseRoute]:
     asking = streaming.asking
     get: list[tuple[str, Callable[[Request], Awaitable[Response | EventStream]]]] = [
-        ("/", _welcome),
+        *page_routes(),
         ("/health", partial(health, asking=asking)),
         ("/metrics", Metrics(asking).reply),
         (f"{API}/openapi.json", _openapi),
@@ -136,10 +137,6 @@ def _endpoint(asking: Asking, operation: Operation) -> Callable[[Request], Await
         return await asking.ask(question)
 
     return answer
-
-
-async def _welcome(request: Request) -> Response:
-    return Response(f"Signed in. {API}/openapi.json says what can be asked here.\n", media_type=TEXT)
 
 
 async def _openapi(request: Request) -> Response:

@@ -31,7 +31,7 @@ _EXTRA = ("starlette", "uvicorn")
 )
 @click.option("--openapi", is_flag=True, help="Print the description of the API (OpenAPI 3.1) and end.")
 def web(host: str, port: int, open_metrics: bool, openapi: bool) -> int:
-    """Serve the HTTP API until interrupted: what the other commands show, for programs and for a browser here.
+    """Serve a page and the HTTP API until interrupted: what the other commands show, to browsers and programs here.
 
     Prints the address to open. It has a token that is good for one browser; once it is used the next one is printed.
     """

@@ -57,9 +57,7 @@ class Order:
             key = place.after[: len(columns)]
             same = and_(*(column == cell for (column, _), cell in zip(columns, key, strict=True)))
             wanted = wanted.where(or_(same, _behind(columns, key)))
-        return wanted.order_by(*(column.desc() if descends else column.asc() for column, descends in columns)).limit(
-            most
-        )
+        return _ordered(wanted, columns).limit(most)
 
     def _directed(self, place: Place) -> Sequence[tuple[ColumnElement[Any], bool]]:
         return [(column, descends != place.reverse) for column, descends in self._columns]
