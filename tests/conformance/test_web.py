@@ -115,6 +115,8 @@ def test_every_backfill_and_dag_is_what_the_command_line_prints(filled: World, a
         assert len(runs) == sum(each["runs"].values())
         versions = asker.get(path_of("/dags/{dag_id}/versions", dag_id=each["dag_id"]))
         assert as_described("/dags/{dag_id}/versions", versions) == typed("dags", "versions", each["dag_id"])
+        grid = asker.get(path_of("/dags/{dag_id}/grid", dag_id=each["dag_id"]) + "?limit=2")
+        assert as_described("/dags/{dag_id}/grid", grid) == typed("grid", each["dag_id"], "--limit", "2")
         dag = as_described("/dags/{dag_id}", asker.get(path_of("/dags/{dag_id}", dag_id=each["dag_id"])))
         assert dag["task_count"] == len(dag["tasks"])
     assert as_described("/dags", asker.get(f"{API}/dags"))

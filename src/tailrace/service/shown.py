@@ -2,6 +2,7 @@
 
 from tailrace.metastore.commands.pools import PoolSummary
 from tailrace.metastore.views.changes import Change
+from tailrace.metastore.views.grid import Grid
 from tailrace.metastore.views.jobs import Job
 from tailrace.metastore.views.lists import Backfill, DagStats
 from tailrace.metastore.views.recorded_xcoms import RecordedXCom
@@ -15,6 +16,7 @@ __all__ = [
     "Change",
     "DagStats",
     "DagVersion",
+    "Grid",
     "Job",
     "PoolSummary",
     "RecordedXCom",

@@ -8,7 +8,7 @@ from tailrace.model.states import DagRunState
 from tailrace.service import explanations, views, xcoms
 from tailrace.service.explanations import ExplainedRunDetails
 from tailrace.service.pages import Listed
-from tailrace.service.shown import RecordedXCom, Run
+from tailrace.service.shown import Grid, RecordedXCom, Run
 from tailrace.service.stores import Stores
 from tailrace.service.views import RunDetails, Wanted
 from tailrace.web.operations import Asked, AskedList, Operation
@@ -49,9 +49,24 @@ class ExplainedTasks(OneRun, frozen=True, kw_only=True):
     ] = ()
 
 
+class GridOfDag(Asked, frozen=True, kw_only=True):
+    """Runs and tasks of a DAG."""
+
+    dag_id: str
+    start: Annotated[str | None, Meta(description="From this logical date on.")] = None
+    end: Annotated[str | None, Meta(description="Up to this logical date, its whole day included.")] = None
+    limit: Annotated[int, Meta(ge=1, le=10_000, description="At most so many runs, the newest.")] = 1000
+    task: Annotated[tuple[str, ...], Meta(description="Only of this task, group or pattern; several times.")] = ()
+
+
 def list_runs(stores: Stores, asked: SomeRuns) -> Listed[Run]:
     """Runs, newest logical date first."""
     return views.page_of_runs(stores, asked.wanted, asked.state, asked.paging, failed_tasks=asked.failed_tasks)
+
+
+def show_grid(stores: Stores, asked: GridOfDag) -> Grid:
+    """The states of a DAG's tasks over its newest runs: a letter for each, of a mapped task the worst."""
+    return views.grid(stores, Wanted(asked.dag_id, asked.start, asked.end, asked.limit), asked.task)
 
 
 def show_run(stores: Stores, asked: OneRun) -> RunDetails:
@@ -73,6 +88,7 @@ def list_xcoms(stores: Stores, asked: OneRun) -> tuple[RecordedXCom, ...]:
 
 OPERATIONS = (
     Operation("/runs", list_runs),
+    Operation("/dags/{dag_id}/grid", show_grid),
     Operation("/dags/{dag_id}/runs/{run}", show_run),
     Operation("/dags/{dag_id}/runs/{run}/explain", explain_run),
     Operation("/dags/{dag_id}/runs/{run}/xcoms", list_xcoms),
