@@ -123,29 +123,25 @@ def test_every_backfill_and_dag_is_what_the_command_line_prints(filled: World, a
     assert asker.get(f"{API}/version").json["api"] == "v1"
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
+@pytest.mark.parametrize("reverse", [False, True])
+def test_pages_are_the_whole_list(filled: World, asker: Asker, reverse: bool) -> None:
+    for address in (
         *("/runs", "/runs?dag_id=plain", "/backfills", "/backfills/2/runs", "/jobs", "/dags"),
         *("/task-instances", "/task-instances?state=success", "/task-instances?state=failed"),
-    ],
-)
-@pytest.mark.parametrize("reverse", ["false", "true"])
-def test_pages_are_the_whole_list(filled: World, asker: Asker, address: str, reverse: str) -> None:
-    joined = "&" if "?" in address else "?"
-    there = f"{API}{address}{joined}limit=1000"
-    whole = asker.get(there).json
-    found, following = [], f"{API}{address}{joined}reverse={reverse}&limit=2"
-    for _ in range(1000):
-        reply = asker.get(following)
-        found += reply.json
-        if "link" not in reply.headers:
-            break
-        [following] = re.findall(r'^<(.*)>; rel="next"$', reply.headers["link"])
-    assert found == (whole if reverse == "false" else asker.get(f"{there}&reverse=true").json)
-    assert sorted(map(str, found)) == sorted(map(str, whole))
-    if "task-instances" not in address:  # those of a run are in topological order either way
-        assert found == (whole if reverse == "false" else whole[::-1])
+    ):
+        there = f"{API}{address}{'&' if '?' in address else '?'}"
+        whole = asker.get(f"{there}limit=1000").json
+        found, following = [], f"{there}reverse={str(reverse).lower()}&limit=2"
+        for _ in range(1000):
+            reply = asker.get(following)
+            found += reply.json
+            if "link" not in reply.headers:
+                break
+            [following] = re.findall(r'^<(.*)>; rel="next"$', reply.headers["link"])
+        assert found == (asker.get(f"{there}limit=1000&reverse=true").json if reverse else whole), address
+        assert sorted(map(str, found)) == sorted(map(str, whole)), address
+        if "task-instances" not in address:  # those of a run are in topological order either way
+            assert found == (whole[::-1] if reverse else whole), address
 
 
 def test_logs_are_sent_by_ranges_of_bytes(filled: World, asker: Asker, web_settings: Settings) -> None:
