@@ -6,7 +6,7 @@ from itertools import chain, repeat
 
 import click
 
-from tailrace.cli.console import current_console
+from tailrace.cli.console import OutputClosed, current_console
 from tailrace.cli.lazy import Command
 from tailrace.cli.options import WholeNumber, settings_with
 from tailrace.cli.remedies import command_of
@@ -58,8 +58,14 @@ def web(host: str, port: int, open_metrics: bool, openapi: bool) -> int:
     notes = chain((first,), repeat(others))
 
     def on_address(address: str) -> None:
-        console.note(next(notes))
-        console.print(address)
+        note = next(notes)
+        console.note(note)
+        try:
+            console.print(address)
+        except (OutputClosed, EnvironmentBroken):
+            if note is first:
+                raise
+            console.notice("nobody reads the next address any more: start the server again for another browser")
 
     code: int = server.serve(stores, host, port, on_address, on_bug, open_metrics=open_metrics)
     return code
