@@ -33,6 +33,8 @@ STOPPED = 200
 CALLING = 120
 #: And in those whose tries give their workers back.
 RESCHEDULED = 200
+#: And in those whose DAGs have everything at once.
+DAGS = 140
 
 
 #: Seeds that once failed, each with what it found.
@@ -102,6 +104,7 @@ def suite() -> Suite:
         ("stopped", STOPPED),
         ("calling", CALLING),
         ("rescheduled", RESCHEDULED),
+        ("dags", DAGS),
     ):
         for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
             if found.history.judgement is not Judgement.WELL:

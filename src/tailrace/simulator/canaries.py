@@ -44,6 +44,7 @@ from tailrace.planning.snapshot import RunSnapshot, Snapshot
 from tailrace.simulator import (
     broken_callbacks,
     broken_claims,
+    broken_dags,
     broken_history,
     broken_mapping,
     broken_past,
@@ -357,6 +358,30 @@ CANARIES: Mapping[str, Canary] = {
             "a try that ends has no event",
             replaced=broken_callbacks.forgotten_event,
             worlds="calling",
+        ),
+        Canary(
+            "one-of-a-group",
+            "what comes after a group comes after one of its tasks",
+            replaced=broken_dags.one_of_a_group,
+            worlds="dags",
+        ),
+        Canary(
+            "policy-unread",
+            "a failure is tried again whatever the retry policy says",
+            replaced=broken_dags.policy_unread,
+            worlds="dags",
+        ),
+        Canary(
+            "length-of-another",
+            "a task is expanded by the length of another output",
+            replaced=broken_dags.length_of_another,
+            worlds="dags",
+        ),
+        Canary(
+            "skipped-with-one",
+            "the skip of one instance is taken for the whole task's",
+            replaced=broken_dags.skipped_with_one,
+            worlds="dags",
         ),
         Canary("chain-left", "a row of history is chained behind nothing", replaced=broken_history.chain_left),
         Canary("column-unsaid", "a step sets a column without a word", replaced=broken_history.column_unsaid),

@@ -12,7 +12,7 @@ from tailrace.audit.checks import audit
 from tailrace.audit.records import AuditRecords
 from tailrace.jobs.backfill import backfill_loop
 from tailrace.model.keys import UNMAPPED, RunType, index_suffix
-from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
+from tailrace.model.states import OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import HARMLESS, ActKind
@@ -25,7 +25,6 @@ from tailrace.simulator.starting import Crash
 from tailrace.simulator.world import World
 from tailrace.simulator.world_state import JobLoop
 
-FAULTY_STEPS = 400
 #: Many jobs share them: a world with schedulers and a person has come to some twenty.
 HEALED_STEPS = 20000
 
@@ -79,8 +78,8 @@ def run_history(
         judgement, findings, steps, joined = Judgement.WELL, [], 0, False
         try:
             world.begin()
-            while not _is_over(world) and not world.ledger.violations and steps < FAULTY_STEPS + HEALED_STEPS:
-                if steps == FAULTY_STEPS:
+            while not _is_over(world) and not world.ledger.violations and steps < scenario.faulty_steps + HEALED_STEPS:
+                if steps == scenario.faulty_steps:
                     world.heal()
                 world.step()
                 steps += 1
@@ -94,7 +93,7 @@ def run_history(
         records = world.metastore.audit_records()
         world.ledger.check(records.history, scenario.mark_success)
         confs = world.confs.check() if scenario.gives_conf else ()
-        violations = [*map(str, audit(records)), *world.ledger.violations, *confs]
+        violations = [*scenario.miscompiled, *map(str, audit(records)), *world.ledger.violations, *confs]
         if judgement is Judgement.WELL and not joined and not violations:
             if world.over:
                 violations = [*_lost_without_disruption(records, world.disruptions), *_left_over(scenario, records)]
@@ -203,6 +202,22 @@ def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
             if found != expects:
                 name = place[0] + index_suffix(place[1])
                 yield f"oracle: {name} of {date.date()}: expected {expects}, found {found}"
+    if ActKind.CANCEL not in {act.kind for act in scenario.acts}:
+        yield from _unexpected_backfills(right, records)
+
+
+def _unexpected_backfills(right: Expected, records: AuditRecords) -> Iterator[str]:
+    """A backfill ends as the worst of its runs; of one that stops at its first failure only that it did not succeed is
+    known.
+    """
+    for backfill in records.backfills:
+        states = {right.runs[_date(run_id)] for run_id in backfill.wanted}
+        ends = BackfillState.DEADLOCKED if DagRunState.DEADLOCKED in states else BackfillState.FAILED
+        if states <= {DagRunState.SUCCESS}:
+            ends = BackfillState.SUCCESS
+        may_be = {BackfillState.FAILED, BackfillState.DEADLOCKED} if backfill.stop_on_failure else {ends}
+        if backfill.state not in (may_be if ends is not BackfillState.SUCCESS else {ends}):
+            yield f"oracle: backfill {backfill.id}: expected {ends}, found {backfill.state}"
 
 
 def _expected(scenario: Scenario, records: AuditRecords) -> Expected:

@@ -15,7 +15,7 @@ from tailrace.audit.structure import Structure
 from tailrace.effects.tries import Json
 from tailrace.model.keys import UNMAPPED, index_suffix
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.spec import MOST_INSTANCES, Over, TaskSpec, Together
+from tailrace.model.spec import MOST_INSTANCES, Over, RetryAction, TaskSpec, Together
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.simulator.scenario import Scenario
 
@@ -105,8 +105,8 @@ def _undisturbed(
 
 
 def _shut_out(scenario: Scenario, task: TaskSpec, past: Run | None) -> bool:
-    slots = dict(scenario.pools).get(task.pool)
-    if slots is not None and slots != 0 and task.pool_slots > slots:
+    slots = dict((*scenario.pools, *scenario.narrowed)).get(task.pool)
+    if slots is not None and 0 < slots < task.pool_slots:
         return True
     if past is None or not (task.depends_on_past or task.wait_for_downstream):
         return False
@@ -158,14 +158,22 @@ def _try(scenario: Scenario, task: TaskSpec, date: datetime, run: Run, place: Pl
         return
     name = place[0] + index_suffix(place[1])
     for attempt in range(1, 2 if scenario.disable_retry else task.retries + 2):
-        kind, ways = scenario.ending(name, date, attempt)
+        kind, ways, rule = scenario.ending(name, date, attempt)
         if kind is OutcomeKind.SUCCESS:
             run.states[place], run.followed[place] = TaskInstanceState.SUCCESS, ways
             run.left[place] = scenario.leaves(name, date, attempt)
         if kind is OutcomeKind.SKIPPED:
             run.states[place] = TaskInstanceState.SKIPPED
-        if kind is not OutcomeKind.FAILED:
+        if kind is not OutcomeKind.FAILED or _is_final(task, rule):
             break
+
+
+def _is_final(task: TaskSpec, rule: int | None) -> bool:
+    """Whether the task's retry policy ends it with this failure; ``rule`` is the number of that which fits, or -1."""
+    policy = task.retry_policy
+    if policy is None or rule is None:
+        return False
+    return (policy.default if rule < 0 else policy.rules[rule].action) is RetryAction.FAIL
 
 
 def _run_state(structure: Structure, run: Run) -> DagRunState:

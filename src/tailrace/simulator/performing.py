@@ -265,15 +265,15 @@ class Performer:
             self.world.ledger.failures[claim.id] = 0  # its budget is whole: it was cleared, or never failed
         attempt = claim.key.try_number if scenario.fickle else self.world.ledger.failures[claim.id] + 1
         place = claim.task_instance.place
-        kind, followed = scenario.ending(place, claim.logical_date, attempt)
+        kind, followed, rule = scenario.ending(place, claim.logical_date, attempt)
         pause = scenario.goes_on_after(place, claim.logical_date, attempt, claim.reschedules)
         goes_on = None if pause is None else self.world.clock.wall() + timedelta(seconds=pause)
         if goes_on is not None:
-            kind, followed, execution.gives_back = OutcomeKind.RESCHEDULED, None, True
+            kind, followed, rule, execution.gives_back = OutcomeKind.RESCHEDULED, None, None, True
         counted = kind is OutcomeKind.SUCCESS and self._is_counted(claim)
         leaves = scenario.leaves(place, claim.logical_date, attempt) if counted else {}
         process.claim = claim
-        process.ending = TryOutcome(kind, f"as written: {kind}", leaves, followed, resumes_at=goes_on)
+        process.ending = TryOutcome(kind, f"as written: {kind}", leaves, followed, resumes_at=goes_on, rule=rule)
         process.steps_left = self.world.choose_up_to("found running", scenario.found_running)
         if self.world.chooser.chance("a false report", self.world.faults.false_report):
             self._hint(process)

@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -66,6 +67,14 @@ class Command(Struct, frozen=True):
     scheduler: bool = False  # it is no backfill but a scheduler, which ends once nothing is left to do
 
 
+class TryResult(NamedTuple):
+    """How a try ends: what a deciding task follows, and which rule of a retry policy fits what was raised, if any."""
+
+    kind: OutcomeKind
+    followed: tuple[str, ...] | None = None
+    rule: int | None = None
+
+
 class Scenario(Struct, frozen=True):
     """One world's content. ``seed`` also names how each try of each task ends."""
 
@@ -88,6 +97,9 @@ class Scenario(Struct, frozen=True):
     fickle: bool = False  # what is cleared may end in another way than before
     gives_back: float = 0.0  # how likely a try gives its worker back, each time that it is claimed
     hurry: float = 0.1  # how likely a seed lets them act, beside one who has something to do
+    faulty_steps: int = 400  # after so many everything is healed
+    narrowed: tuple[tuple[str, int], ...] = ()  # pools that are smaller once the first command was typed
+    miscompiled: tuple[str, ...] = ()  # where its DAG is not what was written
 
     @property
     def gives_conf(self) -> bool:
@@ -123,7 +135,7 @@ class Scenario(Struct, frozen=True):
         gives_back = reschedules < _MOST_RESCHEDULES and chooser.random() < self.gives_back
         return chooser.choice((-1.0, 0.0, 1.0, 9.0, 60.0)) if gives_back else None
 
-    def ending(self, place: str, date: datetime, attempt: int) -> tuple[OutcomeKind, tuple[str, ...] | None]:
+    def ending(self, place: str, date: datetime, attempt: int) -> TryResult:
         """How the ``attempt``-th try that is not lost ends, and what a deciding task follows. Always the same.
 
         ``place`` is the task id, with its map index where there is one.
@@ -133,14 +145,14 @@ class Scenario(Struct, frozen=True):
         draw = chooser.random()
         if task.decides is BranchKind.BRANCH:
             ways = tuple(way for way in task.downstream if chooser.random() < 0.6)
-            return OutcomeKind.SUCCESS, ways
+            return TryResult(OutcomeKind.SUCCESS, ways)
         if task.decides is not BranchKind.NOTHING:
-            return OutcomeKind.SUCCESS, None if draw < 0.6 else ()
+            return TryResult(OutcomeKind.SUCCESS, None if draw < 0.6 else ())
         if draw < 0.72:
-            return OutcomeKind.SUCCESS, None
+            return TryResult(OutcomeKind.SUCCESS)
         if draw < 0.80:
-            return OutcomeKind.SKIPPED, None
-        return (OutcomeKind.FAILED_FOR_GOOD if draw > 0.97 else OutcomeKind.FAILED), None
+            return TryResult(OutcomeKind.SKIPPED)
+        return TryResult(OutcomeKind.FAILED_FOR_GOOD if draw > 0.97 else OutcomeKind.FAILED)
 
 
 def linear(*, crash: bool = False, jobs: int = 1) -> Scenario:
@@ -168,7 +180,7 @@ def _always_succeeds(scenario: Scenario) -> Scenario:
     for seed in range(10_000):
         tried = replace(scenario, seed=seed)
         endings = (tried.ending(task.task_id, date, 1) for task in tried.dag.tasks for date in tried.logical_dates())
-        if all(kind is OutcomeKind.SUCCESS and followed is None for kind, followed in endings):
+        if all(ending == TryResult(OutcomeKind.SUCCESS) for ending in endings):
             return tried
     raise ValueError("no seed lets every task succeed")
 
@@ -222,7 +234,7 @@ def random_scenario(seed: int) -> Scenario:
     alone = several >= 0.4
     if not alone and draw.random() < 0.4:
         commands = [replace(command, ignores_owners=draw.random() < 0.6) for command in commands]
-    faults = Faults() if draw.random() < 0.2 else _faults(draw)
+    faults = Faults() if draw.random() < 0.2 else random_faults(draw)
     scenario = Scenario(
         seed,
         dag,
@@ -342,7 +354,9 @@ def _task(draw: random.Random, task_id: str, upstream: tuple[str, ...], downstre
     )
 
 
-def _faults(draw: random.Random) -> Faults:
+def random_faults(draw: random.Random) -> Faults:
+    """Some of the faults, each more or less likely."""
+
     def sometimes(most: float) -> float:
         return draw.random() * most if draw.random() < 0.5 else 0.0
 
