@@ -80,7 +80,7 @@ NEVER_REFUSED = {"adoption: the run is not as it was", "heartbeat: taken for dea
 class Suite:
     """What the suite's seeds came to."""
 
-    failures: list[SeedHistory] = field(default_factory=list)
+    failures: list[tuple[str, SeedHistory]] = field(default_factory=list)
     steps: set[Step] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
 
@@ -89,15 +89,18 @@ class Suite:
         self.steps |= history.steps_made
         self.refused |= history.refused
 
+    def judge(self, worlds: str, found: SeedHistory) -> None:
+        """The same, and keep it where it failed."""
+        if found.history.judgement is not Judgement.WELL:
+            self.failures.append((worlds, found))
+        self.add(found.history)
+
 
 @pytest.fixture(scope="module")
 def suite() -> Suite:
     suite = Suite()
-    for found in explore(0, SEEDS, processes=os.cpu_count() or 1):
-        if found.history.judgement is not Judgement.WELL:
-            suite.failures.append(found)
-        suite.add(found.history)
     for worlds, seeds in (
+        ("any", SEEDS),
         ("holes", HOLES),
         ("zygotes", ZYGOTES),
         ("mapped", MAPPED),
@@ -107,9 +110,7 @@ def suite() -> Suite:
         ("dags", DAGS),
     ):
         for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
-            if found.history.judgement is not Judgement.WELL:
-                suite.failures.append(found)
-            suite.add(found.history)
+            suite.judge(worlds, found)
     for seed in ALSO_SHOWN:
         suite.add(one(random_scenario(seed), Seeded(seed)))
     # In no random world: there, what is cleared ends as before.
@@ -123,10 +124,7 @@ def suite() -> Suite:
     ]  # else too rare
     for scenario, count in deliberate:
         for seed in range(count):
-            found = SeedHistory(one(scenario, Seeded(seed)), seed)
-            if found.history.judgement is not Judgement.WELL:
-                suite.failures.append(found)
-            suite.add(found.history)
+            suite.judge(scenario.dag.dag_id, SeedHistory(one(scenario, Seeded(seed)), seed))
     return suite
 
 
@@ -143,7 +141,8 @@ def test_a_seed_of_holes_that_once_failed(seed: int) -> None:
 
 
 def test_the_product_over_many_seeds(suite: Suite) -> None:
-    assert [(found.seed, found.history.findings) for found in suite.failures] == []
+    """`tailrace simulate --worlds … --seed …` shows one step by step, with `--smaller` in the smallest such world."""
+    assert [(worlds, found.seed, found.history.findings) for worlds, found in suite.failures] == []
 
 
 def test_every_row_of_the_tables_occurs_somewhere(suite: Suite) -> None:

@@ -21,6 +21,16 @@ Feature: TypeAlias = Callable[[random.Random, WrittenDag], WrittenDag]
 
 #: How many tasks a DAG has; most bugs need few.
 _SIZES = (2, 3, 3, 4, 4, 4, 5, 5, 6, 6, 7, 8, 10, 12)
+_RUNNING_ANYHOW = (
+    TriggerRule.ALL_DONE,
+    TriggerRule.ALL_DONE,
+    TriggerRule.ALWAYS,
+    TriggerRule.ONE_SUCCESS,
+    TriggerRule.ONE_FAILED,
+    TriggerRule.ONE_DONE,
+    TriggerRule.NONE_FAILED,
+    TriggerRule.NONE_SKIPPED,
+)
 _DECIDING = (Kind.BRANCH, Kind.SHORT_CIRCUIT)
 
 
@@ -156,7 +166,7 @@ def _refs(over: Iterable[Over]) -> Iterable[XComRef]:
 
 def _over(draw: random.Random, names: list[str]) -> tuple[Over, ...]:
     over: list[Over] = []
-    for _ in range(draw.choice((1, 1, 1, 2))):
+    for _ in range(draw.choice((1, 1, 2))):
         literal = not names or draw.random() < 0.25
         over.append(draw.choice((0, 1, 2, 2, 3)) if literal else _output(draw, names))
     if names and draw.random() < 0.2:
@@ -194,10 +204,13 @@ def empty(draw: random.Random, dag: WrittenDag) -> WrittenDag:
 
 
 def rules(draw: random.Random, dag: WrittenDag) -> WrittenDag:
-    """Half of the tasks have a trigger rule of their own."""
+    """Half of the tasks have a trigger rule of their own; of those that are expanded over outputs more, and such as let
+    them run whatever became of these.
+    """
 
     def rule(task: WrittenTask) -> dict[str, Any]:
-        return {"trigger_rule": draw.choice(list(TriggerRule))} if draw.random() < 0.5 else {}
+        kinds = list(TriggerRule) if task.over is None or draw.random() < 0.3 else _RUNNING_ANYHOW
+        return {"trigger_rule": draw.choice(kinds)} if draw.random() < (0.5 if task.over is None else 0.7) else {}
 
     return _with(dag, rule)
 

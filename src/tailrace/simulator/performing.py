@@ -350,7 +350,8 @@ class Performer:
             lambda id: self.world.metastore.report(effect.claim, effect.outcome, effect.after, id)
         )
         if isinstance(result, Accepted):
-            retried = result.state == TaskInstanceState.UP_FOR_RETRY and effect.outcome.kind is OutcomeKind.FAILED
+            lost = effect.outcome.kind in (OutcomeKind.LOST, OutcomeKind.LOST_TOGETHER)
+            retried = result.state == TaskInstanceState.UP_FOR_RETRY and not lost
             self.world.ledger.accept(effect.claim, retried=retried)
         return result
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from tailrace.effects.tries import Json
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import MOST_INSTANCES, BranchKind, DagSpec, TaskSpec
-from tailrace.simulator.acts import Act, ActKind
+from tailrace.simulator.acts import Act, ActKind, random_acts
 from tailrace.simulator.drawn_dags import drawn_dag
 from tailrace.simulator.scenario import Command, Faults, Scenario, TryResult, daily, random_faults, with_schedulers
 from tailrace.simulator.written_dags import Kind, WrittenDag, compiled, differences
@@ -112,6 +112,7 @@ def random_dag_scenario(seed: int) -> Scenario:
         disable_retry=draw.random() < 0.05,
         mark_success=draw.random() < 0.02,
         stop_on_failure=draw.random() < 0.05,
+        backwards=draw.random() < 0.1 and not dag.depends_on_past,
         faulty_steps=800,
         miscompiled=tuple(differences(written, dag)),
         waiting=_waiting(written),
@@ -120,9 +121,13 @@ def random_dag_scenario(seed: int) -> Scenario:
         return _narrowed(draw, scenario)
     if draw.random() < 0.12:
         return with_schedulers(draw, scenario)
-    if draw.random() < 0.25:
-        acts = tuple(_act(draw, dag, len(scenario.logical_dates())) for _ in range(draw.choice((1, 2))))
-        scenario = replace(scenario, acts=acts, hurry=draw.choice((0.1, 0.01)))
+    chance, days = draw.random(), len(scenario.logical_dates())
+    if chance < 0.25:
+        acts = tuple(_act(draw, dag, days) for _ in range(draw.choice((1, 2))))
+        return replace(scenario, acts=acts, hurry=draw.choice((0.1, 0.01)))
+    if chance < 0.31:  # anything: then no final states are compared
+        acts = random_acts(draw, dag, days, len(set(scenario.commands)))
+        return replace(scenario, acts=acts, hurry=draw.choice((0.1, 0.01)))
     return scenario
 
 

@@ -124,9 +124,19 @@ def _author(written: WrittenDag) -> tailrace.DAG:
                     stack.enter_context(made[task.group])
                 outputs[task.name] = _task(task, outputs)
                 made[task.name] = outputs[task.name].operator
-        for above, below in written.relations:
-            made[above] >> made[below]
+        for at, (above, below) in enumerate(written.relations):
+            _relate(made[above], made[below], at % 3)
     return dag
+
+
+def _relate(above: Any, below: Any, way: int) -> None:
+    """One of the ways in which an author says it."""
+    if way == 0:
+        above >> below
+    elif way == 1:
+        [below] << above
+    else:
+        above >> tailrace.Label("then") >> [below]
 
 
 def _task(task: WrittenTask, outputs: Mapping[str, Any]) -> Any:
@@ -178,6 +188,9 @@ def differences(written: WrittenDag, spec: DagSpec) -> Iterator[str]:
         for name, expected in _expected(written, task, task_id, edges).items():
             if getattr(found, name) != expected:
                 yield f"compiled: {name} of {task_id} is {getattr(found, name)!r} instead of {expected!r}"
+    for name in ("max_active_runs", "max_active_tasks", "fail_fast"):
+        if getattr(spec, name) != written.arguments.get(name, False):
+            yield f"compiled: {name} is {getattr(spec, name)}"
     members = {written.id_of(group.name): _members(written, group.name) for group in written.groups}
     for group_id, tasks in members.items():
         found_in = set(spec.members.get(group_id, ()))
@@ -203,7 +216,21 @@ def _expected(written: WrittenDag, task: WrittenTask, task_id: str, edges: set[t
         far = given.get("ignore_downstream_trigger_rules", True)
         expected["decides"] = BranchKind.SHORT_CIRCUIT if far else BranchKind.SHORT_CIRCUIT_DIRECT
     over = None if task.over is None else tuple(_by_id(written, each) for each in task.over)
-    return expected | {"mapped_over": over}
+    expected["mapped_over"] = over
+    expected["calls"] = tuple(sorted(name for name in given if name.startswith("on_")))
+    weighed = _weighed(edges, task_id, given.get("weight_rule", "downstream"))
+    weights = {written.id_of(each.name): each.arguments.get("priority_weight", 1) for each in written.tasks}
+    return expected | {"priority_weight": sum(weights[each] for each in weighed)}
+
+
+def _weighed(edges: set[tuple[str, str]], task_id: str, rule: str) -> set[str]:
+    """The tasks whose weights make up that of a task: its own, and those of all before or behind it."""
+    ways = {"absolute": set[tuple[str, str]](), "downstream": edges, "upstream": {(down, up) for up, down in edges}}
+    found, size = {task_id}, 0
+    while size < len(found):
+        size = len(found)
+        found |= {down for up, down in ways[rule] if up in found}
+    return found
 
 
 def _by_id(written: WrittenDag, over: Over) -> Over:
