@@ -34,7 +34,7 @@ CALLING = 120
 #: And in those whose tries give their workers back.
 RESCHEDULED = 200
 #: And in those whose DAGs have everything at once.
-DAGS = 140
+DAGS = 120
 
 
 #: Seeds that once failed, each with what it found.

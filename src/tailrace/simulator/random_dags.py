@@ -127,7 +127,7 @@ def random_dag_scenario(seed: int) -> Scenario:
         return replace(scenario, acts=acts, hurry=draw.choice((0.1, 0.01)))
     if chance < 0.31:  # anything: then no final states are compared
         acts = random_acts(draw, dag, days, len(set(scenario.commands)))
-        return replace(scenario, acts=acts, hurry=draw.choice((0.1, 0.01)))
+        return replace(scenario, acts=acts, hurry=draw.choice((0.1, 0.01)), fickle=draw.random() < 0.5)
     return scenario
 
 

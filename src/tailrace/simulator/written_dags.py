@@ -3,13 +3,14 @@
 What relations of groups, outputs and defaults come to is worked out here a second time, the simple way.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from enum import StrEnum
 from functools import reduce
 from typing import Any, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 import tailrace
 from tailrace.authoring.compiling.dag_specs import compile_dag
@@ -39,6 +40,10 @@ class Kind(StrEnum):
     BRANCH = "task.branch"
     SHORT_CIRCUIT = "task.short_circuit"
     SENSOR = "task.sensor"
+
+
+#: What decides between tasks is not mapped.
+DECIDING = (Kind.BRANCH, Kind.SHORT_CIRCUIT)
 
 
 class WrittenGroup(Struct, frozen=True):
@@ -78,6 +83,14 @@ class WrittenDag(Struct, frozen=True):
     groups: tuple[WrittenGroup, ...] = ()
     relations: tuple[tuple[str, str], ...] = ()
     arguments: Mapping[str, Any] = {}
+
+    def each(self, change: "Callable[[WrittenTask], WrittenTask]") -> "WrittenDag":
+        """The DAG with its tasks changed."""
+        return replace(self, tasks=tuple(map(change, self.tasks)))
+
+    def with_arguments(self, arguments: "Callable[[WrittenTask], Mapping[str, Any]]") -> "WrittenDag":
+        """The DAG with more arguments of its tasks."""
+        return self.each(lambda task: replace(task, arguments={**task.arguments, **arguments(task)}))
 
     def around(self, group: str) -> tuple[str, ...]:
         """The group and all that it is in, the innermost first; the last is that of the DAG, which has no name."""
