@@ -202,7 +202,7 @@ def differences(written: WrittenDag, spec: DagSpec) -> Iterator[str]:
             if getattr(found, name) != expected:
                 yield f"compiled: {name} of {task_id} is {getattr(found, name)!r} instead of {expected!r}"
     for name in ("max_active_runs", "max_active_tasks", "fail_fast"):
-        if getattr(spec, name) != written.arguments.get(name, False):
+        if getattr(spec, name) != written.arguments.get(name, getattr(DagSpec("", ()), name)):
             yield f"compiled: {name} is {getattr(spec, name)}"
     members = {written.id_of(group.name): _members(written, group.name) for group in written.groups}
     for group_id, tasks in members.items():
