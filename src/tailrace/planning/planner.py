@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey
+from tailrace.model.parts import WHOLE
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import CLAIMED, CLOSED, IDLE, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -187,7 +188,9 @@ def _settle_orphans(draft: _Draft, orphans: Iterable[OrphanTry]) -> None:
 
 def _decide_idle(draft: _Draft, board: Board) -> None:
     snapshot = draft.snapshot
-    for task in snapshot.dag.tasks:
+    for task in board.dag.tasks:
+        if not board.part.holds(task.task_id):
+            continue
         instances = board.by_task.get(task.task_id, ())
         may_expand = task.mapped_over is not None or (instances and instances[-1].map_index != UNMAPPED)
         number = None
@@ -213,7 +216,7 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
                 draft.wakes.append(ti.retry_at)
         draft.expansions += number.expansions if number is not None else ()
     for ti in board.run.task_instances:
-        if ti.task_id not in snapshot.dag.by_id and ti.state in _MAY_GO:
+        if ti.task_id not in snapshot.dag.by_id and ti.state in _MAY_GO and board.part.holds(ti.task_id):
             reason = f"task {ti.task_id} is no longer in the DAG"
             _transition(draft, board, ti, TaskInstanceState.REMOVED, Cause.REMOVED_FROM_DAG, reason)
 
@@ -380,5 +383,8 @@ def _waits_for_previous(snapshot: Snapshot, run: RunSnapshot, opened: set[int]) 
     """Whether a run that one of its tasks looks at has yet to begin."""
     if run.options.ignore_depends_on_past:
         return False
-    found = snapshot.previous_runs(run.id).values()
-    return any(previous.state is DagRunState.QUEUED and previous.id not in opened for previous in found)
+    part, found = run.part or WHOLE, snapshot.previous_runs(run.id)
+    return any(
+        previous.state is DagRunState.QUEUED and previous.id not in opened and part.holds(task_id)
+        for task_id, previous in found.items()
+    )

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED, ProcessIdentity, RunType, TaskInstanceKey
+from tailrace.model.parts import RunPart
 from tailrace.model.spec import DagSpec, XComRef
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -94,12 +95,14 @@ class RunSnapshot(Struct, frozen=True):
     late_since: datetime | None = None  # the deadline that it has missed
     reopened: bool = False  # it had ended, and was opened again: no deadline is watched
     failed_before: tuple[tuple[int, int], ...] = ()  # rows and tries that had failed when it was activated (fail_fast)
+    part: RunPart | None = None  # what parts of its DAG have made of it; None: it is whole
     live: bool = False  # schedulers drive it, whoever else wants it
     conf: str | None = None  # JSON
     to_clear: tuple[str, ...] = ()  # tasks, or instances of them, stored to be cleared at its next activation
     wanted_by: tuple[int, ...] = ()  # unfinished backfills that want it
     conf_given_by: tuple[int, ...] = ()  # those of them that say what its conf is
     judged_by: int | None = None  # the newest judged backfill that wanted it
+    wanted_in_part: bool = False  # one of ``wanted_by`` is a part of the DAG
     #: What its mapped tasks are expanded over: only what has ended, for those which are to be expanded now.
     lengths: Mapping[XComRef, StoredLength] = field(default_factory=lambda: MappingProxyType({}))
 

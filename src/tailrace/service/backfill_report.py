@@ -75,6 +75,9 @@ class BackfillCommand(Struct, frozen=True):
     ignore_first_depends_on_past: bool = False
     conf: str | None = None
     detached: bool = False  # create it, and leave it to the schedulers
+    tasks: tuple[str, ...] = ()  # the part of the DAG: these tasks, by regular expressions,
+    upstream: bool = False  # and all above them,
+    downstream: bool = False  # and all below them
     bundled: bool = False  # the DAG is one of the examples that ship with Tailrace
     typed: str = ""
 
@@ -207,7 +210,10 @@ class PreviewedDate(Struct, frozen=True):
 
 
 class BackfillPreviewed(Struct, frozen=True):
-    """A preview as every interface shows it. ``backfill_id``: the unfinished backfill that would be continued."""
+    """A preview as every interface shows it. ``backfill_id``: the unfinished backfill that would be continued.
+
+    ``part``: the tasks that it does; null where that is the whole DAG.
+    """
 
     schema: int
     dry_run: bool
@@ -219,6 +225,7 @@ class BackfillPreviewed(Struct, frozen=True):
     dates: tuple[PreviewedDate, ...]
     notices: tuple[str, ...]
     notice_codes: tuple[Coded, ...]
+    part: tuple[str, ...] | None = None
 
 
 def previewed(preview: BackfillPreview, typed: Typed) -> BackfillPreviewed:
@@ -247,4 +254,5 @@ def previewed(preview: BackfillPreview, typed: Typed) -> BackfillPreviewed:
         ),
         sentences(creation.notices, typed),
         coded(creation.notices),
+        creation.request.part,
     )

@@ -21,6 +21,7 @@ from tailrace.metastore.views.summaries import BackfillSummary
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
 from tailrace.model.states import DagRunState
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
+from tailrace.planning.choosing import Choice, chosen
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.messages import Message, Refused, Typed, Unusable
 from tailrace.planning.notices import DoneAlready, NoScheduler
@@ -230,6 +231,7 @@ def _request(dag: DagSpec, command: BackfillCommand, dates: LogicalRange) -> Bac
         backwards=command.backwards,
         stop_on_failure=command.stop_on_failure,
         detached=command.detached,
+        part=chosen(dag, Choice(command.tasks, command.upstream, command.downstream)),
     )
 
 
