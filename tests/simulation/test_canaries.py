@@ -44,6 +44,8 @@ EXPECTED = {
     "called-by-lost-claim": (Judgement.SAFETY, "is of no step that history knows"),
     "called-without-lease": (Judgement.SAFETY, "called at once"),
     "forgotten-event": (Judgement.SAFETY, "is not there"),
+    "waits-for-left-out": (Judgement.SAFETY, "which gives run"),
+    "resets-left-out": (Judgement.SAFETY, "its run does other tasks alone"),
     "chain-left": (Judgement.SAFETY, "its digest differs"),
     "column-unsaid": (Judgement.SAFETY, "history leads to lost_tries"),
     "version-unsaid": (Judgement.SAFETY, "history leads to version"),

@@ -33,6 +33,8 @@ STOPPED = 200
 CALLING = 120
 #: And in those whose tries give their workers back.
 RESCHEDULED = 200
+#: And in those whose backfills do parts of their DAG.
+PARTS = 60
 
 
 #: Seeds that once failed, each with what it found.
@@ -102,6 +104,7 @@ def suite() -> Suite:
         ("stopped", STOPPED),
         ("calling", CALLING),
         ("rescheduled", RESCHEDULED),
+        ("parts", PARTS),
     ):
         for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
             if found.history.judgement is not Judgement.WELL:

@@ -1,15 +1,20 @@
 """Which tasks of a DAG a person chooses as a part of it: by regular expression, with all above or below them."""
 
 import re
+import warnings
 from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
+from tailrace.model.plain_text import visible_line
 from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import near_or_there
 from tailrace.model.task_words import tasks_meant
 from tailrace.planning.messages import Message, Refused
 from tailrace.planning.selecting import with_relatives
+
+#: Of a pattern that is said to be wrong.
+_LONGEST = 200
 
 
 class Choice(Struct, frozen=True):
@@ -61,13 +66,16 @@ def _fitting(dag: DagSpec, pattern: str) -> tuple[str, ...]:
     known, groups = tuple(dag.by_id), dag.members
     if pattern in dag.by_id or pattern in groups:
         return tasks_meant(pattern, known, groups)
+    shown = visible_line(pattern, _LONGEST)
     try:
-        compiled = re.compile(pattern, re.DOTALL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what may mean another thing in some later Python
+            compiled = re.compile(pattern, re.DOTALL)
     except (re.error, OverflowError, RecursionError) as error:
-        raise Refused(BadPattern(pattern, str(error), _instead(pattern, known, groups))) from None
+        raise Refused(BadPattern(shown, str(error), _instead(pattern, known, groups))) from None
     fitting = tuple(filter(compiled.fullmatch, known))
     if not fitting:
-        raise Refused(NoTaskFits(dag.dag_id, pattern, _instead(pattern, known, groups)))
+        raise Refused(NoTaskFits(dag.dag_id, shown, _instead(pattern, known, groups)))
     return fitting
 
 
@@ -75,5 +83,5 @@ def _instead(pattern: str, known: Collection[str], groups: Mapping[str, Collecti
     """What to say after a pattern that fits nothing: as one of file names it may fit, or there are ids like it."""
     if tasks_meant(pattern, known, groups):
         meant = "".join({"*": ".*", "?": "."}.get(each) or re.escape(each) for each in pattern)
-        return f"; as a regular expression it would be {meant}"
+        return f"; as a regular expression it would be {visible_line(meant, _LONGEST)}"
     return near_or_there(pattern, (*known, *groups))

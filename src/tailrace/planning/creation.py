@@ -28,11 +28,12 @@ from tailrace.planning.backfills import (
 from tailrace.planning.dependencies import UNLIMITED
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 from tailrace.planning.joining import (
+    Say,
     awaits_more,
-    is_free,
     joined,
     left_as,
     not_succeeded,
+    say_of,
     waits_differently,
 )
 from tailrace.planning.messages import Message
@@ -109,8 +110,8 @@ def _date(
         if request.reprocess is Reprocess.MISSING:
             inside = _failed_inside(existing)
             reason = f"its run is {existing.state} already" + (f", {inside.named}" if inside else "")
-    free = is_free(existing, None if request.new else facts.open_with_fingerprint)
-    stored = existing.to_clear if scope is None or not free else ()
+    say = say_of(existing, None if request.new else facts.open_with_fingerprint)
+    stored = existing.to_clear if scope is None or not say.free else ()
     clear = tuple(dict.fromkeys((*stored, *clear)))
     queued = existing.state is DagRunState.QUEUED
     takes_conf = request.conf is not None and (queued or action is DateAction.REPROCESS)
@@ -127,7 +128,7 @@ def _date(
         ignore_depends_on_past=ignore_past,
         stored=existing.data_interval,
     )
-    date = _with_part(dag, part, date, existing, held, free=free)
+    date = _with_part(dag, part, date, existing, held, say)
     return replace(date, must_be_queued=queued and _gives_something(request, date, existing))
 
 
@@ -154,16 +155,15 @@ def _with_part(
     date: DatePlan,
     run: RunSnapshot,
     held: Iterable[str],
-    *,
-    free: bool,
+    say: Say,
 ) -> DatePlan:
     """What the date's run does from now on. ``held``: what would be cleared in it if it were not running."""
     scope = None if part is None else frozenset(part.tasks)
     if date.action is DateAction.LEAVE:
         return replace(date, part=run.part, left_as=None if part is None else left_as(part, run))
-    after, again = joined(dag, scope, run, date.clear, free=free)
+    after, again = joined(dag, scope, run, date.clear, say)
     refused: list[str] = []
-    if not free and waits_differently(dag, scope, run, again):
+    if say.others and waits_differently(dag, scope, run, again):
         refused.append("--tasks")
     if run.part is not None and any(not run.part.holds(task_to_clear(each)) for each in held):
         refused.append("--reprocess")

@@ -7,6 +7,8 @@ around it.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from msgspec import Struct
+
 from tailrace.model.keys import RunType, task_to_clear
 from tailrace.model.parts import WHOLE, BackfillPart, RunPart, begun, state_of_part
 from tailrace.model.spec import DagSpec
@@ -17,26 +19,35 @@ from tailrace.planning.snapshot import RunSnapshot
 Part = frozenset[str] | None
 
 
-def is_free(run: RunSnapshot, continues: int | None = None) -> bool:
-    """Whether nobody else has a say in what is done in the run: it waits, for a backfill that has ended."""
-    others = [id for id in run.wanted_by if id != continues]
+class Say(Struct, frozen=True):
+    """Who else has a say in what is done in a run: nobody where it is ``free``, since it is closed, or waits for a
+    backfill that has ended; no backfill where only ``others`` are, the schedule or a person.
+    """
+
+    free: bool = True
+    others: bool = False
+
+
+def say_of(run: RunSnapshot, continues: int | None = None) -> Say:
+    """Who has it, beside the backfill that is continued."""
+    wanted = any(id != continues for id in run.wanted_by)
     waits = run.state is DagRunState.QUEUED and run.run_type is RunType.BACKFILL and not run.live
-    return run.state in CLOSED or (waits and not others)
+    return Say(run.state in CLOSED or (waits and not wanted), wanted)
 
 
 def joined(
-    dag: DagSpec, part: Part, run: RunSnapshot, clear: Collection[str], *, free: bool
+    dag: DagSpec, part: Part, run: RunSnapshot, clear: Collection[str], say: Say
 ) -> tuple[RunPart | None, frozenset[str]]:
     """What is done in a run that exists from now on, and which tasks are done only because of this.
 
-    ``clear`` is what is to be cleared in it, ``free`` whether nobody else has a say.
+    ``clear`` is what is to be cleared in it.
     """
     if part is None and run.part is None:
         return (WHOLE if run.wanted_in_part else None), frozenset()
     base = run.part or WHOLE
     cleared = {task_to_clear(each) for each in clear}
     scope = [task.task_id for task in dag.tasks if part is None or task.task_id in part]
-    busy = frozenset() if free else in_work(dag, run)
+    busy = frozenset() if say.free else in_work(dag, run)
     states = states_by_task(run)
     again = frozenset(
         task_id
@@ -44,9 +55,11 @@ def joined(
         if task_id not in busy and (task_id in cleared or not FINISHED.issuperset(states.get(task_id, (None,))))
     )
     cut = begun(dag, base, part, again)
+    if not say.others:  # what was to be done without them by nobody's backfill waits for them from now on
+        cut = tuple(edge for edge in cut if edge[1] not in busy or not set(scope).issuperset(edge))
     tasks: tuple[str, ...] | None = None
-    if part is not None and (free or base.tasks is not None):
-        held = part if free else part.union(base.tasks or ())
+    if part is not None and (say.free or base.tasks is not None):
+        held = part if say.free else part.union(base.tasks or ())
         tasks = tuple(sorted(held))
     found = RunPart(tasks, cut)
     if found == WHOLE:

@@ -15,6 +15,7 @@ from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import Act, ActKind, random_acts
 from tailrace.simulator.callbacks import calling_scenario
 from tailrace.simulator.mapped import mapped_scenario
+from tailrace.simulator.parts import parts_scenario
 from tailrace.simulator.rescheduled import rescheduled_scenario
 from tailrace.simulator.scenario import Command, Scenario, random_scenario, with_schedulers
 from tailrace.simulator.stopped_runs import stopped_scenario
@@ -91,5 +92,6 @@ WORLDS: Mapping[str, Callable[[int], Scenario]] = MappingProxyType(
         "stopped": stopped_scenario,
         "calling": calling_scenario,
         "rescheduled": rescheduled_scenario,
+        "parts": parts_scenario,
     }
 )
