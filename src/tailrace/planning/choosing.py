@@ -72,7 +72,7 @@ def _fitting(dag: DagSpec, pattern: str) -> tuple[str, ...]:
             warnings.simplefilter("ignore")  # of what may mean another thing in some later Python
             compiled = re.compile(pattern, re.DOTALL)
     except (re.error, OverflowError, RecursionError) as error:
-        raise Refused(BadPattern(shown, str(error), _instead(pattern, known, groups))) from None
+        raise Refused(BadPattern(shown, visible_line(str(error), _LONGEST), _instead(pattern, known, groups))) from None
     fitting = tuple(filter(compiled.fullmatch, known))
     if not fitting:
         raise Refused(NoTaskFits(dag.dag_id, shown, _instead(pattern, known, groups)))

@@ -87,7 +87,7 @@ def test_any_text_chooses_tasks_or_is_refused(pattern: str) -> None:
         found = meant(pattern)
     except Refused as refused:
         assert len(refused.messages) == 1
-        assert str(refused).isprintable()
+        assert len(str(refused).splitlines()) == 1
     else:
         assert found is None or set(found) <= set(GROUPED.by_id)
 
