@@ -176,7 +176,7 @@ def test_a_whole_backfill_joins_a_part_that_holds_all_above_it(world: World) -> 
     first, job = world.begun(NEW, part=("a", "b"))
     world.step(NEW, job, first)
     whole = world.backfill(NEW)
-    assert part(world) == RunPart(None, (("b", "c"),)) or part(world) == RunPart()
+    assert part(world) == RunPart()
     [a, _] = world.task_instances(1)
     world.report(NEW, world.running(a.id))
     drive(world, NEW, whole, job=job)
@@ -259,7 +259,7 @@ def test_a_clear_of_a_run_that_did_a_part_goes_on_with_what_it_has(world: World)
     assert (states(world), verdict(world, id)) == ({"c": "success"}, "success")
     done(world, NEW)
     world.clear("a")
-    assert part(world) is None
+    assert part(world) == RunPart()
     done(world, NEW)
     assert set(states(world).values()) == {"success"}
 
@@ -310,6 +310,24 @@ def test_a_task_that_its_dag_has_got_meanwhile_holds_nothing_back(world: World) 
     grown = dag("a>b n>b")
     drive(world, grown, id, job=job)
     assert (states(world), run_state(world)) == ({"b": "success"}, "success")
+
+
+def test_what_a_part_left_alone_is_told_for_it_when_it_goes_again(world: World) -> None:
+    spec = dag("a b")
+    done(world, spec, 3, a=FAILED)
+    left = done(world, spec, 3, {"part": ("b",)})
+    mark = plan_mark_tasks(
+        world.about("backfill__2024-01-01T00:00:00+00:00"), MarkRequest(TaskInstanceState.SUCCESS, ("a",))
+    )
+    assert isinstance(world.do(mark), Done)
+    plan = plan_clear(world.about("backfill__2024-01-02T00:00:00+00:00"), ClearRequest(("a",)))
+    assert isinstance(world.do(plan), Done)
+    done(world, spec, 3, {"reprocess": "all"}, b=FAILED)
+    states_of = [row.run_state for row in world.rows(backfill_run) if row.backfill_id == left]
+    assert (states_of, verdict(world, left)) == (["failed"] * 3, "success")
+    done(world, spec, 3, {"reprocess": "failed"}, a=FAILED)
+    assert [row.run_state for row in world.rows(backfill_run) if row.backfill_id == left] == ["success"] * 3
+    world.sound()
 
 
 def test_open_runs_that_a_backfill_wants_are_named_by_their_scope(world: World) -> None:

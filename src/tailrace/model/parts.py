@@ -32,7 +32,7 @@ class RunPart(Struct, frozen=True, omit_defaults=True):
         return self.tasks is None or task_id in self.tasks
 
 
-#: Of a run that no part has made anything of.
+#: Of a run that is done whole.
 WHOLE = RunPart()
 
 

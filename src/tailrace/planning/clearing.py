@@ -170,7 +170,7 @@ def _with_part(
     opens = run.state in CLOSED
     touched = {ti.task_id for ti in selected if opens or ti.state is not TaskInstanceState.NONE}
     if whole:
-        part = WHOLE if run.wanted_in_part else None
+        part = WHOLE if run.wanted_in_part or run.part is not None else None
     else:
         part = part_cleared(dag, run, touched, None if tasks is None else frozenset(tasks))
     return replace(change, part=part, sets_part=part != run.part)

@@ -321,7 +321,7 @@ def _notices(
     for name, slots in sorted(_needed_slots(dag, request).items()):
         if facts.pools.get(name) == 0:
             yield notices.PoolWithoutSlots(name, slots)
-    if dates and facts.past is not None:
+    if dates and facts.past is not None and dag.depends_on_past:
         yield from _past_notices(dag, request, dates, facts.past)
     if request.max_active_runs is not None and request.max_active_runs > dag.max_active_runs:
         yield notices.LimitOnlyLowers(dag.max_active_runs)

@@ -61,10 +61,7 @@ def joined(
     if part is not None and (say.free or base.tasks is not None):
         held = part if say.free else part.union(base.tasks or ())
         tasks = tuple(sorted(held))
-    found = RunPart(tasks, cut)
-    if found == WHOLE:
-        return (WHOLE if part is not None or run.wanted_in_part else None), again
-    return found, again
+    return RunPart(tasks, cut), again  # though it is whole now: how it ended for backfills of parts goes on to be told
 
 
 def cleared(dag: DagSpec, run: RunSnapshot, tasks: Iterable[str], part: Part = None) -> RunPart | None:
@@ -89,8 +86,7 @@ def cleared(dag: DagSpec, run: RunSnapshot, tasks: Iterable[str], part: Part = N
         cut = tuple(edge for edge in base.cut if not touched.issuperset(edge))
     else:
         cut = begun(dag, base, part, touched)
-    found = RunPart(None if held is None else tuple(sorted(held)), cut)
-    return None if found == WHOLE and not run.wanted_in_part else found
+    return RunPart(None if held is None else tuple(sorted(held)), cut)
 
 
 def in_work(dag: DagSpec, run: RunSnapshot) -> frozenset[str]:

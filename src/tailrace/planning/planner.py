@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey
-from tailrace.model.parts import WHOLE
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import CLAIMED, CLOSED, IDLE, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -87,7 +86,7 @@ class _Draft:
 def plan(snapshot: Snapshot) -> Plan:
     """Decide everything that follows from ``snapshot``. Pure: the same snapshot gives the same plan, always."""
     draft = _Draft(snapshot)
-    boards = [Board(run, snapshot.dag, snapshot.previous_runs(run.id), snapshot.pools) for run in snapshot.runs]
+    boards = [Board(run, snapshot.dag, snapshot.previous_runs(run), snapshot.pools) for run in snapshot.runs]
     _settle_orphans(draft, snapshot.orphans)
     going_on = [board for board in boards if not _stopping(draft, board)]
     for board in going_on:
@@ -372,7 +371,7 @@ def held_back_by(snapshot: Snapshot) -> tuple[RunSnapshot, PreviousRun] | None:
     first, own = ours[0], {run.id for run in ours}
     if first.options.ignore_depends_on_past:
         return None
-    for previous in snapshot.previous_runs(first.id).values():
+    for previous in snapshot.previous_runs(first).values():
         waits = previous.state not in CLOSED if snapshot.runs else previous.state is DagRunState.QUEUED
         if waits and previous.id not in own:
             return first, previous
@@ -383,8 +382,5 @@ def _waits_for_previous(snapshot: Snapshot, run: RunSnapshot, opened: set[int]) 
     """Whether a run that one of its tasks looks at has yet to begin."""
     if run.options.ignore_depends_on_past:
         return False
-    part, found = run.part or WHOLE, snapshot.previous_runs(run.id)
-    return any(
-        previous.state is DagRunState.QUEUED and previous.id not in opened and part.holds(task_id)
-        for task_id, previous in found.items()
-    )
+    found = snapshot.previous_runs(run).values()
+    return any(previous.state is DagRunState.QUEUED and previous.id not in opened for previous in found)

@@ -108,6 +108,7 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
             failed=summary.failures.everywhere,
             failed_inside=summary.failures.inside,
             failures=summary.failed,
+            part=summary.part,
             notices=notices,
         )
 
@@ -151,6 +152,7 @@ def _done_already(
         failed=summary.failures.everywhere,
         failed_inside=summary.failures.inside,
         failures=summary.failed,
+        part=summary.part,
         notices=(
             *plain_notices(dates.notices),
             *(each for each in creation.notices if not isinstance(each, DoneAlready)),  # the summary says so
@@ -281,6 +283,7 @@ def _report(
         failed=summary.failures.everywhere,
         failed_inside=summary.failures.inside,
         failures=summary.failed,
+        part=summary.part,
         last_command=summary.last_command,
         notices=notices,
     )

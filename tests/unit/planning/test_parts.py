@@ -211,7 +211,7 @@ def test_what_nobody_wants_any_more_is_settled_anew() -> None:
     live = of(part=first, wanted_by=(), live=True)
     assert say_of(live) == Say(free=False, others=False)
     after, _ = joined(CHAIN, None, live, (), say_of(live))
-    assert after is None
+    assert after == WHOLE
 
 
 def test_a_run_that_does_all_does_no_less_for_a_part() -> None:

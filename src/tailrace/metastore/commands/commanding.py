@@ -19,7 +19,6 @@ from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_i
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.guards import lock_dag
 from tailrace.metastore.plans.rows import part_text
-from tailrace.metastore.plans.wanted import part_tasks
 from tailrace.metastore.writes.backfills import (
     LOCKED_COLUMNS,
     LockedBackfill,
@@ -29,7 +28,7 @@ from tailrace.metastore.writes.backfills import (
     set_columns,
     touch_backfill,
 )
-from tailrace.metastore.writes.part_states import say_part_states
+from tailrace.metastore.writes.part_states import say_part_states, wanted_in_part
 from tailrace.metastore.writes.records import Author, History, insert_history, record
 from tailrace.metastore.writes.runs import RunAsIs, RunStep, close_run, open_run_again, touch_run
 from tailrace.metastore.writes.runs import set_columns as set_run_columns
@@ -271,22 +270,19 @@ def _step_runs(work: _Commanding) -> None:
         else:
             close_run(work.tx, work.author, step, work.history, found.ended_at)
         stepped.append(change.id)
-    in_part = [each.id for each in work.plan.runs if each.after in CLOSED and work.runs[each.id].part is not None]
-    say_part_states(work.tx, sorted(in_part))
+    say_part_states(work.tx, sorted(change.id for change in work.plan.runs if change.after in CLOSED))
     _touch_backfills(work, stepped, reopened)
 
 
 def _part_columns(work: _Commanding, change: RunChange) -> dict[str, Any]:
     """What is done in the run from now on, where that is another than it was.
 
-    A backfill of a part may have left it as it was: what it is from now on is judged for that too.
+    A backfill of a part may have left it as it was: how it ends from now on is told for that too.
     """
     if change.sets_part:
         return {"part": None if change.part is None else part_text(change.part)}
     was_whole = change.reopens and work.runs[change.id].part is None
-    if was_whole and part_tasks(work.tx, work.wanted.get(change.id, ())):
-        return {"part": part_text(WHOLE)}
-    return {}
+    return {"part": part_text(WHOLE)} if was_whole and wanted_in_part(work.tx, [change.id]) else {}
 
 
 def _touch_backfills(work: _Commanding, runs: Iterable[int], reopened: Sequence[int]) -> None:

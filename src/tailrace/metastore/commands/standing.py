@@ -108,12 +108,11 @@ def _wanting(tx: Transaction, runs: Sequence[int]) -> Mapping[int, dict[str, Any
     for batch in in_batches(runs):
         for row in tx.rows(_WANTING, {"runs": batch}):
             wanting = found.setdefault(row.dag_run_id, {"wanted_by": (), "conf_given_by": (), "judged_by": None})
-            wanting.setdefault("wanted_in_part", False)
+            wanting["wanted_in_part"] = wanting.get("wanted_in_part", False) or bool(row.in_part)
             if row.state not in UNFINISHED_BACKFILL:
                 wanting["judged_by"] = row.id
                 continue
             wanting["wanted_by"] += (row.id,)
-            wanting["wanted_in_part"] = wanting["wanted_in_part"] or bool(row.in_part)
             if row.gives_conf:
                 wanting["conf_given_by"] += (row.id,)
     return found

@@ -52,6 +52,7 @@ class BackfillSummary(Struct, frozen=True):
     failed: tuple[Failed, ...] = ()  # by task and error
     root_before: RootBefore | None = None
     last_command: PersonsCommand | None = None
+    part: tuple[str, ...] | None = None  # the tasks that it does; None: all
 
 
 def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
@@ -79,6 +80,7 @@ def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
         failed=failure_groups(tx, backfill_id),
         root_before=root_before(tx, backfill_id, stored),
         last_command=creation_and_last(row, of_backfills(tx, [row.dag_id]).get(backfill_id, ()))[1],
+        part=part_tasks(tx, [backfill_id]).get(backfill_id),
     )
 
 

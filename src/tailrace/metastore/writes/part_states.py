@@ -37,6 +37,11 @@ _SAY = (
 )
 
 
+def wanted_in_part(tx: Transaction, runs: Sequence[int]) -> set[int]:
+    """Those of these runs that backfills of a part want, or wanted until they had ended."""
+    return {row.dag_run_id for batch in in_batches(runs) for row in tx.rows(_WANTING, {"runs": batch})}
+
+
 def say_part_states(tx: Transaction, runs: Sequence[int]) -> None:
     """Give the backfills of a part that want these runs, which have just been closed, the state of their part."""
     for batch in in_batches(runs):
