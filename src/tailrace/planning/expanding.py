@@ -135,7 +135,11 @@ class Expanding:
             reason=reason,
             lengths=tuple(each if isinstance(each, int) else None for each in lengths),
             instances={each.id: each.state for each in instances},
-            sources={each.id: (board.state(each), each.try_number) for each in _of(board, sources)},
+            sources={
+                each.id: (board.state(each), each.try_number)
+                for each in _of(board, sources)
+                if board.part.holds(each.task_id) or board.state(each) in FINISHED  # else it was left out
+            },
             versions=versions,
             looked_back=looked_back,
             event=event_of_task(task, _State.NONE, after, Cause.EXPANDED),
