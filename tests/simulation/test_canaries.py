@@ -48,6 +48,8 @@ EXPECTED = {
     "policy-unread": (Judgement.SAFETY, "oracle: "),
     "length-of-another": (Judgement.SAFETY, "oracle: "),
     "skipped-with-one": (Judgement.SAFETY, "trigger rule: |oracle: "),
+    "waits-for-left-out": (Judgement.SAFETY, "which gives run"),
+    "resets-left-out": (Judgement.SAFETY, "its run does other tasks alone"),
     "chain-left": (Judgement.SAFETY, "its digest differs"),
     "column-unsaid": (Judgement.SAFETY, "history leads to lost_tries"),
     "version-unsaid": (Judgement.SAFETY, "history leads to version"),

@@ -35,6 +35,8 @@ CALLING = 120
 RESCHEDULED = 200
 #: And in those whose DAGs have everything at once.
 DAGS = 120
+#: And in those whose backfills do parts of their DAG.
+PARTS = 60
 
 
 #: Seeds that once failed, each with what it found.
@@ -108,6 +110,7 @@ def suite() -> Suite:
         ("calling", CALLING),
         ("rescheduled", RESCHEDULED),
         ("dags", DAGS),
+        ("parts", PARTS),
     ):
         for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
             suite.judge(worlds, found)

@@ -51,7 +51,7 @@ def doomed(replay: Replay, structure: Structure, key: RunKey, unknown: Container
     found: dict[str, bool] = {}
     for task_id in structure.tasks:
         unfinished = [state for state in run.states(task_id) if state not in FINISHED]
-        if unfinished:
+        if unfinished and structure.part.holds(task_id):
             fresh = [state for state in unfinished if state is not TaskInstanceState.UP_FOR_RESCHEDULE]
             idle = all(state in IDLE for state in fresh)
             held_back = task_id in unknown

@@ -142,6 +142,13 @@ class RunRecord(Struct, frozen=True):
     blocked: tuple[Blocked, ...] | None = None
 
 
+class PartRecord(Struct, frozen=True):
+    """The tasks of a backfill that is a part of its DAG, and those of them that it is judged by."""
+
+    tasks: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+
+
 class BackfillRecord(Struct, frozen=True):
     """A backfill as it stands, and the run ids it wants."""
 
@@ -150,6 +157,7 @@ class BackfillRecord(Struct, frozen=True):
     state: str
     stop_on_failure: bool
     wanted: tuple[str, ...]
+    part: PartRecord | None = None
 
 
 class WantedRecord(Struct, frozen=True):

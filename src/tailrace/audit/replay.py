@@ -12,7 +12,17 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from tailrace.audit.records import DELETED_POOL, Blocked, Expanded, HistoryRecord, Recorded, RunRecord, Violation
+from tailrace.audit.parts import WHOLE, Part, ended, told_part
+from tailrace.audit.records import (
+    DELETED_POOL,
+    BackfillRecord,
+    Blocked,
+    Expanded,
+    HistoryRecord,
+    Recorded,
+    RunRecord,
+    Violation,
+)
 from tailrace.audit.structure import Structure
 from tailrace.model.keys import UNMAPPED, index_suffix, task_to_clear
 from tailrace.model.states import CLOSED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
@@ -77,6 +87,7 @@ class Run:
     live: bool = False  # a person left it to schedulers
     to_clear: tuple[str, ...] = ()  # what it is to clear when it begins
     expansions: dict[str, LastExpansion] = field(default_factory=dict)  # by mapped task, once it has been expanded
+    part: Part = WHOLE
 
     def of_task(self, task_id: str) -> list[Instance]:
         """The task's instances."""
@@ -135,6 +146,7 @@ class Replay:
         self.untold: Counter[str] = Counter()  # what could not be judged strictly, and how often
         self.structures_are_damaged = bool(records.damaged)
         self._structures = {key: Structure(dag) for key, dag in records.structures.items()}
+        self._parts: dict[tuple[int, Part], Structure] = {}
         self._versions = Counter(dag.dag_id for dag in records.structures.values())
         self._most_retries: Counter[tuple[str, str]] = Counter()
         for dag in records.structures.values():
@@ -189,11 +201,30 @@ class Replay:
         Rows from before history told it are judged by the one structure their DAG has had, if it is one.
         """
         if row.structure is not None:
-            return self._structures.get(row.structure)
+            return self._of_run(row, row.structure)
         record = self.run_records.get((row.dag_id, row.run_id or ""))
         if record is None or record.structure is None or self._versions[row.dag_id] > 1:
             return None
-        return self._structures.get(record.structure)
+        return self._of_run(row, record.structure)
+
+    def _of_run(self, row: HistoryRecord, structure: int) -> Structure | None:
+        """The structure as far as it counts in the run that the row is about."""
+        run, whole = self.runs.get((row.dag_id, row.run_id or "")), self._structures.get(structure)
+        if run is None or whole is None or run.part == WHOLE:
+            return whole
+        part = run.part.grown(whole.dag, {task_id: run.states(task_id) for task_id in whole.tasks})
+        key = structure, part
+        if key not in self._parts:
+            self._parts[key] = Structure(whole.dag, part)
+        return self._parts[key]
+
+    def ended(self, backfill: BackfillRecord, run_id: str) -> DagRunState | None:
+        """How a run that the backfill wants stands, as far as that is concerned."""
+        run = self.runs.get((backfill.dag_id, run_id), Run())
+        if backfill.part is None:
+            return run.state
+        places = ((task_id, each.state, each.stopping_to, each.cause) for (task_id, _), each in run.instances.items())
+        return ended(backfill.part, run.state, places)
 
     def retries(self, row: HistoryRecord) -> int:
         """How often the task instance may be retried; the most its task ever had where that is not known."""
@@ -225,6 +256,9 @@ class Replay:
             self.backfills[row.backfill_id] = BackfillState(row.after)
         elif row.kind == "pool":
             self.pools[row.pool or ""] = slots_from(row.after)
+        elif row.kind == "changed" and row.after == "dag_run":
+            run = self.run(row)
+            run.part = told_part(row, run.part)
         elif row.kind == "cleaned":
             self.cleaned = True
         elif row.kind == "schema":
@@ -233,7 +267,7 @@ class Replay:
     def _take_run(self, row: HistoryRecord) -> None:
         run, after = self.run(row), DagRunState(row.after)
         self.running_runs[row.dag_id] += (after is DagRunState.RUNNING) - (run.state is DagRunState.RUNNING)
-        run.state = after
+        run.state, run.part = after, told_part(row, run.part)
         evidence = row.evidence
         run.blocked = None if evidence is None else evidence.blocked
         if row.cause == Cause.ACTIVATED:

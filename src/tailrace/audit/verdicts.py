@@ -107,13 +107,22 @@ def check_backfill(replay: Replay, row: HistoryRecord, record: BackfillRecord | 
 
 def _verdict(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
     run = replay.run(row)
-    unfinished = [task_id for task_id in structure.tasks if any(state not in FINISHED for state in run.states(task_id))]
+    unfinished = [
+        task_id
+        for task_id in structure.tasks
+        if structure.part.holds(task_id) and any(state not in FINISHED for state in run.states(task_id))
+    ]
+    left_out = [
+        task_id
+        for (task_id, _), each in run.instances.items()
+        if not structure.part.holds(task_id) and each.state not in FINISHED
+    ]
     if row.after == DagRunState.DEADLOCKED:
         yield from _deadlock(replay, row, structure, unfinished)
     elif unfinished:
         yield _found("verdict", row, f"{row.after} while {', '.join(unfinished)} is unfinished")
     else:
-        failed = any(state in _BAD for state in run.upstream(structure.leaves))
+        failed = bool(left_out) or any(state in _BAD for state in run.upstream(structure.leaves))
         expected = DagRunState.FAILED if failed else DagRunState.SUCCESS
         if row.after != expected:
             yield _found("verdict", row, f"{row.after}, its leaves say {expected}")
@@ -159,7 +168,7 @@ def _evidence(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
 
 
 def _backfill_verdict(replay: Replay, row: HistoryRecord, record: BackfillRecord) -> Iterator[Violation]:
-    states = [replay.runs.get((record.dag_id, run_id), Run()).state for run_id in record.wanted]
+    states = [replay.ended(record, run_id) for run_id in record.wanted]
     still_open = [state for state in states if state not in CLOSED]
     bad = any(state in (DagRunState.FAILED, DagRunState.DEADLOCKED, DagRunState.CANCELLED) for state in states)
     stopped = record.stop_on_failure and bad and DagRunState.RUNNING not in states

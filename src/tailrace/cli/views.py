@@ -16,9 +16,11 @@ from tailrace.model.durations import duration
 from tailrace.model.keys import index_suffix
 from tailrace.model.moments import moment_text
 from tailrace.model.states import FINISHED
+from tailrace.model.suggestions import few
 from tailrace.service.dates import bound_text
 
 _UTC = ZoneInfo("UTC")
+_MOST_NAMED = 4  # tasks of a part
 
 BACKFILL_COLUMNS = (
     Column("id", number=True),
@@ -80,8 +82,14 @@ def backfill_row(line: Backfill) -> tuple[str, ...]:
         *range_text(line.start, line.end),
         counted(line.runs),
         moment_text(line.created),
-        with_command(driving_note(line) or line.failed_inside.named, line.last_command),
+        with_command(
+            "; ".join(filter(None, (_part(line), driving_note(line) or line.failed_inside.named))), line.last_command
+        ),
     )
+
+
+def _part(line: Backfill) -> str:
+    return "" if line.part is None else f"only {', '.join(few(line.part, _MOST_NAMED))}"
 
 
 def driving_note(line: Backfill) -> str:

@@ -72,10 +72,15 @@ def trigger_rule(board: Board, task: TaskSpec) -> tuple[DependencyStatus, Verdic
     """What the task's trigger rule says of its direct upstreams."""
     counts = board.upstream_counts(task.task_id)
     verdict = evaluate(task.trigger_rule, counts)
-    reason = (
-        reasons.UpstreamStates(task.trigger_rule, *counts, task.upstream) if task.upstream else reasons.NoUpstream()
-    )
+    reason = _of_rule(board, task, counts)
     return DependencyStatus(Dependency.TRIGGER_RULE, verdict is Verdict.RUN, reason), verdict, counts
+
+
+def _of_rule(board: Board, task: TaskSpec, counts: Counts) -> Message:
+    if task.upstream:
+        return reasons.UpstreamStates(task.trigger_rule, *counts, task.upstream)
+    left_out = tuple(above for above, below in board.ignored if below == task.task_id)
+    return reasons.AllLeftOut(left_out) if left_out else reasons.NoUpstream()
 
 
 class Past(NamedTuple):

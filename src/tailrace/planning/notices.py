@@ -142,6 +142,7 @@ class DrivenByAnybody(DrivenByScheduler, frozen=True):
     pool: str | None
     disable_retry: bool
     mark_success: bool
+    part: tuple[str, ...] = ()  # the tasks that are done in them, where those are not all
 
     def render(self, typed: Typed) -> str:
         """With both ways to go on."""
@@ -209,6 +210,22 @@ class FailedAreLeft(Message, frozen=True):
     template = (
         "{0.count:1 run failed before and is left as it is|# runs failed before and are left}; --reprocess failed runs "
         "{0.count:it|them} again"
+    )
+
+
+class LeftOut(Message, frozen=True):
+    """Of the tasks that a part leaves out: in how many runs they stand above it and have not succeeded."""
+
+    tasks: tuple[str, ...]
+    template = "left out of the part and not waited for, although not succeeded: {0.tasks}"
+
+
+class PartWaits(Message, frozen=True):
+    run_id: str  # the first
+    count: int
+    template = (
+        "{0.count:|# runs, first }{0.run_id}{0.count: is|, are} open with more than the part: there its tasks wait for "
+        "those above them"
     )
 
 

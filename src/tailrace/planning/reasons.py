@@ -59,6 +59,11 @@ class NoUpstream(Message, frozen=True):
     template = "The task has no upstream tasks."
 
 
+class AllLeftOut(Message, frozen=True):
+    upstream: tuple[str, ...]
+    template = "Everything above the task is left out of its part: {0.upstream}."
+
+
 class UpstreamStates(Message, frozen=True):
     rule: TriggerRule
     success: int
@@ -228,6 +233,7 @@ AnyReason: TypeAlias = (
     | BranchUndecided
     | NothingExcludes
     | NoUpstream
+    | AllLeftOut
     | UpstreamStates
     | NoDependsOnPast
     | PastIgnored

@@ -76,7 +76,7 @@ def _unfinished(facts: RunFacts, task_ids: Set[str]) -> tuple[tuple[str, str], .
 
 
 def _past(facts: RunFacts, task_id: str) -> Message:
-    previous = facts.snapshot.previous_runs(facts.run.id).get(task_id)
+    previous = facts.snapshot.previous_runs(facts.run).get(task_id)
     if previous is None:
         return releases.PastForgotten()
     run_id, state = previous.run_id, str(previous.state)
@@ -154,7 +154,7 @@ def waits_of_queued(facts: RunFacts, plan: Plan) -> str:
     if facts.run.live and facts.snapshot.schedule_paused:
         parts.append("the DAG's schedule is paused")
     if not facts.run.options.ignore_depends_on_past:
-        previous = facts.snapshot.previous_runs(facts.run.id).values()
+        previous = facts.snapshot.previous_runs(facts.run).values()
         for run_id in sorted({each.run_id for each in previous if each.state is DagRunState.QUEUED}):
             parts.append(f"its previous run {run_id} is queued itself (depends_on_past)")
     return "; ".join(parts)

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED, ProcessIdentity, RunType, TaskInstanceKey
+from tailrace.model.parts import RunPart
 from tailrace.model.spec import DagSpec, XComRef
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -94,12 +95,14 @@ class RunSnapshot(Struct, frozen=True):
     late_since: datetime | None = None  # the deadline that it has missed
     reopened: bool = False  # it had ended, and was opened again: no deadline is watched
     failed_before: tuple[tuple[int, int], ...] = ()  # rows and tries that had failed when it was activated (fail_fast)
+    part: RunPart | None = None  # what parts of its DAG have made of it; None: it is whole
     live: bool = False  # schedulers drive it, whoever else wants it
     conf: str | None = None  # JSON
     to_clear: tuple[str, ...] = ()  # tasks, or instances of them, stored to be cleared at its next activation
     wanted_by: tuple[int, ...] = ()  # unfinished backfills that want it
     conf_given_by: tuple[int, ...] = ()  # those of them that say what its conf is
     judged_by: int | None = None  # the newest judged backfill that wanted it
+    wanted_in_part: bool = False  # by a backfill of a part of the DAG, whether that has ended or not
     #: What its mapped tasks are expanded over: only what has ended, for those which are to be expanded now.
     lengths: Mapping[XComRef, StoredLength] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -205,7 +208,11 @@ class Snapshot(Struct, frozen=True):
     overdue: tuple[RunSnapshot, ...] = ()  # live runs of a DAG with a deadline, not marked late, that may be
     lost: frozenset[int] = frozenset()  # task-instance rows whose local holder was found dead, group killed
 
-    def previous_runs(self, run: int) -> Mapping[str, PreviousRun]:
-        """The previous run of each task of a run that looks at one, by task id; a task without one is left out."""
-        found = self.looks_at.get(run, {})
-        return {task_id: self.previous[id] for task_id, id in found.items() if id in self.previous}
+    def previous_runs(self, run: RunSnapshot) -> Mapping[str, PreviousRun]:
+        """The previous run of each task done in a run that looks at one, by task id; a task without one is left out."""
+        found, part = self.looks_at.get(run.id, {}), run.part
+        return {
+            task_id: self.previous[id]
+            for task_id, id in found.items()
+            if id in self.previous and (part is None or part.holds(task_id))
+        }

@@ -36,6 +36,7 @@ def judge_run(board: Board, dag_version: int) -> RunVerdict | None:
     if unfinished:
         return _deadlock(board, dag_version)
     bad = [text for task_id in sorted(board.dag.leaves) for text in _bad_instances(board, task_id)]
+    bad += _without_outcome(board)
     state = DagRunState.FAILED if bad else DagRunState.SUCCESS
     reason = "; ".join(bad) or "every leaf succeeded or was skipped"
     states = ((ti.task_id, board.state(ti), 1) for tis in board.by_task.values() for ti in tis)
@@ -63,6 +64,15 @@ def _bad_instances(board: Board, task_id: str) -> Iterator[str]:
         yield f"{ti.task_id}{index_suffix(ti.map_index)} is {board.state(ti)}"
     if len(bad) > _MOST_NAMED:
         yield f"so are {len(bad) - _MOST_NAMED:,} more of its instances"
+
+
+def _without_outcome(board: Board) -> Iterator[str]:
+    """What a run that did only a part of its DAG leaves as it was: it has not succeeded as a whole."""
+    left_out = board.left_out()
+    if left_out:
+        first = f"{left_out[0].task_id}{index_suffix(left_out[0].map_index)} is {left_out[0].state}"
+        more = f", so are {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
+        yield f"not done in its part: {first}{more}"
 
 
 def _deadlock(board: Board, dag_version: int) -> RunVerdict:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import prod
 
+from tailrace.audit.parts import Part
 from tailrace.audit.rules import FAIL, RUN, SKIP, outcome
 from tailrace.audit.structure import Structure
 from tailrace.effects.tries import Json
@@ -59,12 +60,13 @@ def expected(
     Where nothing is said of what a task looked at, it is the date before.
     """
     found, runs = Expected(), dict[datetime, Run]()
-    structure = Structure(scenario.dag)
+    structure = _structure(scenario)
+    done = [task for task in structure.tasks.values() if _does(scenario, task.task_id)]
     ignoring = scenario.dates_of(scenario.commands[0])[0] if scenario.ignore_first_depends_on_past else None
     before: datetime | None = None
     for date in scenario.logical_dates():
         run = Run()
-        for task in scenario.dag.tasks:
+        for task in done:
             previous = None if date == ignoring else looked_at.get((date, task.task_id), before)
             past = None if previous is None else runs[previous]
             state = _undisturbed(scenario, structure, task, run, past)
@@ -79,6 +81,21 @@ def expected(
         found.task_instances[date] = run.states
         found.runs[date] = _run_state(structure, run)
     return found
+
+
+def _does(scenario: Scenario, task_id: str) -> bool:
+    """Whether the task is done at all."""
+    return any(part is None or task_id in part for part in scenario.parts)
+
+
+def _structure(scenario: Scenario) -> Structure:
+    """The DAG as far as it counts: between tasks of different parts nothing is waited for."""
+    dag = scenario.dag
+    between = {(above, task.task_id) for task in dag.tasks for above in task.upstream}
+    cut = set(between)
+    for part in scenario.parts:
+        cut -= {edge for edge in between if part is None or (edge[0] in part and edge[1] in part)}
+    return Structure(dag, Part(None, frozenset(cut)))
 
 
 def _undisturbed(

@@ -65,6 +65,7 @@ class Command(Struct, frozen=True):
     goes_on: bool = False  # where others stop at the first failure, this one does not
     detached: bool = False  # it only creates the backfill: a scheduler drives it
     scheduler: bool = False  # it is no backfill but a scheduler, which ends once nothing is left to do
+    part: tuple[str, ...] | None = None  # the tasks that it does alone; None: all
 
 
 class TryResult(NamedTuple):
@@ -113,6 +114,11 @@ class Scenario(Struct, frozen=True):
     def logical_dates(self) -> tuple[datetime, ...]:
         """The dates of all commands, in order."""
         return tuple(sorted({date for command in self.commands for date in self.dates_of(command)}))
+
+    @property
+    def parts(self) -> frozenset[tuple[str, ...] | None]:
+        """The parts that its backfills do; None: a whole DAG."""
+        return frozenset(command.part for command in self.commands)
 
     @property
     def one_range(self) -> bool:

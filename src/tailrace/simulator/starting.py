@@ -50,6 +50,7 @@ def type_command(world: WorldState, command: Command, create: Create) -> None:
         backwards=scenario.backwards,
         stop_on_failure=scenario.stop_on_failure and not command.goes_on,
         detached=command.detached,
+        part=command.part,
     )
     intervals = [DataInterval(date, date + _DAY) for date in dates]
     creation = plan_backfill(dag, request, intervals, world.metastore.backfill_facts(dag, request, intervals))

@@ -17,6 +17,7 @@ from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.plans.rows import RUN_STATES
 from tailrace.metastore.plans.wanted import ANY_FAILED, COUNTS_BY_STATE
 from tailrace.metastore.writes.backfills import LOCKED_COLUMNS, close_backfill, locked_backfill, start_backfill
+from tailrace.metastore.writes.part_states import say_part_states
 from tailrace.metastore.writes.runs import RunStep, judge_run
 from tailrace.metastore.writes.stateless import renew_dag
 from tailrace.model.chains import Chain
@@ -51,6 +52,7 @@ def lock_backfill(work: Workspace) -> None:
 
 def judge_runs(work: Workspace) -> None:
     """Close the runs whose evidence still holds; the others are stale."""
+    in_part: list[int] = []
     for place, verdict in enumerate(work.plan.run_verdicts):
         run = work.runs.get(verdict.id)
         conflict = _find_conflict(work, run, verdict)
@@ -61,6 +63,9 @@ def judge_runs(work: Workspace) -> None:
             continue
         _close(work, run, verdict)
         work.judged.append(place)
+        if run.part is not None:
+            in_part.append(run.id)
+    say_part_states(work.tx, in_part)
 
 
 def _find_conflict(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> tuple[StaleKind, str] | None:

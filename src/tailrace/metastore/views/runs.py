@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, case, exists, func, sel
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.failed_inside import FAILED, failures_of_runs
-from tailrace.metastore.plans.rows import stopped_by_from
+from tailrace.metastore.plans.rows import run_part_from, stopped_by_from
 from tailrace.metastore.views.driving import drivers_of
 from tailrace.metastore.views.persons import of_runs
 from tailrace.metastore.views.task_instances import IS_MARKED
@@ -39,7 +39,8 @@ class Run(Struct, frozen=True):
     ``driven_by`` are the jobs believed alive that drive an open run, or will; ``marked`` counts the task instances that
     were given their outcome instead of being run. ``last_command`` is the newest of a person that changed its state.
     ``stopped_by``: for what it is, or was, ended before its tasks had ended (dagrun_timeout or fail_fast);
-    ``late_since``: the deadline that it has missed.
+    ``late_since``: the deadline that it has missed. ``part``: the tasks that it does, or did last, where that is a part
+    of its DAG.
     """
 
     dag_id: str
@@ -60,6 +61,7 @@ class Run(Struct, frozen=True):
     last_command: PersonsCommand | None = None
     stopped_by: str | None = None
     late_since: datetime | None = None
+    part: tuple[str, ...] | None = None
 
     @property
     def failures(self) -> FailedTasks:
@@ -127,6 +129,7 @@ def run_lines(tx: Transaction, wanted: Select[Any]) -> tuple[Run, ...]:
             last_command=commands.get((row.dag_id, row.run_id)),
             stopped_by=None if row.stopped_by is None else stopped_by_from(row.stopped_by).cause,
             late_since=row.late_since,
+            part=None if row.part is None else run_part_from(row.part).tasks,
         )
         for row in rows
         for failed in (failures.get(row.id, FailedTasks()),)
