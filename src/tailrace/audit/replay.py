@@ -272,7 +272,7 @@ class Replay:
         else:
             self.run(row).failed.discard(place_of(row))
         instance.stopping_to = None if row.evidence is None else row.evidence.stopping_to
-        instance.reported = row.cause in (Cause.OUTCOME, Cause.RETRY, Cause.RESCHEDULED)
+        instance.reported = row.cause in (Cause.OUTCOME, Cause.RETRY, Cause.RESCHEDULED, Cause.AWAITS)
         instance.try_number = row.try_number if row.try_number is not None else instance.try_number
         instance.row_id = row.row_id if row.row_id is not None else instance.row_id
         if row.cause == Cause.CLAIMED:
@@ -281,7 +281,7 @@ class Replay:
             instance.followed = None if row.evidence is None else row.evidence.followed
         elif row.cause == Cause.RETRY:
             instance.retried += 1
-        elif row.cause == Cause.RESCHEDULED:
+        elif row.cause in (Cause.RESCHEDULED, Cause.AWAITS):
             instance.lost = 0  # this claim ended well
         elif row.cause == Cause.LOST and row.before == TaskInstanceState.RUNNING:
             instance.lost += 1

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import FINISHED, TaskInstanceState
+from tailrace.planning.awaiting import NO_WAITS, Waits
 from tailrace.planning.plan import Decision
 from tailrace.planning.rules import Counts, count
 from tailrace.planning.snapshot import PoolSnapshot, PreviousRun, RunSnapshot, TaskInstanceSnapshot
@@ -15,15 +16,21 @@ from tailrace.planning.snapshot import PoolSnapshot, PreviousRun, RunSnapshot, T
 class Board:
     """A run's task instances by task id, with the state each has after what this step decided."""
 
-    __slots__ = ("_state", "by_task", "dag", "doomed", "pool_sizes", "previous", "run")
+    __slots__ = ("_state", "by_task", "dag", "doomed", "pool_sizes", "previous", "run", "waits")
 
     def __init__(
-        self, run: RunSnapshot, dag: DagSpec, previous: Mapping[str, PreviousRun], pools: Mapping[str, PoolSnapshot]
+        self,
+        run: RunSnapshot,
+        dag: DagSpec,
+        previous: Mapping[str, PreviousRun],
+        pools: Mapping[str, PoolSnapshot],
+        waits: Mapping[int, Waits] = NO_WAITS,
     ) -> None:
         self.run = run
         self.dag = dag
         self.previous = previous  # by task id, for the tasks that look at one
         self.by_task: dict[str, list[TaskInstanceSnapshot]] = {}
+        self.waits = waits  # by row, of the tries that have named in other runs what they wait for
         self.doomed: dict[int, Decision] = {}
         self.pool_sizes: dict[str, int | None] = {}  # of every pool its tasks use; None: there is no such pool
         for name in {run.options.pool} if run.options.pool else {task.pool for task in dag.tasks}:

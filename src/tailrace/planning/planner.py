@@ -15,6 +15,7 @@ from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import CLAIMED, CLOSED, IDLE, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.awaiting import NO_WAITS, waits_of
 from tailrace.planning.board import Board
 from tailrace.planning.capacity import Capacity
 from tailrace.planning.deadlines import late_runs, next_deadlines
@@ -86,7 +87,8 @@ class _Draft:
 def plan(snapshot: Snapshot) -> Plan:
     """Decide everything that follows from ``snapshot``. Pure: the same snapshot gives the same plan, always."""
     draft = _Draft(snapshot)
-    boards = [Board(run, snapshot.dag, snapshot.previous_runs(run.id), snapshot.pools) for run in snapshot.runs]
+    waits = waits_of(snapshot.awaiting) if snapshot.awaiting else NO_WAITS
+    boards = [Board(run, snapshot.dag, snapshot.previous_runs(run.id), snapshot.pools, waits) for run in snapshot.runs]
     _settle_orphans(draft, snapshot.orphans)
     going_on = [board for board in boards if not _stopping(draft, board)]
     for board in going_on:
@@ -260,7 +262,7 @@ def _give_room(draft: _Draft, boards: Iterable[Board], fair_share: FairShare) ->
             ready.ti,
             TaskInstanceState.QUEUED,
             ready.evaluation.cause,
-            "",
+            ready.evaluation.resumed_by,
             try_number=ready.ti.try_number + (not resumes),
             looks_back=None if resumes else ready.task,
         )

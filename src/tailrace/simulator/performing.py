@@ -154,14 +154,16 @@ class Performer:
             return snapshot
         runs = {run.id: run for run in snapshot.runs}
         previous, looks_at = dict(snapshot.previous), dict(snapshot.looks_at)
+        awaiting = dict(snapshot.awaiting)
         for other in self.world.processes:  # nobody writes between these reads: they are of one moment
             if isinstance(other, Job) and other is not process:
                 theirs = metastore.snapshot(other.id, effect.dag, effect.backfill_id)
                 runs |= {run.id: run for run in theirs.runs}
                 previous |= theirs.previous
                 looks_at |= theirs.looks_at
+                awaiting |= theirs.awaiting
         in_order = tuple(sorted(runs.values(), key=lambda run: run.id))
-        return replace(snapshot, runs=in_order, previous=previous, looks_at=looks_at)
+        return replace(snapshot, runs=in_order, previous=previous, looks_at=looks_at, awaiting=awaiting)
 
     def apply(self, process: Job, effect: ApplyPlan) -> Applied:
         """One write; when its connection breaks, the metastore repeats it under the same id."""
