@@ -18,6 +18,7 @@ from tailrace.simulator.rescheduled import paused_and_marked_while_it_waits
 from tailrace.simulator.scenario import linear, random_scenario, reopened_by_another, second_thoughts
 from tailrace.simulator.searching import Search
 from tailrace.simulator.stopped_runs import paused_by_two
+from tailrace.simulator.waiting import circle_of_two
 
 #: Of the suite. `make simulate SEEDS=100000` is the same over more.
 SEEDS = 600
@@ -33,6 +34,8 @@ STOPPED = 200
 CALLING = 120
 #: And in those whose tries give their workers back.
 RESCHEDULED = 200
+#: And in those of DAGs that wait for each other.
+WAITING = 60
 
 
 #: Seeds that once failed, each with what it found.
@@ -102,6 +105,7 @@ def suite() -> Suite:
         ("stopped", STOPPED),
         ("calling", CALLING),
         ("rescheduled", RESCHEDULED),
+        ("waiting", WAITING),
     ):
         for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
             if found.history.judgement is not Judgement.WELL:
@@ -117,6 +121,7 @@ def suite() -> Suite:
         (expanded_and_deadlocked(), 60),
         (paused_by_two(), 40),
         (paused_and_marked_while_it_waits(), 60),
+        (circle_of_two(), 30),
     ]  # else too rare
     for scenario, count in deliberate:
         for seed in range(count):

@@ -18,6 +18,7 @@ from tailrace.model.transitions import Cause
 from tailrace.planning.awaiting import NO_WAITS, waits_of
 from tailrace.planning.board import Board
 from tailrace.planning.capacity import Capacity
+from tailrace.planning.circles import stuck_waits
 from tailrace.planning.deadlines import late_runs, next_deadlines
 from tailrace.planning.evaluation import Evaluation, evaluate_task_instance, pool_of
 from tailrace.planning.expanding import Expanding, to_expand
@@ -97,7 +98,10 @@ def plan(snapshot: Snapshot) -> Plan:
     fair_share = FairShare(snapshot, _held(snapshot, boards))
     _give_room(draft, boards, fair_share)
     stopping = {stop.id for stop in draft.stops}
-    judged = (judge_run(board, snapshot.dag_version) for board in boards if board.run.id not in stopping)
+    stuck = stuck_waits(snapshot, boards, waits) if waits else None
+    if stuck is not None:
+        draft.decisions = stuck.settled(boards, draft.decisions)
+    judged = (judge_run(board, snapshot.dag_version, stuck) for board in boards if board.run.id not in stopping)
     verdicts = tuple(verdict for verdict in judged if verdict is not None)
     backfill = snapshot.backfill
     pause = pause_for(snapshot, verdicts)

@@ -85,6 +85,10 @@ class AwaitedEnds(RunSucceeds, frozen=True):
     template = "the end of {0.what}{0.dag_id} / {0.run_id}, which is {0.state}"
 
 
+class NothingAwaited(AwaitedEnds, frozen=True):
+    template = "nothing by itself: {0.what}{0.dag_id} / {0.run_id} can never run as things stand; see what blocks that"
+
+
 class AwaitedRun(Message, frozen=True):
     dag_id: str
     start: str  # its logical date

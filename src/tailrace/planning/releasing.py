@@ -33,7 +33,7 @@ def release_of(facts: RunFacts, decision: Decision) -> Message:
         case Dependency.PREVIOUS_RUN:
             return _past(facts, task_id)
         case Dependency.RESCHEDULE if isinstance(first.reason, Awaits):
-            return _awaited(first.reason)
+            return _awaited(first.reason, decision.doomed)
         case Dependency.RETRY_PERIOD | Dependency.RESCHEDULE:
             at = ti.view.retry_at or facts.snapshot.now
             left = (at - facts.snapshot.now).total_seconds()
@@ -67,13 +67,14 @@ def _sources(facts: RunFacts, task_id: str, decision: Decision) -> Message:
     return releases.NothingAbove(named) if decision.doomed else releases.TasksEnd(named)
 
 
-def _awaited(reason: Awaits) -> Message:
+def _awaited(reason: Awaits, doomed: bool) -> Message:
     """It waits for other runs: for the first of those."""
     first = reason.awaited[0]
     if first.run_id is None:
         return releases.AwaitedRun(first.dag_id, first.logical_date.isoformat())
     what = "" if first.task_id is None else f"{first.task_id} of "
-    return releases.AwaitedEnds(first.dag_id, first.run_id, first.state, what)
+    kind = releases.NothingAwaited if doomed else releases.AwaitedEnds
+    return kind(first.dag_id, first.run_id, first.state, what)
 
 
 def _unfinished(facts: RunFacts, task_ids: Set[str]) -> tuple[tuple[str, str], ...]:

@@ -117,6 +117,16 @@ class RunSnapshot(Struct, frozen=True):
     lengths: Mapping[XComRef, StoredLength] = field(default_factory=lambda: MappingProxyType({}))
 
 
+class AwaitedRun(Struct, frozen=True):
+    """A run of any DAG, driven by another job or deadlocked, whose tries may wait for those of this job's runs.
+
+    ``run`` has its task instances while it is running, ``dag`` is what it was activated with.
+    """
+
+    dag: DagSpec
+    run: RunSnapshot
+
+
 class PreviousRun(Struct, frozen=True):
     """What depends_on_past needs of a run that a later one looks at: its state and its tasks' states."""
 
@@ -219,6 +229,8 @@ class Snapshot(Struct, frozen=True):
     #: By row, what task instances wait for that go on by it; and then the newest row of history.
     awaiting: Mapping[int, Awaiting] = field(default_factory=lambda: MappingProxyType({}))
     newest_change: int = 0
+    #: The runs around those of this job that waits lead to, where they may lead back.
+    around: tuple[AwaitedRun, ...] = ()
     lost: frozenset[int] = frozenset()  # task-instance rows whose local holder was found dead, group killed
 
     def previous_runs(self, run: int) -> Mapping[str, PreviousRun]:

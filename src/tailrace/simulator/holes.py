@@ -18,6 +18,7 @@ from tailrace.simulator.mapped import mapped_scenario
 from tailrace.simulator.rescheduled import rescheduled_scenario
 from tailrace.simulator.scenario import Command, Scenario, random_scenario, with_schedulers
 from tailrace.simulator.stopped_runs import stopped_scenario
+from tailrace.simulator.waiting import waiting_scenario
 from tailrace.simulator.zygotes import zygotes_scenario
 
 
@@ -91,5 +92,6 @@ WORLDS: Mapping[str, Callable[[int], Scenario]] = MappingProxyType(
         "stopped": stopped_scenario,
         "calling": calling_scenario,
         "rescheduled": rescheduled_scenario,
+        "waiting": waiting_scenario,
     }
 )

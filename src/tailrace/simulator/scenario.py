@@ -12,6 +12,7 @@ from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import MOST_INSTANCES, BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import Act, ActKind, random_acts, random_trigger
+from tailrace.simulator.sensing import Sensor
 
 #: So many disruptions may lose a task instance for good; with fewer its results alone decide.
 MOST_LOST = 3
@@ -64,6 +65,7 @@ class Command(Struct, frozen=True):
     goes_on: bool = False  # where others stop at the first failure, this one does not
     detached: bool = False  # it only creates the backfill: a scheduler drives it
     scheduler: bool = False  # it is no backfill but a scheduler, which ends once nothing is left to do
+    dag: int = 0  # of which of the world's DAGs
 
 
 class Scenario(Struct, frozen=True):
@@ -88,6 +90,17 @@ class Scenario(Struct, frozen=True):
     fickle: bool = False  # what is cleared may end in another way than before
     gives_back: float = 0.0  # how likely a try gives its worker back, each time that it is claimed
     hurry: float = 0.1  # how likely a seed lets them act, beside one who has something to do
+    beside: tuple[DagSpec, ...] = ()  # other DAGs; no two have a task of the same name
+    sensors: tuple[Sensor, ...] = ()  # which tasks wait for others of any DAG
+
+    @property
+    def dags(self) -> tuple[DagSpec, ...]:
+        """Every DAG of the world."""
+        return (self.dag, *self.beside)
+
+    def task(self, task_id: str) -> TaskSpec:
+        """The task of this name, of whichever DAG."""
+        return next(dag.by_id[task_id] for dag in self.dags if task_id in dag.by_id)
 
     @property
     def gives_conf(self) -> bool:
@@ -128,7 +141,7 @@ class Scenario(Struct, frozen=True):
 
         ``place`` is the task id, with its map index where there is one.
         """
-        task = self.dag.by_id[place.partition("[")[0]]
+        task = self.task(place.partition("[")[0])
         chooser = random.Random(f"{self.seed} {place} {date.isoformat()} {attempt}")
         draw = chooser.random()
         if task.decides is BranchKind.BRANCH:

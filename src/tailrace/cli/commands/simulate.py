@@ -62,7 +62,8 @@ and then a finished: nothing left that could run, it thinks.
     type=click.Choice(sorted(WORLDS)),
     help="holes: runs that depend on the past come into being in any order; zygotes: tries are lost together; "
     "mapped: tasks are expanded over what others leave; stopped: runs take too long, or fail fast; "
-    "calling: tasks have callbacks; rescheduled: tries give their workers back and go on later.",
+    "calling: tasks have callbacks; rescheduled: tries give their workers back and go on later; "
+    "waiting: the tasks of several DAGs wait for each other.",
 )
 @click.option("--scenario", type=click.Choice(_SCENARIOS), help="2016: the race of the thread, shown, then closed.")
 @click.option(

@@ -315,10 +315,17 @@ def _change(
         retry_at=after.resumes_at if after.retry_delay is None else author.at + after.retry_delay,
         rescheduled=_rescheduled(claim, after, outcome),
         followed=None if followed is None else to_json(followed),
-        evidence=None if followed is None else {"followed": followed},
+        evidence=_evidence(followed, outcome),
         chain=claim.chain,
         event=after.event,
     )
+
+
+def _evidence(followed: list[str] | None, outcome: TryOutcome | None) -> dict[str, Any] | None:
+    """What history says of an outcome beside its state."""
+    if outcome is not None and outcome.awaits is not None:
+        return {"awaits": to_builtins(outcome.awaits)}
+    return None if followed is None else {"followed": followed}
 
 
 def _rescheduled(claim: Claim, after: AfterTry, outcome: TryOutcome | None) -> str | None:

@@ -9,7 +9,7 @@ from tailrace.metastore.db.tables import backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.awaited import awaiting_rows
 from tailrace.model.keys import TaskInstanceKey
-from tailrace.model.states import TaskInstanceState
+from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.awaiting import waits_of
 from tailrace.planning.reasons import AwaitedState
@@ -41,7 +41,11 @@ def awaited_by(tx: Transaction, ids: Collection[int]) -> Mapping[int, tuple[Awai
 
 def waiting_tasks(tx: Transaction, backfill_id: int) -> WaitingTasks:
     """The task instances of a backfill's runs that wait for other runs."""
-    wanted_by = (backfill_run.c.dag_run_id == task_instance.c.dag_run_id) & (backfill_run.c.backfill_id == backfill_id)
+    wanted_by = (
+        (backfill_run.c.dag_run_id == task_instance.c.dag_run_id)
+        & (backfill_run.c.backfill_id == backfill_id)
+        & (backfill_run.c.run_state == DagRunState.RUNNING)
+    )
     rows_of = task_instance.join(backfill_run, wanted_by)
     count = int(tx.value(select(func.count()).select_from(rows_of).where(*AWAITING)))
     if not count:
