@@ -73,6 +73,7 @@ def test_two_runs_that_wait_for_each_other_are_deadlocked(world: World) -> None:
     [second] = other.step().judged  # what it waits for can never run: its run is closed
     assert second.state is DagRunState.DEADLOCKED
     assert [(each.dag_id, each.state) for each in second.circle] == [("one", "deadlocked")]
+    assert second.reason == f"2 task instances can never run; tries wait for one / {DATE}, which is deadlocked"
     world.sound()
     assert (one.state, other.state) == ("deadlocked", "deadlocked")
 

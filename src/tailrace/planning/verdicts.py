@@ -100,7 +100,12 @@ def _blocker(board: Board, ti: TaskInstanceSnapshot) -> Blocker:
 
 def _why(board: Board, blocked: tuple[Blocker, ...], stuck: Stuck | None) -> str:
     way = () if stuck is None else stuck.way_from(board)
-    return f"tries wait for each other: {' for '.join(map(str, way))}" if way else f"first: {_first(blocked)}"
+    if way:
+        return f"tries wait for each other: {' for '.join(map(str, way))}"
+    for other in () if stuck is None else stuck.circle_of(board):
+        if other.state is DagRunState.DEADLOCKED:
+            return f"tries wait for {other.dag_id} / {other.run_id}, which is deadlocked"
+    return f"first: {_first(blocked)}"
 
 
 def _first(blocked: tuple[Blocker, ...]) -> str:
