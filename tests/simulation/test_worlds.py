@@ -11,13 +11,15 @@ from tailrace.model.spec import BranchKind
 from tailrace.simulator.choices import Replayed, Seeded, whole
 from tailrace.simulator.coverage import REFUSALS, Step, missing, table
 from tailrace.simulator.exploring import SeedHistory, every, explore, one
+from tailrace.simulator.fixed_worlds import linear, reopened_by_another, second_thoughts
 from tailrace.simulator.history import History, Judgement
 from tailrace.simulator.holes import holes_scenario
 from tailrace.simulator.mapped import expanded_and_deadlocked, fewer_and_more
 from tailrace.simulator.rescheduled import paused_and_marked_while_it_waits
-from tailrace.simulator.scenario import linear, random_scenario, reopened_by_another, second_thoughts
+from tailrace.simulator.scenario import random_scenario
 from tailrace.simulator.searching import Search
 from tailrace.simulator.stopped_runs import paused_by_two
+from tailrace.simulator.waiting import circle_of_two
 
 #: Of the suite. `make simulate SEEDS=100000` is the same over more.
 SEEDS = 600
@@ -37,6 +39,8 @@ RESCHEDULED = 200
 DAGS = 120
 #: And in those whose backfills do parts of their DAG.
 PARTS = 60
+#: And in those of DAGs that wait for each other.
+WAITING = 60
 
 
 #: Seeds that once failed, each with what it found.
@@ -111,6 +115,7 @@ def suite() -> Suite:
         ("rescheduled", RESCHEDULED),
         ("dags", DAGS),
         ("parts", PARTS),
+        ("waiting", WAITING),
     ):
         for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
             suite.judge(worlds, found)
@@ -124,6 +129,7 @@ def suite() -> Suite:
         (expanded_and_deadlocked(), 60),
         (paused_by_two(), 40),
         (paused_and_marked_while_it_waits(), 60),
+        (circle_of_two(), 30),
     ]  # else too rare
     for scenario, count in deliberate:
         for seed in range(count):
@@ -206,7 +212,7 @@ def test_a_trace_of_a_search_replays_its_history() -> None:
 def test_one_seed_is_one_history_under_any_hash_seed() -> None:
     code = (
         "from tailrace.simulator.exploring import every, seeds\n"
-        "from tailrace.simulator.scenario import linear\n"
+        "from tailrace.simulator.fixed_worlds import linear\n"
         "from tailrace.simulator.searching import Search\n"
         "print([found.history.digest for found in seeds(50, 6)])\n"
         "print([history.digest for history in every(linear(), Search(1, 0))])\n"

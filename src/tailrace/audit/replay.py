@@ -6,7 +6,7 @@ in memory is the world, never the rows.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -24,6 +24,7 @@ from tailrace.audit.records import (
     Violation,
 )
 from tailrace.audit.structure import Structure
+from tailrace.model.awaited import Awaited
 from tailrace.model.keys import UNMAPPED, index_suffix, task_to_clear
 from tailrace.model.states import CLOSED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -50,6 +51,7 @@ class Instance:
     retried: int = 0
     lost: int = 0
     stopping_to: str | None = None  # while stopping: where the person who stopped it wants it to end
+    awaits: Awaited | None = None  # while rescheduled: what has it go on
     reported: bool = False  # the newest claim of its newest try has an accepted outcome
     row_id: int | None = None
     cause: str = ""
@@ -153,6 +155,22 @@ class Replay:
             for task in dag.tasks:
                 key = dag.dag_id, task.task_id
                 self._most_retries[key] = max(self._most_retries[key], task.retries)
+
+    def run_of_date(self, dag_id: str, date: datetime) -> str | None:
+        """The id of the DAG's run of this logical date, if there is one."""
+        dates = self._dates.get(dag_id, [])
+        place = bisect_left(dates, (date, ""))
+        return dates[place][1] if place < len(dates) and dates[place][0] == date else None
+
+    def structure_of(self, key: RunKey) -> Structure | None:
+        """What a run was activated with."""
+        run = self.runs.get(key)
+        return None if run is None or run.structure is None else self._structures.get(run.structure)
+
+    def tasks_of_group(self, dag_id: str, group_id: str) -> Set[str]:
+        """The tasks that a group has in any structure."""
+        structures = (each.dag for each in self._structures.values() if each.dag.dag_id == dag_id)
+        return {task_id for dag in structures for task_id in dag.members.get(group_id, ())}
 
     @property
     def tells_past(self) -> bool:
@@ -306,7 +324,8 @@ class Replay:
         else:
             self.run(row).failed.discard(place_of(row))
         instance.stopping_to = None if row.evidence is None else row.evidence.stopping_to
-        instance.reported = row.cause in (Cause.OUTCOME, Cause.RETRY, Cause.RESCHEDULED)
+        instance.awaits = None if row.evidence is None else row.evidence.awaits
+        instance.reported = row.cause in (Cause.OUTCOME, Cause.RETRY, Cause.RESCHEDULED, Cause.AWAITS)
         instance.try_number = row.try_number if row.try_number is not None else instance.try_number
         instance.row_id = row.row_id if row.row_id is not None else instance.row_id
         if row.cause == Cause.CLAIMED:
@@ -315,7 +334,7 @@ class Replay:
             instance.followed = None if row.evidence is None else row.evidence.followed
         elif row.cause == Cause.RETRY:
             instance.retried += 1
-        elif row.cause == Cause.RESCHEDULED:
+        elif row.cause in (Cause.RESCHEDULED, Cause.AWAITS):
             instance.lost = 0  # this claim ended well
         elif row.cause == Cause.LOST and row.before == TaskInstanceState.RUNNING:
             instance.lost += 1

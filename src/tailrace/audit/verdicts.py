@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from tailrace.audit.circles import check_circle, stuck_places
 from tailrace.audit.dependencies import doomed
 from tailrace.audit.expansions import check_complete_at_verdict
 from tailrace.audit.past import compare_previous, is_gone, looks_back, previous_run
@@ -42,6 +43,7 @@ def check_run(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
             yield from _verdict(replay, row, structure)
     yield from check_complete_at_verdict(replay, row)
     yield from _evidence(replay, row)
+    yield from check_circle(replay, row)
 
 
 def _left_behind(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
@@ -132,7 +134,8 @@ def _deadlock(replay: Replay, row: HistoryRecord, structure: Structure, unfinish
     """The proof is true, and it names exactly what is blocked."""
     named_by = {} if row.evidence is None else row.evidence.blocked_by or {}
     gone = {task_id for task_id, run_id in named_by.items() if is_gone(replay, row.dag_id, run_id)}
-    proof = doomed(replay, structure, (row.dag_id, row.run_id or ""), gone)
+    key = (row.dag_id, row.run_id or "")
+    proof = doomed(replay, structure, key, gone, stuck_places(replay, key, row.evidence))
     free = [task_id for task_id in unfinished if not proof[task_id]]
     if free or not unfinished:
         yield _found("false deadlock", row, f"{', '.join(free) or 'nothing'} could still run")

@@ -1,12 +1,13 @@
 """Backfills, runs, task instances and counts as table rows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from tailrace.cli.console import counted, plural
 from tailrace.cli.persons import pause_text, with_command
 from tailrace.cli.tables import Column
+from tailrace.metastore.views.awaited import WaitingTasks
 from tailrace.metastore.views.jobs import Job
 from tailrace.metastore.views.lists import Backfill, DagStats
 from tailrace.metastore.views.runs import Run
@@ -101,6 +102,15 @@ def driving_note(line: Backfill) -> str:
     return ""
 
 
+def waiting_lines(waiting: WaitingTasks) -> Iterator[str]:
+    """The first task instances that wait for other runs, and for what."""
+    for each in waiting.first:
+        waits = "; ".join(map(str, each.waits_for)) or "nothing any more: its next step goes on"
+        yield f"{each.task_instance.place} of {each.task_instance.run_id} waits for {waits}"
+    if (more := waiting.count - len(waiting.first)) > 0:
+        yield f"so do {more:,} more task instances" if more > 1 else "so does 1 more task instance"
+
+
 def range_text(first: datetime, last: datetime) -> tuple[str, str]:
     """The ends of a range as they would be typed: dates alone where it is made of whole days (in UTC)."""
     after = last + timedelta(microseconds=1)
@@ -148,6 +158,8 @@ def task_instance_row(line: TaskInstanceLine) -> tuple[str, ...]:
 
 def task_instance_reason(line: TaskInstanceLine) -> str:
     """Why a task instance stands as it does. Nobody asks why something really succeeded."""
+    if line.waits_for:
+        return f"waits for {'; '.join(map(str, line.waits_for))}"
     return with_command(line.reason if line.state != "success" or line.marked else "", line.last_command)
 
 

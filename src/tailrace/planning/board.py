@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from tailrace.model.parts import WHOLE, Edge, ignored, without
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import FINISHED, OCCUPYING, TaskInstanceState
+from tailrace.planning.awaiting import NO_WAITS, Waits
 from tailrace.planning.plan import Decision
 from tailrace.planning.rules import Counts, count
 from tailrace.planning.snapshot import PoolSnapshot, PreviousRun, RunSnapshot, TaskInstanceSnapshot
@@ -19,15 +20,21 @@ class Board:
     ``dag`` is without the edges that are ``ignored``, since tasks are left out of the part that is done in the run.
     """
 
-    __slots__ = ("_state", "by_task", "dag", "doomed", "ignored", "part", "pool_sizes", "previous", "run")
+    __slots__ = ("_state", "by_task", "dag", "doomed", "ignored", "part", "pool_sizes", "previous", "run", "waits")
 
     def __init__(
-        self, run: RunSnapshot, dag: DagSpec, previous: Mapping[str, PreviousRun], pools: Mapping[str, PoolSnapshot]
+        self,
+        run: RunSnapshot,
+        dag: DagSpec,
+        previous: Mapping[str, PreviousRun],
+        pools: Mapping[str, PoolSnapshot],
+        waits: Mapping[int, Waits] = NO_WAITS,
     ) -> None:
         self.run = run
         self.part = run.part or WHOLE
         self.previous = previous  # by task id, for the tasks that look at one
         self.by_task: dict[str, list[TaskInstanceSnapshot]] = {}
+        self.waits = waits  # by row, of the tries that have named in other runs what they wait for
         self.doomed: dict[int, Decision] = {}
         self.pool_sizes: dict[str, int | None] = {}  # of every pool its tasks use; None: there is no such pool
         for name in {run.options.pool} if run.options.pool else {task.pool for task in dag.tasks}:

@@ -185,7 +185,8 @@ def _stopped(facts: RunFacts, step: Step) -> str:
 def _waits_for_its_time(ti: TaskInstanceFacts, now: datetime) -> bool:
     """Whether its try has given its worker back until a moment that is still to come, and says why."""
     at = ti.view.retry_at
-    return ti.view.state is TaskInstanceState.UP_FOR_RESCHEDULE and at is not None and at > now and bool(ti.reason)
+    waits = ti.view.state is TaskInstanceState.UP_FOR_RESCHEDULE and not ti.view.is_awaiting
+    return waits and at is not None and at > now and bool(ti.reason)
 
 
 def _blocked(

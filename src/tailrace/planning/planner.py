@@ -15,8 +15,10 @@ from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import CLAIMED, CLOSED, IDLE, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.awaiting import NO_WAITS, waits_of
 from tailrace.planning.board import Board
 from tailrace.planning.capacity import Capacity
+from tailrace.planning.circles import stuck_waits
 from tailrace.planning.deadlines import late_runs, next_deadlines
 from tailrace.planning.evaluation import Evaluation, evaluate_task_instance, pool_of
 from tailrace.planning.expanding import Expanding, to_expand
@@ -86,7 +88,8 @@ class _Draft:
 def plan(snapshot: Snapshot) -> Plan:
     """Decide everything that follows from ``snapshot``. Pure: the same snapshot gives the same plan, always."""
     draft = _Draft(snapshot)
-    boards = [Board(run, snapshot.dag, snapshot.previous_runs(run), snapshot.pools) for run in snapshot.runs]
+    waits = waits_of(snapshot.awaiting) if snapshot.awaiting else NO_WAITS
+    boards = [Board(run, snapshot.dag, snapshot.previous_runs(run), snapshot.pools, waits) for run in snapshot.runs]
     _settle_orphans(draft, snapshot.orphans)
     going_on = [board for board in boards if not _stopping(draft, board)]
     for board in going_on:
@@ -95,7 +98,10 @@ def plan(snapshot: Snapshot) -> Plan:
     fair_share = FairShare(snapshot, _held(snapshot, boards))
     _give_room(draft, boards, fair_share)
     stopping = {stop.id for stop in draft.stops}
-    judged = (judge_run(board, snapshot.dag_version) for board in boards if board.run.id not in stopping)
+    stuck = stuck_waits(snapshot, boards, waits) if waits else None
+    if stuck is not None:
+        draft.decisions = stuck.settled(boards, draft.decisions)
+    judged = (judge_run(board, snapshot.dag_version, stuck) for board in boards if board.run.id not in stopping)
     verdicts = tuple(verdict for verdict in judged if verdict is not None)
     backfill = snapshot.backfill
     pause = pause_for(snapshot, verdicts)
@@ -262,7 +268,7 @@ def _give_room(draft: _Draft, boards: Iterable[Board], fair_share: FairShare) ->
             ready.ti,
             TaskInstanceState.QUEUED,
             ready.evaluation.cause,
-            "",
+            ready.evaluation.resumed_by,
             try_number=ready.ti.try_number + (not resumes),
             looks_back=None if resumes else ready.task,
         )

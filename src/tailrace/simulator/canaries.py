@@ -19,6 +19,7 @@ from tailrace.simulator import (
     broken_parts,
     broken_past,
     broken_stops,
+    broken_waits,
     broken_writes,
 )
 from tailrace.simulator.broken_effects import NewWriteId, OpenTransaction, TrustingEvents, UnguardedClaim
@@ -73,6 +74,20 @@ CANARIES: Mapping[str, Canary] = {
             "a rescheduled try is resumed with the old token",
             replaced=broken_claims.resumed_with_old_token,
             worlds="rescheduled",
+        ),
+        Canary("nothing-wakes", "no event ends a wait", replaced=broken_waits.nothing_wakes, worlds="waiting"),
+        Canary(
+            "circle-unchecked",
+            "the other runs of a circle of waits are not read again",
+            replaced=broken_waits.circle_unchecked,
+            worlds="waiting",
+        ),
+        Canary(
+            "circle-of-two-reads",
+            "a circle of waits is put together from two reads",
+            performer=broken_waits.CircleOfTwoReads,
+            replaced=broken_waits.circle_unchecked,
+            worlds="waiting",
         ),
         Canary("forgotten-claim", "a repeated claim is refused by itself", replaced=broken_writes.forgotten_claim),
         Canary(

@@ -22,6 +22,7 @@ from tailrace.simulator.oracle import Expected, expected
 from tailrace.simulator.performing import Performer
 from tailrace.simulator.scenario import Scenario
 from tailrace.simulator.starting import Crash
+from tailrace.simulator.waits_oracle import unexpected_waits
 from tailrace.simulator.world import World
 from tailrace.simulator.world_state import JobLoop
 
@@ -97,7 +98,9 @@ def run_history(
         if judgement is Judgement.WELL and not joined and not violations:
             if world.over:
                 violations = [*_lost_without_disruption(records, world.disruptions), *_left_over(scenario, records)]
-                if _results_alone_decide(scenario, records):
+                if scenario.sensors:
+                    violations += () if scenario.acts else unexpected_waits(scenario, records)
+                elif _results_alone_decide(scenario, records):
                     violations += _unexpected(scenario, records)
             else:
                 judgement, findings = Judgement.LIVENESS, [f"it has not ended after {steps} steps"]

@@ -20,6 +20,7 @@ from tailrace.simulator.random_dags import random_dag_scenario
 from tailrace.simulator.rescheduled import rescheduled_scenario
 from tailrace.simulator.scenario import Command, Scenario, random_scenario, with_schedulers
 from tailrace.simulator.stopped_runs import stopped_scenario
+from tailrace.simulator.waiting import waiting_scenario
 from tailrace.simulator.zygotes import zygotes_scenario
 
 
@@ -95,5 +96,6 @@ WORLDS: Mapping[str, Callable[[int], Scenario]] = MappingProxyType(
         "rescheduled": rescheduled_scenario,
         "dags": random_dag_scenario,
         "parts": parts_scenario,
+        "waiting": waiting_scenario,
     }
 )

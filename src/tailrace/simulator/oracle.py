@@ -69,17 +69,17 @@ def expected(
         for task in done:
             previous = None if date == ignoring else looked_at.get((date, task.task_id), before)
             past = None if previous is None else runs[previous]
-            state = _undisturbed(scenario, structure, task, run, past)
+            state = undisturbed(scenario, structure, task, run, past)
             indexes: Sequence[int] = [UNMAPPED]
             if state is None and task.mapped_over is not None:
                 state, indexes = _expanded(task, run)
             for place in ((task.task_id, index) for index in indexes):
                 run.states[place] = state or TaskInstanceState.FAILED
                 if state is None and (date, *place) not in lost:
-                    _try(scenario, task, date, run, place)
+                    try_out(scenario, task, date, run, place)
         runs[date], before = run, date
         found.task_instances[date] = run.states
-        found.runs[date] = _run_state(structure, run)
+        found.runs[date] = run_state(structure, run)
     return found
 
 
@@ -98,7 +98,7 @@ def _structure(scenario: Scenario) -> Structure:
     return Structure(dag, Part(None, frozenset(cut)))
 
 
-def _undisturbed(
+def undisturbed(
     scenario: Scenario, structure: Structure, task: TaskSpec, run: Run, past: Run | None
 ) -> TaskInstanceState | None:
     """The state of a task that is never tried, or None for one that is."""
@@ -168,7 +168,7 @@ def _length(run: Run, over: Over) -> int | TaskInstanceState | None:
     return len(value) if isinstance(value, list | dict) else None
 
 
-def _try(scenario: Scenario, task: TaskSpec, date: datetime, run: Run, place: Place) -> None:
+def try_out(scenario: Scenario, task: TaskSpec, date: datetime, run: Run, place: Place) -> None:
     """Try a task instance as often as its retries allow."""
     if scenario.mark_success:
         run.states[place], run.followed[place], run.left[place] = TaskInstanceState.SUCCESS, None, {}
@@ -193,7 +193,7 @@ def _is_final(task: TaskSpec, rule: int | None) -> bool:
     return (policy.default if rule < 0 else policy.rules[rule].action) is RetryAction.FAIL
 
 
-def _run_state(structure: Structure, run: Run) -> DagRunState:
+def run_state(structure: Structure, run: Run) -> DagRunState:
     if any(state not in FINISHED for state in run.states.values()):
         return DagRunState.DEADLOCKED
     failed = any(state in _BAD for leaf in structure.leaves for state in run.of(leaf))

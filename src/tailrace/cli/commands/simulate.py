@@ -18,9 +18,10 @@ from tailrace.errors import CommandError
 from tailrace.simulator.canaries import CANARIES, Canary
 from tailrace.simulator.choices import Replayed, Seeded, whole
 from tailrace.simulator.exploring import PRODUCT, SeedHistory, every, explore, one, shorten, world
+from tailrace.simulator.fixed_worlds import linear
 from tailrace.simulator.history import EXIT_CODES, History, Judgement
 from tailrace.simulator.holes import WORLDS
-from tailrace.simulator.scenario import Scenario, linear
+from tailrace.simulator.scenario import Scenario
 from tailrace.simulator.searching import Search
 from tailrace.simulator.smaller import smallest
 from tailrace.simulator.world_text import lines_of
@@ -63,10 +64,12 @@ and then a finished: nothing left that could run, it thinks.
 @click.option(
     "--worlds",
     type=click.Choice(sorted(WORLDS)),
-    help="holes: runs that depend on the past come into being in any order; zygotes: tries are lost together; "
+    metavar="NAME",
+    help="Instead of any: holes: runs that depend on the past come into being in any order; zygotes: tries are lost together; "
     "mapped: tasks are expanded over what others leave; stopped: runs take too long, or fail fast; "
     "calling: tasks have callbacks; rescheduled: tries give their workers back and go on later; "
-    "dags: DAGs of up to twelve tasks, written and compiled, have all of these at once.",
+    "dags: DAGs of up to twelve tasks, written and compiled, have all of these at once; "
+    "waiting: the tasks of several DAGs wait for each other; parts: backfills do parts of their DAG.",
 )
 @click.option("--scenario", type=click.Choice(_SCENARIOS), help="2016: the race of the thread, shown, then closed.")
 @click.option(

@@ -11,6 +11,7 @@ from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_i
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.failed_inside import FAILED, Failures, failures_of_backfills
 from tailrace.metastore.plans.wanted import part_tasks, run_counts
+from tailrace.metastore.views.awaited import WaitingTasks, waiting_tasks
 from tailrace.metastore.views.failures import (
     FAILED_FIRST,
     ROOT,
@@ -53,6 +54,7 @@ class BackfillSummary(Struct, frozen=True):
     root_before: RootBefore | None = None
     last_command: PersonsCommand | None = None
     part: tuple[str, ...] | None = None  # the tasks that it does; None: all
+    waiting: WaitingTasks = WaitingTasks()  # for other runs
 
 
 def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
@@ -81,6 +83,7 @@ def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
         root_before=root_before(tx, backfill_id, stored),
         last_command=creation_and_last(row, of_backfills(tx, [row.dag_id]).get(backfill_id, ()))[1],
         part=part_tasks(tx, [backfill_id]).get(backfill_id),
+        waiting=waiting_tasks(tx, backfill_id),
     )
 
 
