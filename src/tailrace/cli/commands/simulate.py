@@ -65,7 +65,8 @@ and then a finished: nothing left that could run, it thinks.
     "--worlds",
     type=click.Choice(sorted(WORLDS)),
     metavar="NAME",
-    help="Instead of any: holes: runs that depend on the past come into being in any order; zygotes: tries are lost together; "
+    help="Instead of any: "
+    "holes: runs that depend on the past come into being in any order; zygotes: tries are lost together; "
     "mapped: tasks are expanded over what others leave; stopped: runs take too long, or fail fast; "
     "calling: tasks have callbacks; rescheduled: tries give their workers back and go on later; "
     "dags: DAGs of up to twelve tasks, written and compiled, have all of these at once; "
