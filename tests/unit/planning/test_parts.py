@@ -230,6 +230,14 @@ def test_a_clear_lets_an_edge_count_again_where_both_ends_are_cleared() -> None:
     assert cleared(CHAIN, of("running", part=RunPart(("c",)), tis=tis), ("a",)) == RunPart(("a", "c"))
 
 
+def test_what_is_still_to_be_done_waits_for_what_is_cleared_above_it() -> None:
+    tis = task_instances(CHAIN, a="success", b="none", c="none")
+    assert cleared(CHAIN, of("running", tis=tis), ("a",), frozenset("a")) == WHOLE
+    tis = task_instances(CHAIN, a="success", b="success", c="none")
+    assert cleared(CHAIN, of("running", tis=tis), ("a",), frozenset("a")) == RunPart(None, (("a", "b"),))
+    assert cleared(CHAIN, of("running", tis=tis), ("b",), frozenset("b")) == RunPart(None, (("a", "b"),))
+
+
 def test_an_explanation_says_what_is_not_waited_for_and_what_is_not_done() -> None:
     tis = task_instances(CHAIN, a="failed", b="none", c="running")
     found = run(CHAIN, tis=tis, part=RunPart(("c",), (("b", "c"),)))
