@@ -340,6 +340,9 @@ def _notices(
                 f"{task_id} in {count:,} run{'' if count == 1 else 's'}" for task_id, count in sorted(left_out.items())
             )
         )
+    created = sum(date.action is DateAction.CREATE for date in dates)
+    if created and request.part is not None and dag.has_schedule:
+        yield notices.PartCreates(created)
     if failed:
         yield notices.FailedAreLeft(len(failed))
 

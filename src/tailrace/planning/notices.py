@@ -220,6 +220,14 @@ class LeftOut(Message, frozen=True):
     template = "left out of the part and not waited for, although not succeeded: {0.tasks}"
 
 
+class PartCreates(Message, frozen=True):
+    count: int
+    template = (
+        "{0.count:1 run is|# runs are} created for the part alone: its schedule makes no other for {0.count:that date|"
+        "those dates}, a backfill without --tasks fills in the rest"
+    )
+
+
 class PartWaits(Message, frozen=True):
     run_id: str  # the first
     count: int
