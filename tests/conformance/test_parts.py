@@ -76,7 +76,10 @@ def test_a_new_task_is_filled_into_finished_runs_and_nothing_else_is_touched(wor
     assert [(row.id, row.try_number, row.chain_length) for row in world.task_instances(1)][:2] == before
     assert (states(world, 3), run_state(world, 3), verdict(world, filled)) == ({"c": "success"}, "success", "success")
     assert world.store.backfill_summary(filled).task_instances == {"success": 3}
-    assert world.store.show_backfill(filled).part == ("c",)
+    shown = world.store.show_backfill(filled)
+    assert shown is not None and shown.part == ("c",)
+    by_id = {each.run_id[10:20]: each for each in world.store.list_runs()}
+    assert [by_id[f"2024-01-0{day}"].in_no_part for day in (1, 3)] == [(), ("a", "b")]
     whole = done(world, NEW, 3)
     assert [(row.dag_run_id, row.action) for row in world.rows(backfill_run) if row.backfill_id == whole] == [
         *((1, "leave"), (2, "leave"), (3, "reprocess"))
