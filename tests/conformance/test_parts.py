@@ -260,6 +260,7 @@ def test_cancel_and_pause_of_a_part(world: World) -> None:
 def test_a_person_clears_a_part(world: World) -> None:
     done(world, NEW, 2, a=FAILED)
     clear = plan_clear(world.about(), ClearRequest(choice=Choice(("b",), downstream=True)))
+    assert "left out of the part and not waited for, although not succeeded: a in 2 runs" in lines(clear.notices)
     assert isinstance(world.do(clear), Done)
     assert part(world) == RunPart(("b", "c"), (("a", "b"),))
     assert set(states(world).items()) == {("a", "failed"), ("b", "none"), ("c", "none")}
