@@ -8,7 +8,7 @@ import pytest
 from tailrace.metastore.db.tables import backfill as backfill_table
 from tailrace.metastore.db.tables import backfill_run, dag_run, task_instance
 from tailrace.metastore.plans.rows import run_part_from
-from tailrace.metastore.store import Done
+from tailrace.metastore.store import Done, MetastoreStale
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.parts import RunPart
 from tailrace.model.spec import DagSpec, XComRef
@@ -18,6 +18,7 @@ from tailrace.planning.choosing import Choice
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.marking import MarkRequest, plan_mark_tasks
+from tailrace.planning.planner import plan
 from tests.conformance.worlds import World, dag
 from tests.message_text import lines
 
@@ -76,7 +77,10 @@ def test_a_new_task_is_filled_into_finished_runs_and_nothing_else_is_touched(wor
     assert [(row.id, row.try_number, row.chain_length) for row in world.task_instances(1)][:2] == before
     assert (states(world, 3), run_state(world, 3), verdict(world, filled)) == ({"c": "success"}, "success", "success")
     assert world.store.backfill_summary(filled).task_instances == {"success": 3}
-    assert world.store.show_backfill(filled).part == ("c",)
+    shown = world.store.show_backfill(filled)
+    assert shown is not None and shown.part == ("c",)
+    by_id = {each.run_id[10:20]: each for each in world.store.list_runs()}
+    assert [by_id[f"2024-01-0{day}"].in_no_part for day in (1, 3)] == [(), ("a", "b")]
     whole = done(world, NEW, 3)
     assert [(row.dag_run_id, row.action) for row in world.rows(backfill_run) if row.backfill_id == whole] == [
         *((1, "leave"), (2, "leave"), (3, "reprocess"))
@@ -151,6 +155,30 @@ def test_a_part_joins_a_run_that_runs_another(world: World) -> None:
     drive(world, NEW, other, job, a=FAILED)
     drive(world, NEW, first)
     assert (run_state(world), verdict(world, first), verdict(world, other)) == ("failed", "success", "failed")
+
+
+def test_a_verdict_over_less_than_its_run_does_by_now_is_refused(world: World) -> None:
+    first, job = world.begun(NEW, part=("c",))
+    world.step(NEW, job, first)
+    [c] = world.task_instances(1)
+    world.report(NEW, world.running(c.id))
+    late = plan(world.store.snapshot(job, NEW, first))
+    assert [str(each.state) for each in late.run_verdicts] == ["success"]
+    other = world.backfill(NEW, part=("a",))
+    assert not world.store.apply(late, world.write_id()).judged
+    drive(world, NEW, other, job)
+    drive(world, NEW, first)
+    assert states(world) == {"c": "success", "a": "success"}
+
+
+def test_a_part_that_would_join_a_run_which_has_ended_meanwhile_is_decided_again(world: World) -> None:
+    first, job = world.begun(NEW, part=("c",))
+    world.step(NEW, job, first)
+    creation = world.decide(NEW, part=("a",))
+    drive(world, NEW, first, job)
+    assert isinstance(world.store.create_backfill(NEW, creation, "typed", world.write_id()), MetastoreStale)
+    id = done(world, NEW, 1, {"part": ("a",)})
+    assert (states(world), verdict(world, id)) == ({"c": "success", "a": "success"}, "success")
 
 
 def test_what_a_running_run_has_done_is_not_cleared_for_another_part(world: World) -> None:
@@ -231,8 +259,9 @@ def test_cancel_and_pause_of_a_part(world: World) -> None:
 
 def test_a_person_clears_a_part(world: World) -> None:
     done(world, NEW, 2, a=FAILED)
-    plan = plan_clear(world.about(), ClearRequest(choice=Choice(("b",), downstream=True)))
-    assert isinstance(world.do(plan), Done)
+    clear = plan_clear(world.about(), ClearRequest(choice=Choice(("b",), downstream=True)))
+    assert "left out of the part and not waited for, although not succeeded: a in 2 runs" in lines(clear.notices)
+    assert isinstance(world.do(clear), Done)
     assert part(world) == RunPart(("b", "c"), (("a", "b"),))
     assert set(states(world).items()) == {("a", "failed"), ("b", "none"), ("c", "none")}
     id = done(world, NEW, 2, {"part": ("b", "c")})
@@ -320,8 +349,8 @@ def test_what_a_part_left_alone_is_told_for_it_when_it_goes_again(world: World) 
         world.about("backfill__2024-01-01T00:00:00+00:00"), MarkRequest(TaskInstanceState.SUCCESS, ("a",))
     )
     assert isinstance(world.do(mark), Done)
-    plan = plan_clear(world.about("backfill__2024-01-02T00:00:00+00:00"), ClearRequest(("a",)))
-    assert isinstance(world.do(plan), Done)
+    clear = plan_clear(world.about("backfill__2024-01-02T00:00:00+00:00"), ClearRequest(("a",)))
+    assert isinstance(world.do(clear), Done)
     done(world, spec, 3, {"reprocess": "all"}, b=FAILED)
     states_of = [row.run_state for row in world.rows(backfill_run) if row.backfill_id == left]
     assert (states_of, verdict(world, left)) == (["failed"] * 3, "success")

@@ -134,6 +134,11 @@ def run_row(line: Run) -> tuple[str, ...]:
 
 def run_reason(line: Run) -> str:
     """Why a run stands as it does; an open one says where nobody drives it, a good one what was not really run."""
+    without = f"without {', '.join(few(line.in_no_part, _MOST_NAMED))}" if line.in_no_part else ""
+    return "; ".join(filter(None, (_run_reason(line), without)))
+
+
+def _run_reason(line: Run) -> str:
     late = "" if line.late_since is None else f"late since {moment_text(line.late_since)}"
     if line.state in ("queued", "running"):
         return "; ".join(filter(None, (late, "" if line.driven_by else "no job drives it")))

@@ -4,6 +4,8 @@ A running try is not taken away, it is asked to stop: it keeps slot and token un
 number it had, the next try has a new one.
 """
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -22,8 +24,10 @@ from tailrace.planning.commands import (
 )
 from tailrace.planning.expanding import reset_for_expansion
 from tailrace.planning.joining import cleared as part_cleared
+from tailrace.planning.joining import not_succeeded
 from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToClear
+from tailrace.planning.notices import left_out as notices_of
 from tailrace.planning.reopening import drivers, freed_runs
 from tailrace.planning.run_stops import STOPPED
 from tailrace.planning.selecting import instances, key_of, named_tasks, refusals, with_relatives
@@ -61,6 +65,7 @@ def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
     if request.task_ids:
         chosen = with_relatives(dag, request.task_ids, upstream=request.upstream, downstream=request.downstream)
     changes: list[TaskInstanceChange] = []
+    left_out: list[Iterable[str]] = []
     touched: dict[int, frozenset[str]] = {}
     named: list[tuple[RunSnapshot, RunChange]] = []
     for run in facts.runs:
@@ -77,15 +82,19 @@ def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
         changes += steps
         touched[run.id] = frozenset(ti.task_id for ti in selected)
         named.append((run, change))
+        left_out.append(not_succeeded(dag, chosen, run, touched[run.id]) if part is not None else ())
     named += freed_runs(facts, dag, touched, Cause.CLEARED)
-    return _plan(facts, tuple(changes), named)
+    return _plan(facts, tuple(changes), named, tuple(notices_of(left_out)))
 
 
 def _plan(
-    facts: CommandFacts, changes: tuple[TaskInstanceChange, ...], named: list[tuple[RunSnapshot, RunChange]]
+    facts: CommandFacts,
+    changes: tuple[TaskInstanceChange, ...],
+    named: list[tuple[RunSnapshot, RunChange]],
+    left_out: tuple[Message, ...],
 ) -> CommandPlan:
     open_after = [replace(run, state=change.after, part=change.part_of(run)) for run, change in named]
-    notices: tuple[Message, ...] = tuple(drivers(facts, open_after)) if named else (NothingToClear(),)
+    notices: tuple[Message, ...] = (*left_out, *drivers(facts, open_after)) if named else (NothingToClear(),)
     return CommandPlan(
         CommandKind.CLEAR,
         facts.dag_id,

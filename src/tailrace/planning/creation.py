@@ -4,7 +4,6 @@ Reprocessing is decided here, per task instance, and stored with the run: what h
 turn changes nothing about it. In-flight work is awaited, never reset.
 """
 
-from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
@@ -334,12 +333,10 @@ def _notices(
     yield from _conf_notices(request, dates, facts)
     if more := [date.run_id for date in dates if date.awaits_more]:
         yield notices.PartWaits(more[0], len(more))
-    if left_out := Counter(task_id for date in dates for task_id in date.left_out):
-        yield notices.LeftOut(
-            tuple(
-                f"{task_id} in {count:,} run{'' if count == 1 else 's'}" for task_id, count in sorted(left_out.items())
-            )
-        )
+    yield from notices.left_out(date.left_out for date in dates)
+    created = sum(date.action is DateAction.CREATE for date in dates)
+    if created and request.part is not None and dag.has_schedule:
+        yield notices.PartCreates(created)
     if failed:
         yield notices.FailedAreLeft(len(failed))
 

@@ -71,12 +71,14 @@ def explain_task_instance(
     left_out = not_waited_for(facts, ti.view.task_id)
     if not left_out:
         return found
-    waits = f"{found.waits}; not waited for, as left out of its part: {', '.join(left_out)}"
-    return replace(found, waits=waits, left_out=left_out)
+    part = facts.run.part
+    of_part = part is not None and part.tasks is not None and part.holds(ti.view.task_id)
+    how = "not waited for, as left out of its part" if of_part else "not done together with what is above it"
+    return replace(found, waits=f"{found.waits}; {how}: {', '.join(left_out)}", left_out=left_out)
 
 
 def not_waited_for(facts: RunFacts, task_id: str) -> tuple[str, ...]:
-    """The tasks directly above one that it does not wait for in this run, since a part left them out."""
+    """The tasks directly above one that do not count for it in this run: a part was done without one or the other."""
     dag, part = facts.snapshot.dag, facts.run.part
     if part is None or task_id not in dag.by_id:
         return ()

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from msgspec import Struct
 
 from tailrace.model.keys import RunType, task_to_clear
-from tailrace.model.parts import WHOLE, BackfillPart, RunPart, begun, state_of_part
+from tailrace.model.parts import WHOLE, BackfillPart, Edge, RunPart, begun, state_of_part
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.planning.run_stops import STOPPED
@@ -54,7 +54,7 @@ def joined(
         for task_id in scope
         if task_id not in busy and (task_id in cleared or not FINISHED.issuperset(states.get(task_id, (None,))))
     )
-    cut = begun(dag, base, part, again)
+    cut = _begun(dag, base, part, again, busy)
     if not say.others:  # what was to be done without them by nobody's backfill waits for them from now on
         cut = tuple(edge for edge in cut if edge[1] not in busy or not set(scope).issuperset(edge))
     tasks: tuple[str, ...] | None = None
@@ -62,6 +62,11 @@ def joined(
         held = part if say.free else part.union(base.tasks or ())
         tasks = tuple(sorted(held))
     return RunPart(tasks, cut), again  # though it is whole now: how it ended for backfills of parts goes on to be told
+
+
+def _begun(dag: DagSpec, base: RunPart, part: Part, again: Collection[str], busy: Collection[str]) -> tuple[Edge, ...]:
+    """The edges that are cut once these are done again; what is ``busy`` below them goes on to wait for them."""
+    return tuple(edge for edge in begun(dag, base, part, again) if edge in base.cut or edge[1] not in busy)
 
 
 def cleared(dag: DagSpec, run: RunSnapshot, tasks: Iterable[str], part: Part = None) -> RunPart | None:
@@ -85,7 +90,8 @@ def cleared(dag: DagSpec, run: RunSnapshot, tasks: Iterable[str], part: Part = N
     if part is None:
         cut = tuple(edge for edge in base.cut if not touched.issuperset(edge))
     else:
-        cut = begun(dag, base, part, touched)
+        busy = frozenset() if closed else in_work(dag, run) - touched
+        cut = _begun(dag, base, part, touched, busy)
     return RunPart(None if held is None else tuple(sorted(held)), cut)
 
 

@@ -1,5 +1,7 @@
 """Notices beside what a command does: each notice as a message, with what can be done about it."""
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -218,6 +220,23 @@ class LeftOut(Message, frozen=True):
 
     tasks: tuple[str, ...]
     template = "left out of the part and not waited for, although not succeeded: {0.tasks}"
+
+
+def left_out(runs: Iterable[Iterable[str]]) -> Iterator[Message]:
+    """The notice, of the tasks that are left out in each of these runs; none where there are none."""
+    counts = Counter(task_id for tasks in runs for task_id in tasks)
+    if counts:
+        yield LeftOut(
+            tuple(f"{name} in {count:,} run{'' if count == 1 else 's'}" for name, count in sorted(counts.items()))
+        )
+
+
+class PartCreates(Message, frozen=True):
+    count: int
+    template = (
+        "{0.count:1 run is|# runs are} created for the part alone: its schedule makes no other for {0.count:that date|"
+        "those dates}, a backfill without --tasks fills in the rest"
+    )
 
 
 class PartWaits(Message, frozen=True):

@@ -48,7 +48,7 @@ class ExplainedTask(Struct, frozen=True):
     reschedules: int
     times_out_at: datetime | None
     last_command: PersonsCommand | None
-    left_out: tuple[str, ...]  # tasks directly above it that its part does not wait for
+    left_out: tuple[str, ...]  # tasks directly above it that do not count for it: done in other parts, or in none
 
 
 class Job(Struct, frozen=True):

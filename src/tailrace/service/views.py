@@ -37,15 +37,11 @@ class BackfillDetails(Backfill, frozen=True, kw_only=True):
 
 
 class RunDetails(Run, frozen=True, kw_only=True):
-    """One run with its task instances, and the version of its DAG that it was last begun with.
-
-    ``in_no_part``: of a run of which only parts were done, the tasks of its DAG that were in none of them.
-    """
+    """One run with its task instances, and the version of its DAG that it was last begun with."""
 
     task_instances: tuple[TaskInstanceLine, ...]
     dag_version: VersionOfRun | None = None
     callbacks: tuple[CallbackFacts, ...] = ()
-    in_no_part: tuple[str, ...] = ()
 
 
 def list_backfills(stores: Stores, dag_id: str | None, limit: int) -> tuple[Backfill, ...]:
@@ -171,13 +167,9 @@ def show_run(stores: Stores, dag_id: str, run: str) -> RunDetails:
         shown = metastore.show_run(found.id)
     except KeyError:
         raise removed(dag_id, found.run_id) from None
-    instances = metastore.task_instances_of(found.id)
-    dag = None if shown.part is None or not instances else metastore.stored_dag(dag_id)
-    there = {each.task_id for each in instances}
     return RunDetails(
         **asdict(shown),
-        task_instances=instances,
-        in_no_part=() if dag is None else tuple(each for each in dag.by_id if each not in there),
+        task_instances=metastore.task_instances_of(found.id),
         dag_version=metastore.version_of_run(found.id),
         callbacks=metastore.callbacks_of(shown.dag_id, shown.run_id),
     )

@@ -167,7 +167,7 @@ def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     """
     if scenario.fickle or scenario.dag.fail_fast or scenario.dag.dagrun_timeout is not None:
         return False
-    if scenario.parts != {None} and not _apart(scenario):
+    if any(act.in_part for act in scenario.acts) or (scenario.parts != {None} and not _apart(scenario)):
         return False
     kinds = {act.kind for act in scenario.acts}
     if not kinds <= HARMLESS or (ActKind.CANCEL in kinds and scenario.dag.depends_on_past):

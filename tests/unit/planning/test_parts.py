@@ -230,6 +230,14 @@ def test_a_clear_lets_an_edge_count_again_where_both_ends_are_cleared() -> None:
     assert cleared(CHAIN, of("running", part=RunPart(("c",)), tis=tis), ("a",)) == RunPart(("a", "c"))
 
 
+def test_what_is_still_to_be_done_waits_for_what_is_cleared_above_it() -> None:
+    tis = task_instances(CHAIN, a="success", b="none", c="none")
+    assert cleared(CHAIN, of("running", tis=tis), ("a",), frozenset("a")) == WHOLE
+    tis = task_instances(CHAIN, a="success", b="success", c="none")
+    assert cleared(CHAIN, of("running", tis=tis), ("a",), frozenset("a")) == RunPart(None, (("a", "b"),))
+    assert cleared(CHAIN, of("running", tis=tis), ("b",), frozenset("b")) == RunPart(None, (("a", "b"),))
+
+
 def test_an_explanation_says_what_is_not_waited_for_and_what_is_not_done() -> None:
     tis = task_instances(CHAIN, a="failed", b="none", c="running")
     found = run(CHAIN, tis=tis, part=RunPart(("c",), (("b", "c"),)))
@@ -239,6 +247,10 @@ def test_an_explanation_says_what_is_not_waited_for_and_what_is_not_done() -> No
     assert str(b.release) == "b of run_1 must run again and succeed"
     assert c.waits.endswith("; not waited for, as left out of its part: b")
     assert c.left_out == ("b",)
+    tis = task_instances(CHAIN, a="success", b="success", c="upstream_failed")
+    found = run(CHAIN, tis=tis, part=RunPart(("b",), (("b", "c"),)), state=DagRunState.FAILED)
+    facts = RunFacts(found, snapshot(CHAIN), tuple(TaskInstanceFacts(ti) for ti in tis))
+    assert explain_run(facts).task_instances[2].waits.endswith("; not done together with what is above it: b")
 
 
 def test_a_decision_says_that_all_above_is_left_out() -> None:
