@@ -3,7 +3,7 @@
 Each says in a line what it leaves out, as those of ``broken_writes`` do.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tailrace.authoring.compiling import group_relations
@@ -13,8 +13,11 @@ from tailrace.model.keys import TryKey
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.spec import TaskSpec, XComRef
 from tailrace.model.states import TaskInstanceState
+from tailrace.planning import dependencies, evaluation
 from tailrace.planning.board import Board
+from tailrace.planning.plan import DependencyStatus, Verdict
 from tailrace.planning.retries import AfterTry, after_try
+from tailrace.planning.rules import Counts, count, evaluate
 from tailrace.planning.snapshot import StoredLength
 from tailrace.simulator.broken_writes import Replaced
 
@@ -49,15 +52,19 @@ def _of_any_key(
 length_of_another = Replaced(lengths, "_length", _of_any_key)
 """A task is expanded over as many items as another output of the same task has."""
 
-
-def _skipped_with_one(board: Board, task_id: str) -> Iterator[TaskInstanceState]:
-    for above in board.dag.by_id[task_id].upstream:
-        states = {board.state(each) for each in board.by_task.get(above, ())}
-        if TaskInstanceState.SKIPPED in states:
-            yield TaskInstanceState.SKIPPED
-        else:
-            yield from states or {TaskInstanceState.NONE}
+_trigger_rule = dependencies.trigger_rule
 
 
-skipped_with_one = Replaced(Board, "upstream_states", _skipped_with_one)
+def _skipped_with_one(board: Board, task: TaskSpec, *index: int) -> tuple[DependencyStatus, Verdict, Counts]:
+    status, _, _ = _trigger_rule(board, task, *index)
+    states: list[TaskInstanceState] = []
+    for above in task.upstream:
+        of_one = [board.state(each) for each in board.by_task.get(above, ())]
+        states += [TaskInstanceState.SKIPPED] if TaskInstanceState.SKIPPED in of_one else of_one
+    counts = count(states)
+    verdict = evaluate(task.trigger_rule, counts)
+    return status._replace(passed=verdict is Verdict.RUN), verdict, counts
+
+
+skipped_with_one = Replaced(evaluation, "trigger_rule", _skipped_with_one)
 """A trigger rule takes the skip of one mapped instance for that of the whole task."""
