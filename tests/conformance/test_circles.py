@@ -5,7 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from tailrace.audit.checks import audit
 from tailrace.effects.requests import Accepted
 from tailrace.effects.results import Applied, StaleKind
 from tailrace.metastore.db.tables import dag_run
@@ -19,7 +21,7 @@ from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandScope
 from tailrace.planning.explain import explain_run
 from tailrace.planning.marking import MarkRequest, plan_mark_tasks
-from tailrace.planning.plan import Plan
+from tailrace.planning.plan import Blocker, Plan
 from tests.conformance.test_awaited import wait_for
 from tests.conformance.worlds import DAY, FIRST, World, dag
 
@@ -230,3 +232,36 @@ def test_a_circle_is_opened_by_a_clear_of_both(world: World) -> None:
     again = other.step()
     assert again.activated or again.won
     world.sound()
+
+
+def test_the_audit_finds_that_a_circle_was_none(world: World) -> None:
+    """Somebody writes a verdict, of which all that it leans on is so, over a run whose wait would have ended."""
+    raw = dag("t", _dag={"dag_id": "raw"})
+    world.begun(raw)
+    one = Waiting(world, "one", "raw")
+    plan, run = one.plan(), one.runs[0]
+    blocked = tuple(Blocker(each.key, each.state, each.failed) for each in plan.decisions)
+    assert len(blocked) == 2
+    verdict = world.verdict(run, DagRunState.DEADLOCKED, blocked=blocked, tokens={one.rows["s"]: 1})
+    applied = world.store.apply(replace(plan, run_verdicts=(verdict,)), world.write_id())
+    assert applied.judged
+    found = audit(world.store.audit_records())
+    assert [each.check for each in found] == ["false deadlock"]
+    assert "s, t could still run" in found[0].text
+
+
+def test_the_audit_compares_what_a_verdict_says_of_the_other_runs(world: World) -> None:
+    one, other = Waiting(world, "one", "other"), Waiting(world, "other", "one")
+    [verdict] = one.plan().run_verdicts
+    [there] = verdict.circle
+    wrong = replace(verdict, circle=(replace(there, run_id="another"),))
+    assert world.store.apply(replace(one.plan(), run_verdicts=(wrong,)), world.write_id()).judged
+    assert other.state == "running"
+    records = world.store.audit_records()
+    [judged] = [row for row in records.history if row.kind == "dag_run" and row.cause == "judged"]
+    assert judged.evidence is not None and [each.run[1] for each in judged.evidence.circle] == ["another"]
+    told = replace(judged.evidence, circle=(replace(judged.evidence.circle[0], run=("other", DATE), state="queued"),))
+    history = tuple(replace(row, evidence=told) if row is judged else row for row in records.history)
+    found = audit(replace(records, history=history))
+    assert [each.check for each in found] == ["circle of waits"]
+    assert "as queued, it was running" in found[0].text

@@ -29,7 +29,8 @@ _Names: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=MOST_AWAITED)]
 class Awaited(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Tasks of a DAG, or a group of them, or (without either) whole runs, of some dates, and the states that decide.
 
-    ``goes_on``: its task is skipped, not failed, where what it waits for does not come.
+    ``goes_on``: more than this may end the wait, so it is in no circle. Its task is skipped, not failed, at its
+    timeout; or a function of the author's has named the dates, and may name others at the next look.
     """
 
     dag_id: str

@@ -137,7 +137,7 @@ def _place(board: Board) -> Place:
 
 
 def _may_stick(board: Board, waits: Mapping[int, Waits], now: datetime) -> Set[int]:
-    """The waits of a run that nothing has decided. One whose task is skipped at its timeout goes on by itself."""
+    """The waits of a run that nothing has decided, and nothing but what they name may end."""
     if board.run.state is not _RUNNING or board.run.stopped_by is not None or not waits:
         return set()
     return {

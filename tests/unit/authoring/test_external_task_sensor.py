@@ -218,6 +218,7 @@ def test_dates_that_its_function_has_returned_are_known_then(store: Store) -> No
     found = waits(sensor(mode="reschedule", execution_date_fn=lambda date: [date, date - ONE]))
     assert isinstance(found, TaskAwaits)
     assert isinstance(found.awaited, Awaited) and found.awaited.logical_dates == (DAY, DAY - ONE)
+    assert found.awaited.goes_on  # it may return others: such a wait is in no circle
 
 
 class Own(ExternalTaskSensor):

@@ -119,7 +119,7 @@ class ExternalTaskSensor(BaseSensorOperator):
             allowed_states=self.allowed_states,
             failed_states=self.failed_states,
             skipped_states=self.skipped_states,
-            goes_on=self.soft_fail or self.never_fail,
+            goes_on=self.soft_fail or self.never_fail or self.execution_date_fn is not None,
         )
 
     def _names(self) -> tuple[str, ...]:

@@ -102,7 +102,7 @@ def _leads_to(run: RunSnapshot, awaiting: Mapping[int, Awaiting]) -> frozenset[P
 
 
 def _places(awaiting: Awaiting) -> Iterator[Place]:
-    """Where a wait leads; one that goes on by itself at its timeout leads nowhere."""
+    """Where a wait leads; one that more than this may end leads nowhere."""
     awaited = awaiting.awaited
     if not awaited.goes_on:
         yield from ((awaited.dag_id, date) for date in awaited.logical_dates)
