@@ -6,7 +6,7 @@ A second opinion: written from what the rules mean, not from the planner.
 from collections.abc import Container
 
 from tailrace.audit.past import looks_back, past_lets
-from tailrace.audit.replay import Replay, Run, RunKey
+from tailrace.audit.replay import Place, Replay, Run, RunKey
 from tailrace.audit.rules import FAIL, RUN, SKIP, WAIT, outcome
 from tailrace.audit.structure import Structure
 from tailrace.model.spec import TaskSpec
@@ -42,24 +42,37 @@ def pool_is_small(replay: Replay, key: RunKey, task: TaskSpec) -> bool:
     return slots is None or (slots not in (-1, 0) and task.pool_slots > slots)
 
 
-def doomed(replay: Replay, structure: Structure, key: RunKey, unknown: Container[str] = frozenset()) -> dict[str, bool]:
+def doomed(
+    replay: Replay,
+    structure: Structure,
+    key: RunKey,
+    unknown: Container[str] = frozenset(),
+    stuck: Container[Place] = frozenset(),
+) -> dict[str, bool]:
     """For each unfinished task of the run, whether it can never run as things stand: a least fixpoint.
 
-    Of the ``unknown`` tasks the previous run is gone: it may have held them back for ever.
+    Of the ``unknown`` tasks the previous run is gone: it may have held them back for ever. ``stuck`` tries wait for
+    runs that wait for them.
     """
     run = replay.runs[key]
     found: dict[str, bool] = {}
     for task_id in structure.tasks:
         unfinished = [state for state in run.states(task_id) if state not in FINISHED]
-        if unfinished:
+        if unfinished and structure.part.holds(task_id):
             fresh = [state for state in unfinished if state is not TaskInstanceState.UP_FOR_RESCHEDULE]
             idle = all(state in IDLE for state in fresh)
             held_back = task_id in unknown
             never = not fresh or (idle and _can_never(replay, structure, key, task_id, found, held_back=held_back))
-            if len(fresh) < len(unfinished):  # what has begun looks at its pool alone
-                never = never and pool_is_small(replay, key, structure.tasks[task_id])
+            if len(fresh) < len(unfinished):  # what has begun looks at its pool and at what it waits for alone
+                small = pool_is_small(replay, key, structure.tasks[task_id])
+                never = never and (small or all(place in stuck for place in _rescheduled(run, task_id)))
             found[task_id] = idle and never
     return found
+
+
+def _rescheduled(run: Run, task_id: str) -> list[Place]:
+    waits = TaskInstanceState.UP_FOR_RESCHEDULE
+    return [(task_id, index) for index, each in run.by_index(task_id).items() if each.state is waits]
 
 
 def _waits_to_be_expanded(task: TaskSpec, found: dict[str, bool]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
+from tailrace.model.awaited import Awaited
 from tailrace.model.chains import Chain
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
@@ -104,6 +105,7 @@ class TryOutcome(Struct, frozen=True):
     in_log: bool = False  # its process has written it as its log's last line
     resumes_at: datetime | None = None  # of one that is rescheduled: when it goes on
     times_out_at: datetime | None = None  # and when it gives up, where it does: for people
+    awaits: Awaited | None = None  # and what has it go on before
 
 
 class FailedTry(Struct, frozen=True):

@@ -113,7 +113,7 @@ class Expanding:
         if stopping:
             return reasons.InstancesStopping(stopping)
         sources = dict.fromkeys(ref.task_id for ref in task.length_sources)
-        unfinished = list(board.unfinished_of(tuple(sources)))
+        unfinished = [each for each in board.unfinished_of(tuple(sources)) if board.part.holds(each.task_id)]
         if unfinished:
             self._doomed = any(each.id in board.doomed for each in unfinished)
             return reasons.SourcesUnfinished(tuple(dict.fromkeys(each.task_id for each in unfinished)))
@@ -121,6 +121,9 @@ class Expanding:
         if None in lengths and not any(isinstance(each, TaskInstanceState) for each in lengths):
             return reasons.SourcesUnfinished(tuple(sources))  # one has ended in this very step: the next one counts
         count, after, reason = _count(task, lengths)
+        absent = [each for each in sources if not board.part.holds(each) and not _has_ended(board, each)]
+        if absent:
+            reason = f"it cannot be expanded: {', '.join(absent)} was left out, and has no outcome in this run"
         versions, looked_back = self._leans_on
         decided = Expansion(
             run=board.run.id,
@@ -132,13 +135,23 @@ class Expanding:
             reason=reason,
             lengths=tuple(each if isinstance(each, int) else None for each in lengths),
             instances={each.id: each.state for each in instances},
-            sources={each.id: (board.state(each), each.try_number) for each in _of(board, sources)},
+            sources={
+                each.id: (board.state(each), each.try_number)
+                for each in _of(board, sources)
+                if board.part.holds(each.task_id) or board.state(each) in FINISHED  # else it was left out
+            },
             versions=versions,
             looked_back=looked_back,
             event=event_of_task(task, _State.NONE, after, Cause.EXPANDED),
         )
         self.expansions = (decided,)
         return reasons.ExpandsNow(count) if count else Sentence(f"{reason}.")
+
+
+def _has_ended(board: Board, task_id: str) -> bool:
+    """Whether the task has an outcome in the run."""
+    found = board.by_task.get(task_id, ())
+    return bool(found) and all(board.state(each) in FINISHED for each in found)
 
 
 def _of(board: Board, task_ids: Iterable[str]) -> Iterator[TaskInstanceSnapshot]:
@@ -157,7 +170,11 @@ def _length(board: Board, over: Over) -> _Length:
         return (none or others)[0] if others else over.length(each for each in lengths if isinstance(each, int))
     found = board.by_task.get(over.task_id, ())
     states = {board.state(each) for each in found if each.map_index == UNMAPPED}
-    if states.intersection(_BAD) or not found:
+    if (
+        states.intersection(_BAD)
+        or not found
+        or (not board.part.holds(over.task_id) and not _has_ended(board, over.task_id))
+    ):
         return _State.UPSTREAM_FAILED
     if _State.SKIPPED in states:
         return _State.SKIPPED

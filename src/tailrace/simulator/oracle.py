@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import prod
 
+from tailrace.audit.parts import Part
 from tailrace.audit.rules import FAIL, RUN, SKIP, outcome
 from tailrace.audit.structure import Structure
 from tailrace.effects.tries import Json
 from tailrace.model.keys import UNMAPPED, index_suffix
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.spec import MOST_INSTANCES, Over, TaskSpec, Together
+from tailrace.model.spec import MOST_INSTANCES, Over, RetryAction, TaskSpec, Together
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.simulator.scenario import Scenario
 
@@ -59,29 +60,45 @@ def expected(
     Where nothing is said of what a task looked at, it is the date before.
     """
     found, runs = Expected(), dict[datetime, Run]()
-    structure = Structure(scenario.dag)
+    structure = _structure(scenario)
+    done = [task for task in structure.tasks.values() if _does(scenario, task.task_id)]
     ignoring = scenario.dates_of(scenario.commands[0])[0] if scenario.ignore_first_depends_on_past else None
     before: datetime | None = None
     for date in scenario.logical_dates():
         run = Run()
-        for task in scenario.dag.tasks:
+        for task in done:
             previous = None if date == ignoring else looked_at.get((date, task.task_id), before)
             past = None if previous is None else runs[previous]
-            state = _undisturbed(scenario, structure, task, run, past)
+            state = undisturbed(scenario, structure, task, run, past)
             indexes: Sequence[int] = [UNMAPPED]
             if state is None and task.mapped_over is not None:
                 state, indexes = _expanded(task, run)
             for place in ((task.task_id, index) for index in indexes):
                 run.states[place] = state or TaskInstanceState.FAILED
                 if state is None and (date, *place) not in lost:
-                    _try(scenario, task, date, run, place)
+                    try_out(scenario, task, date, run, place)
         runs[date], before = run, date
         found.task_instances[date] = run.states
-        found.runs[date] = _run_state(structure, run)
+        found.runs[date] = run_state(structure, run)
     return found
 
 
-def _undisturbed(
+def _does(scenario: Scenario, task_id: str) -> bool:
+    """Whether the task is done at all."""
+    return any(part is None or task_id in part for part in scenario.parts)
+
+
+def _structure(scenario: Scenario) -> Structure:
+    """The DAG as far as it counts: between tasks of different parts nothing is waited for."""
+    dag = scenario.dag
+    between = {(above, task.task_id) for task in dag.tasks for above in task.upstream}
+    cut = set(between)
+    for part in scenario.parts:
+        cut -= {edge for edge in between if part is None or (edge[0] in part and edge[1] in part)}
+    return Structure(dag, Part(None, frozenset(cut)))
+
+
+def undisturbed(
     scenario: Scenario, structure: Structure, task: TaskSpec, run: Run, past: Run | None
 ) -> TaskInstanceState | None:
     """The state of a task that is never tried, or None for one that is."""
@@ -105,8 +122,8 @@ def _undisturbed(
 
 
 def _shut_out(scenario: Scenario, task: TaskSpec, past: Run | None) -> bool:
-    slots = dict(scenario.pools).get(task.pool)
-    if slots is not None and slots != 0 and task.pool_slots > slots:
+    slots = dict((*scenario.pools, *scenario.narrowed)).get(task.pool)
+    if slots is not None and 0 < slots < task.pool_slots:
         return True
     if past is None or not (task.depends_on_past or task.wait_for_downstream):
         return False
@@ -151,24 +168,32 @@ def _length(run: Run, over: Over) -> int | TaskInstanceState | None:
     return len(value) if isinstance(value, list | dict) else None
 
 
-def _try(scenario: Scenario, task: TaskSpec, date: datetime, run: Run, place: Place) -> None:
+def try_out(scenario: Scenario, task: TaskSpec, date: datetime, run: Run, place: Place) -> None:
     """Try a task instance as often as its retries allow."""
     if scenario.mark_success:
         run.states[place], run.followed[place], run.left[place] = TaskInstanceState.SUCCESS, None, {}
         return
     name = place[0] + index_suffix(place[1])
     for attempt in range(1, 2 if scenario.disable_retry else task.retries + 2):
-        kind, ways = scenario.ending(name, date, attempt)
+        kind, ways, rule = scenario.ending(name, date, attempt)
         if kind is OutcomeKind.SUCCESS:
             run.states[place], run.followed[place] = TaskInstanceState.SUCCESS, ways
             run.left[place] = scenario.leaves(name, date, attempt)
         if kind is OutcomeKind.SKIPPED:
             run.states[place] = TaskInstanceState.SKIPPED
-        if kind is not OutcomeKind.FAILED:
+        if kind is not OutcomeKind.FAILED or _is_final(task, rule):
             break
 
 
-def _run_state(structure: Structure, run: Run) -> DagRunState:
+def _is_final(task: TaskSpec, rule: int | None) -> bool:
+    """Whether the task's retry policy ends it with this failure; ``rule`` is the number of that which fits, or -1."""
+    policy = task.retry_policy
+    if policy is None or rule is None:
+        return False
+    return (policy.default if rule < 0 else policy.rules[rule].action) is RetryAction.FAIL
+
+
+def run_state(structure: Structure, run: Run) -> DagRunState:
     if any(state not in FINISHED for state in run.states.values()):
         return DagRunState.DEADLOCKED
     failed = any(state in _BAD for leaf in structure.leaves for state in run.of(leaf))

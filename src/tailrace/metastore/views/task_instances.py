@@ -1,6 +1,6 @@
 """Task instances as lists show them: those of one run, and those of many runs by state and date."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +10,14 @@ from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.rows import by_place
+from tailrace.metastore.views.awaited import awaited_by
 from tailrace.metastore.views.driving import drivers_of
 from tailrace.metastore.views.paging import Key, Order, Page, Place
 from tailrace.metastore.views.persons import Instance, of_task_instances
 from tailrace.model.states import CLOSED, OCCUPYING, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.explain_facts import PersonsCommand
+from tailrace.planning.reasons import AwaitedState
 
 #: Of a task instance joined to its run: it was given its outcome instead of being run.
 IS_MARKED: ColumnElement[bool] = or_(
@@ -33,6 +35,7 @@ _LINES = (
         task_instance.c.started_at,
         task_instance.c.ended_at,
         task_instance.c.reason,
+        task_instance.c.cause,
         IS_MARKED.label("marked"),
         task_instance.c.dag_run_id,
         dag_run.c.dag_id,
@@ -51,7 +54,8 @@ _RUNS = select(dag_run.c.id, dag_run.c.dag_id, dag_run.c.state, dag_run.c.live, 
 class TaskInstanceLine(Struct, frozen=True):
     """One task instance of a run: fields are the JSON's. ``marked``: it was given its outcome, and not run for it.
 
-    ``last_command`` is the newest of a person that changed its state.
+    ``last_command`` is the newest of a person that changed its state. ``waits_for``: the first of what its try, which
+    is rescheduled, waits for in other runs.
     """
 
     task_id: str
@@ -63,6 +67,7 @@ class TaskInstanceLine(Struct, frozen=True):
     reason: str
     marked: bool = False
     last_command: PersonsCommand | None = None
+    waits_for: tuple[AwaitedState, ...] = ()
 
 
 class TaskInstanceOfRun(TaskInstanceLine, frozen=True, kw_only=True):
@@ -91,7 +96,8 @@ def task_instances_of(tx: Transaction, run: int) -> tuple[TaskInstanceLine, ...]
     """The task instances of a run (its row), in topological order, those of a mapped task together."""
     rows = tx.rows(_LINES.where(task_instance.c.dag_run_id == run))
     commands = of_task_instances(tx, {(row.dag_id, row.run_id) for row in rows})
-    return tuple(TaskInstanceLine(**_line(row, commands)) for row in by_place(rows))
+    awaited = _awaited(tx, rows)
+    return tuple(TaskInstanceLine(**_line(row, commands, awaited)) for row in by_place(rows))
 
 
 #: Newest logical date first, those of a run in topological order.
@@ -105,10 +111,10 @@ def page_of_task_instances(tx: Transaction, asked: TaskInstanceFilter, place: Pl
     runs: list[Any] = []
     for batch in in_batches(sorted({row.dag_run_id for row in rows if row.run_state not in CLOSED})):
         runs += tx.rows(_RUNS, {"runs": batch})
-    driven_by = drivers_of(tx, runs)
+    driven_by, awaited = drivers_of(tx, runs), _awaited(tx, rows)
     found = tuple(
         TaskInstanceOfRun(
-            **_line(row, commands),
+            **_line(row, commands, awaited),
             dag_id=row.dag_id,
             run_id=row.run_id,
             logical_date=row.logical_date,
@@ -120,7 +126,14 @@ def page_of_task_instances(tx: Transaction, asked: TaskInstanceFilter, place: Pl
     return Page(found, last)
 
 
-def _line(row: Any, commands: Mapping[Instance, PersonsCommand]) -> dict[str, Any]:
+def _awaited(tx: Transaction, rows: Iterable[Any]) -> Mapping[int, tuple[AwaitedState, ...]]:
+    waits = TaskInstanceState.UP_FOR_RESCHEDULE
+    return awaited_by(tx, [row.id for row in rows if row.cause == Cause.AWAITS and row.state == waits])
+
+
+def _line(
+    row: Any, commands: Mapping[Instance, PersonsCommand], awaited: Mapping[int, tuple[AwaitedState, ...]]
+) -> dict[str, Any]:
     return {
         "task_id": row.task_id,
         "map_index": row.map_index,
@@ -131,6 +144,7 @@ def _line(row: Any, commands: Mapping[Instance, PersonsCommand]) -> dict[str, An
         "reason": row.reason,
         "marked": bool(row.marked),
         "last_command": commands.get((row.dag_id, row.run_id, row.task_id, row.map_index)),
+        "waits_for": awaited.get(row.id, ()),
     }
 
 
