@@ -53,6 +53,7 @@ def report_of(stores: Stores, backfill_id: int) -> BackfillEnded:
         failed_inside=summary.failures.inside,
         failures=summary.failed,
         last_command=summary.last_command,
+        part=summary.part,
     )
     return ended(report, stores.typed)
 
