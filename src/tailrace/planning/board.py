@@ -3,9 +3,9 @@
 Working memory of ``planner``; made and dropped inside one call of ``plan``. Nothing outside sees it change.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tailrace.model.spec import DagSpec
+from tailrace.model.spec import MOST_INSTANCES, DagSpec, TaskSpec
 from tailrace.model.states import FINISHED, TaskInstanceState
 from tailrace.planning.plan import Decision
 from tailrace.planning.rules import Counts, count
@@ -15,13 +15,19 @@ from tailrace.planning.snapshot import PoolSnapshot, PreviousRun, RunSnapshot, T
 class Board:
     """A run's task instances by task id, with the state each has after what this step decided."""
 
-    __slots__ = ("_state", "by_task", "dag", "doomed", "pool_sizes", "previous", "run")
+    __slots__ = ("_by_index", "_state", "by_task", "dag", "doomed", "max_map_length", "pool_sizes", "previous", "run")
 
     def __init__(
-        self, run: RunSnapshot, dag: DagSpec, previous: Mapping[str, PreviousRun], pools: Mapping[str, PoolSnapshot]
+        self,
+        run: RunSnapshot,
+        dag: DagSpec,
+        previous: Mapping[str, PreviousRun],
+        pools: Mapping[str, PoolSnapshot],
+        max_map_length: int = MOST_INSTANCES,
     ) -> None:
         self.run = run
         self.dag = dag
+        self.max_map_length = max_map_length
         self.previous = previous  # by task id, for the tasks that look at one
         self.by_task: dict[str, list[TaskInstanceSnapshot]] = {}
         self.doomed: dict[int, Decision] = {}
@@ -30,6 +36,7 @@ class Board:
             pool = pools.get(name)
             self.pool_sizes[name] = None if pool is None else pool.slots
         self._state: dict[int, TaskInstanceState] = {}
+        self._by_index: dict[tuple[str, int], TaskInstanceSnapshot] | None = None  # once it is asked for
         for ti in run.task_instances:
             self.by_task.setdefault(ti.task_id, []).append(ti)
             self._state[ti.id] = ti.state
@@ -51,26 +58,40 @@ class Board:
         """Tasks of the DAG that have no instance in this run."""
         return tuple(task.task_id for task in self.dag.tasks if task.task_id not in self.by_task)
 
-    def upstream_counts(self, task_id: str) -> Counts:
-        """What became of the direct upstreams; one without an instance is pending."""
-        return count(self.upstream_states(task_id))
+    def seen_by(self, task: TaskSpec, map_index: int, other: str) -> Sequence[TaskInstanceSnapshot]:
+        """The instances of another task that one of ``task`` looks at: all, or in a mapped group that of its index.
 
-    def upstream_states(self, task_id: str) -> Iterator[TaskInstanceState]:
-        """The states of all direct upstream task instances."""
-        for upstream in self.dag.by_id[task_id].upstream:
-            instances = self.by_task.get(upstream)
+        All of them too where there is none of that index: the other task has become one of the group since then.
+        """
+        found = self.by_task.get(other, ())
+        if not self.dag.are_in_one_mapped_group(task.task_id, other):
+            return found
+        if self._by_index is None:
+            self._by_index = {(ti.task_id, ti.map_index): ti for ti in self.run.task_instances}
+        own = self._by_index.get((other, map_index))
+        return found if own is None else (own,)
+
+    def upstream_counts(self, task: TaskSpec, map_index: int) -> Counts:
+        """What became of the direct upstreams of one of the task's instances; one without an instance is pending."""
+        return count(self.upstream_states(task, map_index))
+
+    def upstream_states(self, task: TaskSpec, map_index: int) -> Iterator[TaskInstanceState]:
+        """The states of all direct upstream task instances of one of the task's instances."""
+        for upstream in task.upstream:
+            instances = self.seen_by(task, map_index, upstream)
             if not instances:
                 yield TaskInstanceState.NONE
-                continue
             for ti in instances:
                 yield self._state[ti.id]
 
-    def unfinished_of(self, task_ids: tuple[str, ...]) -> Iterator[TaskInstanceSnapshot]:
+    def unfinished_of(self, task_ids: Iterable[str]) -> Iterator[TaskInstanceSnapshot]:
         """The unfinished instances of these tasks."""
         for task_id in task_ids:
-            for ti in self.by_task.get(task_id, ()):
-                if self._state[ti.id] not in FINISHED:
-                    yield ti
+            yield from self.unfinished_among(self.by_task.get(task_id, ()))
+
+    def unfinished_among(self, instances: Iterable[TaskInstanceSnapshot]) -> Iterator[TaskInstanceSnapshot]:
+        """Those of these instances that are unfinished."""
+        return (ti for ti in instances if self._state[ti.id] not in FINISHED)
 
     def unfinished(self) -> Iterator[TaskInstanceSnapshot]:
         """Every unfinished task instance, in the run's own order."""

@@ -12,7 +12,7 @@ from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import MOST_INSTANCES, DagSpec, XComRef
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
-from tailrace.planning.expanding import is_expanded, reset_for_expansion
+from tailrace.planning.expanded import is_expanded, reset_for_expansion
 from tailrace.planning.plan import Dependency, Expansion, Plan
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunSnapshot, StoredLength, TaskInstanceSnapshot
