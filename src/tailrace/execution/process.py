@@ -17,7 +17,7 @@ from tailrace.authoring.context.current import Context, running
 from tailrace.authoring.context.results import BranchResult, is_success, settled
 from tailrace.authoring.dags.dag import BaseOperator
 from tailrace.authoring.loading.load import LoadedDags
-from tailrace.authoring.relations.xcom_args import RETURN_VALUE
+from tailrace.authoring.relations.xcom_args import RETURN_VALUE, PullFor
 from tailrace.authoring.templates.rendering import render_fields
 from tailrace.execution import log_masking, mp_main
 from tailrace.execution.calling import call_on_execute
@@ -274,7 +274,7 @@ def leave_if_copy(raised: BaseException | None = None) -> None:
 def instance_of(task: BaseOperator, ti: TaskInstance) -> BaseOperator:
     """What runs as this task instance: a copy, because rendering changes it, or made of the values of its map index."""
     if task.mapped_over is not None:
-        return task.for_index(ti.map_index, lambda task_id, key: ti.xcom_pull(task_ids=task_id, key=key))
+        return task.for_index(ti.map_index, PullFor(ti))
     copied = object.__new__(type(task))
     copied.__dict__.update(task.__dict__)
     return copied
