@@ -4,6 +4,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.effects.tries import Unreadable, XComQuery
 from tailrace.execution.xcom_values import stored_xcom
@@ -64,6 +65,17 @@ def test_a_dict_counts_by_its_items(world: World, value: Any, lengths: dict[int,
     run.leaves(value)
     run.step()
     assert run.indexes() == lengths
+    world.sound()
+
+
+@pytest.mark.parametrize(("most", "indexes"), [(2000, 1500), (1000, 0)])
+def test_how_many_it_may_have_is_told_with_what_it_was_decided_by(world: World, most: int, indexes: int) -> None:
+    run = Mapped(world)
+    run.leaves([0] * 1500)
+    seen = replace(world.store.snapshot(run.job, run.spec, run.backfill), max_map_length=most)
+    assert world.store.apply(world.decided(seen), world.write_id()).expanded == (1,)
+    assert set(run.indexes()) == (set(range(indexes)) or {UNMAPPED})
+    assert run.evidence()[0]["most"] == most
     world.sound()
 
 

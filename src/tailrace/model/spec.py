@@ -16,7 +16,7 @@ from tailrace.model.rules import TriggerRule
 DEFAULT_POOL = "default_pool"
 DEFAULT_POOL_SLOTS = 128
 
-#: A mapped task that would have more instances fails.
+#: A mapped task that would have more instances fails, unless the setting ``max_map_length`` says otherwise.
 MOST_INSTANCES = 1024
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.errors import CommandError
 from tailrace.model.suggestions import near_or_there
@@ -101,7 +102,9 @@ def explained(stores: Stores, dag_id: str, run: str) -> RunExplanation:
     found = find_run(metastore, dag_id, run)
     assert metastore is not None  # else no run is found
     try:
-        return explain_run(metastore.explained(found.id), stores.typed)
+        facts = metastore.explained(found.id)
+        by_settings = replace(facts.snapshot, max_map_length=stores.settings.max_map_length)
+        return explain_run(replace(facts, snapshot=by_settings), stores.typed)
     except KeyError:
         raise removed(dag_id, found.run_id) from None
 

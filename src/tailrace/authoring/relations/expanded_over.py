@@ -1,5 +1,6 @@
 """What a mapped task or group is expanded over, and what of it belongs to one map index."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
@@ -8,6 +9,9 @@ from tailrace.authoring.relations.xcom_args import Pull, item_value, length_of, 
 from tailrace.errors import TaskFailed
 from tailrace.model.plain_text import shown
 from tailrace.model.spec import MOST_INSTANCES, Over
+
+#: The variable of the setting: how many instances a task may have that is written with the lists it is expanded over.
+MAX_MAP_LENGTH = "TAILRACE_MAX_MAP_LENGTH"
 
 _CHANGED = (
     "what the task is expanded over has no item of this index; if it had one, clear the task whole to expand it anew"
@@ -39,8 +43,8 @@ class ExpandedOver:
             yield "expand needs at least one argument to expand over"
         lengths = self.lengths
         written_out = [length for length in lengths if isinstance(length, int)]
-        if len(written_out) == len(lengths) and (instances := prod(written_out)) > MOST_INSTANCES:
-            yield f"it would have {instances:,} instances; at most {MOST_INSTANCES:,} are allowed"
+        if len(written_out) == len(lengths) and (instances := prod(written_out)) > most_instances():
+            yield f"it would have {instances:,} instances; at most {most_instances():,} are allowed (max_map_length)"
 
     def at(self, index: int, pull: Pull) -> Any:
         """The items of one index by name; of ``kwargs`` the item, whatever it is. Raises TaskFailed if it has none."""
@@ -54,6 +58,12 @@ class ExpandedOver:
             index, place = divmod(index, len(values[name]))
             found[name] = _item(values[name], place)
         return dict(reversed(found.items()))
+
+
+def most_instances() -> int:
+    """How many the settings allow."""
+    text = os.environ.get(MAX_MAP_LENGTH, "")
+    return int(text) if text.isdecimal() else MOST_INSTANCES
 
 
 def _item(values: Sequence[Any], place: int) -> Any:
