@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tailrace.effects.tries import Unreadable, XComQuery
 from tailrace.execution.xcom_values import stored_xcom
-from tailrace.metastore.db.tables import dag_run
+from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
@@ -200,3 +200,32 @@ def test_what_all_instances_left_is_no_more_than_a_worker_can_hold(
         assert one == (("m", 1, "x" * 40),)
     small = world.store.read_xcom(XComQuery("dag", run_id, ("m",), "small"))
     assert small == (("m", 0, 0), ("m", 1, 1), ("m", 2, 2))
+
+
+def test_what_an_instance_is_called_is_kept_until_it_is_another_item(world: World) -> None:
+    run = Mapped(world)
+    run.leaves([1, 2])
+    run.step()
+    run.ends("m", 0, OutcomeKind.FAILED_FOR_GOOD, rendered_map_index="north")
+    run.ends("m", 1)
+    assert [names_of(world, run)[index] for index in (0, 1)] == ["north", None]
+    world.clear("m")
+    assert names_of(world, run)[0] == "north"
+    run.step()
+    run.ends("m", 0)
+    assert names_of(world, run)[0] is None
+    run.ends("m", 1, rendered_map_index="south")
+    world.sound()
+    listed = world.store.task_instances_of(1)
+    assert [each.rendered_map_index for each in listed if each.task_id == "m"] == [None, "south"]
+    found = {each.key.place: each.facts.rendered_map_index for each in explained(world)}
+    assert found["m[1]"] == "south"
+
+
+def names_of(world: World, run: Mapped) -> dict[int, str | None]:
+    rows = (world.row(task_instance, run.id("m", index)) for index in run.indexes())
+    return {row.map_index: row.rendered_map_index for row in rows}
+
+
+def explained(world: World) -> tuple[TaskInstanceExplanation, ...]:
+    return explain_run(world.store.explained(1)).task_instances

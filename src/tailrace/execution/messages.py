@@ -15,7 +15,7 @@ from tailrace.execution.secret_requests import secret_reply
 from tailrace.model.intervals import DataInterval
 from tailrace.model.json_values import DEEPEST, NotStorable, require_storable
 from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED
-from tailrace.model.names import key_error, search_error
+from tailrace.model.names import LONGEST_NAME, key_error, search_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line
 from tailrace.model.recorded import Counted, Moment, RecordsQuery, RecordsRefused, RunsFound, TaskInstancesFound
@@ -145,6 +145,7 @@ class _Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     rule: Annotated[int, Meta(ge=-1, le=2**31)] | None = None
     resumes_at: datetime | None = None
     times_out_at: datetime | None = None
+    rendered_map_index: str | None = None
 
 
 class _SecretQuestion(Struct, frozen=True, forbid_unknown_fields=True):
@@ -244,8 +245,11 @@ def outcome_in(message: dict[str, Any]) -> TryOutcome:
     if (outcome.resumes_at is not None) != (outcome.kind == "rescheduled"):
         raise ProtocolError("something that is no outcome")
     kind, error = OutcomeKind(outcome.kind), visible_line(outcome.error)
+    name = None if outcome.rendered_map_index is None else visible_line(outcome.rendered_map_index, LONGEST_NAME)
     until = {"resumes_at": outcome.resumes_at, "times_out_at": outcome.times_out_at}
-    return TryOutcome(kind, error, xcoms, followed, in_log=True, rule=outcome.rule, **until)
+    return TryOutcome(
+        kind, error, xcoms, followed, in_log=True, rule=outcome.rule, rendered_map_index=name or None, **until
+    )
 
 
 def _can_be_kept(moment: datetime) -> bool:

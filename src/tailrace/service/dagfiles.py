@@ -40,8 +40,8 @@ def load(settings: Settings, notify: Notify, *, checks_secrets: bool = False) ->
 def _loaded(path: Path, settings: Settings, notify: Notify, checks_secrets: bool = False) -> LoadReport:
     if path == settings.dags:
         settings.require_trusted_dags()
-    # It will fork nothing: nothing is warmed up for that.
     give_to_tasks(settings)
+    # It will fork nothing: nothing is warmed up for that.
     zygote = start_zygote(
         path,
         settings.home,

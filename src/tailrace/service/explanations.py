@@ -49,6 +49,7 @@ class ExplainedTask(Struct, frozen=True):
     reschedules: int
     times_out_at: datetime | None
     last_command: PersonsCommand | None
+    rendered_map_index: str | None
 
 
 class Job(Struct, frozen=True):
@@ -196,6 +197,7 @@ def _of_task(explanation: TaskInstanceExplanation, typed: Typed) -> dict[str, An
         "reschedules": facts.reschedules,
         "times_out_at": facts.times_out_at,
         "last_command": facts.last_command,
+        "rendered_map_index": facts.rendered_map_index,
     }
 
 

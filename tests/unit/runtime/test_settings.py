@@ -213,7 +213,9 @@ def test_what_tasks_look_at_is_handed_to_them_where_it_is_set(tmp_path: Path) ->
     project(tmp_path, "max_map_length = 5000\n")
     assert of_tasks(load(tmp_path)) == {"TAILRACE_MAX_MAP_LENGTH": "5000"}
     assert intervals_of(load(tmp_path)).max_map_length == 5000
-    assert "TAILRACE_MAX_MAP_LENGTH: must be a whole number, at least 1" in mistake(tmp_path, TAILRACE_MAX_MAP_LENGTH="0")
+    assert "TAILRACE_MAX_MAP_LENGTH: must be a whole number, at least 1" in mistake(
+        tmp_path, TAILRACE_MAX_MAP_LENGTH="0"
+    )
     project(tmp_path, 'xcom_backend = "own.backends:Kept"\n')
     assert of_tasks(load(tmp_path)) == {"TAILRACE_XCOM_BACKEND": "own.backends:Kept"}
     for wrong in ("own backends", "own:", ":Kept", "own.", "5x:Kept", "own:Kept:x"):

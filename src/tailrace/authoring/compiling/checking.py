@@ -39,6 +39,7 @@ def check(dag: DAG) -> Order:
             task.mistake("it decides between tasks, and has none downstream")
         task.look_for_mistakes()
         _check_items(task)
+        _check_name(task)
         for field, text in templated_texts(task):
             if missing := missing_file(task, field, text):  # it may be made before the task runs
                 dag.note(f"task {task.task_id}: {field}: {missing}", at=task.written_at)
@@ -60,6 +61,19 @@ def _check_items(task: BaseOperator) -> None:
     for item in items_in([values, getattr(task, "same", None)]):
         if item.group is not group:
             task.mistake(f"{item!r} is known to the tasks of that group alone, and this task is not in it")
+
+
+def _check_name(task: BaseOperator) -> None:
+    """What its instances are called: any variable may be there, which the task adds to its context."""
+    text = task.map_index_template
+    if text is None:
+        return
+    if task.mapped_over is None and task.task_group.mapped_group is None:
+        task.dag.without_effect.add("map_index_template of a task that is not mapped")
+    if is_template(text):
+        templates = importlib.import_module("tailrace.authoring.templates.environment")
+        for fault in templates.faults_in(setup_of(task), text, is_file=False, known=None, tasks=task.dag.task_dict):
+            task.mistake(f"map_index_template: {fault}")
 
 
 def _faults(task: BaseOperator, field: str, text: str) -> list[str]:

@@ -33,6 +33,7 @@ _LINES = (
         task_instance.c.ended_at,
         task_instance.c.reason,
         IS_MARKED.label("marked"),
+        task_instance.c.rendered_map_index,
         task_instance.c.dag_run_id,
         dag_run.c.dag_id,
         dag_run.c.run_id,
@@ -50,7 +51,7 @@ _RUNS = select(dag_run.c.id, dag_run.c.dag_id, dag_run.c.state, dag_run.c.live, 
 class TaskInstanceLine(Struct, frozen=True):
     """One task instance of a run: fields are the JSON's. ``marked``: it was given its outcome, and not run for it.
 
-    ``last_command`` is the newest of a person that changed its state.
+    ``last_command`` is the newest of a person that changed its state. ``rendered_map_index``: what it is called.
     """
 
     task_id: str
@@ -62,6 +63,7 @@ class TaskInstanceLine(Struct, frozen=True):
     reason: str
     marked: bool = False
     last_command: PersonsCommand | None = None
+    rendered_map_index: str | None = None
 
 
 class TaskInstanceOfRun(TaskInstanceLine, frozen=True, kw_only=True):
@@ -127,6 +129,7 @@ def _line(row: Any, commands: Mapping[Instance, PersonsCommand]) -> dict[str, An
         "end": row.ended_at,
         "reason": row.reason,
         "marked": bool(row.marked),
+        "rendered_map_index": row.rendered_map_index,
         "last_command": commands.get((row.dag_id, row.run_id, row.task_id, row.map_index)),
     }
 
