@@ -4,6 +4,7 @@ Working memory of ``planner``; made and dropped inside one call of ``plan``. Not
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from tailrace.model.spec import MOST_INSTANCES, DagSpec, TaskSpec
 from tailrace.model.states import FINISHED, TaskInstanceState
@@ -15,7 +16,18 @@ from tailrace.planning.snapshot import PoolSnapshot, PreviousRun, RunSnapshot, T
 class Board:
     """A run's task instances by task id, with the state each has after what this step decided."""
 
-    __slots__ = ("_by_index", "_state", "by_task", "dag", "doomed", "max_map_length", "pool_sizes", "previous", "run")
+    __slots__ = (
+        "_by_index",
+        "_state",
+        "alike",
+        "by_task",
+        "dag",
+        "doomed",
+        "max_map_length",
+        "pool_sizes",
+        "previous",
+        "run",
+    )
 
     def __init__(
         self,
@@ -36,6 +48,7 @@ class Board:
             pool = pools.get(name)
             self.pool_sizes[name] = None if pool is None else pool.slots
         self._state: dict[int, TaskInstanceState] = {}
+        self.alike: dict[Any, Any] = {}  # what is the same for all instances of a mapped task, by what was asked
         self._by_index: dict[tuple[str, int], TaskInstanceSnapshot] | None = None  # once it is asked for
         for ti in run.task_instances:
             self.by_task.setdefault(ti.task_id, []).append(ti)
