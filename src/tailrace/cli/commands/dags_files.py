@@ -248,6 +248,8 @@ def task_json(spec: DagSpec, task: TaskSpec) -> dict[str, object]:
         "retries": task.retries,
         "depends_on_past": task.depends_on_past,
         "wait_for_downstream": task.wait_for_downstream,
+        "mapped": task.mapped_over is not None,
+        "mapped_group": task.mapped_group or None,
         "pool": task.pool,
         "pool_slots": task.pool_slots,
         "priority_weight": task.priority_weight,
