@@ -77,7 +77,7 @@ class Board:
         All of them too where there is none of that index: the other task has become one of the group since then.
         """
         found = self.by_task.get(other, ())
-        if not self.dag.are_in_one_mapped_group(task.task_id, other):
+        if not task.mapped_group or not self.dag.are_in_one_mapped_group(task.task_id, other):
             return found
         if self._by_index is None:
             self._by_index = {(ti.task_id, ti.map_index): ti for ti in self.run.task_instances}
