@@ -48,7 +48,9 @@ class Board:
             pool = pools.get(name)
             self.pool_sizes[name] = None if pool is None else pool.slots
         self._state: dict[int, TaskInstanceState] = {}
-        self.alike: dict[Any, Any] = {}  # what is the same for all instances of a mapped task, by what was asked
+        self.alike: dict[
+            str, Any
+        ] = {}  # by mapped task, what has been decided of those of its instances that are alike
         self._by_index: dict[tuple[str, int], TaskInstanceSnapshot] | None = None  # once it is asked for
         for ti in run.task_instances:
             self.by_task.setdefault(ti.task_id, []).append(ti)

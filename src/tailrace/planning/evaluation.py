@@ -5,9 +5,8 @@ itself. Evaluated in topological order this is the least fixpoint, because a run
 reschedule, limits, pauses and other jobs' work are never doom.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TypeVar
 
 from msgspec import Struct
 
@@ -27,8 +26,6 @@ from tailrace.planning.dependencies import (
 )
 from tailrace.planning.plan import Decision, DependencyStatus, Verdict
 from tailrace.planning.snapshot import PoolSnapshot, TaskInstanceSnapshot
-
-T = TypeVar("T")
 
 
 class Evaluation(Struct, frozen=True):
@@ -55,6 +52,21 @@ def evaluate_task_instance(
     """Ask every dependency of an idle task instance (none or up_for_retry), or of one that waits to go on."""
     if ti.state is TaskInstanceState.UP_FOR_RESCHEDULE:
         return _evaluate_resume(board, task, ti, pools, now)
+    if task.mapped_over is None or task.mapped_group or ti.state is not TaskInstanceState.NONE:
+        return _evaluate(board, task, ti, pools, now)
+    # What has not begun of a mapped task that is in no group is all alike: by its place in topological order all that
+    # is above it has been decided.
+    known = board.alike.get(task.task_id)
+    if known is None:
+        known = board.alike[task.task_id] = _evaluate(board, task, ti, pools, now)
+    found = known.decision
+    key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
+    return Evaluation(Decision(key, ti.state, found.verdict, found.statuses, found.doomed), known.cause)
+
+
+def _evaluate(
+    board: Board, task: TaskSpec, ti: TaskInstanceSnapshot, pools: Mapping[str, PoolSnapshot], now: datetime
+) -> Evaluation:
     key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
     statuses: list[DependencyStatus] = [dagrun_running(board)]
 
@@ -69,7 +81,7 @@ def evaluate_task_instance(
             return decided(Verdict.WAIT, cause)
         return decided(Verdict.SKIP, cause)
 
-    gate, gate_verdict = _alike(board, task, ti, not_previously_skipped)
+    gate, gate_verdict = not_previously_skipped(board, task, ti.map_index)
     statuses.append(gate)
     if gate_verdict is Verdict.SKIP:
         return skipped(Cause.BRANCH)
@@ -78,7 +90,7 @@ def evaluate_task_instance(
             Verdict.WAIT, Cause.BRANCH, doomed=_all_doomed(board, task, ti.map_index, board.dag.deciders[task.task_id])
         )
 
-    rule, rule_verdict, counts = _alike(board, task, ti, trigger_rule)
+    rule, rule_verdict, counts = trigger_rule(board, task, ti.map_index)
     statuses.append(rule)
     if rule_verdict is Verdict.SKIP:
         return skipped(Cause.TRIGGER_RULE)
@@ -95,19 +107,6 @@ def evaluate_task_instance(
     if all(status.passed for status in statuses):
         return decided(Verdict.RUN, Cause.DEPENDENCIES_MET)
     return decided(Verdict.WAIT, Cause.DEPENDENCIES_MET, doomed=past.never or pool_never)
-
-
-def _alike(board: Board, task: TaskSpec, ti: TaskInstanceSnapshot, ask: Callable[[Board, TaskSpec, int], T]) -> T:
-    """What is above a task instance says; of a mapped task that is in no group it is asked once for all of them.
-
-    It is the same for each: in topological order all that is above has been decided, and nothing of it is decided now.
-    """
-    if task.mapped_over is None or task.mapped_group:
-        return ask(board, task, ti.map_index)
-    known: T | None = board.alike.get((ask, task.task_id))
-    if known is None:
-        known = board.alike[ask, task.task_id] = ask(board, task, ti.map_index)
-    return known
 
 
 def _evaluate_resume(
