@@ -79,6 +79,17 @@ class TaskRescheduled(Exception):
         self.times_out_at = None if times_out_at is None else _moment("times_out_at", times_out_at)
 
 
+class TaskAwaits(TaskRescheduled):
+    """Raised by a sensor to go on once what it names is decided, at the latest when it times out.
+
+    ``awaited``: see ``model.awaited``.
+    """
+
+    def __init__(self, awaited: object, why: str, *, times_out_at: datetime) -> None:
+        super().__init__(times_out_at, why, times_out_at=times_out_at)
+        self.awaited = awaited
+
+
 def _moment(name: str, written: object) -> datetime:
     """In UTC, and of the standard type. Raises TypeError for what is no moment, ValueError for one nobody can mean."""
     if not isinstance(written, datetime) or written.utcoffset() is None:

@@ -31,6 +31,7 @@ TYPED = (
     "docs/history-calls.md",
     "docs/mapping.md",
     "docs/notifications.md",
+    "docs/parts.md",
     "docs/run-limits.md",
     "docs/sensors.md",
     "docs/trying-out.md",

@@ -5,8 +5,9 @@ import pytest
 from tailrace.simulator.canaries import CANARIES
 from tailrace.simulator.choices import Replayed
 from tailrace.simulator.exploring import catch, every, one, shorten
+from tailrace.simulator.fixed_worlds import linear
 from tailrace.simulator.history import Judgement
-from tailrace.simulator.scenario import linear, random_scenario
+from tailrace.simulator.scenario import random_scenario
 from tailrace.simulator.searching import Search
 
 EXPECTED = {
@@ -21,6 +22,9 @@ EXPECTED = {
     "resubmitted-anew": (Judgement.SAFETY, "claim: "),
     "claim-without-token": (Judgement.SAFETY, "does not grow"),
     "resumed-with-old-token": (Judgement.SAFETY, "does not grow"),
+    "nothing-wakes": (Judgement.LIVENESS, "has not ended"),
+    "circle-unchecked": (Judgement.SAFETY, "circle of waits: "),
+    "circle-of-two-reads": (Judgement.SAFETY, "circle of waits: |false deadlock"),
     "forgotten-claim": (Judgement.SAFETY, "lost: "),
     "submitted-before-commit": (Judgement.SAFETY, "was claimed while it was none"),
     "created-in-two": (Judgement.SAFETY, "missing|conf: "),
@@ -46,6 +50,12 @@ EXPECTED = {
     "called-by-lost-claim": (Judgement.SAFETY, "is of no step that history knows"),
     "called-without-lease": (Judgement.SAFETY, "called at once"),
     "forgotten-event": (Judgement.SAFETY, "is not there"),
+    "one-of-a-group": (Judgement.SAFETY, "compiled: "),
+    "policy-unread": (Judgement.SAFETY, "oracle: "),
+    "length-of-another": (Judgement.SAFETY, "oracle: "),
+    "skipped-with-one": (Judgement.SAFETY, "trigger rule: |oracle: "),
+    "waits-for-left-out": (Judgement.SAFETY, "which gives run"),
+    "resets-left-out": (Judgement.SAFETY, "its run does other tasks alone"),
     "chain-left": (Judgement.SAFETY, "its digest differs"),
     "column-unsaid": (Judgement.SAFETY, "history leads to lost_tries"),
     "version-unsaid": (Judgement.SAFETY, "history leads to version"),

@@ -11,13 +11,15 @@ from tailrace.model.spec import BranchKind
 from tailrace.simulator.choices import Replayed, Seeded, whole
 from tailrace.simulator.coverage import REFUSALS, Step, missing, table
 from tailrace.simulator.exploring import SeedHistory, every, explore, one
+from tailrace.simulator.fixed_worlds import linear, reopened_by_another, second_thoughts
 from tailrace.simulator.history import History, Judgement
 from tailrace.simulator.holes import holes_scenario
 from tailrace.simulator.mapped import expanded_and_deadlocked, fewer_and_more
 from tailrace.simulator.rescheduled import paused_and_marked_while_it_waits
-from tailrace.simulator.scenario import linear, random_scenario, reopened_by_another, second_thoughts
+from tailrace.simulator.scenario import random_scenario
 from tailrace.simulator.searching import Search
 from tailrace.simulator.stopped_runs import paused_by_two
+from tailrace.simulator.waiting import circle_of_two
 
 #: Of the suite. `make simulate SEEDS=100000` is the same over more.
 SEEDS = 600
@@ -33,6 +35,12 @@ STOPPED = 200
 CALLING = 120
 #: And in those whose tries give their workers back.
 RESCHEDULED = 200
+#: And in those whose DAGs have everything at once.
+DAGS = 120
+#: And in those whose backfills do parts of their DAG.
+PARTS = 60
+#: And in those of DAGs that wait for each other.
+WAITING = 60
 
 
 #: Seeds that once failed, each with what it found.
@@ -78,7 +86,7 @@ NEVER_REFUSED = {"adoption: the run is not as it was", "heartbeat: taken for dea
 class Suite:
     """What the suite's seeds came to."""
 
-    failures: list[SeedHistory] = field(default_factory=list)
+    failures: list[tuple[str, SeedHistory]] = field(default_factory=list)
     steps: set[Step] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
 
@@ -87,26 +95,30 @@ class Suite:
         self.steps |= history.steps_made
         self.refused |= history.refused
 
+    def judge(self, worlds: str, found: SeedHistory) -> None:
+        """The same, and keep it where it failed."""
+        if found.history.judgement is not Judgement.WELL:
+            self.failures.append((worlds, found))
+        self.add(found.history)
+
 
 @pytest.fixture(scope="module")
 def suite() -> Suite:
     suite = Suite()
-    for found in explore(0, SEEDS, processes=os.cpu_count() or 1):
-        if found.history.judgement is not Judgement.WELL:
-            suite.failures.append(found)
-        suite.add(found.history)
     for worlds, seeds in (
+        ("any", SEEDS),
         ("holes", HOLES),
         ("zygotes", ZYGOTES),
         ("mapped", MAPPED),
         ("stopped", STOPPED),
         ("calling", CALLING),
         ("rescheduled", RESCHEDULED),
+        ("dags", DAGS),
+        ("parts", PARTS),
+        ("waiting", WAITING),
     ):
         for found in explore(0, seeds, worlds=worlds, processes=os.cpu_count() or 1):
-            if found.history.judgement is not Judgement.WELL:
-                suite.failures.append(found)
-            suite.add(found.history)
+            suite.judge(worlds, found)
     for seed in ALSO_SHOWN:
         suite.add(one(random_scenario(seed), Seeded(seed)))
     # In no random world: there, what is cleared ends as before.
@@ -117,13 +129,11 @@ def suite() -> Suite:
         (expanded_and_deadlocked(), 60),
         (paused_by_two(), 40),
         (paused_and_marked_while_it_waits(), 60),
+        (circle_of_two(), 30),
     ]  # else too rare
     for scenario, count in deliberate:
         for seed in range(count):
-            found = SeedHistory(one(scenario, Seeded(seed)), seed)
-            if found.history.judgement is not Judgement.WELL:
-                suite.failures.append(found)
-            suite.add(found.history)
+            suite.judge(scenario.dag.dag_id, SeedHistory(one(scenario, Seeded(seed)), seed))
     return suite
 
 
@@ -140,7 +150,8 @@ def test_a_seed_of_holes_that_once_failed(seed: int) -> None:
 
 
 def test_the_product_over_many_seeds(suite: Suite) -> None:
-    assert [(found.seed, found.history.findings) for found in suite.failures] == []
+    """`tailrace simulate --worlds … --seed …` shows one step by step, with `--smaller` in the smallest such world."""
+    assert [(worlds, found.seed, found.history.findings) for worlds, found in suite.failures] == []
 
 
 def test_every_row_of_the_tables_occurs_somewhere(suite: Suite) -> None:
@@ -201,7 +212,7 @@ def test_a_trace_of_a_search_replays_its_history() -> None:
 def test_one_seed_is_one_history_under_any_hash_seed() -> None:
     code = (
         "from tailrace.simulator.exploring import every, seeds\n"
-        "from tailrace.simulator.scenario import linear\n"
+        "from tailrace.simulator.fixed_worlds import linear\n"
         "from tailrace.simulator.searching import Search\n"
         "print([found.history.digest for found in seeds(50, 6)])\n"
         "print([history.digest for history in every(linear(), Search(1, 0))])\n"

@@ -44,9 +44,15 @@ def examine(records: Recorded, against: Seal | None = None) -> Report:
             events.take(row)
             found += check_structure(replay, row)
             found += _row(replay, row, backfills)
+    parts = {
+        (each.id, run_id): replay.ended(each, run_id)
+        for each in records.backfills
+        if each.part is not None
+        for run_id in each.wanted
+    }
     found += check_final_rows(replay, records, _counted(records.task_instances, counts, "task instances"))
     found += events.check(_counted(records.events, counts, "events"))
-    chains.check(replay, records)
+    chains.check(replay, records, parts)
     found += chains.violations
     counts["runs"], counts["backfills"], counts["pools"] = len(records.runs), len(backfills), len(records.pools)
     if called := counts.pop("events"):  # last, and only where there are any: few DAGs have callbacks

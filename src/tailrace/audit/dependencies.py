@@ -63,10 +63,17 @@ def pool_is_small(replay: Replay, key: RunKey, task: TaskSpec) -> bool:
     return slots is None or (slots not in (-1, 0) and task.pool_slots > slots)
 
 
-def doomed(replay: Replay, structure: Structure, key: RunKey, unknown: Container[str] = frozenset()) -> dict[str, bool]:
+def doomed(
+    replay: Replay,
+    structure: Structure,
+    key: RunKey,
+    unknown: Container[str] = frozenset(),
+    stuck: Container[Place] = frozenset(),
+) -> dict[str, bool]:
     """For each unfinished task of the run, whether it can never run as things stand: a least fixpoint.
 
-    Of the ``unknown`` tasks the previous run is gone: it may have held them back for ever.
+    Of the ``unknown`` tasks the previous run is gone: it may have held them back for ever. ``stuck`` tries wait for
+    runs that wait for them.
     """
     run = replay.runs[key]
     found: dict[str, bool] = {}
@@ -74,20 +81,25 @@ def doomed(replay: Replay, structure: Structure, key: RunKey, unknown: Container
     for task_id, task in structure.tasks.items():
         there = run.by_index(task_id) or {UNMAPPED: Instance()}
         open_ones = {index: each.state for index, each in there.items() if each.state not in FINISHED}
-        one_by_one = [[index] for index in open_ones] if task.mapped_group else [list(open_ones)]
-        for indexes in one_by_one if open_ones else ():
+        if not open_ones or not structure.part.holds(task_id):
+            continue
+        for indexes in [[index] for index in open_ones] if task.mapped_group else [list(open_ones)]:
             states = [open_ones[index] or TaskInstanceState.NONE for index in indexes]
             fresh = [state for state in states if state is not TaskInstanceState.UP_FOR_RESCHEDULE]
             idle = all(state in IDLE for state in fresh)
-            never = not fresh or (
-                idle and _can_never(replay, structure, key, (task_id, indexes[0]), (found, at), unknown)
-            )
-            if len(fresh) < len(states):  # what has begun looks at its pool alone
-                never = never and pool_is_small(replay, key, task)
+            place = task_id, indexes[0]
+            never = not fresh or (idle and _can_never(replay, structure, key, place, (found, at), unknown))
+            if len(fresh) < len(states):  # what has begun looks at its pool and at what it waits for alone
+                waiting = [place for place in _rescheduled(run, task_id) if place[1] in indexes]
+                never = never and (pool_is_small(replay, key, task) or all(place in stuck for place in waiting))
             at.update(((task_id, index), idle and never) for index in indexes)
-        if open_ones:
-            found[task_id] = all(at[task_id, index] for index in open_ones)
+        found[task_id] = all(at[task_id, index] for index in open_ones)
     return found
+
+
+def _rescheduled(run: Run, task_id: str) -> list[Place]:
+    waits = TaskInstanceState.UP_FOR_RESCHEDULE
+    return [(task_id, index) for index, each in run.by_index(task_id).items() if each.state is waits]
 
 
 def _waits_to_be_expanded(task: TaskSpec, found: dict[str, bool]) -> bool:

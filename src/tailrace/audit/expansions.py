@@ -35,7 +35,7 @@ def check_expansion(replay: Replay, row: HistoryRecord, structure: Structure) ->
     if expanded.as_task:
         yield from _as_its_group(run, row, structure, expanded)
         return
-    yield from _sources(run, row, task, expanded)
+    yield from _sources(run, row, task, structure, expanded)
     yield from _number(row, task, expanded)
 
 
@@ -113,10 +113,17 @@ def _stands_in_group(instance: Instance, index: int) -> bool:
     return _stands(instance, index, True) and (index != UNMAPPED or instance.cause == Cause.EXPANDED)
 
 
-def _sources(run: Run, row: HistoryRecord, task: TaskSpec, expanded: Expanded) -> Iterator[Violation]:
-    """All that it was expanded over had ended, in the tries that the row names."""
+def _sources(
+    run: Run, row: HistoryRecord, task: TaskSpec, structure: Structure, expanded: Expanded
+) -> Iterator[Violation]:
+    """All that it was expanded over had ended, in the tries that the row names; but for what was left out."""
     above = {each.task_id for each in task.length_sources}
-    there = {each.row_id or 0: each for task_id in above for each in run.of_task(task_id)}
+    there = {
+        each.row_id or 0: each
+        for task_id in above
+        for each in run.of_task(task_id)
+        if structure.part.holds(task_id) or each.state in FINISHED
+    }
     for id in sorted(there.keys() | expanded.sources.keys()):
         source, number = there.get(id), expanded.sources.get(id)
         if source is None or source.state not in FINISHED or source.try_number != number:

@@ -14,7 +14,7 @@ from tailrace.audit.records import DELETED_POOL, HistoryRecord, Recorded, RowRec
 from tailrace.audit.replay import Replay, name_of
 from tailrace.audit.seals import Removed, Seal, SealCheck
 from tailrace.model.chains import CHAINED, CHANGED, METASTORE, REFUSED, Chain, Subject, chain_of, link, subject_of
-from tailrace.model.states import TaskInstanceState
+from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 
 #: What ``final_rows`` looks at, in words of its own.
@@ -27,6 +27,9 @@ _ELSEWHERE = frozenset(
 _NAMED = ("task_instance", "refused", "dag_run", "backfill", "pool")
 _STEPS = ("task_instance", "dag_run", "backfill")
 #: Columns of which history says each part by itself.
+#: By backfill and run id.
+PartStates = Mapping[tuple[Any, str], DagRunState | None]
+
 _WANTED_PARTS = ("ordinal", "action", "reason", "clear")
 
 
@@ -124,8 +127,11 @@ class Chains:
         self._wrong(row, "what it set cannot be read")
         return {}
 
-    def check(self, replay: Replay, records: Recorded) -> None:
-        """Compare every row as it stands with what history led it to."""
+    def check(self, replay: Replay, records: Recorded, part_states: PartStates) -> None:
+        """Compare every row as it stands with what history led it to.
+
+        ``part_states``: how the runs stand for those backfills that are a part of their DAG.
+        """
         self._compare_chain((METASTORE,), "the metastore", records.metastore_chain)
         xcoms: dict[tuple[Any, str], Any] = {}
         for row in records.rows:
@@ -141,7 +147,7 @@ class Chains:
             for key, said in _mapping(fold.get("xcoms")).items():
                 xcoms[row.columns.get("id"), key] = said
             self._compare(row, fold)
-            self._compare_wanted(replay, row, _mapping(fold.get("wants")))
+            self._compare_wanted(replay, row, _mapping(fold.get("wants")), part_states)
         for subject in self._folds:
             self._found(_name(subject), "history leads to a row that is not there")
         self._compare_xcoms(records, xcoms)
@@ -167,7 +173,9 @@ class Chains:
             if (table, name) not in _ELSEWHERE:
                 self._found(row.name, f"history leads to {name} {_shown(said)}, the row says {_shown(stands)}")
 
-    def _compare_wanted(self, replay: Replay, row: RowRecord, wants: Mapping[str, Any]) -> None:
+    def _compare_wanted(
+        self, replay: Replay, row: RowRecord, wants: Mapping[str, Any], part_states: PartStates
+    ) -> None:
         for run in sorted(wants.keys() | row.wants.keys()):
             name = f"{row.name} / run {run}"
             said, wanted = wants.get(run), row.wants.get(run)
@@ -181,6 +189,8 @@ class Chains:
                     self._found(name, f"history leads to {column} {_shown(told)}, the row says {_shown(stands)}")
             key = replay.keys_by_row.get(wanted.run)
             state = None if key is None or key not in replay.runs else replay.runs[key].state
+            if state is not None and key is not None:
+                state = part_states.get((row.subject[1], key[1]), state)
             if state is not None and state != wanted.state:
                 self._found(name, f"history leads to run_state {state}, the row says {_shown(wanted.state)}")
 

@@ -12,7 +12,7 @@ from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 
 #: Which part of a verdict's evidence speaks of a dependency that is not met, by the dependency's name.
-_SPEAKS_OF = {"Previous Dagrun State": "past", "Pool Slots Available": "pools"}
+_SPEAKS_OF = {"Previous Dagrun State": "past", "Pool Slots Available": "pools", "Ready To Reschedule": "waits"}
 
 
 def check_structure(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from tailrace.model.awaited import Awaited
 from tailrace.model.chains import Chain, Subject
 from tailrace.model.spec import MOST_INSTANCES, DagSpec
 
@@ -71,6 +72,15 @@ class Expanded(Struct, frozen=True):
     most: int = MOST_INSTANCES
 
 
+class CircleRun(Struct, frozen=True):
+    """Another run that a deadlock leans on: its state, its task instances' states, and its waits' tokens, by row."""
+
+    run: tuple[str, str]
+    state: str
+    assumed: Mapping[int, str]
+    tokens: Mapping[int, int]
+
+
 class Stop(Struct, frozen=True):
     """What a run was stopped for: its time was up (how long it may take, when it began, when that was seen), or a task
     instance had failed, by row, in this try.
@@ -93,6 +103,8 @@ class Evidence(Struct, frozen=True):
     empty: there was none. ``clear`` are the tasks that a run put back into the queue is to clear when it begins,
     ``live`` says that it was left to schedulers.
     ``stop`` is what a run was stopped for, ``stopped_by`` on its verdict the cause of that.
+    ``awaits`` is what a rescheduled try waits for; ``waits`` and ``circle`` are, on a verdict, the tokens of the tries
+    that wait in a circle, and the other runs of that.
     ``event`` is the callback that is to be called for it. ``damaged`` says why it could not be read, or what it lacks.
     """
 
@@ -113,6 +125,9 @@ class Evidence(Struct, frozen=True):
     stop: Stop | None = None
     stopped_by: str | None = None
     event: str = ""
+    awaits: Awaited | None = None
+    waits: Mapping[int, int] = {}
+    circle: tuple[CircleRun, ...] = ()
 
 
 class TaskInstanceRecord(Struct, frozen=True):
@@ -145,6 +160,13 @@ class RunRecord(Struct, frozen=True):
     blocked: tuple[Blocked, ...] | None = None
 
 
+class PartRecord(Struct, frozen=True):
+    """The tasks of a backfill that is a part of its DAG, and those of them that it is judged by."""
+
+    tasks: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
+
+
 class BackfillRecord(Struct, frozen=True):
     """A backfill as it stands, and the run ids it wants."""
 
@@ -153,6 +175,7 @@ class BackfillRecord(Struct, frozen=True):
     state: str
     stop_on_failure: bool
     wanted: tuple[str, ...]
+    part: PartRecord | None = None
 
 
 class WantedRecord(Struct, frozen=True):

@@ -6,14 +6,25 @@ in memory is the world, never the rows.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from msgspec.structs import replace
 
-from tailrace.audit.records import DELETED_POOL, Blocked, Expanded, HistoryRecord, Recorded, RunRecord, Violation
+from tailrace.audit.parts import WHOLE, Part, ended, told_part
+from tailrace.audit.records import (
+    DELETED_POOL,
+    BackfillRecord,
+    Blocked,
+    Expanded,
+    HistoryRecord,
+    Recorded,
+    RunRecord,
+    Violation,
+)
 from tailrace.audit.structure import Structure
+from tailrace.model.awaited import Awaited
 from tailrace.model.keys import UNMAPPED, index_suffix, task_to_clear
 from tailrace.model.states import CLOSED, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -40,6 +51,7 @@ class Instance:
     retried: int = 0
     lost: int = 0
     stopping_to: str | None = None  # while stopping: where the person who stopped it wants it to end
+    awaits: Awaited | None = None  # while rescheduled: what has it go on
     reported: bool = False  # the newest claim of its newest try has an accepted outcome
     row_id: int | None = None
     cause: str = ""
@@ -77,6 +89,7 @@ class Run:
     live: bool = False  # a person left it to schedulers
     to_clear: tuple[str, ...] = ()  # what it is to clear when it begins
     expansions: dict[str, LastExpansion] = field(default_factory=dict)  # by mapped task, once it has been expanded
+    part: Part = WHOLE
 
     def of_task(self, task_id: str) -> list[Instance]:
         """The task's instances."""
@@ -135,12 +148,29 @@ class Replay:
         self.untold: Counter[str] = Counter()  # what could not be judged strictly, and how often
         self.structures_are_damaged = bool(records.damaged)
         self._structures = {key: Structure(dag) for key, dag in records.structures.items()}
+        self._parts: dict[tuple[int, Part], Structure] = {}
         self._versions = Counter(dag.dag_id for dag in records.structures.values())
         self._most_retries: Counter[tuple[str, str]] = Counter()
         for dag in records.structures.values():
             for task in dag.tasks:
                 key = dag.dag_id, task.task_id
                 self._most_retries[key] = max(self._most_retries[key], task.retries)
+
+    def run_of_date(self, dag_id: str, date: datetime) -> str | None:
+        """The id of the DAG's run of this logical date, if there is one."""
+        dates = self._dates.get(dag_id, [])
+        place = bisect_left(dates, (date, ""))
+        return dates[place][1] if place < len(dates) and dates[place][0] == date else None
+
+    def structure_of(self, key: RunKey) -> Structure | None:
+        """What a run was activated with."""
+        run = self.runs.get(key)
+        return None if run is None or run.structure is None else self._structures.get(run.structure)
+
+    def tasks_of_group(self, dag_id: str, group_id: str) -> Set[str]:
+        """The tasks that a group has in any structure."""
+        structures = (each.dag for each in self._structures.values() if each.dag.dag_id == dag_id)
+        return {task_id for dag in structures for task_id in dag.members.get(group_id, ())}
 
     @property
     def tells_past(self) -> bool:
@@ -189,11 +219,30 @@ class Replay:
         Rows from before history told it are judged by the one structure their DAG has had, if it is one.
         """
         if row.structure is not None:
-            return self._structures.get(row.structure)
+            return self._of_run(row, row.structure)
         record = self.run_records.get((row.dag_id, row.run_id or ""))
         if record is None or record.structure is None or self._versions[row.dag_id] > 1:
             return None
-        return self._structures.get(record.structure)
+        return self._of_run(row, record.structure)
+
+    def _of_run(self, row: HistoryRecord, structure: int) -> Structure | None:
+        """The structure as far as it counts in the run that the row is about."""
+        run, whole = self.runs.get((row.dag_id, row.run_id or "")), self._structures.get(structure)
+        if run is None or whole is None or run.part == WHOLE:
+            return whole
+        part = run.part.grown(whole.dag, {task_id: run.states(task_id) for task_id in whole.tasks})
+        key = structure, part
+        if key not in self._parts:
+            self._parts[key] = Structure(whole.dag, part)
+        return self._parts[key]
+
+    def ended(self, backfill: BackfillRecord, run_id: str) -> DagRunState | None:
+        """How a run that the backfill wants stands, as far as that is concerned."""
+        run = self.runs.get((backfill.dag_id, run_id), Run())
+        if backfill.part is None:
+            return run.state
+        places = ((task_id, each.state, each.stopping_to, each.cause) for (task_id, _), each in run.instances.items())
+        return ended(backfill.part, run.state, places)
 
     def retries(self, row: HistoryRecord) -> int:
         """How often the task instance may be retried; the most its task ever had where that is not known."""
@@ -225,6 +274,9 @@ class Replay:
             self.backfills[row.backfill_id] = BackfillState(row.after)
         elif row.kind == "pool":
             self.pools[row.pool or ""] = slots_from(row.after)
+        elif row.kind == "changed" and row.after == "dag_run":
+            run = self.run(row)
+            run.part = told_part(row, run.part)
         elif row.kind == "cleaned":
             self.cleaned = True
         elif row.kind == "schema":
@@ -233,7 +285,7 @@ class Replay:
     def _take_run(self, row: HistoryRecord) -> None:
         run, after = self.run(row), DagRunState(row.after)
         self.running_runs[row.dag_id] += (after is DagRunState.RUNNING) - (run.state is DagRunState.RUNNING)
-        run.state = after
+        run.state, run.part = after, told_part(row, run.part)
         evidence = row.evidence
         run.blocked = None if evidence is None else evidence.blocked
         if row.cause == Cause.ACTIVATED:
@@ -272,7 +324,8 @@ class Replay:
         else:
             self.run(row).failed.discard(place_of(row))
         instance.stopping_to = None if row.evidence is None else row.evidence.stopping_to
-        instance.reported = row.cause in (Cause.OUTCOME, Cause.RETRY, Cause.RESCHEDULED)
+        instance.awaits = None if row.evidence is None else row.evidence.awaits
+        instance.reported = row.cause in (Cause.OUTCOME, Cause.RETRY, Cause.RESCHEDULED, Cause.AWAITS)
         instance.try_number = row.try_number if row.try_number is not None else instance.try_number
         instance.row_id = row.row_id if row.row_id is not None else instance.row_id
         if row.cause == Cause.CLAIMED:
@@ -281,7 +334,7 @@ class Replay:
             instance.followed = None if row.evidence is None else row.evidence.followed
         elif row.cause == Cause.RETRY:
             instance.retried += 1
-        elif row.cause == Cause.RESCHEDULED:
+        elif row.cause in (Cause.RESCHEDULED, Cause.AWAITS):
             instance.lost = 0  # this claim ended well
         elif row.cause == Cause.LOST and row.before == TaskInstanceState.RUNNING:
             instance.lost += 1

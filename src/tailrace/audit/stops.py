@@ -77,7 +77,7 @@ def check_stopped_verdict(replay: Replay, row: HistoryRecord, structure: Structu
     if row.after != DagRunState.FAILED:
         yield _found(row, f"judged {row.after}, and it was stopped for {run.stopped_by}")
     for (task_id, index), each in sorted(run.instances.items()):
-        if each.state not in FINISHED:
+        if each.state not in FINISHED and structure.part.holds(task_id):
             yield _found(row, f"judged {row.after} while {task_id}{index_suffix(index)} is {each.state}")
 
 

@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
+from tailrace.audit.parts import WHOLE, Part, cut_edges
 from tailrace.model.spec import BranchKind, DagSpec, TaskSpec
 
 
 class Structure:
-    """A DAG as the checks need it."""
+    """A DAG as the checks need it; of a run in which a ``part`` of it is done, without the edges that are cut."""
 
-    def __init__(self, dag: DagSpec) -> None:
-        self.dag = dag
-        self.tasks: dict[str, TaskSpec] = {task.task_id: task for task in dag.tasks}
+    def __init__(self, dag: DagSpec, part: Part = WHOLE) -> None:
+        self.dag, self.part = dag, part
+        self.tasks: dict[str, TaskSpec] = {task.task_id: _uncut(task, part) for task in dag.tasks}
         self._below = {task_id: frozenset(_walk(self.tasks, task_id)) for task_id in self.tasks}
         self.gates: dict[str, tuple[str, ...]] = {
-            task_id: tuple(other.task_id for other in dag.tasks if self._decides_over(other, task_id))
+            task_id: tuple(other.task_id for other in self.tasks.values() if self._decides_over(other, task_id))
             for task_id in self.tasks
         }
         self.leaves = tuple(task_id for task_id in self.tasks if not self._below[task_id])
@@ -44,6 +47,16 @@ class Structure:
                 return task_id in self._below[gate.task_id]
             case BranchKind.BRANCH | BranchKind.SHORT_CIRCUIT_DIRECT:
                 return task_id in gate.downstream
+
+
+def _uncut(task: TaskSpec, part: Part) -> TaskSpec:
+    if not part.cut:
+        return task
+    return replace(
+        task,
+        upstream=tuple(cut_edges(task.upstream, task.task_id, part.cut, above=True)),
+        downstream=tuple(cut_edges(task.downstream, task.task_id, part.cut, above=False)),
+    )
 
 
 def _walk(tasks: dict[str, TaskSpec], task_id: str) -> Iterator[str]:

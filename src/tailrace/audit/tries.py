@@ -19,6 +19,14 @@ MOST_LOST = 3
 #: A skip may be decided whatever the previous run has decided, not before it has.
 _OVERTAKING = {WAIT: "skipped before it had decided"}
 
+#: By what a planner lets something be done in a run.
+_OF_PART = frozenset(
+    {
+        *(Cause.CREATED, Cause.REPROCESS, Cause.DEPENDENCIES_MET, Cause.EXPANDED),
+        *(Cause.TRIGGER_RULE, Cause.BRANCH, Cause.REMOVED_FROM_DAG),
+    }
+)
+
 _ENDS_OF_STOPPING = (
     TaskInstanceState.NONE,
     TaskInstanceState.SUCCESS,
@@ -42,6 +50,8 @@ def check_task_instance(replay: Replay, row: HistoryRecord) -> Iterator[Violatio
     if structure is None or row.task_id not in structure.tasks:
         return
     yield from _budget(replay, row)
+    if row.actor == Actor.PLANNER and row.cause in _OF_PART and not structure.part.holds(row.task_id):
+        yield _found("part", row, f"{row.before} → {row.after} for {row.cause}, and its run does other tasks alone")
     if row.cause == Cause.DEPENDENCIES_MET:
         yield from _start(replay, row, structure)
         yield from check_expanded(replay, row, structure)

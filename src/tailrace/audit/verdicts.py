@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from tailrace.audit.circles import check_circle, stuck_places
 from tailrace.audit.dependencies import doomed
 from tailrace.audit.expansions import check_complete_at_verdict
 from tailrace.audit.past import compare_previous, is_gone, looks_back, previous_run
@@ -42,6 +43,7 @@ def check_run(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
             yield from _verdict(replay, row, structure)
     yield from check_complete_at_verdict(replay, row)
     yield from _evidence(replay, row)
+    yield from check_circle(replay, row)
 
 
 def _left_behind(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
@@ -107,13 +109,22 @@ def check_backfill(replay: Replay, row: HistoryRecord, record: BackfillRecord | 
 
 def _verdict(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
     run = replay.run(row)
-    unfinished = [task_id for task_id in structure.tasks if any(state not in FINISHED for state in run.states(task_id))]
+    unfinished = [
+        task_id
+        for task_id in structure.tasks
+        if structure.part.holds(task_id) and any(state not in FINISHED for state in run.states(task_id))
+    ]
+    left_out = [
+        task_id
+        for (task_id, _), each in run.instances.items()
+        if not structure.part.holds(task_id) and each.state not in FINISHED
+    ]
     if row.after == DagRunState.DEADLOCKED:
         yield from _deadlock(replay, row, structure, unfinished)
     elif unfinished:
         yield _found("verdict", row, f"{row.after} while {', '.join(unfinished)} is unfinished")
     else:
-        failed = any(state in _BAD for state in run.upstream(structure.leaves))
+        failed = bool(left_out) or any(state in _BAD for state in run.upstream(structure.leaves))
         expected = DagRunState.FAILED if failed else DagRunState.SUCCESS
         if row.after != expected:
             yield _found("verdict", row, f"{row.after}, its leaves say {expected}")
@@ -123,7 +134,8 @@ def _deadlock(replay: Replay, row: HistoryRecord, structure: Structure, unfinish
     """The proof is true, and it names exactly what is blocked."""
     named_by = {} if row.evidence is None else row.evidence.blocked_by or {}
     gone = {task_id for task_id, run_id in named_by.items() if is_gone(replay, row.dag_id, run_id)}
-    proof = doomed(replay, structure, (row.dag_id, row.run_id or ""), gone)
+    key = (row.dag_id, row.run_id or "")
+    proof = doomed(replay, structure, key, gone, stuck_places(replay, key, row.evidence))
     free = [task_id for task_id in unfinished if not proof[task_id]]
     if free or not unfinished:
         yield _found("false deadlock", row, f"{', '.join(free) or 'nothing'} could still run")
@@ -159,7 +171,7 @@ def _evidence(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
 
 
 def _backfill_verdict(replay: Replay, row: HistoryRecord, record: BackfillRecord) -> Iterator[Violation]:
-    states = [replay.runs.get((record.dag_id, run_id), Run()).state for run_id in record.wanted]
+    states = [replay.ended(record, run_id) for run_id in record.wanted]
     still_open = [state for state in states if state not in CLOSED]
     bad = any(state in (DagRunState.FAILED, DagRunState.DEADLOCKED, DagRunState.CANCELLED) for state in states)
     stopped = record.stop_on_failure and bad and DagRunState.RUNNING not in states

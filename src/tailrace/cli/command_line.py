@@ -12,6 +12,8 @@ _FLAGS = (
     ("disable_retry", "--disable-retry"),
     ("mark_success", "--mark-success"),
     ("ignore_first_depends_on_past", "--ignore-first-depends-on-past"),
+    ("upstream", "--upstream"),
+    ("downstream", "--downstream"),
 )
 
 
@@ -40,6 +42,7 @@ def command_words(
     wanted = reprocess or command.reprocess
     if wanted is not Reprocess.MISSING:
         arguments += ["--reprocess", str(wanted)]
+    arguments += [word for pattern in command.tasks for word in ("--tasks", pattern)]
     arguments += _pair("--max-active-runs", command.max_active_runs) + _pair("--pool", command.pool)
     arguments += [flag for name, flag in _FLAGS if getattr(command, name)]
     arguments += _pair("--conf", command.conf)

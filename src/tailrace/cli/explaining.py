@@ -45,6 +45,8 @@ def run_lines(explained: RunExplanation) -> Iterator[str]:
     yield f"{facts.dag_id} / {facts.run.run_id}: {facts.run.state}"
     yield interval_text(facts.run.data_interval.start, facts.run.data_interval.end)
     yield explained.waits
+    if facts.run.part is not None and facts.run.part.tasks is not None:
+        yield f"a part of its DAG: {', '.join(facts.run.part.tasks)}"
     if facts.run.late_since is not None:
         yield f"late since {moment_text(facts.run.late_since)}: its deadline"
     if facts.last_command is not None:

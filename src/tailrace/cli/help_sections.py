@@ -10,11 +10,12 @@ _MANY = 9
 
 _SECTIONS: Mapping[str, str] = {
     "Which dates": "--start --end --logical-date",
-    "Which runs and tasks": "--state --failed-tasks --task --upstream --downstream --downstream-failed --only-failed "
-    "--map-index --try --failed",
+    "Which runs and tasks": "--state --failed-tasks --task --tasks --upstream --downstream --downstream-failed "
+    "--only-failed --map-index --try --failed",
     "What runs": "--dags --reprocess --new --conf --run-id --pool --disable-retry --mark-success "
     "--ignore-first-depends-on-past",
-    "What is simulated": "--seeds --first --seed --processes --worlds --scenario --canary --preemptions --crashes",
+    "What is simulated": "--seeds --first --seed --smaller --processes --worlds --scenario --canary --preemptions "
+    "--crashes",
     "How": "--workers --executor --isolation --max-active-runs --backwards --stop-on-failure --fail-on-task-failure "
     "--detach --until-idle --jobs",
     "What it says": "--type --host --login --password --schema --port --extra --description",

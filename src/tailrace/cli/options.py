@@ -79,6 +79,20 @@ def output_or(**others: str) -> Callable[[F], F]:
     )
 
 
+def part_options(command: F) -> F:
+    """--tasks, any number of times, --upstream and --downstream: a part of the DAG."""
+    tasks = click.option(
+        "--tasks",
+        metavar="REGEX",
+        multiple=True,
+        shell_complete=complete_tasks_and_groups,
+        help="Only a part of the DAG: the tasks whose whole ids fit, or those of the group of that id. More add up.",
+    )
+    upstream = click.option("--upstream", is_flag=True, help="With --tasks: all tasks above those too.")
+    downstream = click.option("--downstream", is_flag=True, help="With --tasks: all tasks below those too.")
+    return tasks(upstream(downstream(command)))
+
+
 def dags_option(command: F) -> F:
     """--dags PATH, as ``dags`` (None when not typed)."""
     return click.option(

@@ -8,6 +8,7 @@ from tailrace.cli.console import bullet_lines, plural, styled
 from tailrace.cli.fitting import fitted
 from tailrace.cli.remedies import text_of
 from tailrace.model.keys import shown_to_clear
+from tailrace.model.suggestions import few
 from tailrace.planning.backfills import DateAction, DatePlan
 from tailrace.service.backfill_report import BackfillPreview
 from tailrace.service.dates import bound_text
@@ -19,6 +20,7 @@ _TEXTS = {
     DateAction.REPROCESS: "run again",
     DateAction.LEAVE: "leave",
 }
+_MOST_NAMED = 12  # tasks of a part
 _SHORTEST_GROUP = 4  # fewer like dates than this are listed one by one
 
 
@@ -35,7 +37,10 @@ def preview_text(previewed: BackfillPreview, typed: str) -> str:
     rows = [(_span(group, zone), _what(group[0]), _why(group)) for group in _grouped(creation.dates)]
     widths = [max((len(row[at]) for row in rows), default=0) for at in (0, 1)]
     lines += [f"  {span.ljust(widths[0])}  {what.ljust(widths[1])}  {why}".rstrip() for span, what, why in rows]
-    tasks = len(dag.tasks)
+    part = creation.request.part
+    if part is not None:
+        lines.insert(1, f"  a part of its DAG: {', '.join(few(part, _MOST_NAMED))}")
+    tasks = len(dag.tasks) if part is None else len(part)
     total = sum(date.to_run for date in creation.dates)
     counts = ", ".join(f"{count:,} to {_TEXTS[DateAction(action)]}" for action, count in previewed.actions.items())
     lines.append(f"{plural(len(creation.dates), 'date')}: {counts or 'nothing to do'}")

@@ -20,10 +20,12 @@ from tailrace.effects.requests import Event
 from tailrace.effects.tries import FailedTry
 from tailrace.model.durations import duration, rough_duration
 from tailrace.model.states import DagRunState
+from tailrace.model.suggestions import few
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.messages import Message
 from tailrace.runtime.listeners import BackfillStarted, Listener, Progress
 
+_MOST_NAMED = 12  # tasks of a part
 _BAD_RUNS = (DagRunState.FAILED, DagRunState.DEADLOCKED)
 _MOST_BAD_RUNS = 20  # shown one by one; the summary counts the rest
 _FIRST_LINE_AFTER = 2.0
@@ -120,6 +122,8 @@ class ConsoleListener:
             self._name,
             bold=True,
         )
+        if creation.request.part is not None:
+            self._print(f"a part of its DAG: {', '.join(few(creation.request.part, _MOST_NAMED))}")
         left = sum(date.action is DateAction.LEAVE for date in creation.dates)
         if left and left < len(creation.dates):
             self._print(f"of these, {plural(left, 'date')} {'needs' if left == 1 else 'need'} nothing")

@@ -66,6 +66,7 @@ def _range(remedy: Remedy) -> list[str]:
         return ["DAG_ID", "-s", "START", "-e", "END"]
     arguments = [remedy.dag_id, "-s", str(remedy.start)]
     arguments += [] if remedy.end is None else ["-e", remedy.end]
+    arguments += [word for task_id in remedy.part for word in ("--tasks", task_id)]
     arguments += [] if remedy.pool is None else ["--pool", remedy.pool]
     arguments += ["--disable-retry"] if remedy.disable_retry else []
     return arguments + (["--mark-success"] if remedy.mark_success else [])

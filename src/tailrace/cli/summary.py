@@ -100,6 +100,8 @@ def _failures(
     words = ["tailrace", "tasks", "list", "--state", "failed", report.dag_id]
     first, last = command.start or command.end, command.end or command.start
     words += ["-s", first, "-e", last] if first and last else []
+    if command.tasks:  # others may have failed there
+        words += [word for task_id in sorted(report.failed.failed) for word in ("--task", task_id)]
     words += ["--limit", str(count)] if count > _MOST_LISTED else []
     return [*lines, "all of them:", *command_lines(words, columns)]
 

@@ -1,12 +1,13 @@
 """Backfills, runs, task instances and counts as table rows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from tailrace.cli.console import counted, plural
 from tailrace.cli.persons import pause_text, with_command
 from tailrace.cli.tables import Column
+from tailrace.metastore.views.awaited import WaitingTasks
 from tailrace.metastore.views.jobs import Job
 from tailrace.metastore.views.lists import Backfill, DagStats
 from tailrace.metastore.views.runs import Run
@@ -16,9 +17,11 @@ from tailrace.model.durations import duration
 from tailrace.model.keys import index_suffix
 from tailrace.model.moments import moment_text
 from tailrace.model.states import FINISHED
+from tailrace.model.suggestions import few
 from tailrace.service.dates import bound_text
 
 _UTC = ZoneInfo("UTC")
+_MOST_NAMED = 4  # tasks of a part
 
 BACKFILL_COLUMNS = (
     Column("id", number=True),
@@ -80,8 +83,14 @@ def backfill_row(line: Backfill) -> tuple[str, ...]:
         *range_text(line.start, line.end),
         counted(line.runs),
         moment_text(line.created),
-        with_command(driving_note(line) or line.failed_inside.named, line.last_command),
+        with_command(
+            "; ".join(filter(None, (_part(line), driving_note(line) or line.failed_inside.named))), line.last_command
+        ),
     )
+
+
+def _part(line: Backfill) -> str:
+    return "" if line.part is None else f"only {', '.join(few(line.part, _MOST_NAMED))}"
 
 
 def driving_note(line: Backfill) -> str:
@@ -91,6 +100,15 @@ def driving_note(line: Backfill) -> str:
     if line.state in ("queued", "running") and not line.driven_by:
         return "no job drives it; `tailrace scheduler` does"
     return ""
+
+
+def waiting_lines(waiting: WaitingTasks) -> Iterator[str]:
+    """The first task instances that wait for other runs, and for what."""
+    for each in waiting.first:
+        waits = "; ".join(map(str, each.waits_for)) or "nothing any more: its next step goes on"
+        yield f"{each.task_instance.place} of {each.task_instance.run_id} waits for {waits}"
+    if (more := waiting.count - len(waiting.first)) > 0:
+        yield f"so do {more:,} more task instances" if more > 1 else "so does 1 more task instance"
 
 
 def range_text(first: datetime, last: datetime) -> tuple[str, str]:
@@ -116,6 +134,11 @@ def run_row(line: Run) -> tuple[str, ...]:
 
 def run_reason(line: Run) -> str:
     """Why a run stands as it does; an open one says where nobody drives it, a good one what was not really run."""
+    without = f"without {', '.join(few(line.in_no_part, _MOST_NAMED))}" if line.in_no_part else ""
+    return "; ".join(filter(None, (_run_reason(line), without)))
+
+
+def _run_reason(line: Run) -> str:
     late = "" if line.late_since is None else f"late since {moment_text(line.late_since)}"
     if line.state in ("queued", "running"):
         return "; ".join(filter(None, (late, "" if line.driven_by else "no job drives it")))
@@ -145,6 +168,8 @@ def name_text(rendered_map_index: str | None) -> str:
 
 def task_instance_reason(line: TaskInstanceLine) -> str:
     """Why a task instance stands as it does. Nobody asks why something really succeeded."""
+    if line.waits_for:
+        return f"waits for {'; '.join(map(str, line.waits_for))}"
     return with_command(line.reason if line.state != "success" or line.marked else "", line.last_command)
 
 

@@ -112,13 +112,25 @@ class WaitResult(Struct, frozen=True):
     drain: bool = False  # somebody asked the job to start nothing more and finish what runs
     terminate: bool = False  # somebody asked the job to stop what runs
     kill: bool = False  # somebody asked it to do so at once
+    changed: bool = False  # something has happened to a DAG that was watched
     busy: int = 0  # tries the executor still has in hand
 
 
+class Watch(Struct, frozen=True):
+    """What a wait may end by: a step of a task instance or a run of these DAGs, after this row of history."""
+
+    dags: frozenset[str]
+    since: int
+
+
 class Wait(Effect[WaitResult], frozen=True):
-    """Sleep until the executor or a signal has an event, at most ``seconds``. 0 only polls."""
+    """Sleep until the executor or a signal has an event, at most ``seconds``. 0 only polls.
+
+    It may end before by what is watched: a hint like the others.
+    """
 
     seconds: float
+    watch: Watch | None = None
 
 
 class StopStarting(Effect[None], frozen=True):

@@ -26,6 +26,7 @@ class StaleKind(StrEnum):
     VERDICT_PAST = "verdict: its previous run is not as it was"
     VERDICT_DAG = "verdict: its DAG is not as it was"
     VERDICT_POOL = "verdict: a pool is not as it was"
+    VERDICT_CIRCLE = "verdict: a run that it waits for is not as it was"
     VERDICT_TASK = "verdict: a task instance is not as it was"
 
 

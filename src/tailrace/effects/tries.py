@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
+from tailrace.model.awaited import Awaited
 from tailrace.model.chains import Chain
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
@@ -105,6 +106,7 @@ class TryOutcome(Struct, frozen=True):
     resumes_at: datetime | None = None  # of one that is rescheduled: when it goes on
     times_out_at: datetime | None = None  # and when it gives up, where it does: for people
     rendered_map_index: str | None = None  # what its instance is called beside its index: for people
+    awaits: Awaited | None = None  # and what has it go on before
 
 
 class FailedTry(Struct, frozen=True):

@@ -12,6 +12,7 @@ from tailrace.errors import EARLIEST_MOMENT
 from tailrace.execution.channel import ProtocolError
 from tailrace.execution.record_requests import checked, records_reply
 from tailrace.execution.secret_requests import secret_reply
+from tailrace.model.awaited import Awaited
 from tailrace.model.intervals import DataInterval
 from tailrace.model.json_values import DEEPEST, NotStorable, require_storable
 from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED
@@ -146,6 +147,7 @@ class _Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     resumes_at: datetime | None = None
     times_out_at: datetime | None = None
     rendered_map_index: str | None = None
+    awaits: Awaited | None = None
 
 
 class _SecretQuestion(Struct, frozen=True, forbid_unknown_fields=True):
@@ -246,10 +248,24 @@ def outcome_in(message: dict[str, Any]) -> TryOutcome:
         raise ProtocolError("something that is no outcome")
     kind, error = OutcomeKind(outcome.kind), visible_line(outcome.error)
     name = None if outcome.rendered_map_index is None else visible_line(outcome.rendered_map_index, LONGEST_NAME)
-    until = {"resumes_at": outcome.resumes_at, "times_out_at": outcome.times_out_at}
-    return TryOutcome(
-        kind, error, xcoms, followed, in_log=True, rule=outcome.rule, rendered_map_index=name or None, **until
-    )
+    if outcome.awaits is not None and (outcome.times_out_at is None or not _can_be_awaited(outcome.awaits)):
+        raise ProtocolError("something that nobody can wait for")
+    told: dict[str, Any] = {
+        "rule": outcome.rule,
+        "resumes_at": outcome.resumes_at,
+        "times_out_at": outcome.times_out_at,
+        "awaits": outcome.awaits,
+        "rendered_map_index": name or None,
+    }
+    return TryOutcome(kind, error, xcoms, followed, in_log=True, **told)
+
+
+def _can_be_awaited(awaited: Awaited) -> bool:
+    """Whether there may be such DAGs and tasks. What is waited for is known while a try waits alone."""
+    group = () if awaited.task_group_id is None else (awaited.task_group_id,)
+    states = (*awaited.allowed_states, *awaited.failed_states, *awaited.skipped_states)
+    dates = all(each.utcoffset() == timedelta(0) for each in awaited.logical_dates)
+    return dates and not any(map(search_error, (awaited.dag_id, *group, *awaited.task_ids, *states)))
 
 
 def _can_be_kept(moment: datetime) -> bool:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from msgspec import to_builtins
+
 from tailrace.authoring.arguments.retry_policy import ExceptionRetryPolicy
 from tailrace.authoring.mistakes.airflow_names import beside
-from tailrace.errors import RenderingFailed, TaskFailed, TaskRescheduled, TaskSkipped, XComUnreadable
+from tailrace.errors import RenderingFailed, TaskAwaits, TaskFailed, TaskRescheduled, TaskSkipped, XComUnreadable
 from tailrace.execution.jsonable import NotJson
 from tailrace.execution.logs import write_line
 from tailrace.execution.outcome_messages import message_of
@@ -45,6 +47,13 @@ def outcome_of(raised: BaseException) -> dict[str, Any]:
             if len(why := first_line_of(raised)) > LONGEST_LINE:
                 write_line(why)
             return message_of(OutcomeKind.SKIPPED, why or "skipped")
+        case TaskAwaits():
+            why = first_line_of(raised)
+            until = f"{why}, is woken by what it waits for, times out at {moment_text(raised.times_out_at)}"
+            message = message_of(
+                OutcomeKind.RESCHEDULED, until, resumes_at=raised.resumes_at, times_out_at=raised.times_out_at
+            )
+            return {**message, "awaits": to_builtins(raised.awaited)}
         case TaskRescheduled():
             ends = "" if raised.times_out_at is None else f", times out at {moment_text(raised.times_out_at)}"
             why = first_line_of(raised) or "rescheduled"

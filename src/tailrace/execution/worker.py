@@ -188,6 +188,7 @@ def _after(claim: Claim, parked: Parked, outcome: TryOutcome) -> AfterTry:
         disable_retry=claim.disable_retry,
         rule=outcome.rule,
         resumes_at=outcome.resumes_at,
+        awaits=outcome.awaits is not None,
     )
     # A person has said that it succeeded: nothing was run.
     return replace(after, event="") if claim.mark_success and after.event else after

@@ -81,7 +81,7 @@ def backfill_loop(
         seconds = 0.0 if stepped.progress else poll_interval(snapshot, stepped.plan, intervals)
         if _others_drive_some(snapshot):
             seconds = min(seconds, intervals.contended)
-        waited = yield from ask(Wait(seconds))
+        waited = yield from ask(Wait(seconds, memory.watch()))
         yield from handle_interrupt(waited, memory)
 
 

@@ -23,6 +23,7 @@ from tailrace.effects.requests import (
     Submit,
     TerminateTasks,
     WaitResult,
+    Watch,
     ask,
 )
 from tailrace.effects.results import Applied
@@ -73,6 +74,7 @@ class LaneMemory:
     offered: set[TryKey] = field(default_factory=set)
     look_for_lost: bool = True  # at the start, and whenever the executor says a worker died
     rests_until: datetime | None = None  # nothing is expected to change in it before then
+    watch: Watch | None = None  # what tries of it wait for, in DAGs that others may drive
 
     def rest(self, now: datetime, seconds: float, intervals: LoopIntervals) -> None:
         """Be looked at again after so long, where that is longer than the job's other lanes can wait."""
@@ -97,6 +99,13 @@ class JobMemory:
     def lane(self, key: Any) -> LaneMemory:
         """The memory of this lane, new at first."""
         return self.lanes.setdefault(key, LaneMemory())
+
+    def watch(self) -> Watch | None:
+        """What tries of any lane wait for."""
+        watches = [lane.watch for lane in self.lanes.values() if lane.watch is not None]
+        if not watches:
+            return None
+        return Watch(frozenset().union(*(each.dags for each in watches)), min(each.since for each in watches))
 
     def is_due(self, now: datetime, intervals: LoopIntervals) -> bool:
         """Whether a heartbeat is due. A clock that jumped back counts as due."""
@@ -131,6 +140,9 @@ def step(
     snapshot: Snapshot, lane: LaneMemory, memory: JobMemory, intervals: LoopIntervals
 ) -> Generator[Effect[Any], Any, Stepped]:
     """One planning step: decide from the snapshot alone, apply, then offer what is queued to the executor."""
+    awaiting = snapshot.awaiting.values()
+    dags = frozenset(each.awaited.dag_id for each in awaiting)
+    lane.watch = Watch(dags, snapshot.newest_change) if dags else None
     snapshot = yield from _with_losses(snapshot, lane)
     if snapshot.contenders and intervals.backfill_weight != 1.0:
         snapshot = replace(snapshot, backfill_weight=intervals.backfill_weight)

@@ -87,7 +87,7 @@ def scheduler_loop(job_id: int, intervals: LoopIntervals | None = None, until_id
         if until_idle and not lanes and not created:
             yield from await_callbacks(job_id, _calling(bag), memory, intervals)
             return (yield from _end(job_id, Ending.IDLE))
-        waited = yield from ask(Wait(0.0 if created else seconds))
+        waited = yield from ask(Wait(0.0 if created else seconds, memory.watch()))
         yield from handle_interrupt(waited, memory)
 
 

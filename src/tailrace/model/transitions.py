@@ -32,7 +32,8 @@ class Cause(StrEnum):
     BRANCH = "branch"
     CLAIMED = "claimed"
     RESCHEDULED = "rescheduled"  # a try gave its slot back, until a moment that it named
-    RESUMED = "resumed"  # that moment came: the same try is queued again
+    AWAITS = "awaits"  # the same, until what it named in other runs is decided
+    RESUMED = "resumed"  # that came: the same try is queued again
     OUTCOME = "outcome"
     RETRY = "retry"
     LOST = "lost"
@@ -108,6 +109,7 @@ TASK_INSTANCE_TRANSITIONS: tuple[Transition[TaskInstanceState], ...] = (
     *_rows((_T.RUNNING,), (_T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.WORKER, Cause.OUTCOME),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY,), Actor.WORKER, Cause.RETRY),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RESCHEDULE,), Actor.WORKER, Cause.RESCHEDULED),
+    *_rows((_T.RUNNING,), (_T.UP_FOR_RESCHEDULE,), Actor.WORKER, Cause.AWAITS),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY, _T.FAILED), Actor.WORKER, Cause.LOST),
     *_rows((_T.RUNNING,), (_T.UP_FOR_RETRY,), Actor.WORKER, Cause.LOST_TOGETHER),
     *_rows((_T.STOPPING,), (_T.NONE, _T.SUCCESS, _T.FAILED, _T.SKIPPED), Actor.WORKER, Cause.OUTCOME),

@@ -13,6 +13,8 @@ from types import MappingProxyType
 from msgspec import Struct, field
 
 from tailrace.model.intervals import DataInterval
+from tailrace.model.parts import RunPart
+from tailrace.model.states import DagRunState
 from tailrace.planning.messages import Message
 from tailrace.planning.snapshot import RunSnapshot
 
@@ -46,6 +48,7 @@ class BackfillRequest(Struct, frozen=True):
     backwards: bool = False
     stop_on_failure: bool = False
     detached: bool = False  # schedulers drive it
+    part: tuple[str, ...] | None = None  # the tasks that it does, in the DAG's order; None: all
 
     @property
     def given_conf(self) -> str | None:
@@ -55,7 +58,7 @@ class BackfillRequest(Struct, frozen=True):
     @property
     def fingerprint(self) -> str:
         """The identity of this backfill: DAG, range and the options that affect outcomes; order and limits do not."""
-        parts = {
+        parts: dict[str, object] = {
             "dag_id": self.dag_id,
             "start": self.start.isoformat(),
             "end": self.end.isoformat(),
@@ -65,6 +68,8 @@ class BackfillRequest(Struct, frozen=True):
             "mark_success": self.mark_success,
             "ignore_first_depends_on_past": self.ignore_first_depends_on_past,
         }
+        if self.part is not None:
+            parts["part"] = sorted(self.part)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -118,6 +123,12 @@ class DatePlan(Struct, frozen=True):
     must_be_queued: bool = False  # stale if its run begins meanwhile: it could not take what this backfill gives it
     ignore_depends_on_past: bool = False
     stored: DataInterval | None = None  # that of its run, if there is one: what its tasks get
+    part: RunPart | None = None  # what is done in its run from now on, where that is not simply all
+    must_be_open: bool = False  # stale if its run closes meanwhile: what joins it would not be done
+    left_as: DagRunState | None = None  # how the part of a run that is left has ended
+    left_out: tuple[str, ...] = ()  # tasks above what is done that the part leaves out and that have not succeeded
+    refused: tuple[str, ...] = ()  # options by which it would change what its open run is to do for others
+    awaits_more: bool = False  # its open run has what is done wait for tasks that the part leaves out
 
     @property
     def data_interval(self) -> DataInterval:

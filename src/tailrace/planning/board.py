@@ -6,15 +6,20 @@ Working memory of ``planner``; made and dropped inside one call of ``plan``. Not
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tailrace.model.parts import WHOLE, Edge, ignored, without
 from tailrace.model.spec import MOST_INSTANCES, DagSpec, TaskSpec
-from tailrace.model.states import FINISHED, TaskInstanceState
+from tailrace.model.states import FINISHED, OCCUPYING, TaskInstanceState
+from tailrace.planning.awaiting import NO_WAITS, Waits
 from tailrace.planning.plan import Decision
 from tailrace.planning.rules import Counts, count
 from tailrace.planning.snapshot import PoolSnapshot, PreviousRun, RunSnapshot, TaskInstanceSnapshot
 
 
 class Board:
-    """A run's task instances by task id, with the state each has after what this step decided."""
+    """A run's task instances by task id, with the state each has after what this step decided.
+
+    ``dag`` is without the edges that are ``ignored``, since tasks are left out of the part that is done in the run.
+    """
 
     __slots__ = (
         "_by_index",
@@ -23,10 +28,13 @@ class Board:
         "by_task",
         "dag",
         "doomed",
+        "ignored",
         "max_map_length",
+        "part",
         "pool_sizes",
         "previous",
         "run",
+        "waits",
     )
 
     def __init__(
@@ -35,13 +43,15 @@ class Board:
         dag: DagSpec,
         previous: Mapping[str, PreviousRun],
         pools: Mapping[str, PoolSnapshot],
+        waits: Mapping[int, Waits] = NO_WAITS,
         max_map_length: int = MOST_INSTANCES,
     ) -> None:
         self.run = run
-        self.dag = dag
+        self.part = run.part or WHOLE
         self.max_map_length = max_map_length
         self.previous = previous  # by task id, for the tasks that look at one
         self.by_task: dict[str, list[TaskInstanceSnapshot]] = {}
+        self.waits = waits  # by row, of the tries that have named in other runs what they wait for
         self.doomed: dict[int, Decision] = {}
         self.pool_sizes: dict[str, int | None] = {}  # of every pool its tasks use; None: there is no such pool
         for name in {run.options.pool} if run.options.pool else {task.pool for task in dag.tasks}:
@@ -55,6 +65,11 @@ class Board:
         for ti in run.task_instances:
             self.by_task.setdefault(ti.task_id, []).append(ti)
             self._state[ti.id] = ti.state
+        self.ignored: tuple[Edge, ...] = ()
+        if run.part is not None:
+            states = {task_id: [ti.state for ti in found] for task_id, found in self.by_task.items()}
+            self.ignored = ignored(dag, self.part, states)
+        self.dag = without(dag, self.ignored)
 
     def state(self, ti: TaskInstanceSnapshot) -> TaskInstanceState:
         """The state after what this step decided."""
@@ -70,8 +85,11 @@ class Board:
         return dict(self._state)
 
     def missing_tasks(self) -> tuple[str, ...]:
-        """Tasks of the DAG that have no instance in this run."""
-        return tuple(task.task_id for task in self.dag.tasks if task.task_id not in self.by_task)
+        """Tasks that are done in this run and have no instance in it."""
+        holds = self.part.holds
+        return tuple(
+            task.task_id for task in self.dag.tasks if task.task_id not in self.by_task and holds(task.task_id)
+        )
 
     def seen_by(self, task: TaskSpec, map_index: int, other: str) -> Sequence[TaskInstanceSnapshot]:
         """The instances of another task that one of ``task`` looks at: all, or in a mapped group that of its index.
@@ -109,5 +127,17 @@ class Board:
         return (ti for ti in instances if self._state[ti.id] not in FINISHED)
 
     def unfinished(self) -> Iterator[TaskInstanceSnapshot]:
-        """Every unfinished task instance, in the run's own order."""
-        return (ti for ti in self.run.task_instances if self._state[ti.id] not in FINISHED)
+        """Every unfinished task instance that is done in the run, or under way, in the run's own order."""
+        return (
+            ti
+            for ti in self.run.task_instances
+            if self._state[ti.id] not in FINISHED and (self.part.holds(ti.task_id) or self._state[ti.id] in OCCUPYING)
+        )
+
+    def left_out(self) -> tuple[TaskInstanceSnapshot, ...]:
+        """What has no outcome and is not done in the run."""
+        return tuple(
+            ti
+            for ti in self.run.task_instances
+            if self._state[ti.id] not in FINISHED and not self.part.holds(ti.task_id)
+        )

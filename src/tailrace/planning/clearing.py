@@ -4,12 +4,17 @@ A running try is not taken away, it is asked to stop: it keeps slot and token un
 number it had, the next try has a new one.
 """
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tailrace.model.parts import WHOLE
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.choosing import Choice
+from tailrace.planning.choosing import chosen as chosen_part
 from tailrace.planning.commands import (
     CommandFacts,
     CommandKind,
@@ -18,8 +23,11 @@ from tailrace.planning.commands import (
     TaskInstanceChange,
 )
 from tailrace.planning.expanded import reset_for_expansion
+from tailrace.planning.joining import cleared as part_cleared
+from tailrace.planning.joining import not_succeeded
 from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToClear
+from tailrace.planning.notices import left_out as notices_of
 from tailrace.planning.reopening import drivers, freed_runs
 from tailrace.planning.run_stops import STOPPED
 from tailrace.planning.selecting import by_index, instances, key_of, named_tasks, refusals, with_relatives
@@ -43,20 +51,23 @@ class ClearRequest(Struct, frozen=True):
     upstream: bool = False
     downstream: bool = True
     only_failed: bool = False
+    choice: Choice | None = None  # these tasks alone, as a part: those left out are not waited for
 
 
 def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
-    """Everything that clearing writes. Refused when a run or task is not there."""
+    """Everything that clearing writes. Refused when a run or task is not there; raises Refused for no part."""
     request = replace(request, task_ids=named_tasks(facts, request.task_ids))
     refused = tuple(refusals(facts, request.task_ids, request.map_index))
     dag = facts.dag
     if refused or dag is None:
         return CommandPlan(CommandKind.CLEAR, facts.dag_id, refusals=refused)
-    chosen = None
+    part = None if request.choice is None else chosen_part(dag, request.choice)
+    chosen = None if part is None else frozenset(part)
     if request.task_ids:
         chosen = with_relatives(dag, request.task_ids, upstream=request.upstream, downstream=request.downstream)
     one = by_index(dag, request.task_ids, chosen or ()) if request.map_index is not None else frozenset()
     changes: list[TaskInstanceChange] = []
+    left_out: list[Iterable[str]] = []
     touched: dict[int, frozenset[str]] = {}
     named: list[tuple[RunSnapshot, RunChange]] = []
     for run in facts.runs:
@@ -65,21 +76,27 @@ def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
             selected = _failed(dag, selected)
         steps = [step for ti in selected if (step := _step(facts, dag, run, ti)) is not None]
         steps += _reset_for_expansion(facts, dag, run, one, steps)
-        change = _run_change(run, selected, bool(steps), whole=chosen is None and not request.only_failed)
+        whole = chosen is None and not request.only_failed
+        change = _run_change(run, selected, bool(steps), whole=whole)
         if change is None:
             continue
+        change = _with_part(dag, run, change, selected, part, whole=whole)
         changes += steps
         touched[run.id] = frozenset(ti.task_id for ti in selected)
         named.append((run, change))
+        left_out.append(not_succeeded(dag, chosen, run, touched[run.id]) if part is not None else ())
     named += freed_runs(facts, dag, touched, Cause.CLEARED)
-    return _plan(facts, tuple(changes), named)
+    return _plan(facts, tuple(changes), named, tuple(notices_of(left_out)))
 
 
 def _plan(
-    facts: CommandFacts, changes: tuple[TaskInstanceChange, ...], named: list[tuple[RunSnapshot, RunChange]]
+    facts: CommandFacts,
+    changes: tuple[TaskInstanceChange, ...],
+    named: list[tuple[RunSnapshot, RunChange]],
+    left_out: tuple[Message, ...],
 ) -> CommandPlan:
-    open_after = [replace(run, state=change.after) for run, change in named]
-    notices: tuple[Message, ...] = tuple(drivers(facts, open_after)) if named else (NothingToClear(),)
+    open_after = [replace(run, state=change.after, part=change.part_of(run)) for run, change in named]
+    notices: tuple[Message, ...] = (*left_out, *drivers(facts, open_after)) if named else (NothingToClear(),)
     return CommandPlan(
         CommandKind.CLEAR,
         facts.dag_id,
@@ -148,6 +165,25 @@ def _back(facts: CommandFacts, dag: DagSpec, run: RunSnapshot, ti: TaskInstanceS
         max_tries=ti.try_number + (task.retries if task is not None else 0) + 1,
         fresh=True,
     )
+
+
+def _with_part(
+    dag: DagSpec,
+    run: RunSnapshot,
+    change: RunChange,
+    selected: list[TaskInstanceSnapshot],
+    tasks: tuple[str, ...] | None,
+    *,
+    whole: bool,
+) -> RunChange:
+    """What is done in the run from now on: cleared as a whole, all of it."""
+    opens = run.state in CLOSED
+    touched = {ti.task_id for ti in selected if opens or ti.state is not TaskInstanceState.NONE}
+    if whole:
+        part = WHOLE if run.wanted_in_part or run.part is not None else None
+    else:
+        part = part_cleared(dag, run, touched, None if tasks is None else frozenset(tasks))
+    return replace(change, part=part, sets_part=part != run.part)
 
 
 def _run_change(

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from tailrace.model.keys import TaskInstanceKey
+from tailrace.model.parts import RunPart
 from tailrace.model.spec import DEFAULT_POOL, DagSpec, TaskSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -150,6 +151,12 @@ class RunChange(Struct, frozen=True):
     reason: str
     evidence: Mapping[int, TaskInstanceState] | None = None
     to_schedulers: bool = False  # opened again although no unfinished backfill wants it: it is live from now on
+    part: RunPart | None = None  # what is done in it from now on, where
+    sets_part: bool = False  # that is another
+
+    def part_of(self, run: RunSnapshot) -> RunPart | None:
+        """What is done in the run after this."""
+        return self.part if self.sets_part else run.part
 
     @property
     def reopens(self) -> bool:

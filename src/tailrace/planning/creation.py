@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import RunType, run_id_for, task_to_clear, to_clear
+from tailrace.model.parts import WHOLE, BackfillPart, RunPart, begun, part_of, restricted
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, FINISHED, IDLE, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -25,6 +26,15 @@ from tailrace.planning.backfills import (
 )
 from tailrace.planning.dependencies import UNLIMITED
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
+from tailrace.planning.joining import (
+    Say,
+    awaits_more,
+    joined,
+    left_as,
+    not_succeeded,
+    say_of,
+    waits_differently,
+)
 from tailrace.planning.messages import Message
 from tailrace.planning.refusals import (
     BackwardsWithPast,
@@ -43,11 +53,13 @@ def plan_backfill(
     dag: DagSpec, request: BackfillRequest, intervals: Sequence[DataInterval], facts: BackfillFacts
 ) -> BackfillCreation:
     """Decide every date of the range. ``intervals`` are all points of the schedule in it that have ended, in order."""
-    refusals: list[Message] = [*_pool_refusals(dag, request, facts)]
+    scope = restricted(dag, request.part)
+    refusals: list[Message] = [*_pool_refusals(scope, request, facts)]
     if request.backwards and dag.depends_on_past:
         tasks = tuple(task.task_id for task in dag.tasks if task.depends_on_past or task.wait_for_downstream)
         refusals.append(BackwardsWithPast(dag.dag_id, tasks))
-    dates = [_date(dag, request, interval, facts, first=interval is intervals[0]) for interval in intervals]
+    part = None if request.part is None else part_of(dag, request.part)
+    dates = [_date(dag, part, request, interval, facts, first=interval is intervals[0]) for interval in intervals]
     refusals += _conflicts(request, dates, facts)
     ordered = tuple(reversed(dates)) if request.backwards else tuple(dates)
     continues = None if request.new else facts.open_with_fingerprint
@@ -55,7 +67,7 @@ def plan_backfill(
     if not (request.new or continues or refusals) and all(date.action is DateAction.LEAVE for date in dates):
         done_by = facts.done_with_fingerprint
     done = () if done_by is None else (notices.DoneAlready(done_by),)
-    told = (*done, *_notices(dag, request, dates, facts))
+    told = (*done, *_notices(scope, request, dates, facts))
     return BackfillCreation(request, ordered, continues, done_by, tuple(refusals), told)
 
 
@@ -66,6 +78,7 @@ def options_for(request: BackfillRequest, date: DatePlan) -> RunOptions:
 
 def _date(
     dag: DagSpec,
+    part: BackfillPart | None,
     request: BackfillRequest,
     interval: DataInterval,
     facts: BackfillFacts,
@@ -74,31 +87,31 @@ def _date(
     ignore_past = request.ignore_first_depends_on_past and first and dag.depends_on_past
     existing = facts.existing.get(interval.start)
     if existing is None:
-        run_id = run_id_for(RunType.BACKFILL, interval.start)
-        return DatePlan(
-            interval,
-            DateAction.CREATE,
-            "no run yet",
-            run_id,
-            to_run=len(dag.tasks),
-            conf=request.given_conf,
-            ignore_depends_on_past=ignore_past,
-        )
-    clear, unfinished = _to_do(dag, request.reprocess, existing)
+        return _created(dag, part, request, interval, ignore_past=ignore_past)
+    scope = None if part is None else frozenset(part.tasks)
+    clear, unfinished = _to_do(dag, request.reprocess, existing, scope)
+    held = () if existing.state is not DagRunState.RUNNING else clear
     if existing.state not in CLOSED:
         action, reason = DateAction.AWAIT, f"its run is {existing.state}"
         clear = existing.to_clear if existing.state is DagRunState.RUNNING else clear
-    elif clear or unfinished or existing.state is DagRunState.CANCELLED:  # that one has no verdict yet
+    elif clear or unfinished or (part is None and existing.state is DagRunState.CANCELLED):  # it has no verdict yet
         action = DateAction.REPROCESS
         parts = [f"{len(clear)} to do again"] if clear else []
         parts += [f"{unfinished} without an outcome"] if unfinished else []
         reason = ": ".join([f"its run is {existing.state}", *([", ".join(parts)] if parts else [])])
+    elif part is not None:
+        action, reason = (
+            DateAction.LEAVE,
+            f"its run is {existing.state}, and nothing of the part is {request.reprocess}",
+        )
     else:
         action, reason = DateAction.LEAVE, f"its run is {existing.state} and nothing of it is {request.reprocess}"
         if request.reprocess is Reprocess.MISSING:
             inside = _failed_inside(existing)
             reason = f"its run is {existing.state} already" + (f", {inside.named}" if inside else "")
-    clear = tuple(dict.fromkeys((*existing.to_clear, *clear)))
+    say = say_of(existing, None if request.new else facts.open_with_fingerprint)
+    stored = existing.to_clear if scope is None or not say.free else ()
+    clear = tuple(dict.fromkeys((*stored, *clear)))
     queued = existing.state is DagRunState.QUEUED
     takes_conf = request.conf is not None and (queued or action is DateAction.REPROCESS)
     date = DatePlan(
@@ -108,27 +121,75 @@ def _date(
         existing.run_id,
         existing_id=existing.id,
         expected_version=existing.version,
-        to_run=0 if action is DateAction.LEAVE else _to_run(dag, existing, clear),
+        to_run=0 if action is DateAction.LEAVE else _to_run(dag, existing, clear, scope),
         clear=clear,
         conf=request.given_conf if takes_conf else existing.conf,
         ignore_depends_on_past=ignore_past,
         stored=existing.data_interval,
     )
+    date = _with_part(dag, part, date, existing, held, say)
     return replace(date, must_be_queued=queued and _gives_something(request, date, existing))
+
+
+def _created(
+    dag: DagSpec, part: BackfillPart | None, request: BackfillRequest, interval: DataInterval, *, ignore_past: bool
+) -> DatePlan:
+    scope = None if part is None else frozenset(part.tasks)
+    return DatePlan(
+        interval,
+        DateAction.CREATE,
+        "no run yet",
+        run_id_for(RunType.BACKFILL, interval.start),
+        to_run=len(dag.tasks if part is None else part.tasks),
+        conf=request.given_conf,
+        ignore_depends_on_past=ignore_past,
+        part=None if part is None else RunPart(tuple(sorted(part.tasks)), begun(dag, WHOLE, scope, part.tasks)),
+        left_out=() if part is None else tuple(not_succeeded(dag, scope, None, part.tasks)),
+    )
+
+
+def _with_part(
+    dag: DagSpec,
+    part: BackfillPart | None,
+    date: DatePlan,
+    run: RunSnapshot,
+    held: Iterable[str],
+    say: Say,
+) -> DatePlan:
+    """What the date's run does from now on. ``held``: what would be cleared in it if it were not running."""
+    scope = None if part is None else frozenset(part.tasks)
+    if date.action is DateAction.LEAVE:
+        return replace(date, part=run.part, left_as=None if part is None else left_as(part, run))
+    after, again = joined(dag, scope, run, date.clear, say)
+    refused: list[str] = []
+    if say.others and waits_differently(dag, scope, run, again):
+        refused.append("--tasks")
+    if run.part is not None and any(not run.part.holds(task_to_clear(each)) for each in held):
+        refused.append("--reprocess")
+    return replace(
+        date,
+        part=after,
+        left_out=tuple(not_succeeded(dag, scope, run, again)),
+        must_be_open=run.state is DagRunState.RUNNING and after != run.part,
+        refused=tuple(refused),
+        awaits_more=awaits_more(dag, scope, run, after),
+    )
 
 
 def _gives_something(request: BackfillRequest, date: DatePlan, run: RunSnapshot) -> bool:
     """Whether a queued run is another one with this backfill than without it."""
     other_options = not run.wanted_by and options_for(request, date) != run.options
-    return bool(date.clear) or date.conf != run.conf or other_options
+    return bool(date.clear) or date.conf != run.conf or date.part != run.part or other_options
 
 
-def _to_run(dag: DagSpec, run: RunSnapshot, clear: Iterable[str]) -> int:
+def _to_run(dag: DagSpec, run: RunSnapshot, clear: Iterable[str], scope: Container[str] | None) -> int:
     """Task instances that are not finished, or will not be once these tasks are cleared."""
     again = frozenset(clear)
     there = {ti.task_id for ti in run.task_instances}
-    unfinished = sum(ti.task_id in dag.by_id and _runs(ti, again) for ti in run.task_instances)
-    return unfinished + sum(task.task_id not in there for task in dag.tasks)
+    tasks = [task.task_id for task in dag.tasks if scope is None or task.task_id in scope]
+    counted = frozenset(tasks)
+    unfinished = sum(ti.task_id in counted and _runs(ti, again) for ti in run.task_instances)
+    return unfinished + sum(task_id not in there for task_id in tasks)
 
 
 def _runs(ti: TaskInstanceSnapshot, again: Container[str]) -> bool:
@@ -136,14 +197,18 @@ def _runs(ti: TaskInstanceSnapshot, again: Container[str]) -> bool:
     return ti.state not in FINISHED or ti.task_id in again or to_clear(ti.task_id, ti.map_index) in again
 
 
-def _to_do(dag: DagSpec, reprocess: Reprocess, run: RunSnapshot) -> tuple[tuple[str, ...], int]:
-    """What to clear (see ``to_clear``), and how many task instances have no outcome yet."""
+def _to_do(
+    dag: DagSpec, reprocess: Reprocess, run: RunSnapshot, scope: Container[str] | None
+) -> tuple[tuple[str, ...], int]:
+    """What to clear (see ``to_clear``), and how many task instances have no outcome yet; in ``scope``, if any."""
     known = {ti.task_id for ti in run.task_instances}
     if run.state not in CLOSED and not known:
         return (), 0  # never activated: everything is still to do, nothing to clear
-    missing = sum(task.task_id not in known for task in dag.tasks)
+    tasks = [task for task in dag.tasks if scope is None or task.task_id in scope]
+    counted = {task.task_id for task in tasks}
+    missing = len(counted - known)
     idle = IDLE | {TaskInstanceState.UP_FOR_RESCHEDULE}
-    missing += sum(ti.state in idle and ti.task_id in dag.by_id for ti in run.task_instances)
+    missing += sum(ti.state in idle and ti.task_id in counted for ti in run.task_instances)
     # A mapped task that has fewer instances by now is there all the same.
     there_of: dict[str, set[int]] = {}
     for ti in run.task_instances:
@@ -151,10 +216,10 @@ def _to_do(dag: DagSpec, reprocess: Reprocess, run: RunSnapshot) -> tuple[tuple[
             there_of.setdefault(ti.task_id, set()).add(ti.map_index)
     back = known - there_of.keys()
     if reprocess is Reprocess.ALL:
-        return tuple(task.task_id for task in dag.tasks if task.task_id in known), missing
+        return tuple(task.task_id for task in tasks if task.task_id in known), missing
     single = _failed_and_caused(dag, run) if reprocess is Reprocess.FAILED else {}
     again: list[str] = []
-    for task in dag.tasks:
+    for task in tasks:
         indexes = single.get(task.task_id, [])
         left = there_of.get(task.task_id, set()).difference(indexes)
         if task.task_id in back or (indexes and not left):
@@ -214,9 +279,9 @@ def _conflicts(request: BackfillRequest, dates: Iterable[DatePlan], facts: Backf
         others = [id for id in run.wanted_by if id != facts.open_with_fingerprint or request.new]
         mine = facts.open_with_fingerprint in run.wanted_by and not request.new
         free = not others and run.run_type is RunType.BACKFILL
-        if mine or (free and run.state is DagRunState.QUEUED):
+        if mine or (free and run.state is DagRunState.QUEUED and not date.refused):
             continue  # what was settled at creation stays; what nobody else wants may change
-        if differing := tuple(_differing(request, date, run, only_given=free)):
+        if differing := tuple(dict.fromkeys((*date.refused, *_differing(request, date, run, only_given=free)))):
             found.setdefault((None if others else run.run_type, tuple(others), differing), []).append(run.run_id)
     for (asked_by, backfills, differing), runs in found.items():
         first = runs[0], len(runs), differing
@@ -255,7 +320,7 @@ def _notices(
     for name, slots in sorted(_needed_slots(dag, request).items()):
         if facts.pools.get(name) == 0:
             yield notices.PoolWithoutSlots(name, slots)
-    if dates and facts.past is not None:
+    if dates and facts.past is not None and dag.depends_on_past:
         yield from _past_notices(dag, request, dates, facts.past)
     if request.max_active_runs is not None and request.max_active_runs > dag.max_active_runs:
         yield notices.LimitOnlyLowers(dag.max_active_runs)
@@ -264,10 +329,20 @@ def _notices(
         first = kept[0]
         yield notices.KeepsInterval(first.run_id, len(kept), first.data_interval.start, first.data_interval.end)
     left = [date for date in dates if date.action is DateAction.LEAVE]
-    failed = [date for date in left if facts.existing[date.interval.start].state is not DagRunState.SUCCESS]
+    failed = [date for date in left if _left_as(date, facts) is not DagRunState.SUCCESS]
     yield from _conf_notices(request, dates, facts)
+    if more := [date.run_id for date in dates if date.awaits_more]:
+        yield notices.PartWaits(more[0], len(more))
+    yield from notices.left_out(date.left_out for date in dates)
+    created = sum(date.action is DateAction.CREATE for date in dates)
+    if created and request.part is not None and dag.has_schedule:
+        yield notices.PartCreates(created)
     if failed:
         yield notices.FailedAreLeft(len(failed))
+
+
+def _left_as(date: DatePlan, facts: BackfillFacts) -> DagRunState:
+    return date.left_as or facts.existing[date.interval.start].state
 
 
 def _past_notices(

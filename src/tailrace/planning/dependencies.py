@@ -11,6 +11,7 @@ from typing import NamedTuple
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.planning import reasons
+from tailrace.planning.awaiting import Waits
 from tailrace.planning.board import Board
 from tailrace.planning.messages import Message
 from tailrace.planning.plan import Dependency, DependencyStatus, Verdict
@@ -39,11 +40,14 @@ def not_in_retry_period(ti: TaskInstanceSnapshot, now: datetime) -> DependencySt
     return DependencyStatus(name, False, reasons.RetryDelay(ti.try_number, ti.retry_at))
 
 
-def ready_to_reschedule(ti: TaskInstanceSnapshot, now: datetime) -> DependencyStatus:
-    """A rescheduled task's time has come."""
+def ready_to_reschedule(ti: TaskInstanceSnapshot, now: datetime, waits: Waits | None = None) -> DependencyStatus:
+    """A rescheduled task's time has come, or what it has named in other runs is decided."""
     name = Dependency.RESCHEDULE
     if ti.state is not TaskInstanceState.UP_FOR_RESCHEDULE or ti.retry_at is None or ti.retry_at <= now:
         return DependencyStatus(name, True, reasons.NotRescheduled())
+    if waits is not None:
+        decided = waits.looked.is_decided
+        return DependencyStatus(name, decided, waits.decided() if decided else waits.reason(ti, ti.retry_at))
     return DependencyStatus(name, False, reasons.Rescheduled(ti.try_number, ti.retry_at))
 
 
@@ -88,10 +92,15 @@ def trigger_rule(board: Board, task: TaskSpec, map_index: int) -> tuple[Dependen
     """What the task's trigger rule says of the direct upstreams of one of its instances."""
     counts = board.upstream_counts(task, map_index)
     verdict = evaluate(task.trigger_rule, counts)
-    reason = (
-        reasons.UpstreamStates(task.trigger_rule, *counts, task.upstream) if task.upstream else reasons.NoUpstream()
-    )
+    reason = _of_rule(board, task, counts)
     return DependencyStatus(Dependency.TRIGGER_RULE, verdict is Verdict.RUN, reason), verdict, counts
+
+
+def _of_rule(board: Board, task: TaskSpec, counts: Counts) -> Message:
+    if task.upstream:
+        return reasons.UpstreamStates(task.trigger_rule, *counts, task.upstream)
+    left_out = tuple(above for above, below in board.ignored if below == task.task_id)
+    return reasons.AllLeftOut(left_out) if left_out else reasons.NoUpstream()
 
 
 class Past(NamedTuple):

@@ -25,6 +25,7 @@ from tailrace.planning.dependencies import (
     trigger_rule,
 )
 from tailrace.planning.plan import Decision, DependencyStatus, Verdict
+from tailrace.planning.reasons import AwaitedDecided
 from tailrace.planning.snapshot import PoolSnapshot, TaskInstanceSnapshot
 
 
@@ -33,6 +34,12 @@ class Evaluation(Struct, frozen=True):
 
     decision: Decision
     cause: Cause
+
+    @property
+    def resumed_by(self) -> str:
+        """What has a rescheduled try go on before its time, in one line; empty: nothing but the time."""
+        reasons = (status.reason for status in self.decision.statuses)
+        return next((str(reason) for reason in reasons if isinstance(reason, AwaitedDecided)), "")
 
     @property
     def reason(self) -> str:
@@ -120,7 +127,7 @@ def _evaluate_resume(
     key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
     name = pool_of(board, task)
     pool, pool_never = pool_can_hold(name, pools.get(name), task.pool_slots)
-    statuses = (dagrun_running(board), ready_to_reschedule(ti, now), pool)
+    statuses = (dagrun_running(board), ready_to_reschedule(ti, now, board.waits.get(ti.id)), pool)
     verdict = Verdict.RUN if all(status.passed for status in statuses) else Verdict.WAIT
     return Evaluation(Decision(key, ti.state, verdict, statuses, pool_never), Cause.RESUMED)
 

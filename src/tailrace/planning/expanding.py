@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import TaskSpec
-from tailrace.model.states import IDLE, TaskInstanceState
+from tailrace.model.states import FINISHED, IDLE, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning import reasons
 from tailrace.planning.board import Board
@@ -24,7 +24,7 @@ from tailrace.planning.calling import event_of_task
 from tailrace.planning.dependencies import previous_dagrun_state
 from tailrace.planning.evaluation import Evaluation
 from tailrace.planning.expanded import is_apart, lacks_part, shape_of, to_expand
-from tailrace.planning.lengths import length_of, number_of
+from tailrace.planning.lengths import has_ended, length_of, number_of
 from tailrace.planning.messages import Message, Sentence
 from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Expansion, LookBack, Verdict
 from tailrace.planning.snapshot import TaskInstanceSnapshot
@@ -120,7 +120,8 @@ def _group(board: Board, group_id: str, leans_on: LeansOn) -> Mapping[str, Expan
     """The tasks of a mapped group that are still to be given their instances: all, or what has joined it since."""
     tasks = board.dag.mapped_groups[group_id]
     by_task = {task.task_id: board.by_task.get(task.task_id, []) for task in tasks}
-    taking_part = [task for task in tasks if by_task[task.task_id] and not is_apart(by_task[task.task_id])]
+    here = [task for task in tasks if board.part.holds(task.task_id) and by_task[task.task_id]]
+    taking_part = [task for task in here if not is_apart(by_task[task.task_id])]
     shape = shape_of(tasks, by_task)
     beside: tuple[str, ...] = ()
     if shape is not None:
@@ -128,7 +129,7 @@ def _group(board: Board, group_id: str, leans_on: LeansOn) -> Mapping[str, Expan
         into = f"into {shape.count:,}" if shape.count else f"into none, which are {shape.after}"
         reason = f"task group {group_id} was expanded {into}; clear it as a whole to expand it anew"
         number: _Number | _Waits = _Number(shape.count, shape.after, reason, as_task=shape.task_id)
-    elif not any(ti.state in IDLE for instances in by_task.values() for ti in instances):
+    elif not any(ti.state in IDLE for task in taking_part for ti in by_task[task.task_id]):
         return {}
     else:
         number = _decided(board, tasks[0], [ti for each in taking_part for ti in by_task[each.task_id]])
@@ -167,7 +168,7 @@ def _decided(board: Board, task: TaskSpec, instances: Iterable[TaskInstanceSnaps
     if stopping:
         return _Waits(reasons.InstancesStopping(tuple(stopping)))
     sources = dict.fromkeys(ref.task_id for ref in task.length_sources)
-    unfinished = list(board.unfinished_of(tuple(sources)))
+    unfinished = [each for each in board.unfinished_of(sources) if board.part.holds(each.task_id)]
     if unfinished:
         names = tuple(dict.fromkeys(each.task_id for each in unfinished))
         return _Waits(reasons.SourcesUnfinished(names), any(each.id in board.doomed for each in unfinished))
@@ -176,7 +177,14 @@ def _decided(board: Board, task: TaskSpec, instances: Iterable[TaskInstanceSnaps
         return _Waits(reasons.SourcesUnfinished(tuple(sources)))  # one ended in this very step: the next one counts
     count, after, reason = number_of(task, lengths, board.max_map_length)
     known = tuple(each if isinstance(each, int) else None for each in lengths)
-    left = {each.id: (board.state(each), each.try_number) for each in _of(board, sources)}
+    absent = [each for each in sources if not board.part.holds(each) and not has_ended(board, each)]
+    if absent:
+        reason = f"it cannot be expanded: {', '.join(absent)} was left out, and has no outcome in this run"
+    left = {
+        each.id: (board.state(each), each.try_number)
+        for each in _of(board, sources)
+        if board.part.holds(each.task_id) or board.state(each) in FINISHED  # else it was left out
+    }
     return _Number(count, after, reason, known, left)
 
 

@@ -9,15 +9,18 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.model.keys import TaskInstanceKey
+from tailrace.model.parts import ignored
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.explain_facts import RunFacts, TaskInstanceFacts
+from tailrace.planning.joining import states_by_task
 from tailrace.planning.messages import Message, Typed, plainly
 from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Plan, TaskTransition, Verdict
 from tailrace.planning.planner import RESUBMIT_AFTER, plan
-from tailrace.planning.releases import LossDeclared, TryEnds, TryEndsOrIsLost, WorkerComes, seconds_text
+from tailrace.planning.releases import LossDeclared, TaskAgain, TryEnds, TryEndsOrIsLost, WorkerComes, seconds_text
 from tailrace.planning.releasing import (
     not_loaded,
     owner_text,
@@ -39,6 +42,7 @@ class TaskInstanceExplanation(Struct, frozen=True):
     release: Message | None = None
     statuses: tuple[DependencyStatus, ...] = ()
     doomed: bool = False
+    left_out: tuple[str, ...] = ()  # tasks directly above it that it does not wait for
 
 
 class Step(Struct, frozen=True):
@@ -63,6 +67,26 @@ def explain_task_instance(
     facts: RunFacts, ti: TaskInstanceFacts, step: Step, typed: Typed = plainly
 ) -> TaskInstanceExplanation:
     """Why this task instance of the run stands as it does, and what would change that."""
+    found = _explained(facts, ti, step, typed)
+    left_out = not_waited_for(facts, ti.view.task_id)
+    if not left_out:
+        return found
+    part = facts.run.part
+    of_part = part is not None and part.tasks is not None and part.holds(ti.view.task_id)
+    how = "not waited for, as left out of its part" if of_part else "not done together with what is above it"
+    return replace(found, waits=f"{found.waits}; {how}: {', '.join(left_out)}", left_out=left_out)
+
+
+def not_waited_for(facts: RunFacts, task_id: str) -> tuple[str, ...]:
+    """The tasks directly above one that do not count for it in this run: a part was done without one or the other."""
+    dag, part = facts.snapshot.dag, facts.run.part
+    if part is None or task_id not in dag.by_id:
+        return ()
+    edges = frozenset(ignored(dag, part, states_by_task(facts.run)))
+    return tuple(above for above in dag.by_id[task_id].upstream if (above, task_id) in edges)
+
+
+def _explained(facts: RunFacts, ti: TaskInstanceFacts, step: Step, typed: Typed) -> TaskInstanceExplanation:
     view = ti.view
     key = TaskInstanceKey(facts.dag_id, facts.run.run_id, view.task_id, view.map_index)
     if view.state in FINISHED:
@@ -127,6 +151,11 @@ def _idle(
     facts: RunFacts, key: TaskInstanceKey, ti: TaskInstanceFacts, step: Step, typed: Typed
 ) -> TaskInstanceExplanation:
     decision, moved = step.decisions.get(key), step.transitions.get(ti.view.id)
+    part = facts.run.part
+    if decision is None and moved is None and part is not None and not part.holds(key.task_id):
+        done = ", ".join(part.tasks or ()) or "nothing"
+        again = TaskAgain(key.dag_id, key.run_id, key.task_id)
+        return TaskInstanceExplanation(key, ti, f"its run does a part of the DAG without it: {done}", again)
     if decision is None:
         if moved is None:
             return _blocked(facts, key, ti, step, typed)
@@ -158,7 +187,8 @@ def _stopped(facts: RunFacts, step: Step) -> str:
 def _waits_for_its_time(ti: TaskInstanceFacts, now: datetime) -> bool:
     """Whether its try has given its worker back until a moment that is still to come, and says why."""
     at = ti.view.retry_at
-    return ti.view.state is TaskInstanceState.UP_FOR_RESCHEDULE and at is not None and at > now and bool(ti.reason)
+    waits = ti.view.state is TaskInstanceState.UP_FOR_RESCHEDULE and not ti.view.is_awaiting
+    return waits and at is not None and at > now and bool(ti.reason)
 
 
 def _blocked(

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.plain_text import on_one_line
 from tailrace.model.spec import Over, TaskSpec, Together
-from tailrace.model.states import TaskInstanceState
+from tailrace.model.states import FINISHED, TaskInstanceState
 from tailrace.model.tagged_values import Tagged
 from tailrace.planning.board import Board
 from tailrace.planning.snapshot import StoredLength
@@ -28,7 +28,8 @@ def length_of(board: Board, over: Over) -> Length:
         return (none or others)[0] if others else over.length(each for each in lengths if isinstance(each, int))
     found = board.by_task.get(over.task_id, ())
     states = {board.state(each) for each in found if each.map_index == UNMAPPED}
-    if states.intersection(_BAD) or not found:
+    left_out = not board.part.holds(over.task_id) and not has_ended(board, over.task_id)
+    if states.intersection(_BAD) or not found or left_out:
         return _State.UPSTREAM_FAILED
     if _State.SKIPPED in states:
         return _State.SKIPPED
@@ -36,6 +37,12 @@ def length_of(board: Board, over: Over) -> Length:
     if stored is None:
         return None
     return f"XCom {over.key!r} of {over.task_id} is {stored.wrong}" if stored.length is None else stored.length
+
+
+def has_ended(board: Board, task_id: str) -> bool:
+    """Whether the task has an outcome in the run."""
+    found = board.by_task.get(task_id, ())
+    return bool(found) and all(board.state(each) in FINISHED for each in found)
 
 
 def number_of(task: TaskSpec, lengths: tuple[Length, ...], most: int) -> tuple[int, TaskInstanceState, str]:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
+from tailrace.model.parts import WHOLE, without
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -24,6 +25,7 @@ from tailrace.planning.commands import (
     TaskInstanceChange,
     new_task_instance,
 )
+from tailrace.planning.joining import cleared as part_cleared
 from tailrace.planning.messages import Message
 from tailrace.planning.notices import NothingToMark, StayUpstreamFailed
 from tailrace.planning.refusals import DownstreamFailedBeside
@@ -115,7 +117,7 @@ def plan_mark_tasks(facts: CommandFacts, request: MarkRequest) -> CommandPlan:
         if not steps and not created and not cleared:
             continue
         one = _Marked(run, steps, created, cleared)
-        marked.append((one, _judged_again(dag, one)))
+        marked.append((one, _with_part(dag, one, _judged_again(dag, one))))
     return _plan(facts, dag, marked, request)
 
 
@@ -154,7 +156,8 @@ def plan_mark_runs(facts: CommandFacts, state: DagRunState) -> CommandPlan:
         steps = [step for ti in run.task_instances if (step := _step_of_run(facts, run, ti, state)) is not None]
         rest = TaskInstanceState.SUCCESS if state is DagRunState.SUCCESS else TaskInstanceState.SKIPPED
         begun = run.state in CLOSED and run.task_instances
-        created = [] if begun else _create(facts, dag, run, frozenset(dag.by_id), rest)
+        held = frozenset(filter((run.part or WHOLE).holds, dag.by_id))
+        created = [] if begun else _create(facts, dag, run, held, rest)
         if not steps and not created and run.state is state:
             continue
         one = _Marked(run, steps, created)
@@ -176,7 +179,11 @@ def _plan(
     }
     freed = list(freed_runs(facts, dag, touched, Cause.MARKED))
     changed = [(one.run, change) for one, change in marked] + freed
-    open_after = [replace(run, state=change.after) for run, change in changed if change.after not in CLOSED]
+    open_after = [
+        replace(run, state=change.after, part=change.part_of(run))
+        for run, change in changed
+        if change.after not in CLOSED
+    ]
     notices: list[Message] = [*_left(facts, dag, marked, request), *drivers(facts, open_after)]
     if not changed:
         notices.append(NothingToMark())
@@ -275,11 +282,20 @@ def _judged_again(dag: DagSpec, one: _Marked) -> RunChange:
                 after, reason = DagRunState.QUEUED, "a mark may have lifted what blocked it"
         else:
             stopped = one.stopped_tasks()
-            bad = [each for each in sorted(dag.leaves) if _BAD & set(states.get(each, ())) or each in stopped]
+            leaves = without(dag, (run.part or WHOLE).cut).leaves
+            bad = [each for each in sorted(leaves) if _BAD & set(states.get(each, ())) or each in stopped]
             after = DagRunState.FAILED if bad else DagRunState.SUCCESS
             reason = f"judged again after a mark: {', '.join(bad)} failed" if bad else "judged again after a mark"
     alone = after is DagRunState.QUEUED and not run.wanted_by
     return RunChange(run.id, run.run_id, run.version, run.state, after, cause, reason, evidence, to_schedulers=alone)
+
+
+def _with_part(dag: DagSpec, one: _Marked, change: RunChange) -> RunChange:
+    """What is cleared below a mark is done in the run."""
+    if not one.cleared or one.run.part is None:
+        return change
+    part = part_cleared(dag, one.run, {step.key.task_id for step in one.cleared})
+    return replace(change, part=part, sets_part=part != one.run.part)
 
 
 def _evidence(run: RunSnapshot) -> Mapping[int, TaskInstanceState]:

@@ -64,6 +64,7 @@ class Remedy(Struct, frozen=True, omit_defaults=True):
     command: str | None = None
     map_index: int | None = None
     state: str | None = None
+    part: tuple[str, ...] = ()  # tasks that a backfill is to do alone
 
 
 _REMEDY = tuple(name for name in Remedy.__struct_fields__ if name != "action")

@@ -1,5 +1,7 @@
 """Notices beside what a command does: each notice as a message, with what can be done about it."""
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -142,6 +144,7 @@ class DrivenByAnybody(DrivenByScheduler, frozen=True):
     pool: str | None
     disable_retry: bool
     mark_success: bool
+    part: tuple[str, ...] = ()  # the tasks that are done in them, where those are not all
 
     def render(self, typed: Typed) -> str:
         """With both ways to go on."""
@@ -209,6 +212,39 @@ class FailedAreLeft(Message, frozen=True):
     template = (
         "{0.count:1 run failed before and is left as it is|# runs failed before and are left}; --reprocess failed runs "
         "{0.count:it|them} again"
+    )
+
+
+class LeftOut(Message, frozen=True):
+    """Of the tasks that a part leaves out: in how many runs they stand above it and have not succeeded."""
+
+    tasks: tuple[str, ...]
+    template = "left out of the part and not waited for, although not succeeded: {0.tasks}"
+
+
+def left_out(runs: Iterable[Iterable[str]]) -> Iterator[Message]:
+    """The notice, of the tasks that are left out in each of these runs; none where there are none."""
+    counts = Counter(task_id for tasks in runs for task_id in tasks)
+    if counts:
+        yield LeftOut(
+            tuple(f"{name} in {count:,} run{'' if count == 1 else 's'}" for name, count in sorted(counts.items()))
+        )
+
+
+class PartCreates(Message, frozen=True):
+    count: int
+    template = (
+        "{0.count:1 run is|# runs are} created for the part alone: its schedule makes no other for {0.count:that date|"
+        "those dates}, a backfill without --tasks fills in the rest"
+    )
+
+
+class PartWaits(Message, frozen=True):
+    run_id: str  # the first
+    count: int
+    template = (
+        "{0.count:|# runs, first }{0.run_id}{0.count: is|, are} open with more than the part: there its tasks wait for "
+        "those above them"
     )
 
 

@@ -226,6 +226,21 @@ class Blocker(Struct, frozen=True):
     previous: str | None = None
 
 
+class CircleRun(Struct, frozen=True):
+    """Another run that a deadlock leans on, because tries of both wait for each other: all of it, as it was seen.
+
+    ``tokens`` are those of the tries of it that wait (by row), which another claim would have changed.
+    """
+
+    id: int
+    dag_id: str
+    run_id: str
+    version: int
+    state: DagRunState
+    evidence: Mapping[int, TaskInstanceState]
+    tokens: Mapping[int, int]
+
+
 class RunVerdict(Struct, frozen=True):
     """running → success, failed or deadlocked.
 
@@ -234,6 +249,7 @@ class RunVerdict(Struct, frozen=True):
     ``past_evidence`` is the same for the previous runs that block it, with their versions in ``past_versions`` (a
     person may have marked a task of one and left its state) and the DAG's in ``dag_version`` (another run may stand in
     between by now), ``pool_evidence`` for the sizes of pools (None: no such pool), where the verdict leans on them.
+    ``circle`` are the other runs of a circle of waits, ``tokens`` those of this run's own tries that wait in it.
     """
 
     id: int
@@ -246,6 +262,8 @@ class RunVerdict(Struct, frozen=True):
     past_versions: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
     dag_version: int | None = None
     pool_evidence: Mapping[str, int | None] = field(default_factory=lambda: MappingProxyType({}))
+    circle: tuple[CircleRun, ...] = ()
+    tokens: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
     reason: str = ""
     stopped_by: Cause | None = None
     failed_inside: FailedTasks = FailedTasks()  # of a run that succeeds: to be reported, nothing depends on it

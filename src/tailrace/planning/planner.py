@@ -16,8 +16,10 @@ from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import CLAIMED, CLOSED, IDLE, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
+from tailrace.planning.awaiting import NO_WAITS, waits_of
 from tailrace.planning.board import Board
 from tailrace.planning.capacity import Capacity
+from tailrace.planning.circles import stuck_waits
 from tailrace.planning.deadlines import late_runs, next_deadlines
 from tailrace.planning.evaluation import Evaluation, evaluate_task_instance, pool_of
 from tailrace.planning.expanding import Numbers
@@ -87,8 +89,9 @@ class _Draft:
 def plan(snapshot: Snapshot) -> Plan:
     """Decide everything that follows from ``snapshot``. Pure: the same snapshot gives the same plan, always."""
     draft = _Draft(snapshot)
+    waits = waits_of(snapshot.awaiting) if snapshot.awaiting else NO_WAITS
     boards = [
-        Board(run, snapshot.dag, snapshot.previous_runs(run.id), snapshot.pools, snapshot.max_map_length)
+        Board(run, snapshot.dag, snapshot.previous_runs(run), snapshot.pools, waits, snapshot.max_map_length)
         for run in snapshot.runs
     ]
     _settle_orphans(draft, snapshot.orphans)
@@ -99,7 +102,10 @@ def plan(snapshot: Snapshot) -> Plan:
     fair_share = FairShare(snapshot, _held(snapshot, boards))
     _give_room(draft, boards, fair_share)
     stopping = {stop.id for stop in draft.stops}
-    judged = (judge_run(board, snapshot.dag_version) for board in boards if board.run.id not in stopping)
+    stuck = stuck_waits(snapshot, boards, waits) if waits else None
+    if stuck is not None:
+        draft.decisions = stuck.settled(boards, draft.decisions)
+    judged = (judge_run(board, snapshot.dag_version, stuck) for board in boards if board.run.id not in stopping)
     verdicts = tuple(verdict for verdict in judged if verdict is not None)
     backfill = snapshot.backfill
     pause = pause_for(snapshot, verdicts)
@@ -192,7 +198,9 @@ def _settle_orphans(draft: _Draft, orphans: Iterable[OrphanTry]) -> None:
 def _decide_idle(draft: _Draft, board: Board) -> None:
     snapshot = draft.snapshot
     numbers = Numbers(board)
-    for task in snapshot.dag.tasks:
+    for task in board.dag.tasks:
+        if not board.part.holds(task.task_id):
+            continue
         number = numbers.of(task, partial(_leans_on, draft, board))
         for ti in board.by_task.get(task.task_id, ()):
             if ti.state not in _MAY_GO:
@@ -214,7 +222,7 @@ def _decide_idle(draft: _Draft, board: Board) -> None:
                 draft.wakes.append(ti.retry_at)
         draft.expansions += number.expansions if number is not None else ()
     for ti in board.run.task_instances:
-        if ti.task_id not in snapshot.dag.by_id and ti.state in _MAY_GO:
+        if ti.task_id not in snapshot.dag.by_id and ti.state in _MAY_GO and board.part.holds(ti.task_id):
             reason = f"task {ti.task_id} is no longer in the DAG"
             _transition(draft, board, ti, TaskInstanceState.REMOVED, Cause.REMOVED_FROM_DAG, reason)
 
@@ -261,7 +269,7 @@ def _give_room(draft: _Draft, boards: Iterable[Board], fair_share: FairShare) ->
             ready.ti,
             TaskInstanceState.QUEUED,
             ready.evaluation.cause,
-            "",
+            ready.evaluation.resumed_by,
             try_number=ready.ti.try_number + (not resumes),
             looks_back=None if resumes else ready.task,
         )
@@ -370,7 +378,7 @@ def held_back_by(snapshot: Snapshot) -> tuple[RunSnapshot, PreviousRun] | None:
     first, own = ours[0], {run.id for run in ours}
     if first.options.ignore_depends_on_past:
         return None
-    for previous in snapshot.previous_runs(first.id).values():
+    for previous in snapshot.previous_runs(first).values():
         waits = previous.state not in CLOSED if snapshot.runs else previous.state is DagRunState.QUEUED
         if waits and previous.id not in own:
             return first, previous
@@ -381,5 +389,5 @@ def _waits_for_previous(snapshot: Snapshot, run: RunSnapshot, opened: set[int]) 
     """Whether a run that one of its tasks looks at has yet to begin."""
     if run.options.ignore_depends_on_past:
         return False
-    found = snapshot.previous_runs(run.id).values()
+    found = snapshot.previous_runs(run).values()
     return any(previous.state is DagRunState.QUEUED and previous.id not in opened for previous in found)

@@ -5,7 +5,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from tailrace.model.keys import spans_of
+from tailrace.model.keys import index_suffix, spans_of
+from tailrace.model.moments import moment_text
 from tailrace.model.rules import TriggerRule
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.messages import Action, Message, Sentence
@@ -40,6 +41,48 @@ class Rescheduled(RetryDelay, frozen=True):
     template = "It is rescheduled for {0.at:seconds}."
 
 
+class AwaitedState(Struct, frozen=True, omit_defaults=True):
+    """A task instance of any DAG, or (without a task) a whole run, that a try waits for, and how it stands.
+
+    ``run_id`` is None where there is no such run.
+    """
+
+    dag_id: str
+    logical_date: datetime
+    state: str
+    run_id: str | None = None
+    task_id: str | None = None
+    map_index: int | None = None
+
+    def __str__(self) -> str:
+        index = "" if self.map_index is None else index_suffix(self.map_index)
+        what = f"dag {self.dag_id}" if self.task_id is None else f"task {self.task_id}{index} of dag {self.dag_id}"
+        run = moment_text(self.logical_date) if self.run_id is None else f"run {self.run_id}"
+        stands = "has not begun" if self.state == TaskInstanceState.NONE else f"is {self.state}"
+        return f"{what}, {run}, which {stands}"
+
+
+class OfAwaited(Message, frozen=True):
+    awaited: Annotated[tuple[AwaitedState, ...], Meta(min_length=1)]  # the first of them
+    count: int  # of all of them
+
+    @property
+    def names(self) -> str:
+        """The first of them, and how many more there are."""
+        more = self.count - len(self.awaited)
+        return "; ".join(map(str, self.awaited)) + (f"; and {more:,} more" if more else "")
+
+
+class Awaits(OfAwaited, frozen=True):
+    try_number: int
+    at: datetime  # it times out
+    template = "Try {0.try_number} waits for {0.names}; it times out at {0.at:seconds}."
+
+
+class AwaitedDecided(OfAwaited, frozen=True):
+    template = "What it waited for is decided: {0.names}."
+
+
 class BranchExcludes(Message, frozen=True):
     decider: str
     followed: tuple[str, ...]
@@ -57,6 +100,11 @@ class NothingExcludes(Message, frozen=True):
 
 class NoUpstream(Message, frozen=True):
     template = "The task has no upstream tasks."
+
+
+class AllLeftOut(Message, frozen=True):
+    upstream: tuple[str, ...]
+    template = "Everything above the task is left out of its part: {0.upstream}."
 
 
 class UpstreamStates(Message, frozen=True):
@@ -224,10 +272,13 @@ AnyReason: TypeAlias = (
     | RetryDelay
     | NotRescheduled
     | Rescheduled
+    | Awaits
+    | AwaitedDecided
     | BranchExcludes
     | BranchUndecided
     | NothingExcludes
     | NoUpstream
+    | AllLeftOut
     | UpstreamStates
     | NoDependsOnPast
     | PastIgnored

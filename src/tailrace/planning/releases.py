@@ -80,6 +80,22 @@ class TaskOfOpenRun(RunSucceeds, frozen=True):
     template = "{0.task_id} of {0.run_id}, which is {0.state}"
 
 
+class AwaitedEnds(RunSucceeds, frozen=True):
+    what: str  # of the run, where it is not the whole
+    template = "the end of {0.what}{0.dag_id} / {0.run_id}, which is {0.state}"
+
+
+class NothingAwaited(AwaitedEnds, frozen=True):
+    template = "nothing by itself: {0.what}{0.dag_id} / {0.run_id} can never run as things stand; see what blocks that"
+
+
+class AwaitedRun(Message, frozen=True):
+    dag_id: str
+    start: str  # its logical date
+    template = "a run of {0.dag_id} of {0.start}, which there is not"
+    action = Action.BACKFILL
+
+
 class PastForgotten(Message, frozen=True):
     template = "its next step: no previous run counts for it any more"
 

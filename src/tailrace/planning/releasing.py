@@ -11,7 +11,7 @@ from tailrace.planning import releases
 from tailrace.planning.explain_facts import JobFacts, RunFacts, WantedBy
 from tailrace.planning.messages import Message
 from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Plan, Verdict
-from tailrace.planning.reasons import OfPool
+from tailrace.planning.reasons import Awaits, OfPool
 from tailrace.planning.releases import seconds_text
 
 #: Reasons about room which others hold: whoever waits for it stands in a queue.
@@ -32,6 +32,8 @@ def release_of(facts: RunFacts, decision: Decision) -> Message:
             return _sources(facts, task_id, decision)
         case Dependency.PREVIOUS_RUN:
             return _past(facts, task_id)
+        case Dependency.RESCHEDULE if isinstance(first.reason, Awaits):
+            return _awaited(first.reason, decision.doomed)
         case Dependency.RETRY_PERIOD | Dependency.RESCHEDULE:
             at = ti.view.retry_at or facts.snapshot.now
             left = (at - facts.snapshot.now).total_seconds()
@@ -65,6 +67,16 @@ def _sources(facts: RunFacts, task_id: str, decision: Decision) -> Message:
     return releases.NothingAbove(named) if decision.doomed else releases.TasksEnd(named)
 
 
+def _awaited(reason: Awaits, doomed: bool) -> Message:
+    """It waits for other runs: for the first of those."""
+    first = reason.awaited[0]
+    if first.run_id is None:
+        return releases.AwaitedRun(first.dag_id, first.logical_date.isoformat())
+    what = "" if first.task_id is None else f"{first.task_id} of "
+    kind = releases.NothingAwaited if doomed else releases.AwaitedEnds
+    return kind(first.dag_id, first.run_id, first.state, what)
+
+
 def _unfinished(facts: RunFacts, task_ids: Set[str]) -> tuple[tuple[str, str], ...]:
     """The unfinished instances of these tasks, each with its state."""
     views = (each.view for each in facts.task_instances)
@@ -76,7 +88,7 @@ def _unfinished(facts: RunFacts, task_ids: Set[str]) -> tuple[tuple[str, str], .
 
 
 def _past(facts: RunFacts, task_id: str) -> Message:
-    previous = facts.snapshot.previous_runs(facts.run.id).get(task_id)
+    previous = facts.snapshot.previous_runs(facts.run).get(task_id)
     if previous is None:
         return releases.PastForgotten()
     run_id, state = previous.run_id, str(previous.state)
@@ -154,7 +166,7 @@ def waits_of_queued(facts: RunFacts, plan: Plan) -> str:
     if facts.run.live and facts.snapshot.schedule_paused:
         parts.append("the DAG's schedule is paused")
     if not facts.run.options.ignore_depends_on_past:
-        previous = facts.snapshot.previous_runs(facts.run.id).values()
+        previous = facts.snapshot.previous_runs(facts.run).values()
         for run_id in sorted({each.run_id for each in previous if each.state is DagRunState.QUEUED}):
             parts.append(f"its previous run {run_id} is queued itself (depends_on_past)")
     return "; ".join(parts)

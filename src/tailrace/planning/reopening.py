@@ -89,4 +89,5 @@ def _driver(facts: CommandFacts, run: RunSnapshot) -> tuple[type[notices.DrivenB
     if run.run_type is RunType.MANUAL:
         return notices.DrivenByScheduler, (facts.dag_paused,)
     options = run.options
-    return notices.DrivenByAnybody, (facts.dag_paused, options.pool, options.disable_retry, options.mark_success)
+    part = () if run.part is None or run.part.tasks is None else run.part.tasks
+    return notices.DrivenByAnybody, (facts.dag_paused, options.pool, options.disable_retry, options.mark_success, part)

@@ -66,15 +66,17 @@ def after_try(
     disable_retry: bool,
     rule: int | None = None,
     resumes_at: datetime | None = None,
+    awaits: bool = False,
 ) -> AfterTry:
     """Decide what ``key``'s task instance becomes after an outcome of this kind.
 
     ``rule``: which rule of the task's retry policy fits the exception (another number: none); None where nothing was
-    raised. ``resumes_at``: when it goes on that is rescheduled.
+    raised. ``resumes_at``: when it goes on that is rescheduled; ``awaits``: or before, by what it has named.
     """
     if kind is OutcomeKind.RESCHEDULED:  # it ended well: the next losses count from none
         waits = TaskInstanceState.UP_FOR_RESCHEDULE
-        return AfterTry(waits, Cause.RESCHEDULED, error, max_tries, 0, resumes_at=resumes_at)
+        cause = Cause.AWAITS if awaits else Cause.RESCHEDULED
+        return AfterTry(waits, cause, error, max_tries, 0, resumes_at=resumes_at)
     budget = {"max_tries": max_tries, "lost_tries": lost_tries}
     after = _after(task, key, kind, error, disable_retry=disable_retry, rule=rule, **budget)
     if not task.calls:

@@ -77,6 +77,8 @@ def ends_of(board: Board) -> Iterator[tuple[TaskInstanceSnapshot, TaskTransition
         state = board.state(ti)
         if state in FINISHED or state is TaskInstanceState.STOPPING or state is not ti.state:
             continue
+        if not board.part.holds(ti.task_id) and state not in CLAIMED:
+            continue  # it is not done in this run
         runs = state in CLAIMED
         step = TaskTransition(
             id=ti.id,

@@ -10,8 +10,10 @@ from types import MappingProxyType
 
 from msgspec import Struct, field
 
+from tailrace.model.awaited import Awaited, Seen
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED, ProcessIdentity, RunType, TaskInstanceKey
+from tailrace.model.parts import RunPart
 from tailrace.model.spec import MOST_INSTANCES, DagSpec, XComRef
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -46,6 +48,18 @@ class TaskInstanceSnapshot(Struct, frozen=True):
     lease_expired: bool = False  # by the metastore's own clock
     stopping_to: TaskInstanceState | None = None  # while stopping: where the person wants it to end
     cause: Cause | None = None  # of its last transition
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether its try goes on by what it has named in other runs, not by the time alone."""
+        return self.cause is Cause.AWAITS and self.state is TaskInstanceState.UP_FOR_RESCHEDULE
+
+
+class Awaiting(Struct, frozen=True):
+    """What a rescheduled try waits for, and all that there is of that."""
+
+    awaited: Awaited
+    seen: tuple[Seen, ...]
 
 
 class StoredLength(Struct, frozen=True):
@@ -94,14 +108,26 @@ class RunSnapshot(Struct, frozen=True):
     late_since: datetime | None = None  # the deadline that it has missed
     reopened: bool = False  # it had ended, and was opened again: no deadline is watched
     failed_before: tuple[tuple[int, int], ...] = ()  # rows and tries that had failed when it was activated (fail_fast)
+    part: RunPart | None = None  # what parts of its DAG have made of it; None: it is whole
     live: bool = False  # schedulers drive it, whoever else wants it
     conf: str | None = None  # JSON
     to_clear: tuple[str, ...] = ()  # tasks, or instances of them, stored to be cleared at its next activation
     wanted_by: tuple[int, ...] = ()  # unfinished backfills that want it
     conf_given_by: tuple[int, ...] = ()  # those of them that say what its conf is
     judged_by: int | None = None  # the newest judged backfill that wanted it
+    wanted_in_part: bool = False  # by a backfill of a part of the DAG, whether that has ended or not
     #: What its mapped tasks are expanded over: only what has ended, for those which are to be expanded now.
     lengths: Mapping[XComRef, StoredLength] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class AwaitedRun(Struct, frozen=True):
+    """A run of any DAG, driven by another job or deadlocked, whose tries may wait for those of this job's runs.
+
+    ``run`` has its task instances while it is running, ``dag`` is what it was activated with.
+    """
+
+    dag: DagSpec
+    run: RunSnapshot
 
 
 class PreviousRun(Struct, frozen=True):
@@ -204,9 +230,18 @@ class Snapshot(Struct, frozen=True):
     dag_paused: bool = False  # and whether it is paused, and
     paused_after: tuple[datetime, int] | None = None  # the date and version of the newest run it was paused for
     overdue: tuple[RunSnapshot, ...] = ()  # live runs of a DAG with a deadline, not marked late, that may be
+    #: By row, what task instances wait for that go on by it; and then the newest row of history.
+    awaiting: Mapping[int, Awaiting] = field(default_factory=lambda: MappingProxyType({}))
+    newest_change: int = 0
+    #: The runs around those of this job that waits lead to, where they may lead back.
+    around: tuple[AwaitedRun, ...] = ()
     lost: frozenset[int] = frozenset()  # task-instance rows whose local holder was found dead, group killed
 
-    def previous_runs(self, run: int) -> Mapping[str, PreviousRun]:
-        """The previous run of each task of a run that looks at one, by task id; a task without one is left out."""
-        found = self.looks_at.get(run, {})
-        return {task_id: self.previous[id] for task_id, id in found.items() if id in self.previous}
+    def previous_runs(self, run: RunSnapshot) -> Mapping[str, PreviousRun]:
+        """The previous run of each task done in a run that looks at one, by task id; a task without one is left out."""
+        found, part = self.looks_at.get(run.id, {}), run.part
+        return {
+            task_id: self.previous[id]
+            for task_id, id in found.items()
+            if id in self.previous and (part is None or part.holds(task_id))
+        }

@@ -11,6 +11,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import BACKFILL_CLOSED, BackfillState, DagRunState, TaskInstanceState
 from tailrace.planning.board import Board
 from tailrace.planning.calling import event_of_backfill, event_of_run
+from tailrace.planning.circles import Stuck
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 from tailrace.planning.plan import BackfillVerdict, Blocker, Dependency, RunVerdict
 from tailrace.planning.run_stops import about_to_stop
@@ -21,7 +22,7 @@ _MOST_NAMED = 3
 _BAD = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
 
 
-def judge_run(board: Board, dag_version: int) -> RunVerdict | None:
+def judge_run(board: Board, dag_version: int, stuck: Stuck | None = None) -> RunVerdict | None:
     """The run's verdict after what this step decided, or None while it is open."""
     run = board.run
     if run.state is not DagRunState.RUNNING or board.missing_tasks():
@@ -34,8 +35,9 @@ def judge_run(board: Board, dag_version: int) -> RunVerdict | None:
     if about_to_stop(board):
         return None
     if unfinished:
-        return _deadlock(board, dag_version)
+        return _deadlock(board, dag_version, stuck)
     bad = [text for task_id in sorted(board.dag.leaves) for text in _bad_instances(board, task_id)]
+    bad += _without_outcome(board)
     state = DagRunState.FAILED if bad else DagRunState.SUCCESS
     reason = "; ".join(bad) or "every leaf succeeded or was skipped"
     states = ((ti.task_id, board.state(ti), 1) for tis in board.by_task.values() for ti in tis)
@@ -65,7 +67,16 @@ def _bad_instances(board: Board, task_id: str) -> Iterator[str]:
         yield f"so are {len(bad) - _MOST_NAMED:,} more of its instances"
 
 
-def _deadlock(board: Board, dag_version: int) -> RunVerdict:
+def _without_outcome(board: Board) -> Iterator[str]:
+    """What a run that did only a part of its DAG leaves as it was: it has not succeeded as a whole."""
+    left_out = board.left_out()
+    if left_out:
+        first = f"{left_out[0].task_id}{index_suffix(left_out[0].map_index)} is {left_out[0].state}"
+        more = f", so are {len(left_out) - 1:,} more" if len(left_out) > 1 else ""
+        yield f"not done in its part: {first}{more}"
+
+
+def _deadlock(board: Board, dag_version: int, stuck: Stuck | None) -> RunVerdict:
     run = board.run
     blocked = tuple(_blocker(board, ti) for ti in board.unfinished())
     names = {status.dependency for blocker in blocked for status in blocker.reasons}
@@ -82,7 +93,9 @@ def _deadlock(board: Board, dag_version: int) -> RunVerdict:
         past_versions={id: previous.version for id, previous in past.items()},
         dag_version=dag_version if past else None,
         pool_evidence=dict(board.pool_sizes) if Dependency.POOL_SLOTS in names else {},
-        reason=f"{len(blocked)} task instances can never run; first: {_first(blocked)}",
+        circle=() if stuck is None else stuck.circle_of(board),
+        tokens={} if stuck is None else stuck.tokens_of(board),
+        reason=f"{len(blocked)} task instances can never run; {_why(board, blocked, stuck)}",
         event=_event(board, DagRunState.DEADLOCKED),
     )
 
@@ -93,6 +106,16 @@ def _blocker(board: Board, ti: TaskInstanceSnapshot) -> Blocker:
     by_past = any(status.dependency is Dependency.PREVIOUS_RUN for status in reasons)
     previous = board.previous[ti.task_id].run_id if by_past else None
     return Blocker(key, board.state(ti), reasons, previous)
+
+
+def _why(board: Board, blocked: tuple[Blocker, ...], stuck: Stuck | None) -> str:
+    way = () if stuck is None else stuck.way_from(board)
+    if way:
+        return f"tries wait for each other: {' for '.join(map(str, way))}"
+    for other in () if stuck is None else stuck.circle_of(board):
+        if other.state is DagRunState.DEADLOCKED:
+            return f"tries wait for {other.dag_id} / {other.run_id}, which is deadlocked"
+    return f"first: {_first(blocked)}"
 
 
 def _first(blocked: tuple[Blocker, ...]) -> str:

@@ -51,6 +51,7 @@ from tailrace.planning.snapshot import Snapshot
 from tailrace.runtime.opening import new_write_id
 from tailrace.runtime.settings import Settings
 from tailrace.runtime.signals import Interrupts
+from tailrace.runtime.watching import Watching
 
 R = TypeVar("R")
 
@@ -125,6 +126,7 @@ class JobDriver:
         self._on_failure = on_failure
         self._home = home
         self._watch = watch
+        self._watching = Watching(metastore, executor, interrupts)
         self._last_wait = WaitResult()
         self._perform: dict[type, Callable[[Any], Any]] = {
             ReadSnapshot: self._read_snapshot,
@@ -198,7 +200,7 @@ class JobDriver:
 
     def _wait(self, effect: Wait) -> WaitResult:
         self._watch(self._last_wait)
-        waited = self._gathered(self._executor.wait(effect.seconds), at_once=not effect.seconds)
+        waited = self._gathered(self._watching.wait(effect.seconds, effect.watch), at_once=not effect.seconds)
         self._last_wait = WaitResult(
             finished=waited.finished,
             worker_lost=waited.worker_lost,
@@ -206,6 +208,7 @@ class JobDriver:
             drain=self._interrupts.drain,
             terminate=self._interrupts.terminate,
             kill=self._interrupts.kill,
+            changed=waited.changed,
         )
         return self._last_wait
 
@@ -222,7 +225,7 @@ class JobDriver:
                 break
             more = self._executor.wait(left)
             finished = waited.finished + more.finished
-            waited = WaitResult(finished=finished, worker_lost=more.worker_lost, busy=more.busy)
+            waited = replace(waited, finished=finished, worker_lost=more.worker_lost, busy=more.busy)
         return waited
 
 

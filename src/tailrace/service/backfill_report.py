@@ -75,6 +75,9 @@ class BackfillCommand(Struct, frozen=True):
     ignore_first_depends_on_past: bool = False
     conf: str | None = None
     detached: bool = False  # create it, and leave it to the schedulers
+    tasks: tuple[str, ...] = ()  # the part of the DAG: these tasks, by regular expressions,
+    upstream: bool = False  # and all above them,
+    downstream: bool = False  # and all below them
     bundled: bool = False  # the DAG is one of the examples that ship with Tailrace
     typed: str = ""
 
@@ -130,7 +133,8 @@ class BackfillReport(Struct, frozen=True):
     none left out); ``seconds`` is this command's own time; ``left_failed`` counts runs that had failed before
     and were left alone; ``done_already``: an earlier command had done it all, and nothing was written. ``failed``
     counts by task what failed in all these runs, ``failed_inside`` in those that succeeded: ``exit_code`` is 1 for it
-    only where that was asked for. ``failures`` are those by task and error.
+    only where that was asked for. ``failures`` are those by task and error, ``part`` the tasks that it does, if not
+    all.
     """
 
     backfill_id: int
@@ -149,12 +153,13 @@ class BackfillReport(Struct, frozen=True):
     failures: tuple[Failed, ...] = ()
     last_command: PersonsCommand | None = None
     notices: tuple[Message, ...] = ()
+    part: tuple[str, ...] | None = None
 
 
 class BackfillEnded(Struct, frozen=True, omit_defaults=True):
     """The same as every interface shows it: the fields are the JSON's. ``done_already`` is there where it is so.
 
-    ``last_command`` is there where a person cancelled or paused it.
+    ``last_command`` is there where a person cancelled or paused it, ``part`` (its tasks) where it is a part of its DAG.
     """
 
     schema: int
@@ -171,6 +176,7 @@ class BackfillEnded(Struct, frozen=True, omit_defaults=True):
     root_failure: RootFailure | None
     done_already: bool = False
     last_command: PersonsCommand | None = None
+    part: tuple[str, ...] | None = None
 
 
 def ended(report: BackfillReport, typed: Typed) -> BackfillEnded:
@@ -190,6 +196,7 @@ def ended(report: BackfillReport, typed: Typed) -> BackfillEnded:
         report.root_failure,
         report.done_already,
         report.last_command if report.last_command is not None and report.last_command.stands else None,
+        report.part,
     )
 
 
@@ -207,7 +214,10 @@ class PreviewedDate(Struct, frozen=True):
 
 
 class BackfillPreviewed(Struct, frozen=True):
-    """A preview as every interface shows it. ``backfill_id``: the unfinished backfill that would be continued."""
+    """A preview as every interface shows it. ``backfill_id``: the unfinished backfill that would be continued.
+
+    ``part``: the tasks that it does; null where that is the whole DAG.
+    """
 
     schema: int
     dry_run: bool
@@ -219,6 +229,7 @@ class BackfillPreviewed(Struct, frozen=True):
     dates: tuple[PreviewedDate, ...]
     notices: tuple[str, ...]
     notice_codes: tuple[Coded, ...]
+    part: tuple[str, ...] | None = None
 
 
 def previewed(preview: BackfillPreview, typed: Typed) -> BackfillPreviewed:
@@ -247,4 +258,5 @@ def previewed(preview: BackfillPreview, typed: Typed) -> BackfillPreviewed:
         ),
         sentences(creation.notices, typed),
         coded(creation.notices),
+        creation.request.part,
     )

@@ -21,6 +21,7 @@ from tailrace.metastore.views.summaries import BackfillSummary
 from tailrace.model.spec import DEFAULT_POOL, DEFAULT_POOL_SLOTS, DagSpec
 from tailrace.model.states import DagRunState
 from tailrace.planning.backfills import BackfillCreation, BackfillFacts, BackfillRequest
+from tailrace.planning.choosing import Choice, chosen
 from tailrace.planning.creation import plan_backfill
 from tailrace.planning.messages import Message, Refused, Typed, Unusable
 from tailrace.planning.notices import DoneAlready, NoScheduler
@@ -107,6 +108,7 @@ def detach(command: BackfillCommand, settings: Settings, zygote: ZygoteHandle) -
             failed=summary.failures.everywhere,
             failed_inside=summary.failures.inside,
             failures=summary.failed,
+            part=summary.part,
             notices=notices,
         )
 
@@ -150,6 +152,7 @@ def _done_already(
         failed=summary.failures.everywhere,
         failed_inside=summary.failures.inside,
         failures=summary.failed,
+        part=summary.part,
         notices=(
             *plain_notices(dates.notices),
             *(each for each in creation.notices if not isinstance(each, DoneAlready)),  # the summary says so
@@ -230,6 +233,7 @@ def _request(dag: DagSpec, command: BackfillCommand, dates: LogicalRange) -> Bac
         backwards=command.backwards,
         stop_on_failure=command.stop_on_failure,
         detached=command.detached,
+        part=chosen(dag, Choice(command.tasks, command.upstream, command.downstream)),
     )
 
 
@@ -279,6 +283,7 @@ def _report(
         failed=summary.failures.everywhere,
         failed_inside=summary.failures.inside,
         failures=summary.failed,
+        part=summary.part,
         last_command=summary.last_command,
         notices=notices,
     )

@@ -12,7 +12,7 @@ from tailrace.model.suggestions import near_or_there
 from tailrace.model.task_words import tasks_meant
 from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation, explain_run
 from tailrace.planning.explain_facts import CallbackFacts, JobFacts, PersonsCommand, TryFacts, WantedBy
-from tailrace.planning.messages import Refused, Typed
+from tailrace.planning.messages import Action, Advised, Refused, Remedy, Typed
 from tailrace.planning.refusals import NoSuchMapIndex
 from tailrace.planning.selecting import indexes_text
 from tailrace.service.reason_structs import Blocked, Met, Release, blocked_of, met_of, release_of
@@ -50,6 +50,7 @@ class ExplainedTask(Struct, frozen=True):
     times_out_at: datetime | None
     last_command: PersonsCommand | None
     rendered_map_index: str | None
+    left_out: tuple[str, ...]  # tasks directly above it that do not count for it: done in other parts, or in none
 
 
 class Job(Struct, frozen=True):
@@ -83,6 +84,7 @@ class ExplainedRun(Struct, frozen=True):
     last_command: PersonsCommand | None
     late_since: datetime | None
     callbacks: tuple[CallbackFacts, ...]
+    part: tuple[str, ...] | None  # the tasks that it does, or did last; None: all
 
 
 class ExplainedRunDetails(ExplainedRun, frozen=True, kw_only=True):
@@ -128,6 +130,12 @@ def instances_of(
     if of_task and map_index is not None:
         has = indexes_text({each.key.map_index for each in of_task})
         raise Refused(NoSuchMapIndex(facts.dag_id, facts.run.run_id, task_id, map_index, has))
+    part = facts.run.part
+    if meant and part is not None and not any(map(part.holds, meant)):
+        of, one = facts.run, meant[0]
+        again = Remedy(Action.BACKFILL, facts.dag_id, start=of.logical_date.isoformat(timespec="minutes"), part=(one,))
+        does = f"{of.run_id} of {facts.dag_id} does a part of the DAG without {one} ({', '.join(part.tasks or ())}); "
+        raise Refused(Advised((does, again, " does it")))
     if meant:
         release = "" if explanation.release is None else f"; released by: {explanation.release.render(typed)}"
         raise CommandError(
@@ -170,6 +178,7 @@ def _of_run(explanation: RunExplanation, typed: Typed) -> dict[str, Any]:
         "last_command": facts.last_command,
         "late_since": facts.run.late_since,
         "callbacks": facts.callbacks,
+        "part": None if facts.run.part is None else facts.run.part.tasks,
     }
 
 
@@ -198,6 +207,7 @@ def _of_task(explanation: TaskInstanceExplanation, typed: Typed) -> dict[str, An
         "times_out_at": facts.times_out_at,
         "last_command": facts.last_command,
         "rendered_map_index": facts.rendered_map_index,
+        "left_out": explanation.left_out,
     }
 
 

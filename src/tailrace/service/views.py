@@ -9,6 +9,7 @@ from msgspec.structs import asdict
 from tailrace.errors import CommandError
 from tailrace.metastore.commands.pools import PoolSummary
 from tailrace.metastore.store import Metastore
+from tailrace.metastore.views.awaited import WaitingTasks
 from tailrace.metastore.views.failures import Root
 from tailrace.metastore.views.grid import Grid
 from tailrace.metastore.views.jobs import Job
@@ -32,6 +33,7 @@ class BackfillDetails(Backfill, frozen=True, kw_only=True):
     task_instances: Mapping[str, int]
     blocked: tuple[Blocked, ...]
     root_failure: Root | None
+    waiting: WaitingTasks  # for other runs
 
 
 class RunDetails(Run, frozen=True, kw_only=True):
@@ -64,6 +66,7 @@ def show_backfill(stores: Stores, backfill_id: int | None) -> BackfillDetails:
         task_instances=summary.task_instances,
         blocked=tuple(blocked_of(each, stores.typed) for each in summary.blocked),
         root_failure=summary.root_failure,
+        waiting=summary.waiting,
     )
 
 

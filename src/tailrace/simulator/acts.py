@@ -43,6 +43,7 @@ class Act(Struct, frozen=True):
     backfill: int = 1
     slots: int = 1
     hours: int = 0  # of the day: 0 is when the schedule has a point too
+    in_part: bool = False  # cleared as a part of the DAG
 
     @property
     def _index(self) -> str:
@@ -59,7 +60,8 @@ class Act(Struct, frozen=True):
             case ActKind.REPROCESS:
                 return f"{self.kind} {self.state}"
             case ActKind.CLEAR:
-                return f"{self.kind} {self.task_id or 'everything'}{self._index} of day {self.day}"
+                alone = " as a part" if self.in_part else ""
+                return f"{self.kind} {self.task_id or 'everything'}{self._index} of day {self.day}{alone}"
             case ActKind.TRIGGER:
                 return f"{self.kind} of day {self.day}, {self.hours} h"
             case _:

@@ -48,9 +48,14 @@ def one(scenario: Scenario, chooser: Chooser, variant: Canary = PRODUCT, *, impa
 
 def seeds(first: int, count: int, variant: Canary = PRODUCT, worlds: str | None = None) -> Iterator[SeedHistory]:
     """The histories of ``count`` seeds, in worlds of this name (the variant's own)."""
-    scenario = WORLDS[worlds or variant.worlds]
     for seed in range(first, first + count):
-        yield SeedHistory(one(scenario(seed), Seeded(seed), variant), seed)
+        yield SeedHistory(one(world(seed, variant, worlds), Seeded(seed), variant), seed)
+
+
+def world(seed: int, variant: Canary = PRODUCT, worlds: str | None = None) -> Scenario:
+    """The world of a seed, drawn while the variant is broken: its DAG is compiled."""
+    with variant.applied():
+        return WORLDS[worlds or variant.worlds](seed)
 
 
 def explore(
@@ -99,7 +104,7 @@ def shorten(seed: int, variant: Canary = PRODUCT, worlds: str | None = None, *, 
     First the shortest beginning that still fails, then without this part and that of its choices, ever smaller parts
     (delta debugging). Each choice left out becomes the usual one: no fault, and whoever went last goes on.
     """
-    scenario = WORLDS[worlds or variant.worlds](seed)
+    scenario = world(seed, variant, worlds)
     found = one(scenario, Seeded(seed), variant)
 
     def fails(choices: Mapping[int, int]) -> bool:

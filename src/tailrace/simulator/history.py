@@ -9,10 +9,10 @@ from enum import StrEnum
 from msgspec import Struct
 
 from tailrace.audit.checks import audit
-from tailrace.audit.records import AuditRecords
+from tailrace.audit.records import AuditRecords, PartRecord
 from tailrace.jobs.backfill import backfill_loop
 from tailrace.model.keys import UNMAPPED, RunType, index_suffix
-from tailrace.model.states import OCCUPYING, DagRunState, TaskInstanceState
+from tailrace.model.states import OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import HARMLESS, ActKind
@@ -22,10 +22,10 @@ from tailrace.simulator.oracle import Expected, expected
 from tailrace.simulator.performing import Performer
 from tailrace.simulator.scenario import Scenario
 from tailrace.simulator.starting import Crash
+from tailrace.simulator.waits_oracle import unexpected_waits
 from tailrace.simulator.world import World
 from tailrace.simulator.world_state import JobLoop
 
-FAULTY_STEPS = 400
 #: Many jobs share them: a world with schedulers and a person has come to some twenty.
 HEALED_STEPS = 20000
 
@@ -79,8 +79,8 @@ def run_history(
         judgement, findings, steps, joined = Judgement.WELL, [], 0, False
         try:
             world.begin()
-            while not _is_over(world) and not world.ledger.violations and steps < FAULTY_STEPS + HEALED_STEPS:
-                if steps == FAULTY_STEPS:
+            while not _is_over(world) and not world.ledger.violations and steps < scenario.faulty_steps + HEALED_STEPS:
+                if steps == scenario.faulty_steps:
                     world.heal()
                 world.step()
                 steps += 1
@@ -94,11 +94,13 @@ def run_history(
         records = world.metastore.audit_records()
         world.ledger.check(records.history, scenario.mark_success)
         confs = world.confs.check() if scenario.gives_conf else ()
-        violations = [*map(str, audit(records)), *world.ledger.violations, *confs]
+        violations = [*scenario.miscompiled, *map(str, audit(records)), *world.ledger.violations, *confs]
         if judgement is Judgement.WELL and not joined and not violations:
             if world.over:
                 violations = [*_lost_without_disruption(records, world.disruptions), *_left_over(scenario, records)]
-                if _results_alone_decide(scenario, records):
+                if scenario.sensors:
+                    violations += () if scenario.acts else unexpected_waits(scenario, records)
+                elif _results_alone_decide(scenario, records):
                     violations += _unexpected(scenario, records)
             else:
                 judgement, findings = Judgement.LIVENESS, [f"it has not ended after {steps} steps"]
@@ -165,6 +167,8 @@ def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     """
     if scenario.fickle or scenario.dag.fail_fast or scenario.dag.dagrun_timeout is not None:
         return False
+    if any(act.in_part for act in scenario.acts) or (scenario.parts != {None} and not _apart(scenario)):
+        return False
     kinds = {act.kind for act in scenario.acts}
     if not kinds <= HARMLESS or (ActKind.CANCEL in kinds and scenario.dag.depends_on_past):
         return False
@@ -181,6 +185,16 @@ def _results_alone_decide(scenario: Scenario, records: AuditRecords) -> bool:
     return not moved
 
 
+def _apart(scenario: Scenario) -> bool:
+    """Whether its parts share no task and no person changes them: else who is first decides what is waited for."""
+    parts = [set(part) for part in scenario.parts if part is not None]
+    shared = None in scenario.parts or sum(map(len, parts)) > len(set().union(*parts))
+    sources = ((task.task_id, {ref.task_id for ref in task.length_sources}) for task in scenario.dag.mapped)
+    outside = any(task_id in part and not part.issuperset(over) for task_id, over in sources for part in parts)
+    timed = outside or (len(parts) > 1 and scenario.stop_on_failure)
+    return not shared and not timed and all(act.kind is ActKind.PAUSE for act in scenario.acts)
+
+
 def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
     """Where the history did not end in the oracle's final states."""
     right = _expected(scenario, records)
@@ -194,7 +208,9 @@ def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
         run = runs.get(date)
         if run is not None and run.state == DagRunState.QUEUED and may_stop:
             continue  # which runs a failure comes too late for is not specified
-        if run is None or run.state != right.runs[date]:
+        if scenario.parts != {None} and DagRunState.DEADLOCKED in (right.runs[date], run and run.state):
+            pass  # what one part leaves deadlocked the next one finds without an outcome
+        elif run is None or run.state != right.runs[date]:
             found = "missing" if run is None else run.state
             yield f"oracle: run of {date.date()}: expected {right.runs[date]}, found {found}"
         wanted, there = right.task_instances[date], states.get(date, {})
@@ -203,6 +219,33 @@ def _unexpected(scenario: Scenario, records: AuditRecords) -> Iterator[str]:
             if found != expects:
                 name = place[0] + index_suffix(place[1])
                 yield f"oracle: {name} of {date.date()}: expected {expects}, found {found}"
+    if ActKind.CANCEL not in {act.kind for act in scenario.acts}:
+        yield from _unexpected_backfills(right, records)
+
+
+def _unexpected_backfills(right: Expected, records: AuditRecords) -> Iterator[str]:
+    """A backfill ends as the worst of its runs; of one that stops at its first failure only that it did not succeed is
+    known.
+    """
+    if DagRunState.DEADLOCKED in right.runs.values() and any(backfill.part for backfill in records.backfills):
+        return  # what one part leaves deadlocked the next one finds without an outcome
+    for backfill in records.backfills:
+        states = {_ends(right, _date(run_id), backfill.part) for run_id in backfill.wanted}
+        ends = BackfillState.DEADLOCKED if DagRunState.DEADLOCKED in states else BackfillState.FAILED
+        if states <= {DagRunState.SUCCESS}:
+            ends = BackfillState.SUCCESS
+        may_be = {BackfillState.FAILED, BackfillState.DEADLOCKED} if backfill.stop_on_failure else {ends}
+        if backfill.state not in (may_be if ends is not BackfillState.SUCCESS else {ends}):
+            yield f"oracle: backfill {backfill.id}: expected {ends}, found {backfill.state}"
+
+
+def _ends(right: Expected, date: datetime, part: PartRecord | None) -> DagRunState:
+    """How a run ends for a backfill: of a part the leaves of the part say it."""
+    if part is None:
+        return right.runs[date]
+    of_leaves = {state for (task_id, _), state in right.task_instances[date].items() if task_id in part.leaves}
+    bad = {TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED}
+    return DagRunState.FAILED if bad & of_leaves else DagRunState.SUCCESS
 
 
 def _expected(scenario: Scenario, records: AuditRecords) -> Expected:

@@ -15,9 +15,12 @@ from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import Act, ActKind, random_acts
 from tailrace.simulator.callbacks import calling_scenario
 from tailrace.simulator.mapped import mapped_scenario
+from tailrace.simulator.parts import parts_scenario
+from tailrace.simulator.random_dags import random_dag_scenario
 from tailrace.simulator.rescheduled import rescheduled_scenario
 from tailrace.simulator.scenario import Command, Scenario, random_scenario, with_schedulers
 from tailrace.simulator.stopped_runs import stopped_scenario
+from tailrace.simulator.waiting import waiting_scenario
 from tailrace.simulator.zygotes import zygotes_scenario
 
 
@@ -91,5 +94,8 @@ WORLDS: Mapping[str, Callable[[int], Scenario]] = MappingProxyType(
         "stopped": stopped_scenario,
         "calling": calling_scenario,
         "rescheduled": rescheduled_scenario,
+        "dags": random_dag_scenario,
+        "parts": parts_scenario,
+        "waiting": waiting_scenario,
     }
 )

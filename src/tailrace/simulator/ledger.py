@@ -13,7 +13,7 @@ from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause
 
 #: Why a row is that says what the code of a try came to.
-_REPORTED = (Cause.OUTCOME, Cause.RETRY, Cause.RESCHEDULED)
+_REPORTED = (Cause.OUTCOME, Cause.RETRY, Cause.RESCHEDULED, Cause.AWAITS)
 
 
 @dataclass(slots=True)

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from math import prod
 
+from tailrace.audit.parts import Part
 from tailrace.audit.rules import FAIL, RUN, SKIP, outcome
 from tailrace.audit.structure import Structure
 from tailrace.effects.tries import Json
 from tailrace.model.keys import UNMAPPED, index_suffix
 from tailrace.model.outcomes import OutcomeKind
-from tailrace.model.spec import MOST_INSTANCES, Over, TaskSpec, Together
+from tailrace.model.spec import MOST_INSTANCES, Over, RetryAction, TaskSpec, Together
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.simulator.scenario import Scenario
 
@@ -59,22 +60,38 @@ def expected(
     Where nothing is said of what a task looked at, it is the date before.
     """
     found, runs = Expected(), dict[datetime, Run]()
-    structure = Structure(scenario.dag)
+    structure = _structure(scenario)
+    done = [task for task in structure.tasks.values() if _does(scenario, task.task_id)]
     ignoring = scenario.dates_of(scenario.commands[0])[0] if scenario.ignore_first_depends_on_past else None
     before: datetime | None = None
     for date in scenario.logical_dates():
         run = Run()
-        for task in scenario.dag.tasks:
+        for task in done:
             previous = None if date == ignoring else looked_at.get((date, task.task_id), before)
             past = None if previous is None else runs[previous]
             for place, state in _places(scenario, structure, task, run, past):
                 run.states[place] = state or TaskInstanceState.FAILED
                 if state is None and (date, *place) not in lost:
-                    _try(scenario, task, date, run, place)
+                    try_out(scenario, task, date, run, place)
         runs[date], before = run, date
         found.task_instances[date] = run.states
-        found.runs[date] = _run_state(structure, run)
+        found.runs[date] = run_state(structure, run)
     return found
+
+
+def _does(scenario: Scenario, task_id: str) -> bool:
+    """Whether the task is done at all."""
+    return any(part is None or task_id in part for part in scenario.parts)
+
+
+def _structure(scenario: Scenario) -> Structure:
+    """The DAG as far as it counts: between tasks of different parts nothing is waited for."""
+    dag = scenario.dag
+    between = {(above, task.task_id) for task in dag.tasks for above in task.upstream}
+    cut = set(between)
+    for part in scenario.parts:
+        cut -= {edge for edge in between if part is None or (edge[0] in part and edge[1] in part)}
+    return Structure(dag, Part(None, frozenset(cut)))
 
 
 def _places(
@@ -90,9 +107,9 @@ def _places(
         state, indexes = _expanded(task, run)
         for index in indexes:
             place = task.task_id, index
-            yield place, state or _undisturbed(scenario, structure, task, run, past, place)
+            yield place, state or undisturbed(scenario, structure, task, run, past, place)
         return
-    state = _undisturbed(scenario, structure, task, run, past, (task.task_id, UNMAPPED))
+    state = undisturbed(scenario, structure, task, run, past)
     if state is None and task.mapped_over is not None:
         state, indexes = _expanded(task, run)
     yield from (((task.task_id, index), state) for index in indexes)
@@ -105,10 +122,11 @@ def _seen(structure: Structure, run: Run, place: Place, other: str) -> list[Plac
     return [each for each in run.states if each[0] == other]
 
 
-def _undisturbed(
-    scenario: Scenario, structure: Structure, task: TaskSpec, run: Run, past: Run | None, place: Place
+def undisturbed(
+    scenario: Scenario, structure: Structure, task: TaskSpec, run: Run, past: Run | None, place: Place | None = None
 ) -> TaskInstanceState | None:
-    """The state of a task instance that is never tried, or None for one that is."""
+    """The state of a task instance that is never tried, or None for one that is; without an index by default."""
+    place = place or (task.task_id, UNMAPPED)
     waiting = False
     for gate in structure.gates[task.task_id]:
         seen = _seen(structure, run, place, gate)
@@ -136,8 +154,8 @@ def _undisturbed(
 
 
 def _shut_out(scenario: Scenario, task: TaskSpec, past: Run | None) -> bool:
-    slots = dict(scenario.pools).get(task.pool)
-    if slots is not None and slots != 0 and task.pool_slots > slots:
+    slots = dict((*scenario.pools, *scenario.narrowed)).get(task.pool)
+    if slots is not None and 0 < slots < task.pool_slots:
         return True
     if past is None or not (task.depends_on_past or task.wait_for_downstream):
         return False
@@ -182,24 +200,32 @@ def _length(run: Run, over: Over) -> int | TaskInstanceState | None:
     return len(value) if isinstance(value, list | dict) else None
 
 
-def _try(scenario: Scenario, task: TaskSpec, date: datetime, run: Run, place: Place) -> None:
+def try_out(scenario: Scenario, task: TaskSpec, date: datetime, run: Run, place: Place) -> None:
     """Try a task instance as often as its retries allow."""
     if scenario.mark_success:
         run.states[place], run.followed[place], run.left[place] = TaskInstanceState.SUCCESS, None, {}
         return
     name = place[0] + index_suffix(place[1])
     for attempt in range(1, 2 if scenario.disable_retry else task.retries + 2):
-        kind, ways = scenario.ending(name, date, attempt)
+        kind, ways, rule = scenario.ending(name, date, attempt)
         if kind is OutcomeKind.SUCCESS:
             run.states[place], run.followed[place] = TaskInstanceState.SUCCESS, ways
             run.left[place] = scenario.leaves(name, date, attempt)
         if kind is OutcomeKind.SKIPPED:
             run.states[place] = TaskInstanceState.SKIPPED
-        if kind is not OutcomeKind.FAILED:
+        if kind is not OutcomeKind.FAILED or _is_final(task, rule):
             break
 
 
-def _run_state(structure: Structure, run: Run) -> DagRunState:
+def _is_final(task: TaskSpec, rule: int | None) -> bool:
+    """Whether the task's retry policy ends it with this failure; ``rule`` is the number of that which fits, or -1."""
+    policy = task.retry_policy
+    if policy is None or rule is None:
+        return False
+    return (policy.default if rule < 0 else policy.rules[rule].action) is RetryAction.FAIL
+
+
+def run_state(structure: Structure, run: Run) -> DagRunState:
     if any(state not in FINISHED for state in run.states.values()):
         return DagRunState.DEADLOCKED
     failed = any(state in _BAD for leaf in structure.leaves for state in run.of(leaf))

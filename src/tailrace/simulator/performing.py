@@ -60,6 +60,7 @@ from tailrace.simulator.callbacks import Callbacks
 from tailrace.simulator.ledger import Execution
 from tailrace.simulator.processes import Caller, Job, Process, Worker
 from tailrace.simulator.scenario import LEASE_SECONDS
+from tailrace.simulator.sensing import outcome_of_look
 from tailrace.simulator.world_state import WorldState
 
 #: Effects that write to the metastore: while somebody holds its lock, whoever is at one of these waits.
@@ -96,7 +97,7 @@ class Performer:
             Submit: self.submit,
             FindLost: self.find_lost,
             ReapDeadJobs: self.reap,
-            ReadDags: lambda process, effect: DagBag({self.world.scenario.dag.dag_id: self.world.scenario.dag}),
+            ReadDags: lambda process, effect: DagBag({dag.dag_id: dag for dag in self.world.scenario.dags}),
             ReadAgenda: lambda process, effect: self.world.metastore.agenda(effect.job_id),
             CreateDueRuns: lambda process, effect: self.write(
                 lambda id: self.world.metastore.create_due_runs(effect.due, effect.job_id, id)
@@ -154,14 +155,16 @@ class Performer:
             return snapshot
         runs = {run.id: run for run in snapshot.runs}
         previous, looks_at = dict(snapshot.previous), dict(snapshot.looks_at)
+        awaiting = dict(snapshot.awaiting)
         for other in self.world.processes:  # nobody writes between these reads: they are of one moment
             if isinstance(other, Job) and other is not process:
                 theirs = metastore.snapshot(other.id, effect.dag, effect.backfill_id)
                 runs |= {run.id: run for run in theirs.runs}
                 previous |= theirs.previous
                 looks_at |= theirs.looks_at
+                awaiting |= theirs.awaiting
         in_order = tuple(sorted(runs.values(), key=lambda run: run.id))
-        return replace(snapshot, runs=in_order, previous=previous, looks_at=looks_at)
+        return replace(snapshot, runs=in_order, previous=previous, looks_at=looks_at, awaiting=awaiting)
 
     def apply(self, process: Job, effect: ApplyPlan) -> Applied:
         """One write; when its connection breaks, the metastore repeats it under the same id."""
@@ -242,7 +245,7 @@ class Performer:
 
     def park(self, process: Worker, effect: ParkTask) -> Parked:
         """A process that waits."""
-        task = self.world.scenario.dag.by_id[effect.submission.key.task_instance.task_id]
+        task = self.world.scenario.task(effect.submission.key.task_instance.task_id)
         return Parked(process.identity, self.world.identity(process), task, "simulated")
 
     def claim(self, process: Worker, effect: ClaimTry) -> Claim | Refused:
@@ -261,19 +264,27 @@ class Performer:
         execution = self._running[process.identity.pid] = self.world.ledger.start(
             claim, process.identity.pid, self.world.clock.seconds, process.lease_until
         )
-        if claim.max_tries - claim.key.try_number == scenario.dag.by_id[claim.task_instance.task_id].retries:
+        if claim.max_tries - claim.key.try_number == scenario.task(claim.task_instance.task_id).retries:
             self.world.ledger.failures[claim.id] = 0  # its budget is whole: it was cleared, or never failed
         attempt = claim.key.try_number if scenario.fickle else self.world.ledger.failures[claim.id] + 1
         place = claim.task_instance.place
-        kind, followed = scenario.ending(place, claim.logical_date, attempt)
+        kind, followed, rule = scenario.ending(place, claim.logical_date, attempt)
         pause = scenario.goes_on_after(place, claim.logical_date, attempt, claim.reschedules)
         goes_on = None if pause is None else self.world.clock.wall() + timedelta(seconds=pause)
         if goes_on is not None:
-            kind, followed, execution.gives_back = OutcomeKind.RESCHEDULED, None, True
+            kind, followed, rule, execution.gives_back = OutcomeKind.RESCHEDULED, None, None, True
         counted = kind is OutcomeKind.SUCCESS and self._is_counted(claim)
         leaves = scenario.leaves(place, claim.logical_date, attempt) if counted else {}
         process.claim = claim
-        process.ending = TryOutcome(kind, f"as written: {kind}", leaves, followed, resumes_at=goes_on)
+        sensor = next((each for each in scenario.sensors if each.task_id == claim.task_instance.task_id), None)
+        if sensor is not None:
+            process.ending = outcome_of_look(
+                self.world.metastore, sensor, claim, self.world.clock.wall(), scenario.logical_dates()[0]
+            )
+            execution.gives_back = process.ending.kind is OutcomeKind.RESCHEDULED
+            process.steps_left = 0 if scenario.acts else self.world.choose_up_to("found running", 1)
+            return
+        process.ending = TryOutcome(kind, f"as written: {kind}", leaves, followed, resumes_at=goes_on, rule=rule)
         process.steps_left = self.world.choose_up_to("found running", scenario.found_running)
         if self.world.chooser.chance("a false report", self.world.faults.false_report):
             self._hint(process)
@@ -350,7 +361,8 @@ class Performer:
             lambda id: self.world.metastore.report(effect.claim, effect.outcome, effect.after, id)
         )
         if isinstance(result, Accepted):
-            retried = result.state == TaskInstanceState.UP_FOR_RETRY and effect.outcome.kind is OutcomeKind.FAILED
+            lost = effect.outcome.kind in (OutcomeKind.LOST, OutcomeKind.LOST_TOGETHER)
+            retried = result.state == TaskInstanceState.UP_FOR_RETRY and not lost
             self.world.ledger.accept(effect.claim, retried=retried)
         return result
 

@@ -13,6 +13,7 @@ from tailrace.metastore.commands.cleaning import Cleaning
 from tailrace.metastore.store import Done, MetastoreStale
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.planning.cancelling import plan_cancel, plan_pause
+from tailrace.planning.choosing import Choice
 from tailrace.planning.clearing import ClearRequest, plan_clear
 from tailrace.planning.commands import CommandKind, CommandPlan, CommandScope
 from tailrace.planning.marking import MarkRequest, plan_mark_runs, plan_mark_tasks
@@ -146,6 +147,8 @@ class Person:
         facts = self._world.metastore.command_facts(self._scope(act))
         tasks = () if act.task_id is None else (act.task_id,)
         match act.kind:
+            case ActKind.CLEAR if act.in_part:
+                return plan_clear(facts, ClearRequest(choice=Choice(tasks, downstream=act.relatives)))
             case ActKind.CLEAR:
                 return plan_clear(facts, ClearRequest(tasks, act.map_index, downstream=act.relatives))
             case ActKind.MARK_TASK:

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from tailrace.model.states import TaskInstanceState
 from tailrace.simulator.acts import Act, ActKind, random_acts
+from tailrace.simulator.fixed_worlds import linear
 from tailrace.simulator.mapped import mapped_scenario
-from tailrace.simulator.scenario import Scenario, linear, random_scenario
+from tailrace.simulator.scenario import Scenario, random_scenario
 from tailrace.simulator.stopped_runs import stopped_scenario
 
 

@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import MOST_INSTANCES, BranchKind, DagSpec, Schedule, ScheduleKind, TaskSpec
 from tailrace.planning.backfills import Reprocess
 from tailrace.simulator.acts import Act, ActKind, random_acts, random_trigger
+from tailrace.simulator.sensing import Sensor
 
 #: So many disruptions may lose a task instance for good; with fewer its results alone decide.
 MOST_LOST = 3
@@ -64,6 +66,16 @@ class Command(Struct, frozen=True):
     goes_on: bool = False  # where others stop at the first failure, this one does not
     detached: bool = False  # it only creates the backfill: a scheduler drives it
     scheduler: bool = False  # it is no backfill but a scheduler, which ends once nothing is left to do
+    part: tuple[str, ...] | None = None  # the tasks that it does alone; None: all
+    dag: int = 0  # of which of the world's DAGs
+
+
+class TryResult(NamedTuple):
+    """How a try ends: what a deciding task follows, and which rule of a retry policy fits what was raised, if any."""
+
+    kind: OutcomeKind
+    followed: tuple[str, ...] | None = None
+    rule: int | None = None
 
 
 class Scenario(Struct, frozen=True):
@@ -88,6 +100,20 @@ class Scenario(Struct, frozen=True):
     fickle: bool = False  # what is cleared may end in another way than before
     gives_back: float = 0.0  # how likely a try gives its worker back, each time that it is claimed
     hurry: float = 0.1  # how likely a seed lets them act, beside one who has something to do
+    faulty_steps: int = 400  # after so many everything is healed
+    narrowed: tuple[tuple[str, int], ...] = ()  # pools that are smaller once the first command was typed
+    miscompiled: tuple[str, ...] = ()  # where its DAG is not what was written
+    beside: tuple[DagSpec, ...] = ()  # other DAGs; no two have a task of the same name
+    sensors: tuple[Sensor, ...] = ()  # which tasks wait for others of any DAG
+
+    @property
+    def dags(self) -> tuple[DagSpec, ...]:
+        """Every DAG of the world."""
+        return (self.dag, *self.beside)
+
+    def task(self, task_id: str) -> TaskSpec:
+        """The task of this name, of whichever DAG."""
+        return next(dag.by_id[task_id] for dag in self.dags if task_id in dag.by_id)
 
     @property
     def gives_conf(self) -> bool:
@@ -101,6 +127,11 @@ class Scenario(Struct, frozen=True):
     def logical_dates(self) -> tuple[datetime, ...]:
         """The dates of all commands, in order."""
         return tuple(sorted({date for command in self.commands for date in self.dates_of(command)}))
+
+    @property
+    def parts(self) -> frozenset[tuple[str, ...] | None]:
+        """The parts that its backfills do; None: a whole DAG."""
+        return frozenset(command.part for command in self.commands)
 
     @property
     def one_range(self) -> bool:
@@ -123,87 +154,24 @@ class Scenario(Struct, frozen=True):
         gives_back = reschedules < _MOST_RESCHEDULES and chooser.random() < self.gives_back
         return chooser.choice((-1.0, 0.0, 1.0, 9.0, 60.0)) if gives_back else None
 
-    def ending(self, place: str, date: datetime, attempt: int) -> tuple[OutcomeKind, tuple[str, ...] | None]:
+    def ending(self, place: str, date: datetime, attempt: int) -> TryResult:
         """How the ``attempt``-th try that is not lost ends, and what a deciding task follows. Always the same.
 
         ``place`` is the task id, with its map index where there is one.
         """
-        task = self.dag.by_id[place.partition("[")[0]]
+        task = self.task(place.partition("[")[0])
         chooser = random.Random(f"{self.seed} {place} {date.isoformat()} {attempt}")
         draw = chooser.random()
         if task.decides is BranchKind.BRANCH:
             ways = tuple(way for way in task.downstream if chooser.random() < 0.6)
-            return OutcomeKind.SUCCESS, ways
+            return TryResult(OutcomeKind.SUCCESS, ways)
         if task.decides is not BranchKind.NOTHING:
-            return OutcomeKind.SUCCESS, None if draw < 0.6 else ()
+            return TryResult(OutcomeKind.SUCCESS, None if draw < 0.6 else ())
         if draw < 0.72:
-            return OutcomeKind.SUCCESS, None
+            return TryResult(OutcomeKind.SUCCESS)
         if draw < 0.80:
-            return OutcomeKind.SKIPPED, None
-        return (OutcomeKind.FAILED_FOR_GOOD if draw > 0.97 else OutcomeKind.FAILED), None
-
-
-def linear(*, crash: bool = False, jobs: int = 1) -> Scenario:
-    """The thread's world of 2016: A → B, one date, one worker, both succeed.
-
-    ``crash`` lets disruptions happen, as many as whoever explores allows; ``jobs`` is how many drive the one backfill.
-    """
-    chain = (TaskSpec("a", downstream=("b",)), TaskSpec("b", upstream=("a",)))
-    faults = Faults(crash=0.5, fragile=0.5, max_disruptions=1, orphaned=0.5) if crash else Faults()
-    still = Scenario(
-        0,
-        daily("thread", chain),
-        faults,
-        (Command(),) * jobs,
-        workers=1,
-        found_running=0,
-        tick=0.0,
-        poll_interval=6.0,
-    )
-    return _always_succeeds(still)
-
-
-def _always_succeeds(scenario: Scenario) -> Scenario:
-    """The same world under a seed in which every first try of every task succeeds."""
-    for seed in range(10_000):
-        tried = replace(scenario, seed=seed)
-        endings = (tried.ending(task.task_id, date, 1) for task in tried.dag.tasks for date in tried.logical_dates())
-        if all(kind is OutcomeKind.SUCCESS and followed is None for kind, followed in endings):
-            return tried
-    raise ValueError("no seed lets every task succeed")
-
-
-def second_thoughts(decides: BranchKind) -> Scenario:
-    """A → B; B fails and waits for its retry while somebody clears A alone, which now leads to B no more.
-
-    Either A branches elsewhere, or (it decides nothing) it is skipped.
-    """
-    first = TaskSpec("a", downstream=("b",), decides=decides)
-    second = TaskSpec("b", upstream=("a",), retries=1, retry_delay=timedelta(minutes=1))
-    clears = Act(ActKind.CLEAR, task_id="a", relatives=False)
-    world = Scenario(0, daily("second_thoughts", (first, second)), Faults(), acts=(clears,), hurry=0.04, fickle=True)
-    for seed in range(10_000):
-        tried = replace(world, seed=seed)
-        went, failed, turned = (
-            tried.ending(*each) for each in (("a", FIRST_DATE, 1), ("b", FIRST_DATE, 1), ("a", FIRST_DATE, 2))
-        )
-        leads_there = went[0] is OutcomeKind.SUCCESS and went[1] in (None, ("b",))
-        leads_elsewhere = turned[1] == () if decides is BranchKind.BRANCH else turned[0] is OutcomeKind.SKIPPED
-        if leads_there and failed[0] is OutcomeKind.FAILED and leads_elsewhere:
-            return tried
-    raise ValueError("no seed lets A have second thoughts")
-
-
-def reopened_by_another() -> Scenario:
-    """One task; whenever a verdict is about to be written somebody decides to reprocess what it is over.
-
-    A backfill created between the last look and the write of another's verdict opens a run that both want, and does
-    not touch the other backfill as a clear does: only the run itself shows that the verdict came too late.
-    """
-    again = Act(ActKind.REPROCESS, state=Reprocess.ALL)
-    task = daily("reopened_by_another", (TaskSpec("a"),))
-    commands = (Command(0, 1), Command(0, 2))
-    return _always_succeeds(Scenario(0, task, Faults(), commands=commands, acts=(again,) * 3, hurry=0.0))
+            return TryResult(OutcomeKind.SKIPPED)
+        return TryResult(OutcomeKind.FAILED_FOR_GOOD if draw > 0.97 else OutcomeKind.FAILED)
 
 
 def random_scenario(seed: int) -> Scenario:
@@ -222,7 +190,7 @@ def random_scenario(seed: int) -> Scenario:
     alone = several >= 0.4
     if not alone and draw.random() < 0.4:
         commands = [replace(command, ignores_owners=draw.random() < 0.6) for command in commands]
-    faults = Faults() if draw.random() < 0.2 else _faults(draw)
+    faults = Faults() if draw.random() < 0.2 else random_faults(draw)
     scenario = Scenario(
         seed,
         dag,
@@ -342,7 +310,9 @@ def _task(draw: random.Random, task_id: str, upstream: tuple[str, ...], downstre
     )
 
 
-def _faults(draw: random.Random) -> Faults:
+def random_faults(draw: random.Random) -> Faults:
+    """Some of the faults, each more or less likely."""
+
     def sometimes(most: float) -> float:
         return draw.random() * most if draw.random() < 0.5 else 0.0
 

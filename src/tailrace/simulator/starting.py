@@ -36,7 +36,7 @@ def type_command(world: WorldState, command: Command, create: Create) -> None:
     if command.scheduler:
         _begin_job(world, command, None)
         return
-    dag, dates = scenario.dag, scenario.dates_of(command)
+    dag, dates = scenario.dags[command.dag], scenario.dates_of(command)
     request = BackfillRequest(
         dag.dag_id,
         dates[0],
@@ -50,6 +50,7 @@ def type_command(world: WorldState, command: Command, create: Create) -> None:
         backwards=scenario.backwards,
         stop_on_failure=scenario.stop_on_failure and not command.goes_on,
         detached=command.detached,
+        part=command.part,
     )
     intervals = [DataInterval(date, date + _DAY) for date in dates]
     creation = plan_backfill(dag, request, intervals, world.metastore.backfill_facts(dag, request, intervals))
@@ -88,7 +89,7 @@ def set_pool(world: WorldState, name: str, slots: int) -> None:
 def _begin_job(world: WorldState, command: Command, created: int | None) -> None:
     """A job begins, with its workers: of a backfill, or (None) a scheduler."""
     scenario, identity = world.scenario, world.identity()
-    kind, dag = (JobKind.SCHEDULER if created is None else JobKind.BACKFILL), scenario.dag
+    kind, dag = (JobKind.SCHEDULER if created is None else JobKind.BACKFILL), scenario.dags[command.dag]
     of_dag = None if created is None else dag.dag_id
     id = world.metastore.start_job(kind, identity, of_dag, created, LEASE_SECONDS, world.write_id())
     what = "a scheduler," if created is None else f"backfill {created}, driven by"
@@ -111,7 +112,7 @@ def typed_again(world: WorldState, job: Job) -> Command | None:
     """
     if job.backfill_id is None:
         return job.command if world.metastore.agenda(job.id).lanes else None
-    left = world.metastore.snapshot(job.id, world.scenario.dag, job.backfill_id)
+    left = world.metastore.snapshot(job.id, world.scenario.dags[job.command.dag], job.backfill_id)
     if left.backfill is None or left.backfill.paused:
         return None
     if left.backfill.state not in BACKFILL_CLOSED:

@@ -71,6 +71,8 @@ class World(WorldState):
             for name, slots in self.scenario.pools:
                 set_pool(self, name, slots)
             type_command(self, self.commands.pop(0), self.performer.create)
+            for name, slots in self.scenario.narrowed:
+                set_pool(self, name, slots)
         Person(self, self.performer.commanded)
 
     def __enter__(self) -> Self:

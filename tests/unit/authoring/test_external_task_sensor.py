@@ -1,7 +1,8 @@
 """ExternalTaskSensor: which runs it asks about, in one question a look, and what of their states ends the waiting."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,12 @@ from tailrace import DAG, ExternalTaskSensor
 from tailrace.authoring.compiling.dag_specs import compile_dag
 from tailrace.authoring.context import recorded
 from tailrace.authoring.sensors.external_task_sensor import ExternalTaskFailed
-from tailrace.exceptions import TaskFailed, TaskSkipped
+from tailrace.errors import TaskAwaits
+from tailrace.exceptions import TaskFailed, TaskRescheduled, TaskSkipped
+from tailrace.execution.channel import ProtocolError, decode, encode
+from tailrace.execution.messages import outcome_in
+from tailrace.execution.outcomes import outcome_of
+from tailrace.model.awaited import MOST_AWAITED, Awaited
 from tailrace.model.recorded import (
     RecordedRun,
     RecordedTaskInstance,
@@ -182,3 +188,87 @@ def test_wrong_arguments_are_mistakes(wrong: dict[str, Any], said: str) -> None:
         ExternalTaskSensor(task_id="s", external_dag_id="other", **wrong)
     compile_dag(dag, "d.py", "hash")
     assert [said in mistake.message for mistake in dag.mistakes] == [True], dag.mistakes
+
+
+def waits(made: Any) -> TaskRescheduled:
+    """How it gives its worker back after its first look."""
+    ti = SimpleNamespace(start_date=datetime.now(UTC), reschedules=0)
+    with pytest.raises(TaskRescheduled) as raised:
+        made.execute({"ti": ti, "logical_date": DAY, "ds": "2024-01-05"})
+    return raised.value
+
+
+def test_what_it_has_found_undecided_wakes_it(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    store.tasks = [(DAY - ONE, "a", -1, "running")]
+    named = {"external_task_ids": ["a", "b"], "failed_states": ["failed"], "execution_delta": ONE}
+    given_back = waits(sensor(mode="reschedule", timeout=90, soft_fail=True, **named))
+    assert isinstance(given_back, TaskAwaits) and given_back.resumes_at == given_back.times_out_at
+    assert given_back.awaited == Awaited(
+        "other",
+        (DAY - ONE,),
+        ("a", "b"),
+        allowed_states=("success",),
+        failed_states=("failed",),
+        goes_on=True,
+    )
+    assert "asked once: not yet; is woken by what it waits for, times out at 20" in capsys.readouterr().out
+
+
+def test_dates_that_its_function_has_returned_are_known_then(store: Store) -> None:
+    found = waits(sensor(mode="reschedule", execution_date_fn=lambda date: [date, date - ONE]))
+    assert isinstance(found, TaskAwaits)
+    assert isinstance(found.awaited, Awaited) and found.awaited.logical_dates == (DAY, DAY - ONE)
+    assert found.awaited.goes_on  # it may return others: such a wait is in no circle
+
+
+class Own(ExternalTaskSensor):
+    """One that asks for more than the states alone."""
+
+    def poke(self, context: Mapping[str, Any]) -> bool:
+        return super().poke(context) and False
+
+
+def test_whoever_looks_by_code_of_his_own_looks_each_interval(store: Store) -> None:
+    with DAG("d"):
+        made = Own(task_id="s", external_dag_id="other", mode="reschedule")
+    given_back = waits(made)
+    assert not isinstance(given_back, TaskAwaits) and given_back.resumes_at < datetime.now(UTC) + timedelta(minutes=2)
+
+
+def test_what_is_not_known_yet_is_looked_for_each_interval(store: Store) -> None:
+    store.unknown = "there is no DAG other"
+    assert not isinstance(waits(sensor(mode="reschedule")), TaskAwaits)
+
+
+def test_more_dates_than_are_kept_are_looked_for_each_interval(store: Store) -> None:
+    many = [DAY + number * ONE for number in range(MOST_AWAITED + 1)]
+    assert not isinstance(waits(sensor(mode="reschedule", execution_date_fn=lambda date: many)), TaskAwaits)
+
+
+def test_what_it_raises_is_sent_as_it_is_kept(store: Store) -> None:
+    store.runs = {DAY: "running"}
+    given_back = waits(sensor(mode="reschedule"))
+    sent = outcome_of(given_back)
+    assert sent["error"].startswith("asked once, is woken by what it waits for, times out at ")
+    got = outcome_in(decode(encode(sent)))
+    assert (got.awaits, got.resumes_at) == (given_back.awaited, given_back.resumes_at)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"logical_dates": []},
+        {"logical_dates": ["2024-01-05T00:00:00+01:00"]},
+        {"logical_dates": ["2024-01-05T00:00:00"]},
+        {"dag_id": "o\0"},
+        {"task_ids": ["a\0"]},
+        {"allowed_states": [None]},
+        {"more": 1},
+    ],
+)
+def test_what_nobody_can_wait_for_is_not_taken(store: Store, change: dict[str, Any]) -> None:
+    sent = outcome_of(waits(sensor(mode="reschedule", external_task_id="a")))
+    with pytest.raises(ProtocolError):
+        outcome_in(decode(encode({**sent, "awaits": {**sent["awaits"], **change}})))
+    with pytest.raises(ProtocolError):
+        outcome_in(decode(encode({**sent, "kind": "success"})))

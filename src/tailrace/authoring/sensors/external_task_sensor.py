@@ -9,9 +9,10 @@ from tailrace.authoring.arguments.declarations import arguments_of
 from tailrace.authoring.arguments.external_task_arguments import EXTERNAL_DAG_ID, ExternalTaskArguments
 from tailrace.authoring.context.calling import accepted_by
 from tailrace.authoring.context.recorded import get_dag_runs, get_task_instances
+from tailrace.authoring.context.recorded_conditions import dates_in
 from tailrace.authoring.sensors.poking import BaseSensorOperator
 from tailrace.errors import RecordNotFound, TaskFailed, TaskSkipped
-from tailrace.model.keys import index_suffix
+from tailrace.model.awaited import MOST_AWAITED, Awaited, Looked, Seen, look, named
 from tailrace.model.moments import moment_text
 from tailrace.model.plain_text import shown
 from tailrace.model.states import DagRunState, TaskInstanceState
@@ -19,17 +20,12 @@ from tailrace.model.states import DagRunState, TaskInstanceState
 if TYPE_CHECKING:
     from tailrace.authoring.operators.operator_arguments import ExternalTaskSensorArguments
 
-#: So many of what it waits for are named in a line.
-_MOST_NAMED = 5
-#: A run that can never go on has failed, and so has one that was cancelled: Airflow knows neither.
-_FAILED_TOO = (DagRunState.DEADLOCKED, DagRunState.CANCELLED)
-
 
 class ExternalTaskSensor(BaseSensorOperator):
     """Waits for another DAG: for a task, several, a task group, or its whole run, of the same logical date.
 
     ``execution_delta`` is how much earlier that date is; ``execution_date_fn(logical_date)`` returns it, or several.
-    Each look is one consistent read.
+    Each look is one consistent read. In mode reschedule it is woken for the next one by what it waits for.
     """
 
     template_fields: ClassVar[Sequence[str]] = (
@@ -53,6 +49,7 @@ class ExternalTaskSensor(BaseSensorOperator):
     execution_delta: timedelta | None
     execution_date_fn: Callable[..., Any] | None
     check_existence: bool
+    _awaited: Awaited | None = None  # by its last look, which found nothing decided
 
     if TYPE_CHECKING:
 
@@ -81,58 +78,68 @@ class ExternalTaskSensor(BaseSensorOperator):
 
     def poke(self, context: Mapping[str, Any]) -> bool:
         """Whether all that it waits for is in one of the allowed states, in all of the runs."""
-        dates = self._dates(context)
+        self._awaited = None
+        awaited = self._waits_for(context)
         try:
-            found = self._found(dates)
+            found = self._found(awaited)
         except RecordNotFound as missing:
             if self.check_existence:
                 raise TaskFailed(str(missing)) from None
             print(f"not there yet: {missing}", flush=True)
             return False
-        self._raise_for(found)
-        return self._is_done(dates, found)
+        looked = look(awaited, found)
+        self._raise_for(looked)
+        if looked.waits:
+            print(named(awaited.dag_id, looked.waits), flush=True)
+            self._awaited = awaited
+        return looked.is_decided
 
-    def _raise_for(self, found: "list[_Seen]") -> None:
-        failed = [each for each in found if each.state in self.failed_states or each.has_failed(self.failed_states)]
-        if failed and self.soft_fail:
-            raise TaskSkipped(f"{_named(failed)}, and soft_fail is set")
-        if failed:
-            raise ExternalTaskFailed(_named(failed))
-        skipped = [each for each in found if each.state in self.skipped_states]
-        if skipped:
-            raise TaskSkipped(_named(skipped))
+    def awaits(self) -> Awaited | None:
+        """What it is woken by, where its last look has found all of it named, and nobody's code is asked instead."""
+        own = type(self).poke is ExternalTaskSensor.poke and type(self)._found is ExternalTaskSensor._found
+        awaited = self._awaited if own else None
+        if awaited is None or max(len(awaited.logical_dates), len(awaited.task_ids)) > MOST_AWAITED:
+            return None
+        return awaited
 
-    def _is_done(self, dates: Sequence[datetime], found: "list[_Seen]") -> bool:
-        """Every one of them is there and is as it should be."""
-        missing = [
-            _Seen(f"{self.external_dag_id}{'.' if name else ''}{name}", date, "not there")
-            for date in dates
-            for name in self._names() or ("",)
-            if not any(each.date == date and name in ("", each.task_id) for each in found)
-        ]
-        waits = [each for each in found if each.state not in self.allowed_states] + missing
-        if waits:
-            print(_named(waits), flush=True)
-        return not waits
+    def _raise_for(self, looked: Looked) -> None:
+        if looked.failed and self.soft_fail:
+            raise TaskSkipped(f"{named(self.external_dag_id, looked.failed)}, and soft_fail is set")
+        if looked.failed:
+            raise ExternalTaskFailed(named(self.external_dag_id, looked.failed))
+        if looked.skipped:
+            raise TaskSkipped(named(self.external_dag_id, looked.skipped))
+
+    def _waits_for(self, context: Mapping[str, Any]) -> Awaited:
+        return Awaited(
+            dag_id=self.external_dag_id,
+            logical_dates=dates_in("logical_dates", self._dates(context)) or (),
+            task_ids=self._names(),
+            task_group_id=self.external_task_group_id or None,
+            allowed_states=self.allowed_states,
+            failed_states=self.failed_states,
+            skipped_states=self.skipped_states,
+            goes_on=self.soft_fail or self.never_fail or self.execution_date_fn is not None,
+        )
 
     def _names(self) -> tuple[str, ...]:
         """The tasks; none where it waits for a group or for whole runs."""
         given = [self.external_task_id] if self.external_task_id else self.external_task_ids or ()
         return tuple(dict.fromkeys([given] if isinstance(given, str) else given))
 
-    def _found(self, dates: Sequence[datetime]) -> "list[_Seen]":
-        dag_id, names, group = self.external_dag_id, self._names(), self.external_task_group_id
-        if not names and not group:
+    def _found(self, awaited: Awaited) -> list[Seen]:
+        dag_id, dates, group = awaited.dag_id, awaited.logical_dates, awaited.task_group_id
+        if awaited.is_of_runs:
             runs = get_dag_runs(dag_id, logical_dates=dates)
-            return [_Seen(dag_id, run.logical_date, run.state, is_run=True) for run in runs]
-        conditions = {"task_ids": names} if names else {"task_group_id": group}
+            return [Seen(run.logical_date, run.state, run_id=run.run_id) for run in runs]
+        conditions = {"task_ids": awaited.task_ids} if group is None else {"task_group_id": group}
         return [
-            _Seen(f"{dag_id}.{ti.task_id}{index_suffix(ti.map_index)}", ti.logical_date, ti.state or "none", ti.task_id)
+            Seen(ti.logical_date, ti.state or TaskInstanceState.NONE, ti.task_id, ti.map_index, ti.run_id)
             for ti in get_task_instances(dag_id, logical_dates=dates, **conditions)
             if ti.state != TaskInstanceState.REMOVED
         ]
 
-    def _dates(self, context: Mapping[str, Any]) -> tuple[datetime, ...]:
+    def _dates(self, context: Mapping[str, Any]) -> Sequence[datetime]:
         logical: datetime = context["logical_date"]
         if self.execution_date_fn is None:
             try:
@@ -154,20 +161,3 @@ class ExternalTaskSensor(BaseSensorOperator):
 
 class ExternalTaskFailed(Exception):
     """What a sensor waits for is in one of its ``failed_states``."""
-
-
-class _Seen:
-    """A task instance of another DAG, or a whole run, as it was found."""
-
-    def __init__(self, name: str, date: datetime, state: str, task_id: str = "", *, is_run: bool = False) -> None:
-        self.name, self.date, self.state, self.task_id, self._is_run = name, date, state, task_id, is_run
-
-    def has_failed(self, failed_states: Sequence[str]) -> bool:
-        """Whether it is a run that is worse than failed, where a failed one is looked for."""
-        return self._is_run and DagRunState.FAILED in failed_states and self.state in _FAILED_TOO
-
-
-def _named(several: "Sequence[_Seen]") -> str:
-    names = [f"{each.name} of {moment_text(each.date)} is {each.state}" for each in several[:_MOST_NAMED]]
-    more = f" and {len(several) - _MOST_NAMED:,} more" if len(several) > _MOST_NAMED else ""
-    return ", ".join(names) + more

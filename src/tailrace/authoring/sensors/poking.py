@@ -15,7 +15,8 @@ from tailrace.authoring.arguments.sensor_arguments import SensorArguments
 from tailrace.authoring.context.results import settled
 from tailrace.authoring.dags.dag import BaseOperator
 from tailrace.authoring.operators.shipped import PythonOperator
-from tailrace.errors import SensorTimeout, TaskFailed, TaskRescheduled, TaskSkipped
+from tailrace.errors import SensorTimeout, TaskAwaits, TaskFailed, TaskRescheduled, TaskSkipped
+from tailrace.model.awaited import Awaited
 from tailrace.model.moments import moment_text
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class BaseSensorOperator(BaseOperator):
         """The moment before which another look cannot find anything; None where nobody knows one."""
         return None
 
+    def awaits(self) -> Awaited | None:
+        """What will have it look again, after a look that found it missing; None: the time alone."""
+        return None
+
     @property
     def reschedule(self) -> bool:
         """Whether it gives its worker back between two looks."""
@@ -92,9 +97,12 @@ class BaseSensorOperator(BaseOperator):
             now = datetime.now(UTC)
             if now >= gives_up:
                 raise self._timed_out(asked, now - ti.start_date)
-            at = self._next_look(context, asked, now, gives_up)
-            until = f"asks again at {moment_text(at)}, times out at {moment_text(gives_up)}"
-            print(f"asked {_times(asked)}: not yet; {until}", flush=True)
+            awaited = self.awaits() if self.reschedule else None
+            at = gives_up if awaited else self._next_look(context, asked, now, gives_up)
+            again = "is woken by what it waits for" if awaited else f"asks again at {moment_text(at)}"
+            print(f"asked {_times(asked)}: not yet; {again}, times out at {moment_text(gives_up)}", flush=True)
+            if awaited is not None:
+                raise TaskAwaits(awaited, f"asked {_times(asked)}", times_out_at=gives_up)
             if self.reschedule:
                 raise TaskRescheduled(at, f"asked {_times(asked)}", times_out_at=gives_up)
             time.sleep(max(0.0, (at - now).total_seconds()))

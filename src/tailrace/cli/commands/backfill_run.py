@@ -13,7 +13,7 @@ from tailrace.cli.command_line import command_line
 from tailrace.cli.completing import complete_pools
 from tailrace.cli.console import counted, current_console, plural
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import WholeNumber, dag_argument, dags_option, output_option, settings_with
+from tailrace.cli.options import WholeNumber, dag_argument, dags_option, output_option, part_options, settings_with
 from tailrace.cli.preview import preview_text
 from tailrace.cli.progress import choose_listener
 from tailrace.cli.remedies import command_of, text_of
@@ -40,6 +40,7 @@ _RANGE = (
         show_default=True,
         help="What runs again: only what has no outcome, that and failures, or everything.",
     ),
+    part_options,
     click.option("--new", is_flag=True, help="Another backfill, even if the same one is unfinished."),
 )
 _LIMITS = (

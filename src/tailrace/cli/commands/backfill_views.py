@@ -17,7 +17,7 @@ from tailrace.cli.options import (
 )
 from tailrace.cli.shell_line import shell_line
 from tailrace.cli.tables import show_table
-from tailrace.cli.views import BACKFILL_COLUMNS, RUN_COLUMNS, backfill_row, driving_note, run_row
+from tailrace.cli.views import BACKFILL_COLUMNS, RUN_COLUMNS, backfill_row, driving_note, run_row, waiting_lines
 from tailrace.service import views
 
 _MOST_RUNS_SHOWN = 30
@@ -52,7 +52,10 @@ def show(backfill_id: int | None, output: str) -> None:
     facts = [shown.reason] if shown.reason and shown.state != "success" else []
     facts += [f"in runs that succeeded, {inside}"] if inside and shown.state != "success" else []
     facts += [note] if (note := driving_note(shown)) else []
-    facts += [f"runs: {counted(shown.runs)}", f"task instances: {counted(shown.task_instances)}"]
+    facts += list(waiting_lines(shown.waiting))
+    facts += [f"a part of its DAG: {', '.join(shown.part)}"] if shown.part else []
+    of_part = ", by how the part of each ended" if shown.part else ""
+    facts += [f"runs{of_part}: {counted(shown.runs)}", f"task instances: {counted(shown.task_instances)}"]
     facts += [shown.created_by.text] if shown.created_by else []
     facts += [shown.last_command.text] if shown.last_command and not shown.last_command.is_creation else []
     if shown.command:

@@ -101,6 +101,9 @@ def show(dag_id: str, run: str, output: str) -> None:
         console.tell(f"started {moment_text(found.start)}{ended}")
     if (of := found.dag_version) is not None and of.versions > 1:
         console.tell(f"version {of.version} of {of.versions} of the DAG: `tailrace dags versions {found.dag_id}`")
+    if found.part is not None:
+        none = f"; in no part yet: {', '.join(found.in_no_part)}" if found.in_no_part else ""
+        console.tell(f"a part of its DAG: {', '.join(found.part)}{none}")
     for line in callback_lines(found.dag_id, found.run_id, found.callbacks):
         console.tell(line)
     rows = [task_instance_row(line) for line in found.task_instances]

@@ -6,8 +6,9 @@ import click
 
 from tailrace.cli.change_options import ChangeOptions, change, change_options, range_options
 from tailrace.cli.lazy import Command
-from tailrace.cli.options import dag_argument, runs_argument
+from tailrace.cli.options import dag_argument, part_options, runs_argument
 from tailrace.model.states import DagRunState
+from tailrace.planning.choosing import Choice, require_patterns
 from tailrace.planning.clearing import ClearRequest
 from tailrace.service import changes
 from tailrace.service.scopes import RunsNamed
@@ -17,6 +18,7 @@ from tailrace.service.scopes import RunsNamed
 @dag_argument
 @runs_argument
 @range_options
+@part_options
 @click.option("--only-failed", is_flag=True, help="Only what failed, and what followed from it.")
 @change_options
 def clear(
@@ -24,17 +26,22 @@ def clear(
     runs: tuple[str, ...],
     start: str | None,
     end: str | None,
+    tasks: tuple[str, ...],
+    upstream: bool,
+    downstream: bool,
     only_failed: bool,
     dry_run: bool,
     yes: bool,
     output: str,
 ) -> int:
-    """Have every task of these runs done again. RUN is a run id or a logical date.
+    """Have every task of these runs done again, or (--tasks) a part. RUN is a run id or a logical date.
 
-    What runs is stopped. A closed run opens again, and so does a later one that it had deadlocked; who drives it from
-    then on is reported. A judged backfill stays judged.
+    A part does not wait for what it leaves out. What runs is stopped. A closed run opens again, and so does a later
+    one that it had deadlocked; who drives it from then on is reported. A judged backfill stays judged.
     """
-    named, request = RunsNamed(dag_id, runs, start, end), ClearRequest(only_failed=only_failed)
+    choice = Choice(tasks, upstream, downstream)
+    require_patterns(choice)
+    named, request = RunsNamed(dag_id, runs, start, end), ClearRequest(only_failed=only_failed, choice=choice)
     return change(partial(changes.clear, named=named, request=request), ChangeOptions(dry_run, yes, output))
 
 

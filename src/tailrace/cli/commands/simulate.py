@@ -17,11 +17,14 @@ from tailrace.cli.options import WholeNumber, output_option
 from tailrace.errors import CommandError
 from tailrace.simulator.canaries import CANARIES, Canary
 from tailrace.simulator.choices import Replayed, Seeded, whole
-from tailrace.simulator.exploring import PRODUCT, SeedHistory, every, explore, one, shorten
+from tailrace.simulator.exploring import PRODUCT, SeedHistory, every, explore, one, shorten, world
+from tailrace.simulator.fixed_worlds import linear
 from tailrace.simulator.history import EXIT_CODES, History, Judgement
 from tailrace.simulator.holes import WORLDS
-from tailrace.simulator.scenario import Scenario, linear
+from tailrace.simulator.scenario import Scenario
 from tailrace.simulator.searching import Search
+from tailrace.simulator.smaller import smallest
+from tailrace.simulator.world_text import lines_of
 
 _SCENARIOS = ("2016",)
 _NON_ATOMIC = "non-atomic-reads"
@@ -30,7 +33,7 @@ _PROGRESS_EVERY = 500
 #: The options that choose a way to explore, and what else each of them looks at. Without any, it is --seeds.
 _WAYS = {
     "count": ("first", "processes", "canary", "worlds"),
-    "seed": ("trace", "canary", "worlds"),
+    "seed": ("trace", "smaller", "canary", "worlds"),
     "scenario": ("preemptions", "crashes", "jobs"),
 }
 _LEGEND_2016 = """\
@@ -45,6 +48,7 @@ and then a finished: nothing left that could run, it thinks.
 @click.option("--first", type=WholeNumber(0), default=0, metavar="SEED", help="The first of them.")
 @click.option("--seed", type=WholeNumber(0), metavar="SEED", help="One history, shown step by step.")
 @click.option("--trace", metavar="N:N,…", help="With --seed: these choices (place:choice), and else the usual.")
+@click.option("--smaller", is_flag=True, help="With --seed: the smallest world that was found to fail in the same way.")
 @click.option(
     "--processes",
     type=WholeNumber(1),
@@ -60,9 +64,13 @@ and then a finished: nothing left that could run, it thinks.
 @click.option(
     "--worlds",
     type=click.Choice(sorted(WORLDS)),
-    help="holes: runs that depend on the past come into being in any order; zygotes: tries are lost together; "
+    metavar="NAME",
+    help="Instead of any: "
+    "holes: runs that depend on the past come into being in any order; zygotes: tries are lost together; "
     "mapped: tasks are expanded over what others leave; stopped: runs take too long, or fail fast; "
-    "calling: tasks have callbacks; rescheduled: tries give their workers back and go on later.",
+    "calling: tasks have callbacks; rescheduled: tries give their workers back and go on later; "
+    "dags: DAGs of up to twelve tasks, written and compiled, have all of these at once; "
+    "waiting: the tasks of several DAGs wait for each other; parts: backfills do parts of their DAG.",
 )
 @click.option("--scenario", type=click.Choice(_SCENARIOS), help="2016: the race of the thread, shown, then closed.")
 @click.option(
@@ -80,6 +88,7 @@ def simulate(
     first: int,
     seed: int | None,
     trace: str | None,
+    smaller: bool,
     processes: int | None,
     canary: str | None,
     worlds: str | None,
@@ -98,6 +107,8 @@ def simulate(
     if scenario is not None:
         return _scenario_2016(linear(crash=crashes > 0, jobs=jobs), Bounds(preemptions, crashes), output)
     if seed is not None:
+        if smaller:
+            return _smaller(seed, trace, variant, worlds, output)
         return _one(seed, trace, variant, worlds, output)
     wanted = range(first, first + (count or 200))
     return _explore(wanted, processes or os.cpu_count() or 1, variant, worlds, output)
@@ -126,6 +137,19 @@ def _one(seed: int, trace: str | None, variant: Canary, worlds: str | None, outp
     else:
         console.print("\n".join(_story_lines(history)))
     return EXIT_CODES[history.judgement]
+
+
+def _smaller(seed: int, trace: str | None, variant: Canary, worlds: str | None, output: str) -> int:
+    """A smaller world that fails as that of the seed does, with a history of it."""
+    if trace is not None:
+        raise CommandError("--trace and --smaller are two ways to make a failure short; say one of them")
+    scenario, found = smallest(seed, variant, worlds)
+    console = current_console()
+    if output == "json":
+        console.print_json({"schema": 1, "world": lines_of(scenario), **_history_json(found.history, seed)})
+    else:
+        console.print("\n".join([*lines_of(scenario), *_story_lines(found.history)]))
+    return EXIT_CODES[found.history.judgement]
 
 
 def _choices(text: str) -> Mapping[int, int]:
@@ -165,11 +189,12 @@ def _explore(wanted: range, processes: int, variant: Canary, worlds: str | None,
     console.note(f"seed {failed.seed} fails ({failed.history.judgement}); looking for the shortest trace")
     short = shorten(failed.seed, variant, worlds)
     choices = ",".join(f"{place}:{choice}" for place, choice in short.choices)
+    drawn = lines_of(world(failed.seed, variant, worlds))
     if output == "json":
-        failure = {**_history_json(short.history, failed.seed), "choices": choices}
+        failure = {**_history_json(short.history, failed.seed), "choices": choices, "world": drawn}
         console.print_json({"schema": 1, "variant": variant.name, "histories": dict(judged), "failure": failure})
         return EXIT_CODES[short.history.judgement]
-    console.print("\n".join(_story_lines(short.history)))
+    console.print("\n".join([*drawn, *_story_lines(short.history)]))
     if short.history.choices:
         console.print("What was unusual:")
         console.print(bullet_lines(short.history.choices))
@@ -177,6 +202,7 @@ def _explore(wanted: range, processes: int, variant: Canary, worlds: str | None,
     option += "" if worlds is None else f" --worlds {worlds}"
     console.print(f"seed {failed.seed} ({counted(judged)} so far); to see it again:")
     console.print(f"  tailrace simulate --seed {failed.seed} --trace {choices or '0:0'}{option}")
+    console.print(f"  tailrace simulate --seed {failed.seed} --smaller{option}  # in a smaller world")
     return EXIT_CODES[short.history.judgement]
 
 

@@ -18,6 +18,7 @@ from tailrace.metastore.commands.standing import unfinished_wanting
 from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.guards import lock_dag
+from tailrace.metastore.plans.rows import part_text
 from tailrace.metastore.writes.backfills import (
     LOCKED_COLUMNS,
     LockedBackfill,
@@ -27,12 +28,15 @@ from tailrace.metastore.writes.backfills import (
     set_columns,
     touch_backfill,
 )
+from tailrace.metastore.writes.part_states import say_part_states, wanted_in_part
 from tailrace.metastore.writes.records import Author, History, insert_history, record
 from tailrace.metastore.writes.runs import RunAsIs, RunStep, close_run, open_run_again, touch_run
 from tailrace.metastore.writes.runs import set_columns as set_run_columns
 from tailrace.metastore.writes.stateless import renew_dag
 from tailrace.metastore.writes.task_instances import StateChange, change_states, insert_task_instances
 from tailrace.model.chains import Chain
+from tailrace.model.parts import WHOLE
+from tailrace.model.states import CLOSED
 from tailrace.planning.backfills import DateAction
 from tailrace.planning.commands import CommandPlan, RunChange, TaskInstanceChange
 
@@ -52,6 +56,7 @@ _LOCK_RUNS = (
         dag_run.c.pool,
         dag_run.c.ended_at,
         dag_run.c.dag_version_id,
+        dag_run.c.part,
         dag_run.c.chain_head,
         dag_run.c.chain_length,
     )
@@ -243,7 +248,7 @@ def _step_runs(work: _Commanding) -> None:
     for change in work.plan.runs:
         found = work.runs[change.id]
         if change.after is change.before:
-            touch_run(work.tx, work.author, _as_is(found), work.history)
+            touch_run(work.tx, work.author, _as_is(found), work.history, _part_columns(work, change))
             continue
         step = RunStep(
             change.id,
@@ -259,12 +264,25 @@ def _step_runs(work: _Commanding) -> None:
             Chain(found.chain_head, found.chain_length),
         )
         if change.reopens:
-            open_run_again(work.tx, work.author, step, work.history, live=change.to_schedulers)
+            columns = _part_columns(work, change)
+            open_run_again(work.tx, work.author, step, work.history, live=change.to_schedulers, columns=columns)
             reopened.append(change.id)
         else:
             close_run(work.tx, work.author, step, work.history, found.ended_at)
         stepped.append(change.id)
+    say_part_states(work.tx, sorted(change.id for change in work.plan.runs if change.after in CLOSED))
     _touch_backfills(work, stepped, reopened)
+
+
+def _part_columns(work: _Commanding, change: RunChange) -> dict[str, Any]:
+    """What is done in the run from now on, where that is another than it was.
+
+    A backfill of a part may have left it as it was: how it ends from now on is told for that too.
+    """
+    if change.sets_part:
+        return {"part": None if change.part is None else part_text(change.part)}
+    was_whole = change.reopens and work.runs[change.id].part is None
+    return {"part": part_text(WHOLE)} if was_whole and wanted_in_part(work.tx, [change.id]) else {}
 
 
 def _touch_backfills(work: _Commanding, runs: Iterable[int], reopened: Sequence[int]) -> None:

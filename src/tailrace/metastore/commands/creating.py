@@ -22,6 +22,7 @@ class FoundRun:
     version: int
     clear: str | None
     chain: Chain
+    part: str | None = None
 
 
 @dataclass(slots=True)

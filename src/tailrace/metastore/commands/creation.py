@@ -12,10 +12,11 @@ from sqlalchemy import bindparam, insert, select, update
 from tailrace.errors import InternalError
 from tailrace.metastore.commands.creating import Creating, FoundRun
 from tailrace.metastore.commands.facts import open_backfill
-from tailrace.metastore.commands.requeued_runs import requeue_runs
+from tailrace.metastore.commands.requeued_runs import requeue_runs, stored_part
 from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import backfill, backfill_run, dag, dag_run
 from tailrace.metastore.db.transaction import Transaction, in_batches
+from tailrace.metastore.plans.rows import part_text
 from tailrace.metastore.writes.backfills import (
     LOCKED_COLUMNS,
     LockedBackfill,
@@ -30,6 +31,7 @@ from tailrace.metastore.writes.stateless import insert_row, renew_dag
 from tailrace.metastore.writes.structures import Structures
 from tailrace.model.chains import Chain
 from tailrace.model.keys import RunType
+from tailrace.model.parts import part_of
 from tailrace.model.spec import DagSpec
 from tailrace.model.states import CLOSED, DagRunState
 from tailrace.planning.backfills import BackfillCreation, DateAction, DatePlan
@@ -49,6 +51,7 @@ _EXISTING = (
         dag_run.c.state,
         dag_run.c.version,
         dag_run.c.clear_on_activation,
+        dag_run.c.part,
         dag_run.c.chain_head,
         dag_run.c.chain_length,
     )
@@ -96,7 +99,8 @@ def write_backfill(
     renew_dag(tx, author, dag_spec.dag_id, dag_version_id=structure)
     changed = {} if work.continued is None else _continued(work, work.continued, command, structure)
     written = work.continued or insert_backfill(
-        tx, author, dag_spec.dag_id, structure, work.request, command, work.history
+        *(tx, author, dag_spec.dag_id, structure, work.request, command, work.history),
+        None if work.request.part is None else part_text(part_of(dag_spec, work.request.part)),
     )
     _insert_runs(work, written.id)
     requeue_runs(work, written.id)
@@ -132,7 +136,7 @@ def _find_conflict(work: Creating) -> str | None:
     for batch in in_batches([date.interval.start for date in creation.dates]):
         for row in tx.rows(_EXISTING, {"dag_id": work.dag.dag_id, "dates": batch}):
             facts = (row.id, row.run_id, row.logical_date, row.state, row.version, row.clear_on_activation)
-            work.found[row.logical_date] = FoundRun(*facts, Chain(row.chain_head, row.chain_length))
+            work.found[row.logical_date] = FoundRun(*facts, Chain(row.chain_head, row.chain_length), row.part)
     for date in creation.dates:
         conflict = None if work.settled(date) else _date_conflict(date, work.found.get(date.interval.start))
         if conflict is not None:
@@ -152,6 +156,8 @@ def _date_conflict(date: DatePlan, found: FoundRun | None) -> str | None:
     closed = DagRunState(found.state) in CLOSED
     if date.action in (DateAction.REPROCESS, DateAction.LEAVE) and not closed:
         return f"expected a closed run, found it {found.state}"
+    if date.must_be_open and closed:
+        return f"expected an open run, found it {found.state}"
     if date.must_be_queued and found.state != DagRunState.QUEUED:
         return f"expected a queued run, found it {found.state}"
     return None
@@ -191,7 +197,7 @@ def _new_run(work: Creating, date: DatePlan, backfill_id: int) -> NewRun:
         date.interval,
         date.interval.start,
         f"wanted by backfill {backfill_id}",
-        Options(**asdict(options_for(work.request, date)), conf=date.conf),
+        Options(**asdict(options_for(work.request, date)), conf=date.conf, part=stored_part(date)),
         backfill_id=backfill_id,
     )
 
@@ -219,7 +225,7 @@ def _want(work: Creating, backfill_id: int) -> dict[int, Wanted]:
             {
                 "backfill_id": backfill_id,
                 "dag_run_id": id,
-                "run_state": work.found[date.interval.start].state,
+                "run_state": date.left_as or work.found[date.interval.start].state,
                 **asdict(wanted),
             }
         )

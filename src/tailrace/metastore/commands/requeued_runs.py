@@ -11,8 +11,8 @@ from tailrace.metastore.commands.creating import Creating
 from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import UNFINISHED_BACKFILL, backfill, backfill_run
 from tailrace.metastore.db.transaction import in_batches
-from tailrace.metastore.plans.rows import RUN_STATES
-from tailrace.metastore.writes.runs import Options, RunAsIs, RunStep, give_clear_and_conf, give_options
+from tailrace.metastore.plans.rows import RUN_STATES, part_text
+from tailrace.metastore.writes.runs import Options, RunAsIs, RunStep, give_clear_and_conf, give_options, give_part
 from tailrace.metastore.writes.runs import requeue_runs as requeue
 from tailrace.model.states import DagRunState
 from tailrace.model.transitions import Cause
@@ -49,10 +49,27 @@ def requeue_runs(work: Creating, backfill_id: int) -> None:
     give_options(work.tx, work.author, given, work.history)
     # The new version makes stale whoever read it before its conf was set, even where that changes nothing.
     shared_dates = [
-        date for date in waiting if date.existing_id in shared and (date.clear or work.request.conf is not None)
+        date
+        for date in waiting
+        if date.existing_id in shared
+        and (date.clear or work.request.conf is not None or stored_part(date) != work.found[date.interval.start].part)
     ]
     given = [(_as_is(work, date), _options(work, date)) for date in shared_dates]
     give_clear_and_conf(work.tx, work.author, given, work.history)
+    _join_running(work, [date for date in unsettled if date.action is DateAction.AWAIT])
+
+
+def _join_running(work: Creating, dates: list[DatePlan]) -> None:
+    """Have running runs do what this backfill wants beside what they do."""
+    found = [(date, work.found[date.interval.start]) for date in dates]
+    running = [(date, run) for date, run in found if run.state == DagRunState.RUNNING]
+    joined = [(_as_is(work, date), stored_part(date)) for date, run in running if stored_part(date) != run.part]
+    give_part(work.tx, work.author, joined, work.history)
+
+
+def stored_part(date: DatePlan) -> str | None:
+    """What is done in the date's run, as it is stored."""
+    return None if date.part is None else part_text(date.part)
 
 
 def _reopened(work: Creating, date: DatePlan, backfill_id: int) -> RunStep:
@@ -76,4 +93,4 @@ def _shared(work: Creating, backfill_id: int, dates: list[DatePlan]) -> set[int]
 
 def _options(work: Creating, date: DatePlan) -> Options:
     clear = to_json(list(date.clear)) if date.clear else None
-    return Options(**asdict(options_for(work.request, date)), conf=date.conf, clear=clear)
+    return Options(**asdict(options_for(work.request, date)), conf=date.conf, clear=clear, part=stored_part(date))

@@ -36,7 +36,13 @@ _TASK_INSTANCES = select(
 ).where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
 
 _WANTING = (
-    select(backfill_run.c.dag_run_id, backfill.c.id, backfill.c.state, backfill.c.conf.is_not(None).label("gives_conf"))
+    select(
+        backfill_run.c.dag_run_id,
+        backfill.c.id,
+        backfill.c.state,
+        backfill.c.conf.is_not(None).label("gives_conf"),
+        backfill.c.part.is_not(None).label("in_part"),
+    )
     .join(backfill, backfill.c.id == backfill_run.c.backfill_id)
     .where(backfill_run.c.dag_run_id.in_(bindparam("runs", expanding=True)))
     .order_by(backfill_run.c.dag_run_id, backfill.c.id)
@@ -102,6 +108,7 @@ def _wanting(tx: Transaction, runs: Sequence[int]) -> Mapping[int, dict[str, Any
     for batch in in_batches(runs):
         for row in tx.rows(_WANTING, {"runs": batch}):
             wanting = found.setdefault(row.dag_run_id, {"wanted_by": (), "conf_given_by": (), "judged_by": None})
+            wanting["wanted_in_part"] = wanting.get("wanted_in_part", False) or bool(row.in_part)
             if row.state not in UNFINISHED_BACKFILL:
                 wanting["judged_by"] = row.id
                 continue

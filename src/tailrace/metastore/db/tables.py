@@ -164,6 +164,7 @@ backfill = Table(
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("detached", Boolean, nullable=False, server_default=false()),  # a scheduler drives it
+    Column("part", Text),  # JSON: its tasks and their leaves, where it is a part of its DAG
     *_chain(),
     state_check("state", BackfillState),
 )
@@ -201,6 +202,7 @@ dag_run = Table(
     Column("stopped_by", Text),  # JSON: why it is stopped before its tasks have ended
     Column("failed_before", Text),  # JSON: rows and tries that had failed when it was activated
     Column("owner_lane", Id, nullable=False, server_default="0"),  # for which backfill its owner drives it; 0: live
+    Column("part", Text),  # JSON: the tasks that are done in it, and the edges that parts of its DAG have cut
     *_chain(),
     UniqueConstraint("dag_id", "run_id"),
     UniqueConstraint("dag_id", "logical_date"),
@@ -208,7 +210,8 @@ dag_run = Table(
 )
 
 #: Wanted-by: any number of backfills may want a run. ``run_state`` is the run's, copied in the transaction that changes
-#: it, so that the next few open runs of a backfill are found by an index, however long its range.
+#: it, so that the next few open runs of a backfill are found by an index, however long its range. Once the run is
+#: closed, a backfill of a part has there how that part has ended.
 backfill_run = Table(
     "backfill_run",
     metadata,

@@ -12,7 +12,7 @@ from tailrace.effects.results import Stale, StaleKind
 from tailrace.metastore.db.columns import from_json, to_json
 from tailrace.metastore.db.tables import dag_run, job
 from tailrace.metastore.plans.locking import LockedRun, Workspace
-from tailrace.metastore.plans.rows import CAUSES, RUN_STATES, STATES, job_alive
+from tailrace.metastore.plans.rows import CAUSES, RUN_STATES, STATES, job_alive, run_part_from
 from tailrace.metastore.writes.runs import RunStep, put_back_runs, start_runs
 from tailrace.metastore.writes.task_instances import StateChange, change_states, insert_task_instances
 from tailrace.model.chains import Chain
@@ -70,7 +70,15 @@ def activate_runs(work: Workspace, running: int, structure: int) -> None:
         run.state, run.owner, run.version = DagRunState.RUNNING, work.plan.job_id, run.version + (run.clear is not None)
         work.activated.append(run.id)
     _clear(work, begun)
-    _create(work, [(run, work.plan.dag.tasks) for run in begun])
+    _create(work, [(run, _tasks(work, run)) for run in begun])
+
+
+def _tasks(work: Workspace, run: LockedRun) -> Iterable[TaskSpec]:
+    """The tasks that are done in the run."""
+    if run.part is None:
+        return work.plan.dag.tasks
+    part = run_part_from(run.part)
+    return tuple(task for task in work.plan.dag.tasks if part.holds(task.task_id))
 
 
 def _failed_before(work: Workspace, run: LockedRun) -> str | None:

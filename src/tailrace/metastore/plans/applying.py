@@ -136,6 +136,7 @@ def _begin(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -
     named.update(part.id for part in parts)
     for verdict in plan.run_verdicts:
         named.update(verdict.past_evidence)
+        named.update(each.id for each in verdict.circle)
     named.update(step.previous for step in plan.yields)
     named.update(part.id for part in plan.late)
     queueing = [step for step in plan.transitions if step.takes_slot]
@@ -146,6 +147,7 @@ def _begin(tx: Transaction, plan: Plan, write_id: str, structures: Structures) -
     work.runs = read_runs(tx, named, lock=True)
     whole = {part.id for part in parts if not isinstance(part, RunTakeover)}
     whole.update(part.run for part in plan.expansions)
+    whole.update(each.id for verdict in plan.run_verdicts for each in verdict.circle if each.evidence)
     lock_task_instances(work, whole, (step.id for step in plan.transitions))
     return work
 
@@ -154,8 +156,11 @@ def _lock_guards(work: Workspace, queueing: list[TaskTransition]) -> None:
     """Lock what guards the limits this plan counts against, and the pools whose size a verdict leans on."""
     plan, tx = work.plan, work.tx
     pools = {name for verdict in plan.run_verdicts for name in verdict.pool_evidence}
-    if queueing or plan.activations or plan.pause or _leans_on_the_past(plan) or _leaves_open(plan):
-        lock_dag(tx, plan.dag.dag_id)
+    circle = {each.dag_id for verdict in plan.run_verdicts for each in verdict.circle}
+    own = queueing or plan.activations or plan.pause or _leans_on_the_past(plan) or _leaves_open(plan) or circle
+    for dag_id in sorted({*circle, *([plan.dag.dag_id] if own else ())}):
+        lock_dag(tx, dag_id)
+    if own:
         # A run may name its own pool. That is fixed at creation, so it may be read before the run is locked.
         runs = read_runs(tx, {step.run for step in queueing}, lock=False)
         pools |= {_pool(work, step, runs[step.run].pool) for step in queueing if step.run in runs}

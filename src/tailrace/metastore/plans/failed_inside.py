@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, func, select, text
 
 from tailrace.metastore.db.tables import FAILED_SQL, backfill_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
+from tailrace.metastore.plans.wanted import part_tasks
 from tailrace.model.states import DagRunState
 from tailrace.planning.failed_tasks import FailedTasks, failed_tasks
 
@@ -50,11 +51,13 @@ def failures_of_runs(tx: Transaction, runs: Sequence[int]) -> dict[int, FailedTa
 
 
 def failures_of_backfills(tx: Transaction, backfills: Sequence[int]) -> dict[int, Failures]:
-    """What failed in the runs that each of these backfills wants; those without are left out."""
+    """What failed in the runs that each of these backfills wants, in its part of them; those without are left out."""
     found: dict[int, list[tuple[str, tuple[str, str, int]]]] = {}
     for batch in in_batches(backfills):
+        parts = part_tasks(tx, batch)
         for backfill_id, run_state, task_id, state, count in tx.rows(_OF_BACKFILLS, {"backfills": batch}):
-            found.setdefault(backfill_id, []).append((run_state, (task_id, state, count)))
+            if backfill_id not in parts or task_id in parts[backfill_id]:
+                found.setdefault(backfill_id, []).append((run_state, (task_id, state, count)))
     return {
         backfill_id: Failures(
             failed_tasks(each for _, each in counts),

@@ -31,6 +31,7 @@ _RUNS = (
         dag_run.c.chain_head,
         dag_run.c.chain_length,
         dag_run.c.late_since,
+        dag_run.c.part,
     )
     .where(dag_run.c.id.in_(bindparam("runs", expanding=True)))
     .order_by(dag_run.c.id)
@@ -89,6 +90,7 @@ class LockedRun:
     chain_head: str | None
     chain_length: int
     late_since: datetime | None = None
+    part: str | None = None
 
     def __str__(self) -> str:
         return f"{self.dag_id} / {self.run_id}"

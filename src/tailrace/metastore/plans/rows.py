@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec import convert, to_builtins
 from sqlalchemy import Select, select
 
 from tailrace.metastore.db.clock import TransactionTime
@@ -10,6 +11,7 @@ from tailrace.metastore.db.columns import from_json, to_json
 from tailrace.metastore.db.tables import dag_run, job, task_instance
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, RunType
+from tailrace.model.parts import BackfillPart, RunPart
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.snapshot import Holder, RunOptions, RunSnapshot, StoppedBy, TaskInstanceSnapshot
@@ -59,6 +61,7 @@ RUN_COLUMNS = (
     dag_run.c.created_at,
     dag_run.c.late_since,
     dag_run.c.reopened,
+    dag_run.c.part,
 )
 
 OWNER_COLUMNS = (job.c.state, job.c.lease_until, job.c.lease_epoch, job.c.lease_seconds)
@@ -135,7 +138,23 @@ def run_snapshot(row: Any, now: TransactionTime, task_instances: tuple[TaskInsta
         late_since=row.late_since,
         reopened=bool(row.reopened),
         failed_before=() if row.failed_before is None else tuple(map(tuple, from_json(row.failed_before))),
+        part=None if row.part is None else run_part_from(row.part),
     )
+
+
+def part_text(part: RunPart | BackfillPart) -> str:
+    """A part as the JSON text kept in the row of its run or its backfill."""
+    return to_json(to_builtins(part))
+
+
+def run_part_from(text: str) -> RunPart:
+    """What ``part_text`` wrote of a run."""
+    return convert(from_json(text), RunPart)
+
+
+def backfill_part_from(text: str) -> BackfillPart:
+    """What ``part_text`` wrote of a backfill."""
+    return convert(from_json(text), BackfillPart)
 
 
 def stopped_by_text(by: StoppedBy) -> str:

@@ -16,6 +16,8 @@ from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.tables import OCCUPYING_SQL, OPEN_RUN_SQL, backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.tables import dag as dag_table
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.around import read_around
+from tailrace.metastore.plans.awaited import awaiting_of, newest_change
 from tailrace.metastore.plans.capacity_waits import OTHER_LANES, read_contenders
 from tailrace.metastore.plans.failed_inside import failures_of_backfills
 from tailrace.metastore.plans.guards import RUNNING_SQL, count_occupants, dag_version, limited
@@ -167,6 +169,8 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         if row is not None:
             view, candidates = _backfill(tx, dag, backfill_id, row, len(running), len(wanted), now)
     occupancy = count_occupants(tx, dag)
+    awaiting = awaiting_of(tx, runs)
+    around, theirs = read_around(tx, dag, runs, awaiting, now)
     return Snapshot(
         now=now.wall,
         job_id=job_id,
@@ -186,6 +190,9 @@ def read_snapshot(tx: Transaction, job_id: int, dag: DagSpec, backfill_id: int |
         contenders=read_contenders(tx, job_id, dag.dag_id, now) if contended else (),
         orphans=_orphans(tx, now) if occupancy.stopping else (),
         overdue=_overdue(tx, dag, now) if backfill_id is None else (),
+        awaiting={**awaiting, **theirs} if theirs else awaiting,
+        around=around,
+        newest_change=newest_change(tx) if awaiting else 0,
         **pause_facts(tx, dag),
     )
 

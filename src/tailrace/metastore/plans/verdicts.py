@@ -17,12 +17,13 @@ from tailrace.metastore.plans.locking import LockedRun, Workspace
 from tailrace.metastore.plans.rows import RUN_STATES
 from tailrace.metastore.plans.wanted import ANY_FAILED, COUNTS_BY_STATE
 from tailrace.metastore.writes.backfills import LOCKED_COLUMNS, close_backfill, locked_backfill, start_backfill
+from tailrace.metastore.writes.part_states import say_part_states
 from tailrace.metastore.writes.runs import RunStep, judge_run
 from tailrace.metastore.writes.stateless import renew_dag
 from tailrace.model.chains import Chain
 from tailrace.model.states import CLOSED, BackfillState, DagRunState
 from tailrace.model.transitions import Actor, Cause, backfill_may
-from tailrace.planning.plan import BackfillVerdict, Blocker, RunVerdict
+from tailrace.planning.plan import BackfillVerdict, Blocker, CircleRun, RunVerdict
 
 _LOCK_BACKFILL = (
     select(*LOCKED_COLUMNS, backfill.c.stop_on_failure)
@@ -51,6 +52,7 @@ def lock_backfill(work: Workspace) -> None:
 
 def judge_runs(work: Workspace) -> None:
     """Close the runs whose evidence still holds; the others are stale."""
+    in_part: list[int] = []
     for place, verdict in enumerate(work.plan.run_verdicts):
         run = work.runs.get(verdict.id)
         conflict = _find_conflict(work, run, verdict)
@@ -61,6 +63,9 @@ def judge_runs(work: Workspace) -> None:
             continue
         _close(work, run, verdict)
         work.judged.append(place)
+        if run.part is not None:
+            in_part.append(run.id)
+    say_part_states(work.tx, in_part)
 
 
 def _find_conflict(work: Workspace, run: LockedRun | None, verdict: RunVerdict) -> tuple[StaleKind, str] | None:
@@ -88,12 +93,48 @@ def _find_conflict(work: Workspace, run: LockedRun | None, verdict: RunVerdict) 
     if verdict.dag_version is not None and verdict.dag_version != work.dag_version:
         found_version = f"its DAG: expected version {verdict.dag_version}, found version {work.dag_version}"
         return StaleKind.VERDICT_DAG, found_version
+    if (found_so := _other_circle(work, verdict)) is not None:
+        return StaleKind.VERDICT_CIRCLE, found_so
     if verdict.pool_evidence:
         sizes = pool_sizes(work.tx)
         for name, slots in sorted(verdict.pool_evidence.items()):
             if sizes.get(name) != slots:
                 return StaleKind.VERDICT_POOL, f"pool {name}: expected {slots} slots, found {sizes.get(name)}"
     return None
+
+
+def _other_circle(work: Workspace, verdict: RunVerdict) -> str | None:
+    """What of a circle of waits is not as the verdict assumes: a run of it, a task instance there, or what one waits
+    for, which another claim may have changed; None: all of it is.
+    """
+    for other in verdict.circle:
+        run = work.runs.get(other.id)
+        if run is None or (run.state, run.version) != (other.state, other.version):
+            was = "nothing" if run is None else f"{run.state} version {run.version}"
+            return f"{other.dag_id} / {other.run_id}: expected {other.state} version {other.version}, found {was}"
+        there = {columns["id"]: columns["state"] for columns in work.of_run(run.id)} if other.evidence else {}
+        if there != other.evidence:
+            return f"{other.dag_id} / {other.run_id}: its task instances are not as they were"
+    tokens = [verdict.tokens, *(each.tokens for each in verdict.circle)]
+    for id, token in sorted((id, token) for of_run in tokens for id, token in of_run.items()):
+        if work.task_instances[id]["token"] != token:
+            return f"{work.task_instances[id]['task_id']} has looked again: expected token {token}"
+    return None
+
+
+def circle_json(circle: tuple[CircleRun, ...]) -> list[dict[str, Any]]:
+    """The other runs of a circle of waits as they are stored."""
+    return [
+        {
+            "run": each.id,
+            "dag_id": each.dag_id,
+            "run_id": each.run_id,
+            "state": each.state,
+            "task_instances": {str(id): state for id, state in each.evidence.items()},
+            "tokens": {str(id): token for id, token in each.tokens.items()},
+        }
+        for each in circle
+    ]
 
 
 def _close(work: Workspace, run: LockedRun, verdict: RunVerdict) -> None:
@@ -104,6 +145,9 @@ def _close(work: Workspace, run: LockedRun, verdict: RunVerdict) -> None:
         "pools": dict(verdict.pool_evidence),
         "blocked": blocked,
     }
+    if verdict.tokens:
+        evidence["waits"] = {str(id): token for id, token in verdict.tokens.items()}
+        evidence["circle"] = circle_json(verdict.circle)
     if verdict.stopped_by is not None:
         evidence["stopped_by"] = verdict.stopped_by
     if verdict.event:

@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, func, literal_column, select
 
-from tailrace.metastore.db.tables import backfill_run
+from tailrace.metastore.db.tables import backfill, backfill_run
 from tailrace.metastore.db.transaction import Transaction, in_batches
+from tailrace.metastore.plans.rows import backfill_part_from
 from tailrace.model.states import DagRunState
 from tailrace.planning.backfills import DateAction
 
@@ -30,6 +31,16 @@ ANY_FAILED: Select[Any] = (
     )
     .limit(1)
 )
+
+
+_PARTS = select(backfill.c.id, backfill.c.part).where(
+    backfill.c.id.in_(bindparam("backfills", expanding=True)), backfill.c.part.is_not(None)
+)
+
+
+def part_tasks(tx: Transaction, backfills: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Of those of these backfills that are a part of their DAG, the tasks."""
+    return {id: backfill_part_from(part).tasks for id, part in tx.rows(_PARTS, {"backfills": list(backfills)})}
 
 
 def run_counts(tx: Transaction, backfills: Sequence[int]) -> dict[int, dict[str, int]]:

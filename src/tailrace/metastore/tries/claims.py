@@ -17,8 +17,8 @@ from tailrace.effects.tries import Claim, ClaimRequest, PastRun, RefusalReason, 
 from tailrace.metastore.db.columns import to_json
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.rescheduled import rescheduled_text, times_in
 from tailrace.metastore.plans.rows import STATES, conf_from, holder_text
-from tailrace.metastore.tries.rescheduled import rescheduled_text, times_in
 from tailrace.metastore.writes.records import Author, History, insert_history, record, recorded
 from tailrace.metastore.writes.task_instances import (
     StateChange,
@@ -316,16 +316,23 @@ def _change(
         rescheduled=_rescheduled(claim, after, outcome),
         followed=None if followed is None else to_json(followed),
         rendered_map_index=None if outcome is None else outcome.rendered_map_index,
-        evidence=None if followed is None else {"followed": followed},
+        evidence=_evidence(followed, outcome),
         chain=claim.chain,
         event=after.event,
     )
 
 
+def _evidence(followed: list[str] | None, outcome: TryOutcome | None) -> dict[str, Any] | None:
+    """What history says of an outcome beside its state."""
+    if outcome is not None and outcome.awaits is not None:
+        return {"awaits": to_builtins(outcome.awaits)}
+    return None if followed is None else {"followed": followed}
+
+
 def _rescheduled(claim: Claim, after: AfterTry, outcome: TryOutcome | None) -> str | None:
     if after.state is not TaskInstanceState.UP_FOR_RESCHEDULE or outcome is None:
         return None
-    return rescheduled_text(claim.key.try_number, claim.reschedules + 1, outcome.times_out_at)
+    return rescheduled_text(claim.key.try_number, claim.reschedules + 1, outcome.times_out_at, outcome.awaits)
 
 
 def _as_intended(found: Any, claim: Claim) -> AfterTry | None:

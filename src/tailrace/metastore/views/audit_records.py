@@ -13,6 +13,7 @@ from tailrace.audit.records import (
     BackfillRecord,
     EventRecord,
     HistoryRecord,
+    PartRecord,
     Report,
     RowRecord,
     RunRecord,
@@ -85,9 +86,9 @@ _RUNS = select(
     dag_run.c.dag_version_id,
     dag_run.c.blocked,
 ).order_by(dag_run.c.id)
-_BACKFILLS = select(backfill.c.id, backfill.c.dag_id, backfill.c.state, as_it_is(backfill.c.stop_on_failure)).order_by(
-    backfill.c.id
-)
+_BACKFILLS = select(
+    backfill.c.id, backfill.c.dag_id, backfill.c.state, as_it_is(backfill.c.stop_on_failure), backfill.c.part
+).order_by(backfill.c.id)
 _WANTED = (
     select(backfill_run.c.backfill_id, dag_run.c.run_id)
     .join(dag_run, dag_run.c.id == backfill_run.c.dag_run_id)
@@ -166,7 +167,10 @@ def page_audit_records(tx: Transaction, unreadable: tuple[Unreadable, ...] = ())
         tx,
         runs=_runs(rows(_RUNS, dag_run)),
         backfills=tuple(
-            BackfillRecord(row.id, row.dag_id, row.state, row.stop_on_failure, tuple(wanted.get(row.id, ())))
+            BackfillRecord(
+                *(row.id, row.dag_id, row.state, row.stop_on_failure, tuple(wanted.get(row.id, ()))),
+                None if row.part is None else convert(from_json(row.part), PartRecord),
+            )
             for row in rows(_BACKFILLS, backfill)
         ),
         structures=structures,

@@ -20,7 +20,9 @@ from tailrace.metastore.db.tables import (
     task_instance,
 )
 from tailrace.metastore.db.transaction import Transaction
+from tailrace.metastore.plans.awaited import awaiting_of
 from tailrace.metastore.plans.lengths import with_lengths
+from tailrace.metastore.plans.rescheduled import rescheduled_in
 from tailrace.metastore.plans.rows import (
     TASK_INSTANCE_COLUMNS,
     by_place,
@@ -31,7 +33,6 @@ from tailrace.metastore.plans.rows import (
 )
 from tailrace.metastore.plans.snapshots import past_facts, read_snapshot
 from tailrace.metastore.tries.job_rows import live_jobs, trouble_from
-from tailrace.metastore.tries.rescheduled import rescheduled_in
 from tailrace.metastore.views.callbacks import callbacks_of
 from tailrace.metastore.views.persons import of_runs, of_task_instances
 from tailrace.metastore.views.summaries import stored_blocker
@@ -181,6 +182,7 @@ def _snapshot(tx: Transaction, run: RunSnapshot, job_id: int, lane: int | None) 
     seen = read_snapshot(tx, job_id, spec, lane)
     if run.state is DagRunState.RUNNING and all(each.id != run.id for each in seen.runs):
         seen = replace(seen, runs=(*seen.runs, *with_lengths(tx, spec, [run])))
+        seen = replace(seen, awaiting={**seen.awaiting, **awaiting_of(tx, [run])})
     shown = [each.id for each in (*seen.runs, *seen.candidates, run)]
     return replace(seen, **past_facts(tx, spec, shown))
 

@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, func, select, true
 
 from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.failed_inside import FAILED
+from tailrace.metastore.plans.wanted import part_tasks
 from tailrace.model.keys import RunType, TaskInstanceKey, TryKey
 from tailrace.model.states import TaskInstanceState
 from tailrace.planning.failure_groups import Failed, grouped
@@ -55,6 +56,7 @@ class RootBefore(Root, frozen=True):
 
 def failure_groups(tx: Transaction, backfill_id: int) -> tuple[Failed, ...]:
     """The failures of a backfill's runs, by task and error, the greatest group first."""
+    part = part_tasks(tx, [backfill_id]).get(backfill_id)
     wanted = (
         select(
             task_instance.c.task_id,
@@ -66,6 +68,7 @@ def failure_groups(tx: Transaction, backfill_id: int) -> tuple[Failed, ...]:
         .join(backfill_run, backfill_run.c.dag_run_id == task_instance.c.dag_run_id)
         .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
         .where(backfill_run.c.backfill_id == backfill_id, FAILED, task_instance.c.state == TaskInstanceState.FAILED)
+        .where(true() if part is None else task_instance.c.task_id.in_(part))
         .group_by(task_instance.c.task_id, task_instance.c.reason)
         .order_by(func.count().desc(), task_instance.c.task_id, task_instance.c.reason)
         .limit(_MOST_ERRORS)

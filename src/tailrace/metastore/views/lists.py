@@ -18,6 +18,7 @@ from tailrace.metastore.db.tables import (
 )
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.failed_inside import Failures, failures_of_backfills
+from tailrace.metastore.plans.rows import backfill_part_from
 from tailrace.metastore.plans.wanted import run_counts
 from tailrace.metastore.tries.job_rows import LiveJobs, live_jobs
 from tailrace.metastore.views.callbacks import callbacks_of
@@ -90,6 +91,7 @@ class Backfill(Struct, frozen=True):
     driven_by: tuple[int, ...] = ()
     created_by: PersonsCommand | None = None
     last_command: PersonsCommand | None = None
+    part: tuple[str, ...] | None = None  # the tasks that it does; None: all
 
 
 class RunFound(Struct, frozen=True):
@@ -278,7 +280,7 @@ def _some_running(tx: Transaction, backfill_id: int) -> tuple[str, ...]:
     wanted = (
         select(task_instance.c.task_id, dag_run.c.logical_date)
         .join(dag_run, dag_run.c.id == task_instance.c.dag_run_id)
-        .join(backfill_run, wanted_by(backfill_id))
+        .join(backfill_run, wanted_by(tx, backfill_id))
         .where(task_instance.c.state == TaskInstanceState.RUNNING.value)
         .order_by(task_instance.c.started_at)
         .limit(_MOST_RUNNING_SHOWN)
@@ -327,4 +329,5 @@ def _backfill(
         driven_by=driven_by,
         created_by=created_by,
         last_command=last_command,
+        part=None if row.part is None else backfill_part_from(row.part).tasks,
     )

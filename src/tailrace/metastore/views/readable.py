@@ -22,6 +22,7 @@ from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.writes.evidence import StoredBlocker, StoredStop
 from tailrace.model.callbacks import EventState
 from tailrace.model.keys import RunType
+from tailrace.model.parts import BackfillPart, RunPart
 from tailrace.model.states import BackfillState, DagRunState, JobKind, JobState, TaskInstanceState
 from tailrace.model.tagged_values import MARK, without_mark
 from tailrace.model.transitions import Cause
@@ -48,12 +49,14 @@ _Process = list[str | int]
 #: Columns that hold JSON of one shape. The evidence of history is read row by row by the audit.
 _SHAPES: Mapping[str, Any] = {
     "backfill.conf": dict[str, Any],
+    "backfill.part": BackfillPart,
     "backfill_run.clear": list[str],
     "dag_run.conf": dict[str, Any],
     "dag_run.clear_on_activation": list[str],
     "dag_run.blocked": list[StoredBlocker],
     "dag_run.failed_before": list[tuple[int, int]],
     "dag_run.stopped_by": StoredStop,
+    "dag_run.part": RunPart,
     "task_instance.followed": list[str],
     "task_instance.holder": tuple[_Process, _Process | None],
 }

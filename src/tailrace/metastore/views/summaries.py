@@ -10,7 +10,8 @@ from tailrace.metastore.db.columns import from_json
 from tailrace.metastore.db.tables import backfill, backfill_run, dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans.failed_inside import FAILED, Failures, failures_of_backfills
-from tailrace.metastore.plans.wanted import run_counts
+from tailrace.metastore.plans.wanted import part_tasks, run_counts
+from tailrace.metastore.views.awaited import WaitingTasks, waiting_tasks
 from tailrace.metastore.views.failures import (
     FAILED_FIRST,
     ROOT,
@@ -52,6 +53,8 @@ class BackfillSummary(Struct, frozen=True):
     failed: tuple[Failed, ...] = ()  # by task and error
     root_before: RootBefore | None = None
     last_command: PersonsCommand | None = None
+    part: tuple[str, ...] | None = None  # the tasks that it does; None: all
+    waiting: WaitingTasks = WaitingTasks()  # for other runs
 
 
 def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
@@ -79,6 +82,8 @@ def summarize(tx: Transaction, backfill_id: int) -> BackfillSummary:
         failed=failure_groups(tx, backfill_id),
         root_before=root_before(tx, backfill_id, stored),
         last_command=creation_and_last(row, of_backfills(tx, [row.dag_id]).get(backfill_id, ()))[1],
+        part=part_tasks(tx, [backfill_id]).get(backfill_id),
+        waiting=waiting_tasks(tx, backfill_id),
     )
 
 
@@ -86,15 +91,17 @@ def task_instance_counts(tx: Transaction, backfill_id: int) -> dict[str, int]:
     """The task instances of these runs, counted by state."""
     counted = (
         select(task_instance.c.state, func.count())
-        .join(backfill_run, wanted_by(backfill_id))
+        .join(backfill_run, wanted_by(tx, backfill_id))
         .group_by(task_instance.c.state)
     )
     return dict(tx.rows(counted))
 
 
-def wanted_by(backfill_id: int) -> ColumnElement[bool]:
-    """The join condition: task instances of runs that this backfill wants."""
-    return and_(backfill_run.c.dag_run_id == task_instance.c.dag_run_id, backfill_run.c.backfill_id == backfill_id)
+def wanted_by(tx: Transaction, backfill_id: int) -> ColumnElement[bool]:
+    """The join condition: task instances of runs that this backfill wants, of the tasks that it does."""
+    of_run = and_(backfill_run.c.dag_run_id == task_instance.c.dag_run_id, backfill_run.c.backfill_id == backfill_id)
+    part = part_tasks(tx, [backfill_id]).get(backfill_id)
+    return of_run if part is None else and_(of_run, task_instance.c.task_id.in_(part))
 
 
 def _stored_blockers(tx: Transaction, backfill_id: int) -> list[dict[str, Any]]:
@@ -129,7 +136,7 @@ def _reason(stored: str | dict[str, Any]) -> Message:
 def _root(tx: Transaction, backfill_id: int) -> Root | None:
     """The first failure in time of the first bad run; one that failed itself goes before one that only followed."""
     wanted = (
-        ROOT.join(backfill_run, wanted_by(backfill_id))
+        ROOT.join(backfill_run, wanted_by(tx, backfill_id))
         .where(backfill_run.c.run_state.in_(_BAD_RUNS), FAILED)
         .order_by(*FAILED_FIRST, backfill_run.c.ordinal, task_instance.c.id)
         .limit(1)

@@ -1,6 +1,6 @@
 """Task instances as lists show them: those of one run, and those of many runs by state and date."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,11 +10,13 @@ from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.metastore.plans.rows import by_place
+from tailrace.metastore.views.awaited import awaited_by
 from tailrace.metastore.views.driving import drivers_of
 from tailrace.metastore.views.persons import Instance, of_task_instances
 from tailrace.model.states import CLOSED, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.explain_facts import PersonsCommand
+from tailrace.planning.reasons import AwaitedState
 
 #: Of a task instance joined to its run: it was given its outcome instead of being run.
 IS_MARKED: ColumnElement[bool] = or_(
@@ -32,6 +34,7 @@ _LINES = (
         task_instance.c.started_at,
         task_instance.c.ended_at,
         task_instance.c.reason,
+        task_instance.c.cause,
         IS_MARKED.label("marked"),
         task_instance.c.rendered_map_index,
         task_instance.c.dag_run_id,
@@ -51,7 +54,8 @@ _RUNS = select(dag_run.c.id, dag_run.c.dag_id, dag_run.c.state, dag_run.c.live, 
 class TaskInstanceLine(Struct, frozen=True):
     """One task instance of a run: fields are the JSON's. ``marked``: it was given its outcome, and not run for it.
 
-    ``last_command`` is the newest of a person that changed its state. ``rendered_map_index``: what it is called.
+    ``last_command`` is the newest of a person that changed its state. ``waits_for``: the first of what its try, which
+    is rescheduled, waits for in other runs. ``rendered_map_index``: what it is called.
     """
 
     task_id: str
@@ -64,6 +68,7 @@ class TaskInstanceLine(Struct, frozen=True):
     marked: bool = False
     last_command: PersonsCommand | None = None
     rendered_map_index: str | None = None
+    waits_for: tuple[AwaitedState, ...] = ()
 
 
 class TaskInstanceOfRun(TaskInstanceLine, frozen=True, kw_only=True):
@@ -92,7 +97,8 @@ def task_instances_of(tx: Transaction, run: int) -> tuple[TaskInstanceLine, ...]
     """The task instances of a run (its row), in topological order, those of a mapped task together."""
     rows = tx.rows(_LINES.where(task_instance.c.dag_run_id == run))
     commands = of_task_instances(tx, {(row.dag_id, row.run_id) for row in rows})
-    return tuple(TaskInstanceLine(**_line(row, commands)) for row in by_place(rows))
+    awaited = _awaited(tx, rows)
+    return tuple(TaskInstanceLine(**_line(row, commands, awaited)) for row in by_place(rows))
 
 
 def list_task_instances(tx: Transaction, asked: TaskInstanceFilter, limit: int) -> tuple[TaskInstanceOfRun, ...]:
@@ -105,10 +111,10 @@ def list_task_instances(tx: Transaction, asked: TaskInstanceFilter, limit: int) 
     runs: list[Any] = []
     for batch in in_batches(sorted({row.dag_run_id for row in rows if row.run_state not in CLOSED})):
         runs += tx.rows(_RUNS, {"runs": batch})
-    driven_by = drivers_of(tx, runs)
+    driven_by, awaited = drivers_of(tx, runs), _awaited(tx, rows)
     return tuple(
         TaskInstanceOfRun(
-            **_line(row, commands),
+            **_line(row, commands, awaited),
             dag_id=row.dag_id,
             run_id=row.run_id,
             logical_date=row.logical_date,
@@ -119,7 +125,14 @@ def list_task_instances(tx: Transaction, asked: TaskInstanceFilter, limit: int) 
     )
 
 
-def _line(row: Any, commands: Mapping[Instance, PersonsCommand]) -> dict[str, Any]:
+def _awaited(tx: Transaction, rows: Iterable[Any]) -> Mapping[int, tuple[AwaitedState, ...]]:
+    waits = TaskInstanceState.UP_FOR_RESCHEDULE
+    return awaited_by(tx, [row.id for row in rows if row.cause == Cause.AWAITS and row.state == waits])
+
+
+def _line(
+    row: Any, commands: Mapping[Instance, PersonsCommand], awaited: Mapping[int, tuple[AwaitedState, ...]]
+) -> dict[str, Any]:
     return {
         "task_id": row.task_id,
         "map_index": row.map_index,
@@ -131,6 +144,7 @@ def _line(row: Any, commands: Mapping[Instance, PersonsCommand]) -> dict[str, An
         "marked": bool(row.marked),
         "rendered_map_index": row.rendered_map_index,
         "last_command": commands.get((row.dag_id, row.run_id, row.task_id, row.map_index)),
+        "waits_for": awaited.get(row.id, ()),
     }
 
 

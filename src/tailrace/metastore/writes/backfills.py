@@ -70,8 +70,9 @@ def insert_backfill(
     request: BackfillRequest,
     command: str,
     history: History,
+    part: str | None = None,
 ) -> LockedBackfill:
-    """Create it, queued. ``command`` is what was typed."""
+    """Create it, queued. ``command`` is what was typed, ``part`` JSON."""
     values = {
         "dag_id": dag_id,
         "dag_version_id": structure,
@@ -92,6 +93,7 @@ def insert_backfill(
         "stop_on_failure": request.stop_on_failure,
         "command": command,
         "detached": request.detached,
+        "part": part,
         "reason": "",
         "created_at": author.at,
     }

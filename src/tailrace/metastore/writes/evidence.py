@@ -9,8 +9,9 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, convert
 
-from tailrace.audit.records import Blocked, Evidence, Expanded, Stop
+from tailrace.audit.records import Blocked, CircleRun, Evidence, Expanded, Stop
 from tailrace.metastore.db.columns import from_json
+from tailrace.model.awaited import Awaited
 from tailrace.model.callbacks import CallbackName
 from tailrace.model.spec import MOST_INSTANCES
 from tailrace.model.states import DagRunState, TaskInstanceState
@@ -43,11 +44,22 @@ class StoredBlocker(Struct, forbid_unknown_fields=True):
     previous_run: str | None = None
 
 
+class _CircleRun(Struct, forbid_unknown_fields=True):
+    run: int
+    dag_id: str
+    run_id: str
+    state: DagRunState
+    task_instances: dict[int, TaskInstanceState]
+    tokens: dict[int, int]
+
+
 class _Verdict(Struct, forbid_unknown_fields=True):
     task_instances: dict[int, TaskInstanceState]
     previous: dict[int, DagRunState]
     pools: dict[str, int | None]
     blocked: list[StoredBlocker]
+    waits: dict[int, int] = {}
+    circle: list[_CircleRun] = []
     stopped_by: Cause | None = None
     event: str = ""
 
@@ -84,6 +96,10 @@ class _Choice(Struct, forbid_unknown_fields=True):
     event: str = ""
 
 
+class _Awaits(Struct, forbid_unknown_fields=True):
+    awaits: Awaited
+
+
 class _Event(Struct, forbid_unknown_fields=True):
     event: CallbackName
 
@@ -112,7 +128,7 @@ class _Stop(Struct, forbid_unknown_fields=True):
 
 
 _OfRun = type[_Verdict | _TimedOut | _FailedFast | _Options | _Clear | _Reopened]
-_Shape = _OfRun | type[_Choice | _Event | _LookedBack | _Expanded]
+_Shape = _OfRun | type[_Choice | _Event | _LookedBack | _Expanded | _Awaits]
 _SHAPES: Mapping[tuple[str, str], _Shape] = {
     ("dag_run", Cause.JUDGED): _Verdict,
     ("changed", Cause.LATE): _Event,
@@ -129,6 +145,7 @@ _SHAPES: Mapping[tuple[str, str], _Shape] = {
     ("task_instance", Cause.BRANCH): _LookedBack,
     ("task_instance", Cause.OUTCOME): _Choice,
     ("task_instance", Cause.RETRY): _Event,
+    ("task_instance", Cause.AWAITS): _Awaits,
     ("task_instance", Cause.LOST): _Event,
     ("task_instance", Cause.LOST_TOGETHER): _Event,
     ("backfill", Cause.JUDGED): _Event,
@@ -160,6 +177,8 @@ def evidence_from(text: str, kind: str, cause: str, after: str) -> Evidence:
                 assumed={id: str(state) for id, state in stored.task_instances.items()},
                 past={id: str(state) for id, state in stored.previous.items()},
                 pools=stored.pools,
+                waits=stored.waits,
+                circle=tuple(map(_circle_run, stored.circle)),
                 stopped_by=stored.stopped_by,
                 event=stored.event,
             )
@@ -177,6 +196,8 @@ def evidence_from(text: str, kind: str, cause: str, after: str) -> Evidence:
             return Evidence(looked_at=stored.previous_run or "")
         case _Choice():
             return Evidence(followed=tuple(stored.followed), event=stored.event)
+        case _Awaits():
+            return Evidence(awaits=stored.awaits)
         case _Event():
             return Evidence(event=stored.event)
         case _Expanded():
@@ -187,6 +208,11 @@ def evidence_from(text: str, kind: str, cause: str, after: str) -> Evidence:
             return Evidence(stopping_to=stored.stopping_to)
         case _:
             return Evidence()
+
+
+def _circle_run(stored: _CircleRun) -> CircleRun:
+    states = {id: str(state) for id, state in stored.task_instances.items()}
+    return CircleRun((stored.dag_id, stored.run_id), str(stored.state), states, stored.tokens)
 
 
 def blocked_from(stored: list[StoredBlocker]) -> tuple[Blocked, ...]:

@@ -7,6 +7,7 @@ backfill that wants the run, in the same transaction. Whoever calls holds the ru
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -71,6 +72,7 @@ class Options(RunOptions, frozen=True):
 
     conf: str | None = None  # JSON
     clear: str | None = None
+    part: str | None = None  # JSON: what parts of its DAG have made of it
 
 
 class NewRun(Struct, frozen=True):
@@ -174,9 +176,18 @@ def judge_run(tx: Transaction, author: Author, change: RunStep, history: History
     _step(tx, author, [(change, columns)], history)
 
 
-def open_run_again(tx: Transaction, author: Author, change: RunStep, history: History, *, live: bool) -> None:
-    """closed → queued, as it is; ``live``: schedulers drive it from now on."""
-    columns = {**_OPENED_AGAIN, "reopened": True, "version": change.version + 1, **({"live": True} if live else {})}
+def open_run_again(
+    tx: Transaction,
+    author: Author,
+    change: RunStep,
+    history: History,
+    *,
+    live: bool,
+    columns: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """closed → queued, as it is, but for these columns; ``live``: schedulers drive it from now on."""
+    columns = {**_OPENED_AGAIN, **columns, "reopened": True, "version": change.version + 1}
+    columns |= {"live": True} if live else {}
     _step(tx, author, [(change, columns)], history)
 
 
@@ -228,16 +239,36 @@ def give_options(tx: Transaction, author: Author, runs: Sequence[tuple[RunAsIs, 
 def give_clear_and_conf(
     tx: Transaction, author: Author, runs: Sequence[tuple[RunAsIs, Options]], history: History
 ) -> None:
-    """Queued runs that others want too are told what is to be cleared, and their conf."""
+    """Queued runs that others want too are told what is to be cleared, their conf, and what is done in them."""
     values = [
-        (run, {"version": run.version + 1, "clear_on_activation": each.clear, "conf": each.conf}) for run, each in runs
+        (
+            run,
+            {
+                "version": run.version + 1,
+                "clear_on_activation": each.clear,
+                "conf": each.conf,
+                "part": each.part,
+            },
+        )
+        for run, each in runs
     ]
     set_columns(tx, author, values, history)
 
 
-def touch_run(tx: Transaction, author: Author, run: RunAsIs, history: History) -> None:
-    """Make the run's version grow: what was decided from what it was is stale."""
-    set_columns(tx, author, [(run, {"version": run.version + 1})], history)
+def give_part(tx: Transaction, author: Author, runs: Sequence[tuple[RunAsIs, str | None]], history: History) -> None:
+    """Running runs do more, for somebody else: what was decided from what they were is stale."""
+    set_columns(tx, author, [(run, {"version": run.version + 1, "part": part}) for run, part in runs], history)
+
+
+def touch_run(
+    tx: Transaction,
+    author: Author,
+    run: RunAsIs,
+    history: History,
+    columns: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Make the run's version grow, and set these columns: what was decided from what it was is stale."""
+    set_columns(tx, author, [(run, {"version": run.version + 1, **columns})], history)
 
 
 def set_columns(
@@ -306,6 +337,7 @@ def _options(options: Options) -> dict[str, Any]:
         "mark_success": options.mark_success,
         "ignore_depends_on_past": options.ignore_depends_on_past,
         "pool": options.pool,
+        "part": options.part,
     }
 
 
@@ -327,4 +359,5 @@ def _new_row(author: Author, new: NewRun) -> dict[str, Any]:
         "reason": "",
         "created_at": author.at,
         "live": new.live,
+        "part": new.options.part,
     }
