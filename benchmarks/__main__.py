@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cooperation, dags, failures, floors, waits
+from benchmarks import cooperation, dags, failures, floors, mapped, waits
 from benchmarks.measuring import Figure, Measured, empty_folder, median_of, run, settle
 
 TAILRACE = (sys.executable, "-m", "tailrace")
@@ -118,7 +118,7 @@ def show(figure: Figure) -> str:
 def main() -> int:
     """Measure, print, and say by the exit code whether every target is reached."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = "bash, sqlite, postgres, chain, memory, cli, together, together-postgres, resume, failures, waits"
+    names = "bash, sqlite, postgres, chain, memory, cli, together, together-postgres, resume, failures, waits, mapped"
     parser.add_argument("names", nargs="*", help=f"{names} (default: all)")
     parser.add_argument("--runs", type=int, default=5, help="runs of each measurement (default 5)")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
@@ -148,6 +148,7 @@ def main() -> int:
             "together-postgres": lambda: cooperation.together(runs, "PostgreSQL", new_url),
             "resume": lambda: cooperation.resume(runs),
             "failures": lambda: failures.lines(1),
+            "mapped": lambda: mapped.mapped(min(runs, 3)),
             "waits": waits.waits,
         }
         for name in options.names or benches:

@@ -55,3 +55,41 @@ with DAG("failing", schedule="@daily", start_date=datetime(2016, 1, 1)):
     for i in range(TASKS):
         PythonOperator(task_id=f"load_{i}", python_callable=fails)
 '''
+
+MAPPED = '''
+"""Two thousand instances of a Python function that does nothing, and what waits for them all."""
+from datetime import datetime
+from tailrace import DAG, EmptyOperator, task
+
+with DAG("mapped", schedule="@daily", start_date=datetime(2016, 1, 1)):
+    @task
+    def numbers():
+        return list(range(2000))
+
+    @task
+    def nothing(number):
+        pass
+
+    nothing.expand(number=numbers()) >> EmptyOperator(task_id="end")
+'''
+
+MAPPED_GROUP = '''
+"""Five hundred indexes of a group of four Python functions that do nothing, one after another."""
+from datetime import datetime
+from tailrace import DAG, EmptyOperator, task, task_group
+
+with DAG("mapped", schedule="@daily", start_date=datetime(2016, 1, 1)):
+    @task
+    def numbers():
+        return list(range(500))
+
+    @task
+    def nothing(number):
+        pass
+
+    @task_group
+    def four(number):
+        nothing(number) >> nothing(1) >> nothing(2) >> nothing(3)
+
+    four.expand(number=numbers()) >> EmptyOperator(task_id="end")
+'''

@@ -111,3 +111,62 @@ def test_a_killed_worker_and_a_killed_job_lose_no_instance(
     assert finished(place.start())["runs"] == {"success": 6}
     assert len(set(place.lines())) == 18 and len(place.lines()) <= 20
     assert place.causes()["retry"] == 0
+
+
+#: After users' DAGs whose backfills deadlocked: apache/airflow#25730 (mapped over what is mapped, dates side by side),
+#: #33994 (over keyword arguments made in the run, many dates) and #34012 (a mapped group over such).
+DEADLOCKED = """
+from datetime import datetime, timedelta
+from tailrace import DAG, PythonOperator, task, task_group
+
+with DAG("races", schedule="@daily", start_date=datetime(2022, 1, 1), max_active_runs=7):
+    @task
+    def names():
+        return [f"t{n}" for n in range(8)]
+
+    @task
+    def first(name):
+        return name * 2
+
+    @task
+    def second(name):
+        return len(name)
+
+    second.expand(name=first.expand(name=names()))
+
+def dates(data_interval_end):
+    return [{"day": str((data_interval_end - timedelta(days=n)).date())} for n in range(2, 5)]
+
+def put(day):
+    return day
+
+with DAG("arguments", schedule="0 6 * * *", start_date=datetime(2023, 7, 1), max_active_runs=8, max_active_tasks=4):
+    made = PythonOperator(task_id="dates", python_callable=dates)
+    insert = PythonOperator.partial(task_id="insert", python_callable=put).expand(op_kwargs=made.output)
+    insert >> PythonOperator(task_id="end", python_callable=put, op_args=["end"])
+
+with DAG("stale", schedule="0 6 * * *", start_date=datetime(2023, 7, 1), max_active_runs=8):
+    made = PythonOperator(task_id="dates", python_callable=dates)
+
+    @task_group
+    def insert_new_data(day):
+        delete = PythonOperator(task_id="delete", python_callable=put, op_kwargs={"day": day})
+        delete >> PythonOperator(task_id="insert", python_callable=put, op_kwargs={"day": day})
+
+    insert_new_data.expand_kwargs(made.output)
+"""
+
+
+def test_backfills_of_dags_that_deadlocked_elsewhere_end_in_success(tailrace: Run, tmp_path: Path) -> None:
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "deadlocked.py").write_text(DEADLOCKED)
+    ranges = {"races": ("2022-01-01", "2022-01-07"), "arguments": ("2023-07-01", "2023-07-10")}
+    for dag_id in ("races", "arguments", "stale"):
+        first, last = ranges.get(dag_id, ranges["arguments"])
+        done = tailrace("backfill", dag_id, "-s", first, "-e", last, "-q", timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+    counts: dict[str, int] = {}
+    for each in json.loads(tailrace("tasks", "list", "-s", "2022-01-01", "--limit", "5000", "-o", "json").stdout):
+        assert each["state"] == "success"
+        counts[each["dag_id"]] = counts.get(each["dag_id"], 0) + 1
+    assert counts == {"races": 7 * 17, "arguments": 10 * 5, "stale": 10 * 7}

@@ -4,10 +4,11 @@ from datetime import date
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tailrace.effects.tries import Unreadable, XComQuery
 from tailrace.execution.xcom_values import stored_xcom
-from tailrace.metastore.db.tables import dag_run
+from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.rules import TriggerRule
@@ -64,6 +65,17 @@ def test_a_dict_counts_by_its_items(world: World, value: Any, lengths: dict[int,
     run.leaves(value)
     run.step()
     assert run.indexes() == lengths
+    world.sound()
+
+
+@pytest.mark.parametrize(("most", "indexes"), [(2000, 1500), (1000, 0)])
+def test_how_many_it_may_have_is_told_with_what_it_was_decided_by(world: World, most: int, indexes: int) -> None:
+    run = Mapped(world)
+    run.leaves([0] * 1500)
+    seen = replace(world.store.snapshot(run.job, run.spec, run.backfill), max_map_length=most)
+    assert world.store.apply(world.decided(seen), world.write_id()).expanded == (1,)
+    assert set(run.indexes()) == (set(range(indexes)) or {UNMAPPED})
+    assert run.evidence()[0]["most"] == most
     world.sound()
 
 
@@ -188,3 +200,32 @@ def test_what_all_instances_left_is_no_more_than_a_worker_can_hold(
         assert one == (("m", 1, "x" * 40),)
     small = world.store.read_xcom(XComQuery("dag", run_id, ("m",), "small"))
     assert small == (("m", 0, 0), ("m", 1, 1), ("m", 2, 2))
+
+
+def test_what_an_instance_is_called_is_kept_until_it_is_another_item(world: World) -> None:
+    run = Mapped(world)
+    run.leaves([1, 2])
+    run.step()
+    run.ends("m", 0, OutcomeKind.FAILED_FOR_GOOD, rendered_map_index="north")
+    run.ends("m", 1)
+    assert [names_of(world, run)[index] for index in (0, 1)] == ["north", None]
+    world.clear("m")
+    assert names_of(world, run)[0] == "north"
+    run.step()
+    run.ends("m", 0)
+    assert names_of(world, run)[0] is None
+    run.ends("m", 1, rendered_map_index="south")
+    world.sound()
+    listed = world.store.task_instances_of(1)
+    assert [each.rendered_map_index for each in listed if each.task_id == "m"] == [None, "south"]
+    found = {each.key.place: each.facts.rendered_map_index for each in explained(world)}
+    assert found["m[1]"] == "south"
+
+
+def names_of(world: World, run: Mapped) -> dict[int, str | None]:
+    rows = (world.row(task_instance, run.id("m", index)) for index in run.indexes())
+    return {row.map_index: row.rendered_map_index for row in rows}
+
+
+def explained(world: World) -> tuple[TaskInstanceExplanation, ...]:
+    return explain_run(world.store.explained(1)).task_instances

@@ -42,6 +42,8 @@ EXPECTED = {
     "expanded-twice": (Judgement.SAFETY, "its number stood|which was "),
     "forgotten-index": (Judgement.SAFETY, "instances, it has the indexes"),
     "expanded-for-ever": (Judgement.SAFETY, "is to be expanded anew"),
+    "any-index": (Judgement.SAFETY, "trigger rule: |branch: |start: "),
+    "half-a-group": (Judgement.SAFETY, "its task was never expanded"),
     "skip-overtakes": (Judgement.SAFETY, "skipped before it had decided"),
     "goes-on-when-stopped": (Judgement.SAFETY, "had been stopped for|in a run that was stopped"),
     "stopped-by-the-past": (Judgement.SAFETY, "had not failed since the run began"),

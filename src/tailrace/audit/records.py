@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from tailrace.model.awaited import Awaited
 from tailrace.model.chains import Chain, Subject
-from tailrace.model.spec import DagSpec
+from tailrace.model.spec import MOST_INSTANCES, DagSpec
 
 #: What ``after`` says on the row of a pool that went away.
 DELETED_POOL = "deleted"
@@ -60,13 +60,16 @@ class Blocked(Struct, frozen=True):
 class Expanded(Struct, frozen=True):
     """What an expansion tells: how many instances, the lengths that say so, and the tries (by row) that left them.
 
-    ``was`` is the index that the row of the task instance had before, where it is another.
+    ``was`` is the index that the row of the task instance had before, where it is another. ``as_task``: the number is
+    that of this task of its mapped group, which had been expanded before. ``most``: so many were allowed.
     """
 
     count: int
     lengths: tuple[int | None, ...]
     sources: Mapping[int, int]
     was: int | None = None
+    as_task: str = ""
+    most: int = MOST_INSTANCES
 
 
 class CircleRun(Struct, frozen=True):

@@ -30,6 +30,15 @@ class Structure:
             return False
         return all(task_id != way and task_id not in self._below.get(way, ()) for way in followed)
 
+    def side_by_side(self, task_id: str, other: str) -> bool:
+        """Whether both are in one mapped group."""
+        group = self.tasks[task_id].mapped_group
+        return bool(group) and other in self.tasks and self.tasks[other].mapped_group == group
+
+    def in_group(self, mapped_group: str) -> tuple[str, ...]:
+        """The tasks of a mapped group."""
+        return tuple(each for each, task in self.tasks.items() if mapped_group and task.mapped_group == mapped_group)
+
     def _decides_over(self, gate: TaskSpec, task_id: str) -> bool:
         match gate.decides:
             case BranchKind.NOTHING:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tailrace.audit.dependencies import by_branch, by_rule
+from tailrace.audit.dependencies import by_branch, by_rule, states_above
 from tailrace.audit.expansions import check_expanded, check_expansion
 from tailrace.audit.past import HELD, check_past
 from tailrace.audit.records import HistoryRecord, Violation
@@ -181,34 +181,34 @@ def _budget(replay: Replay, row: HistoryRecord) -> Iterator[Violation]:
 
 
 def _start(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
-    task_id, run = row.task_id or "", replay.run(row)
-    task = structure.tasks[task_id]
-    gate = by_branch(structure, run, task_id)
+    place, run = place_of(row), replay.run(row)
+    task = structure.tasks[place[0]]
+    gate = by_branch(structure, run, place)
     if gate != RUN:
         word = "a branch above leaves it out" if gate == SKIP else "a branch above had not decided"
         yield _found("start", row, f"queued although {word}")
-    rule = by_rule(structure, run, task_id)
+    rule = by_rule(structure, run, place)
     if rule != RUN:
-        states = ", ".join(run.upstream(task.upstream))
+        states = ", ".join(states_above(structure, run, place))
         yield _found("start", row, f"queued under {task.trigger_rule} over {states}, which gives {rule}")
     yield from check_past(replay, row, structure, dict.fromkeys((WAIT, HELD, FAIL), "queued, and it did not let it"))
 
 
 def _by_branch(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
-    if by_branch(structure, replay.run(row), row.task_id or "") != SKIP:
+    if by_branch(structure, replay.run(row), place_of(row)) != SKIP:
         yield _found("branch", row, "skipped by a branch, and no branch above left it out")
     yield from check_past(replay, row, structure, _OVERTAKING)
 
 
 def _by_rule(replay: Replay, row: HistoryRecord, structure: Structure) -> Iterator[Violation]:
-    task_id, run = row.task_id or "", replay.run(row)
-    task = structure.tasks[task_id]
+    place, run = place_of(row), replay.run(row)
+    task = structure.tasks[place[0]]
     expected = {TaskInstanceState.SKIPPED.value: SKIP, TaskInstanceState.UPSTREAM_FAILED.value: FAIL}.get(row.after)
-    verdict = by_rule(structure, run, task_id)
+    verdict = by_rule(structure, run, place)
     if verdict != expected:
-        states = ", ".join(run.upstream(task.upstream))
+        states = ", ".join(states_above(structure, run, place))
         yield _found("trigger rule", row, f"{row.after} under {task.trigger_rule} over {states}, which gives {verdict}")
-    elif by_branch(structure, run, task_id) != RUN:
+    elif by_branch(structure, run, place) != RUN:
         yield _found("trigger rule", row, f"{row.after} by its rule before the branches above had decided")
     if row.after == TaskInstanceState.SKIPPED:
         yield from check_past(replay, row, structure, _OVERTAKING)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tailrace.cli.callback_lines import callback_lines
 from tailrace.cli.remedies import command_of, text_of
 from tailrace.cli.tables import Column
-from tailrace.cli.views import interval_text
+from tailrace.cli.views import interval_text, name_text
 from tailrace.model.moments import moment_text
 from tailrace.planning.explain import RunExplanation, TaskInstanceExplanation
 from tailrace.planning.explain_facts import RunFacts, TryFacts
@@ -62,7 +62,7 @@ def run_lines(explained: RunExplanation) -> Iterator[str]:
 
 def task_lines(explained: TaskInstanceExplanation, run: RunFacts) -> Iterator[str]:
     """A task instance's explanation, line by line: why, and what releases it."""
-    yield f"{explained.key}: {explained.facts.view.state}"
+    yield f"{explained.key}{name_text(explained.facts.rendered_map_index)}: {explained.facts.view.state}"
     yield explained.waits
     if explained.facts.last_command is not None:
         yield explained.facts.last_command.text

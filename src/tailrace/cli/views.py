@@ -152,13 +152,18 @@ def _run_reason(line: Run) -> str:
 def task_instance_row(line: TaskInstanceLine) -> tuple[str, ...]:
     """One task instance of a run as a table row."""
     return (
-        line.task_id + index_suffix(line.map_index),
+        f"{line.task_id}{index_suffix(line.map_index)}{name_text(line.rendered_map_index)}",
         line.state,
         str(line.try_number),
         moment_text(line.start),
         _took(line.start, line.end),
         task_instance_reason(line),
     )
+
+
+def name_text(rendered_map_index: str | None) -> str:
+    """What an instance of a mapped task is called, behind its index."""
+    return f" ({rendered_map_index})" if rendered_map_index else ""
 
 
 def task_instance_reason(line: TaskInstanceLine) -> str:

@@ -105,6 +105,7 @@ class TryOutcome(Struct, frozen=True):
     in_log: bool = False  # its process has written it as its log's last line
     resumes_at: datetime | None = None  # of one that is rescheduled: when it goes on
     times_out_at: datetime | None = None  # and when it gives up, where it does: for people
+    rendered_map_index: str | None = None  # what its instance is called beside its index: for people
     awaits: Awaited | None = None  # and what has it go on before
 
 

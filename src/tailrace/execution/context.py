@@ -18,7 +18,7 @@ from tailrace.authoring.context.current import Context, Given
 from tailrace.authoring.context.moments import Moment
 from tailrace.authoring.context.recorded import DagRun
 from tailrace.authoring.dags.dag import DAG, BaseOperator
-from tailrace.authoring.relations.xcom_args import RETURN_VALUE
+from tailrace.authoring.relations.xcom_args import RETURN_VALUE, mapped_group_of
 from tailrace.execution.frames import Frames
 from tailrace.execution.logs import log_path
 from tailrace.execution.macros import MACROS
@@ -161,7 +161,8 @@ class TaskInstance(RecordedCalls):
     ) -> Any:
         """What other tasks of the run gave under ``key``: one value for one task id, a list for several.
 
-        For a mapped task the value is the list of all its map indexes' values, unless ``map_indexes`` names one.
+        For a mapped task the value is the list of all its map indexes' values, unless ``map_indexes`` names one; for a
+        task of the same mapped group it is that of the own index.
         Without task ids it is the value of the last task, in topological order, that has one. With
         ``include_prior_dates`` a task that has left none in this run gives what it left in the run of the latest
         earlier logical date that has one, in whatever order the runs were made.
@@ -174,7 +175,15 @@ class TaskInstance(RecordedCalls):
         if task_ids is not None and not ids:
             return []
         until = (self.logical_date.as_datetime(),) if include_prior_dates else ()
-        found = self._pull(*asked, tuple(dict.fromkeys(ids)), key, map_indexes, *until)
+        named = tuple(dict.fromkeys(ids))
+        in_own_group = map_indexes is None and asked == (self.dag_id, self.run_id)
+        beside = tuple(each for each in named if in_own_group and self._is_beside(each))
+        found: list[list[Any]] = []
+        if len(beside) < len(named) or not named:
+            apart = tuple(each for each in named if each not in beside)
+            found += self._pull(*asked, apart, key, map_indexes, *until)
+        if beside:
+            found += self._pull(*asked, beside, key, self.map_index, *until)
         if key in self.pushed and asked == (self.dag_id, self.run_id) and self.task_id in ids:
             # Its own pushes land with its outcome; until then they are known here only.
             found = [row for row in found if row[0] != self.task_id]
@@ -186,7 +195,7 @@ class TaskInstance(RecordedCalls):
             by_task.setdefault(task_id, []).append((map_index, value))
         values = {
             task_id: entries[0][1]
-            if len(entries) == 1 and (entries[0][0] == UNMAPPED or map_indexes is not None)
+            if len(entries) == 1 and (entries[0][0] == UNMAPPED or map_indexes is not None or task_id in beside)
             else [value for _, value in sorted(entries, key=itemgetter(0))]
             for task_id, entries in by_task.items()
         }
@@ -195,6 +204,11 @@ class TaskInstance(RecordedCalls):
         if task_ids is None:
             return next(reversed(values.values()), default)
         return [values.get(task_id, default) for task_id in ids]
+
+    def _is_beside(self, task_id: str) -> bool:
+        """Whether the task is in the mapped group that this one is in: then there is one of it for each index."""
+        group = mapped_group_of(getattr(self, "task", None))
+        return group is not None and mapped_group_of(self.task.dag.task_dict.get(task_id)) is group
 
     @staticmethod
     def _value(stored: Any, where: str) -> Any:

@@ -16,7 +16,7 @@ from tailrace.model.awaited import Awaited
 from tailrace.model.intervals import DataInterval
 from tailrace.model.json_values import DEEPEST, NotStorable, require_storable
 from tailrace.model.keys import GREATEST_MAP_INDEX, UNMAPPED
-from tailrace.model.names import key_error, search_error
+from tailrace.model.names import LONGEST_NAME, key_error, search_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import visible_line
 from tailrace.model.recorded import Counted, Moment, RecordsQuery, RecordsRefused, RunsFound, TaskInstancesFound
@@ -146,6 +146,7 @@ class _Outcome(Struct, frozen=True, forbid_unknown_fields=True):
     rule: Annotated[int, Meta(ge=-1, le=2**31)] | None = None
     resumes_at: datetime | None = None
     times_out_at: datetime | None = None
+    rendered_map_index: str | None = None
     awaits: Awaited | None = None
 
 
@@ -246,11 +247,17 @@ def outcome_in(message: dict[str, Any]) -> TryOutcome:
     if (outcome.resumes_at is not None) != (outcome.kind == "rescheduled"):
         raise ProtocolError("something that is no outcome")
     kind, error = OutcomeKind(outcome.kind), visible_line(outcome.error)
+    name = None if outcome.rendered_map_index is None else visible_line(outcome.rendered_map_index, LONGEST_NAME)
     if outcome.awaits is not None and (outcome.times_out_at is None or not _can_be_awaited(outcome.awaits)):
         raise ProtocolError("something that nobody can wait for")
-    until = {"resumes_at": outcome.resumes_at, "times_out_at": outcome.times_out_at}
-    awaits = outcome.awaits
-    return TryOutcome(kind, error, xcoms, followed, in_log=True, rule=outcome.rule, awaits=awaits, **until)
+    told: dict[str, Any] = {
+        "rule": outcome.rule,
+        "resumes_at": outcome.resumes_at,
+        "times_out_at": outcome.times_out_at,
+        "awaits": outcome.awaits,
+        "rendered_map_index": name or None,
+    }
+    return TryOutcome(kind, error, xcoms, followed, in_log=True, **told)
 
 
 def _can_be_awaited(awaited: Awaited) -> bool:

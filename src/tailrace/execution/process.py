@@ -17,7 +17,7 @@ from tailrace.authoring.context.current import Context, running
 from tailrace.authoring.context.results import BranchResult, is_success, settled
 from tailrace.authoring.dags.dag import BaseOperator
 from tailrace.authoring.loading.load import LoadedDags
-from tailrace.authoring.relations.xcom_args import RETURN_VALUE
+from tailrace.authoring.relations.xcom_args import RETURN_VALUE, PullFor
 from tailrace.authoring.templates.rendering import render_fields
 from tailrace.execution import log_masking, mp_main
 from tailrace.execution.calling import call_on_execute
@@ -26,6 +26,7 @@ from tailrace.execution.context import TaskInstance, build_context, place_of, tr
 from tailrace.execution.files import flush_c_streams
 from tailrace.execution.finishing import Finished, finish, forget_loading, may_need_finishing
 from tailrace.execution.identity import has_children, living_children
+from tailrace.execution.instance_names import NAME, named
 from tailrace.execution.logs import (
     flush_streams,
     heading,
@@ -189,11 +190,12 @@ def run_to_its_end(
     flush_c_streams()
     if not may_need_finishing():
         return with_pushes(outcome, ti), True
+    name = {key: outcome[key] for key in (NAME,) if key in outcome}
     left = finish(waiting, keep=keep, within=grace_seconds * _THREADS_PART if Leader.asked_to_end else None)
     leave_if_copy()
     if has_children() and (living := living_children(log_masking.masker_pid())):
         write_line(f"--- nobody waits for these processes, so they end with it: {', '.join(living)}")
-    return with_pushes(_with_what_was_left(outcome, left), ti), left.as_new
+    return {**with_pushes(_with_what_was_left(outcome, left), ti), **name}, left.as_new
 
 
 def _with_what_was_left(outcome: dict[str, Any], left: Finished) -> dict[str, Any]:
@@ -241,14 +243,14 @@ def execute(
             if result is not None:
                 result = settled(result)
         leave_if_copy()
-        return _finished(task, result, task_instance)
+        return named(_finished(task, result, task_instance), task, context)
     except BaseException as raised:
         leave_if_copy(raised)
         if isinstance(raised, let_through):
             raise
         if isinstance(raised, SystemExit) and is_success(raised):
-            return message_of(OutcomeKind.SUCCESS, "")
-        return with_rule(outcome_of(raised), policy, raised)
+            return named(message_of(OutcomeKind.SUCCESS, ""), task, context)
+        return named(with_rule(outcome_of(raised), policy, raised), task, context)
 
 
 def leave_if_copy(raised: BaseException | None = None) -> None:
@@ -274,7 +276,7 @@ def leave_if_copy(raised: BaseException | None = None) -> None:
 def instance_of(task: BaseOperator, ti: TaskInstance) -> BaseOperator:
     """What runs as this task instance: a copy, because rendering changes it, or made of the values of its map index."""
     if task.mapped_over is not None:
-        return task.for_index(ti.map_index, lambda task_id, key: ti.xcom_pull(task_ids=task_id, key=key))
+        return task.for_index(ti.map_index, PullFor(ti))
     copied = object.__new__(type(task))
     copied.__dict__.update(task.__dict__)
     return copied

@@ -34,6 +34,8 @@ def may_serve_again(dag: DAG, task: BaseOperator) -> bool:
     """Whether the process of a try of this task may serve the next such try."""
     if type(task) not in _OURS_ALONE or type(dag) is not DAG or dag.user_defined_macros:
         return False
+    if task.map_index_template:  # rendered there, with whatever its code has added
+        return False
     if task.on_execute_callback:  # called there; all others are called elsewhere
         return False
     if any(callable(value) for value in (*vars(task).values(), *vars(dag).values())):

@@ -33,11 +33,12 @@ def _inside(nested: Nested, group: str, ids: dict[str, str], depth: int) -> Iter
     for node in nested.within(group):
         if isinstance(node, TaskSpec):
             about = f"{_text(node.task_id)}<br/><small>{_text(describe_task(node))}</small>"
-            opening, closing = ("[[", "]]") if node.mapped_over is not None else ("[", "]")
+            opening, closing = ("[[", "]]") if nested.is_mapped(node) else ("[", "]")
             yield f'{indent}{ids[node.task_id]}{opening}"{about}"{closing}'
         elif nested.within(node.group_id):
             ids[node.group_id] = f"g{len(ids)}"
-            yield f'{indent}subgraph {ids[node.group_id]}["{_text(node.group_id)}"]'
+            about = f"{node.group_id}, mapped" if nested.is_mapped(node) else node.group_id
+            yield f'{indent}subgraph {ids[node.group_id]}["{_text(about)}"]'
             yield from _inside(nested, node.group_id, ids, depth + 1)
             yield f"{indent}end"
 

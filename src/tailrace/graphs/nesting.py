@@ -64,8 +64,15 @@ class Nested:
         if isinstance(node, TaskSpec):
             return describe_task(node)
         count = len(self._dag.members[node.group_id])
-        about = f", {visible_line(node.tooltip)}" if node.tooltip else ""
+        about = ", mapped" if self.is_mapped(node) else ""
+        about += f", {visible_line(node.tooltip)}" if node.tooltip else ""
         return ("1 task" if count == 1 else f"{count:,} tasks" if count else "no tasks") + about
+
+    def is_mapped(self, node: Node) -> bool:
+        """Whether a task has several instances for itself, or a group several indexes; not what is in such a group."""
+        if isinstance(node, TaskSpec):
+            return node.mapped_over is not None and not node.mapped_group
+        return node.group_id in self._dag.mapped_groups
 
     def _place(self, name: str) -> int:
         """Topologically, a group where the first of its tasks is; those without any come last."""
@@ -86,7 +93,7 @@ def name_of(node: Node) -> str:
 def describe_task(task: TaskSpec) -> str:
     """The operator, and what differs from the defaults."""
     notes = [task.operator]
-    if task.mapped_over is not None:
+    if task.mapped_over is not None and not task.mapped_group:
         notes.append("mapped")
     if task.trigger_rule is not TriggerRule.ALL_SUCCESS:
         notes.append(str(task.trigger_rule))

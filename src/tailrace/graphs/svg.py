@@ -32,7 +32,7 @@ text { fill: #1f2328 } .about { fill: #59636e; font-size: 11px }
 
 
 def svg(dag: DagSpec) -> str:
-    """The text of the picture. A group is a box around its tasks; mapped tasks have a second edge."""
+    """The text of the picture. A group is a box around its tasks; what is mapped has a second edge."""
     nested = Nested(dag)
     box = _Box(nested, None)
     width, height = box.size[0] + 2 * _MARGIN, box.size[1] + 2 * _MARGIN
@@ -97,8 +97,8 @@ class _Box:
 
     def _draw_own(self, into: xml.Element, x: float, y: float) -> None:
         is_task = isinstance(self._node, TaskSpec)
-        if isinstance(self._node, TaskSpec) and self._node.mapped_over is not None:
-            _rectangle(into, "task", x + 4, y + 4, self.size)
+        if self._node is not None and self._nested.is_mapped(self._node):
+            _rectangle(into, "task" if is_task else "group", x + 4, y + 4, self.size)
         _rectangle(into, "task" if is_task else "group", x, y, self.size)
         assert self._node is not None, "the whole DAG has no edge of its own"
         _text(into, "", x + _PAD, y + _LINE, name_of(self._node))

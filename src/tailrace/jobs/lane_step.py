@@ -29,6 +29,7 @@ from tailrace.effects.requests import (
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import Submission
 from tailrace.model.keys import TaskInstanceKey, TryKey
+from tailrace.model.spec import MOST_INSTANCES
 from tailrace.model.states import CLAIMED, JobState, TaskInstanceState
 from tailrace.planning.fairness import no_waits
 from tailrace.planning.messages import Action, Advised, Remedy, Sentence
@@ -53,7 +54,7 @@ class Ending(StrEnum):
 
 
 class LoopIntervals(Struct, frozen=True):
-    """How often a loop does what nothing else prompts, in seconds.
+    """How often a loop does what nothing else prompts, in seconds; and by which settings it decides.
 
     ``poll`` bounds how long a person's command or another job's work goes unnoticed.
     """
@@ -62,6 +63,7 @@ class LoopIntervals(Struct, frozen=True):
     poll: float = 1.0
     contended: float = 0.2  # the same where others hold or want the room, or drive what is left of a backfill
     callbacks: float = 10.0  # how long a job that is about to end waits for callbacks at most
+    max_map_length: int = MOST_INSTANCES  # a mapped task that would have more instances fails
     backfill_weight: float = 1.0  # how much room all backfills get beside live runs, where both want it
 
 
@@ -144,6 +146,8 @@ def step(
     snapshot = yield from _with_losses(snapshot, lane)
     if snapshot.contenders and intervals.backfill_weight != 1.0:
         snapshot = replace(snapshot, backfill_weight=intervals.backfill_weight)
+    if intervals.max_map_length != MOST_INSTANCES:
+        snapshot = replace(snapshot, max_map_length=intervals.max_map_length)
     decided = plan(snapshot)
     if memory.stopping is not None:
         decided = _without_new_work(snapshot, decided)

@@ -16,7 +16,7 @@ from tailrace.model.rules import TriggerRule
 DEFAULT_POOL = "default_pool"
 DEFAULT_POOL_SLOTS = 128
 
-#: A mapped task that would have more instances fails.
+#: A mapped task that would have more instances fails, unless the setting ``max_map_length`` says otherwise.
 MOST_INSTANCES = 1024
 
 
@@ -176,6 +176,7 @@ class TaskSpec(Struct, frozen=True):
     max_active_tis_per_dagrun: int | None = None
     decides: BranchKind = BranchKind.NOTHING
     mapped_over: tuple[Over, ...] | None = None  # None: not mapped
+    mapped_group: str = ""  # the mapped task group that it is in
     retry_policy: RetryPolicySpec | None = None
     calls: tuple[str, ...] = ()  # the callbacks that it has, by their arguments, sorted
 
@@ -226,7 +227,7 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
     code_hash: str = ""  # sha256 of that file's bytes, hex
     params: tuple[ParamSpec, ...] = ()  # the DAG's and its tasks'
     paused_at_creation: bool | None = None  # whether a new DAG begins paused; None: as the settings say
-    groups: tuple[GroupSpec, ...] = ()  # by their ids; planning knows none of them
+    groups: tuple[GroupSpec, ...] = ()  # by their ids; planning knows of the mapped ones, by what their tasks say
     labels: tuple[EdgeLabel, ...] = ()
     dagrun_timeout: timedelta | None = None  # a run that takes longer fails
     max_consecutive_failed_dag_runs: int = 0  # after so many scheduled runs have failed it is paused; 0: never
@@ -275,6 +276,20 @@ class DagSpec(Struct, frozen=True, dict=True):  # a dict, for the cached propert
     def mapped(self) -> tuple[TaskSpec, ...]:
         """The mapped tasks."""
         return tuple(task for task in self.tasks if task.mapped_over is not None)
+
+    @cached_property
+    def mapped_groups(self) -> Mapping[str, tuple[TaskSpec, ...]]:
+        """The tasks of each mapped task group, in groups within it or not."""
+        found: dict[str, list[TaskSpec]] = {}
+        for task in self.tasks:
+            if task.mapped_group:
+                found.setdefault(task.mapped_group, []).append(task)
+        return MappingProxyType({group_id: tuple(tasks) for group_id, tasks in found.items()})
+
+    def are_in_one_mapped_group(self, task_id: str, other: str) -> bool:
+        """Whether both are tasks of one mapped group: then each looks at the other by its own map index."""
+        one, two = self.by_id.get(task_id), self.by_id.get(other)
+        return one is not None and two is not None and bool(one.mapped_group) and one.mapped_group == two.mapped_group
 
     @cached_property
     def calls_back(self) -> bool:

@@ -3,10 +3,11 @@
 Working memory of ``planner``; made and dropped inside one call of ``plan``. Nothing outside sees it change.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from tailrace.model.parts import WHOLE, Edge, ignored, without
-from tailrace.model.spec import DagSpec
+from tailrace.model.spec import MOST_INSTANCES, DagSpec, TaskSpec
 from tailrace.model.states import FINISHED, OCCUPYING, TaskInstanceState
 from tailrace.planning.awaiting import NO_WAITS, Waits
 from tailrace.planning.plan import Decision
@@ -20,7 +21,21 @@ class Board:
     ``dag`` is without the edges that are ``ignored``, since tasks are left out of the part that is done in the run.
     """
 
-    __slots__ = ("_state", "by_task", "dag", "doomed", "ignored", "part", "pool_sizes", "previous", "run", "waits")
+    __slots__ = (
+        "_by_index",
+        "_state",
+        "alike",
+        "by_task",
+        "dag",
+        "doomed",
+        "ignored",
+        "max_map_length",
+        "part",
+        "pool_sizes",
+        "previous",
+        "run",
+        "waits",
+    )
 
     def __init__(
         self,
@@ -29,9 +44,11 @@ class Board:
         previous: Mapping[str, PreviousRun],
         pools: Mapping[str, PoolSnapshot],
         waits: Mapping[int, Waits] = NO_WAITS,
+        max_map_length: int = MOST_INSTANCES,
     ) -> None:
         self.run = run
         self.part = run.part or WHOLE
+        self.max_map_length = max_map_length
         self.previous = previous  # by task id, for the tasks that look at one
         self.by_task: dict[str, list[TaskInstanceSnapshot]] = {}
         self.waits = waits  # by row, of the tries that have named in other runs what they wait for
@@ -41,6 +58,10 @@ class Board:
             pool = pools.get(name)
             self.pool_sizes[name] = None if pool is None else pool.slots
         self._state: dict[int, TaskInstanceState] = {}
+        self.alike: dict[
+            str, Any
+        ] = {}  # by mapped task, what has been decided of those of its instances that are alike
+        self._by_index: dict[tuple[str, int], TaskInstanceSnapshot] | None = None  # once it is asked for
         for ti in run.task_instances:
             self.by_task.setdefault(ti.task_id, []).append(ti)
             self._state[ti.id] = ti.state
@@ -70,26 +91,40 @@ class Board:
             task.task_id for task in self.dag.tasks if task.task_id not in self.by_task and holds(task.task_id)
         )
 
-    def upstream_counts(self, task_id: str) -> Counts:
-        """What became of the direct upstreams; one without an instance is pending."""
-        return count(self.upstream_states(task_id))
+    def seen_by(self, task: TaskSpec, map_index: int, other: str) -> Sequence[TaskInstanceSnapshot]:
+        """The instances of another task that one of ``task`` looks at: all, or in a mapped group that of its index.
 
-    def upstream_states(self, task_id: str) -> Iterator[TaskInstanceState]:
-        """The states of all direct upstream task instances."""
-        for upstream in self.dag.by_id[task_id].upstream:
-            instances = self.by_task.get(upstream)
+        All of them too where there is none of that index: the other task has become one of the group since then.
+        """
+        found = self.by_task.get(other, ())
+        if not task.mapped_group or not self.dag.are_in_one_mapped_group(task.task_id, other):
+            return found
+        if self._by_index is None:
+            self._by_index = {(ti.task_id, ti.map_index): ti for ti in self.run.task_instances}
+        own = self._by_index.get((other, map_index))
+        return found if own is None else (own,)
+
+    def upstream_counts(self, task: TaskSpec, map_index: int) -> Counts:
+        """What became of the direct upstreams of one of the task's instances; one without an instance is pending."""
+        return count(self.upstream_states(task, map_index))
+
+    def upstream_states(self, task: TaskSpec, map_index: int) -> Iterator[TaskInstanceState]:
+        """The states of all direct upstream task instances of one of the task's instances."""
+        for upstream in task.upstream:
+            instances = self.seen_by(task, map_index, upstream)
             if not instances:
                 yield TaskInstanceState.NONE
-                continue
             for ti in instances:
                 yield self._state[ti.id]
 
-    def unfinished_of(self, task_ids: tuple[str, ...]) -> Iterator[TaskInstanceSnapshot]:
+    def unfinished_of(self, task_ids: Iterable[str]) -> Iterator[TaskInstanceSnapshot]:
         """The unfinished instances of these tasks."""
         for task_id in task_ids:
-            for ti in self.by_task.get(task_id, ()):
-                if self._state[ti.id] not in FINISHED:
-                    yield ti
+            yield from self.unfinished_among(self.by_task.get(task_id, ()))
+
+    def unfinished_among(self, instances: Iterable[TaskInstanceSnapshot]) -> Iterator[TaskInstanceSnapshot]:
+        """Those of these instances that are unfinished."""
+        return (ti for ti in instances if self._state[ti.id] not in FINISHED)
 
     def unfinished(self) -> Iterator[TaskInstanceSnapshot]:
         """Every unfinished task instance that is done in the run, or under way, in the run's own order."""

@@ -22,7 +22,7 @@ from tailrace.planning.commands import (
     RunChange,
     TaskInstanceChange,
 )
-from tailrace.planning.expanding import reset_for_expansion
+from tailrace.planning.expanded import reset_for_expansion
 from tailrace.planning.joining import cleared as part_cleared
 from tailrace.planning.joining import not_succeeded
 from tailrace.planning.messages import Message
@@ -30,7 +30,7 @@ from tailrace.planning.notices import NothingToClear
 from tailrace.planning.notices import left_out as notices_of
 from tailrace.planning.reopening import drivers, freed_runs
 from tailrace.planning.run_stops import STOPPED
-from tailrace.planning.selecting import instances, key_of, named_tasks, refusals, with_relatives
+from tailrace.planning.selecting import by_index, instances, key_of, named_tasks, refusals, with_relatives
 from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 
 _FAILURES = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
@@ -41,7 +41,8 @@ class ClearRequest(Struct, frozen=True):
     """What is to be cleared in each run: these tasks (none named: all) with what is below and above them.
 
     ``task_ids`` may be ids of groups and patterns too.
-    ``map_index``: of the tasks that are named only the instance of that index. ``only_failed`` leaves out all but what
+    ``map_index``: of the tasks that are named, and of those in their mapped groups, only the instance of that index.
+    ``only_failed`` leaves out all but what
     failed, is upstream_failed, or was skipped by its rule below a failure or because its run was stopped.
     """
 
@@ -64,16 +65,17 @@ def plan_clear(facts: CommandFacts, request: ClearRequest) -> CommandPlan:
     chosen = None if part is None else frozenset(part)
     if request.task_ids:
         chosen = with_relatives(dag, request.task_ids, upstream=request.upstream, downstream=request.downstream)
+    one = by_index(dag, request.task_ids, chosen or ()) if request.map_index is not None else frozenset()
     changes: list[TaskInstanceChange] = []
     left_out: list[Iterable[str]] = []
     touched: dict[int, frozenset[str]] = {}
     named: list[tuple[RunSnapshot, RunChange]] = []
     for run in facts.runs:
-        selected = list(instances(run, chosen, request.task_ids, request.map_index))
+        selected = list(instances(run, chosen, one, request.map_index))
         if request.only_failed:
             selected = _failed(dag, selected)
         steps = [step for ti in selected if (step := _step(facts, dag, run, ti)) is not None]
-        steps += _reset_for_expansion(facts, dag, run, request, steps)
+        steps += _reset_for_expansion(facts, dag, run, one, steps)
         whole = chosen is None and not request.only_failed
         change = _run_change(run, selected, bool(steps), whole=whole)
         if change is None:
@@ -120,12 +122,11 @@ def _failed(dag: DagSpec, selected: list[TaskInstanceSnapshot]) -> list[TaskInst
 
 
 def _reset_for_expansion(
-    facts: CommandFacts, dag: DagSpec, run: RunSnapshot, request: ClearRequest, steps: list[TaskInstanceChange]
+    facts: CommandFacts, dag: DagSpec, run: RunSnapshot, one: frozenset[str], steps: list[TaskInstanceChange]
 ) -> list[TaskInstanceChange]:
-    """What has not begun of mapped tasks that are expanded anew by this."""
+    """What has not begun of mapped tasks that are expanded anew by this; of those in ``one`` one index is cleared."""
     cleared = {step.id: step.key.task_id for step in steps}
-    one = request.task_ids if request.map_index is not None else ()
-    whole = frozenset(cleared.values()) - frozenset(one)
+    whole = frozenset(cleared.values()) - one
     return [_back(facts, dag, run, ti) for ti in reset_for_expansion(dag, run.task_instances, cleared, whole)]
 
 

@@ -4,6 +4,7 @@ A check only returns a status. What follows from the statuses (run, skip, fail, 
 the limits have room is ``capacity``'s, because room depends on what else was decided in the same step.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from tailrace.planning.snapshot import PoolSnapshot, PreviousRun, TaskInstanceSn
 
 UNLIMITED = -1
 
+_DECIDES_NOTHING = frozenset({TaskInstanceState.SKIPPED, TaskInstanceState.REMOVED})
 _PAST_MET = frozenset({TaskInstanceState.SUCCESS, TaskInstanceState.SKIPPED})
 
 
@@ -49,7 +51,7 @@ def ready_to_reschedule(ti: TaskInstanceSnapshot, now: datetime, waits: Waits | 
     return DependencyStatus(name, False, reasons.Rescheduled(ti.try_number, ti.retry_at))
 
 
-def not_previously_skipped(board: Board, task: TaskSpec) -> tuple[DependencyStatus, Verdict]:
+def not_previously_skipped(board: Board, task: TaskSpec, map_index: int) -> tuple[DependencyStatus, Verdict]:
     """No branch or short circuit above excludes the task; while one of them is unfinished, nothing is known yet.
 
     Gates come first whatever the trigger rule, so that a rule cannot run a task which a branch excludes
@@ -58,23 +60,37 @@ def not_previously_skipped(board: Board, task: TaskSpec) -> tuple[DependencyStat
     name = Dependency.BRANCH
     waiting: list[str] = []
     for decider in board.dag.deciders[task.task_id]:
-        instances = board.by_task.get(decider)
-        if not instances or any(True for _ in board.unfinished_of((decider,))):
+        instances = board.seen_by(task, map_index, decider)
+        if not instances or any(True for _ in board.unfinished_among(instances)):
             waiting.append(decider)
-            continue
-        for ti in instances:
-            succeeded = board.state(ti) is TaskInstanceState.SUCCESS
-            if succeeded and board.dag.excludes(decider, ti.followed, task.task_id):
-                excluded = reasons.BranchExcludes(decider, ti.followed or ())
-                return DependencyStatus(name, False, excluded), Verdict.SKIP
+        elif (followed := _excluding(board, task, instances)) is not None:
+            return DependencyStatus(name, False, reasons.BranchExcludes(decider, followed)), Verdict.SKIP
     if waiting:
         return DependencyStatus(name, False, reasons.BranchUndecided(tuple(waiting))), Verdict.WAIT
     return DependencyStatus(name, True, reasons.NothingExcludes()), Verdict.RUN
 
 
-def trigger_rule(board: Board, task: TaskSpec) -> tuple[DependencyStatus, Verdict, Counts]:
-    """What the task's trigger rule says of its direct upstreams."""
-    counts = board.upstream_counts(task.task_id)
+def _excluding(board: Board, task: TaskSpec, instances: Sequence[TaskInstanceSnapshot]) -> tuple[str, ...] | None:
+    """What the instances of a decider have followed that exclude the task; None where one of them does not.
+
+    There are several only of one in a mapped group, for a task outside of it. Those that were skipped decide nothing.
+    """
+    followed: dict[str, None] = {}
+    decided = False
+    for ti in instances:
+        state = board.state(ti)
+        if state in _DECIDES_NOTHING:
+            continue
+        if state is not TaskInstanceState.SUCCESS or not board.dag.excludes(ti.task_id, ti.followed, task.task_id):
+            return None
+        decided = True
+        followed.update(dict.fromkeys(ti.followed or ()))
+    return tuple(followed) if decided else None
+
+
+def trigger_rule(board: Board, task: TaskSpec, map_index: int) -> tuple[DependencyStatus, Verdict, Counts]:
+    """What the task's trigger rule says of the direct upstreams of one of its instances."""
+    counts = board.upstream_counts(task, map_index)
     verdict = evaluate(task.trigger_rule, counts)
     reason = _of_rule(board, task, counts)
     return DependencyStatus(Dependency.TRIGGER_RULE, verdict is Verdict.RUN, reason), verdict, counts

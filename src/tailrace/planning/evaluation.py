@@ -59,6 +59,21 @@ def evaluate_task_instance(
     """Ask every dependency of an idle task instance (none or up_for_retry), or of one that waits to go on."""
     if ti.state is TaskInstanceState.UP_FOR_RESCHEDULE:
         return _evaluate_resume(board, task, ti, pools, now)
+    if task.mapped_over is None or task.mapped_group or ti.state is not TaskInstanceState.NONE:
+        return _evaluate(board, task, ti, pools, now)
+    # What has not begun of a mapped task that is in no group is all alike: by its place in topological order all that
+    # is above it has been decided.
+    known = board.alike.get(task.task_id)
+    if known is None:
+        known = board.alike[task.task_id] = _evaluate(board, task, ti, pools, now)
+    found = known.decision
+    key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
+    return Evaluation(Decision(key, ti.state, found.verdict, found.statuses, found.doomed), known.cause)
+
+
+def _evaluate(
+    board: Board, task: TaskSpec, ti: TaskInstanceSnapshot, pools: Mapping[str, PoolSnapshot], now: datetime
+) -> Evaluation:
     key = TaskInstanceKey(board.dag.dag_id, board.run.run_id, ti.task_id, ti.map_index)
     statuses: list[DependencyStatus] = [dagrun_running(board)]
 
@@ -73,21 +88,23 @@ def evaluate_task_instance(
             return decided(Verdict.WAIT, cause)
         return decided(Verdict.SKIP, cause)
 
-    gate, gate_verdict = not_previously_skipped(board, task)
+    gate, gate_verdict = not_previously_skipped(board, task, ti.map_index)
     statuses.append(gate)
     if gate_verdict is Verdict.SKIP:
         return skipped(Cause.BRANCH)
     if gate_verdict is Verdict.WAIT:
-        return decided(Verdict.WAIT, Cause.BRANCH, doomed=_all_doomed(board, board.dag.deciders[task.task_id]))
+        return decided(
+            Verdict.WAIT, Cause.BRANCH, doomed=_all_doomed(board, task, ti.map_index, board.dag.deciders[task.task_id])
+        )
 
-    rule, rule_verdict, counts = trigger_rule(board, task)
+    rule, rule_verdict, counts = trigger_rule(board, task, ti.map_index)
     statuses.append(rule)
     if rule_verdict is Verdict.SKIP:
         return skipped(Cause.TRIGGER_RULE)
     if rule_verdict is Verdict.FAIL_UPSTREAM:
         return decided(rule_verdict, Cause.TRIGGER_RULE)
     if rule_verdict is Verdict.WAIT:
-        doomed = counts.pending > 0 and _all_doomed(board, task.upstream)
+        doomed = counts.pending > 0 and _all_doomed(board, task, ti.map_index, task.upstream)
         return decided(Verdict.WAIT, Cause.TRIGGER_RULE, doomed=doomed)
 
     past = previous_dagrun_state(board, task)
@@ -115,8 +132,10 @@ def _evaluate_resume(
     return Evaluation(Decision(key, ti.state, verdict, statuses, pool_never), Cause.RESUMED)
 
 
-def _all_doomed(board: Board, task_ids: tuple[str, ...]) -> bool:
-    """Whether every unfinished instance of these tasks is doomed; a task without an instance yet is not."""
-    if any(task_id not in board.by_task for task_id in task_ids):
-        return False
-    return all(ti.id in board.doomed for ti in board.unfinished_of(task_ids))
+def _all_doomed(board: Board, task: TaskSpec, map_index: int, above: tuple[str, ...]) -> bool:
+    """Whether each unfinished instance of these that the task's looks at is doomed; one that is not there is not."""
+    for task_id in above:
+        instances = board.seen_by(task, map_index, task_id)
+        if not instances or any(ti.id not in board.doomed for ti in board.unfinished_among(instances)):
+            return False
+    return True

@@ -1,83 +1,57 @@
-"""How many instances a mapped task has: whether that is decided already, and what the XComs above it make it.
+"""How many instances a mapped task gets: decided once, from what stands above it.
 
 A mapped task begins with one instance, a placeholder without an index. Once its dependencies let it run and all that it
 is expanded over has ended, it is *expanded*: the placeholder becomes index 0, the others are added. That number stands
 from then on, until none of its instances is left that has begun or is to begin: cleared as a whole, it is expanded
 anew, and instances that have no place any more are *removed*.
+
+The tasks of a mapped group are expanded together, as soon as all that the group is expanded over has ended, whatever
+their rules say: these are asked for each index.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping
-from math import prod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from tailrace.model.keys import UNMAPPED
-from tailrace.model.plain_text import on_one_line
-from tailrace.model.spec import MOST_INSTANCES, DagSpec, Over, TaskSpec, Together, XComRef
+from tailrace.model.spec import TaskSpec
 from tailrace.model.states import FINISHED, IDLE, TaskInstanceState
-from tailrace.model.tagged_values import Tagged
 from tailrace.model.transitions import Cause
 from tailrace.planning import reasons
 from tailrace.planning.board import Board
 from tailrace.planning.calling import event_of_task
+from tailrace.planning.dependencies import previous_dagrun_state
 from tailrace.planning.evaluation import Evaluation
+from tailrace.planning.expanded import is_apart, lacks_part, shape_of, to_expand
+from tailrace.planning.lengths import has_ended, length_of, number_of
 from tailrace.planning.messages import Message, Sentence
 from tailrace.planning.plan import Decision, Dependency, DependencyStatus, Expansion, LookBack, Verdict
-from tailrace.planning.snapshot import StoredLength, TaskInstanceSnapshot
+from tailrace.planning.snapshot import TaskInstanceSnapshot
 
 _State = TaskInstanceState
-#: A length; or the state that decides instead, or what is wrong with it; None: it has not been read yet.
-_Length: TypeAlias = int | TaskInstanceState | str | None
-_BAD = (_State.FAILED, _State.UPSTREAM_FAILED, _State.REMOVED)
 
 
-def is_expanded(instances: Iterable[TaskInstanceSnapshot], *, mapped: bool) -> bool:
-    """Whether the number of a task's instances stands: one of them has begun, has ended, or is to begin.
-
-    Of a task that is not ``mapped`` (any more): whether it must be left with what it was expanded into.
-    """
-    return any(_stands(each, mapped=mapped) for each in instances)
+#: What a step of the task leans on besides its run: versions, and what it took from the past.
+LeansOn: TypeAlias = Callable[[TaskSpec], tuple[tuple[tuple[int, int], ...], LookBack | None]]
 
 
-def _stands(instance: TaskInstanceSnapshot, *, mapped: bool) -> bool:
-    state = instance.state
-    if state is _State.REMOVED:
-        return False
-    if state is _State.STOPPING:
-        return instance.stopping_to not in (None, _State.NONE)
-    if state in IDLE and mapped != (instance.map_index != UNMAPPED):
-        return False  # of another kind than its task is by now
-    return state is not _State.NONE or not mapped or instance.cause == Cause.EXPANDED
+class _Number(Struct, frozen=True):
+    """How many instances there are, what becomes of them, why, and from what that follows."""
+
+    count: int
+    after: TaskInstanceState
+    reason: str
+    lengths: tuple[int | None, ...] = ()
+    sources: Mapping[int, tuple[TaskInstanceState, int]] = {}
+    as_task: str = ""  # not from lengths: as this task of its group was expanded
 
 
-def reset_for_expansion(
-    dag: DagSpec, instances: Iterable[TaskInstanceSnapshot], cleared: Mapping[int, str], whole: Container[str]
-) -> Iterator[TaskInstanceSnapshot]:
-    """Those that have not begun, and whose task is to be expanded anew once these are ``cleared`` (tasks by row).
+class _Waits(Struct, frozen=True):
+    """Why the number is not known yet, and whether it never will be as things stand."""
 
-    That is so where what it is expanded over was cleared, or the task as a ``whole``, and nothing of it has begun.
-    """
-    if not dag.mapped:
-        return
-    by_task: dict[str, list[TaskInstanceSnapshot]] = {}
-    for each in instances:
-        by_task.setdefault(each.task_id, []).append(each)
-    touched = set(cleared.values())
-    for task in dag.mapped:
-        over = {ref.task_id for ref in task.length_sources}
-        if not (touched & over or (task.task_id in touched and task.task_id in whole)):
-            continue
-        left = [each for each in by_task.get(task.task_id, ()) if each.id not in cleared]
-        if not any(_stands(each, mapped=True) and each.state is not _State.NONE for each in left):
-            yield from (each for each in left if each.state is _State.NONE and each.cause == Cause.EXPANDED)
-
-
-def to_expand(task: TaskSpec, instances: Iterable[TaskInstanceSnapshot]) -> bool:
-    """Whether it is still to be decided, or to be decided again, how many instances the task has."""
-    found = list(instances)
-    mapped = task.mapped_over is not None
-    if not mapped and all(each.map_index == UNMAPPED for each in found):
-        return False
-    return not is_expanded(found, mapped=mapped)
+    reason: Message
+    doomed: bool = False
 
 
 class Expanding:
@@ -97,136 +71,151 @@ class Expanding:
 
     def joined(self, found: Evaluation) -> Evaluation:
         """What becomes of one of its instances: none of them is queued before their number stands."""
-        decision = found.decision
-        if decision.verdict is not Verdict.RUN:
+        if found.decision.verdict is not Verdict.RUN:
             return found
         if self._status is None:
-            self._status = DependencyStatus(Dependency.MAPPED, False, self._decide())
-        statuses = (*decision.statuses, self._status)
-        waits = Decision(decision.key, decision.state, Verdict.WAIT, statuses, self._doomed)
-        return Evaluation(waits, found.cause)
-
-    def _decide(self) -> Message:
-        board, task = self._board, self._task
-        instances = board.by_task[task.task_id]
-        stopping = tuple(each.map_index for each in instances if each.state is _State.STOPPING)
-        if stopping:
-            return reasons.InstancesStopping(stopping)
-        sources = dict.fromkeys(ref.task_id for ref in task.length_sources)
-        unfinished = [each for each in board.unfinished_of(tuple(sources)) if board.part.holds(each.task_id)]
-        if unfinished:
-            self._doomed = any(each.id in board.doomed for each in unfinished)
-            return reasons.SourcesUnfinished(tuple(dict.fromkeys(each.task_id for each in unfinished)))
-        lengths = tuple(_length(board, each) for each in task.mapped_over or ())
-        if None in lengths and not any(isinstance(each, TaskInstanceState) for each in lengths):
-            return reasons.SourcesUnfinished(tuple(sources))  # one has ended in this very step: the next one counts
-        count, after, reason = _count(task, lengths)
-        absent = [each for each in sources if not board.part.holds(each) and not _has_ended(board, each)]
-        if absent:
-            reason = f"it cannot be expanded: {', '.join(absent)} was left out, and has no outcome in this run"
-        versions, looked_back = self._leans_on
-        decided = Expansion(
-            run=board.run.id,
-            run_id=board.run.run_id,
-            task_id=task.task_id,
-            version=board.run.version,
-            count=count,
-            after=after,
-            reason=reason,
-            lengths=tuple(each if isinstance(each, int) else None for each in lengths),
-            instances={each.id: each.state for each in instances},
-            sources={
-                each.id: (board.state(each), each.try_number)
-                for each in _of(board, sources)
-                if board.part.holds(each.task_id) or board.state(each) in FINISHED  # else it was left out
-            },
-            versions=versions,
-            looked_back=looked_back,
-            event=event_of_task(task, _State.NONE, after, Cause.EXPANDED),
-        )
-        self.expansions = (decided,)
-        return reasons.ExpandsNow(count) if count else Sentence(f"{reason}.")
+            number = _decided(self._board, self._task, self._board.by_task[self._task.task_id])
+            if isinstance(number, _Number):
+                self.expansions = (_expansion(self._board, self._task, number, (), *self._leans_on),)
+            self._status, self._doomed = _status(number)
+        return _waits(found, (*found.decision.statuses, self._status), doomed=self._doomed)
 
 
-def _has_ended(board: Board, task_id: str) -> bool:
-    """Whether the task has an outcome in the run."""
-    found = board.by_task.get(task_id, ())
-    return bool(found) and all(board.state(each) in FINISHED for each in found)
+class ExpandingInGroup:
+    """A task of a mapped group that is still to be given its instances: it waits, whatever its rule says.
+
+    All such tasks of the group are written, or none.
+    """
+
+    def __init__(self, number: _Number | _Waits, expansions: tuple[Expansion, ...]) -> None:
+        self.expansions = expansions
+        self._status, self._doomed = _status(number)
+
+    def joined(self, found: Evaluation) -> Evaluation:
+        """What becomes of one of its instances."""
+        return _waits(found, (*found.decision.statuses[:1], self._status), doomed=self._doomed)
+
+
+class Numbers:
+    """Of one run: which of its tasks are to be expanded in this step, or wait to be."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._of_groups: dict[str, Mapping[str, ExpandingInGroup]] = {}
+
+    def of(self, task: TaskSpec, leans_on: LeansOn) -> Expanding | ExpandingInGroup | None:
+        """What is to be decided of the task, or None: it has its instances."""
+        instances = self._board.by_task.get(task.task_id, ())
+        if task.mapped_group:
+            if task.mapped_group not in self._of_groups:
+                self._of_groups[task.mapped_group] = _group(self._board, task.mapped_group, leans_on)
+            return self._of_groups[task.mapped_group].get(task.task_id)
+        may_be = task.mapped_over is not None or (instances and instances[-1].map_index != UNMAPPED)
+        if not may_be or not to_expand(task, instances):
+            return None
+        return Expanding(self._board, task, *leans_on(task))
+
+
+def _group(board: Board, group_id: str, leans_on: LeansOn) -> Mapping[str, ExpandingInGroup]:
+    """The tasks of a mapped group that are still to be given their instances: all, or what has joined it since."""
+    tasks = board.dag.mapped_groups[group_id]
+    by_task = {task.task_id: board.by_task.get(task.task_id, []) for task in tasks}
+    here = [task for task in tasks if board.part.holds(task.task_id) and by_task[task.task_id]]
+    taking_part = [task for task in here if not is_apart(by_task[task.task_id])]
+    shape = shape_of(tasks, by_task)
+    beside: tuple[str, ...] = ()
+    if shape is not None:
+        taking_part = [task for task in taking_part if lacks_part(by_task[task.task_id], shape)]
+        into = f"into {shape.count:,}" if shape.count else f"into none, which are {shape.after}"
+        reason = f"task group {group_id} was expanded {into}; clear it as a whole to expand it anew"
+        number: _Number | _Waits = _Number(shape.count, shape.after, reason, as_task=shape.task_id)
+    elif not any(ti.state in IDLE for task in taking_part for ti in by_task[task.task_id]):
+        return {}
+    else:
+        number = _decided(board, tasks[0], [ti for each in taking_part for ti in by_task[each.task_id]])
+        beside = tuple(by_task)
+    if isinstance(number, _Number) and number.after is _State.SKIPPED:
+        number = _when_past_lets(board, taking_part) or number
+    found: dict[str, ExpandingInGroup] = {}
+    for task in taking_part:
+        others = tuple(each for each in beside if each != task.task_id)
+        written = () if isinstance(number, _Waits) else (_expansion(board, task, number, others, *leans_on(task)),)
+        found[task.task_id] = ExpandingInGroup(number, written)
+    return found
+
+
+def _when_past_lets(board: Board, tasks: Iterable[TaskSpec]) -> _Waits | None:
+    """Skipped at once, a date would overtake the one before it."""
+    pasts = (previous_dagrun_state(board, task) for task in tasks)
+    return next((_Waits(past.status.reason) for past in pasts if past.undecided), None)
+
+
+def _waits(found: Evaluation, statuses: tuple[DependencyStatus, ...], *, doomed: bool) -> Evaluation:
+    decision = found.decision
+    return Evaluation(Decision(decision.key, decision.state, Verdict.WAIT, statuses, doomed), found.cause)
+
+
+def _status(number: _Number | _Waits) -> tuple[DependencyStatus, bool]:
+    if isinstance(number, _Waits):
+        return DependencyStatus(Dependency.MAPPED, False, number.reason), number.doomed
+    reason = reasons.ExpandsNow(number.count) if number.count else Sentence(f"{number.reason}.")
+    return DependencyStatus(Dependency.MAPPED, False, reason), False
+
+
+def _decided(board: Board, task: TaskSpec, instances: Iterable[TaskInstanceSnapshot]) -> _Number | _Waits:
+    """From what it is expanded over; ``instances`` is what is expanded by that."""
+    stopping = sorted({each.map_index for each in instances if each.state is _State.STOPPING})
+    if stopping:
+        return _Waits(reasons.InstancesStopping(tuple(stopping)))
+    sources = dict.fromkeys(ref.task_id for ref in task.length_sources)
+    unfinished = [each for each in board.unfinished_of(sources) if board.part.holds(each.task_id)]
+    if unfinished:
+        names = tuple(dict.fromkeys(each.task_id for each in unfinished))
+        return _Waits(reasons.SourcesUnfinished(names), any(each.id in board.doomed for each in unfinished))
+    lengths = tuple(length_of(board, each) for each in task.mapped_over or ())
+    if None in lengths and not any(isinstance(each, TaskInstanceState) for each in lengths):
+        return _Waits(reasons.SourcesUnfinished(tuple(sources)))  # one ended in this very step: the next one counts
+    count, after, reason = number_of(task, lengths, board.max_map_length)
+    known = tuple(each if isinstance(each, int) else None for each in lengths)
+    absent = [each for each in sources if not board.part.holds(each) and not has_ended(board, each)]
+    if absent:
+        reason = f"it cannot be expanded: {', '.join(absent)} was left out, and has no outcome in this run"
+    left = {
+        each.id: (board.state(each), each.try_number)
+        for each in _of(board, sources)
+        if board.part.holds(each.task_id) or board.state(each) in FINISHED  # else it was left out
+    }
+    return _Number(count, after, reason, known, left)
+
+
+def _expansion(
+    board: Board,
+    task: TaskSpec,
+    number: _Number,
+    beside: tuple[str, ...],
+    versions: tuple[tuple[int, int], ...],
+    looked_back: LookBack | None,
+) -> Expansion:
+    return Expansion(
+        run=board.run.id,
+        run_id=board.run.run_id,
+        task_id=task.task_id,
+        version=board.run.version,
+        count=number.count,
+        after=number.after,
+        reason=number.reason,
+        lengths=number.lengths,
+        instances={each.id: each.state for each in _of(board, (task.task_id, *beside))},
+        sources=number.sources,
+        versions=versions,
+        looked_back=looked_back,
+        event=event_of_task(task, _State.NONE, number.after, Cause.EXPANDED),
+        beside=beside,
+        as_task=number.as_task,
+        most=board.max_map_length,
+    )
 
 
 def _of(board: Board, task_ids: Iterable[str]) -> Iterator[TaskInstanceSnapshot]:
     """The instances of these tasks."""
     return (each for task_id in task_ids for each in board.by_task.get(task_id, ()))
-
-
-def _length(board: Board, over: Over) -> _Length:
-    """The length of one thing that a task is expanded over."""
-    if isinstance(over, int):
-        return over
-    if isinstance(over, Together):
-        lengths = [_length(board, each) for each in over.of]
-        none = [each for each in (_State.UPSTREAM_FAILED, _State.SKIPPED) if each in lengths]
-        others = [each for each in lengths if not isinstance(each, int)]
-        return (none or others)[0] if others else over.length(each for each in lengths if isinstance(each, int))
-    found = board.by_task.get(over.task_id, ())
-    states = {board.state(each) for each in found if each.map_index == UNMAPPED}
-    if (
-        states.intersection(_BAD)
-        or not found
-        or (not board.part.holds(over.task_id) and not _has_ended(board, over.task_id))
-    ):
-        return _State.UPSTREAM_FAILED
-    if _State.SKIPPED in states:
-        return _State.SKIPPED
-    stored = board.run.lengths.get(over)
-    if stored is None:
-        return None
-    return f"XCom {over.key!r} of {over.task_id} is {stored.wrong}" if stored.length is None else stored.length
-
-
-def _count(task: TaskSpec, lengths: tuple[_Length, ...]) -> tuple[int, TaskInstanceState, str]:
-    """How many instances, what becomes of each (of the only one that stays, where there are none), and why."""
-    if task.mapped_over is None:
-        return 0, _State.NONE, "the task is not mapped any more"
-    if _State.UPSTREAM_FAILED in lengths:
-        return 0, _State.UPSTREAM_FAILED, "what it is expanded over did not succeed"
-    if _State.SKIPPED in lengths:
-        return 0, _State.SKIPPED, "what it is expanded over was skipped"
-    wrong = [each for each in lengths if isinstance(each, str)]
-    if wrong:
-        return 0, _State.UPSTREAM_FAILED, f"it cannot be expanded: {wrong[0]}, not a list or a dict"
-    count = prod(each for each in lengths if isinstance(each, int))
-    if count > MOST_INSTANCES:
-        return 0, _State.FAILED, f"it would have {count:,} instances; at most {MOST_INSTANCES:,} are allowed"
-    if count == 0:
-        return 0, _State.SKIPPED, "it is expanded over nothing"
-    return count, _State.NONE, f"expanded into {count:,}"
-
-
-def needed_lengths(tasks: Iterable[TaskSpec], instances: Iterable[TaskInstanceSnapshot]) -> Mapping[XComRef, list[int]]:
-    """The XComs whose lengths the next step may need, with the rows of the task instances that may have left them.
-
-    ``tasks`` are mapped. Only what has ended altogether is looked at.
-    """
-    by_task: dict[str, list[TaskInstanceSnapshot]] = {}
-    for each in instances:
-        by_task.setdefault(each.task_id, []).append(each)
-    needed: dict[XComRef, list[int]] = {}
-    for task in tasks:
-        own = by_task.get(task.task_id, ())
-        if not to_expand(task, own) or not any(each.state in IDLE for each in own):
-            continue
-        sources = [each for ref in task.length_sources for each in by_task.get(ref.task_id, ())]
-        if all(each.state in FINISHED for each in sources):
-            needed |= {ref: [each.id for each in by_task.get(ref.task_id, ())] for ref in task.length_sources}
-    return needed
-
-
-def stored_length(value: object) -> StoredLength:
-    """How many items this value has, or what it is instead."""
-    if isinstance(value, (list, dict, range)):
-        return StoredLength(len(value))
-    if isinstance(value, Tagged):
-        return StoredLength(None, f"a {on_one_line(value.json)[:40]}")
-    kinds = {str: "a string", bool: "true or false", int: "a number", float: "a number"}
-    return StoredLength(None, "null" if value is None else kinds.get(type(value), "something else"))

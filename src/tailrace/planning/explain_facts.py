@@ -126,6 +126,7 @@ class TaskInstanceFacts(Struct, frozen=True):
     last_command: PersonsCommand | None = None
     reschedules: int = 0  # how often its newest try has given its worker back
     times_out_at: datetime | None = None  # when that gives up, where it said so
+    rendered_map_index: str | None = None  # what it is called beside its index
 
 
 class RunFacts(Struct, frozen=True):

@@ -31,7 +31,7 @@ from tailrace.planning.notices import NothingToMark, StayUpstreamFailed
 from tailrace.planning.refusals import DownstreamFailedBeside
 from tailrace.planning.reopening import drivers, freed_runs
 from tailrace.planning.run_stops import STOPPED
-from tailrace.planning.selecting import instances, key_of, named_tasks, refusals, with_relatives
+from tailrace.planning.selecting import by_index, instances, key_of, named_tasks, refusals, with_relatives
 from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
 
 _BAD = frozenset({TaskInstanceState.FAILED, TaskInstanceState.UPSTREAM_FAILED})
@@ -42,8 +42,8 @@ class MarkRequest(Struct, frozen=True):
     """The outcome to give these tasks of each run: success, failed or skipped.
 
     ``task_ids`` may be ids of groups and patterns too.
-    ``map_index``: of the tasks that are named only the instance of that index. ``downstream_failed``: what is
-    upstream_failed below them is cleared.
+    ``map_index``: of the tasks that are named, and of those in their mapped groups, only the instance of that index.
+    ``downstream_failed``: what is upstream_failed below them is cleared.
     """
 
     state: TaskInstanceState
@@ -100,15 +100,20 @@ def plan_mark_tasks(facts: CommandFacts, request: MarkRequest) -> CommandPlan:
     if refused or dag is None:
         return CommandPlan(CommandKind.MARK, facts.dag_id, refusals=refused)
     chosen = with_relatives(dag, named, upstream=request.upstream, downstream=request.downstream)
+    indexed = frozenset() if request.map_index is None else by_index(dag, named, dag.by_id)
     marked: list[tuple[_Marked, RunChange]] = []
     for run in facts.runs:
         steps = [
             step
-            for ti in instances(run, chosen, named, request.map_index)
+            for ti in instances(run, chosen, indexed, request.map_index)
             if (step := _step(facts, run, ti, request.state, "marked")) is not None
         ]
         created = _create(facts, dag, run, chosen, request.state)
-        cleared = _failed_below(facts, dag, run, chosen, steps) if request.downstream_failed else []
+        cleared = (
+            _failed_below(facts, dag, run, chosen, steps, request.map_index, indexed)
+            if request.downstream_failed
+            else []
+        )
         if not steps and not created and not cleared:
             continue
         one = _Marked(run, steps, created, cleared)
@@ -117,15 +122,21 @@ def plan_mark_tasks(facts: CommandFacts, request: MarkRequest) -> CommandPlan:
 
 
 def _failed_below(
-    facts: CommandFacts, dag: DagSpec, run: RunSnapshot, chosen: frozenset[str], steps: list[TaskInstanceChange]
+    facts: CommandFacts,
+    dag: DagSpec,
+    run: RunSnapshot,
+    chosen: frozenset[str],
+    steps: list[TaskInstanceChange],
+    map_index: int | None,
+    indexed: frozenset[str],
 ) -> list[TaskInstanceChange]:
-    """The steps that clear what is upstream_failed below the tasks that are marked."""
-    below = {lower for task_id in chosen for lower in dag.descendants.get(task_id, ())}
+    """The steps that clear what is upstream_failed below the tasks that are marked; of ``indexed`` only that index."""
+    below = frozenset(lower for task_id in chosen for lower in dag.descendants.get(task_id, ()))
     taken = {step.id for step in steps}
     failed = [
         ti
-        for ti in run.task_instances
-        if ti.state is TaskInstanceState.UPSTREAM_FAILED and ti.task_id in below and ti.id not in taken
+        for ti in instances(run, below, indexed, map_index)
+        if ti.state is TaskInstanceState.UPSTREAM_FAILED and ti.id not in taken
     ]
     return [step for step in clear_all(facts, dag, run, failed) if step.id not in taken]
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec import Struct, field
 
 from tailrace.model.keys import TaskInstanceKey, TryKey
-from tailrace.model.spec import DagSpec
+from tailrace.model.spec import MOST_INSTANCES, DagSpec
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.failed_tasks import FailedTasks
@@ -133,6 +133,9 @@ class Expansion(Struct, frozen=True):
     versions: tuple[tuple[int, int], ...] = ()  # of the other runs it leans on, as a transition's
     looked_back: LookBack | None = None
     event: str = ""  # the callback that is to be called for it
+    beside: tuple[str, ...] = ()  # the other tasks of its mapped group, whose instances it expects too
+    as_task: str = ""  # the number is that of this task of its group, which was expanded before
+    most: int = MOST_INSTANCES  # so many instances were allowed
 
 
 class RunStop(Struct, frozen=True):

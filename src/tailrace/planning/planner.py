@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from msgspec import Struct
 
-from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey
+from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.spec import TaskSpec
 from tailrace.model.states import CLAIMED, CLOSED, IDLE, OCCUPYING, BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
@@ -21,7 +22,7 @@ from tailrace.planning.capacity import Capacity
 from tailrace.planning.circles import stuck_waits
 from tailrace.planning.deadlines import late_runs, next_deadlines
 from tailrace.planning.evaluation import Evaluation, evaluate_task_instance, pool_of
-from tailrace.planning.expanding import Expanding, to_expand
+from tailrace.planning.expanding import Numbers
 from tailrace.planning.failures_in_a_row import pause_for
 from tailrace.planning.fairness import FairShare, pool_resource, runs_resource, tasks_resource
 from tailrace.planning.losses import loss
@@ -89,7 +90,10 @@ def plan(snapshot: Snapshot) -> Plan:
     """Decide everything that follows from ``snapshot``. Pure: the same snapshot gives the same plan, always."""
     draft = _Draft(snapshot)
     waits = waits_of(snapshot.awaiting) if snapshot.awaiting else NO_WAITS
-    boards = [Board(run, snapshot.dag, snapshot.previous_runs(run), snapshot.pools, waits) for run in snapshot.runs]
+    boards = [
+        Board(run, snapshot.dag, snapshot.previous_runs(run), snapshot.pools, waits, snapshot.max_map_length)
+        for run in snapshot.runs
+    ]
     _settle_orphans(draft, snapshot.orphans)
     going_on = [board for board in boards if not _stopping(draft, board)]
     for board in going_on:
@@ -193,15 +197,12 @@ def _settle_orphans(draft: _Draft, orphans: Iterable[OrphanTry]) -> None:
 
 def _decide_idle(draft: _Draft, board: Board) -> None:
     snapshot = draft.snapshot
+    numbers = Numbers(board)
     for task in board.dag.tasks:
         if not board.part.holds(task.task_id):
             continue
-        instances = board.by_task.get(task.task_id, ())
-        may_expand = task.mapped_over is not None or (instances and instances[-1].map_index != UNMAPPED)
-        number = None
-        if may_expand and to_expand(task, instances):
-            number = Expanding(board, task, *_leans_on(draft, board, task))
-        for ti in instances:
+        number = numbers.of(task, partial(_leans_on, draft, board))
+        for ti in board.by_task.get(task.task_id, ()):
             if ti.state not in _MAY_GO:
                 continue
             found = evaluate_task_instance(board, task, ti, snapshot.pools, snapshot.now)

@@ -8,7 +8,7 @@ from tailrace.model.spec import DagSpec
 from tailrace.model.states import TaskInstanceState
 from tailrace.model.task_words import tasks_meant
 from tailrace.planning.commands import CommandFacts
-from tailrace.planning.expanding import is_expanded
+from tailrace.planning.expanded import by_task_of, number_stands
 from tailrace.planning.messages import Message
 from tailrace.planning.refusals import NeverRan, NoRunsInRange, NoSuchMapIndex, NoSuchRun, NoSuchTask
 from tailrace.planning.snapshot import RunSnapshot, TaskInstanceSnapshot
@@ -51,9 +51,9 @@ def _known(facts: CommandFacts) -> set[str]:
 def _without_index(facts: CommandFacts, task_id: str, map_index: int) -> Iterator[Message]:
     """The first of the runs in which the task has no such instance."""
     for run in facts.runs:
-        own = [ti for ti in run.task_instances if ti.task_id == task_id]
-        expanded = is_expanded(own, mapped=True)
-        there = {ti.map_index for ti in own if ti.state is not TaskInstanceState.REMOVED}
+        by_task = by_task_of(run.task_instances)
+        expanded = number_stands(facts.dag, task_id, by_task)
+        there = {ti.map_index for ti in by_task.get(task_id, ()) if ti.state is not TaskInstanceState.REMOVED}
         if map_index not in there or (map_index != UNMAPPED and not expanded):
             yield NoSuchMapIndex(facts.dag_id, run.run_id, task_id, map_index, indexes_text(there, expanded=expanded))
             return
@@ -81,10 +81,18 @@ def with_relatives(dag: DagSpec, task_ids: Iterable[str], *, upstream: bool, dow
     return frozenset(chosen)
 
 
+def by_index(dag: DagSpec, named: Iterable[str], chosen: Iterable[str]) -> frozenset[str]:
+    """Of the chosen tasks those of which a map index means that one alone: the named ones, and their mapped groups'."""
+    of_named = set(named)
+    groups = {task.mapped_group for task_id in of_named if (task := dag.by_id.get(task_id)) is not None} - {""}
+    beside = (each for each in chosen if each in dag.by_id and dag.by_id[each].mapped_group in groups)
+    return frozenset(of_named.union(beside))
+
+
 def instances(
-    run: RunSnapshot, chosen: frozenset[str] | None, named: Container[str] = (), map_index: int | None = None
+    run: RunSnapshot, chosen: frozenset[str] | None, indexed: Container[str] = (), map_index: int | None = None
 ) -> Iterator[TaskInstanceSnapshot]:
-    """The run's task instances of these tasks, of all tasks for None; of the ``named`` ones only that index, if any.
+    """The run's task instances of these tasks, of all tasks for None; of the ``indexed`` ones only that index, if any.
 
     Those that a mapped task has no place for any more are left out, unless nothing else of it is there.
     """
@@ -92,7 +100,7 @@ def instances(
     for ti in run.task_instances:
         if chosen is not None and ti.task_id not in chosen:
             continue
-        other = map_index is not None and ti.task_id in named and ti.map_index != map_index
+        other = map_index is not None and ti.task_id in indexed and ti.map_index != map_index
         if not other and (ti.state is not TaskInstanceState.REMOVED or ti.task_id not in there):
             yield ti
 

@@ -14,7 +14,7 @@ from tailrace.model.awaited import Awaited, Seen
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import UNMAPPED, ProcessIdentity, RunType, TaskInstanceKey
 from tailrace.model.parts import RunPart
-from tailrace.model.spec import DagSpec, XComRef
+from tailrace.model.spec import MOST_INSTANCES, DagSpec, XComRef
 from tailrace.model.states import BackfillState, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.failed_tasks import FailedTasks
@@ -219,6 +219,7 @@ class Snapshot(Struct, frozen=True):
     dag_active_tasks: int = 0  # occupying task instances of the DAG, over all runs and jobs
     task_active: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))  # the same, by task id
     backfill: BackfillSnapshot | None = None  # None: the lane of the DAG's live runs
+    max_map_length: int = MOST_INSTANCES  # a mapped task that would have more instances fails
     schedule_paused: bool = False  # for live runs: the DAG is paused, none of them begins
     contended: bool = False  # there are other lanes: this one says what it waits for
     contenders: tuple[Contender, ...] = ()  # every lane that waits for something, this one too

@@ -66,6 +66,7 @@ def intervals_of(settings: Settings) -> LoopIntervals:
     return LoopIntervals(
         heartbeat=settings.heartbeat_seconds,
         backfill_weight=settings.backfill_weight,
+        max_map_length=settings.max_map_length,
         callbacks=settings.callback_timeout_seconds + settings.grace_seconds + _CALLBACK_SECONDS,
     )
 

@@ -17,7 +17,9 @@ from tailrace.errors import CommandError
 from tailrace.execution.channel import LONGEST_MESSAGE
 from tailrace.execution.withheld import WITHHELD
 from tailrace.metastore.db.address import Address, read_address, sqlite_address
+from tailrace.model.keys import GREATEST_MAP_INDEX
 from tailrace.model.plain_text import on_one_line
+from tailrace.model.spec import MOST_INSTANCES
 from tailrace.model.suggestions import did_you_mean, joined, nearest
 from tailrace.runtime.setting_values import (
     Key,
@@ -79,6 +81,7 @@ class Settings(Struct, frozen=True):
     callback_timeout_seconds: float
     notify: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     max_xcom_bytes: int = LONGEST_MESSAGE
+    max_map_length: int = MOST_INSTANCES
     xcom_backend: str = ""  # package.module:Class, or the name of an entry point
     xcom_frames: str = ""  # the folder, or the URL, of frames; "" for one in the home
     secrets_backend: tuple[str, ...] = ()
@@ -124,6 +127,7 @@ def _defaults(project: Path, home: Path) -> Mapping[str, object]:
         "callback_timeout_seconds": 60.0,
         "notify": MappingProxyType({}),
         "max_xcom_bytes": LONGEST_MESSAGE,
+        "max_map_length": MOST_INSTANCES,
         "xcom_frames": "",
         "xcom_backend": "",
         "secrets_backend": (),
@@ -297,6 +301,7 @@ _KEYS: Mapping[str, Key] = MappingProxyType(
             seconds("callback_timeout_seconds", 1),
             Key("notify", notified),
             whole("max_xcom_bytes", 1, LONGEST_MESSAGE),
+            whole("max_map_length", 1, GREATEST_MAP_INDEX + 1),
             folder_or_url("xcom_frames"),
             class_name("xcom_backend"),
             names("secrets_backend"),

@@ -147,7 +147,12 @@ def _drive(metastore: Metastore, spec: DagSpec, home: Path, tasks: TasksHere) ->
             read_dags=lambda: bag,
         )
         drive_job(
-            metastore, job_id, scheduler_loop(job_id, LoopIntervals(callbacks=0.0), until_idle=True), driver.perform
+            metastore,
+            job_id,
+            scheduler_loop(
+                job_id, LoopIntervals(callbacks=0.0, max_map_length=load_settings().max_map_length), until_idle=True
+            ),
+            driver.perform,
         )
 
 

@@ -69,6 +69,8 @@ class TaskShown(Struct, frozen=True):
     retries: int
     depends_on_past: bool
     wait_for_downstream: bool
+    mapped: bool
+    mapped_group: str | None
     pool: str
     pool_slots: int
     priority_weight: int
@@ -108,6 +110,8 @@ def task_shown(spec: DagSpec, task: TaskSpec) -> TaskShown:
         retries=task.retries,
         depends_on_past=task.depends_on_past,
         wait_for_downstream=task.wait_for_downstream,
+        mapped=task.mapped_over is not None,
+        mapped_group=task.mapped_group or None,
         pool=task.pool,
         pool_slots=task.pool_slots,
         priority_weight=task.priority_weight,

@@ -17,6 +17,7 @@ from tailrace.model.suggestions import did_you_mean
 from tailrace.planning.messages import Action, Advised, Refused, Remedy
 from tailrace.runtime.secrets import LoadSecrets
 from tailrace.runtime.settings import Settings
+from tailrace.runtime.task_settings import give_to_tasks
 from tailrace.service.dag_lookup import find_dag
 from tailrace.service.dag_names import dag_names_in
 
@@ -39,6 +40,7 @@ def load(settings: Settings, notify: Notify, *, checks_secrets: bool = False) ->
 def _loaded(path: Path, settings: Settings, notify: Notify, checks_secrets: bool = False) -> LoadReport:
     if path == settings.dags:
         settings.require_trusted_dags()
+    give_to_tasks(settings)
     # It will fork nothing: nothing is warmed up for that.
     zygote = start_zygote(
         path,

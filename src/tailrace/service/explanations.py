@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tailrace.errors import NotFound
 from tailrace.model.suggestions import near_or_there
@@ -48,6 +49,7 @@ class ExplainedTask(Struct, frozen=True):
     reschedules: int
     times_out_at: datetime | None
     last_command: PersonsCommand | None
+    rendered_map_index: str | None
     left_out: tuple[str, ...]  # tasks directly above it that do not count for it: done in other parts, or in none
 
 
@@ -103,7 +105,9 @@ def explained(stores: Stores, dag_id: str, run: str) -> RunExplanation:
     found = find_run(metastore, dag_id, run)
     assert metastore is not None  # else no run is found
     try:
-        return explain_run(metastore.explained(found.id), stores.typed)
+        facts = metastore.explained(found.id)
+        by_settings = replace(facts.snapshot, max_map_length=stores.settings.max_map_length)
+        return explain_run(replace(facts, snapshot=by_settings), stores.typed)
     except KeyError:
         raise removed(dag_id, found.run_id) from None
 
@@ -212,6 +216,7 @@ def _of_task(explanation: TaskInstanceExplanation, typed: Typed) -> dict[str, An
         "reschedules": facts.reschedules,
         "times_out_at": facts.times_out_at,
         "last_command": facts.last_command,
+        "rendered_map_index": facts.rendered_map_index,
         "left_out": explanation.left_out,
     }
 

@@ -1,9 +1,10 @@
-"""Canaries of mapped tasks: an expansion that looks at nothing again, one that forgets an index, one for ever.
+"""Canaries of mapped tasks: an expansion that looks at nothing again, one that forgets an index, one for ever; and of
+mapped groups: one whose indexes are mixed up, one that is expanded by halves.
 
 Each says in a line what it leaves out, as those of ``broken_writes`` do.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans import expanding
@@ -12,8 +13,10 @@ from tailrace.metastore.writes.records import Author, History
 from tailrace.metastore.writes.task_instances import insert_task_instances
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import TaskSpec
-from tailrace.planning import planner
+from tailrace.planning import expanding as deciding
+from tailrace.planning.board import Board
 from tailrace.planning.commands import NewTaskInstance
+from tailrace.planning.expanding import ExpandingInGroup, LeansOn
 from tailrace.planning.plan import Expansion
 from tailrace.planning.snapshot import TaskInstanceSnapshot
 from tailrace.simulator.broken_writes import Replaced
@@ -42,5 +45,23 @@ def _only_at_first(task: TaskSpec, instances: Iterable[TaskInstanceSnapshot]) ->
     return task.mapped_over is not None and any(each.map_index == UNMAPPED for each in instances)
 
 
-expanded_for_ever = Replaced(planner, "to_expand", _only_at_first)
+expanded_for_ever = Replaced(deciding, "to_expand", _only_at_first)
 """A mapped task keeps its first number of instances, though it was cleared and what it is expanded over has changed."""
+
+
+def _all_of_it(board: Board, task: TaskSpec, map_index: int, other: str) -> Sequence[TaskInstanceSnapshot]:
+    return board.by_task.get(other, ())
+
+
+any_index = Replaced(Board, "seen_by", _all_of_it)
+"""A task of a mapped group looks at all indexes of the tasks above it, not at its own alone."""
+
+
+def _of_itself_alone(board: Board, group_id: str, leans_on: LeansOn) -> Mapping[str, ExpandingInGroup]:
+    found = deciding_group(board, group_id, leans_on)
+    return dict(list(found.items())[:1])
+
+
+deciding_group = deciding._group
+half_a_group = Replaced(deciding, "_group", _of_itself_alone)
+"""Of a mapped group one task is expanded; the others go on without an index."""

@@ -145,6 +145,18 @@ CANARIES: Mapping[str, Canary] = {
             worlds="mapped",
         ),
         Canary(
+            "any-index",
+            "in a mapped group one index waits for another",
+            replaced=broken_mapping.any_index,
+            worlds="mapped",
+        ),
+        Canary(
+            "half-a-group",
+            "a mapped group is expanded task by task",
+            replaced=broken_mapping.half_a_group,
+            worlds="mapped",
+        ),
+        Canary(
             "skip-overtakes",
             "a skip does not wait for its date before",
             replaced=broken_past.skip_overtakes,

@@ -1,7 +1,7 @@
 """Worlds with mapped tasks: how many instances one has depends on what the tasks above it leave, at each try anew.
 
-Lists, dicts and now and then what is neither, or nothing; over several at once; over tasks that are mapped themselves.
-A person clears and marks whole tasks and single indexes.
+Lists, dicts and now and then what is neither, or nothing; over several at once; over tasks that are mapped themselves;
+and in every other world a mapped group. A person clears and marks whole tasks and single indexes.
 """
 
 import random
@@ -23,6 +23,8 @@ def mapped_scenario(seed: int) -> Scenario:
     tasks = tuple(_mapped(draw, task) for task in base.dag.tasks)
     if all(task.mapped_over is None for task in tasks):
         tasks = (*tasks[:-1], replace(tasks[-1], decides=BranchKind.NOTHING, mapped_over=_over(draw, tasks[-1])))
+    if len(tasks) > 1 and draw.random() < 0.5:
+        tasks = _with_group(draw, base.dag.tasks)
     dag = replace(base.dag, tasks=tasks)
     scenario = replace(base, dag=dag, fickle=draw.random() < 0.4)
     acts = base.acts
@@ -38,6 +40,32 @@ def mapped_scenario(seed: int) -> Scenario:
         for act in acts
     )
     return replace(scenario, acts=acts)
+
+
+def _with_group(draw: random.Random, tasks: tuple[TaskSpec, ...]) -> tuple[TaskSpec, ...]:
+    """Some of the tasks are a mapped group, deciders too; what it is expanded over is above all of it."""
+    begin = draw.randrange(1, len(tasks))
+    members = [task for task in tasks[begin:] if draw.random() < 0.7] or [tasks[begin]]
+    names = {task.task_id for task in members}
+    above = draw.sample([task.task_id for task in tasks[:begin]], k=min(begin, draw.choice((0, 1, 1, 1, 2))))
+    over: list[Over] = [XComRef(each) for each in above]
+    if not over or draw.random() < 0.15:
+        over.append(draw.choice((1, 2, 2, 3)))
+    first = {task.task_id for task in members if names.isdisjoint(task.upstream)}
+    found: list[TaskSpec] = []
+    for task in tasks:
+        upstream, downstream = set(task.upstream), set(task.downstream)
+        if task.task_id in first:
+            upstream.update(above)
+        if task.task_id in above:
+            downstream.update(first)
+        related = replace(task, upstream=tuple(sorted(upstream)), downstream=tuple(sorted(downstream)))
+        if task.task_id in names:
+            related = replace(related, mapped_over=tuple(over), mapped_group="group")
+        elif draw.random() < 0.3:
+            related = _mapped(draw, related)
+        found.append(related)
+    return tuple(found)
 
 
 def fewer_and_more() -> Scenario:

@@ -5,7 +5,7 @@ What it is given beside the results: which previous run each task looked at, whe
 tasks were lost so often that they failed. Neither follows from the results; both stand in the history.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import prod
@@ -69,11 +69,7 @@ def expected(
         for task in done:
             previous = None if date == ignoring else looked_at.get((date, task.task_id), before)
             past = None if previous is None else runs[previous]
-            state = undisturbed(scenario, structure, task, run, past)
-            indexes: Sequence[int] = [UNMAPPED]
-            if state is None and task.mapped_over is not None:
-                state, indexes = _expanded(task, run)
-            for place in ((task.task_id, index) for index in indexes):
+            for place, state in _places(scenario, structure, task, run, past):
                 run.states[place] = state or TaskInstanceState.FAILED
                 if state is None and (date, *place) not in lost:
                     try_out(scenario, task, date, run, place)
@@ -98,20 +94,56 @@ def _structure(scenario: Scenario) -> Structure:
     return Structure(dag, Part(None, frozenset(cut)))
 
 
-def undisturbed(
+def _places(
     scenario: Scenario, structure: Structure, task: TaskSpec, run: Run, past: Run | None
+) -> Iterator[tuple[Place, TaskInstanceState | None]]:
+    """The task's instances, each with its state where it is never tried; None for one that is.
+
+    A task's rule comes before its number of instances; that of one in a mapped group is asked of each of them.
+    """
+    state: TaskInstanceState | None = None
+    indexes: Sequence[int] = [UNMAPPED]
+    if task.mapped_group:
+        state, indexes = _expanded(task, run)
+        for index in indexes:
+            place = task.task_id, index
+            yield place, state or undisturbed(scenario, structure, task, run, past, place)
+        return
+    state = undisturbed(scenario, structure, task, run, past)
+    if state is None and task.mapped_over is not None:
+        state, indexes = _expanded(task, run)
+    yield from (((task.task_id, index), state) for index in indexes)
+
+
+def _seen(structure: Structure, run: Run, place: Place, other: str) -> list[Place]:
+    """The instances of another task that one looks at: in a mapped group that of its own index."""
+    if structure.side_by_side(place[0], other) and (other, place[1]) in run.states:
+        return [(other, place[1])]
+    return [each for each in run.states if each[0] == other]
+
+
+def undisturbed(
+    scenario: Scenario, structure: Structure, task: TaskSpec, run: Run, past: Run | None, place: Place | None = None
 ) -> TaskInstanceState | None:
-    """The state of a task that is never tried, or None for one that is."""
+    """The state of a task instance that is never tried, or None for one that is; without an index by default."""
+    place = place or (task.task_id, UNMAPPED)
     waiting = False
     for gate in structure.gates[task.task_id]:
-        state = run.states[gate, UNMAPPED]  # no world maps what decides
-        if state not in FINISHED:
+        seen = _seen(structure, run, place, gate)
+        if any(run.states[each] not in FINISHED for each in seen):
             waiting = True
-        elif state is TaskInstanceState.SUCCESS and structure.excluded(task.task_id, run.followed[gate, UNMAPPED]):
+            continue
+        decided = [each for each in seen if run.states[each] is not TaskInstanceState.SKIPPED]
+        out = [
+            run.states[each] is TaskInstanceState.SUCCESS and structure.excluded(task.task_id, run.followed[each])
+            for each in decided
+        ]
+        if out and all(out):
             return TaskInstanceState.SKIPPED
     if waiting:
         return TaskInstanceState.NONE
-    verdict = outcome(task.trigger_rule, [state for each in task.upstream for state in run.of(each)])
+    above = (each for other in task.upstream for each in _seen(structure, run, place, other))
+    verdict = outcome(task.trigger_rule, [run.states[each] for each in above])
     if verdict == SKIP:
         return TaskInstanceState.SKIPPED
     if verdict == FAIL:

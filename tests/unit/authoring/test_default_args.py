@@ -54,6 +54,7 @@ OTHER: dict[str, Any] = {
     "max_active_tis_per_dag": 4,
     "max_active_tis_per_dagrun": 4,
     "render_template_as_native_obj": True,
+    "map_index_template": "{{ ds }}",
     "do_xcom_push": False,
     "email": "me@x, you@x",
     "email_on_failure": False,

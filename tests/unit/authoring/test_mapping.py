@@ -161,6 +161,15 @@ def test_what_cannot_be_is_a_mistake_where_it_is_written(tmp_path: Path, line: s
     assert all(str(each).startswith(f"{tmp_path}/d.py:{HEAD.count(chr(10)) + 1}: ") for each in mistakes)
 
 
+def test_more_may_be_written_out_where_the_settings_allow_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "d.py").write_text(f"{HEAD}    add.partial(y=1).expand(x=list(range(2000)))\n")
+    monkeypatch.setenv("TAILRACE_MAX_MAP_LENGTH", "2000")
+    assert load_dags(tmp_path).specs["d"].by_id["add"].mapped_over == (2000,)
+    monkeypatch.setenv("TAILRACE_MAX_MAP_LENGTH", "1999")
+    [mistake] = load_dags(tmp_path).mistakes
+    assert mistake.message.endswith("it would have 2,000 instances; at most 1,999 are allowed (max_map_length)")
+
+
 def test_one_xcom_of_several_may_be_expanded_over(tmp_path: Path) -> None:
     (tmp_path / "d.py").write_text(f"{HEAD}    add.partial(y=1).expand(x=parts()['a'])\n")
     loaded = load_dags(tmp_path)

@@ -17,7 +17,7 @@ from tailrace.execution.xcom_reading import value_of
 from tailrace.execution.xcom_values import stored_xcom
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.tagged_values import Tagged, items_of, readable, stored_text, stored_value
-from tailrace.planning.expanding import stored_length
+from tailrace.planning.lengths import stored_length
 
 TI = TaskInstanceKey("d", "r", "a", 3)
 

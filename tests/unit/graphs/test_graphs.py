@@ -6,7 +6,7 @@ from xml.etree import ElementTree as xml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace import DAG, EmptyOperator, Label, task
+from tailrace import DAG, EmptyOperator, Label, task, task_group
 from tailrace.authoring.compiling.dag_specs import compile_dag
 from tailrace.graphs.layers import placed
 from tailrace.graphs.mermaid import mermaid
@@ -59,6 +59,23 @@ def test_mapped_tasks_have_a_second_edge() -> None:
     spec = compiled(dag)
     assert 't0[["each<br/><small>PythonOperator, mapped</small>"]]' in mermaid(spec)
     assert svg(spec).count("<rect") == 3
+
+
+def test_a_mapped_group_has_a_second_edge_and_its_tasks_none() -> None:
+    @task_group
+    def each(x: int) -> None:
+        EmptyOperator(task_id="a") >> EmptyOperator(task_id="b")
+
+    with DAG("d", schedule=None) as dag:
+        each.expand(x=[1, 2])
+    spec = compiled(dag)
+    assert mermaid(spec).splitlines()[1:4] == [
+        '    subgraph g2["each, mapped"]',
+        '        t0["each.a<br/><small>EmptyOperator</small>"]',
+        '        t1["each.b<br/><small>EmptyOperator</small>"]',
+    ]
+    assert svg(spec).count("<rect") == 4
+    assert titles(svg(spec))[0] == "each: 2 tasks, mapped"
 
 
 def test_texts_are_no_markup() -> None:

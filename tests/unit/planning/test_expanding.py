@@ -12,7 +12,7 @@ from tailrace.model.rules import TriggerRule
 from tailrace.model.spec import MOST_INSTANCES, DagSpec, XComRef
 from tailrace.model.states import FINISHED, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
-from tailrace.planning.expanding import is_expanded, reset_for_expansion
+from tailrace.planning.expanded import is_expanded, reset_for_expansion
 from tailrace.planning.plan import Dependency, Expansion, Plan
 from tailrace.planning.planner import plan
 from tailrace.planning.snapshot import RunSnapshot, StoredLength, TaskInstanceSnapshot
@@ -49,6 +49,16 @@ def test_as_many_as_there_are_combinations(over: list[Any], of_a: int, of_b: int
         assert (found.count, found.after) == (0, State.FAILED)
     else:
         assert (found.count, found.after) == (count, State.NONE if count else State.SKIPPED)
+
+
+def test_how_many_are_allowed_is_a_setting() -> None:
+    spec = dag("a>m", m={"mapped_over": (A,)})
+    view = replace(run(spec, tis=task_instances(spec, a="success")), lengths={A: StoredLength(2000)})
+    [part] = plan(snapshot(spec, view, max_map_length=2000)).expansions
+    assert (part.count, part.most) == (2000, 2000)
+    [part] = plan(snapshot(spec, view, max_map_length=1999)).expansions
+    assert (part.count, part.after) == (0, State.FAILED)
+    assert part.reason == "it would have 2,000 instances; at most 1,999 are allowed (max_map_length)"
 
 
 SOURCE = st.sampled_from([*State])

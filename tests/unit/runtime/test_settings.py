@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.errors import CommandError
+from tailrace.runtime.driver import intervals_of
 from tailrace.runtime.settings import Settings, load_settings
 from tailrace.runtime.task_settings import of_tasks
 
@@ -208,6 +209,12 @@ def test_what_tasks_look_at_is_handed_to_them_where_it_is_set(tmp_path: Path) ->
     }
     assert (
         of_tasks(load(tmp_path, TAILRACE_XCOM_FRAMES="s3://bucket/kept"))["TAILRACE_XCOM_FRAMES"] == "s3://bucket/kept"
+    )
+    project(tmp_path, "max_map_length = 5000\n")
+    assert of_tasks(load(tmp_path)) == {"TAILRACE_MAX_MAP_LENGTH": "5000"}
+    assert intervals_of(load(tmp_path)).max_map_length == 5000
+    assert "TAILRACE_MAX_MAP_LENGTH: must be a whole number, at least 1" in mistake(
+        tmp_path, TAILRACE_MAX_MAP_LENGTH="0"
     )
     project(tmp_path, 'xcom_backend = "own.backends:Kept"\n')
     assert of_tasks(load(tmp_path)) == {"TAILRACE_XCOM_BACKEND": "own.backends:Kept"}

@@ -19,6 +19,7 @@ def _object(required: str, /, **properties: Any) -> dict[str, Any]:
         "type": "object",
         "properties": properties,
         "required": required.split(),
+        "patternProperties": {"^x-": {}},
         "additionalProperties": False,
     }
 
@@ -31,7 +32,7 @@ def _each(schema: Any, named: str = ".") -> dict[str, Any]:
 #: What OpenAPI 3.1.0 says of those of its objects that the document has (https://spec.openapis.org/oas/v3.1.0).
 SCHEMA_OBJECT = {"type": "object"}
 REFERENCE = _object("$ref", **{"$ref": TEXT})
-MEDIA = _each(_object("", schema=SCHEMA_OBJECT), r"^[\w.+-]+/[\w.+*-]+$")
+MEDIA = _each(_object("", schema=SCHEMA_OBJECT), r"^[\w.+-]+/[\w.+*-]+(;.*)?$")
 HEADER = {"anyOf": [REFERENCE, _object("schema", description=TEXT, schema=SCHEMA_OBJECT)]}
 RESPONSE = _object("description", description=TEXT, headers=_each(HEADER), content=MEDIA)
 PARAMETER = _object(

@@ -92,6 +92,13 @@ class CommonArguments(TypedDict, total=False):
     ]
     email_on_failure: Annotated[bool | None, Argument("whether that is sent once it has failed for good", switch, True)]
     email_on_retry: Annotated[bool | None, Argument("whether that is sent before each further try", switch, True)]
+    map_index_template: Annotated[
+        str | None,
+        Argument(
+            "of a mapped task, or one in a mapped group: a template of what an instance is called beside its index",
+            read.or_none(read.text),
+        ),
+    ]
     pre_execute: unsupported.NotCalled
     post_execute: unsupported.NotCalled
     sla: Annotated[None, Unsupported("is not watched yet; leave it out")]
@@ -130,7 +137,6 @@ class CommonArguments(TypedDict, total=False):
     executor_config: unsupported.Dict
     inlets: unsupported.Items
     logger_name: unsupported.Text
-    map_index_template: unsupported.Text
     outlets: unsupported.Items
     output_encoding: Annotated[str | None, Unsupported(nothing=(None, "utf-8"))]
     provide_context: unsupported.Flag

@@ -10,6 +10,7 @@ from tailrace.authoring.compiling.group_relations import Order, settle
 from tailrace.authoring.context.variables import VARIABLES
 from tailrace.authoring.dags.dag import DAG, UNSUPPORTED_TASK_ARGUMENTS, BaseOperator, names_of
 from tailrace.authoring.relations.edges import Label
+from tailrace.authoring.relations.group_items import items_in
 from tailrace.authoring.relations.groups import Group
 from tailrace.authoring.templates.fields import is_template, missing_file, names_file, setup_of, templated_texts
 from tailrace.model.names import label_error
@@ -37,6 +38,8 @@ def check(dag: DAG) -> Order:
         if task.decides is not BranchKind.NOTHING and not task.downstream_task_ids:
             task.mistake("it decides between tasks, and has none downstream")
         task.look_for_mistakes()
+        _check_items(task)
+        _check_name(task)
         for field, text in templated_texts(task):
             if missing := missing_file(task, field, text):  # it may be made before the task runs
                 dag.note(f"task {task.task_id}: {field}: {missing}", at=task.written_at)
@@ -49,6 +52,28 @@ def check(dag: DAG) -> Order:
         names = sorted(dag.without_effect)
         dag.note(f"{', '.join(names)}: kept, and without effect in Tailrace")
     return order
+
+
+def _check_items(task: BaseOperator) -> None:
+    """An argument of a mapped group's function is nothing outside of that group."""
+    group = task.task_group.mapped_group
+    values = [getattr(task, name, None) for name, argument in task._declared.items() if argument.holds_outputs]
+    for item in items_in([values, getattr(task, "same", None)]):
+        if item.group is not group:
+            task.mistake(f"{item!r} is known to the tasks of that group alone, and this task is not in it")
+
+
+def _check_name(task: BaseOperator) -> None:
+    """What its instances are called: any variable may be there, which the task adds to its context."""
+    text = task.map_index_template
+    if text is None:
+        return
+    if task.mapped_over is None and task.task_group.mapped_group is None:
+        task.dag.without_effect.add("map_index_template of a task that is not mapped")
+    if is_template(text):
+        templates = importlib.import_module("tailrace.authoring.templates.environment")
+        for fault in templates.faults_in(setup_of(task), text, is_file=False, known=None, tasks=task.dag.task_dict):
+            task.mistake(f"map_index_template: {fault}")
 
 
 def _faults(task: BaseOperator, field: str, text: str) -> list[str]:

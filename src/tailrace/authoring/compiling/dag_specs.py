@@ -84,13 +84,16 @@ def _topological(dag: DAG) -> list[str]:
 
 
 def _task(task: BaseOperator) -> TaskSpec:
+    group = task.task_group.mapped_group
+    over = None if group is None else group.expanded
     return TaskSpec(
         task_id=task.task_id,
         operator=visible_line(task.made_by.__name__, LONGEST_NAME),
         upstream=tuple(sorted(task.upstream_task_ids)),
         downstream=tuple(sorted(task.downstream_task_ids)),
         decides=task.decides,
-        mapped_over=task.mapped_over,
+        mapped_over=task.mapped_over if over is None else over.lengths,
+        mapped_group="" if group is None else group.group_id,
         calls=calls_of_task(task),
         **{name: _stored(getattr(task, name)) for name in _AS_DECLARED},
     )

@@ -239,6 +239,7 @@ class BaseOperator(Task, CallsOfTask):
     max_active_tis_per_dagrun: int | None
     render_template_as_native_obj: bool | None
     do_xcom_push: bool
+    map_index_template: str | None
     params: Params
     owner: str
     doc_md: str

@@ -6,33 +6,20 @@ values that are its own: what an author's class does with them at its making wor
 """
 
 from collections.abc import Mapping, Sequence
-from math import prod
 from typing import Any, cast
 
 from tailrace.authoring.arguments.declarations import arguments_of
 from tailrace.authoring.arguments.defaults import OF_ONE_TASK
 from tailrace.authoring.dags.dag import DAG, BaseOperator, TaskArguments, names_of
 from tailrace.authoring.relations.edges import Relations, relate
-from tailrace.authoring.relations.xcom_args import (
-    Pull,
-    XComArg,
-    item_value,
-    length_of,
-    outputs_in,
-    values_of,
-    wrong_with,
-)
+from tailrace.authoring.relations.expanded_over import ExpandedOver, wrong_with_item, wrong_with_kwargs
+from tailrace.authoring.relations.xcom_args import Pull, XComArg, outputs_in
 from tailrace.errors import TaskFailed
-from tailrace.model.plain_text import shown
-from tailrace.model.spec import MOST_INSTANCES, BranchKind
+from tailrace.model.spec import BranchKind
 from tailrace.model.suggestions import did_you_write
 
 #: What is each instance's alike, because it is decided before there are instances.
 _ALIKE = frozenset(arguments_of(TaskArguments))
-
-_CHANGED = (
-    "what the task is expanded over has no item of this index; if it had one, clear the task whole to expand it anew"
-)
 
 
 class MappedOperator(BaseOperator):
@@ -52,7 +39,8 @@ class MappedOperator(BaseOperator):
         /,
     ) -> None:
         self._made_by, self.same, self.inner = made_by, dict(same), inner
-        self.over, self.over_kwargs = over, over_kwargs
+        self.over = over
+        self.expanded_over = ExpandedOver(over, over_kwargs)
         super().__init__(**{name: value for name, value in same.items() if name in _ALIKE})
         defaults = self.task_group.default_args if "multiple_outputs" in names_of(made_by) else {}
         self.multiple_outputs = {**defaults, **same}.get("multiple_outputs") is True  # of each instance
@@ -61,25 +49,21 @@ class MappedOperator(BaseOperator):
                 "a task that decides between others is not mapped: let a task below it decide over what all return"
             )
         self._took_defaults(self.task_group, names_of(made_by) & self.task_group.default_args.keys())
-        for source in self.sources:
-            if wrong := wrong_with(source):
-                self.mistake(f"expanded over {wrong}")
-        self.mapped_over = tuple(map(length_of, self.sources))
-        written_out = [length for length in self.mapped_over if isinstance(length, int)]
-        if len(written_out) == len(self.mapped_over) and (instances := prod(written_out)) > MOST_INSTANCES:
-            self.mistake(f"it would have {instances:,} instances; at most {MOST_INSTANCES:,} are allowed")
+        if (group := self.task_group.mapped_group) is not None:
+            self.mistake(
+                f"it is in the mapped task group {group.group_id}, and a mapped task in one is not possible, nor in "
+                "Airflow: hand it the whole list, or let the group be expanded over more"
+            )
+        for fault in self.expanded_over.faults():
+            self.mistake(fault)
+        self.mapped_over = self.expanded_over.lengths
         self._check_names()
-        relate([output.operator for output in outputs_in([self.same, *self.sources])], [self])
+        relate([output.operator for output in outputs_in([self.same, *self.expanded_over.sources])], [self])
 
     @property
     def made_by(self) -> type[BaseOperator]:
         """The operator of its instances."""
         return self._made_by
-
-    @property
-    def sources(self) -> list[Any]:
-        """What it is expanded over, in the order of the instances' indexes: the last varies fastest."""
-        return [self.over_kwargs] if self.over is None else list(self.over.values())
 
     def for_index(self, index: int, pull: Pull) -> BaseOperator:
         """The operator of one instance. Raises TaskFailed for items that cannot be its arguments."""
@@ -109,24 +93,15 @@ class MappedOperator(BaseOperator):
         return operator
 
     def _differing(self, index: int, pull: Pull) -> dict[str, Any]:
-        if self.over is None:
-            kwargs = _item(values_of(self.over_kwargs, pull), index)
-            if wrong := self._wrong_with_kwargs(index, kwargs):
-                raise TaskFailed(wrong)
-            return dict(kwargs)
-        values = {name: values_of(source, pull) for name, source in self.over.items()}
-        if index >= prod(map(len, values.values())):
-            raise TaskFailed(_CHANGED)
-        found: dict[str, Any] = {}
-        for name in reversed(values):
-            index, place = divmod(index, len(values[name]))
-            found[name] = _item(values[name], place)
-        return dict(reversed(found.items()))
+        found = self.expanded_over.at(index, pull)
+        if self.over is None and (wrong := self._wrong_with_kwargs(index, found)):
+            raise TaskFailed(wrong)
+        return dict(found)
 
     def _wrong_with_kwargs(self, index: int, kwargs: Any) -> str | None:
         """Why one item of an ``expand_kwargs`` cannot be the arguments of its instance; None where it can."""
-        if not isinstance(kwargs, dict) or not all(isinstance(name, str) for name in kwargs):
-            return f"expand_kwargs needs dicts of arguments, and item {index} is {shown(kwargs)}"
+        if unfit := wrong_with_item(index, kwargs):
+            return unfit
         wrong = next(filter(None, (self._wrong_with_name(name, "expand_kwargs(…)") for name in kwargs)), None)
         return wrong and f"{wrong} (item {index})"
 
@@ -139,11 +114,12 @@ class MappedOperator(BaseOperator):
 
     def _check_kwargs(self) -> None:
         """Those that are written out; an output will be what it is."""
-        if isinstance(self.over_kwargs, dict):
-            self.mistake(f"expand_kwargs needs a list of dicts of arguments, not {shown(self.over_kwargs)}")
-        if not isinstance(self.over_kwargs, (list, tuple)):
+        over_kwargs = self.expanded_over.kwargs
+        if wrong := wrong_with_kwargs(over_kwargs):
+            self.mistake(wrong)
+        if not isinstance(over_kwargs, (list, tuple)):
             return
-        for index, kwargs in enumerate(self.over_kwargs):
+        for index, kwargs in enumerate(over_kwargs):
             if not isinstance(kwargs, Relations) and (wrong := self._wrong_with_kwargs(index, kwargs)):
                 self.mistake(wrong)
                 return
@@ -151,8 +127,6 @@ class MappedOperator(BaseOperator):
     def _check_names(self) -> None:
         if self.over is None:
             self._check_kwargs()
-        elif not self.over:
-            self.mistake("expand needs at least one argument to expand over")
         over = self.over or {}
         for name in over:
             if wrong := self._wrong_with_name(name, "expand(…)"):
@@ -199,9 +173,3 @@ class _Instance:
         if mapped.task_id in dag.task_dict:
             self.operator.look_for_mistakes()
         self.mistakes = [each.message for each in dag.mistakes]
-
-
-def _item(values: Sequence[Any], place: int) -> Any:
-    if place >= len(values):
-        raise TaskFailed(_CHANGED)
-    return item_value(values[place])

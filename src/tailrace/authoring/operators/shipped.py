@@ -25,7 +25,7 @@ from tailrace.authoring.context.current import Context
 from tailrace.authoring.context.results import BranchResult, is_success, settled
 from tailrace.authoring.context.variables import ON_DEMAND, VARIABLES
 from tailrace.authoring.dags.dag import BaseOperator
-from tailrace.authoring.relations.xcom_args import RETURN_VALUE, resolve
+from tailrace.authoring.relations.xcom_args import RETURN_VALUE, PullFor, resolve
 from tailrace.errors import TaskFailed, TaskSkipped
 from tailrace.model.spec import BranchKind
 
@@ -260,10 +260,7 @@ class PythonOperator(BaseOperator):
 
     def call(self, context: Mapping[str, Any]) -> Any:
         """Call the function with its own arguments and those template variables it has parameters for."""
-
-        def pull(task_id: str, key: str) -> Any:
-            return context["ti"].xcom_pull(task_ids=task_id, key=key)
-
+        pull = PullFor(context.get("ti"))
         args = resolve(self.op_args, pull)
         kwargs = resolve(self.op_kwargs, pull)
         described, parameters = self._described

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from tailrace.authoring.mistakes.dag_errors import where_written
 from tailrace.authoring.relations.edges import Label, Node, Relation, Task
+from tailrace.authoring.relations.expanded_over import ExpandedOver
 
 
 class Group(Node):
@@ -29,6 +30,8 @@ class Group(Node):
         self.children: dict[str, Node] = {}
         self.relations: list[Relation] = []  # of the DAG's group: all those in which a group stands
         self.labels: dict[Label, None] = {}  # and all labels, in order
+        self.expanded: ExpandedOver | None = None  # of a mapped group: what it is expanded over
+        self.item_names: frozenset[str] = frozenset()  # and what its function takes of that
         #: Where a run enters it, once the whole DAG has been read: what a branch follows that follows the group.
         self.first_task_ids: frozenset[str] = frozenset()
 
@@ -44,6 +47,11 @@ class Group(Node):
         while group is not None:
             yield group
             group = group.task_group
+
+    @property
+    def mapped_group(self) -> "Group | None":
+        """The mapped group that it is, or is in."""
+        return next((group for group in self.lineage if group.expanded is not None), None)
 
     @property
     def default_args(self) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, Generic, Never, TypeVar
 
 from tailrace.authoring.mistakes.dag_errors import MISSING
 from tailrace.authoring.relations.edges import Node, Relations, Task
+from tailrace.model.keys import UNMAPPED
 from tailrace.model.plain_text import shown
 from tailrace.model.spec import Over, Together, XComRef
 
@@ -15,6 +16,23 @@ RETURN_VALUE = "return_value"
 
 Pull = Callable[[str, str], Any]
 """Returns the XCom of a task id under a key, or None where there is none."""
+
+
+class PullFor:
+    """Pulls for one task instance: ``context["ti"]`` of its try."""
+
+    def __init__(self, ti: Any) -> None:
+        self._ti = ti
+        self.map_index: int = getattr(ti, "map_index", UNMAPPED)
+        self.group = mapped_group_of(getattr(ti, "task", None))
+
+    def __call__(self, task_id: str, key: str) -> Any:
+        return self._ti.xcom_pull(task_ids=task_id, key=key)
+
+
+def mapped_group_of(task: Any) -> Any:
+    """The mapped task group that a task is in, at whatever depth; None for one that is in none."""
+    return getattr(getattr(task, "task_group", None), "mapped_group", None)
 
 
 class NoPlainFunction:
@@ -68,6 +86,26 @@ class XComArg(Items, Generic[R]):
         )
         return str(self.path[0]) if own else None
 
+    @property
+    def outputs(self) -> "Iterator[XComArg[Any]]":
+        """The outputs of tasks that it is made of."""
+        yield self
+
+    @property
+    def length(self) -> Over:
+        """How many items it has: those of the XCom that it is."""
+        return XComRef(self.operator.task_id, self.key or "")
+
+    @property
+    def no_items(self) -> str | None:
+        """Why nothing can be expanded over it; None where that is possible."""
+        if self.key is not None:
+            return None
+        return (
+            f"{self!r}, a part of what that task returns: its length is not known; let the task return that part, "
+            "or say multiple_outputs=True"
+        )
+
     def __iter__(self) -> Never:
         raise TypeError(f"the output of {self.operator.task_id} is not known yet: take its parts by key or index")
 
@@ -76,7 +114,9 @@ class XComArg(Items, Generic[R]):
 
     def resolve(self, pull: Pull) -> Any:
         """The value, once the task has run. Raises LookupError if it returned no such part."""
-        if getattr(self.operator, "mapped_over", None) is not None:
+        group = mapped_group_of(self.operator)
+        of_group = group is not None and group is not getattr(pull, "group", None)
+        if of_group or getattr(self.operator, "mapped_over", None) is not None:
             return self._of_instances(pull)
         value = pull(self.operator.task_id, RETURN_VALUE)
         return self._part_of(value)
@@ -177,7 +217,7 @@ class OneAfterAnother(Derived):
 def outputs_in(value: Any) -> Iterator[XComArg[Any]]:
     """Every output used in a value, however deep in lists and dicts."""
     if isinstance(value, XComArg):
-        yield value
+        yield from value.outputs
     elif isinstance(value, Derived):
         yield from outputs_in(list(value.of))
     elif isinstance(value, dict):
@@ -206,7 +246,7 @@ def length_of(items: Any) -> Over:
     if isinstance(items, Derived):
         return items.length()
     if isinstance(items, XComArg):
-        return XComRef(items.operator.task_id, items.key or "")
+        return items.length
     return len(items) if isinstance(items, (list, tuple, dict)) else 0
 
 
@@ -234,12 +274,7 @@ def wrong_with(items: Any) -> str | None:
     if isinstance(items, Derived):
         return next((wrong for each in items.of if (wrong := wrong_with(each))), None)
     if isinstance(items, XComArg):
-        if items.key is None:
-            return (
-                f"{items!r}, a part of what that task returns: its length is not known; let the task return that part, "
-                "or say multiple_outputs=True"
-            )
-        return None
+        return items.no_items
     if isinstance(items, (list, tuple, dict)):
         return None
     return f"{shown(items)}: that must be a list, a dict or the output of a task"

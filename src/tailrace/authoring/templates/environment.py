@@ -96,11 +96,11 @@ def render(setup: TemplateSetup, text: str, context: Mapping[str, Any], *, is_fi
 
 
 def faults_in(
-    setup: TemplateSetup, text: str, *, is_file: bool, known: Collection[str], tasks: Collection[str]
+    setup: TemplateSetup, text: str, *, is_file: bool, known: Collection[str] | None, tasks: Collection[str]
 ) -> list[str]:
     """What is certainly wrong with a template: its syntax, a filter, a variable or a task that is not there.
 
-    ``known`` are the variables there are, ``tasks`` the ids of the DAG's tasks.
+    ``known`` are the variables there are (None: any may be there), ``tasks`` the ids of the DAG's tasks.
     """
     environment = _environment(setup)
     try:
@@ -111,8 +111,9 @@ def faults_in(
     for kind, there, word in (("filters", environment.filters, "filter"), ("tests", environment.tests, "test")):
         for name in sorted({each.name for each in getattr(parts, kind)} - there.keys()):
             found.append(f"there is no {word} {name!r}{did_you_write(name, there)}")
-    for name in sorted(name for name in _free_names(parts) if name not in known):
-        found.append(f"{name!r} is undefined{did_you_write(name, known)}")
+    if known is not None:
+        for name in sorted(name for name in _free_names(parts) if name not in known):
+            found.append(f"{name!r} is undefined{did_you_write(name, known)}")
     for name in sorted({name for name in _pulled(parts) if name not in tasks}):
         found.append(f"{name!r} is no task of this DAG{did_you_write(name, tasks)}")
     return found

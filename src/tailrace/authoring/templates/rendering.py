@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tailrace.authoring.context.current import Context
 from tailrace.authoring.context.variables import ON_DEMAND
 from tailrace.authoring.dags.dag import BaseOperator
-from tailrace.authoring.relations.xcom_args import XComArg, resolve
+from tailrace.authoring.relations.xcom_args import PullFor, XComArg, resolve
 from tailrace.authoring.templates.fields import is_template, missing_file, names_file, setup_of, templated_texts
 from tailrace.errors import RenderingFailed
 
@@ -48,7 +48,7 @@ def rendered(task: BaseOperator, field: str, value: Any, context: Mapping[str, A
             context.completed()
         return _templates().render(setup_of(task), value, context, is_file=is_file, what=what)
     if isinstance(value, XComArg):
-        return resolve(value, lambda task_id, key: context["ti"].xcom_pull(task_ids=task_id, key=key))
+        return resolve(value, PullFor(context["ti"]))
     if isinstance(value, (list, tuple)):
         found = [rendered(task, field, each, context) for each in value]
         if type(value) in (list, tuple):

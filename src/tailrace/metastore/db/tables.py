@@ -254,6 +254,9 @@ task_instance = Table(
     Column("holder", Text),  # JSON: the identities of the worker and of the task's process
     Column("code_hash", Text),
     Column("rescheduled", Text),  # JSON: which try gave its slot back last, how often, and when it gives up
+    Column(
+        "rendered_map_index", Text
+    ),  # what an instance of a mapped task is called beside its index, where it says so
     Column("lease_until", Double),
     Column("lease_epoch", Text),
     Column("lease_seconds", Double),

@@ -21,7 +21,7 @@ from tailrace.model.spec import TaskSpec
 from tailrace.model.states import FINISHED, OCCUPYING, DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.commands import NewTaskInstance, new_task_instance
-from tailrace.planning.expanding import reset_for_expansion
+from tailrace.planning.expanded import reset_for_expansion
 from tailrace.planning.snapshot import TaskInstanceSnapshot
 
 _REMOVED = TaskInstanceState.REMOVED

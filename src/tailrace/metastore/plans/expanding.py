@@ -14,7 +14,7 @@ from tailrace.metastore.writes.runs import RunAsIs, touch_run
 from tailrace.metastore.writes.task_instances import StateChange, expand, insert_task_instances
 from tailrace.model.chains import Chain
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey
-from tailrace.model.spec import TaskSpec
+from tailrace.model.spec import MOST_INSTANCES, TaskSpec
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.commands import NewTaskInstance, new_task_instance
@@ -25,14 +25,16 @@ _REMOVED = TaskInstanceState.REMOVED
 
 def expand_tasks(work: Workspace) -> None:
     """Write the expansions of which nothing has changed; the run has a new version, for whoever decided by the old."""
+    conflicts = {place: _conflict(work, part) for place, part in enumerate(work.plan.expansions)}
+    refused = {_together(work.plan.expansions[place]) for place, conflict in conflicts.items() if conflict is not None}
     expanded: dict[int, LockedRun] = {}
-    for part in work.plan.expansions:
-        run = work.runs.get(part.run)
-        conflict = "the run is gone" if run is None else _find_conflict(work, part, run)
-        if run is None or conflict is not None:
+    for place, part in enumerate(work.plan.expansions):
+        if _together(part) in refused:
             about = f"{work.plan.dag.dag_id} / {part.run_id}"
-            work.stale.append(Stale(StaleKind.EXPANSION, about, f"expansion of {part.task_id}", conflict or ""))
+            conflict = conflicts[place] or "another task of its group cannot be expanded now"
+            work.stale.append(Stale(StaleKind.EXPANSION, about, f"expansion of {part.task_id}", conflict))
             continue
+        run = work.runs[part.run]
         _expand(work, run, part)
         expanded[run.id] = run
     for run in expanded.values():
@@ -43,11 +45,21 @@ def expand_tasks(work: Workspace) -> None:
         work.expanded.append(run.id)
 
 
+def _together(part: Expansion) -> tuple[int, frozenset[str]]:
+    """The tasks of a run that are expanded with this one, and with none of them it is not either."""
+    return part.run, frozenset((part.task_id, *part.beside))
+
+
+def _conflict(work: Workspace, part: Expansion) -> str | None:
+    run = work.runs.get(part.run)
+    return "the run is gone" if run is None else _find_conflict(work, part, run)
+
+
 def _find_conflict(work: Workspace, part: Expansion, run: LockedRun) -> str | None:
     """The first fact that is no longer as the expansion was decided from, or None."""
     if run.state != DagRunState.RUNNING or run.version != part.version:
         return f"expected running version {part.version}, found {run.state} version {run.version}"
-    found = {columns["id"]: columns["state"] for columns in _of_task(work, part)}
+    found = {columns["id"]: columns["state"] for columns in _of_task(work, part, *part.beside)}
     if found != dict(part.instances):
         return "its instances are not as they were"
     for id, (state, number) in part.sources.items():
@@ -61,8 +73,9 @@ def _find_conflict(work: Workspace, part: Expansion, run: LockedRun) -> str | No
     return None
 
 
-def _of_task(work: Workspace, part: Expansion) -> list[dict[str, Any]]:
-    return [columns for columns in work.of_run(part.run) if columns["task_id"] == part.task_id]
+def _of_task(work: Workspace, part: Expansion, *beside: str) -> list[dict[str, Any]]:
+    tasks = {part.task_id, *beside}
+    return [columns for columns in work.of_run(part.run) if columns["task_id"] in tasks]
 
 
 def _expand(work: Workspace, run: LockedRun, part: Expansion) -> None:
@@ -89,6 +102,10 @@ def _evidence(part: Expansion) -> dict[str, Any]:
         "lengths": list(part.lengths),
         "sources": {str(id): number for id, (_, number) in sorted(part.sources.items())},
     }
+    if part.as_task:
+        evidence["as_task"] = part.as_task
+    if part.most != MOST_INSTANCES:
+        evidence["most"] = part.most
     if part.looked_back is not None:
         evidence["previous_run"] = part.looked_back.run_id
     return evidence

@@ -14,7 +14,8 @@ from tailrace.metastore.db.transaction import Transaction, in_batches
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.spec import DagSpec, XComRef
 from tailrace.model.tagged_values import items_of, stored_value
-from tailrace.planning.expanding import needed_lengths, stored_length
+from tailrace.planning.expanded import needed_lengths
+from tailrace.planning.lengths import stored_length
 from tailrace.planning.snapshot import RunSnapshot, StoredLength
 
 _XCOMS = (
@@ -36,7 +37,7 @@ def with_lengths(tx: Transaction, dag: DagSpec, runs: Iterable[RunSnapshot]) -> 
 
 
 def _with_lengths(tx: Transaction, dag: DagSpec, run: RunSnapshot) -> RunSnapshot:
-    needed = needed_lengths(dag.mapped, run.task_instances)
+    needed = needed_lengths(dag, run.task_instances)
     if not needed:
         return run
     unmapped = {ti.id for ti in run.task_instances if ti.map_index == UNMAPPED}

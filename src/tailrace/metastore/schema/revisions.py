@@ -25,7 +25,10 @@ from tailrace.model.transitions import Cause
 from tailrace.planning.messages import Action, Advised, Remedy, Unusable
 
 #: Every revision of the schema, oldest first; the last is what ``tables`` says.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
+REVISIONS = (
+    *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013"),
+    "0015",
+)
 HEAD = REVISIONS[-1]
 
 #: Any two processes that create or migrate one PostgreSQL metastore at once take this advisory lock.

@@ -315,6 +315,7 @@ def _change(
         retry_at=after.resumes_at if after.retry_delay is None else author.at + after.retry_delay,
         rescheduled=_rescheduled(claim, after, outcome),
         followed=None if followed is None else to_json(followed),
+        rendered_map_index=None if outcome is None else outcome.rendered_map_index,
         evidence=_evidence(followed, outcome),
         chain=claim.chain,
         event=after.event,

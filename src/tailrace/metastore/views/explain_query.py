@@ -70,6 +70,7 @@ _TASK_INSTANCES = select(
     task_instance.c.started_at.label("its_start"),
     task_instance.c.ended_at.label("its_end"),
     task_instance.c.rescheduled.label("its_rescheduling"),
+    task_instance.c.rendered_map_index.label("its_name"),
 ).where(task_instance.c.dag_run_id == bindparam("run"))
 _WANTED_BY = (
     select(
@@ -247,6 +248,7 @@ def _task_instance(
         last_command=last_command,
         reschedules=0 if rescheduled is None else rescheduled.times,
         times_out_at=None if rescheduled is None else rescheduled.times_out_at,
+        rendered_map_index=row.its_name,
     )
 
 

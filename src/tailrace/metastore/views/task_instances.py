@@ -37,6 +37,7 @@ _LINES = (
         task_instance.c.reason,
         task_instance.c.cause,
         IS_MARKED.label("marked"),
+        task_instance.c.rendered_map_index,
         task_instance.c.dag_run_id,
         dag_run.c.dag_id,
         dag_run.c.run_id,
@@ -55,7 +56,7 @@ class TaskInstanceLine(Struct, frozen=True):
     """One task instance of a run: fields are the JSON's. ``marked``: it was given its outcome, and not run for it.
 
     ``last_command`` is the newest of a person that changed its state. ``waits_for``: the first of what its try, which
-    is rescheduled, waits for in other runs.
+    is rescheduled, waits for in other runs. ``rendered_map_index``: what it is called.
     """
 
     task_id: str
@@ -67,6 +68,7 @@ class TaskInstanceLine(Struct, frozen=True):
     reason: str
     marked: bool = False
     last_command: PersonsCommand | None = None
+    rendered_map_index: str | None = None
     waits_for: tuple[AwaitedState, ...] = ()
 
 
@@ -143,6 +145,7 @@ def _line(
         "end": row.ended_at,
         "reason": row.reason,
         "marked": bool(row.marked),
+        "rendered_map_index": row.rendered_map_index,
         "last_command": commands.get((row.dag_id, row.run_id, row.task_id, row.map_index)),
         "waits_for": awaited.get(row.id, ()),
     }

@@ -13,6 +13,7 @@ from tailrace.audit.records import Blocked, CircleRun, Evidence, Expanded, Stop
 from tailrace.metastore.db.columns import from_json
 from tailrace.model.awaited import Awaited
 from tailrace.model.callbacks import CallbackName
+from tailrace.model.spec import MOST_INSTANCES
 from tailrace.model.states import DagRunState, TaskInstanceState
 from tailrace.model.transitions import Cause
 from tailrace.planning.reasons import AnyReason
@@ -118,6 +119,8 @@ class _Expanded(Struct, forbid_unknown_fields=True):
     was: int | None = None
     previous_run: str | None | UnsetType = UNSET
     event: str = ""
+    as_task: str = ""
+    most: int = MOST_INSTANCES
 
 
 class _Stop(Struct, forbid_unknown_fields=True):
@@ -199,7 +202,7 @@ def evidence_from(text: str, kind: str, cause: str, after: str) -> Evidence:
             return Evidence(event=stored.event)
         case _Expanded():
             previous = None if stored.previous_run is UNSET else stored.previous_run or ""
-            expanded = Expanded(stored.count, stored.lengths, stored.sources, stored.was)
+            expanded = Expanded(stored.count, stored.lengths, stored.sources, stored.was, stored.as_task, stored.most)
             return Evidence(looked_at=previous, expanded=expanded, event=stored.event)
         case _Stop():
             return Evidence(stopping_to=stored.stopping_to)

@@ -48,8 +48,9 @@ def spec_text(dag: DagSpec) -> str:
         for name in ("mapped_over", "retry_policy"):
             if task[name] is None:
                 del task[name]
-        if not task["calls"]:
-            del task["calls"]
+        for name in ("calls", "mapped_group"):
+            if not task[name]:
+                del task[name]
     return to_json(fields)
 
 

@@ -90,8 +90,12 @@ _TAKE_STATE_OF_TOKEN: Mapping[TaskInstanceState, Any] = {
     state: statement.where(task_instance.c.token == bindparam("held"), _IS_NEWEST)
     for state, statement in _TAKE_STATE.items()
 }
+_TAKE_STATE_OF_TOKEN_NAMED: Mapping[TaskInstanceState, Any] = {
+    state: statement.values(rendered_map_index=bindparam("to_name"))
+    for state, statement in _TAKE_STATE_OF_TOKEN.items()
+}
 _EXPAND: Mapping[TaskInstanceState, Any] = {
-    state: _TAKE_STATE[state].values(map_index=bindparam("to_map_index"))
+    state: _TAKE_STATE[state].values(map_index=bindparam("to_map_index"), rendered_map_index=None)
     for state in (_State.NONE, _State.SKIPPED, _State.UPSTREAM_FAILED, _State.FAILED, _State.REMOVED)
 }
 CLAIM = (
@@ -152,6 +156,7 @@ class StateChange(Struct, frozen=True):
     started_at: datetime | None = None  # of a try that goes on: when it began
     rescheduled: str | None = None  # JSON; see ``rescheduled_text``
     followed: str | None = None  # JSON
+    rendered_map_index: str | None = None  # None: it stays as it is, but of what is expanded it is taken away
     stopping_to: TaskInstanceState | None = None
     pool: str = ""
     pool_slots: int = 0
@@ -201,9 +206,14 @@ def end_claimed_try(
     ``xcoms``: what it leaves, for history, by key.
     """
     row = History()
-    values = _chained(author, change, row, _values(author, change), {"xcoms": xcoms} if xcoms else {})
-    held = {"held": change.token, "from_length": change.chain.length}
-    if tx.change(_TAKE_STATE_OF_TOKEN[change.after], {**values, **held}) != 1:
+    more: dict[str, Any] = {"xcoms": xcoms} if xcoms else {}
+    held: dict[str, Any] = {"held": change.token, "from_length": change.chain.length}
+    statements = _TAKE_STATE_OF_TOKEN
+    if change.rendered_map_index is not None:
+        statements, held["to_name"] = _TAKE_STATE_OF_TOKEN_NAMED, change.rendered_map_index
+        more["rendered_map_index"] = change.rendered_map_index
+    values = _chained(author, change, row, _values(author, change), more)
+    if tx.change(statements[change.after], {**values, **held}) != 1:
         return False
     _require_legal(change, author.actor)
     history.take(row)
@@ -291,7 +301,7 @@ def _chained(
     if change.after is _State.NONE:
         sets["xcoms"] = {}
     if change.cause is Cause.EXPANDED:
-        sets["map_index"] = change.key.map_index
+        sets["map_index"], sets["rendered_map_index"] = change.key.map_index, None
     end = history.add(_history_row(author, change), change.chain, sets)
     if change.event:
         history.call(change.event)
