@@ -43,6 +43,7 @@ def features_of(scenario: Scenario) -> Iterator[str]:
         yield from [f"pool {task.pool}"]
         over = task.mapped_over or ()
         yield from (f"over {type(each).__name__}" for each in over)
+        yield from ["mapped group", f"mapped group, decides {task.decides}"] if task.mapped_group else []
         yield from (f"over {each.how}" for each in over if isinstance(each, Together))
         yield from (f"over key {each.key}" for each in over if isinstance(each, XComRef))
         yield from ["product"] if len(over) > 1 else []
@@ -78,6 +79,7 @@ def test_what_is_written_is_compiled_and_every_feature_occurs() -> None:
         "PythonSensor",
         "EmptyOperator",
     }
+    wanted |= {"mapped group", *(f"mapped group, decides {kind}" for kind in BranchKind)}
     assert wanted - {name for name, count in found.items() if count >= 5} == set()
 
 
@@ -125,6 +127,22 @@ def test_relations_of_groups_and_outputs_come_to_edges() -> None:
     assert list(differences(dag, compiled(dag))) == []
     other = replace(dag, relations=dag.relations[1:])
     assert next(differences(other, compiled(dag))) == "compiled: downstream of a is ('e', 'g.b') instead of ('e',)"
+
+
+def test_a_mapped_group_comes_after_what_it_is_expanded_over() -> None:
+    """Each task that is given its item does."""
+    dag = WrittenDag(
+        "d",
+        (WrittenTask("a"), WrittenTask("b", group="g"), WrittenTask("c", group="g", item=True), WrittenTask("d")),
+        (WrittenGroup("g", over=(XComRef("a"), 2)),),
+        relations=(("b", "c"), ("g", "d")),
+    )
+    assert edges_of(dag) == {("a", "b"), ("a", "c"), ("b", "c"), ("c", "d")}
+    spec = compiled(dag)
+    assert list(differences(dag, spec)) == []
+    assert {task.task_id for task in spec.mapped_groups["g"]} == {"g.b", "g.c"}
+    other = replace(dag, groups=(replace(dag.groups[0], over=(XComRef("a"), 3)),))
+    assert any("mapped_over of g.b" in each for each in differences(other, spec))
 
 
 def test_what_is_wrong_in_the_authors_file_is_told() -> None:

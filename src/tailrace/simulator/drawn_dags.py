@@ -120,10 +120,16 @@ def sensing(draw: random.Random, dag: WrittenDag) -> WrittenDag:
 
 def empty(draw: random.Random, dag: WrittenDag) -> WrittenDag:
     """Some of the tasks that nobody is given anything of, and that are given nothing, do nothing."""
-    used = {name for task in dag.tasks for name in task.outputs}
+    used = {name for task in dag.tasks for name in task.sources}
+    used |= {name for group in dag.groups for name in group.sources}
 
     def nothing(task: WrittenTask) -> WrittenTask:
-        plain = task.kind is Kind.FUNCTION and not task.outputs and task.over is None and task.name not in used
+        plain = (
+            task.kind is Kind.FUNCTION
+            and not (task.sources or task.item)
+            and task.over is None
+            and task.name not in used
+        )
         return replace(task, kind=Kind.EMPTY) if plain and draw.random() < 0.3 else task
 
     return dag.each(nothing)
@@ -134,6 +140,7 @@ FEATURES: tuple[Feature, ...] = (
     in_groups,
     deciding,
     sensing,
+    drawn_mapping.mapped_groups,
     drawn_mapping.mapped,
     drawn_mapping.given_outputs,
     empty,

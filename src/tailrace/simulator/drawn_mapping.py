@@ -1,12 +1,33 @@
 """Features of a random DAG: what its tasks are given of what others return, and what they are expanded over."""
 
 import random
-from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from tailrace.model.spec import Over, Together, XComRef
-from tailrace.simulator.written_dags import DECIDING, WrittenDag, WrittenTask
+from tailrace.model.spec import Over, Together, XComRef, xcoms_of
+from tailrace.simulator.written_dags import DECIDING, WrittenDag, WrittenGroup, WrittenTask
+
+
+def mapped_groups(draw: random.Random, dag: WrittenDag) -> WrittenDag:
+    """Some groups are expanded that hold no mapped one and are in none, over what stands before them; many of their
+    tasks are called with the item.
+    """
+    names = [task.name for task in dag.tasks]
+    odds, found = draw.choice((0.0, 0.4, 0.8)), dag
+    for at, group in enumerate(dag.groups):
+        within = found.mapped_group_of(group.name)
+        holds_one = any(group.name in found.around(each.name) for each in found.groups if each.over is not None)
+        if within is not None or holds_one or draw.random() > odds:
+            continue
+        first = next(task.name for task in dag.tasks if group.name in dag.around(task.group))
+        over = _over(draw, names[: names.index(first)])
+        expanded = replace(group, over=over, by_kwargs=len(over) == 1 and draw.random() < 0.2)
+        found = replace(found, groups=(*found.groups[:at], expanded, *found.groups[at + 1 :]))
+
+    def with_item(task: WrittenTask) -> WrittenTask:
+        return replace(task, item=found.mapped_group_of(task.group) is not None and draw.random() < 0.4)
+
+    return found.each(with_item)
 
 
 def mapped(draw: random.Random, dag: WrittenDag) -> WrittenDag:
@@ -17,14 +38,17 @@ def mapped(draw: random.Random, dag: WrittenDag) -> WrittenDag:
     tasks: list[WrittenTask] = []
     for task in dag.tasks:
         made = task
-        if task.kind not in DECIDING and draw.random() < odds:
+        alone = dag.mapped_group_of(task.group) is None
+        if task.kind not in DECIDING and alone and draw.random() < odds:
             near = [up.name for up in before if (up.name, task.name) in related] * 3
             over = _over(draw, [*near, *(up.name for up in before)])
             by_kwargs = len(over) == 1 and draw.random() < 0.2
             made = replace(task, over=over, by_kwargs=by_kwargs)
         tasks.append(made)
         before.append(made)
-    several = {ref.task_id for task in tasks for ref in _refs(task.over or ()) if ref.key != "return_value"}
+    everything: list[WrittenTask | WrittenGroup] = [*tasks, *dag.groups]
+    over_all = [over for each in everything for over in each.over or ()]
+    several = {ref.task_id for ref in xcoms_of(over_all) if ref.key != "return_value"}
     return replace(
         dag,
         tasks=tuple(
@@ -32,14 +56,6 @@ def mapped(draw: random.Random, dag: WrittenDag) -> WrittenDag:
             for task in tasks
         ),
     )
-
-
-def _refs(over: Iterable[Over]) -> Iterable[XComRef]:
-    for each in over:
-        if isinstance(each, XComRef):
-            yield each
-        elif isinstance(each, Together):
-            yield from _refs(each.of)
 
 
 def _over(draw: random.Random, names: list[str]) -> tuple[Over, ...]:

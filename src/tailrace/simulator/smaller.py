@@ -97,5 +97,7 @@ def _plainer_dags(dag: DagSpec) -> Iterator[DagSpec]:
             unsaid = BranchKind.NOTHING if name == "decides" else getattr(_UNSAID, name)
             if name in ("task_id", "operator", "upstream", "downstream") or value == unsaid:
                 continue
+            if name == "mapped_over" and task.mapped_group:
+                continue  # it is the group's
             plainer = replace(task, **{name: unsaid})
             yield replace(dag, tasks=(*dag.tasks[:at], plainer, *dag.tasks[at + 1 :]))

@@ -4,7 +4,6 @@ What relations of groups, outputs and defaults come to is worked out here a seco
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from enum import StrEnum
 from functools import reduce
 from typing import Any, cast
@@ -47,18 +46,29 @@ DECIDING = (Kind.BRANCH, Kind.SHORT_CIRCUIT)
 
 
 class WrittenGroup(Struct, frozen=True):
-    """A task group, in another one or (empty) in none. ``prefixes``: whether ids in it begin with its own."""
+    """A task group, in another one or (empty) in none. ``prefixes``: whether ids in it begin with its own.
+
+    ``over``: what it is expanded over, as of a task; None for one that is not.
+    """
 
     name: str
     parent: str = ""
     prefixes: bool = True
     default_args: Mapping[str, Any] = {}
+    over: tuple[Over, ...] | None = None
+    by_kwargs: bool = False
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The tasks whose outputs it is expanded over."""
+        return tuple(dict.fromkeys(ref.task_id for ref in xcoms_of(self.over or ())))
 
 
 class WrittenTask(Struct, frozen=True):
     """A task: where it stands, its arguments, which outputs its call is given, and what it is expanded over.
 
-    ``by_kwargs``: it is expanded over a list of dicts. Tasks and groups are called by their names here, not their ids.
+    ``by_kwargs``: it is expanded over a list of dicts. ``item``: its call is given an item of the mapped group around
+    it. Tasks and groups are called by their names here, not their ids.
     """
 
     name: str
@@ -68,9 +78,10 @@ class WrittenTask(Struct, frozen=True):
     takes: tuple[str, ...] = ()
     over: tuple[Over, ...] | None = None
     by_kwargs: bool = False
+    item: bool = False
 
     @property
-    def outputs(self) -> tuple[str, ...]:
+    def sources(self) -> tuple[str, ...]:
         """The tasks whose outputs it is given, in one way or another."""
         return (*self.takes, *(ref.task_id for ref in xcoms_of(self.over or ())))
 
@@ -100,6 +111,11 @@ class WrittenDag(Struct, frozen=True):
             found.append(parents[found[-1]])
         return tuple(found)
 
+    def mapped_group_of(self, group: str) -> WrittenGroup | None:
+        """The mapped group that what is in this group is in, if any."""
+        groups = {each.name: each for each in self.groups}
+        return next((groups[each] for each in self.around(group)[:-1] if groups[each].over is not None), None)
+
     def id_of(self, name: str) -> str:
         """The id in the DAG of a task or group."""
         within = {each.name: each.group for each in self.tasks} | {each.name: each.parent for each in self.groups}
@@ -111,7 +127,7 @@ class WrittenDag(Struct, frozen=True):
 def compiled(written: WrittenDag) -> DagSpec:
     """The DAG as the product compiles it. Raises ValueError with the mistakes that it finds."""
     with tailrace.DAG.gathered([]):
-        dag = _author(written)
+        dag = _Author(written).dag
     Expandable.collect()
     spec = compile_dag(dag, "simulated.py", "simulated")
     if spec is None:
@@ -119,27 +135,77 @@ def compiled(written: WrittenDag) -> DagSpec:
     return spec
 
 
-def _author(written: WrittenDag) -> tailrace.DAG:
-    """What the author's file does."""
-    made: dict[str, Any] = {}
-    outputs: dict[str, Any] = {}
-    with tailrace.DAG(written.dag_id, **written.arguments) as dag:
-        for group in written.groups:
-            with ExitStack() as stack:
-                if group.parent:
-                    stack.enter_context(made[group.parent])
-                made[group.name] = tailrace.TaskGroup(
-                    group.name, prefix_group_id=group.prefixes, default_args=cast(Any, group.default_args)
-                )
-        for task in written.tasks:
-            with ExitStack() as stack:
-                if task.group:
-                    stack.enter_context(made[task.group])
-                outputs[task.name] = _task(task, outputs)
-                made[task.name] = outputs[task.name].operator
-        for at, (above, below) in enumerate(written.relations):
-            _relate(made[above], made[below], at % 3)
-    return dag
+class _Author:
+    """What the author's file does: tasks and groups as they come, and then the relations between them."""
+
+    def __init__(self, written: WrittenDag) -> None:
+        self._written = written
+        self._made: dict[str, Any] = {}
+        self._outputs: dict[str, Any] = {}
+        self._items: dict[str, Mapping[str, Any]] = {}  # of mapped groups
+        with tailrace.DAG(written.dag_id, **written.arguments) as self.dag:
+            self._write("")
+            for at, (above, below) in enumerate(written.relations):
+                _relate(self._made[above], self._made[below], at % 3)
+
+    def _write(self, within: str) -> None:
+        """What is directly in a group: its tasks, and its groups with all that is in them."""
+        groups = {group.name: group for group in self._written.groups}
+        for task in self._written.tasks:
+            around = self._written.around(task.group)
+            if task.group == within:
+                self._outputs[task.name] = self._task(task)
+                self._made[task.name] = self._outputs[task.name].operator
+            elif within in around and (inner := around[around.index(within) - 1]) not in self._made:
+                self._made[inner] = self._group(groups[inner])
+
+    def _group(self, group: WrittenGroup) -> Any:
+        default_args = cast(Any, group.default_args)
+        if group.over is None:
+            with tailrace.TaskGroup(group.name, prefix_group_id=group.prefixes, default_args=default_args) as made:
+                self._write(group.name)
+            return made
+
+        def fill(over_0: Any = None, over_1: Any = None) -> None:
+            self._items[group.name] = {"over_0": over_0, "over_1": over_1}
+            self._write(group.name)
+
+        function = tailrace.task_group(group.name, prefix_group_id=group.prefixes, default_args=default_args)(fill)
+        return self._expanded(function, group.over, by_kwargs=group.by_kwargs)
+
+    def _task(self, task: WrittenTask) -> Any:
+        """The output of the task, as it is written."""
+        if task.kind is Kind.EMPTY:
+            return tailrace.EmptyOperator(task_id=task.name, **task.arguments).output
+        decorate = reduce(getattr, task.kind.split(".")[1:], tailrace.task)
+        function = decorate(task_id=task.name, **task.arguments)(_work)
+        given = {f"given_{name}": self._outputs[name] for name in task.takes}
+        mapped_group = self._written.mapped_group_of(task.group)
+        if task.item and mapped_group is not None:
+            given["item"] = self._items[mapped_group.name]["over_0"]["part"]
+        if task.over is None:
+            return function(**given)
+        return self._expanded(function.partial(**given), task.over, by_kwargs=task.by_kwargs)
+
+    def _expanded(self, made: Any, over: tuple[Over, ...], *, by_kwargs: bool) -> Any:
+        """A task, or a group, that is expanded."""
+        if by_kwargs:
+            (only,) = over
+            return made.expand_kwargs([{"over_0": None}] * only if isinstance(only, int) else self._over(only))
+        return made.expand(**{f"over_{at}": self._over(each) for at, each in enumerate(over)})
+
+    def _over(self, over: Over) -> Any:
+        """What something is expanded over, as it is written."""
+        if isinstance(over, int):
+            return [None] * over if over % 2 else {str(number): None for number in range(over)}
+        if isinstance(over, XComRef):
+            output = self._outputs[over.task_id]
+            return output if over.key == "return_value" else output[over.key]
+        first, *others = (self._over(each) for each in over.of)
+        first = first.map(str)
+        if over.how == "sum":
+            return first.concat(*others)
+        return first.zip(*others, **({"fillvalue": None} if over.how == "longest" else {}))
 
 
 def _relate(above: Any, below: Any, way: int) -> None:
@@ -152,38 +218,8 @@ def _relate(above: Any, below: Any, way: int) -> None:
         above >> tailrace.Label("then") >> [below]
 
 
-def _task(task: WrittenTask, outputs: Mapping[str, Any]) -> Any:
-    """The output of the task, as it is written."""
-    if task.kind is Kind.EMPTY:
-        return tailrace.EmptyOperator(task_id=task.name, **task.arguments).output
-    decorate = reduce(getattr, task.kind.split(".")[1:], tailrace.task)
-    function = decorate(task_id=task.name, **task.arguments)(_work)
-    given = {f"given_{name}": outputs[name] for name in task.takes}
-    if task.over is None:
-        return function(**given)
-    partial = function.partial(**given)
-    if task.by_kwargs:
-        (over,) = task.over
-        return partial.expand_kwargs([{"x": None}] * over if isinstance(over, int) else _items(over, outputs))
-    return partial.expand(**{f"over_{at}": _items(over, outputs) for at, over in enumerate(task.over)})
-
-
 def _work(**named: Any) -> None:
     """What the tasks are said to do: in a simulated world it is written elsewhere how they end."""
-
-
-def _items(over: Over, outputs: Mapping[str, Any]) -> Any:
-    """What a task is expanded over, as it is written."""
-    if isinstance(over, int):
-        return [None] * over if over % 2 else {str(number): None for number in range(over)}
-    if isinstance(over, XComRef):
-        output = outputs[over.task_id]
-        return output if over.key == "return_value" else output[over.key]
-    first, *others = (_items(each, outputs) for each in over.of)
-    first = first.map(str)
-    if over.how == "sum":
-        return first.concat(*others)
-    return first.zip(*others, **({"fillvalue": None} if over.how == "longest" else {}))
 
 
 # --- what it must come to ----------------------------------------------------------------------------------
@@ -228,8 +264,10 @@ def _expected(written: WrittenDag, task: WrittenTask, task_id: str, edges: set[t
     elif task.kind is Kind.SHORT_CIRCUIT:
         far = given.get("ignore_downstream_trigger_rules", True)
         expected["decides"] = BranchKind.SHORT_CIRCUIT if far else BranchKind.SHORT_CIRCUIT_DIRECT
-    over = None if task.over is None else tuple(_by_id(written, each) for each in task.over)
-    expected["mapped_over"] = over
+    group = written.mapped_group_of(task.group)
+    over = task.over if group is None else group.over
+    expected["mapped_group"] = "" if group is None else written.id_of(group.name)
+    expected["mapped_over"] = None if over is None else tuple(_by_id(written, each) for each in over)
     expected["calls"] = tuple(sorted(name for name in given if name.startswith("on_")))
     weighed = _weighed(edges, task_id, given.get("weight_rule", "downstream"))
     weights = {written.id_of(each.name): each.arguments.get("priority_weight", 1) for each in written.tasks}
@@ -263,9 +301,15 @@ def edges_of(written: WrittenDag) -> set[tuple[str, str]]:
     tasks = {task.name: task.group for task in written.tasks}
     within = tasks | {group.name: group.name for group in written.groups}
     edges = {(up, down) for up, down in written.relations if up in tasks and down in tasks}
-    edges |= {(up, task.name) for task in written.tasks for up in task.outputs}
+    edges |= {(up, task.name) for task in written.tasks for up in task.sources}
+    relations = list(written.relations)
+    for group in written.groups:
+        relations += [(up, group.name) for up in group.sources]
+    for task in written.tasks:
+        group_of = written.mapped_group_of(task.group) if task.item else None
+        edges |= {(up, task.name) for up in (() if group_of is None else group_of.sources)}
     of_groups: list[tuple[int, str, str]] = []
-    for up, down in written.relations:
+    for up, down in relations:
         if up not in tasks or down not in tasks:
             around = written.around(within[down])
             depth = max(len(written.around(each)) for each in written.around(within[up]) if each in around)
