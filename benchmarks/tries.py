@@ -14,10 +14,10 @@ from typing import Any
 from benchmarks import dags, floors
 from tailrace.effects.requests import Accepted, ClaimTry, RenewLease, ReportOutcome
 from tailrace.effects.tries import Claim, Renewal, Submission
-from tailrace.execution.local import LocalExecutor
-from tailrace.execution.worker import worker_loop
-from tailrace.execution.worker_channel import WorkerChannel
-from tailrace.execution.zygote import start_zygote
+from tailrace.execution.executors.local import LocalExecutor
+from tailrace.execution.workers.loop import worker_loop
+from tailrace.execution.workers.worker_channel import WorkerChannel
+from tailrace.execution.zygote.handle import start_zygote
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind

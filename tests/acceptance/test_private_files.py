@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.execution.logs import send_output_to_log
+from tailrace.execution.logs.files import send_output_to_log
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.planning.resizing import plan_resize

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.execution.loading_process import LoadReport
-from tailrace.execution.zygote import ZygoteHandle, start_zygote
+from tailrace.execution.messages.loading_process import LoadReport
+from tailrace.execution.zygote.handle import ZygoteHandle, start_zygote
 from tailrace.secrets.names import SecretKind
 from tailrace.secrets.requests import LONGEST_VALUE, SecretFound, SecretQuery, SecretRefused, SecretReply
 

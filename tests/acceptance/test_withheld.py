@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.execution.withheld import is_secret, without_secrets
-from tailrace.execution.zygote import start_zygote
+from tailrace.execution.system.withheld import is_secret, without_secrets
+from tailrace.execution.zygote.handle import start_zygote
 from tests.acceptance.conftest import Run, clean_environment
 
 SECRETS = {

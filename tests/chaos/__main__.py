@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from tailrace.audit.checks import audit
-from tailrace.execution.identity import start_time
+from tailrace.execution.system.identity import start_time
 from tailrace.metastore.store import Metastore
 from tests.chaos.ledger import DAG_FILE, Account, account, read
 from tests.chaos.processes import Tree, adopt_what_is_orphaned, chosen, descendants_of

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tailrace.execution.identity import start_time
+from tailrace.execution.system.identity import start_time
 
 _PR_SET_CHILD_SUBREAPER = 36
 

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from tailrace.effects.tries import Unreadable, XComQuery
-from tailrace.execution.xcom_values import stored_xcom
+from tailrace.execution.xcoms.values import stored_xcom
 from tailrace.metastore.db.tables import dag_run, task_instance
 from tailrace.model.keys import UNMAPPED
 from tailrace.model.outcomes import OutcomeKind

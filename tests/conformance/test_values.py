@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tailrace.effects.requests import Accepted, ReadXCom, ReportOutcome
 from tailrace.effects.tries import Claim, Submission, TryOutcome, Unreadable, Unstorable, XComQuery
 from tailrace.errors import CommandError, EnvironmentBroken
-from tailrace.execution.worker import worker_loop
-from tailrace.execution.xcom_values import stored_xcom
+from tailrace.execution.workers.loop import worker_loop
+from tailrace.execution.xcoms.values import stored_xcom
 from tailrace.metastore.db.tables import dag_run, history, pool, task_instance, xcom
 from tailrace.metastore.writes.xcoms import LONGEST_REPLY
 from tailrace.model.json_values import json_text, stored_form

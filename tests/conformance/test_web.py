@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from jsonschema import Draft202012Validator
 
-from tailrace.execution.logs import callbacks_path, log_path
+from tailrace.execution.logs.files import callbacks_path, log_path
 from tailrace.metastore.db.tables import dag_run
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.runtime.settings import Settings

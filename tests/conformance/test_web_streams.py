@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from tailrace.execution.logs import log_path
+from tailrace.execution.logs.files import log_path
 from tailrace.metastore.db.tables import history
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import TaskInstanceKey, TryKey

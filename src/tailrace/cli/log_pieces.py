@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tailrace.execution.log_times import LogTimes
+from tailrace.execution.logs.log_times import LogTimes
 from tailrace.service.log_files import open_log
 
 _PIECE = 1 << 20

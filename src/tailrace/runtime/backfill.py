@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import partial
 
 from tailrace.effects.requests import Event, WaitResult
-from tailrace.execution.identity import own_identity
-from tailrace.execution.zygote import ZygoteHandle
+from tailrace.execution.system.identity import own_identity
+from tailrace.execution.zygote.handle import ZygoteHandle
 from tailrace.jobs.backfill import BackfillEnd, backfill_loop
 from tailrace.metastore.store import Metastore
 from tailrace.model.spec import DagSpec

@@ -22,9 +22,9 @@ from tailrace.effects.requests import (
     StartTask,
 )
 from tailrace.effects.tries import Submission, TryOutcome
-from tailrace.execution.callback_loop import callback_loop
-from tailrace.execution.identity import own_identity
-from tailrace.execution.worker_channel import WorkerChannel
+from tailrace.execution.system.identity import own_identity
+from tailrace.execution.workers.callback_loop import callback_loop
+from tailrace.execution.workers.worker_channel import WorkerChannel
 from tailrace.metastore.store import Metastore
 from tailrace.model.callbacks import EVERYWHERE, EventState
 from tailrace.model.outcomes import OutcomeKind

@@ -36,10 +36,10 @@ from tailrace.effects.requests import (
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import FailedTry
 from tailrace.errors import EnvironmentBroken, InternalError
-from tailrace.execution.executor import Executor
-from tailrace.execution.identity import Life, end_groups, life_of
-from tailrace.execution.log_end import log_loss
-from tailrace.execution.worker import BAD_ENDS
+from tailrace.execution.executors.port import Executor
+from tailrace.execution.system.identity import Life, end_groups, life_of
+from tailrace.execution.workers.log_end import log_loss
+from tailrace.execution.workers.loop import BAD_ENDS
 from tailrace.jobs.lane_step import LoopIntervals
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import ProcessIdentity, TryKey

@@ -6,12 +6,12 @@ from typing import Any
 
 from tailrace.effects.events import FailedCallback
 from tailrace.effects.tries import FailedTry
-from tailrace.execution.calling_executor import CallingExecutor
-from tailrace.execution.executor import ForkingExecutor
-from tailrace.execution.identity import require_proc
-from tailrace.execution.isolating import IsolatingExecutor
-from tailrace.execution.local import LocalExecutor
-from tailrace.execution.zygote import ZygoteHandle
+from tailrace.execution.executors.calling import CallingExecutor
+from tailrace.execution.executors.isolating import IsolatingExecutor
+from tailrace.execution.executors.local import LocalExecutor
+from tailrace.execution.executors.port import ForkingExecutor
+from tailrace.execution.system.identity import require_proc
+from tailrace.execution.zygote.handle import ZygoteHandle
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import TryKey
 from tailrace.runtime.caller import CallerMain

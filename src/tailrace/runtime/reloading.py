@@ -16,9 +16,9 @@ from tailrace.authoring.loading.load import bundled_examples_path
 from tailrace.effects.requests import DagBag, WaitResult
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken
-from tailrace.execution.executor import ForkingExecutor
-from tailrace.execution.loading_process import LoadReport
-from tailrace.execution.zygote import ZygoteHandle
+from tailrace.execution.executors.port import ForkingExecutor
+from tailrace.execution.messages.loading_process import LoadReport
+from tailrace.execution.zygote.handle import ZygoteHandle
 from tailrace.model.plain_text import on_one_line
 from tailrace.planning.explain_facts import JobTrouble
 

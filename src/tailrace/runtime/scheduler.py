@@ -8,8 +8,8 @@ from functools import partial
 
 from tailrace.authoring.loading.dag_files import FolderWatch
 from tailrace.effects.requests import Event
-from tailrace.execution.identity import own_identity
-from tailrace.execution.zygote import ZygoteHandle, start_zygote
+from tailrace.execution.system.identity import own_identity
+from tailrace.execution.zygote.handle import ZygoteHandle, start_zygote
 from tailrace.jobs.lane_step import Ending
 from tailrace.jobs.scheduler import SchedulerEnd, scheduler_loop
 from tailrace.metastore.store import Metastore

@@ -14,8 +14,8 @@ from typing import Any
 from msgspec import Struct, field
 
 from tailrace.errors import CommandError
-from tailrace.execution.channel import LONGEST_MESSAGE
-from tailrace.execution.withheld import WITHHELD
+from tailrace.execution.messages.channel import LONGEST_MESSAGE
+from tailrace.execution.system.withheld import WITHHELD
 from tailrace.metastore.db.address import Address, read_address, sqlite_address
 from tailrace.model.keys import GREATEST_MAP_INDEX
 from tailrace.model.plain_text import on_one_line

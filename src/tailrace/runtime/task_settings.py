@@ -3,7 +3,7 @@
 import os
 
 from tailrace.authoring.relations.expanded_over import MAX_MAP_LENGTH
-from tailrace.execution.xcom_limits import BACKEND, FRAMES, MAX_BYTES
+from tailrace.execution.xcoms.limits import BACKEND, FRAMES, MAX_BYTES
 from tailrace.runtime.settings import Settings
 
 

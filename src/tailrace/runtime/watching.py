@@ -7,7 +7,7 @@ a job whose tries wait for a busy DAG must not do nothing else.
 import time
 
 from tailrace.effects.requests import WaitResult, Watch
-from tailrace.execution.executor import Executor
+from tailrace.execution.executors.port import Executor
 from tailrace.metastore.plans.awaited import has_changed
 from tailrace.metastore.store import Metastore
 from tailrace.runtime.signals import Interrupts

@@ -21,11 +21,11 @@ from tailrace.effects.requests import (
 )
 from tailrace.effects.tries import Claim, Refused, Unreadable, Unstorable, XComReply
 from tailrace.errors import TailraceError, ValueRefused
-from tailrace.execution.log_end import log_outcome
-from tailrace.execution.logs import require_room
-from tailrace.execution.running_try import STOPPED
-from tailrace.execution.worker import worker_loop
-from tailrace.execution.worker_channel import WorkerChannel
+from tailrace.execution.logs.files import require_room
+from tailrace.execution.workers.log_end import log_outcome
+from tailrace.execution.workers.loop import worker_loop
+from tailrace.execution.workers.running_try import STOPPED
+from tailrace.execution.workers.worker_channel import WorkerChannel
 from tailrace.metastore.commands.secrets import NewSecret
 from tailrace.metastore.store import Metastore
 from tailrace.model.recorded import RecordsRefused, RecordsReply

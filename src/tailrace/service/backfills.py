@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from tailrace.errors import EnvironmentBroken
-from tailrace.execution.loading_process import LoadReport
-from tailrace.execution.zygote import ZygoteHandle
+from tailrace.execution.messages.loading_process import LoadReport
+from tailrace.execution.zygote.handle import ZygoteHandle
 from tailrace.jobs.backfill import BackfillEnd, Ending
 from tailrace.metastore.store import Metastore
 from tailrace.metastore.views.summaries import BackfillSummary

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tailrace.authoring.loading.load import bundled_examples_path
 from tailrace.errors import AuthoringError
-from tailrace.execution.loading_process import LoadReport
+from tailrace.execution.messages.loading_process import LoadReport
 from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import did_you_mean, joined
 from tailrace.planning.messages import Action, Advised, Refused, Remedy

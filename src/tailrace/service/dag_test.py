@@ -21,12 +21,12 @@ from tailrace.effects.events import EventClaim
 from tailrace.effects.requests import DagBag, Effect, NextTry
 from tailrace.effects.tries import Submission, TaskReply, TaskRequest, XComQuery
 from tailrace.errors import AuthoringError, CommandError
-from tailrace.execution.identity import own_identity
-from tailrace.execution.in_process import InProcessExecutor, TasksHere, environment
-from tailrace.execution.jsonable import NotJson, as_json
-from tailrace.execution.logs import show_logging
-from tailrace.execution.worker import worker_loop
-from tailrace.execution.xcom_reading import value_of
+from tailrace.execution.logs.files import show_logging
+from tailrace.execution.system.identity import own_identity
+from tailrace.execution.tries.in_process import InProcessExecutor, TasksHere, environment
+from tailrace.execution.workers.loop import worker_loop
+from tailrace.execution.xcoms.jsonable import NotJson, as_json
+from tailrace.execution.xcoms.reading import value_of
 from tailrace.jobs.lane_step import LoopIntervals
 from tailrace.jobs.scheduler import scheduler_loop
 from tailrace.metastore.store import Metastore

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tailrace.authoring.loading.load import bundled_examples_path
 from tailrace.errors import CommandError
-from tailrace.execution.loading_process import LoadReport
-from tailrace.execution.zygote import start_zygote
+from tailrace.execution.messages.loading_process import LoadReport
+from tailrace.execution.zygote.handle import start_zygote
 from tailrace.model.names import id_error
 from tailrace.model.spec import DagSpec
 from tailrace.model.suggestions import did_you_mean

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from tailrace.authoring.loading.dag_files import FolderWatch
-from tailrace.execution.zygote import ZygoteHandle, start_zygote
+from tailrace.execution.zygote.handle import ZygoteHandle, start_zygote
 from tailrace.planning.messages import Typed
 from tailrace.runtime.listeners import Listener, SchedulerListener
 from tailrace.runtime.secrets import LoadSecrets

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tailrace.errors import NotFound
-from tailrace.execution.logs import callbacks_path, log_path
+from tailrace.execution.logs.files import callbacks_path, log_path
 from tailrace.metastore.views.task_instances import TaskInstanceLine
 from tailrace.model.keys import UNMAPPED, TaskInstanceKey, TryKey
 from tailrace.model.states import CLAIMED, FINISHED, DagRunState, TaskInstanceState

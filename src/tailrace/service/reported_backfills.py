@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from itertools import islice, takewhile
 
-from tailrace.execution.logs import log_path
+from tailrace.execution.logs.files import log_path
 from tailrace.metastore.views.failures import RootBefore
 from tailrace.metastore.views.summaries import BackfillSummary
 from tailrace.model.spec import DagSpec

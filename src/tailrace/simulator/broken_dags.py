@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tailrace.authoring.compiling import group_relations
-from tailrace.execution import worker
+from tailrace.execution.workers import loop as worker
 from tailrace.metastore.plans import lengths
 from tailrace.model.keys import TryKey
 from tailrace.model.outcomes import OutcomeKind

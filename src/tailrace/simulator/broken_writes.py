@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from tailrace.effects.requests import Accepted, ApplyPlan, ClaimTry, RenewLease, ReportOutcome, Submit
 from tailrace.effects.results import Applied, StaleKind
 from tailrace.effects.tries import Claim, Refused, Renewal, Submission
-from tailrace.execution import worker
+from tailrace.execution.workers import loop as worker
 from tailrace.metastore.db.clock import TransactionTime
 from tailrace.metastore.db.transaction import Transaction
 from tailrace.metastore.plans import applying, verdicts

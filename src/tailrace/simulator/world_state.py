@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tailrace.effects.tries import Submission
-from tailrace.execution.callback_loop import callback_loop
-from tailrace.execution.worker import worker_loop
+from tailrace.execution.workers.callback_loop import callback_loop
+from tailrace.execution.workers.loop import worker_loop
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.spec import DagSpec
 from tailrace.simulator.breaking import Break, StuckTransaction

@@ -16,9 +16,9 @@ import pytest
 
 from tailrace.effects.requests import AwaitTask, Parked, ParkTask, StartTask, StillRunning
 from tailrace.effects.tries import Claim, Submission, TryOutcome, XComQuery
-from tailrace.execution.logs import log_path
-from tailrace.execution.task_runner import TaskRunner
-from tailrace.execution.zygote import ZygoteHandle, start_zygote
+from tailrace.execution.logs.files import log_path
+from tailrace.execution.workers.task_runner import TaskRunner
+from tailrace.execution.zygote.handle import ZygoteHandle, start_zygote
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import TaskInstanceKey, TryKey
 

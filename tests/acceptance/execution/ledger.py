@@ -8,8 +8,8 @@ from typing import Any
 
 from tailrace.effects.requests import Accepted, ClaimTry, Effect, ReadXCom, RenewLease, ReportOutcome
 from tailrace.effects.tries import Claim, Renewal, Submission
-from tailrace.execution.worker import worker_loop
-from tailrace.execution.worker_channel import WorkerChannel
+from tailrace.execution.workers.loop import worker_loop
+from tailrace.execution.workers.worker_channel import WorkerChannel
 from tests.acceptance.execution.conftest import claim_of
 
 

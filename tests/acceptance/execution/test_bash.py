@@ -11,7 +11,7 @@ import pytest
 
 from tailrace import DAG, BashOperator
 from tailrace.effects.tries import TryOutcome
-from tailrace.execution.outcomes import TaskTerminated
+from tailrace.execution.tries.outcomes import TaskTerminated
 from tailrace.model.outcomes import OutcomeKind
 from tests.acceptance.execution.conftest import NewBench, eventually
 from tests.acceptance.execution.test_zygote import words_of

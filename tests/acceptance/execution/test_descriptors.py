@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.effects.tries import TryOutcome
-from tailrace.execution.messages import CANNOT_TELL
+from tailrace.execution.messages.tries import CANNOT_TELL
 from tailrace.model.outcomes import OutcomeKind
 from tests.acceptance.execution.conftest import NewBench
 

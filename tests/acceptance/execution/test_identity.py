@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tailrace.execution.identity import Life, identity_of, life_of, own_identity
+from tailrace.execution.system.identity import Life, identity_of, life_of, own_identity
 from tailrace.model.keys import ProcessIdentity
 from tests.acceptance.conftest import clean_environment
 
 #: What a process finds of itself, of a child, of a zombie, of what has gone, and of others it is told of.
 LOOKS = """
 import json, os, subprocess, sys, time
-from tailrace.execution.identity import identity_from, life_of, own_identity, start_time
+from tailrace.execution.system.identity import identity_from, life_of, own_identity, start_time
 from tailrace.model.keys import ProcessIdentity
 child = subprocess.Popen(["sleep", "1000"], start_new_session=True)
 identity = identity_from(child.pid, start_time(child.pid) or 0)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from tailrace.effects.requests import FindLost, StartTask, StillRunning, WaitResult
 from tailrace.effects.tries import TryOutcome
-from tailrace.execution.identity import end_groups, identity_of, kill_group, own_identity
+from tailrace.execution.system.identity import end_groups, identity_of, kill_group, own_identity
 from tailrace.metastore.store import Metastore
 from tailrace.model.keys import ProcessIdentity
 from tailrace.model.outcomes import OutcomeKind
@@ -173,7 +173,7 @@ def test_what_waits_for_another_try_is_no_reason_to_end_a_running_one(bench: New
 
 
 def test_a_zygote_that_has_nothing_to_do_lives(bench: NewBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tailrace.execution.zygote_server._SILENT_SECONDS", 0.5)
+    monkeypatch.setattr("tailrace.execution.zygote.server._SILENT_SECONDS", 0.5)
     desk = bench(TASKS)
     time.sleep(1.5)
     assert desk.run("noop").kind is OutcomeKind.SUCCESS
@@ -193,7 +193,7 @@ def test_a_task_killed_by_others_after_its_deadline_is_lost_not_failed(
     """A job that found the lease run out was faster than the zygote: that spends no retry."""
     desk, run = family()
     if late:
-        monkeypatch.setattr("tailrace.execution.lease_clock._DEADLINE_PART", 0.0)
+        monkeypatch.setattr("tailrace.execution.system.lease_clock._DEADLINE_PART", 0.0)
     kill_group(run.leader)
     assert desk.outcome().kind is kind
 

@@ -13,9 +13,9 @@ import pytest
 
 from tailrace.effects.tries import Submission
 from tailrace.errors import EnvironmentBroken, InternalError
-from tailrace.execution.local import LocalExecutor
-from tailrace.execution.worker_channel import WorkerChannel
-from tailrace.execution.zygote import start_zygote
+from tailrace.execution.executors.local import LocalExecutor
+from tailrace.execution.workers.worker_channel import WorkerChannel
+from tailrace.execution.zygote.handle import start_zygote
 from tailrace.model.keys import TryKey
 from tests.acceptance.execution.conftest import HEAD, alive, eventually, submission
 from tests.acceptance.execution.ledger import Ledger, Working
@@ -376,8 +376,8 @@ def test_a_worker_whose_job_was_killed_reports_its_try_then_ends(tmp_path: Path,
         "from pathlib import Path\n"
         "from tests.acceptance.execution.ledger import Ledger, Working\n"
         "from tests.acceptance.execution.conftest import submission\n"
-        "from tailrace.execution.local import LocalExecutor\n"
-        "from tailrace.execution.zygote import start_zygote\n"
+        "from tailrace.execution.executors.local import LocalExecutor\n"
+        "from tailrace.execution.zygote.handle import start_zygote\n"
         "folder = Path(sys.argv[1])\n"
         "zygote = start_zygote(folder / 'dag.py', folder / 'home')\n"
         "main = Working(Ledger(folder / 'ledger'))\n"

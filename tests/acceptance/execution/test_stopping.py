@@ -9,7 +9,7 @@ import pytest
 
 from tailrace.effects.requests import KillTask, Parked, StillRunning, StopTask
 from tailrace.effects.tries import TryOutcome
-from tailrace.execution.identity import Life, end_groups, life_of
+from tailrace.execution.system.identity import Life, end_groups, life_of
 from tailrace.model.outcomes import OutcomeKind
 from tests.acceptance.execution.conftest import Bench, NewBench, alive, eventually, pid_in
 

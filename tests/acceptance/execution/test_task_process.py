@@ -10,8 +10,8 @@ import pytest
 
 from tailrace.effects.requests import KillTask, ReplyToTask, StillRunning
 from tailrace.effects.tries import TryOutcome, XComQuery
-from tailrace.execution.identity import Life, life_of
-from tailrace.execution.messages import CANNOT_TELL
+from tailrace.execution.messages.tries import CANNOT_TELL
+from tailrace.execution.system.identity import Life, life_of
 from tailrace.model.outcomes import OutcomeKind
 from tests.acceptance.execution.conftest import Bench, NewBench, alive, eventually, pid_in
 

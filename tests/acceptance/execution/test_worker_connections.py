@@ -5,9 +5,9 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from tailrace.execution.isolating import IsolatingExecutor
-from tailrace.execution.local import LocalExecutor
-from tailrace.execution.zygote import start_zygote
+from tailrace.execution.executors.isolating import IsolatingExecutor
+from tailrace.execution.executors.local import LocalExecutor
+from tailrace.execution.zygote.handle import start_zygote
 from tailrace.metastore.store import Metastore
 from tailrace.runtime.executors import start_executor
 from tailrace.runtime.settings import load_settings

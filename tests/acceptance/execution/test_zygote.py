@@ -12,11 +12,11 @@ import pytest
 
 from tailrace.effects.requests import ParkTask, StillRunning
 from tailrace.effects.tries import TryOutcome
-from tailrace.execution.channel import ProtocolError
-from tailrace.execution.messages import outcome_in
-from tailrace.execution.running_marks import RunningMarks
-from tailrace.execution.task_runner import TaskRunner
-from tailrace.execution.zygote import ZygoteGone, start_zygote
+from tailrace.execution.messages.channel import ProtocolError
+from tailrace.execution.messages.tries import outcome_in
+from tailrace.execution.system.running_marks import RunningMarks
+from tailrace.execution.workers.task_runner import TaskRunner
+from tailrace.execution.zygote.handle import ZygoteGone, start_zygote
 from tailrace.model.outcomes import OutcomeKind
 from tests.acceptance.execution.conftest import Bench, NewBench, alive, eventually, pid_in, submission
 
@@ -126,8 +126,8 @@ def test_it_ends_with_the_job_and_takes_everything_along(tmp_path: Path) -> None
     )
     script = (
         "import sys, time, pathlib\n"
-        "from tailrace.execution.zygote import start_zygote\n"
-        "from tailrace.execution.task_runner import TaskRunner\n"
+        "from tailrace.execution.zygote.handle import start_zygote\n"
+        "from tailrace.execution.workers.task_runner import TaskRunner\n"
         "from tests.acceptance.execution.conftest import submission\n"
         "from tailrace.effects.requests import ParkTask\n"
         "zygote = start_zygote(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
@@ -201,8 +201,8 @@ def test_it_loads_neither_the_metastores_libraries_nor_the_screens(bench: NewBen
     script = Path(desk.home.parent / "dag.py")
     code = (
         "import pathlib, sys\n"
-        "from tailrace.execution.zygote import start_zygote\n"
-        "import tailrace.execution.zygote_server\n"
+        "from tailrace.execution.zygote.handle import start_zygote\n"
+        "import tailrace.execution.zygote.server\n"
         f"start_zygote(pathlib.Path({str(script)!r}), pathlib.Path('h')).stop()\n"
         "print(sorted({'sqlalchemy', 'alembic', 'rich', 'tailrace.metastore'} & set(sys.modules)))\n"
     )

@@ -8,7 +8,7 @@ import pytest
 from tailrace import DAG, BashOperator, EmptyOperator
 from tailrace.authoring.arguments.callbacks import name_of
 from tailrace.authoring.compiling.dag_specs import compile_dag
-from tailrace.execution.reuse import may_serve_again
+from tailrace.execution.tries.reuse import may_serve_again
 from tailrace.model.spec import DagSpec
 from tailrace.notifiers import Notifier, ShellCommand, SlackWebhook, Webhook
 

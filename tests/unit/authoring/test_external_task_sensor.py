@@ -13,9 +13,9 @@ from tailrace.authoring.context import recorded
 from tailrace.authoring.sensors.external_task_sensor import ExternalTaskFailed
 from tailrace.errors import TaskAwaits
 from tailrace.exceptions import TaskFailed, TaskRescheduled, TaskSkipped
-from tailrace.execution.channel import ProtocolError, decode, encode
-from tailrace.execution.messages import outcome_in
-from tailrace.execution.outcomes import outcome_of
+from tailrace.execution.messages.channel import ProtocolError, decode, encode
+from tailrace.execution.messages.tries import outcome_in
+from tailrace.execution.tries.outcomes import outcome_of
 from tailrace.model.awaited import MOST_AWAITED, Awaited
 from tailrace.model.recorded import (
     RecordedRun,

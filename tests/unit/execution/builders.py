@@ -5,10 +5,10 @@ from typing import Any
 
 from tailrace.authoring.dags.dag import DAG, BaseOperator
 from tailrace.effects.tries import Claim
-from tailrace.execution.context import PullXCom, TaskInstance, build_context
-from tailrace.execution.messages import order_for
-from tailrace.execution.outcome_messages import with_pushes
-from tailrace.execution.process import execute
+from tailrace.execution.context.task_instance import PullXCom, TaskInstance, build_context
+from tailrace.execution.messages.tries import order_for
+from tailrace.execution.tries.outcome_messages import with_pushes
+from tailrace.execution.tries.process import execute
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import TaskInstanceKey, TryKey
 

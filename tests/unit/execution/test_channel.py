@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.execution.channel import LONGEST_MESSAGE, NotToBeAsked, ProtocolError, TaskEnd, WorkerEnd, decode, encode
+from tailrace.execution.messages.channel import (
+    LONGEST_MESSAGE,
+    NotToBeAsked,
+    ProtocolError,
+    TaskEnd,
+    WorkerEnd,
+    decode,
+    encode,
+)
 from tests.unit.model.anything import json_values, texts
 
 Ends: TypeAlias = tuple[WorkerEnd, TaskEnd, socket.socket]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tailrace.errors import XComUnreadable
-from tailrace.execution.frames import Frames, library_of
-from tailrace.execution.jsonable import NotJson
-from tailrace.execution.xcom_limits import FRAMES, MAX_BYTES
-from tailrace.execution.xcom_reading import value_of
-from tailrace.execution.xcom_values import stored_xcom
+from tailrace.execution.xcoms.frames import Frames, library_of
+from tailrace.execution.xcoms.jsonable import NotJson
+from tailrace.execution.xcoms.limits import FRAMES, MAX_BYTES
+from tailrace.execution.xcoms.reading import value_of
+from tailrace.execution.xcoms.values import stored_xcom
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.tagged_values import Tagged, readable
 

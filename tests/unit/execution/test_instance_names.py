@@ -8,10 +8,10 @@ import pytest
 
 from tailrace import DAG, BashOperator
 from tailrace.authoring.loading.load import load_dags
-from tailrace.execution.channel import ProtocolError
-from tailrace.execution.instance_names import NAME, named
-from tailrace.execution.messages import outcome_in
-from tailrace.execution.reuse import may_serve_again
+from tailrace.execution.messages.channel import ProtocolError
+from tailrace.execution.messages.tries import outcome_in
+from tailrace.execution.tries.instance_names import NAME, named
+from tailrace.execution.tries.reuse import may_serve_again
 from tailrace.model.names import LONGEST_NAME
 from tailrace.model.plain_text import visible_line
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.cli.log_pieces import with_times
-from tailrace.execution.log_times import LONGEST, SHORTEST, LogTimer, LogTimes
-from tailrace.execution.logs import log_path, times_path
+from tailrace.execution.logs.files import log_path, times_path
+from tailrace.execution.logs.log_times import LONGEST, SHORTEST, LogTimer, LogTimes
 from tailrace.model.keys import TaskInstanceKey, TryKey
 
 KEY = TryKey(TaskInstanceKey("d", "run", "a"), 1)

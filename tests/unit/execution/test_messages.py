@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.effects.tries import TryOutcome, Unreadable, XComQuery
-from tailrace.execution.channel import ProtocolError, decode, encode
-from tailrace.execution.messages import outcome_in, question_in, reply_to
+from tailrace.execution.messages.channel import ProtocolError, decode, encode
+from tailrace.execution.messages.tries import outcome_in, question_in, reply_to
 from tailrace.model.json_values import require_storable
 from tailrace.model.names import key_error
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from msgspec import to_builtins
 
 from tailrace.effects.tries import XComQuery
-from tailrace.execution.channel import ProtocolError, TaskEnd, WorkerEnd, decode, encode
-from tailrace.execution.messages import question_in, reply_to
-from tailrace.execution.record_requests import asking, pulling
+from tailrace.execution.messages.channel import ProtocolError, TaskEnd, WorkerEnd, decode, encode
+from tailrace.execution.messages.record_requests import asking, pulling
+from tailrace.execution.messages.tries import question_in, reply_to
 from tailrace.model.names import search_error
 from tailrace.model.recorded import (
     Counted,

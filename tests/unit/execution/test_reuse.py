@@ -7,7 +7,7 @@ import pytest
 
 from tailrace import DAG, BashOperator, EmptyOperator, PythonOperator
 from tailrace.authoring.dags.dag import BaseOperator
-from tailrace.execution.reuse import may_serve_again
+from tailrace.execution.tries.reuse import may_serve_again
 
 
 class OwnDag(DAG):

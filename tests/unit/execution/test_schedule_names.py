@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tailrace import get_current_context
 from tailrace.authoring.context.current import Context, running
 from tailrace.authoring.context.variables import ON_DEMAND
-from tailrace.execution.schedule_names import of_schedule
+from tailrace.execution.context.schedule_names import of_schedule
 from tailrace.timetable import intervals_between, read_schedule
 
 DAY = timedelta(days=1)

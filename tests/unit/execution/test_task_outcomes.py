@@ -21,9 +21,9 @@ from tailrace.authoring.operators.shipped import (
     ShortCircuitOperator,
 )
 from tailrace.exceptions import TaskFailed, TaskRescheduled, TaskSkipped
-from tailrace.execution.channel import LONGEST_MESSAGE, decode, encode
-from tailrace.execution.messages import outcome_in
-from tailrace.execution.xcom_values import stored_xcom
+from tailrace.execution.messages.channel import LONGEST_MESSAGE, decode, encode
+from tailrace.execution.messages.tries import outcome_in
+from tailrace.execution.xcoms.values import stored_xcom
 from tailrace.model.outcomes import MOST_XCOMS, OutcomeKind
 from tailrace.model.plain_text import LONGEST_LINE
 from tests.unit.execution.builders import dag, run

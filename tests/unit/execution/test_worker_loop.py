@@ -38,7 +38,7 @@ from tailrace.effects.tries import (
     XComQuery,
 )
 from tailrace.errors import InternalError
-from tailrace.execution.worker import worker_loop
+from tailrace.execution.workers.loop import worker_loop
 from tailrace.model.intervals import DataInterval
 from tailrace.model.keys import ProcessIdentity, TaskInstanceKey, TryKey
 from tailrace.model.outcomes import OutcomeKind

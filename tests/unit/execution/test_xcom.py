@@ -11,7 +11,7 @@ import pytest
 
 from tailrace.authoring.operators.shipped import EmptyOperator
 from tailrace.errors import XComUnreadable
-from tailrace.execution.jsonable import NotJson
+from tailrace.execution.xcoms.jsonable import NotJson
 from tailrace.model.tagged_values import Tagged
 from tests.unit.execution.builders import DAY, context_of, dag
 

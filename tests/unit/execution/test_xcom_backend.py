@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace.errors import XComUnreadable
-from tailrace.execution import xcom_backend
-from tailrace.execution.jsonable import NotJson
-from tailrace.execution.xcom_limits import BACKEND
-from tailrace.execution.xcom_reading import value_of
-from tailrace.execution.xcom_values import stored_xcom
+from tailrace.execution.xcoms import backend as xcom_backend
+from tailrace.execution.xcoms.jsonable import NotJson
+from tailrace.execution.xcoms.limits import BACKEND
+from tailrace.execution.xcoms.reading import value_of
+from tailrace.execution.xcoms.values import stored_xcom
 from tailrace.model.keys import TaskInstanceKey
 from tailrace.model.tagged_values import Tagged, items_of, readable, stored_text, stored_value
 from tailrace.planning.lengths import stored_length

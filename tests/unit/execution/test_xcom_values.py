@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from tailrace.authoring.context.moments import moment_of
 from tailrace.errors import XComUnreadable
-from tailrace.execution.channel import decode, encode
-from tailrace.execution.jsonable import NotJson
-from tailrace.execution.messages import outcome_in, reply_to
-from tailrace.execution.outcome_messages import message_of
-from tailrace.execution.value_classes import class_named
-from tailrace.execution.xcom_reading import value_of
-from tailrace.execution.xcom_values import stored_xcom
+from tailrace.execution.messages.channel import decode, encode
+from tailrace.execution.messages.tries import outcome_in, reply_to
+from tailrace.execution.tries.outcome_messages import message_of
+from tailrace.execution.xcoms.jsonable import NotJson
+from tailrace.execution.xcoms.reading import value_of
+from tailrace.execution.xcoms.value_classes import class_named
+from tailrace.execution.xcoms.values import stored_xcom
 from tailrace.model.json_values import json_text, stored_form
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.tagged_values import TAG, Tagged, items_of, readable, stored_text, stored_value
@@ -293,7 +293,7 @@ def test_whatever_is_stored_is_a_value_or_unreadable_and_can_be_shown(node: Any)
 def test_reading_loads_nothing_that_was_not_asked_for() -> None:
     """No module of the standard library is loaded because it is named in what is stored."""
     code = (
-        "import sys\nfrom tailrace.execution.value_classes import class_named, NoSuchClass\n"
+        "import sys\nfrom tailrace.execution.xcoms.value_classes import class_named, NoSuchClass\n"
         "before = set(sys.modules)\n"
         "for name in ('antigravity:a', 'this:a', 'xmlrpc.server:SimpleXMLRPCServer', ':a', '__main__:x.y'):\n"
         "    try:\n        class_named(name)\n    except NoSuchClass:\n        pass\n"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tailrace.execution.logs import log_path
+from tailrace.execution.logs.files import log_path
 from tailrace.model.keys import GREATEST_MAP_INDEX, TaskInstanceKey, TryKey
 from tailrace.model.names import (
     LONGEST_KEY,

@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from tailrace.effects.requests import Wait, WaitResult
-from tailrace.execution.identity import own_identity
+from tailrace.execution.system.identity import own_identity
 from tailrace.runtime.driver import JobDriver
 from tailrace.runtime.signals import Interrupts
 

@@ -7,7 +7,7 @@ import pytest
 from tailrace.effects.requests import ApplyPlan
 from tailrace.effects.results import Applied
 from tailrace.effects.tries import FailedTry
-from tailrace.execution.identity import own_identity
+from tailrace.execution.system.identity import own_identity
 from tailrace.model.keys import TaskInstanceKey, TryKey
 from tailrace.model.states import TaskInstanceState
 from tailrace.model.transitions import Cause

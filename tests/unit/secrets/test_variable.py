@@ -6,7 +6,7 @@ import pytest
 
 from tailrace import Connection, Variable
 from tailrace.exceptions import SecretNotFound, SecretUnreadable
-from tailrace.execution.secret_names import CONN, VAR
+from tailrace.execution.context.secret_names import CONN, VAR
 from tailrace.secrets.known import masked
 from tailrace.secrets.requests import SecretFound, SecretQuery, SecretRefused, SecretReply, SecretRequest
 from tailrace.secrets.source import ask_by

@@ -13,7 +13,7 @@ from tailrace.cli.options import dag_argument, dags_option, output_option, outpu
 from tailrace.cli.persons import pause_text
 from tailrace.cli.tables import Column, show_table
 from tailrace.cli.tree import task_tree
-from tailrace.execution.loading_process import LoadReport
+from tailrace.execution.messages.loading_process import LoadReport
 from tailrace.graphs.mermaid import mermaid
 from tailrace.graphs.svg import svg
 from tailrace.model.spec import DagSpec, Schedule, ScheduleKind

@@ -22,7 +22,7 @@ from tailrace.cli.remedies import text_of
 from tailrace.cli.shell_line import shell_line
 from tailrace.effects.tries import Claim, TryOutcome
 from tailrace.errors import CommandError
-from tailrace.execution.task_test import TaskTest, run_task_once
+from tailrace.execution.tries.task_test import TaskTest, run_task_once
 from tailrace.model.outcomes import OutcomeKind
 from tailrace.model.plain_text import visible_line
 from tailrace.model.suggestions import did_you_mean

@@ -14,7 +14,7 @@ from tailrace.cli.log_text import log_text
 from tailrace.cli.options import WholeNumber, dag_argument, map_index_option, stores_with
 from tailrace.cli.shell_line import shell_line
 from tailrace.errors import CommandError
-from tailrace.execution.log_times import LogTimes
+from tailrace.execution.logs.log_times import LogTimes
 from tailrace.model.keys import TryKey
 from tailrace.service.logs import LogFollowed, LogNamed, failed_logs, find_callbacks, find_log
 from tailrace.service.stores import Stores

@@ -1,0 +1,1 @@
+"""What templates and Python callables see of their try."""

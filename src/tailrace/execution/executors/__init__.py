@@ -1,0 +1,1 @@
+"""The executor port and its adapters: they take queued tries and give hints."""

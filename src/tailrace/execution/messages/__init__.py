@@ -1,0 +1,1 @@
+"""What the processes of an executor send each other, as JSON lines over a socket."""

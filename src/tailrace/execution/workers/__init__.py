@@ -1,0 +1,1 @@
+"""Workers: take tries, claim them, see their processes through, and report."""
