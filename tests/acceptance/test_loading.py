@@ -268,7 +268,7 @@ def test_a_file_that_does_not_load_any_more_keeps_its_code_and_the_others_are_lo
     assert ran("steady", "manual__1") == ["steady", "one"]
     assert ran("other", "manual__2") == ["other", "two"]
     children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
-    zygote = next(pid for pid in children if "zygote_starting" in Path(f"/proc/{pid}/cmdline").read_text())
+    zygote = next(pid for pid in children if "zygote.starting" in Path(f"/proc/{pid}/cmdline").read_text())
     os.kill(int(zygote), signal.SIGKILL)
     running.says("another runs the code that was loaded")
     assert ran("steady", "manual__3") == ["steady", "one"]

@@ -28,7 +28,7 @@ from tests.conformance.test_schema import described
 OLDER = Path(__file__).with_name("older")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
     if request.param == "postgresql":
         new_database: Callable[[], str] = request.getfixturevalue("postgres_server").new_database
@@ -86,7 +86,11 @@ def only_the_migration_has_a_person(url: str, asked: Callable[..., Any]) -> None
     assert all(each["started_by"] is None for each in asked("jobs", "list"))
 
 
-@pytest.mark.parametrize("name", ["0002", "0005"])
+@pytest.mark.parametrize(
+    ("new_url", "name"),
+    [("sqlite", "0002"), ("sqlite", "0005"), ("postgresql", "0002")],
+    indirect=["new_url"],
+)
 def test_it_is_migrated_and_goes_on(tailrace: Run, tmp_path: Path, new_url: Callable[[], str], name: str) -> None:
     (tmp_path / "dags").mkdir()
     shutil.copy(OLDER / "dags.py", tmp_path / "dags")

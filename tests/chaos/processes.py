@@ -54,7 +54,7 @@ def descendants_of(pid: int) -> list[int]:
 def started_later(pid: int) -> bool:
     """Whether a process is a zygote that took another's place, or one of a try's own: those are not forked."""
     try:
-        return b"zygote_starting" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"zygote.starting" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 

@@ -133,7 +133,7 @@ def test_a_file_that_another_first_job_is_about_to_make_is_waited_for(
         if len(pauses) == 3:
             first.close()
 
-    monkeypatch.setattr("tailrace.metastore.db.connection.time.sleep", pause)
+    monkeypatch.setattr("tailrace.metastore.db.write_lock.time.sleep", pause)
     Metastore.open(f"sqlite:///{file}").close()
     assert len(pauses) == 3
 

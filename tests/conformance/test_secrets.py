@@ -153,7 +153,8 @@ def test_a_metastore_of_the_schema_before_gets_the_tables(empty_url: str) -> Non
 SINCE_0008 = (
     *(("dag_run", name) for name in ("stopped_by", "failed_before", "late_since", "reopened")),
     *(("dag", name) for name in ("paused_after", "paused_reason")),
-    ("task_instance", "rescheduled"),
+    *(("task_instance", name) for name in ("rescheduled", "rendered_map_index")),
+    *((table, "part") for table in ("backfill", "dag_run")),
 )
 
 

@@ -302,6 +302,19 @@ def test_rows_that_no_longer_make_sense_are_damage_not_a_bug(sqlite: World, file
         sqlite.store.read(stumble)
 
 
+@pytest.mark.parametrize("reads_only", [False, True])
+def test_a_schema_that_is_no_text_is_damage(file: Path, reads_only: bool) -> None:
+    """SQLite's own message repeats the bytes, and Python cannot read that."""
+    Metastore.open(f"sqlite:///{file}").close()
+    content = file.read_bytes()
+    assert b"CREATE INDEX ix_job_backfill" in content
+    file.write_bytes(content.replace(b"CREATE INDEX ix_job_backfill", b"CREATE INDE\x81 ix_job_backfill"))
+    database = Database(f"sqlite:///{file}", clock=FalseClock(), wait_seconds=1, reads_only=reads_only)
+    with pytest.raises(EnvironmentBroken, match=r"the file is damaged; restore it") as said:
+        database.read(lambda tx: tx.change(text("SELECT 1 FROM job")))
+    one_line(said)
+
+
 def lose_rows(file: Path, table: str) -> None:
     """Let the table be empty, and its indexes as they were."""
     with closing(sqlite3.connect(file, isolation_level=None)) as other:

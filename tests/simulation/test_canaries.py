@@ -66,9 +66,13 @@ def test_every_canary_is_expected_somewhere() -> None:
     assert set(CANARIES) == set(EXPECTED)
 
 
+#: Some are caught late: what the seeds before these show is known.
+FROM = {"forgets-conf": 200, "renewed-by-anyone": 220, "report-by-state": 220, "forgotten-claim": 95}
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_canary_is_caught(name: str) -> None:
-    found = catch(CANARIES[name], 500)
+    found = catch(CANARIES[name], 500, FROM.get(name, 0))
     assert found is not None
     judgement, word = EXPECTED[name]
     assert found.history.judgement is judgement

@@ -87,9 +87,10 @@ def _chunk(part: tuple[int, int, str, str | None]) -> list[SeedHistory]:
     ]
 
 
-def catch(variant: Canary, most: int) -> SeedHistory | None:
-    """The first of at most ``most`` seeds in which the variant is caught."""
-    return next((found for found in seeds(0, most, variant) if found.history.judgement is not Judgement.WELL), None)
+def catch(variant: Canary, most: int, first: int = 0) -> SeedHistory | None:
+    """The first of the seeds below ``most``, from ``first`` on, in which the variant is caught."""
+    tried = seeds(first, most - first, variant)
+    return next((found for found in tried if found.history.judgement is not Judgement.WELL), None)
 
 
 def every(scenario: Scenario, search: Search, variant: Canary = PRODUCT) -> Iterator[History]:

@@ -7,7 +7,6 @@ one thing at a time, and a pool would only hide a transaction left open. A conne
 
 import os
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +28,7 @@ from tailrace.metastore.db.reading_file import ReadingFile
 from tailrace.metastore.db.soundness import Soundness
 from tailrace.metastore.db.sqlite_file import SqliteFile
 from tailrace.metastore.db.transaction import SQLiteTransaction, Transaction
+from tailrace.metastore.db.write_lock import execute_once_free
 from tailrace.model.plain_text import on_one_line
 
 R = TypeVar("R")
@@ -36,10 +36,6 @@ R = TypeVar("R")
 _SERVER_CLOCK = "SELECT clock_timestamp(), pg_postmaster_start_time()"
 
 _BEGIN_READ, _BEGIN_WRITE = "BEGIN", "BEGIN IMMEDIATE"
-
-#: Between two attempts at SQLite's write lock, in seconds, and how the pauses grow. Shorter than a transaction is: two
-#: workers waited for each other a tenth of the time.
-_SHORTEST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.00003, 0.005, 1.3
 
 #: A file that is another one after each of so many openings is nothing to rely on.
 _OPENINGS = 3
@@ -196,24 +192,9 @@ class Database:
             raise DBAPIError.instance(statement, None, error, sqlite3.Error) from error
 
     def _until_free(self, driver: sqlite3.Connection, statement: str) -> None:
-        """Execute a statement once others let go of SQLite's one write lock, waiting for it in short steps.
-
-        SQLite's own waiting sleeps up to 100 ms at a time, and transactions here last one or two: with a few processes
-        writing, everyone would sleep half of the time. The bound is the same.
-        """
+        """Execute a statement once others let go of SQLite's one write lock."""
         self._let_sqlite_wait(driver, False)
-        until = time.monotonic() + self._wait_seconds
-        pause = _SHORTEST_PAUSE
-        while True:
-            try:
-                driver.execute(statement)
-                return
-            except sqlite3.OperationalError as error:
-                locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-                if not locked or time.monotonic() >= until:
-                    raise
-            time.sleep(pause)
-            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+        execute_once_free(driver, statement, self._wait_seconds)
 
     def _let_sqlite_wait(self, driver: sqlite3.Connection, wait: bool) -> None:
         """Whether SQLite itself waits for a lock. Said only when it changes: a worker writes and writes."""
@@ -285,10 +266,12 @@ class Database:
                 # A checkpoint waits for the disk: every 16 MB rather than every 4.
                 connection.exec_driver_sql("PRAGMA wal_autocheckpoint = 4000")
                 connection.exec_driver_sql("SELECT 1 FROM sqlite_master").all()  # opens the log
-        except DBAPIError as error:
+        except (DBAPIError, UnicodeDecodeError) as error:
             if connection is not None:
                 connection.invalidate()
                 connection.close()
+            if not isinstance(error, DBAPIError):
+                raise self._no_text(error) from error
             raise Unreachable(str(self._failure(error))) from error
         return connection
 
@@ -309,6 +292,9 @@ class Database:
         return of_server(now, started)
 
     def _failed(self, error: DBAPIError | UnicodeError | OverflowError) -> TailraceError:
+        if isinstance(error, UnicodeDecodeError):
+            self._roll_back()
+            return self._no_text(error)
         if (refused := of_value(error, self.where)) is not None or not isinstance(error, DBAPIError):
             self._roll_back()
             return refused or InternalError(str(error))
@@ -319,6 +305,16 @@ class Database:
         except EnvironmentBroken as cause:
             return cause
         return failure
+
+    def _no_text(self, error: UnicodeDecodeError) -> TailraceError:
+        """What was read is no text: SQLite's own message repeats the bytes of a damaged file."""
+        if self._file is None:
+            return InternalError(str(error))
+        try:
+            self.require_same_file()
+        except EnvironmentBroken as cause:
+            return cause
+        return self._file.damaged()
 
     def _failure(self, error: DBAPIError) -> EnvironmentBroken:
         if self._file is not None and self._file.was_opened and "not a database" in str(error.orig):

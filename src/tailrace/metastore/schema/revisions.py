@@ -27,7 +27,7 @@ from tailrace.planning.messages import Action, Advised, Remedy, Unusable
 #: Every revision of the schema, oldest first; the last is what ``tables`` says.
 REVISIONS = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013"),
-    "0015",
+    "0014",
 )
 HEAD = REVISIONS[-1]
 
