@@ -292,9 +292,9 @@ class Database:
         return of_server(now, started)
 
     def _failed(self, error: DBAPIError | UnicodeError | OverflowError) -> TailraceError:
-        if isinstance(error, UnicodeDecodeError):
+        if isinstance(error, UnicodeDecodeError) and self._soundness is not None and self._soundness.is_damaged():
             self._roll_back()
-            return self._no_text(error)
+            return self._no_text(error)  # else it is of a value that has half a character
         if (refused := of_value(error, self.where)) is not None or not isinstance(error, DBAPIError):
             self._roll_back()
             return refused or InternalError(str(error))
