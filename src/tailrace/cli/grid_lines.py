@@ -56,12 +56,12 @@ class GridDrawing:
             yield from self._panel(runs[at : at + self.runs_in_line])
             yield ""
         counts = Counter("".join(run.cells for run in runs))
-        counts.update(letter for run in runs if (letter := RUN_LETTERS.get(run.state)) in _OF_RUNS_ALONE)
+        counts.update(letter for run in runs if (letter := RUN_LETTERS[run.state]) in _OF_RUNS_ALONE)
         yield from self._legend(counts)
 
     def _panel(self, runs: Sequence[GridRun]) -> Iterator[str]:
         yield self._line("", _dates([run.logical_date for run in runs], self.runs_in_line))
-        yield self._line(_OF_RUNS, self._cells("".join(RUN_LETTERS.get(run.state, "?") for run in runs)))
+        yield self._line(_OF_RUNS, self._cells("".join(RUN_LETTERS[run.state] for run in runs)))
         for row, name in enumerate(self._names):
             yield self._line(name, self._cells("".join(run.cells[row] for run in runs)))
 

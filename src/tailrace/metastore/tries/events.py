@@ -118,7 +118,7 @@ _OF_RUN = (
     )
     .limit(1)
 )
-#: Of a run that has no task instances yet, since it waits behind others: its DAG's structure, for the name of a task.
+#: Of a run that has no task instances yet, since it waits behind others: of a task that has not begun.
 _NONE_YET: Mapping[str, Any] = {
     "id": 0,
     "map_index": UNMAPPED,
@@ -129,7 +129,8 @@ _NONE_YET: Mapping[str, Any] = {
 }
 _OF_WAITING_RUN = (
     select(
-        dag_version.c.spec.label("task_id"),
+        dag_version.c.spec,
+        null().label("task_id"),
         *(literal(value).label(name) for name, value in _NONE_YET.items()),
         null().label("started_at"),
         null().label("state"),
@@ -269,7 +270,7 @@ def _try_of(row: Any, facts: Any) -> Claim:
     """The try that the context is about: that of the event, or the latest of the task instance that it is about."""
     number = row.try_number if row.kind == "task_instance" else facts.try_number
     index = row.map_index if row.kind == "task_instance" else facts.map_index
-    task_id = facts.task_id if facts.id else next((each["task_id"] for each in json.loads(facts.task_id)["tasks"]), "")
+    task_id = _first_task(facts.spec) if facts.task_id is None else facts.task_id
     began = facts.started_at if facts.try_number == number else None
     return Claim(
         id=facts.id,
@@ -319,3 +320,8 @@ class Outbox:
     def end_event(self, claim: EventClaim, end: EventEnd) -> bool:
         """Write what came of an event's callbacks. False: it is another's by now. Landing twice does no harm."""
         return bool(self._write_again(lambda tx: end_event(tx, claim, end)))
+
+
+def _first_task(spec: str) -> str:
+    """The first task of a stored structure; "" where it has none."""
+    return next((str(each["task_id"]) for each in json.loads(spec)["tasks"]), "")

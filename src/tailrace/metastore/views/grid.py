@@ -46,7 +46,7 @@ RUN_LETTERS: Mapping[str, str] = MappingProxyType(
 NOTHING = " "
 
 _BY_RANK = tuple(LETTERS)
-_WORST = func.min(case(*((task_instance.c.state == state, rank) for rank, state in enumerate(_BY_RANK)), else_=99))
+_WORST = func.min(case(*((task_instance.c.state == state, rank) for rank, state in enumerate(_BY_RANK))))
 _CELLS = (
     select(task_instance.c.dag_run_id, task_instance.c.task_id, _WORST)
     .where(task_instance.c.dag_run_id.in_(bindparam("runs", expanding=True)))
